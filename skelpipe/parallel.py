@@ -1,0 +1,45 @@
+"""Threads over slices of a batch.
+
+The kernels are single-threaded and release the GIL; parallelism comes from giving each thread its own slice. So no
+result can depend on the number of threads, two callers can run kernels at once (Numba's own pools forbid that), and
+nothing breaks when a process forks.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+
+
+def cpu_count() -> int:
+    """How many cores this process may use (a batch system often grants fewer than the machine has)."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # not on macOS
+        return os.cpu_count() or 1
+
+
+@cache
+def _pool(threads: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(threads, thread_name_prefix="skelpipe")
+
+
+def map_slices(kernel: Callable[[int, int], object], n: int, threads: int | None = None, least: int = 8) -> None:
+    """Call `kernel(start, stop)` on slices that together cover range(n).
+
+    Args:
+        kernel: called once per slice; it must only write what belongs to its slice.
+        n: how many items there are.
+        threads: how many slices at most; None takes all cores.
+        least: the smallest slice worth a thread.
+    """
+    threads = max(1, min(threads or cpu_count(), n // max(1, least)))
+    if threads == 1:
+        kernel(0, n)
+        return
+    bounds = [n * i // threads for i in range(threads + 1)]
+    futures = [_pool(threads).submit(kernel, a, b) for a, b in zip(bounds, bounds[1:], strict=False)]
+    for future in futures:
+        future.result()
