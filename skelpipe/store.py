@@ -108,7 +108,7 @@ def read_array(group: zarr.Group, name: str) -> npt.NDArray[Any]:
         raise BadInput(where, "is missing", "remake the folder that holds it") from None
     except (OSError, ValueError, RuntimeError) as error:
         raise BadInput(where, f"is damaged ({error})", "remake the folder that holds it") from None
-    return values.astype(str) if values.dtype.kind in "OT" else values
+    return np.array(values.tolist(), dtype=str) if values.dtype.kind in "OT" else values
 
 
 class Clips:

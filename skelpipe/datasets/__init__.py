@@ -1,0 +1,45 @@
+"""Data sets and their splits, by name. To add a data set: a subclass of `base.Dataset`, and a line in `DATASETS`.
+
+Nothing here imports Numba: the parsers are loaded when the first file is read.
+"""
+
+from __future__ import annotations
+
+import difflib
+
+from skelpipe.datasets.base import Dataset, Dropped, Recording
+from skelpipe.datasets.ntu import NTU60, NTU120
+from skelpipe.datasets.pku import PKU1, PKU2
+from skelpipe.datasets.splits import SPLITS, Split, find_split, fitting_splits, split_masks
+from skelpipe.errors import BadInput
+
+DATASETS: dict[str, Dataset] = {dataset.name: dataset for dataset in (NTU60, NTU120, PKU1, PKU2)}
+
+
+def find_dataset(name: str) -> Dataset:
+    """The data set of that name; BadInput names the nearest one."""
+    if name in DATASETS:
+        return DATASETS[name]
+    near = difflib.get_close_matches(name, DATASETS, 1, 0.4)
+    remedy = f"did you mean {near[0]!r}?" if near else f"choose one of {', '.join(DATASETS)}"
+    raise BadInput(f"data set {name!r}", "is unknown", remedy)
+
+
+def group_column(dataset: str) -> str:
+    """The column that names the person or video of a clip, by which a validation part is held out."""
+    return find_dataset(dataset).group
+
+
+__all__ = [
+    "DATASETS",
+    "SPLITS",
+    "Dataset",
+    "Dropped",
+    "Recording",
+    "Split",
+    "find_dataset",
+    "find_split",
+    "fitting_splits",
+    "group_column",
+    "split_masks",
+]

@@ -1,0 +1,131 @@
+"""Protocols: how good a frozen encoder's features are. To add one: a file here and a line in PROTOCOLS."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from skelpipe.datasets import DATASETS
+from skelpipe.errors import BadInput
+from skelpipe.evaluate.embed import Features, Run, embed, load_run
+from skelpipe.evaluate.knn import knn
+from skelpipe.evaluate.linear import linear
+from skelpipe.evaluate.protocol import Outcome, Probe, Progress, Protocol, Setup
+from skelpipe.outputs import new_folder, write_json
+from skelpipe.plots import confusion_figure, save_figure
+from skelpipe.scores import confusion, per_class, topk_accuracy, write_confusion_csv, write_npz, write_scores
+from skelpipe.store import Clips
+
+PROTOCOLS: dict[str, Protocol] = {"linear": linear, "knn": knn}
+
+
+def evaluate(
+    run: str | Path,
+    clips: str | Path,
+    out: str | Path,
+    *,
+    protocols: Sequence[str] = ("linear", "knn"),
+    probe: Probe = "reference",
+    k: int = 1,
+    best_on_test: bool = False,
+    split: str | None = None,
+    device: str = "auto",
+    seed: int = 0,
+    force: bool = False,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Measure a run's frozen encoder by one or several protocols and write an evaluation folder.
+
+    Features are computed once and serve every protocol. The folder holds `metrics.json`, `scores.npz` (keyed by clip
+    name), `features.npz`, and for each protocol a confusion matrix as CSV and PNG.
+
+    Args:
+        split: another split than the run was trained on.
+        progress: called with (what, done, total).
+
+    Returns:
+        What `metrics.json` holds.
+
+    Raises:
+        BadInput: an input does not fit, or `out` exists and `force` is not set.
+    """
+    for name in protocols:
+        if name not in PROTOCOLS:
+            raise BadInput(f"--protocol {name}", "is not a protocol", f"use one of {', '.join(PROTOCOLS)}")
+    settings = {"protocols": list(protocols), "probe": probe, "k": k, "best_on_test": best_on_test, "seed": seed}
+    with new_folder(out, "evaluation", force=force, inputs={"run": run, "clips": clips}, settings=settings) as folder:
+        source = Clips(clips)
+        loaded = load_run(run, source, device)
+        split = split or str(loaded.settings["split"])
+        features = embed(loaded, source, split, _part(progress, "embed"))
+        check(features, split)
+        classes = DATASETS[source.dataset].classes
+        metrics = describe_run(loaded, features, split, classes)
+        all_scores = {}
+        for name in dict.fromkeys(protocols):
+            setup = Setup(classes, loaded.device, seed, probe, k, best_on_test, _part(progress, name))
+            outcome = PROTOCOLS[name](features, setup)
+            metrics["protocols"][name] = judge(outcome, features, classes)
+            all_scores[name] = outcome.scores
+            write_confusion(folder, name, outcome, features, DATASETS[source.dataset].class_names, metrics)
+        test = ~features.train
+        write_scores(folder / "scores.npz", features.name[test], features.label[test], all_scores)
+        arrays = {"name": features.name, "label": features.label, "train": features.train, "feature": features.feature}
+        write_npz(folder / "features.npz", arrays)
+        write_json(folder / "metrics.json", metrics)
+    return metrics
+
+
+def check(features: Features, split: str) -> None:
+    """Raise BadInput unless both parts of the split hold clips and the features are finite."""
+    import numpy as np
+
+    for part, count in (("training", features.train.sum()), ("test", (~features.train).sum())):
+        if count == 0:
+            raise BadInput(f"--split {split}", f"has no {part} clips here", "ingest the recordings of the other part too")
+    if not np.isfinite(features.feature).all():
+        raise BadInput("features", "are not all finite", "the run has diverged: train it again with a lower rate")
+
+
+def describe_run(run: Run, features: Features, split: str, classes: int) -> dict[str, Any]:
+    """The head of `metrics.json`."""
+    keys = ("recipe", "method", "positives", "stream", "dataset", "seed", "epochs")
+    return {
+        **{key: run.settings[key] for key in keys},
+        "split": split,
+        "train_clips": int(features.train.sum()),
+        "test_clips": int((~features.train).sum()),
+        "classes": classes,
+        "classes_present": len(set(features.label[~features.train].tolist())),
+        "run": run.settings,
+        "protocols": {},
+    }
+
+
+def judge(outcome: Outcome, features: Features, classes: int) -> dict[str, Any]:
+    """Accuracies of an outcome, as fractions."""
+    label = features.label[~features.train]
+    return {
+        "top1": topk_accuracy(outcome.scores, label, 1),
+        "top5": topk_accuracy(outcome.scores, label, 5),
+        **outcome.figures,
+        "per_class": per_class(outcome.scores, label, classes),
+        "warnings": outcome.warnings,
+    }
+
+
+def write_confusion(
+    folder: Path, protocol: str, outcome: Outcome, features: Features, names: Sequence[str], metrics: dict[str, Any]
+) -> None:
+    """Write one protocol's confusion matrix as CSV and picture."""
+    classes = metrics["classes"]
+    names = names or [str(i) for i in range(classes)]
+    matrix = confusion(outcome.scores, features.label[~features.train], classes)
+    write_confusion_csv(folder / f"confusion_{protocol}.csv", matrix, names)
+    title = f"{metrics['recipe']}, {metrics['stream']}, {metrics['split']}: {protocol}"
+    save_figure(confusion_figure(matrix, names, title), folder / f"confusion_{protocol}.png")
+
+
+def _part(progress: Progress | None, what: str) -> Any:
+    return None if progress is None else lambda done, total: progress(what, done, total)

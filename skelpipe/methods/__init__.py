@@ -1,0 +1,15 @@
+"""Methods: what is contrasted with what. To add one: a file here with a module and its `Options`, and a line in METHODS.
+
+A set of positives is added in the same way to POSITIVES and plugs into every method that names a query and a key view.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from skelpipe.methods.crosnnclr import CrossView
+from skelpipe.methods.positives import OwnKey
+from skelpipe.methods.skeletonclr import SkeletonCLR
+
+METHODS: dict[str, type[SkeletonCLR]] = {"skeletonclr": SkeletonCLR}
+POSITIVES: dict[str, Any] = {"own_key": OwnKey, "cross_view": CrossView}

@@ -1,0 +1,383 @@
+"""Snakemake: asked what is to do, started, watched and stopped.
+
+It runs as a process of its own, so that any of its arguments can be passed on, and in a process group of its own, so
+that one signal reaches it and every stage that it started.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+from filelock import FileLock, Timeout
+from rich.console import Console, RenderableType
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+import skelpipe
+from skelpipe.errors import BadInput
+from skelpipe.outputs import DONE, write_json
+from skelpipe.resources import shipped
+
+AREA = ".snakemake"  # Snakemake's own folder in the data folder; the plan and the lock lie there too
+# What a changed Snakefile line would set off is left to the stages' version numbers: `code` is not among the triggers.
+FIXED = (
+    "--rerun-incomplete", "--nolock", "--scheduler", "greedy", "--rerun-triggers", "mtime", "params", "input",
+    "--printshellcmds", "--nocolor",
+)  # fmt: skip
+WHY = {
+    "missing": "",
+    "ok": "its input is made anew",
+    "params changed": "its settings changed",
+    "updated input files": "its input changed",
+    "set of input files changed": "its inputs are others",
+}
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage of the plan: its rule, the folder that it makes (relative to the data folder), and its state."""
+
+    rule: str
+    folder: str
+    to_do: bool
+    why: str = ""
+
+
+@dataclass
+class Job:
+    """A stage at work, as Snakemake announced it."""
+
+    rule: str
+    facts: dict[str, str]
+    command: str = ""
+    started: float = field(default_factory=time.monotonic)
+
+    @property
+    def label(self) -> str:
+        wildcards = re.findall(r"(\w+)=([^,]+)", self.facts.get("wildcards", ""))
+        return " ".join([self.rule, *(f"seed {v}" if k == "seed" else v for k, v in wildcards)])
+
+    @property
+    def plain_command(self) -> str:
+        """The command as a person types it, without the redirection to the log."""
+        return re.sub(r" > \S.* 2>&1$", "", self.command.strip())
+
+    def last_words(self, data: Path) -> str:
+        """The last line of its log that says something."""
+        log = self.facts.get("log", "").partition(" (")[0]
+        try:
+            with open(data / log, "rb") as file:
+                file.seek(max(0, os.fstat(file.fileno()).st_size - 8192))
+                lines = file.read().decode("utf-8", "replace").replace("\r", "\n").splitlines()
+        except OSError:
+            return ""
+        return next((line.strip() for line in reversed(lines) if line.strip()), "")
+
+
+@contextmanager
+def locked(data: Path) -> Iterator[None]:
+    """Hold the data folder for one pipeline at a time.
+
+    Raises:
+        BadInput: another one runs there, or the folder cannot be written.
+    """
+    try:
+        (data / AREA).mkdir(parents=True, exist_ok=True)
+        lock = FileLock(data / AREA / "skelpipe.lock", blocking=False)
+        lock.acquire()
+    except Timeout:
+        raise BadInput(data, "another 'skelpipe run' works in this folder", "wait for it, or use another --data") from None
+    except OSError as error:
+        raise BadInput(data, f"cannot be written ({error.strerror})", "choose another folder by --data") from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def survey(data: Path, config: dict[str, Any], arguments: Sequence[str], verbose: bool = False) -> list[Stage]:
+    """Ask Snakemake for the state of every stage.
+
+    Raises:
+        BadInput: Snakemake does not understand its arguments.
+    """
+    done = subprocess.run(
+        [*_command(data, config, arguments), "--summary"],
+        env=_environment(), stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    if verbose:
+        sys.stderr.write(done.stderr)
+    if done.returncode:
+        words = [line.strip() for line in done.stderr.splitlines() if line.strip()] or ["it gave no reason"]
+        raise BadInput("snakemake", words[-1], "check what follows '--' on the command line, or use -v to see it all")
+    rows = [line.split("\t") for line in done.stdout.splitlines() if f"{DONE}\t" in line]
+    order = {output: number for number, output in enumerate(_outputs(config))}
+    rows.sort(key=lambda row: order.get(row[0], len(order)))
+    return [_stage(data, *(row[i] for i in (2, 0, -2, -1))) for row in rows]
+
+
+def show_plan(title: str, stages: Sequence[Stage], data: Path) -> None:
+    """Print the stages and which of them are done."""
+    table = Table(box=None, pad_edge=False)
+    for heading in ("stage", f"output in {_short(data)}", "state"):
+        table.add_column(heading, header_style="dim", overflow="fold")
+    for stage in stages:
+        state = "done" if not stage.to_do else f"to do: {stage.why}" if stage.why else "to do"
+        table.add_row(stage.rule, stage.folder, Text(state, style="" if stage.to_do else "green"))
+    console = _console()
+    console.print(Text(title, style="bold"), table, sep="\n")
+    left = sum(stage.to_do for stage in stages)
+    console.print(f"{len(stages) - left} of {len(stages)} stages are done, {left} to do.\n" if left else "All is done.\n")
+
+
+def execute(
+    data: Path, config: dict[str, Any], stages: Sequence[Stage], arguments: Sequence[str], verbose: bool = False
+) -> int:
+    """Run what is to do; returns 0, 1 if a stage or Snakemake failed, 130 if interrupted."""
+    if not any(stage.to_do for stage in stages) and not arguments:
+        return 0
+    console = _console()
+    process = subprocess.Popen(
+        _command(data, config, arguments), env=_environment(),
+        stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, errors="replace", process_group=0,
+    )  # fmt: skip
+    watch = _Watch(console, data, sum(stage.to_do for stage in stages), verbose)
+    with _forwarded(process) as signals, Live(
+        console=console, get_renderable=watch.at_work, refresh_per_second=2, transient=True,
+        redirect_stdout=False, redirect_stderr=False,
+    ) if console.is_terminal else _nothing():  # fmt: skip
+        assert process.stderr is not None
+        for line in process.stderr:
+            watch.see(line.rstrip("\n"))
+        status = process.wait()
+    if signals:
+        _error(f"interrupted ({signals[0].name}); the same command goes on from what is done")
+        return 130
+    if status and not watch.failed:
+        _error(f"snakemake: {watch.tail()}; check what follows '--' on the command line, or use -v to see it all")
+    return 1 if status else 0
+
+
+def show_results(results: Sequence[dict[str, Any]], report: Path) -> None:
+    """Print top-1 accuracies per recipe and stream (mean ± standard deviation over seeds), and where the report is."""
+    protocols = list(dict.fromkeys(p for row in results for m in row["metrics"] for p in m["protocols"]))
+    table = Table(box=None, pad_edge=False)
+    table.add_column("recipe")
+    table.add_column("stream")
+    for protocol in protocols:
+        table.add_column(protocol, justify="right")
+    for row in results:
+        values = [[m["protocols"][p]["top1"] for m in row["metrics"] if p in m["protocols"]] for p in protocols]
+        table.add_row(row["recipe"], row["stream"], *map(_percent, values))
+    classes = {m["classes"] for row in results for m in row["metrics"]}
+    console = _console()
+    console.print("\nTop-1 accuracy on the test clips, %", table, sep="\n")
+    if len(classes) == 1:
+        console.print(f"Chance is {100 / classes.pop():.1f} %.")
+    page = next(iter(sorted(report.glob("*.html"))), report)
+    console.print(f"Report: {_short(page)}", soft_wrap=True, highlight=False)
+
+
+class _Watch:
+    """Follows what Snakemake writes on stderr and says what matters of it."""
+
+    def __init__(self, console: Console, data: Path, total: int, verbose: bool) -> None:
+        self.console, self.data, self.total, self.verbose = console, data, total, verbose
+        self.jobs: dict[str, Job] = {}
+        self.begun = 0
+        self.failed: list[str] = []
+        self._open: Job | None = None
+        self._broken: str | None = None
+        self._seen: deque[str] = deque(maxlen=20)
+
+    def see(self, line: str) -> None:
+        """Take one line."""
+        if self.verbose:
+            print(line, file=sys.stderr)
+        if line.strip():
+            self._seen.append(line.strip())
+        if fact := re.fullmatch(r" {4}(\w+): (.*)", line):
+            self._fact(*fact.groups())
+        elif self._broken is not None and not line.startswith(" "):
+            self._broken = None
+        if start := re.fullmatch(r"(?:local)?(?:rule|checkpoint) (\w+):", line):
+            self._announce()
+            self._open = None if start[1] == "all" else Job(start[1], {})
+        elif line.startswith("Shell command: ") and self._open:
+            self._open.command = line.removeprefix("Shell command: ")
+            self._announce()
+        elif end := re.match(r"Finished jobid: (\d+)", line):
+            self._finish(end[1])
+        elif error := re.fullmatch(r"Error in rule (\w+):", line):
+            self._broken = error[1]
+        elif line and not line.startswith((" ", "\t")):
+            self._announce()
+
+    def _fact(self, key: str, value: str) -> None:
+        if self._broken is not None:
+            if key == "jobid":
+                self._fail(value)
+        elif self._open is not None:
+            self._open.facts[key] = value
+
+    def _announce(self) -> None:
+        job, self._open = self._open, None
+        if job is None or "jobid" not in job.facts:
+            return
+        self.jobs[job.facts["jobid"]] = job
+        self.begun += 1
+        text = job.plain_command or job.label
+        self._say(f"[{self.begun}/{max(self.total, self.begun)}] {text}")
+
+    def _finish(self, jobid: str) -> None:
+        job = self.jobs.pop(jobid, None)
+        if job is not None:
+            words = job.last_words(self.data)
+            self._say(f"      done in {_clock(time.monotonic() - job.started)}, {job.label}" + (f": {words}" if words else ""))
+
+    def _fail(self, jobid: str) -> None:
+        job = self.jobs.pop(jobid, None)
+        if job is None:
+            return
+        self.failed.append(job.label)
+        words = job.last_words(self.data).removeprefix("skelpipe: ")
+        log = job.facts.get("log", "").partition(" (")[0]
+        _error(f"{job.label} failed: {words or 'it said nothing'}")
+        _error(f"its log is {_short(self.data / log)}; to try it alone:")
+        print(f"  cd {shlex.quote(_short(self.data))} && {job.plain_command}", file=sys.stderr)
+
+    def _say(self, text: str) -> None:
+        self.console.print(text, soft_wrap=True, highlight=False, markup=False)
+
+    def at_work(self) -> RenderableType:
+        """One line per running stage: its age and the last line of its log."""
+        lines = [
+            f"  {_clock(time.monotonic() - job.started)} {job.label}: {job.last_words(self.data)}"
+            for job in list(self.jobs.values())
+        ]
+        return Text("\n".join(lines), style="dim", no_wrap=True, overflow="ellipsis")
+
+    def tail(self) -> str:
+        """The last thing that Snakemake said."""
+        return self._seen[-1] if self._seen else "it gave no reason"
+
+
+def _outputs(config: dict[str, Any]) -> list[str]:
+    """Every stage's declared output, in the order in which a person thinks of them."""
+    runs = f"runs/{config['pipeline']}"
+    parts = [config["raw"], config["store"], config["clips"]]
+    for recipe in config["recipes"]:
+        for seed in config["seeds"]:
+            parts += [f"{runs}/{recipe}/{s}-s{seed}/{p}" for s in config["streams"] for p in ("run", "eval")]
+            parts.append(f"{runs}/{recipe}/fused-s{seed}")
+    return [f"{part}/{DONE}" for part in [*parts, f"{runs}/report"]]
+
+
+def _stage(data: Path, rule: str, output: str, status: str, planned: str) -> Stage:
+    folder = output.removesuffix(f"/{DONE}")
+    to_do = planned != "no update"
+    why = WHY.get(status, status)
+    if to_do and rule == "pretrain" and (data / folder / "checkpoint.pt").is_file() and status == "missing":
+        why = "goes on from its checkpoint"
+    return Stage(rule, folder, to_do, why if to_do else "")
+
+
+def _command(data: Path, config: dict[str, Any], arguments: Sequence[str]) -> list[str]:
+    """The command line of Snakemake; what the user adds comes last and so wins."""
+    plan = data / AREA / f"skelpipe-{config['pipeline']}.json"
+    plan.parent.mkdir(parents=True, exist_ok=True)
+    write_json(plan, {"command": [sys.executable, "-m", "skelpipe"], **config})
+    given = {argument.partition("=")[0] for argument in arguments}
+    mine = []
+    if given.isdisjoint({"-c", "--cores", "-j", "--jobs", "-e", "--executor", "--profile"}):
+        mine += ["--cores", "all"]
+    if given.isdisjoint({"--resources", "--res"}):
+        mine += ["--resources", "gpu=1"]
+    base = ["--snakefile", str(shipped("pipelines") / "Snakefile"), "--directory", str(data), "--configfile", str(plan)]
+    return [sys.executable, "-m", "snakemake", *base, *mine, *FIXED, *arguments]
+
+
+def _environment() -> dict[str, str]:
+    """The stages must import this very package, also when it runs from a checkout without being installed."""
+    package = Path(skelpipe.__file__).resolve().parent.parent
+    if not (package / "pyproject.toml").is_file():
+        return dict(os.environ)
+    paths = [str(package), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+
+
+@contextmanager
+def _forwarded(process: subprocess.Popen[str]) -> Iterator[list[signal.Signals]]:
+    """Pass the signals that end a program on to the whole group; a third one is not asked for permission."""
+    received: list[signal.Signals] = []
+
+    def forward(number: int, frame: object) -> None:
+        received.append(signal.Signals(number))
+        strength = number if len(received) == 1 else signal.SIGTERM if len(received) == 2 else signal.SIGKILL
+        with _no_such_process():
+            os.killpg(process.pid, strength)
+
+    before = {number: signal.signal(number, forward) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield received
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        if process.poll() is None:
+            with _no_such_process():
+                os.killpg(process.pid, signal.SIGTERM)
+
+
+@contextmanager
+def _no_such_process() -> Iterator[None]:
+    try:
+        yield
+    except ProcessLookupError:
+        return
+
+
+@contextmanager
+def _nothing() -> Iterator[None]:
+    yield
+
+
+def _console() -> Console:
+    console = Console()
+    # A table in a file or a pipe is not cut to the 80 columns of a terminal that is not there.
+    return console if console.is_terminal else Console(width=160, highlight=False)
+
+
+def _error(text: str) -> None:
+    print(f"skelpipe: {text}", file=sys.stderr)
+
+
+def _percent(values: Sequence[float]) -> str:
+    if not values:
+        return ""
+    spread = f" ± {100 * stdev(values):.1f}" if len(values) > 1 else ""
+    return f"{100 * mean(values):.1f}{spread}"
+
+
+def _clock(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
+
+
+def _short(path: Path) -> str:
+    """The path as seen from the current folder, if it lies in it."""
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)

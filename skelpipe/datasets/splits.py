@@ -1,0 +1,152 @@
+"""The benchmarks' splits: masks computed from the ids of the clips, never copies of the data.
+
+Rules and counts as published: NTU RGB+D (Shahroudy et al., CVPR 2016), NTU RGB+D 120 (Liu et al., TPAMI 2019),
+PKU-MMD (Liu et al., 2017; its lists as ranges after Adamink/ViewAdaptiveLSTM, scripts/gen_v1.py and gen_v2.py).
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from skelpipe.datasets.base import Dataset
+from skelpipe.datasets.ntu import LAST_SETUP_60, NTU60, NTU120
+from skelpipe.datasets.pku import PKU1, PKU2, VIEWS, Pku
+from skelpipe.errors import BadInput
+
+Mask = npt.NDArray[np.bool_]
+Columns = Mapping[str, npt.NDArray[Any]]
+
+SUBJECTS_60 = (1, 2, 4, 5, 8, 9, 13, 14, 15, 16, 17, 18, 19, 25, 27, 28, 31, 34, 35, 38)
+SUBJECTS_120 = (
+    *SUBJECTS_60, 45, 46, 47, 49, 50, 52, 53, 54, 55, 56, 57, 58, 59, 70, 74, 78, 80, 81, 82, 83, 84, 85, 86,
+    89, 91, 92, 93, 94, 95, 97, 98, 100, 103,
+)  # fmt: skip
+PKU1_TEST_VIDEOS = range(291, 335)
+PKU2_TEST_PERFORMERS = (2, 3, 7)
+
+
+def _all(columns: Columns) -> Mask:
+    return np.ones(len(columns["name"]), bool)
+
+
+def _first_60(columns: Columns) -> Mask:
+    """The NTU RGB+D clips of an NTU RGB+D 120 store."""
+    return (columns["label"] < NTU60.classes) & (columns["setup"] <= LAST_SETUP_60)
+
+
+def _numbers(part: Pku, columns: Columns) -> npt.NDArray[np.int64]:
+    """(N, 1 or 2): the numbers in each clip's video name."""
+    videos, index = np.unique(columns["video"], return_inverse=True)
+    width = part.video.count("{") - 1
+    return np.array([part.numbers(str(v)) for v in videos], np.int64).reshape(len(videos), width)[index]
+
+
+@dataclass(frozen=True)
+class Split:
+    """One benchmark: which clips it is about and which of them are for training.
+
+    Attributes:
+        name: the key in `SPLITS`.
+        title: what it is called in print.
+        datasets: whose stores can serve it; the first is its own.
+        train: columns -> mask of the training clips.
+        among: columns -> mask of the clips that are part of the benchmark at all, in a store of a larger data set.
+    """
+
+    name: str
+    title: str
+    datasets: tuple[Dataset, ...]
+    train: Callable[[Columns], Mask]
+    among: Callable[[Columns], Mask] = _all
+
+    @property
+    def classes(self) -> int:
+        """How many outputs a classifier has."""
+        return self.datasets[0].classes
+
+
+def _sub60(columns: Columns) -> Mask:
+    return np.isin(columns["subject"], SUBJECTS_60)
+
+
+def _sub120(columns: Columns) -> Mask:
+    return np.isin(columns["subject"], SUBJECTS_120)
+
+
+def _view60(columns: Columns) -> Mask:
+    return np.isin(columns["camera"], (2, 3))
+
+
+def _set120(columns: Columns) -> Mask:
+    return np.asarray(columns["setup"] % 2 == 0)
+
+
+def _pku1_sub(columns: Columns) -> Mask:
+    return ~np.isin(_numbers(PKU1, columns)[:, 0], PKU1_TEST_VIDEOS)
+
+
+def _pku2_sub(columns: Columns) -> Mask:
+    return ~np.isin(_numbers(PKU2, columns)[:, 1], PKU2_TEST_PERFORMERS)
+
+
+def _pku_view(columns: Columns) -> Mask:
+    return np.asarray(columns["view"] != VIEWS.index("L") + 1)
+
+
+SPLITS: dict[str, Split] = {
+    split.name: split
+    for split in (
+        Split("xsub60", "NTU-60 cross-subject", (NTU60, NTU120), _sub60, _first_60),
+        Split("xview60", "NTU-60 cross-view", (NTU60, NTU120), _view60, _first_60),
+        Split("xsub120", "NTU-120 cross-subject", (NTU120,), _sub120),
+        Split("xset120", "NTU-120 cross-setup", (NTU120,), _set120),
+        Split("pku1-xsub", "PKU-MMD I cross-subject", (PKU1,), _pku1_sub),
+        Split("pku1-xview", "PKU-MMD I cross-view", (PKU1,), _pku_view),
+        Split("pku2-xsub", "PKU-MMD II cross-subject", (PKU2,), _pku2_sub),
+        Split("pku2-xview", "PKU-MMD II cross-view", (PKU2,), _pku_view),
+    )
+}
+
+
+def find_split(name: str) -> Split:
+    """The split of that name; BadInput names the nearest one."""
+    if name in SPLITS:
+        return SPLITS[name]
+    near = difflib.get_close_matches(name, SPLITS, 1, 0.4)
+    remedy = f"did you mean {near[0]!r}?" if near else f"choose one of {', '.join(SPLITS)}"
+    raise BadInput(f"split {name!r}", "is unknown", remedy)
+
+
+def fitting_splits(dataset: str) -> tuple[str, ...]:
+    """The names of the splits that a store of this data set can serve."""
+    return tuple(s.name for s in SPLITS.values() if dataset in [d.name for d in s.datasets])
+
+
+def split_masks(
+    split: str, dataset: str, columns: Columns, split_files: Mapping[str, Any] | None = None
+) -> tuple[Mask, Mask]:
+    """Which clips are for training and which for testing: two (N,) masks, no clip in both.
+
+    Args:
+        split: key of `SPLITS`.
+        dataset: whose clips they are, key of `DATASETS`.
+        columns: the per-clip columns.
+        split_files: {split: {"train": videos, ...}} as the publisher's lists say; they win over the rebuilt rule.
+
+    Raises:
+        BadInput: the split is unknown or belongs to another data set.
+    """
+    rule = find_split(split)
+    if dataset not in (d.name for d in rule.datasets):
+        fitting = ", ".join(fitting_splits(dataset)) or "none"
+        raise BadInput(f"split {split!r}", f"is not a split of {dataset}", f"its splits are: {fitting}")
+    listed = (split_files or {}).get(split)
+    train = rule.train(columns) if listed is None else np.isin(columns["video"], list(listed["train"]))
+    among = rule.among(columns)
+    return train & among, ~train & among

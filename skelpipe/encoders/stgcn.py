@@ -1,0 +1,169 @@
+"""ST-GCN in the narrow form that SkeletonCLR, CrosSCLR, AimCLR and CrosNNCLR use: 16, 32, 64 channels, then 256."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Literal
+
+import torch
+from pydantic import Field, PositiveInt, field_validator
+from torch import Tensor, nn
+
+from skelpipe.encoders.graph import spatial_partitions
+from skelpipe.settings import Settings
+from skelpipe.skeleton import Layout
+
+
+class STGCNOptions(Settings):
+    """What a recipe may say about the encoder.
+
+    Attributes:
+        width: channels of the first four blocks; doubled at blocks 5 and 8.
+        features: channels of the last block, which is the size of the feature h.
+        time_kernel: frames that one temporal convolution sees (odd).
+        dropout: rate after each temporal convolution but the first.
+    """
+
+    name: Literal["stgcn"] = "stgcn"
+    width: PositiveInt = 16
+    features: PositiveInt = 256
+    time_kernel: PositiveInt = 9
+    dropout: float = Field(0.5, ge=0, lt=1)
+
+    @field_validator("time_kernel")
+    @classmethod
+    def _odd(cls, value: int) -> int:
+        if value % 2 == 0:
+            raise ValueError("must be odd, or the clip would change its length")
+        return value
+
+
+class Dropout(nn.Module):
+    """Dropout whose mask costs one random byte per element on a CPU.
+
+    torch draws a 53-bit number per element there, which took an eighth of a whole training step; a byte is exact
+    whenever the rate is a multiple of 1/256, as 0.5 is. Other rates and devices use torch's own.
+    """
+
+    def __init__(self, rate: float) -> None:
+        super().__init__()
+        self.rate = rate
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training or self.rate == 0:
+            return x
+        threshold = self.rate * 256
+        if x.device.type != "cpu" or threshold != int(threshold) or threshold > 255:
+            return nn.functional.dropout(x, self.rate)
+        words = torch.empty((x.numel() + 7) // 8, dtype=torch.int64).random_(-(2**63), None)
+        kept = words.view(torch.uint8)[: x.numel()].view(x.shape) >= int(threshold)
+        return x * kept.to(x.dtype).div_(1 - self.rate)
+
+
+class SpatialGraphConv(nn.Module):
+    """Mix joints along the graph, one 1×1 convolution per partition: (B, C_in, T, V) -> (B, C_out, T, V).
+
+    y[w] = Σ_k Σ_v A_k[v, w] (W_k x[v] + b_k). Mixing comes first here and the convolution second, which is the same sum
+    and costs less where a block widens.
+    """
+
+    def __init__(self, channels_in: int, channels_out: int, partitions: int) -> None:
+        super().__init__()
+        self.partitions, self.channels_out = partitions, channels_out
+        self.conv = nn.Conv2d(channels_in, partitions * channels_out, 1)
+
+    def forward(self, x: Tensor, adjacency: Tensor) -> Tensor:
+        batch, channels, frames, joints = x.shape
+        mixed = torch.matmul(x.reshape(-1, joints), adjacency.permute(1, 0, 2).reshape(joints, -1))
+        mixed = mixed.view(batch, channels * frames, self.partitions, joints).transpose(1, 2)
+        mixed = mixed.reshape(batch, self.partitions * channels, frames, joints)
+        weight = self.conv.weight.view(self.partitions, self.channels_out, channels).transpose(0, 1)
+        y = nn.functional.conv2d(mixed, weight.reshape(self.channels_out, -1, 1, 1))
+        assert self.conv.bias is not None
+        bias = self.conv.bias.view(self.partitions, self.channels_out).t() @ adjacency.sum(1)
+        return y + bias.to(y.dtype)[None, :, None, :]
+
+
+class STGCNBlock(nn.Module):
+    """Graph convolution, BN, ReLU, temporal convolution, BN, dropout, plus the residual, ReLU."""
+
+    def __init__(
+        self,
+        channels_in: int,
+        channels_out: int,
+        partitions: int,
+        time_kernel: int,
+        stride: int,
+        dropout: float,
+        residual: bool,
+    ) -> None:
+        super().__init__()
+        self.spatial = SpatialGraphConv(channels_in, channels_out, partitions)
+        self.spatial_norm = nn.BatchNorm2d(channels_out)
+        self.temporal = nn.Conv2d(
+            channels_out, channels_out, (time_kernel, 1), (stride, 1), padding=((time_kernel - 1) // 2, 0)
+        )
+        self.temporal_norm = nn.BatchNorm2d(channels_out)
+        self.dropout = Dropout(dropout)
+        self.residual: nn.Module | None = None
+        if residual and (channels_in != channels_out or stride != 1):
+            shortcut = nn.Conv2d(channels_in, channels_out, 1, (stride, 1))
+            self.residual = nn.Sequential(shortcut, nn.BatchNorm2d(channels_out))
+        elif residual:
+            self.residual = nn.Identity()
+
+    def forward(self, x: Tensor, adjacency: Tensor) -> Tensor:
+        y = torch.relu_(self.spatial_norm(self.spatial(x, adjacency)))
+        y = self.dropout(self.temporal_norm(self.temporal(y)))
+        if self.residual is not None:
+            y = y + self.residual(x)
+        return torch.relu_(y)
+
+
+class STGCN(nn.Module):
+    """Ten blocks over the skeleton graph; average over frames, joints and bodies: (B, C, T, V, M) -> (B, features).
+
+    An absent body takes part in the average, as in the reference.
+
+    Source: Yan et al., AAAI 2018; widths of Li et al., 3D Human Action Representation Learning via Cross-View
+    Consistency Pursuit (CVPR 2021), as its public code has them.
+    """
+
+    Options = STGCNOptions
+
+    def __init__(self, layout: Layout, options: STGCNOptions, channels: int = 3) -> None:
+        super().__init__()
+        adjacency = torch.from_numpy(spatial_partitions(layout))
+        self.adjacency: Tensor
+        self.register_buffer("adjacency", adjacency, persistent=False)
+        partitions, joints, _ = adjacency.shape
+        w = options.width
+        widths = [channels, w, w, w, w, 2 * w, 2 * w, 2 * w, 4 * w, 4 * w, options.features]
+        self.features = options.features
+        self.input_norm = nn.BatchNorm1d(channels * joints)
+        self.blocks = nn.ModuleList(
+            STGCNBlock(
+                channels_in,
+                channels_out,
+                partitions,
+                options.time_kernel,
+                stride=2 if number in (5, 8) else 1,
+                dropout=0.0 if number == 1 else options.dropout,
+                residual=number != 1,
+            )
+            for number, (channels_in, channels_out) in enumerate(pairwise(widths), start=1)
+        )
+        self.edge_importance = nn.ParameterList(nn.Parameter(torch.ones_like(adjacency)) for _ in self.blocks)
+
+    def feature_map(self, x: Tensor) -> Tensor:
+        """The last block's output, bodies apart: (B, C, T, V, M) -> (B·M, features, T', V)."""
+        batch, channels, frames, joints, bodies = x.shape
+        # Joint-major channels (index = joint·C + c) for the input norm, as the reference has them.
+        x = x.permute(0, 4, 3, 1, 2).reshape(batch * bodies, joints * channels, frames)
+        x = self.input_norm(x).view(batch * bodies, joints, channels, frames).permute(0, 2, 3, 1).contiguous()
+        for block, importance in zip(self.blocks, self.edge_importance, strict=True):
+            x = block(x, self.adjacency * importance)
+        return x
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.feature_map(x).mean(dim=(2, 3)).view(len(x), -1, self.features).mean(dim=1)

@@ -1,0 +1,180 @@
+"""A run's frozen encoder, and the features it gives."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from skelpipe import settings as checking
+from skelpipe.datasets import split_masks
+from skelpipe.errors import BadInput
+from skelpipe.methods.moco import Network
+from skelpipe.outputs import require
+from skelpipe.pretrain import RECIPE, SETTINGS, WEIGHTS, choose_device
+from skelpipe.recipe import Recipe
+from skelpipe.store import CLIPS_PER_CHUNK, Clips
+from skelpipe.streams import apply_stream
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished pretraining: its settings, its recipe and its network on the device, frozen."""
+
+    path: Path
+    settings: dict[str, Any]
+    recipe: Recipe
+    network: Network
+    device: torch.device
+
+
+@dataclass(frozen=True)
+class Features:
+    """Frozen features of a split's clips.
+
+    Attributes:
+        name: (N,) clip names.
+        label: (N,) classes.
+        train: (N,) bool, in the training part of the split (else in the test part).
+        group: (N,) the person or video a clip belongs to; whole groups are held out for validation.
+        feature: (N, D) float32.
+    """
+
+    name: npt.NDArray[np.str_]
+    label: npt.NDArray[np.int64]
+    train: npt.NDArray[np.bool_]
+    group: npt.NDArray[Any]
+    feature: npt.NDArray[np.float32]
+
+
+def load_run(path: str | Path, clips: Clips, device: str = "auto") -> Run:
+    """Open a finished RUN and build its query network for the clips' layout.
+
+    Raises:
+        BadInput: RUN is not whole, its weights are damaged, or the clips have another layout or number of frames.
+    """
+    path = require(path, "run", "finish it with 'skelpipe pretrain'")
+    try:
+        settings = json.loads((path / SETTINGS).read_text())
+    except (OSError, ValueError) as error:
+        raise BadInput(path / SETTINGS, f"cannot be read ({error})", "train this run again") from None
+    recipe = checking.check(Recipe, checking.load_yaml(path / RECIPE), path / RECIPE)
+    for what, mine, theirs in (
+        ("layout", settings["layout"], clips.layout.name),
+        ("frames", settings["frames"], clips.frames),
+    ):
+        if mine != theirs:
+            raise BadInput(clips.path, f"has {what} {theirs}, the run was trained with {mine}", "prepare clips to match")
+    network = recipe.build_network(clips.layout)
+    weights = path / WEIGHTS
+    try:
+        from safetensors.torch import load_file
+
+        network.load_state_dict(load_file(weights))
+    except Exception as error:
+        raise BadInput(weights, f"cannot be loaded ({error})", "train this run again") from None
+    place = choose_device(device)
+    return Run(path, settings, recipe, network.to(place).eval().requires_grad_(False), place)
+
+
+def embed(run: Run, clips: Clips, split: str, progress: Progress | None = None) -> Features:
+    """Features of all clips in a split: eval mode, no augmentation, the run's stream."""
+    train, test = split_masks(split, clips.dataset, clips.columns, clips.attributes.get("split_files"))
+    from skelpipe.datasets import group_column
+
+    rows = np.flatnonzero(train | test)
+    return Features(
+        clips.columns["name"][rows],
+        clips.labels[rows],
+        train[rows],
+        clips.columns[group_column(clips.dataset)][rows],
+        encode(run, clips, rows, progress),
+    )
+
+
+@torch.no_grad()
+def encode(
+    run: Run, clips: Clips, rows: npt.NDArray[np.int64], progress: Progress | None = None
+) -> npt.NDArray[np.float32]:
+    """The encoder's features of the clips `rows`, read and embedded a block at a time: (n, D) float32."""
+    out = []
+    block = CLIPS_PER_CHUNK * 4
+    for start in range(0, len(rows), block):
+        data = clips.load(rows[start : start + block])[..., : run.recipe.bodies]
+        data = apply_stream(np.ascontiguousarray(data), run.settings["stream"], clips.layout)
+        for part in torch.from_numpy(data).split(CLIPS_PER_CHUNK):
+            out.append(run.network.encoder(part.to(run.device)).float().cpu().numpy())
+        if progress is not None:
+            progress(min(start + block, len(rows)), len(rows))
+    return np.concatenate(out) if out else np.empty((0, 0), np.float32)
+
+
+def export(
+    run: str | Path,
+    clips: str | Path,
+    out: str | Path,
+    *,
+    split: str | None = None,
+    device: str = "auto",
+    force: bool = False,
+    progress: Progress | None = None,
+) -> tuple[int, int]:
+    """Write features, names, labels and split of a run's clips as .npz, .h5 or .parquet; returns (clips, features).
+
+    Raises:
+        BadInput: an input does not fit, the suffix is unknown, or `out` exists and `force` is not set.
+    """
+    out = Path(out)
+    if out.suffix not in WRITERS:
+        raise BadInput(out, f"has the ending {out.suffix or 'of no format'!r}", f"use one of {', '.join(WRITERS)}")
+    if out.exists() and not force:
+        raise BadInput(out, "already exists", "choose another path, or pass --force to replace it")
+    source = Clips(clips)
+    loaded = load_run(run, source, device)
+    features = embed(loaded, source, split or loaded.settings["split"], progress)
+    scratch = out.with_name(f".{out.stem}.partial{out.suffix}")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        WRITERS[out.suffix](scratch, features)
+        scratch.replace(out)
+    except OSError as error:
+        raise BadInput(out, f"cannot be written ({error.strerror})", "choose a path you may write to") from None
+    finally:
+        scratch.unlink(missing_ok=True)
+    return features.feature.shape
+
+
+def write_npz(path: Path, features: Features) -> None:
+    """`name`, `label`, `train`, `feature`."""
+    np.savez(path, name=features.name, label=features.label, train=features.train, feature=features.feature)
+
+
+def write_h5(path: Path, features: Features) -> None:
+    """The same four data sets."""
+    import h5py
+
+    with h5py.File(path, "w") as file:
+        file["name"] = features.name.astype("S")
+        file["label"], file["train"], file["feature"] = features.label, features.train, features.feature
+
+
+def write_parquet(path: Path, features: Features) -> None:
+    """One row per clip; the feature's numbers are columns h000, h001, ..."""
+    import pandas as pd
+
+    frame = pd.DataFrame(features.feature, columns=[f"h{i:03d}" for i in range(features.feature.shape[1])])
+    frame.insert(0, "name", features.name)
+    frame.insert(1, "label", features.label)
+    frame.insert(2, "train", features.train)
+    frame.to_parquet(path, index=False)
+
+
+WRITERS: dict[str, Callable[[Path, Features], None]] = {".npz": write_npz, ".h5": write_h5, ".parquet": write_parquet}

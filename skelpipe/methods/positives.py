@@ -1,0 +1,98 @@
+"""Sets of positives: which embeddings a query is pulled to. They plug into any method that names a query and a key view.
+
+A set of positives is called with a `Pair` and the epoch and returns the loss. To add one: a class with `Options` (its
+`name` chooses it in a recipe) and a line in POSITIVES.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from skelpipe.settings import Settings
+
+
+@dataclass
+class Pair:
+    """Embeddings of two views of the same clips, and the queue as it was before they are added.
+
+    Attributes:
+        query: (B, D) unit vectors, with gradient.
+        key: (B, D) unit vectors, without.
+        queue: (D, K) unit vectors, without.
+        temperature: τ.
+    """
+
+    query: Tensor
+    key: Tensor
+    queue: Tensor
+    temperature: float
+
+    @cached_property
+    def positive(self) -> Tensor:
+        """s = q·k / τ: (B, 1)."""
+        return (self.query * self.key).sum(1, keepdim=True) / self.temperature
+
+    @cached_property
+    def query_negatives(self) -> Tensor:
+        """q·m_j / τ: (B, K)."""
+        return self.query @ self.queue / self.temperature
+
+    @cached_property
+    def key_negatives(self) -> Tensor:
+        """k·m_j / τ: (B, K)."""
+        return self.key @ self.queue / self.temperature
+
+    @cached_property
+    def info_nce(self) -> Tensor:
+        """-log e^s / (e^s + Σ_j e^{q·m_j/τ}), averaged over the batch.
+
+        Source: He et al. (CVPR 2020), Eq. 1.
+        """
+        logits = torch.cat([self.positive, self.query_negatives], dim=1)
+        return nn.functional.cross_entropy(logits, torch.zeros(len(logits), dtype=torch.int64, device=logits.device))
+
+    def query_neighbours(self, top_k: int = 1) -> Tensor:
+        """n(q), the places in the queue nearest to each query: (B, top_k)."""
+        return self.query_negatives.detach().topk(top_k, dim=1).indices
+
+    def key_neighbours(self, top_k: int = 1) -> Tensor:
+        """n(k), the places in the queue nearest to each key: (B, top_k)."""
+        return self.key_negatives.topk(top_k, dim=1).indices
+
+
+class Positives(Protocol):
+    """Turns a pair of views into a loss."""
+
+    def __call__(self, pair: Pair, epoch: int) -> Tensor:
+        """The loss, a scalar; `epoch` counts from 1."""
+        ...
+
+    def mining(self, epoch: int) -> bool:
+        """Whether neighbours from the queue serve as positives in this epoch."""
+        ...
+
+
+class OwnKeyOptions(Settings):
+    """The clip's own key, nothing else."""
+
+    name: Literal["own_key"] = "own_key"
+
+
+class OwnKey:
+    """InfoNCE: a query is pulled to the key of its own clip."""
+
+    Options = OwnKeyOptions
+
+    def __init__(self, options: OwnKeyOptions) -> None:
+        self.options = options
+
+    def __call__(self, pair: Pair, epoch: int) -> Tensor:
+        return pair.info_nce
+
+    def mining(self, epoch: int) -> bool:
+        return False

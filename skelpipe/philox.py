@@ -1,0 +1,131 @@
+"""Random numbers by counting: Philox4x32-10 of Salmon et al., "Parallel random numbers: as easy as 1, 2, 3" (2011).
+
+A generator without state: 128 bits of counter and 64 bits of key give 128 random bits. The key is (seed, epoch) and the
+counter (block, slot, view, clip), so every view of every clip can be drawn alone, and no number depends on threads,
+workers, or on which clips share a batch.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
+from skelpipe.errors import BadInput
+
+WORD = 2**32
+
+_U = np.uint32
+_I = np.int32
+_F = np.float32
+_WIDE = np.uint64
+_MULTIPLY_0, _MULTIPLY_1 = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)
+_BUMP_0, _BUMP_1 = np.uint32(0x9E3779B9), np.uint32(0xBB67AE85)
+
+
+def uniforms(
+    seed: int, epoch: int, clip_ids: npt.NDArray[np.integer], view: int, slot: int, count: int
+) -> npt.NDArray[np.float64]:
+    """Draw `count` uniform numbers in [0, 1) for every clip, (B, count) float64 with 53 random bits each.
+
+    Args:
+        seed, epoch: the key.
+        clip_ids: (B,) the clips' own numbers (not their places in a batch).
+        view: which augmented copy of the clip.
+        slot: which draw of that view.
+
+    Raises:
+        BadInput: a number is outside 0..2**32 - 1.
+    """
+    clip_ids = np.asarray(clip_ids)
+    for name, value in (("seed", seed), ("epoch", epoch), ("view", view), ("slot", slot)):
+        _check_word(name, value, value)
+    if len(clip_ids):
+        _check_word("clip_ids", int(clip_ids.min()), int(clip_ids.max()))
+    out = np.empty((len(clip_ids), count))
+    _fill(_U(seed), _U(epoch), clip_ids.astype(_U), _U(view), _U(slot), out)
+    return out
+
+
+def _check_word(name: str, low: int, high: int) -> None:
+    if low < 0 or high >= WORD:
+        raise BadInput(name, f"{low if low < 0 else high} does not fit 32 bits", "use a number from 0 to 4294967295")
+
+
+# c0..c3: the counter; k0, k1: the key; returns four random 32-bit words
+@njit(cache=True, nogil=True, inline="always")
+def philox4x32(c0, c1, c2, c3, k0, k1):  # type: ignore[no-untyped-def]
+    """Ten rounds of Philox on uint32 words."""
+    for _ in range(10):
+        product_0 = _MULTIPLY_0 * _WIDE(c0)
+        product_1 = _MULTIPLY_1 * _WIDE(c2)
+        c0, c1, c2, c3 = (
+            _U(product_1 >> _WIDE(32)) ^ c1 ^ k0,
+            _U(product_1),
+            _U(product_0 >> _WIDE(32)) ^ c3 ^ k1,
+            _U(product_0),
+        )
+        k0 = _U(k0 + _BUMP_0)
+        k1 = _U(k1 + _BUMP_1)
+    return c0, c1, c2, c3
+
+
+# clip_ids (B,) uint32; out (B, count) float64
+@njit(cache=True, nogil=True)
+def _fill(seed, epoch, clip_ids, view, slot, out):  # type: ignore[no-untyped-def]
+    batch, count = out.shape
+    for b in range(batch):
+        for block in range((count + 1) // 2):
+            w0, w1, w2, w3 = philox4x32(_U(block), slot, view, clip_ids[b], seed, epoch)
+            out[b, 2 * block] = _to_unit(w0, w1)
+            if 2 * block + 1 < count:
+                out[b, 2 * block + 1] = _to_unit(w2, w3)
+
+
+# high, low: 27 and 26 of their bits make the 53 of a float64 in [0, 1)
+@njit(cache=True, nogil=True, inline="always")
+def _to_unit(high, low):  # type: ignore[no-untyped-def]
+    return (_WIDE(high >> _U(5)) * 67108864.0 + _WIDE(low >> _U(6))) * 2.0**-53
+
+
+@njit(cache=True, nogil=True, inline="always")
+def normals4(c0, c1, c2, c3, k0, k1):  # type: ignore[no-untyped-def]
+    """Four independent standard normals, float32, from one counter and key (Box and Muller 1958).
+
+    Without calls into the C library, so that LLVM turns a loop over counters into vector code.
+    """
+    w0, w1, w2, w3 = philox4x32(c0, c1, c2, c3, k0, k1)
+    radius_0, radius_1 = _radius(w0), _radius(w2)
+    x0, y0 = _direction(w1)
+    x1, y1 = _direction(w3)
+    return radius_0 * x0, radius_0 * y0, radius_1 * x1, radius_1 * y1
+
+
+# sqrt(-2 ln u), u = (word + 1/2) / 2**32; ln by exponent and 2 atanh(s), s = (m - 1) / (m + 1), m in [0.707, 1.414)
+@njit(cache=True, nogil=True, inline="always")
+def _radius(word):  # type: ignore[no-untyped-def]
+    u = (_F(word) + _F(0.5)) * _F(2.0**-32)
+    # Adding the distance from sqrt(1/2) to 1 moves the break between two exponents from 1 to sqrt(1/2).
+    bits = _I(np.float32(u).view(_I) + _I(0x004AFB0D))
+    exponent = _I(_I(bits >> _I(23)) - _I(127))
+    m = np.int32(_I(bits & _I(0x007FFFFF)) + _I(0x3F3504F3)).view(_F)
+    s = (m - _F(1)) / (m + _F(1))
+    z = s * s
+    series = _F(1) + z * (_F(1 / 3) + z * (_F(1 / 5) + z * (_F(1 / 7) + z * _F(1 / 9))))
+    log = _F(exponent) * _F(math.log(2)) + _F(2) * s * series
+    return np.sqrt(max(_F(-2) * log, _F(0)))
+
+
+# (cos, sin) of a uniform angle: the two top bits choose one of four axes, the rest an angle of -pi/4..pi/4 to it
+@njit(cache=True, nogil=True, inline="always")
+def _direction(word):  # type: ignore[no-untyped-def]
+    angle = _F(_I(_U(word << _U(2)))) * _F(math.pi / 2**33)
+    z = angle * angle
+    cos = _F(1) + z * (_F(-1 / 2) + z * (_F(1 / 24) + z * (_F(-1 / 720) + z * _F(1 / 40320))))
+    sin = angle * (_F(1) + z * (_F(-1 / 6) + z * (_F(1 / 120) + z * (_F(-1 / 5040) + z * _F(1 / 362880)))))
+    quadrant = word >> _U(30)
+    turned = quadrant & _U(1)
+    x, y = (-sin, cos) if turned else (cos, sin)
+    return (-x, -y) if quadrant >= _U(2) else (x, y)

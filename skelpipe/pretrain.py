@@ -1,0 +1,409 @@
+"""Pretraining: the loop, its checkpoints and its log."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from skelpipe import __version__
+from skelpipe.batches import Batches
+from skelpipe.datasets import split_masks
+from skelpipe.errors import BadInput
+from skelpipe.outputs import DONE, check_target, is_output, provenance, read_digest, seal, write_bytes, write_json
+from skelpipe.recipe import Recipe
+from skelpipe.store import Clips
+from skelpipe.streams import check_stream
+
+CHECKPOINT_SECONDS = 30.0  # at most this much work is lost to a kill, plus the epoch it fell in
+CHECKPOINT, WEIGHTS, LOG, SETTINGS, RECIPE = (
+    "checkpoint.pt",
+    "weights.safetensors",
+    "log.jsonl",
+    "settings.json",
+    "recipe.yaml",
+)
+COLLAPSE_SPREAD, COLLAPSE_LOSS = 1e-3, 0.01
+COLLAPSE_REMEDY = (
+    "the embeddings have collapsed: all clips look alike and the loss stays at that of guessing (ln(K+1)); "
+    "start from '--set init=torch --set method.key_init=copy', which does not begin on this plateau"
+)
+
+Event = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of a pretraining: "finished", "stopped" (by Ctrl-C or SIGTERM; resumable) or "already finished"."""
+
+    state: str
+    epoch: int
+    epochs: int
+    last: dict[str, Any] | None
+    warnings: tuple[str, ...]
+
+
+def pretrain(
+    recipe: Recipe,
+    clips: str | Path,
+    run: str | Path,
+    *,
+    split: str,
+    stream: str,
+    seed: int = 0,
+    device: str = "auto",
+    precision: str = "fp32",
+    half_storage: bool = False,
+    force: bool = False,
+    threads: int | None = None,
+    progress: Callable[[Event], None] | None = None,
+) -> Result:
+    """Train the recipe's encoder on the training part of a split and leave a RUN folder.
+
+    A RUN made with the same settings is resumed where it stopped, bit for bit on a CPU.
+
+    Args:
+        clips: a clips folder.
+        run: the folder to make or to resume.
+        split: key of `datasets.SPLITS`.
+        stream: joint, motion or bone.
+        device: "auto", "cpu", "cuda", "cuda:1", ...
+        precision: "fp32", or "bf16" for the encoder's arithmetic (embeddings, BN statistics and loss stay float32).
+        half_storage: keep the clips in memory as float16, half the space, at a rounding of up to 1 mm at 3 m.
+        force: start anew if RUN was made with other settings.
+        threads: CPU threads for torch and the kernels.
+        progress: called with {epoch, epochs, step, steps, loss, clips_per_second} while training.
+
+    Raises:
+        BadInput: an input does not fit, RUN belongs to something else, or the loss is no longer finite.
+    """
+    source = Clips(clips)
+    check_stream(stream)
+    if threads:
+        torch.set_num_threads(threads)
+    place = choose_device(device)
+    train, _ = split_masks(split, source.dataset, source.columns, source.attributes.get("split_files"))
+    rows = np.flatnonzero(train)
+    settings = {
+        "recipe": recipe.name,
+        "method": recipe.method.name,
+        "positives": recipe.positives.name,  # type: ignore[attr-defined]
+        "encoder": recipe.encoder.model_dump(mode="json"),
+        "stream": stream,
+        "split": split,
+        "seed": seed,
+        "epochs": recipe.epochs,
+        "dataset": source.dataset,
+        "layout": source.layout.name,
+        "frames": source.frames,
+        "clips": len(rows),
+        "clips_digest": read_digest(source.path),
+        "precision": precision,
+        "half_storage": half_storage,
+    }
+    run = Path(run)
+    prepare_folder(run, recipe, settings, force)
+
+    set_determinism(seed)
+    method = recipe.build_method(source.layout).to(place)
+    optimizer = recipe.optimizer
+    sgd = torch.optim.SGD(
+        [p for p in method.parameters() if p.requires_grad],
+        lr=optimizer.lr,
+        momentum=optimizer.momentum,
+        weight_decay=optimizer.weight_decay,
+        nesterov=optimizer.nesterov,
+    )
+    at = Position()
+    if (run / CHECKPOINT).exists():
+        at = load_checkpoint(run / CHECKPOINT, method, sgd, place)
+    if at.epoch > recipe.epochs:
+        return finish(run, recipe, settings, source.path, method, at, fresh=not (run / DONE).exists())
+
+    data = source.load(train, "float16" if half_storage else "float32")[..., : recipe.bodies]
+    batches = Batches(
+        np.ascontiguousarray(data),
+        rows,
+        source.labels[rows],
+        {name: recipe.view(name) for name in type(method).VIEWS},
+        stream,
+        source.layout,
+        recipe.batch_size,
+        seed,
+        place,
+        threads,
+    )
+    log = Log(run, at)
+    saved = time.monotonic()
+    method.train()
+    with stop_requested() as stop:
+        while at.epoch <= recipe.epochs:
+            for group in sgd.param_groups:
+                group["lr"] = optimizer.rate(at.epoch)
+            started = time.monotonic()
+            first = at.step
+            for batch in batches.epoch(at.epoch, first):
+                with torch.autocast(place.type, torch.bfloat16, enabled=precision == "bf16"):
+                    loss, observed = method(batch.views, batch.labels, at.epoch)
+                sgd.zero_grad(set_to_none=True)
+                loss.backward()
+                sgd.step()
+                at.add({"loss": loss.detach(), **observed})
+                rate = (at.step - first) * recipe.batch_size / max(time.monotonic() - started, 1e-9)
+                if progress is not None:
+                    progress(at.event(recipe.epochs, batches.steps, rate))
+                if stop.is_set():
+                    break
+            at.seconds += time.monotonic() - started
+            if at.step < batches.steps:  # asked to stop within the epoch
+                break
+            log.write(at, optimizer.rate(at.epoch), batches.steps * recipe.batch_size, recipe.method.queue_size)
+            at.next_epoch()
+            if recipe.keep_every and (at.epoch - 1) % recipe.keep_every == 0:
+                save_weights(run / f"weights-{at.epoch - 1:04d}.safetensors", method)
+            if time.monotonic() - saved > CHECKPOINT_SECONDS or stop.is_set() or at.epoch > recipe.epochs:
+                save_checkpoint(run / CHECKPOINT, method, sgd, at, place)
+                saved = time.monotonic()
+            if stop.is_set():
+                break
+    log.close()
+    if at.epoch <= recipe.epochs:
+        save_checkpoint(run / CHECKPOINT, method, sgd, at, place)
+        return Result("stopped", at.epoch - 1, recipe.epochs, log.last, tuple(log.warnings))
+    return finish(run, recipe, settings, source.path, method, at, fresh=True)
+
+
+class Position:
+    """Where training stands: the epoch (from 1), the steps taken in it, and the sums of its log."""
+
+    def __init__(self) -> None:
+        self.epoch, self.step, self.seconds, self.log_bytes = 1, 0, 0.0, 0
+        self.sums: dict[str, torch.Tensor] = {}
+
+    def add(self, values: dict[str, torch.Tensor]) -> None:
+        """Count a step; the sums stay on the device, so nothing waits for it."""
+        self.step += 1
+        for name, value in values.items():
+            self.sums[name] = value.double() + self.sums[name] if name in self.sums else value.double()
+
+    def means(self) -> dict[str, float | None]:
+        """The epoch's averages so far; what was never a number is None."""
+        means = {name: float(total) / max(1, self.step) for name, total in self.sums.items()}
+        if not math.isfinite(means["loss"]):
+            raise BadInput(
+                f"epoch {self.epoch}, step {self.step}",
+                f"the loss is {means['loss']}",
+                "lower the rate (--set optimizer.lr=…) or use --precision fp32; the last checkpoint is kept",
+            )
+        return {name: value if math.isfinite(value) else None for name, value in means.items()}
+
+    def event(self, epochs: int, steps: int, rate: float) -> Event:
+        """What a progress display shows; reading the loss waits for the device, so it is read ten times an epoch."""
+        event: Event = {"epoch": self.epoch, "epochs": epochs, "step": self.step, "steps": steps}
+        if self.step % max(1, steps // 10) == 0 or self.step == steps:
+            event |= {"loss": self.means()["loss"], "clips_per_second": rate}
+        return event
+
+    def next_epoch(self) -> None:
+        """Start the sums anew."""
+        self.epoch, self.step, self.seconds, self.sums = self.epoch + 1, 0, 0.0, {}
+
+
+class Log:
+    """`log.jsonl`, one object per epoch, and the same scalars for TensorBoard; cut back to where a resumed run stands."""
+
+    def __init__(self, run: Path, at: Position) -> None:
+        from torch.utils.tensorboard import SummaryWriter
+
+        self.path = run / LOG
+        with open(self.path, "ab") as file:
+            file.truncate(at.log_bytes)
+        self.last: dict[str, Any] | None = None
+        lines = self.path.read_bytes().splitlines()
+        if lines:
+            self.last = json.loads(lines[-1])
+        self.board = SummaryWriter(str(run / "tensorboard"), purge_step=at.epoch)  # type: ignore[no-untyped-call]
+        self.warnings: list[str] = []
+
+    def write(self, at: Position, lr: float, clips: int, queue_size: int) -> None:
+        """Add the epoch that `at` has just ended."""
+        entry = {"epoch": at.epoch, **at.means(), "lr": lr}
+        info_nce, spread = entry["info_nce"], entry["spread"]
+        guessing = math.log(queue_size + 1)
+        if spread is not None and spread < COLLAPSE_SPREAD and info_nce is not None:
+            entry["collapsed"] = abs(info_nce - guessing) < COLLAPSE_LOSS
+        if entry.get("collapsed") and not self.warnings:
+            self.warnings.append(f"epoch {at.epoch}: {COLLAPSE_REMEDY}")
+        entry |= {"clips_per_second": round(clips / max(at.seconds, 1e-9), 1), "seconds": round(at.seconds, 3)}
+        with open(self.path, "ab") as file:
+            file.write((json.dumps(entry) + "\n").encode())
+            file.flush()
+            os.fsync(file.fileno())
+            at.log_bytes = file.tell()
+        for name, value in entry.items():
+            if isinstance(value, float):
+                self.board.add_scalar(name, value, at.epoch)  # type: ignore[no-untyped-call]
+        self.last = entry
+
+    def close(self) -> None:
+        """Flush the TensorBoard file."""
+        self.board.close()  # type: ignore[no-untyped-call]
+
+
+def choose_device(name: str) -> torch.device:
+    """Turn "auto" into the first GPU, or the CPU if there is none.
+
+    Raises:
+        BadInput: the device does not exist here.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError):
+        raise BadInput(f"--device {name}", "is not available here", "use auto or cpu") from None
+    return device
+
+
+def set_determinism(seed: int) -> None:
+    """Seed torch and let cuDNN choose the same algorithms each time."""
+    torch.manual_seed(seed)
+    torch.backends.cudnn.deterministic = True
+    torch.backends.cudnn.benchmark = False
+
+
+def prepare_folder(run: Path, recipe: Recipe, settings: dict[str, Any], force: bool) -> None:
+    """Make RUN, or check that it is one that these settings may go on with.
+
+    Raises:
+        BadInput: RUN is something else, or was made with other settings and `force` is not set.
+    """
+    if is_output(run):
+        if same_settings(run, recipe, settings):
+            return
+        if not force:
+            what = "was made with other settings (see its recipe.yaml and settings.json)"
+            raise BadInput(run, what, "choose another path, or pass --force to start anew")
+        for path in sorted(run.rglob("*"), reverse=True):
+            path.rmdir() if path.is_dir() else path.unlink()
+    else:
+        check_target(run, force=False)
+    try:
+        run.mkdir(parents=True, exist_ok=True)
+        write_bytes(run / RECIPE, recipe.dump().encode())
+        write_json(run / SETTINGS, settings)
+        write_json(run / "provenance.json", provenance("run", {}, settings))
+    except OSError as error:
+        raise BadInput(run, f"cannot be written ({error.strerror})", "choose a path you may write to") from None
+
+
+def same_settings(run: Path, recipe: Recipe, settings: dict[str, Any]) -> bool:
+    """Whether RUN was started from the same recipe, clips and options."""
+    try:
+        return (run / RECIPE).read_text() == recipe.dump() and json.loads((run / SETTINGS).read_text()) == settings
+    except (OSError, ValueError):
+        return False
+
+
+def save_checkpoint(
+    path: Path, method: torch.nn.Module, sgd: torch.optim.Optimizer, at: Position, device: torch.device
+) -> None:
+    """Write everything that resuming needs: networks, queue, optimiser, random state, position and sums."""
+    import io
+
+    state = {
+        "skelpipe": __version__,
+        "method": method.state_dict(),
+        "optimizer": sgd.state_dict(),
+        "cpu_random": torch.get_rng_state(),
+        "cuda_random": torch.cuda.get_rng_state(device) if device.type == "cuda" else None,
+        "position": {"epoch": at.epoch, "step": at.step, "seconds": at.seconds, "log_bytes": at.log_bytes},
+        "sums": at.sums,
+    }
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    try:
+        write_bytes(path, buffer.getvalue())
+    except OSError as error:
+        raise BadInput(path, f"cannot be written ({error.strerror})", "free some space; the last one is kept") from None
+
+
+def load_checkpoint(
+    path: Path, method: torch.nn.Module, sgd: torch.optim.Optimizer, device: torch.device
+) -> Position:
+    """Put back what `save_checkpoint` wrote.
+
+    Raises:
+        BadInput: the file is damaged or does not fit.
+    """
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        method.load_state_dict(state["method"])
+        sgd.load_state_dict(state["optimizer"])
+        torch.set_rng_state(state["cpu_random"])
+        if device.type == "cuda" and state["cuda_random"] is not None:
+            torch.cuda.set_rng_state(state["cuda_random"], device)
+        at = Position()
+        vars(at).update(state["position"])
+        at.sums = {name: value.to(device) for name, value in state["sums"].items()}
+    except Exception as error:
+        raise BadInput(path, f"cannot be resumed from ({error})", "delete it to start this run anew") from None
+    return at
+
+
+def save_weights(path: Path, method: torch.nn.Module) -> None:
+    """Write the query network (encoder and projector) as safetensors."""
+    from safetensors.torch import save
+
+    network: Any = method.evaluated
+    write_bytes(path, save({name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}))
+
+
+def finish(
+    run: Path, recipe: Recipe, settings: dict[str, Any], clips: Path, method: torch.nn.Module, at: Position, fresh: bool
+) -> Result:
+    """Write the weights and seal RUN, unless that was done before."""
+    last = None
+    if (run / LOG).exists() and (lines := (run / LOG).read_text().splitlines()):
+        last = json.loads(lines[-1])
+    if fresh or not (run / WEIGHTS).exists():
+        save_weights(run / WEIGHTS, method)
+        seal(run, "run", inputs={"clips": clips}, settings=settings, content=(RECIPE, SETTINGS, WEIGHTS))
+    collapsed = bool(last and last.get("collapsed"))
+    warnings = (f"epoch {recipe.epochs}: {COLLAPSE_REMEDY}",) if collapsed else ()
+    return Result("finished" if fresh else "already finished", recipe.epochs, recipe.epochs, last, warnings)
+
+
+@contextmanager
+def stop_requested() -> Iterator[threading.Event]:
+    """An event that Ctrl-C and SIGTERM set once; a second Ctrl-C interrupts at once."""
+    stop = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+
+    def ask(number: int, frame: object) -> None:
+        if stop.is_set() and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        stop.set()
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+

@@ -1,0 +1,163 @@
+"""What is computed from class scores: accuracies, confusion matrices, and the score files that stages exchange.
+
+A higher score means more likely. Ties are broken the same way everywhere: of equal scores the lower class comes first.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import zipfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from skelpipe.errors import BadInput
+from skelpipe.outputs import write_bytes
+
+Scores = npt.NDArray[np.floating[Any]]
+Labels = npt.NDArray[np.integer[Any]]
+
+
+def label_rank(scores: Scores, labels: Labels) -> npt.NDArray[np.int64]:
+    """How many classes come before the label of each clip.
+
+    Args:
+        scores: (n, classes), finite.
+        labels: (n,), 0 to classes - 1.
+
+    Returns:
+        (n,) ranks; 0 means that the label is the prediction. Of equal scores the lower class comes first.
+
+    Raises:
+        ValueError: the shapes do not fit, a label is out of range, or a score is not a number.
+    """
+    scores, labels = np.asarray(scores), np.asarray(labels, dtype=np.int64)
+    if scores.ndim != 2 or labels.shape != scores.shape[:1]:
+        raise ValueError(f"scores {scores.shape} and labels {labels.shape} do not fit")
+    if np.isnan(scores).any():
+        raise ValueError("a score is not a number")
+    if len(labels) and not (labels.min() >= 0 and labels.max() < scores.shape[1]):
+        raise ValueError(
+            f"labels reach from {labels.min()} to {labels.max()}, the scores have {scores.shape[1]} classes"
+        )
+    own = np.take_along_axis(scores, labels[:, None], axis=1)
+    earlier = np.arange(scores.shape[1]) < labels[:, None]
+    rank: npt.NDArray[np.int64] = ((scores > own) | ((scores == own) & earlier)).sum(axis=1, dtype=np.int64)
+    return rank
+
+
+def topk_accuracy(scores: Scores, labels: Labels, k: int) -> float:
+    """Share of the clips whose label is among the k classes with the largest scores.
+
+    Args:
+        scores: (n, classes).
+        labels: (n,), from 0.
+        k: 1 or more; more than there are classes counts every clip.
+
+    Returns:
+        A fraction, 0 to 1; nan when there are no clips.
+    """
+    if k < 1:
+        raise ValueError(f"k is {k}, it must be at least 1")
+    rank = label_rank(scores, labels)
+    return float((rank < k).mean()) if len(rank) else float("nan")
+
+
+def predictions(scores: Scores) -> npt.NDArray[np.int64]:
+    """(n,) the class with the largest score, the lowest one of several; `scores` is (n, classes)."""
+    best: npt.NDArray[np.int64] = np.argmax(scores, axis=1).astype(np.int64)
+    return best
+
+
+def per_class(scores: Scores, labels: Labels, classes: int) -> list[float | None]:
+    """Top-1 accuracy of the clips of each class, 0 to 1; None for a class without clips (JSON has no nan).
+
+    Args:
+        scores: (n, classes).
+        labels: (n,), from 0.
+        classes: how many entries the result has.
+    """
+    hit = label_rank(scores, labels) == 0
+    count = np.bincount(labels, minlength=classes)
+    right = np.bincount(labels, weights=hit, minlength=classes)
+    return [float(r / c) if c else None for r, c in zip(right, count, strict=True)]
+
+
+def confusion(scores: Scores, labels: Labels, classes: int) -> npt.NDArray[np.int64]:
+    """(classes, classes) counts of clips: row = the label, column = the class with the largest score."""
+    label_rank(scores, labels)  # for its checks
+    cell = np.asarray(labels, dtype=np.int64) * classes + predictions(scores)
+    return np.bincount(cell, minlength=classes * classes).reshape(classes, classes).astype(np.int64)
+
+
+def write_confusion_csv(path: Path, matrix: npt.NDArray[np.integer[Any]], names: Sequence[str]) -> None:
+    """Write counts as CSV: first row the predicted classes, first column the labels, class numbers before names."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    titles = [f"{i} {name}" for i, name in enumerate(names)]
+    writer.writerow(["label \\ predicted", *titles])
+    for title, row in zip(titles, matrix.tolist(), strict=True):
+        writer.writerow([title, *row])
+    write_bytes(path, text.getvalue().encode())
+
+
+def write_scores(
+    path: Path, names: Sequence[str] | npt.NDArray[Any], labels: Labels, scores: Mapping[str, Scores]
+) -> None:
+    """Write `scores.npz`: `name` (n,) str, `label` (n,) int64, and one (n, classes) float32 array per protocol.
+
+    The same values give the same bytes, so that the digest of a folder says whether its content changed.
+    """
+    names = np.asarray(names, dtype=str)
+    arrays = {"name": names, "label": np.asarray(labels, dtype=np.int64)}
+    for protocol, values in scores.items():
+        if protocol in arrays:
+            raise ValueError(f"a protocol cannot be called {protocol!r}")
+        arrays[protocol] = np.asarray(values, dtype=np.float32)
+    if wrong := [key for key, values in arrays.items() if len(values) != len(names)]:
+        raise ValueError(f"{', '.join(wrong)}: not one row per clip")
+    write_npz(path, arrays)
+
+
+def write_npz(path: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
+    """Write arrays as a compressed .npz whose bytes depend on nothing but the arrays (NumPy's own carries the time)."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for key, values in arrays.items():
+            entry = zipfile.ZipInfo(f"{key}.npy", date_time=(1980, 1, 1, 0, 0, 0))
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            with archive.open(entry, "w", force_zip64=True) as file:
+                np.lib.format.write_array(file, np.ascontiguousarray(values), allow_pickle=False)
+    write_bytes(path, buffer.getvalue())
+
+
+def read_scores(path: Path) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64], dict[str, npt.NDArray[np.float32]]]:
+    """Read `scores.npz`: names (n,), labels (n,) and {protocol: (n, classes) scores}.
+
+    Raises:
+        BadInput: the file is missing, damaged, lists a clip twice, or holds arrays that do not fit each other.
+    """
+    remedy = "run 'skelpipe evaluate' again"
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {key: file[key] for key in file.files}
+        names, labels = arrays.pop("name"), arrays.pop("label").astype(np.int64)
+    except FileNotFoundError:
+        raise BadInput(path, "does not exist", remedy) from None
+    except KeyError as error:
+        raise BadInput(path, f"holds no array {error}", remedy) from None
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zipfile.error, NotImplementedError) as error:
+        raise BadInput(path, f"cannot be read ({error})", remedy) from None
+    for key, values in arrays.items():
+        if values.ndim != 2 or len(values) != len(names):
+            raise BadInput(path, f"array {key!r} has shape {values.shape} for {len(names)} clips", remedy)
+    if len(labels) != len(names):
+        raise BadInput(path, f"holds {len(names)} names and {len(labels)} labels", remedy)
+    found, count = np.unique(names, return_counts=True)
+    if (count > 1).any():
+        raise BadInput(path, f"lists the clip {found[count > 1][0]} more than once", remedy)
+    return names, labels, arrays

@@ -1,0 +1,158 @@
+"""Settings read from YAML and checked as a whole: every mistake is reported, with its full key and the nearest right one."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, TypeVar, Union
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails
+
+from skelpipe.errors import BadInput
+
+
+class Settings(BaseModel):
+    """Base of everything that is read from a recipe or a pipeline: immutable, and unknown keys are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+Model = TypeVar("Model", bound=Settings)
+
+
+def one_of(registry: Mapping[str, Any]) -> Any:
+    """The type of a setting that is one of the `Options` in a registry, chosen by its `name`.
+
+    A bare string stands for `{name: string}`, all other options at their defaults.
+    """
+    options = tuple(entry.Options for entry in registry.values())
+    union = Annotated[Union[options], Field(discriminator="name")] if len(options) > 1 else options[0]  # noqa: UP007
+    return Annotated[union, BeforeValidator(lambda value: {"name": value} if isinstance(value, str) else value)]
+
+
+def load_yaml(path: Path) -> dict[str, Any]:
+    """Read a YAML mapping with the safe loader; numbers such as `1e-3` stay strings there and are converted later."""
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise BadInput(path, f"cannot be read ({error.strerror})", "check the path") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f"{path}:{mark.line + 1}" if mark else path
+        raise BadInput(where, f"is not YAML ({getattr(error, 'problem', None) or error})", "correct that line") from None
+    if not isinstance(data, dict):
+        raise BadInput(path, "does not hold a mapping of keys to values", "compare it with a shipped one")
+    return data
+
+
+def override(data: dict[str, Any], changes: Iterable[str]) -> dict[str, Any]:
+    """Return `data` with each `key.to.it=value` (the value in YAML) put in its place."""
+    data = _copy(data)
+    for change in changes:
+        key, equals, text = change.partition("=")
+        if not equals or not key.strip():
+            raise BadInput(f"--set {change}", "is not of the form KEY=VALUE", "write for example optimizer.lr=0.05")
+        *parents, last = key.strip().split(".")
+        place = data
+        for parent in parents:
+            inner = place.get(parent)
+            if isinstance(inner, str):
+                inner = {"name": inner}
+            place[parent] = inner = inner if isinstance(inner, dict) else {}
+            place = inner
+        try:
+            place[last] = yaml.safe_load(text)
+        except yaml.YAMLError:
+            raise BadInput(f"--set {change}", "its value is not YAML", "quote it") from None
+    return data
+
+
+def check(model: type[Model], data: Mapping[str, Any], where: str | Path) -> Model:
+    """Turn a mapping into checked settings.
+
+    Raises:
+        BadInput: names every wrong key and value at once.
+    """
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        details = error.errors(include_url=False)
+        what = "; ".join(_describe(model, detail) for detail in details)
+        count = "1 setting is wrong" if len(details) == 1 else f"{len(details)} settings are wrong"
+        raise BadInput(where, f"{count}: {what}", "correct them") from None
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """A hint such as ` (did you mean 'crop'?)`, or an empty string when nothing is near."""
+    found = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
+    return f" (did you mean {found[0]!r}?)" if found else ""
+
+
+def _describe(model: type[BaseModel], detail: ErrorDetails) -> str:
+    place = [str(part) for part in detail["loc"]]
+    if detail["type"] == "extra_forbidden":
+        return f"{_dotted(model, place)}: unknown key{nearest(place[-1], _keys_at(model, place[:-1]))}"
+    if detail["type"] == "union_tag_invalid":
+        tag, known = str(detail["ctx"]["tag"]), detail["ctx"]["expected_tags"]
+        hint = nearest(tag, [k.strip("' ") for k in str(known).split(",")])
+        return f"{_dotted(model, place)}: unknown name {tag!r}{hint}, known are {known}"
+    if detail["type"] == "missing":
+        return f"{_dotted(model, place)}: is missing"
+    message = detail["msg"].removeprefix("Value error, ")
+    if detail["type"] == "value_error":  # our own validators say all that is needed
+        return ": ".join([*_walk(model, place)[0], message])
+    if detail["type"] == "literal_error" and isinstance(detail["input"], str):
+        known = [word.strip("' ") for word in re.split(r",| or ", detail["ctx"]["expected"])]
+        return f"{_dotted(model, place)}: {message[:1].lower()}{message[1:]}, not {detail['input']!r}{nearest(detail['input'], known)}"
+    return f"{_dotted(model, place)}: {message[:1].lower()}{message[1:]} (got {detail['input']!r})"
+
+
+def _walk(model: type[BaseModel], place: list[str]) -> tuple[list[str], Any]:
+    """Follow an error's location through the models; tags of unions are not keys and are left out."""
+    keys: list[str] = []
+    here: Any = model
+    for part in place:
+        fields = here.model_fields if isinstance(here, type) and issubclass(here, BaseModel) else None
+        if fields is not None and part in fields:
+            keys.append(part)
+            here = _models(fields[part].annotation)
+        elif isinstance(here, dict) and part in here:
+            here = here[part]
+        else:
+            keys.append(part)
+            here = None
+        if isinstance(here, dict) and len(here) == 1:
+            here = next(iter(here.values()))
+    return keys, here
+
+
+def _models(annotation: Any) -> Any:
+    """The models inside an annotation: one model, or tag -> model for a union."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    found: dict[str, Any] = {}
+    for inner in getattr(annotation, "__args__", ()):
+        model = _models(inner)
+        if isinstance(model, dict):
+            found |= model
+        elif model is not None:
+            name = model.model_fields.get("name")
+            found[str(name.default) if name else model.__name__] = model
+    return found or None
+
+
+def _dotted(model: type[BaseModel], place: list[str]) -> str:
+    return ".".join(_walk(model, place)[0]) or "the whole file"
+
+
+def _keys_at(model: type[BaseModel], place: list[str]) -> list[str]:
+    here = _walk(model, place)[1]
+    return list(here.model_fields) if isinstance(here, type) and issubclass(here, BaseModel) else []
+
+
+def _copy(value: Any) -> Any:
+    return {k: _copy(v) for k, v in value.items()} if isinstance(value, dict) else value

@@ -1,0 +1,107 @@
+"""Whatever is written comes back exactly, and no byte string is more than a BadInput with a line number."""
+
+import re
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+from rawtext import ntu_clip, ntu_text, pku_text, pku_values, read_ntu
+
+from skelpipe.datasets.text import parse_ntu, parse_pku
+from skelpipe.errors import BadInput
+
+quick = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+
+numbers = st.floats(-1e6, 1e6, width=32)
+formats = st.sampled_from(["{:.7g}", "{:.9g}", "{:.6f}", "{:.7e}", "{:.9E}", "{!r}", "{:+.7g}", "{:.17g}", "{:.25f}"])
+tokens = st.one_of(
+    st.builds(lambda form, value: form.format(value), formats, numbers),
+    st.from_regex(r"[+-]?([0-9]{1,25}\.?[0-9]{0,25}|\.[0-9]{1,25})([eE][+-]?[0-9]{1,2})?", fullmatch=True),
+)
+ids = st.integers(-(2**63), 2**63 - 1)
+# 75 tokens from a small drawn pool: as telling as 75 draws, and much quicker.
+poses = st.builds(
+    lambda pool, shift: [[pool[(3 * v + c + shift) % len(pool)] for c in range(3)] for v in range(25)],
+    st.lists(tokens, min_size=1, max_size=12),
+    st.integers(0, 11),
+)
+clips = st.lists(st.lists(st.tuples(ids, poses), max_size=3), max_size=5)
+
+
+def finite(clip):
+    with np.errstate(over="ignore"):
+        return all(np.isfinite(np.float32(float(t))) for bodies in clip for _, pose in bodies for xyz in pose for t in xyz)
+
+
+@quick
+@given(clips, st.sampled_from(["\n", "\r\n"]), st.booleans(), st.sampled_from(["", " ", "\t "]))
+def test_random_layouts_come_back(clip, end, final, lead):
+    assume(finite(clip))
+    clip = [[(i if i > -(2**63) else 0, pose) for i, pose in bodies] for bodies in clip]
+    text = ntu_text(clip, end, final, lead)
+    parsed = parse_ntu(text.encode())
+    frames, joints, row_frame, row_body = read_ntu(text)
+    assert parsed.frames == frames == len(clip)
+    assert parsed.joints.tobytes() == joints.tobytes()
+    assert parsed.row_frame.tolist() == row_frame
+    assert parsed.row_body.tolist() == row_body
+
+
+@quick
+@given(st.lists(tokens, min_size=1, max_size=20), st.integers(0, 3), st.sampled_from(["\n", "\r\n"]), st.booleans())
+def test_random_sequences_come_back(pool, frames, end, final):
+    with np.errstate(over="ignore"):
+        assume(np.isfinite(np.array([float(t) for t in pool]).astype(np.float32)).all())
+    rows = [[pool[(f + i) % len(pool)] for i in range(150)] for f in range(frames + 1)]
+    text = (end + " ").join(" ".join(row) for row in rows) + (end if final else "")
+    expected = np.array([[float(t) for t in row] for row in rows]).astype(np.float32)
+    assert parse_pku(text.encode()).tobytes() == expected.tobytes()
+
+
+def survives(parse, data):
+    """A parser answers with arrays or with a BadInput that names a line of the file."""
+    try:
+        parsed = parse(data, "file")
+    except BadInput as error:
+        line = int(re.fullmatch(r"file, line (\d+)", error.where)[1])
+        assert 1 <= line <= data.count(b"\n") + 1
+        assert error.remedy
+    else:
+        joints = parsed.joints if parse is parse_ntu else parsed
+        assert np.isfinite(joints).all()
+
+
+@quick
+@given(st.one_of(st.binary(max_size=400), st.text("0123456789 .-+eE\n\r\t25", max_size=400).map(str.encode)))
+@pytest.mark.parametrize("parse", [parse_ntu, parse_pku])
+def test_no_bytes_crash_it(parse, data):
+    survives(parse, data)
+
+
+WHOLE = {
+    parse_ntu: ntu_clip(3, frames=2, bodies=2).encode(),
+    parse_pku: pku_text(pku_values(4, 3, second=[1])).encode(),
+}
+edits = st.lists(
+    st.tuples(st.sampled_from(["flip", "cut", "drop", "insert", "end"]), st.floats(0, 1), st.binary(min_size=1, max_size=3)),
+    min_size=1,
+    max_size=4,
+)
+
+
+@settings(quick, max_examples=150)
+@given(edits)
+@pytest.mark.parametrize("parse", [parse_ntu, parse_pku])
+def test_no_damage_crashes_it(parse, edits):
+    data = WHOLE[parse]
+    for kind, where, new in edits:
+        at = int(where * len(data))
+        data = {
+            "flip": data[:at] + new + data[at + len(new) :],
+            "cut": data[: at // 2] + data[at:],
+            "drop": data[:at] + data[at + 1 :],
+            "insert": data[:at] + new + data[at:],
+            "end": data[:at],
+        }[kind]
+    survives(parse, data)

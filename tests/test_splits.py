@@ -1,0 +1,115 @@
+import numpy as np
+import pytest
+
+from skelpipe.datasets import DATASETS, SPLITS, group_column, split_masks
+from skelpipe.datasets.base import column_array
+from skelpipe.datasets.ntu import SETUP_SUBJECTS, nominal_names, parse_name
+from skelpipe.datasets.tables import missing_skeletons
+from skelpipe.errors import BadInput
+
+
+def columns_of(names):
+    rows = [{"name": name, **parse_name(name)} for name in names]
+    return {column: column_array(column, [row[column] for row in rows]) for column in rows[0]}
+
+
+@pytest.fixture(scope="module")
+def nominal():
+    return {name: list(nominal_names(name)) for name in ("ntu60", "ntu120")}
+
+
+@pytest.fixture(scope="module")
+def usable(nominal):
+    return {key: columns_of([n for n in names if n not in missing_skeletons()]) for key, names in nominal.items()}
+
+
+def test_names_and_missing_list(nominal):
+    missing = missing_skeletons()
+    assert len(nominal["ntu60"]) == len(set(nominal["ntu60"])) == 56_880
+    assert len(nominal["ntu120"]) == len(set(nominal["ntu120"])) == 114_480
+    assert len(missing) == 535
+    assert missing <= set(nominal["ntu120"])
+    of_60 = {name for name in missing if parse_name(name)["label"] < 60}
+    assert len(of_60) == 302
+    assert of_60 == missing & set(nominal["ntu60"])
+    assert set().union(*SETUP_SUBJECTS.values()) == set(range(1, 107))
+
+
+@pytest.mark.parametrize(
+    ("split", "store", "train", "test"),
+    [
+        ("xsub60", "ntu60", 40_091, 16_487),
+        ("xview60", "ntu60", 37_646, 18_932),
+        ("xsub60", "ntu120", 40_091, 16_487),
+        ("xview60", "ntu120", 37_646, 18_932),
+        ("xsub120", "ntu120", 63_026, 50_919),
+        ("xset120", "ntu120", 54_468, 59_477),
+    ],
+)
+def test_published_counts(usable, split, store, train, test):
+    masks = split_masks(split, store, usable[store])
+    assert [int(mask.sum()) for mask in masks] == [train, test]
+    assert not (masks[0] & masks[1]).any()
+    assert len(usable["ntu60"]["name"]) == DATASETS["ntu60"].clips
+    assert len(usable["ntu120"]["name"]) == DATASETS["ntu120"].clips
+
+
+@pytest.mark.parametrize(("split", "train", "test"), [("xsub60", 40_320, 16_560), ("xview60", 37_920, 18_960)])
+def test_nominal_counts(nominal, split, train, test):
+    masks = split_masks(split, "ntu60", columns_of(nominal["ntu60"]))
+    assert [int(mask.sum()) for mask in masks] == [train, test]
+
+
+def pku_columns(videos):
+    view = ["LMR".index(v[-1]) + 1 for v in videos]
+    return {"name": np.array(videos), "video": np.array(videos), "view": np.array(view, np.int32)}
+
+
+def test_pku1_rebuilt_from_ids():
+    columns = pku_columns([f"{n:04}-{v}" for n in range(2, 365) for v in "LMR"])
+    train, test = split_masks("pku1-xsub", "pku1", columns)
+    assert test.sum() == 132
+    assert set(columns["video"][test]) == {f"{n:04}-{v}" for n in range(291, 335) for v in "LMR"}
+    train, test = split_masks("pku1-xview", "pku1", columns)
+    assert (train == np.char.endswith(columns["video"], ("M")) | np.char.endswith(columns["video"], "R")).all()
+
+
+def test_pku2_rebuilt_from_ids():
+    columns = pku_columns([f"A{a:02}N{n:02}-{v}" for a in range(1, 27) for n in range(1, 14) for v in "LMR"])
+    _, test = split_masks("pku2-xsub", "pku2", columns)
+    assert test.sum() == 234
+    assert {v[3:6] for v in columns["video"][test]} == {"N02", "N03", "N07"}
+
+
+def test_split_files_win():
+    columns = pku_columns(["0002-L", "0003-M", "0300-R"])
+    listed = {"pku1-xsub": {"train": ["0300-R", "0002-L"], "test": ["0003-M"]}}
+    train, test = split_masks("pku1-xsub", "pku1", columns, listed)
+    assert train.tolist() == [True, False, True]
+    assert test.tolist() == [False, True, False]
+    assert split_masks("pku1-xview", "pku1", columns, listed)[0].tolist() == [False, True, True]
+
+
+def test_empty_columns():
+    empty = {"name": np.array([], str), "video": np.array([], str), "view": np.array([], np.int32)}
+    for split in ("pku1-xsub", "pku1-xview"):
+        assert [len(mask) for mask in split_masks(split, "pku1", empty)] == [0, 0]
+
+
+def test_wrong_splits():
+    with pytest.raises(BadInput, match="did you mean 'xsub60'"):
+        split_masks("xsub6", "ntu60", {})
+    with pytest.raises(BadInput, match="not a split of ntu60; its splits are: xsub60, xview60"):
+        split_masks("xsub120", "ntu60", {})
+    with pytest.raises(BadInput, match="did you mean"):
+        group_column("ntu6")
+
+
+def test_tables_agree():
+    assert set(SPLITS) == {
+        "xsub60", "xview60", "xsub120", "xset120", "pku1-xsub", "pku1-xview", "pku2-xsub", "pku2-xview",
+    }  # fmt: skip
+    for dataset in DATASETS.values():
+        assert len(dataset.class_names) == dataset.classes == len(set(dataset.class_names))
+        assert dataset.columns[:2] == ("name", "label")
+        assert dataset.group in dataset.columns

@@ -1,0 +1,259 @@
+"""Plain NumPy twins of the kernels: the rules written once more, without speed, for the tests to compare with."""
+
+import math
+
+import numpy as np
+
+MASK = 2**32 - 1
+
+
+# ---- philox
+
+
+def philox(counter, key):
+    """Philox4x32-10 on Python integers."""
+    c, k = list(counter), list(key)
+    for _ in range(10):
+        a, b = 0xD2511F53 * c[0], 0xCD9E8D57 * c[2]
+        c = [(b >> 32) ^ c[1] ^ k[0], b & MASK, (a >> 32) ^ c[3] ^ k[1], a & MASK]
+        k = [(k[0] + 0x9E3779B9) & MASK, (k[1] + 0xBB67AE85) & MASK]
+    return c
+
+
+def uniforms(seed, epoch, clip, view, slot, count):
+    words = [w for block in range(count) for w in philox((block, slot, view, clip), (seed, epoch))]
+    return [((words[2 * i] >> 5) * 2**26 + (words[2 * i + 1] >> 6)) / 2**53 for i in range(count)]
+
+
+def normals(size, key):
+    """As many normal numbers as a clip of that size gets, in float64: number j of counter i at place i + j n."""
+    n = math.ceil(size / 4)
+    out = np.zeros((4, n))
+    for i in range(n):
+        words = philox((i, 0, 0, 0), key)
+        for pair in (0, 2):
+            u = (words[pair] + 0.5) / 2**32
+            rest = (words[pair + 1] << 2) & MASK
+            rest = rest - 2**32 if rest >= 2**31 else rest
+            angle = (words[pair + 1] >> 30) * math.pi / 2 + rest / 2**32 * math.pi / 2
+            radius = math.sqrt(-2 * math.log(u))
+            out[pair, i], out[pair + 1, i] = radius * math.cos(angle), radius * math.sin(angle)
+    return out.ravel()[:size]
+
+
+# ---- streams, for clips (..., C, T, V, M)
+
+
+def motion(x):
+    out = np.zeros_like(x)
+    out[..., :-1, :, :] = x[..., 1:, :, :] - x[..., :-1, :, :]
+    return out
+
+
+def bone(x, layout):
+    return x - x[..., list(layout.parents), :]
+
+
+def stream(x, name, layout):
+    return {"joint": lambda: x, "motion": lambda: motion(x), "bone": lambda: bone(x, layout)}[name]()
+
+
+# ---- augmentations of one clip (C, T, V, M), in float64, by the parameters that were drawn
+
+
+def crop(x, params, layout, options):
+    pad = x.shape[1] // options["ratio"]
+    parts = [x[:, :pad][:, ::-1], x, x[:, x.shape[1] - pad :][:, ::-1]]
+    start = int(params[0]) + pad
+    return np.concatenate(parts, axis=1)[:, start : start + x.shape[1]]
+
+
+def shear(x, params, layout, options):
+    a, b, c, d, e, f = params
+    return np.einsum("ij,jtvm->itvm", np.array([[1, a, b], [c, 1, d], [e, f, 1]]), x)
+
+
+def rotate(x, params, layout, options):
+    (cx, cy, cz), (sx, sy, sz) = np.cos(params), np.sin(params)
+    about_x = np.array([[1, 0, 0], [0, cx, sx], [0, -sx, cx]])
+    about_y = np.array([[cy, 0, -sy], [0, 1, 0], [sy, 0, cy]])
+    about_z = np.array([[cz, sz, 0], [-sz, cz, 0], [0, 0, 1]])
+    return np.einsum("ij,jtvm->itvm", about_z @ about_y @ about_x, x)
+
+
+def flip(x, params, layout, options):
+    if not params[0]:
+        return x
+    x = x[:, :, list(layout.mirror)]
+    return x * np.array([-1, 1, 1]).reshape(3, 1, 1, 1) if options["mirror_x"] else x
+
+
+def noise(x, params, layout, options):
+    if not params[0]:
+        return x
+    added = options["std"] * normals(x.size, [int(k) for k in params[1:]]).reshape(x.shape)
+    return x + added if options["absent"] else x + added * (x != 0).any(axis=(0, 2), keepdims=True)
+
+
+def blur(x, params, layout, options):
+    whether, sigma = params
+    if not whether:
+        return x
+    reach = options["taps"] // 2
+    weights = np.exp(-(np.arange(-reach, reach + 1.0) ** 2) / (2 * sigma**2))
+    weights = weights / weights.sum() if options["normalise"] else weights
+    padded = np.pad(x, ((0, 0), (reach, reach), (0, 0), (0, 0)))
+    return sum(w * padded[:, k : k + x.shape[1]] for k, w in enumerate(weights))
+
+
+def mask(x, params, layout, options):
+    keep = np.ones((3, 1, 1, 1))
+    if params[0]:
+        keep[int(params[1])] = 0
+    return x * keep
+
+
+def reverse(x, params, layout, options):
+    return x[:, ::-1] if params[0] else x
+
+
+AUGMENTATIONS = {
+    "crop": crop,
+    "shear": shear,
+    "flip": flip,
+    "rotate": rotate,
+    "noise": noise,
+    "blur": blur,
+    "mask": mask,
+    "reverse": reverse,
+}
+
+
+def view(x, steps, drawn, layout):
+    """All steps on one clip; drawn: one row of parameters per step."""
+    x = x.astype(np.float64)
+    for step, params in zip(steps, drawn, strict=True):
+        x = AUGMENTATIONS[step.name](x, params, layout, step.options)
+    return x
+
+
+# ---- prepare. A recording is a list of frames, a frame a list of (body id, joints (V, 3))
+
+
+def as_array(recording, slots, joints=25):
+    """The first rows of every frame in slots: (F, slots, V, 3)."""
+    out = np.zeros((len(recording), slots, joints, 3), np.float32)
+    for t, frame in enumerate(recording):
+        for slot, (_, xyz) in enumerate(frame[:slots]):
+            out[t, slot] = xyz
+    return out
+
+
+def first(recording):
+    return as_array(recording, 2)
+
+
+def energy(recording):
+    x = as_array(recording, 4)
+    energies = []
+    for slot in range(4):
+        seen = x[:, slot].astype(np.float64)
+        seen = seen[seen.sum(axis=(1, 2)) != 0]
+        energies.append(sum(seen[..., c].std() for c in range(3)) if len(seen) else 0.0)
+    return x[:, sorted(range(4), key=lambda slot: -energies[slot])[:2]]
+
+
+def denoise(recording):
+    recording = [frame for frame in recording if frame]
+    bodies = {}
+    for t, frame in enumerate(recording):
+        for name in dict.fromkeys(name for name, _ in frame):
+            body = bodies.setdefault(name, {"start": t, "points": []})
+            body["points"].append(next(xyz for n, xyz in frame if n == name))
+    several = len(bodies) > 1
+    for body in bodies.values():
+        body["points"] = np.array(body["points"], np.float32)
+        body["end"] = body["start"] + len(body["points"]) - 1
+        body["motion"] = body["points"].reshape(-1, 3).astype(np.float64).var(axis=0).sum()
+    chosen = list(bodies.values())
+    if several:
+        chosen = [b for b in chosen if len(b["points"]) > 11] or chosen
+        chosen = without_sprawling(chosen)
+    out = np.zeros((len(recording), 2, 25, 3), np.float32)
+    spans = [None, [0, 0]]
+    for body in sorted(chosen, key=lambda b: -b["motion"]):
+        for actor in range(2):
+            span = spans[actor] or [body["start"], body["start"]]
+            if min(span[1], body["end"]) - max(span[0], body["start"]) <= 0:
+                out[body["start"] : body["end"] + 1, actor] = body["points"]
+                spans[actor] = [min(span[0], body["start"]), max(span[1], body["end"])]
+                break
+    return out[out.any(axis=(1, 2, 3))] if several else out
+
+
+def without_sprawling(bodies):
+    for body in list(bodies):
+        if len(bodies) == 1:
+            break
+        extent = np.ptp(body["points"], axis=1).astype(np.float64)
+        clean = extent[:, 0] <= 0.8 * extent[:, 1]
+        if (~clean).mean() >= 0.69754:
+            bodies = [b for b in bodies if b is not body]
+        elif not clean.all():
+            points = body["points"][clean].reshape(-1, 3).astype(np.float64)
+            body["motion"] = min(body["motion"], points.var(axis=0).sum())
+    return bodies
+
+
+POLICIES = {"first": first, "energy": energy, "denoise": denoise}
+
+
+def resize(x, frames):
+    """(L, ...) to (frames, ...), linear between the centres of frames."""
+    u = np.clip((np.arange(frames) + 0.5) * len(x) / frames - 0.5, 0, len(x) - 1)
+    early = np.floor(u).astype(int)
+    late = np.minimum(early + 1, len(x) - 1)
+    weight = (u - early).reshape(-1, *[1] * (x.ndim - 1))
+    return x[early] * (1 - weight) + x[late] * weight
+
+
+def turn(x):
+    """x (T, V, 3), one body: turned about y, frame by frame, by the arccos of the shoulder line's share of x."""
+    line = x[:, 8] - x[:, 4]
+    line[:, 1] = 0
+    phi = np.arccos(line[:, 0] / (np.linalg.norm(line, axis=1) + 1e-4))
+    phi = -phi if line[:, 2].sum() >= 0 else phi
+    out = np.empty_like(x)
+    for t, angle in enumerate(phi):
+        c, s = np.cos(angle), np.sin(angle)
+        out[t] = x[t] @ np.array([[c, 0, -s], [0, 1, 0], [s, 0, c]]).T
+    return out
+
+
+def prepare(recording, settings):
+    """One clip (3, T, V, 2) in float64 and its length."""
+    x = POLICIES[settings.bodies](recording)
+    if settings.longest is not None and len(x) > settings.longest:
+        start = (len(x) - settings.longest) // 2
+        x = x[start : start + settings.longest]
+    seen = np.flatnonzero(np.abs(x[:, 0, 0]).sum(axis=-1))
+    length = 0 if not len(seen) else len(seen) if settings.length == "count" else int(seen[-1]) + 1
+    if length == 0:
+        return np.zeros((3, settings.frames, 25, 2)), 0
+    x = x.astype(np.float64)
+    if settings.centre:
+        x = x - x[:, :, 20:21]
+    x = resize(x[:length], settings.frames)
+    if settings.turn:
+        x = np.stack([turn(x[:, m].copy()) for m in range(2)], axis=1)
+    return x.transpose(3, 0, 2, 1), length
+
+
+def ragged_parts(recordings):
+    """The store's arrays of some recordings: joints, row_frame, row_body, clip_offset, clip_frames."""
+    rows = [[(t, *row) for t, frame in enumerate(r) for row in frame] for r in recordings]
+    flat = [row for some in rows for row in some]
+    joints = np.array([xyz for _, _, xyz in flat], np.float32).reshape(-1, 25, 3)
+    frame, body = (np.array([row[i] for row in flat], np.int64) for i in (0, 1))
+    offset = np.cumsum([0] + [len(some) for some in rows])
+    return joints, frame, body, offset.astype(np.int64), np.array([len(r) for r in recordings], np.int64)
