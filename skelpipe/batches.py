@@ -1,7 +1,7 @@
 """Clips in memory -> batches of views on the device. The only place where NumPy meets torch.
 
-The order of the clips and every augmentation follow from (seed, epoch, clip), so an epoch can be entered at any step and
-gives the same batches whatever the threads do.
+The order of the clips and every augmentation follow from (seed, epoch, clip), so an epoch can be entered at any step
+and gives the same batches whatever the threads do.
 """
 
 from __future__ import annotations

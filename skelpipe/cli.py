@@ -111,7 +111,9 @@ seed_option = click.option("--seed", default=0, show_default=True, type=click.In
 threads_option = click.option("--threads", type=click.IntRange(1), help="How many threads. [default: all cores]")
 workers_option = click.option("--workers", type=click.IntRange(0), help="Processes; 0 is none. [default: all cores]")
 device_option = click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:1.")
-set_option = click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a setting. Repeatable.")
+set_option = click.option(
+    "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a setting. Repeatable."
+)
 dataset_argument = click.argument("dataset", type=click.Choice(list(DATASETS)))
 
 
@@ -191,7 +193,9 @@ def verify(store: Path, raw: Path, **options: Any) -> None:
 @click.option("--frames", default=50, show_default=True, type=click.IntRange(2), help="T, frames of every clip.")
 @click.option("--bodies", default="first", show_default=True, type=click.Choice(["first", "energy", "denoise"]),
               help="Which two bodies: the first seen, those that move most, or denoised tracks.")  # fmt: skip
-@click.option("--centre/--no-centre", default=True, show_default=True, help="Put each body's upper spine at the origin.")
+@click.option(
+    "--centre/--no-centre", default=True, show_default=True, help="Put each body's upper spine at the origin."
+)
 @click.option("--turn/--no-turn", default=True, show_default=True, help="Turn the shoulders to the camera plane.")
 @threads_option
 @force_option
@@ -329,7 +333,9 @@ def _numbers(ctx: click.Context, option: click.Parameter, text: str | None) -> l
 @main.command()
 @click.argument("parts", nargs=-1, required=True, type=click.Path(path_type=Path))
 @out_option("The folder of the fused scores.")
-@click.option("--weights", callback=_numbers, metavar="W,W,…", help="One per part. [default: joint and bone 0.6, motion 0.4]")
+@click.option(
+    "--weights", callback=_numbers, metavar="W,W,…", help="One per part. [default: joint and bone 0.6, motion 0.4]"
+)
 @force_option
 def fuse(parts: tuple[Path, ...], out: Path, **options: Any) -> None:
     """Add the scores of several evaluations, clip by clip.
@@ -460,7 +466,13 @@ def _training(where: Path) -> Iterator[Callable[[Mapping[str, Any]], None]]:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(where.name, total=None)
 

@@ -15,7 +15,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import mean, stdev
@@ -100,7 +100,9 @@ def locked(data: Path) -> Iterator[None]:
         lock = FileLock(data / AREA / "skelpipe.lock", blocking=False)
         lock.acquire()
     except Timeout:
-        raise BadInput(data, "another 'skelpipe run' works in this folder", "wait for it, or use another --data") from None
+        raise BadInput(
+            data, "another 'skelpipe run' works in this folder", "wait for it, or use another --data"
+        ) from None
     except OSError as error:
         raise BadInput(data, f"cannot be written ({error.strerror})", "choose another folder by --data") from None
     try:
@@ -141,7 +143,9 @@ def show_plan(title: str, stages: Sequence[Stage], data: Path) -> None:
     console = _console()
     console.print(Text(title, style="bold"), table, sep="\n")
     left = sum(stage.to_do for stage in stages)
-    console.print(f"{len(stages) - left} of {len(stages)} stages are done, {left} to do.\n" if left else "All is done.\n")
+    console.print(
+        f"{len(stages) - left} of {len(stages)} stages are done, {left} to do.\n" if left else "All is done.\n"
+    )
 
 
 def execute(
@@ -151,21 +155,28 @@ def execute(
     if not any(stage.to_do for stage in stages) and not arguments:
         return 0
     console = _console()
-    process = subprocess.Popen(
-        _command(data, config, arguments), env=_environment(),
-        stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, errors="replace", process_group=0,
-    )  # fmt: skip
     watch = _Watch(console, data, sum(stage.to_do for stage in stages), verbose)
-    with _forwarded(process) as signals, Live(
+    live = Live(
         console=console, get_renderable=watch.at_work, refresh_per_second=2, transient=True,
         redirect_stdout=False, redirect_stderr=False,
-    ) if console.is_terminal else _nothing():  # fmt: skip
-        assert process.stderr is not None
-        for line in process.stderr:
-            watch.see(line.rstrip("\n"))
-        status = process.wait()
-    if signals:
-        _error(f"interrupted ({signals[0].name}); the same command goes on from what is done")
+    )  # fmt: skip
+    with _forwarded_signals() as signals, live if console.is_terminal else nullcontext():
+        process = subprocess.Popen(
+            _command(data, config, arguments), env=_environment(),
+            stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, errors="replace", process_group=0,
+        )  # fmt: skip
+        signals.group = process.pid
+        try:
+            assert process.stderr is not None
+            for line in process.stderr:
+                watch.see(line.rstrip("\n"))
+        finally:
+            if sys.exc_info()[0] is not None:
+                signals.send(signal.SIGTERM)
+            status = process.wait()
+            signals.group = None
+    if signals.received:
+        _error(f"interrupted ({signals.received[0].name}); the same command goes on from what is done")
         return 130
     if status and not watch.failed:
         _error(f"snakemake: {watch.tail()}; check what follows '--' on the command line, or use -v to see it all")
@@ -247,7 +258,9 @@ class _Watch:
         job = self.jobs.pop(jobid, None)
         if job is not None:
             words = job.last_words(self.data)
-            self._say(f"      done in {_clock(time.monotonic() - job.started)}, {job.label}" + (f": {words}" if words else ""))
+            self._say(
+                f"      done in {_clock(time.monotonic() - job.started)}, {job.label}" + (f": {words}" if words else "")
+            )
 
     def _fail(self, jobid: str) -> None:
         job = self.jobs.pop(jobid, None)
@@ -320,39 +333,35 @@ def _environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
 
 
+class _Signals:
+    """Signals that were received here, and the process group that they are passed on to."""
+
+    def __init__(self) -> None:
+        self.received: list[signal.Signals] = []
+        self.group: int | None = None
+
+    def take(self, number: int, frame: object) -> None:
+        """Handle a signal: the second one asks harder, and the third one does not ask."""
+        self.received.append(signal.Signals(number))
+        self.send((signal.Signals(number), signal.SIGTERM, signal.SIGKILL)[min(len(self.received), 3) - 1])
+
+    def send(self, number: signal.Signals) -> None:
+        """Send a signal to the whole group, if it is still there."""
+        if self.group is not None:
+            with suppress(ProcessLookupError):
+                os.killpg(self.group, number)
+
+
 @contextmanager
-def _forwarded(process: subprocess.Popen[str]) -> Iterator[list[signal.Signals]]:
-    """Pass the signals that end a program on to the whole group; a third one is not asked for permission."""
-    received: list[signal.Signals] = []
-
-    def forward(number: int, frame: object) -> None:
-        received.append(signal.Signals(number))
-        strength = number if len(received) == 1 else signal.SIGTERM if len(received) == 2 else signal.SIGKILL
-        with _no_such_process():
-            os.killpg(process.pid, strength)
-
-    before = {number: signal.signal(number, forward) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+def _forwarded_signals() -> Iterator[_Signals]:
+    """Take the signals that end a program. To be entered before the process starts, which so begins without handlers."""
+    signals = _Signals()
+    before = {number: signal.signal(number, signals.take) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     try:
-        yield received
+        yield signals
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-        if process.poll() is None:
-            with _no_such_process():
-                os.killpg(process.pid, signal.SIGTERM)
-
-
-@contextmanager
-def _no_such_process() -> Iterator[None]:
-    try:
-        yield
-    except ProcessLookupError:
-        return
-
-
-@contextmanager
-def _nothing() -> Iterator[None]:
-    yield
 
 
 def _console() -> Console:

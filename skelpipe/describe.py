@@ -76,8 +76,10 @@ def _clips(path: Path) -> list[RenderableType]:
 
 
 def _streams(path: Path) -> list[RenderableType]:
+    group: Any
     group, about = open_group(path, "streams")
-    facts = [(name, f"{' x '.join(map(str, array.shape))} {array.dtype}") for name, array in sorted(group.arrays())]
+    arrays = [(name, group[name]) for name in about.get("streams", []) if name in group]
+    facts = [(name, f"{' x '.join(map(str, array.shape))} {array.dtype}") for name, array in arrays]
     said = [(name, value) for name, value in about.items() if isinstance(value, (str, int, float))]
     return [_facts("streams", facts), _facts("attributes", said)]
 

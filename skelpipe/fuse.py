@@ -160,7 +160,7 @@ def _stream_name(parts: list[Part]) -> str:
 
 def _metrics(parts: list[Part], weights: list[float], fused: dict[str, npt.NDArray[np.float32]]) -> dict[str, Any]:
     first = parts[0]
-    kept = ("recipe", "method", "split", "dataset", "seed", "train_clips", "test_clips", "classes")
+    kept = ("recipe", "method", "positives", "split", "dataset", "seed", "train_clips", "classes", "classes_present")
     run = first.metrics.get("run") or {}
     shared = {k: v for k, v in run.items() if all((p.metrics.get("run") or {}).get(k) == v for p in parts)}
     left_out = sorted({p for part in parts for p in part.scores} - set(fused))

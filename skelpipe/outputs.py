@@ -8,6 +8,7 @@ Every stage writes a folder. Beside the stage's own files it holds
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -25,6 +26,14 @@ from skelpipe import __version__
 from skelpipe.errors import BadInput
 
 PROVENANCE, DONE = "provenance.json", "done.json"
+REFUSED = {
+    errno.ENOSPC: "free some space or choose another path",
+    errno.EDQUOT: "free some space or choose another path",
+    errno.EROFS: "choose a path you may write to",
+    errno.EACCES: "choose a path you may write to",
+    errno.EPERM: "choose a path you may write to",
+    errno.ENOTDIR: "choose a path whose parent is a folder",
+}
 
 
 def is_output(path: Path) -> bool:
@@ -64,11 +73,37 @@ def new_folder(
     Raises:
         BadInput: the target is taken, is being written by another process, or cannot be written.
     """
-    from filelock import FileLock, Timeout
-
     target = Path(os.path.abspath(target))
     scratch, old = target.with_name(f".{target.name}.partial"), target.with_name(f".{target.name}.old")
     check_target(target, force)
+    with locked(target):
+        try:
+            if old.exists() and not target.exists():  # a kill between the two renames of `_swap`
+                old.rename(target)
+            check_target(target, force)
+            shutil.rmtree(scratch, ignore_errors=True)
+            scratch.mkdir()
+            started = time.time()
+            yield scratch
+            seal(scratch, kind, inputs=inputs, settings=settings, started=started)
+            _swap(scratch, target, old)
+        except OSError as error:
+            if error.errno in REFUSED:
+                raise unwritable(target, error) from None
+            raise
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+
+
+@contextmanager
+def locked(target: Path) -> Iterator[None]:
+    """Keep other processes from writing `target` meanwhile.
+
+    Raises:
+        BadInput: another process is writing it, or its folder cannot be made.
+    """
+    from filelock import FileLock, Timeout
+
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(target.with_name(f".{target.name}.lock"), blocking=False)
@@ -76,25 +111,18 @@ def new_folder(
     except Timeout:
         raise BadInput(target, "is being written by another process", "wait for it, or choose another path") from None
     except OSError as error:
-        raise _unwritable(target, error) from None
+        raise unwritable(target, error) from None
     try:
-        if old.exists() and not target.exists():  # a kill between the two renames of `_swap`
-            old.rename(target)
-        check_target(target, force)
-        shutil.rmtree(scratch, ignore_errors=True)
-        scratch.mkdir()
-        started = time.time()
-        yield scratch
-        seal(scratch, kind, inputs=inputs, settings=settings, started=started)
-        _swap(scratch, target, old)
-    except OSError as error:
-        if error.errno in (28, 122, 30, 13):  # disk full, quota, read-only, permission
-            raise _unwritable(target, error) from None
-        raise
+        yield
     finally:
-        shutil.rmtree(scratch, ignore_errors=True)
         Path(lock.lock_file).unlink(missing_ok=True)
         lock.release()
+
+
+def unwritable(target: Path, error: OSError) -> BadInput:
+    """The BadInput for a file system that refuses."""
+    remedy = REFUSED.get(error.errno or 0, "choose a path you may write to")
+    return BadInput(target, f"cannot be written ({error.strerror})", remedy)
 
 
 def seal(
@@ -194,8 +222,3 @@ def _swap(scratch: Path, target: Path, old: Path) -> None:
         target.rename(old)
     scratch.rename(target)  # also replaces an empty folder
     shutil.rmtree(old, ignore_errors=True)
-
-
-def _unwritable(target: Path, error: OSError) -> BadInput:
-    remedy = "free some space or choose another path" if error.errno in (28, 122) else "choose a path you may write to"
-    return BadInput(target, f"cannot be written ({error.strerror})", remedy)

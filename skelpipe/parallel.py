@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
+from itertools import pairwise
 
 
 def cpu_count() -> int:
@@ -40,6 +41,6 @@ def map_slices(kernel: Callable[[int, int], object], n: int, threads: int | None
         kernel(0, n)
         return
     bounds = [n * i // threads for i in range(threads + 1)]
-    futures = [_pool(threads).submit(kernel, a, b) for a, b in zip(bounds, bounds[1:], strict=False)]
+    futures = [_pool(threads).submit(kernel, a, b) for a, b in pairwise(bounds)]
     for future in futures:
         future.result()

@@ -289,7 +289,12 @@ def _flags(pipeline: Pipeline) -> dict[str, str]:
     evaluate: list[Any] = [flag for protocol in pipeline.protocols for flag in ("--protocol", protocol)]
     evaluate += ["--probe", pipeline.probe, "--k", pipeline.k, *(["--best-on-test"] if pipeline.best_on_test else [])]
     weights = ",".join(f"{pipeline.fusion[stream]:g}" for stream in pipeline.streams if stream in pipeline.fusion)
-    flags: dict[str, list[Any]] = {"ingest": [], "prepare": prepare, "evaluate": evaluate, "fuse": ["--weights", weights]}
+    flags: dict[str, list[Any]] = {
+        "ingest": [],
+        "prepare": prepare,
+        "evaluate": evaluate,
+        "fuse": ["--weights", weights],
+    }
     if pipeline.synth:
         amounts = pipeline.synth.model_dump(exclude_none=True)
         frames = amounts.pop("frames", ())

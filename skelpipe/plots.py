@@ -33,6 +33,8 @@ BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, BLACK = (
     "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000",
 )  # fmt: skip
 PALETTE = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, BLACK)
+# Three more for scatter plots of ten classes, where the marker tells as well.
+TEN_COLOURS = (*PALETTE, "#882255", "#999933", "#8c8c8c")
 DASHES = ("-", "--", ":", "-.")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "*")
 GREY = "#6b6b6b"
@@ -196,7 +198,8 @@ def curves_figure(logs: Mapping[str, Sequence[Mapping[str, Any]]]) -> Figure:
             axes.set_axisbelow(True)
             for order, (label, log) in enumerate(logs.items()):
                 handles[label] = _curve(axes, key, log, order)
-            if key in ("spread", "lr") and axes.get_ylim()[0] > 0:
+            values = [v for log in logs.values() for line in log if (v := _number(line.get(key))) is not None]
+            if key in ("spread", "lr") and 0 < min(values) < max(values) / 30:
                 axes.set_yscale("log")
             if place > len(panels) - columns:
                 axes.set_xlabel("epoch")
@@ -243,6 +246,7 @@ def tsne_figure(
         seed: of the map; the start is the principal components.
     """
     from sklearn.manifold import TSNE
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
     keep = np.isin(labels, list(names))
     features, labels = np.asarray(features[keep], np.float64), np.asarray(labels)[keep]
@@ -253,14 +257,17 @@ def tsne_figure(
     features = features / np.where(length > 0, length, 1)
     perplexity = min(30.0, max(2.0, (n - 1) / 3))
     init = "pca" if features.shape[1] >= 2 else "random"
-    place = TSNE(perplexity=perplexity, init=init, learning_rate="auto", random_state=seed).fit_transform(features)
+    # On so few points OpenMP threads cost more than they give, and one thread adds in one order.
+    with threadpool_limits(1):
+        model = TSNE(perplexity=perplexity, init=init, learning_rate="auto", random_state=seed, n_jobs=1)
+        place = model.fit_transform(features)
     with rc_context(STYLE):
-        figure = new_figure(7.2, 4.9)
+        figure = new_figure(7.0, 5.0)
         axes = figure.add_subplot()
         for order, (label, name) in enumerate(names.items()):
             axes.scatter(
-                place[labels == label, 0], place[labels == label, 1], s=20, label=_short(name, 28),
-                color=PALETTE[order % len(PALETTE)], linewidths=0.3, edgecolors="white",
+                place[labels == label, 0], place[labels == label, 1], s=24, label=_short(name, 28),
+                color=TEN_COLOURS[order % len(TEN_COLOURS)], linewidths=0.3, edgecolors="white",
                 marker=MARKERS[order % len(MARKERS)],
             )  # fmt: skip
         axes.set(xticks=[], yticks=[])

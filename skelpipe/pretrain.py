@@ -15,13 +15,26 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from skelpipe import __version__
 from skelpipe.batches import Batches
 from skelpipe.datasets import split_masks
 from skelpipe.errors import BadInput
-from skelpipe.outputs import DONE, check_target, is_output, provenance, read_digest, seal, write_bytes, write_json
+from skelpipe.outputs import (
+    DONE,
+    PROVENANCE,
+    check_target,
+    is_output,
+    locked,
+    provenance,
+    read_digest,
+    seal,
+    unwritable,
+    write_bytes,
+    write_json,
+)
 from skelpipe.recipe import Recipe
 from skelpipe.store import Clips
 from skelpipe.streams import check_stream
@@ -112,9 +125,24 @@ def pretrain(
         "precision": precision,
         "half_storage": half_storage,
     }
-    run = Path(run)
-    prepare_folder(run, recipe, settings, force)
+    run = Path(os.path.abspath(run))
+    with locked(run):
+        prepare_folder(run, recipe, settings, force)
+        return train_method(recipe, source, rows, run, settings, place, threads, progress)
 
+
+def train_method(
+    recipe: Recipe,
+    source: Clips,
+    rows: npt.NDArray[np.int64],
+    run: Path,
+    settings: dict[str, Any],
+    place: torch.device,
+    threads: int | None,
+    progress: Callable[[Event], None] | None,
+) -> Result:
+    """The loop: from the run's last checkpoint, or from the start, to its last epoch."""
+    seed, stream = settings["seed"], settings["stream"]
     set_determinism(seed)
     method = recipe.build_method(source.layout).to(place)
     optimizer = recipe.optimizer
@@ -131,7 +159,7 @@ def pretrain(
     if at.epoch > recipe.epochs:
         return finish(run, recipe, settings, source.path, method, at, fresh=not (run / DONE).exists())
 
-    data = source.load(train, "float16" if half_storage else "float32")[..., : recipe.bodies]
+    data = source.load(rows, "float16" if settings["half_storage"] else "float32")[..., : recipe.bodies]
     batches = Batches(
         np.ascontiguousarray(data),
         rows,
@@ -154,7 +182,7 @@ def pretrain(
             started = time.monotonic()
             first = at.step
             for batch in batches.epoch(at.epoch, first):
-                with torch.autocast(place.type, torch.bfloat16, enabled=precision == "bf16"):
+                with torch.autocast(place.type, torch.bfloat16, enabled=settings["precision"] == "bf16"):
                     loss, observed = method(batch.views, batch.labels, at.epoch)
                 sgd.zero_grad(set_to_none=True)
                 loss.backward()
@@ -221,7 +249,7 @@ class Position:
 
 
 class Log:
-    """`log.jsonl`, one object per epoch, and the same scalars for TensorBoard; cut back to where a resumed run stands."""
+    """`log.jsonl`, one object per epoch, and the same for TensorBoard; cut back to where a resumed run stands."""
 
     def __init__(self, run: Path, at: Position) -> None:
         from torch.utils.tensorboard import SummaryWriter
@@ -233,7 +261,7 @@ class Log:
         lines = self.path.read_bytes().splitlines()
         if lines:
             self.last = json.loads(lines[-1])
-        self.board = SummaryWriter(str(run / "tensorboard"), purge_step=at.epoch)  # type: ignore[no-untyped-call]
+        self.board = SummaryWriter(str(run / "tensorboard"), purge_step=at.epoch)
         self.warnings: list[str] = []
 
     def write(self, at: Position, lr: float, clips: int, queue_size: int) -> None:
@@ -253,12 +281,12 @@ class Log:
             at.log_bytes = file.tell()
         for name, value in entry.items():
             if isinstance(value, float):
-                self.board.add_scalar(name, value, at.epoch)  # type: ignore[no-untyped-call]
+                self.board.add_scalar(name, value, at.epoch)
         self.last = entry
 
     def close(self) -> None:
         """Flush the TensorBoard file."""
-        self.board.close()  # type: ignore[no-untyped-call]
+        self.board.close()
 
 
 def choose_device(name: str) -> torch.device:
@@ -304,9 +332,9 @@ def prepare_folder(run: Path, recipe: Recipe, settings: dict[str, Any], force: b
         run.mkdir(parents=True, exist_ok=True)
         write_bytes(run / RECIPE, recipe.dump().encode())
         write_json(run / SETTINGS, settings)
-        write_json(run / "provenance.json", provenance("run", {}, settings))
+        write_json(run / PROVENANCE, provenance("run", {}, settings))
     except OSError as error:
-        raise BadInput(run, f"cannot be written ({error.strerror})", "choose a path you may write to") from None
+        raise unwritable(run, error) from None
 
 
 def same_settings(run: Path, recipe: Recipe, settings: dict[str, Any]) -> bool:
@@ -337,12 +365,10 @@ def save_checkpoint(
     try:
         write_bytes(path, buffer.getvalue())
     except OSError as error:
-        raise BadInput(path, f"cannot be written ({error.strerror})", "free some space; the last one is kept") from None
+        raise unwritable(path, error) from None
 
 
-def load_checkpoint(
-    path: Path, method: torch.nn.Module, sgd: torch.optim.Optimizer, device: torch.device
-) -> Position:
+def load_checkpoint(path: Path, method: torch.nn.Module, sgd: torch.optim.Optimizer, device: torch.device) -> Position:
     """Put back what `save_checkpoint` wrote.
 
     Raises:
@@ -405,5 +431,3 @@ def stop_requested() -> Iterator[threading.Event]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-

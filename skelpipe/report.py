@@ -31,23 +31,28 @@ RECIPE_RANK = {name: rank for rank, name in enumerate(paper.RECIPES)}
 # Settings that do not make another experiment: what the rows name anyway, where it ran and how fast.
 SAME_EXPERIMENT = {
     "recipe", "stream", "split", "seed", "epochs", "dataset", "device", "workers", "threads", "clips", "run", "out",
-    "split_files", "half_storage", "compile", "resume", "checkpoint_every", "description", "title",
+    "split_files", "half_storage", "compile", "resume", "checkpoint_every", "description", "title", "source",
 }  # fmt: skip
 TEN = 10
 LINES_PER_FIGURE = 8
-MOST_MAPS = 8
-CLIPS_PER_CLASS = 60
+MOST_MAPS = 6
+CLIPS_PER_CLASS = 40
 
 
 @dataclass(frozen=True)
 class Result:
-    """One evaluation or fusion folder; `path` as the user gave it, `shown` shortened for the page."""
+    """One evaluation or fusion folder; `path` as the user gave it, `shown` shortened for the page.
+
+    `settings` is all that is known of how the encoder was trained: the run's settings and, where the run is still
+    there, its recipe.
+    """
 
     path: Path
     shown: str
     kind: str
     metrics: dict[str, Any]
     provenance: dict[str, Any]
+    settings: dict[str, Any]
 
     @property
     def recipe(self) -> str:
@@ -71,7 +76,8 @@ class Result:
         name, parts = str(self.metrics["stream"]), self.metrics.get("parts") or []
         if all(STREAM_WEIGHTS.get(p["stream"]) == p["weight"] for p in parts):
             return name
-        return f"{name} (weights {', '.join(f'{p['stream']} {p['weight']:g}' for p in parts)})"
+        weights = ", ".join(f"{p['stream']} {p['weight']:g}" for p in parts)
+        return f"{name} (weights {weights})"
 
 
 @dataclass(frozen=True)
@@ -114,15 +120,16 @@ def write_report(
     Raises:
         BadInput: nothing to report on, or an unknown class.
     """
-    paths, out = [Path(p) for p in paths], Path(out)
+    given, out = [Path(p) for p in paths], Path(out)
     outputs.check_target(out, force)
-    found = collect(paths)
+    found = collect(given)
     if not found.results:
         left = f"; {found.skipped[0][0]}: {found.skipped[0][1]}" if found.skipped else ""
-        where = ", ".join(map(str, paths)) or "report"
+        where = ", ".join(map(str, given)) or "report"
         raise BadInput(where, f"holds no evaluation and no fusion{left}", "run 'skelpipe evaluate' first")
     page = tabulate(found)
     pictures = _pictures(found, classes)
+    page["skipped"] = [{"path": path, "reason": reason} for path, reason in found.skipped]
     page["figures"] = [{k: v for k, v in p.items() if k != "png"} for p in pictures]
     inputs = {result.shown: result.path for result in found.results}
     with outputs.new_folder(out, "report", force=force, inputs=inputs, settings={"classes": classes}) as folder:
@@ -155,7 +162,9 @@ def collect(paths: Sequence[Path]) -> Found:
             if (run / "log.jsonl").is_file() and run.resolve() not in seen:
                 seen.add(run.resolve())
                 _take(found, run, str(run))
-    found.results.sort(key=lambda r: (r.split, _recipe_key(r.recipe), _stream_key(r.stream), r.epochs, r.seed, r.shown))
+    found.results.sort(
+        key=lambda r: (_split_key(r.split), _recipe_key(r.recipe), _stream_key(r.stream), r.epochs, r.seed, r.shown)
+    )
     return found
 
 
@@ -204,7 +213,23 @@ def _read_result(folder: Path, shown: str, kind: str) -> Result:
         made = json.loads((folder / outputs.PROVENANCE).read_text("utf-8"))
     except (OSError, ValueError):
         made = {}
-    return Result(folder, shown, kind, metrics, {**made, "digest": outputs.read_digest(folder)})
+    parts = [Path(str(p["path"])) for p in metrics.get("parts") or []]
+    recipes = [_recipe_of(part) for part in parts or [folder]]
+    shared = {k: v for k, v in recipes[0].items() if all(r.get(k) == v for r in recipes)}
+    settings = {**(metrics.get("run") or {}), **shared}
+    return Result(folder, shown, kind, metrics, {**made, "digest": outputs.read_digest(folder)}, settings)
+
+
+def _recipe_of(evaluation: Path) -> dict[str, Any]:
+    """The recipe of the run behind an evaluation, {} if the run is no longer where it was."""
+    import yaml
+
+    try:
+        inputs = json.loads((evaluation / outputs.PROVENANCE).read_text("utf-8"))["inputs"]
+        recipe = yaml.safe_load((Path(inputs["run"]["path"]) / "recipe.yaml").read_text("utf-8"))
+    except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError):
+        return {}
+    return recipe if isinstance(recipe, dict) else {}
 
 
 def _read_run(folder: Path, shown: str) -> Run:
@@ -240,8 +265,7 @@ def tabulate(found: Found) -> dict[str, Any]:
         "evaluations": [_evaluation(r, variants[r.path]) for r in found.results],
         "published": {split: _published_rows(split) for split in splits},
         "per_class": _per_class(found.results, variants),
-        "warnings": _warnings(found.results),
-        "skipped": [{"path": path, "reason": reason} for path, reason in found.skipped],
+        "warnings": _warnings(found.results, variants),
         "runs": [{"path": r.shown, "settings": r.settings, "epochs_logged": len(r.log)} for r in found.runs],
     }
 
@@ -256,7 +280,7 @@ def _variants(results: Sequence[Result]) -> dict[Path, str]:
         groups.setdefault((r.recipe, r.split), []).append(r)
     found: dict[Path, str] = {}
     for group in groups.values():
-        flat = [dict(_flatten(r.metrics.get("run") or {})) for r in group]
+        flat = [dict(_flatten(r.settings)) for r in group]
         # A setting that only some folders mention (a fusion keeps what its parts share) tells nothing.
         varying = [
             key
@@ -284,6 +308,7 @@ def _table(
     mine = [r for r in results if r.split in splits]
     columns = {split: _columns([r for r in mine if r.split == split]) for split in splits}
     groups = sorted({(r.epochs == 0, _recipe_key(r.recipe), -r.epochs, variants[r.path]) for r in mine})
+    metrics = {split: [r.metrics for r in mine if r.split == split] for split in splits}
     rows: list[dict[str, Any]] = []
     missing: list[str] = []
     for untrained, recipe_key, epochs, variant in groups:
@@ -297,7 +322,9 @@ def _table(
         for stream in sorted(streams, key=_stream_key):
             of_stream = [r for r in own if r.stream == stream]
             cells = {s: _cells([r for r in of_stream if r.split == s], columns[s]) for s in splits}
-            published = {s: _published(recipe, stream, s, -epochs, of_stream, cells[s], sources) for s in splits}
+            published = {
+                s: _published(recipe, stream, s, -epochs, of_stream, cells[s], sources, metrics[s]) for s in splits
+            }
             made.append({"stream": stream, "cells": cells, "published": published, "run": bool(of_stream)})
         if not untrained:
             missing += _missing(label, splits, own)
@@ -340,7 +367,7 @@ def _value(protocol: Mapping[str, Any]) -> float | None:
 
 
 def _cells(results: Sequence[Result], columns: Sequence[Mapping[str, str]]) -> dict[str, dict[str, Any]]:
-    """Column -> mean, std over the seeds (n - 1 in the divisor), n, seeds; the newest evaluation of each seed counts."""
+    """Column -> mean, std over the seeds (divisor n - 1), n, seeds; of a seed the newest evaluation counts."""
     cells: dict[str, dict[str, Any]] = {}
     for column in (c["key"] for c in columns):
         by_seed: dict[int, float] = {}
@@ -366,7 +393,7 @@ def _cells(results: Sequence[Result], columns: Sequence[Mapping[str, str]]) -> d
 
 def _published(
     recipe: str, stream: str, split: str, epochs: int, results: Sequence[Result],
-    cells: Mapping[str, Mapping[str, Any]], sources: list[str],
+    cells: Mapping[str, Mapping[str, Any]], sources: list[str], others: Sequence[Mapping[str, Any]],
 ) -> dict[str, Any] | None:  # fmt: skip
     """The published figure, its source's number, and our difference in points where the clips are the benchmark's."""
     if results and epochs == 0:
@@ -381,7 +408,7 @@ def _published(
     mine = next((cell for column, cell in cells.items() if column.startswith("linear")), None)
     mine = mine or (next(iter(cells.values()), None) if recipe == "stgcn_supervised" else None)
     here = [r.metrics for r in results if r.split == split]
-    same = all(paper.comparable(split, m.get("train_clips"), m.get("test_clips")) is not False for m in here)
+    same = all(paper.comparable(split, m.get("train_clips"), m.get("test_clips")) is not False for m in here or others)
     return {
         "value": found[0].value,
         "source": sources.index(found[0].source) + 1,
@@ -409,6 +436,8 @@ def _split_facts(results: Sequence[Result]) -> dict[str, Any]:
 
 def _present(result: Result) -> int:
     """How many classes have test clips: chance is one over that, whatever the classifier's width."""
+    if isinstance(stated := result.metrics.get("classes_present"), int) and stated > 0:
+        return stated
     counts = [
         sum(v is not None for v in p["per_class"])
         for p in result.metrics["protocols"].values()
@@ -489,7 +518,7 @@ def _evaluation(r: Result, variant: str) -> dict[str, Any]:
         **{key: r.metrics.get(key) for key in ("train_clips", "test_clips", "classes", "parts", "left_out")},
         "stream": r.stream,
         "protocols": protocols,
-        "settings": r.metrics.get("run") or {},
+        "settings": r.settings,
         **{
             key: made.get(key)
             for key in ("command", "skelpipe", "python", "libraries", "finished", "seconds", "digest")
@@ -497,9 +526,19 @@ def _evaluation(r: Result, variant: str) -> dict[str, Any]:
     }
 
 
-def _warnings(results: Sequence[Result]) -> list[dict[str, Any]]:
-    """Equal warnings once, with the folders that gave them."""
+def _warnings(results: Sequence[Result], variants: Mapping[Path, str]) -> list[dict[str, Any]]:
+    """Equal warnings once, with the folders that gave them; also which results hide behind a newer one."""
     found: dict[tuple[str, str], list[str]] = {}
+    same: dict[tuple[Any, ...], list[str]] = {}
+    for r in results:
+        for name, p in r.metrics["protocols"].items():
+            key = (_column(name, p), r.recipe, r.split, r.stream, r.epochs, r.seed, variants[r.path])
+            same.setdefault(key, []).append(r.shown)
+    for key, where in same.items():
+        if len(where) > 1:
+            found.setdefault((key[0], "more than one evaluation of the same seed; only the newest counts"), []).extend(
+                where
+            )
     for r in results:
         for name, p in r.metrics["protocols"].items():
             for text in p.get("warnings") or []:
@@ -512,7 +551,7 @@ def _warnings(results: Sequence[Result]) -> list[dict[str, Any]]:
 def _per_class(results: Sequence[Result], variants: Mapping[Path, str], most: int = 5) -> list[dict[str, Any]]:
     """The classes recognised best and worst, for the most complete stream of each recipe; means over the seeds."""
     found = []
-    for group in _main_results(results, variants):
+    for group in _main_results([r for r in results if r.epochs], variants):
         first = group[0]
         name = next((n for n, p in first.metrics["protocols"].items() if p.get("per_class")), None)
         if name is None:
@@ -527,14 +566,15 @@ def _per_class(results: Sequence[Result], variants: Mapping[Path, str], most: in
         names = class_names(first.metrics["dataset"], int(first.metrics["classes"]))
         ordered = sorted(means, key=lambda c: (-means[c], c))
         half = min(most, len(ordered) // 2)
-        entry = {
-            "title": _caption(first, variants[first.path]),
-            "protocol": _column(name, first.metrics["protocols"][name]),
-        }
-        entry["seeds"] = len(rows)
-        entry["best"] = [{"class": names[c], "accuracy": means[c]} for c in ordered[:half]]
-        entry["worst"] = [{"class": names[c], "accuracy": means[c]} for c in ordered[::-1][:half]]
-        found.append(entry)
+        found.append(
+            {
+                "title": _caption(first, variants[first.path]),
+                "protocol": _column(name, first.metrics["protocols"][name]),
+                "seeds": len(rows),
+                "best": [{"class": names[c], "accuracy": means[c]} for c in ordered[:half]],
+                "worst": [{"class": names[c], "accuracy": means[c]} for c in ordered[::-1][:half]],
+            }
+        )
     return found
 
 
@@ -599,7 +639,8 @@ def _curve_pictures(runs: Sequence[Run]) -> Iterator[dict[str, Any]]:
 def _confusion_pictures(
     found: Found, variants: Mapping[Path, str], classes: Sequence[int | str] | None
 ) -> Iterator[dict[str, Any]]:
-    for group in _main_results(found.results, variants):
+    trained = [r for r in found.results if r.epochs]
+    for group in _main_results(trained or found.results, variants):
         first = group[0]
         try:
             names, labels, scores = read_scores(first.path / "scores.npz")
@@ -614,7 +655,8 @@ def _confusion_pictures(
         matrix = confusion(scores[protocol], labels, len(titles))
         what = _column(protocol, first.metrics["protocols"].get(protocol, {}))
         which = "the classes asked for" if classes else f"the {len(ten)} classes with the most test clips"
-        caption = f"{_caption(first, variants[first.path])}, seed {first.seed}, {what}: {which}; percent of each label's clips"
+        head = f"{_caption(first, variants[first.path])}, seed {first.seed}, {what}"
+        caption = f"{head}: {which}; percent of each label's clips"
         figure = confusion_figure(matrix, titles, "", classes=ten)
         yield {"section": "confusion", "caption": caption, "png": png_bytes(figure)}
 
@@ -622,9 +664,7 @@ def _confusion_pictures(
 def _maps(found: Found, variants: Mapping[Path, str], classes: Sequence[int | str] | None) -> Iterator[dict[str, Any]]:
     """t-SNE maps of single streams' features (a fusion has none): the joint stream where there is one."""
     single = [r for r in found.results if (r.path / "features.npz").is_file()]
-    groups = []
-    for group in _main_results(single, variants):
-        groups.append(group[0])
+    groups = [group[0] for group in _main_results(single, variants)]
     if len(groups) > MOST_MAPS:
         found.skipped.append((f"{len(groups) - MOST_MAPS} t-SNE map(s)", f"only the first {MOST_MAPS} are drawn"))
     for result in groups[:MOST_MAPS]:
@@ -739,6 +779,11 @@ def cell_text(cell: Mapping[str, Any] | None) -> str:
     return f"{percent(cell['mean'])} ± {percent(cell['std'])} (n = {cell['n']})"
 
 
+def published(value: float) -> str:
+    """A published figure with as many decimals as it has, at least one."""
+    return f"{value:.1f}" if round(value, 1) == value else f"{value:g}"
+
+
 def points(value: float | None) -> str:
     """A difference in percentage points, with its sign; "—" for none."""
     return "—" if value is None else f"{value:+.1f}".replace("-", "−")
@@ -748,7 +793,7 @@ def _html(page: Mapping[str, Any], pictures: Sequence[Mapping[str, Any]]) -> str
     from jinja2 import Environment, StrictUndefined
 
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters.update(percent=percent, cell=cell_text, points=points)
+    environment.filters.update(percent=percent, published=published, points=points)
     template = environment.from_string(files("skelpipe").joinpath("report.html.j2").read_text("utf-8"))
     shown = [{**p, "data": base64.b64encode(p["png"]).decode()} for p in pictures]
     return template.render(page=page, pictures=shown)
@@ -813,10 +858,10 @@ def _markdown_table(table: Mapping[str, Any]) -> list[str]:
         for entry in group["streams"]:
             cells = [group["label"], entry["stream"]]
             for split in table["splits"]:
-                of_split, published = entry["cells"][split["split"]], entry["published"][split["split"]]
+                of_split, figure = entry["cells"][split["split"]], entry["published"][split["split"]]
                 cells += [cell_text(of_split.get(c["key"])) for c in split["columns"]]
-                cells += ["not known" if not group["untrained"] else "—", "—"] if published is None else [
-                    f"{published['value']:g} [{published['source']}]", points(published["difference"])
+                cells += ["not known" if not group["untrained"] else "—", "—"] if figure is None else [
+                    f"{published(figure['value'])} [{figure['source']}]", points(figure["difference"])
                 ]  # fmt: skip
             lines.append(_row(cells))
     return [*lines, "", *(md(note) + "  " for note in notes)]

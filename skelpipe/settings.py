@@ -1,4 +1,4 @@
-"""Settings read from YAML and checked as a whole: every mistake is reported, with its full key and the nearest right one."""
+"""Settings read from YAML and checked as a whole: every mistake is reported, with its full key and a hint."""
 
 from __future__ import annotations
 
@@ -43,7 +43,9 @@ def load_yaml(path: Path) -> dict[str, Any]:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         mark = getattr(error, "problem_mark", None)
         where = f"{path}:{mark.line + 1}" if mark else path
-        raise BadInput(where, f"is not YAML ({getattr(error, 'problem', None) or error})", "correct that line") from None
+        raise BadInput(
+            where, f"is not YAML ({getattr(error, 'problem', None) or error})", "correct that line"
+        ) from None
     if not isinstance(data, dict):
         raise BadInput(path, "does not hold a mapping of keys to values", "compare it with a shipped one")
     return data
@@ -107,7 +109,8 @@ def _describe(model: type[BaseModel], detail: ErrorDetails) -> str:
         return ": ".join([*_walk(model, place)[0], message])
     if detail["type"] == "literal_error" and isinstance(detail["input"], str):
         known = [word.strip("' ") for word in re.split(r",| or ", detail["ctx"]["expected"])]
-        return f"{_dotted(model, place)}: {message[:1].lower()}{message[1:]}, not {detail['input']!r}{nearest(detail['input'], known)}"
+        hint = nearest(detail["input"], known)
+        return f"{_dotted(model, place)}: {message[:1].lower()}{message[1:]}, not {detail['input']!r}{hint}"
     return f"{_dotted(model, place)}: {message[:1].lower()}{message[1:]} (got {detail['input']!r})"
 
 

@@ -88,7 +88,9 @@ def open_group(path: str | Path, kind: str) -> tuple[zarr.Group, dict[str, Any]]
         attributes = dict(group.attrs["skelpipe"])  # type: ignore[arg-type]
         version = attributes["format_version"]
     except (OSError, KeyError, TypeError, ValueError) as error:
-        raise BadInput(path, f"its Zarr metadata cannot be read ({error})", f"remake it with {REMADE[kind]!r}") from None
+        raise BadInput(
+            path, f"its Zarr metadata cannot be read ({error})", f"remake it with {REMADE[kind]!r}"
+        ) from None
     if version != FORMAT_VERSION:
         what = f"has format version {version}, this skelpipe reads version {FORMAT_VERSION}"
         raise BadInput(path, what, f"remake it with {REMADE[kind]!r}")

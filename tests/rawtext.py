@@ -8,7 +8,10 @@ import pytest
 
 BODY = "72057594037931101"
 # Everything of a joint line after x, y, z, and of a body line after the id.
-JOINT_REST, BODY_REST = "277.419 191.8218 1036.233 519.1677 -0.2059419 0.05349901 0.9692109 -0.1239193 2", "0 1 1 0 0 0 0 -0.1 2"
+JOINT_REST, BODY_REST = (
+    "277.419 191.8218 1036.233 519.1677 -0.2059419 0.05349901 0.9692109 -0.1239193 2",
+    "0 1 1 0 0 0 0 -0.1 2",
+)
 
 
 def ntu_text(frames, end="\n", final=True, lead=""):
@@ -24,7 +27,9 @@ def ntu_text(frames, end="\n", final=True, lead=""):
 def ntu_clip(seed, frames=4, bodies=1):
     """A random clip as text, numbers with 7 significant digits as the sensor's software prints them."""
     draw = np.random.default_rng(seed).normal(0, 1, (frames, bodies, 25, 3)).astype(np.float32)
-    return ntu_text([[(int(BODY) + m, [[f"{v:.7g}" for v in xyz] for xyz in x[m]]) for m in range(bodies)] for x in draw])
+    return ntu_text(
+        [[(int(BODY) + m, [[f"{v:.7g}" for v in xyz] for xyz in x[m]]) for m in range(bodies)] for x in draw]
+    )
 
 
 def read_ntu(text):

@@ -40,7 +40,7 @@ def test_layouts(end, final, lead):
      "16777217", "1.00000005960464477539062500001"],
 )  # fmt: skip
 def test_tokens(token):
-    pose = [[token, "1", "2"]] + POSE[1:]
+    pose = [[token, "1", "2"], *POSE[1:]]
     joints = parse_ntu(ntu_text([[(1, pose)]]).encode()).joints
     assert joints[0, 0, 0].tobytes() == np.float32(float(token)).tobytes()
 
@@ -62,16 +62,19 @@ def test_many_odd_tokens():
         (lambda t: t.replace("2", "1", 1), r"line 30: there is more text after the last of 1 frames"),
         (lambda t: t.replace("2", "1" + "0" * 20, 1), "line 1: the number of frames is too large"),
         (lambda t: t.replace("2", "1000000000", 1), "truncated"),
-        (lambda t: t.replace("\n1\n", "\n1000000000\n", 1), "line 30: a body id should be|line 31: the number of joints"),
+        (
+            lambda t: t.replace("\n1\n", "\n1000000000\n", 1),
+            "line 30: a body id should be|line 31: the number of joints",
+        ),
         (lambda t: t.replace("\n25\n", "\n24\n", 1), "line 4: a body has 24 joints, not 25, in frame 1 of 2"),
         (lambda t: t.replace(BODY, "99999999999999999999", 1), "line 3: a body id is too large for 64 bits"),
         (lambda t: t.replace(BODY, "7.2e16", 1), "line 3: a body"),
-        (lambda t: t.replace("0.1 ", "nan ", 1), "line 5: a joint has a coordinate that is not a number"),
-        (lambda t: t.replace("0.1 ", "-inf ", 1), "line 5: a joint has a coordinate that is not a number"),
-        (lambda t: t.replace("0.1 ", "1e39 ", 1), "line 5: 1e39 is no length"),
-        (lambda t: t.replace("0.1 ", "1e ", 1), "line 5"),
-        (lambda t: t.replace("0.1 ", "1_0 ", 1), "line 5"),
-        (lambda t: t.replace("0.1 ", "0x1 ", 1), "line 5"),
+        (lambda t: t.replace("\n0.1 ", "\nnan ", 1), "line 5: a joint has a coordinate that is not a number"),
+        (lambda t: t.replace("\n0.1 ", "\n-inf ", 1), "line 5: a joint has a coordinate that is not a number"),
+        (lambda t: t.replace("\n0.1 ", "\n1e39 ", 1), "line 5: 1e39 is no length"),
+        (lambda t: t.replace("\n0.1 ", "\n1e ", 1), "line 5"),
+        (lambda t: t.replace("\n0.1 ", "\n1_0 ", 1), "line 5"),
+        (lambda t: t.replace("\n0.1 ", "\n0x1 ", 1), "line 5"),
         (lambda t: t.replace("-0.2 3.785547 ", "-0.2\n3.785547 ", 1), "line 5: a joint has fewer than 3"),
         (lambda t: t + "0\n", "line 58: there is more text"),
         (lambda t: t[:-3], "line 57: the file is truncated"),

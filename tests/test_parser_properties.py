@@ -17,21 +17,23 @@ numbers = st.floats(-1e6, 1e6, width=32)
 formats = st.sampled_from(["{:.7g}", "{:.9g}", "{:.6f}", "{:.7e}", "{:.9E}", "{!r}", "{:+.7g}", "{:.17g}", "{:.25f}"])
 tokens = st.one_of(
     st.builds(lambda form, value: form.format(value), formats, numbers),
-    st.from_regex(r"[+-]?([0-9]{1,25}\.?[0-9]{0,25}|\.[0-9]{1,25})([eE][+-]?[0-9]{1,2})?", fullmatch=True),
+    st.from_regex(r"[+-]?([0-9]{1,9}\.?[0-9]{0,25}|\.[0-9]{1,25})([eE][+-]?[0-2]?[0-9])?", fullmatch=True),
 )
 ids = st.integers(-(2**63), 2**63 - 1)
 # 75 tokens from a small drawn pool: as telling as 75 draws, and much quicker.
 poses = st.builds(
     lambda pool, shift: [[pool[(3 * v + c + shift) % len(pool)] for c in range(3)] for v in range(25)],
-    st.lists(tokens, min_size=1, max_size=12),
-    st.integers(0, 11),
+    st.lists(tokens, min_size=1, max_size=6),
+    st.integers(0, 5),
 )
-clips = st.lists(st.lists(st.tuples(ids, poses), max_size=3), max_size=5)
+clips = st.lists(st.lists(st.tuples(ids, poses), max_size=2), max_size=3)
 
 
 def finite(clip):
     with np.errstate(over="ignore"):
-        return all(np.isfinite(np.float32(float(t))) for bodies in clip for _, pose in bodies for xyz in pose for t in xyz)
+        return all(
+            np.isfinite(np.float32(float(t))) for bodies in clip for _, pose in bodies for xyz in pose for t in xyz
+        )
 
 
 @quick
@@ -61,15 +63,16 @@ def test_random_sequences_come_back(pool, frames, end, final):
 
 def survives(parse, data):
     """A parser answers with arrays or with a BadInput that names a line of the file."""
+    error = None
     try:
         parsed = parse(data, "file")
-    except BadInput as error:
+    except BadInput as bad:
+        error = bad
+    if error is None:
+        assert np.isfinite(parsed.joints if parse is parse_ntu else parsed).all()
+    else:
         line = int(re.fullmatch(r"file, line (\d+)", error.where)[1])
         assert 1 <= line <= data.count(b"\n") + 1
-        assert error.remedy
-    else:
-        joints = parsed.joints if parse is parse_ntu else parsed
-        assert np.isfinite(joints).all()
 
 
 @quick
@@ -84,7 +87,9 @@ WHOLE = {
     parse_pku: pku_text(pku_values(4, 3, second=[1])).encode(),
 }
 edits = st.lists(
-    st.tuples(st.sampled_from(["flip", "cut", "drop", "insert", "end"]), st.floats(0, 1), st.binary(min_size=1, max_size=3)),
+    st.tuples(
+        st.sampled_from(["flip", "cut", "drop", "insert", "end"]), st.floats(0, 1), st.binary(min_size=1, max_size=3)
+    ),
     min_size=1,
     max_size=4,
 )

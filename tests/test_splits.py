@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -103,6 +106,14 @@ def test_wrong_splits():
         split_masks("xsub120", "ntu60", {})
     with pytest.raises(BadInput, match="did you mean"):
         group_column("ntu6")
+
+
+def test_names_cost_no_numba():
+    """The command line lists data sets and splits before it loads anything heavy."""
+    code = (
+        "import sys, skelpipe.datasets; sys.exit(any(m in sys.modules for m in ('numba', 'zarr', 'torch', 'pandas')))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_tables_agree():

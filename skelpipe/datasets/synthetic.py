@@ -469,10 +469,9 @@ def _columns(track: _Track) -> Array:
     x, y, z = np.moveaxis(track.joints, -1, 0)
     bone = track.joints - track.joints[:, _BONE]
     bone /= np.linalg.norm(bone, axis=-1, keepdims=True) + 1e-9
-    turn = np.stack(
-        [1.001 + bone[..., 1], bone[..., 2] + bone[..., 0], 1.001 + bone[..., 1], bone[..., 2] - bone[..., 0]]
-    )
-    turn *= np.where(np.arange(25) % 2, 1, -1)
+    c, s = np.cos(0.1 * np.arange(25) + 0.3), np.sin(0.1 * np.arange(25) + 0.3)  # the bone's own roll is not modelled
+    bx, by, bz = np.moveaxis(bone, -1, 0)
+    turn = np.stack([(1.001 + by) * c, bz * c + bx * s, (1.001 + by) * s, bz * s - bx * c])
     turn /= np.linalg.norm(turn, axis=0)
     turn[..., _END] = 0
     near = np.maximum(z, 0.3)
@@ -783,7 +782,11 @@ def _ntu_halves(dataset: str, options: dict[str, int]) -> list[tuple[list[int], 
     actions, count, setups = options["actions"], options["subjects"], options["setups"]
     if dataset == "ntu60":
         return [(_spread(actions, 1, 60), subjects[:count], list(range(1, setups + 1)))]
-    more, old, early = _in_turns(train[40:], people[40:]), min(40, count // 2), max(setups // 2, setups - 15)
+    more, old, early = (
+        _in_turns(train[40:], people[40:]),
+        min(40, count // 2),
+        max(setups // 2, setups - 15),
+    )  # 18 to 32 are 15
     first = (_spread(actions - actions // 2, 1, 60), subjects[:old], list(range(1, early + 1)))
     second = (
         _spread(actions // 2, 61, 120),
@@ -896,8 +899,8 @@ def _statement(dataset: str, settings: dict[str, Any]) -> str:
     return f"""# Synthetic recordings
 
 Nobody was recorded. `skelpipe synth` (skelpipe {__version__}) computed these files in the raw format of
-{dataset.upper()}: a jointed body moves by formula and is seen by three turned cameras. They contain nothing of the
-published data set and are under no licence but skelpipe's own. Accuracies on them say nothing about the real data set.
+{DATASETS[dataset].title}: a jointed body moves by formula and is seen by three turned cameras. They hold nothing of
+the published data set and are under no licence but skelpipe's own. Accuracies on them say nothing about the real one.
 
 {rows}
 

@@ -27,13 +27,13 @@ def hop_distance(layout: Layout, max_hop: int = 1) -> npt.NDArray[np.float64]:
 def spatial_partitions(layout: Layout) -> npt.NDArray[np.float32]:
     """The "spatial" partition of ST-GCN as its public code computes it: (3, V, V), row = source, column = target.
 
-    Matrix 0 holds the self-loops, matrix 2 the pairs whose source is nearer to the centre than the target, matrix 1 all
-    other neighbours; an entry is 1 / (neighbours of the target, itself included). Distances to the centre are only known
-    up to one hop and every longer one is inf, so most pairs along a limb count as equally far and land in matrix 1: 40
-    entries there, and only the 8 pairs around the centre in matrix 2.
+    Matrix 0 holds the self-loops, matrix 2 the pairs whose source is nearer to the centre than the target, matrix 1
+    all other neighbours; an entry is 1 / (neighbours of the target, itself included). Distances to the centre are only
+    known up to one hop and every longer one is inf, so most pairs along a limb count as equally far and land in matrix
+    1: 40 entries there, and only the 8 pairs around the centre in matrix 2.
 
-    Source: Yan et al., Spatial Temporal Graph Convolutional Networks (AAAI 2018), §3.3, with the behaviour of its public
-    code, which every compared system uses unchanged.
+    Source: Yan et al., Spatial Temporal Graph Convolutional Networks (AAAI 2018), §3.3, with the behaviour of its
+    public code, which every compared system uses unchanged.
     """
     distance = hop_distance(layout)
     neighbour = distance <= 1

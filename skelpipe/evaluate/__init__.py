@@ -83,7 +83,9 @@ def check(features: Features, split: str) -> None:
 
     for part, count in (("training", features.train.sum()), ("test", (~features.train).sum())):
         if count == 0:
-            raise BadInput(f"--split {split}", f"has no {part} clips here", "ingest the recordings of the other part too")
+            raise BadInput(
+                f"--split {split}", f"has no {part} clips here", "ingest the recordings of the other part too"
+            )
     if not np.isfinite(features.feature).all():
         raise BadInput("features", "are not all finite", "the run has diverged: train it again with a lower rate")
 

@@ -72,7 +72,9 @@ def load_run(path: str | Path, clips: Clips, device: str = "auto") -> Run:
         ("frames", settings["frames"], clips.frames),
     ):
         if mine != theirs:
-            raise BadInput(clips.path, f"has {what} {theirs}, the run was trained with {mine}", "prepare clips to match")
+            raise BadInput(
+                clips.path, f"has {what} {theirs}, the run was trained with {mine}", "prepare clips to match"
+            )
     network = recipe.build_network(clips.layout)
     weights = path / WEIGHTS
     try:
@@ -110,8 +112,8 @@ def encode(
     for start in range(0, len(rows), block):
         data = clips.load(rows[start : start + block])[..., : run.recipe.bodies]
         data = apply_stream(np.ascontiguousarray(data), run.settings["stream"], clips.layout)
-        for part in torch.from_numpy(data).split(CLIPS_PER_CHUNK):
-            out.append(run.network.encoder(part.to(run.device)).float().cpu().numpy())
+        parts = torch.split(torch.from_numpy(data), CLIPS_PER_CHUNK)
+        out += [run.network.encoder(part.to(run.device)).float().cpu().numpy() for part in parts]
         if progress is not None:
             progress(min(start + block, len(rows)), len(rows))
     return np.concatenate(out) if out else np.empty((0, 0), np.float32)

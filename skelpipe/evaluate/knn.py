@@ -25,7 +25,7 @@ def knn(features: Features, setup: Setup) -> Outcome:
     bank, label = unit[train], torch.from_numpy(features.label).to(setup.device)[train]
     k = min(setup.k, len(bank))
     scores = []
-    for query in unit[~train].split(BLOCK):
+    for query in torch.split(unit[~train], BLOCK):
         cosine = query @ bank.t()
         if k == 1:
             score = torch.full((len(query), setup.classes), -1.0, device=setup.device)

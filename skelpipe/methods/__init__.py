@@ -1,4 +1,4 @@
-"""Methods: what is contrasted with what. To add one: a file here with a module and its `Options`, and a line in METHODS.
+"""Methods: what is contrasted with what. To add one: a file with a module and its `Options`, and a line in METHODS.
 
 A set of positives is added in the same way to POSITIVES and plugs into every method that names a query and a key view.
 """

@@ -100,7 +100,8 @@ class MoCo(nn.Module):
         Only parameters move; the key network's BN statistics are its own, and its dropout is active, as in the public
         code.
         """
-        mine, theirs = list(self.key.parameters()), list(self.query.parameters())
+        mine: list[Tensor] = list(self.key.parameters())
+        theirs: list[Tensor] = list(self.query.parameters())
         torch._foreach_lerp_(mine, theirs, 1 - self.options.momentum)
         z: Tensor = self.key(x)
         return z

@@ -1,4 +1,4 @@
-"""Sets of positives: which embeddings a query is pulled to. They plug into any method that names a query and a key view.
+"""Sets of positives: what a query is pulled to. They plug into any method that names a query and a key view.
 
 A set of positives is called with a `Pair` and the epoch and returns the loss. To add one: a class with `Options` (its
 `name` chooses it in a recipe) and a line in POSITIVES.

@@ -1,0 +1,77 @@
+"""Small clips folders and recipes that several tests share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from skelpipe import store
+from skelpipe.outputs import new_folder
+from skelpipe.recipe import Recipe, load_recipe
+
+TINY = [
+    "encoder.width=2",
+    "encoder.features=8",
+    "encoder.time_kernel=3",
+    "projector.hidden=8",
+    "projector.size=8",
+    "method.queue_size=32",
+    "batch_size=8",
+    "init=torch",
+    "method.key_init=copy",
+]
+
+
+def write_clips(path: Path, per_class: int = 8, classes: int = 4, frames: int = 12, seed: int = 0) -> Path:
+    """A clips folder in NTU's columns: each class swings its joints at its own rate, subjects 1 to 4, cameras 1 to 3.
+
+    By xsub60, subjects 1, 2 and 4 train and 3 tests.
+    """
+    rng = np.random.default_rng(seed)
+    n = per_class * classes
+    label = np.repeat(np.arange(classes), per_class)
+    subject = np.tile(np.arange(per_class) % 4 + 1, classes)
+    camera = np.tile(np.arange(per_class) % 3 + 1, classes)
+    time = np.arange(frames)[:, None] / frames
+    body = rng.normal(0, 0.3, (3, 1, 25))
+    swing = rng.normal(0, 0.2, (classes, 3, 1, 25))
+    clips = np.zeros((n, 3, frames, 25, 2), np.float32)
+    for i, c in enumerate(label):
+        phase = rng.uniform(0, 0.1)
+        clips[i, ..., 0] = (
+            body + swing[c] * np.sin(2 * np.pi * (c + 1) * (time + phase)) + rng.normal(0, 0.01, (3, 1, 25))
+        )
+    columns = {
+        "name": np.array(
+            [
+                f"S001C{c:03d}P{p:03d}R001A{a + 1:03d}N{i}"
+                for i, (c, p, a) in enumerate(zip(camera, subject, label, strict=True))
+            ]
+        ),
+        "label": label.astype(np.int32),
+        "subject": subject.astype(np.int32),
+        "camera": camera.astype(np.int32),
+        "setup": np.ones(n, np.int32),
+        "replication": np.ones(n, np.int32),
+    }
+    attributes = {"dataset": "ntu60", "layout": "kinect_v2", "frames": frames, "columns": list(columns)}
+    with new_folder(path, "clips") as folder:
+        group = store.create_group(folder, "clips", {**attributes, "bodies": "first", "centre": True, "turn": True})
+        store.write_array(group, "clips", clips, store.CLIPS_PER_CHUNK)
+        store.write_array(group, "length", np.full(n, frames, np.int32))
+        store.write_columns(group, columns)
+    return path
+
+
+@pytest.fixture(scope="session")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """32 clips of 4 classes."""
+    return write_clips(tmp_path_factory.mktemp("clips") / "clips.zarr")
+
+
+@pytest.fixture
+def tiny() -> Recipe:
+    """CrosNNCLR at toy size: 2 epochs, the second with neighbours."""
+    return load_recipe("crosnnclr", [*TINY, "positives.nn_start_epoch=1"], epochs=2)

@@ -1,0 +1,256 @@
+"""Losses against values worked out from their formulas, and momentum contrast against a plain implementation."""
+
+from __future__ import annotations
+
+import copy
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from skelpipe.methods.crosnnclr import LOSSES, CrossView, CrossViewOptions
+from skelpipe.methods.moco import MoCo, MoCoOptions, Network, initialise, projector
+from skelpipe.methods.positives import OwnKey, OwnKeyOptions, Pair
+from skelpipe.methods.skeletonclr import SkeletonCLR, SkeletonCLROptions
+
+TAU = 0.5
+
+
+def unit(*degrees):
+    return torch.tensor([[math.cos(math.radians(d)), math.sin(math.radians(d))] for d in degrees], dtype=torch.float64)
+
+
+def hand_pair():
+    """Two clips in the plane: cosines are those of the angles between the vectors."""
+    return Pair(unit(0, 90), unit(30, 60), unit(10, 50, 100, 200).t().contiguous(), TAU)
+
+
+def e(degrees):
+    return math.exp(math.cos(math.radians(degrees)) / TAU)
+
+
+def test_info_nce_by_hand():
+    # clip 0: q at 0°, k at 30°, queue at 10, 50, 100, 200; clip 1: q at 90°, k at 60°.
+    first = -math.log(e(30) / (e(30) + e(10) + e(50) + e(100) + e(200)))
+    second = -math.log(e(30) / (e(30) + e(80) + e(40) + e(10) + e(110)))
+    assert float(hand_pair().info_nce) == pytest.approx((first + second) / 2, abs=1e-12)
+
+
+def test_neighbours_by_hand():
+    pair = hand_pair()
+    assert pair.query_neighbours().flatten().tolist() == [0, 2]  # 0° -> 10°, 90° -> 100°
+    assert pair.key_neighbours(2).tolist() == [[0, 1], [1, 2]] or pair.key_neighbours(2).tolist() == [[1, 0], [1, 2]]
+
+
+def test_equation_form_by_hand():
+    """n(q) is at 10° and 100°, n(k) at 10° (20 away; 50° is 20 away too, so clip 0's key is moved) and 50°."""
+    pair = Pair(unit(0, 90), unit(28, 60), unit(10, 50, 100, 200).t().contiguous(), TAU)
+    # clip 0: s = 28°; n(q)=10° is 18° from k; n(k)=10° is 10° from q.
+    qk0 = -math.log((e(28) + e(18)) / (e(28) + e(10) + e(50) + e(100) + e(200)))
+    kq0 = -math.log((e(28) + e(10)) / (e(28) + e(18) + e(22) + e(72) + e(172)))
+    # clip 1: s = 30°; n(q)=100° is 40° from k; n(k)=50° is 40° from q.
+    qk1 = -math.log((e(30) + e(40)) / (e(30) + e(80) + e(40) + e(10) + e(110)))
+    kq1 = -math.log((e(30) + e(40)) / (e(30) + e(50) + e(10) + e(40) + e(140)))
+    expected = ((qk0 + kq0) / 2 + (qk1 + kq1) / 2) / 2
+    assert float(LOSSES["equation"](pair)) == pytest.approx(expected, abs=1e-12)
+
+
+def test_algorithm1_form_by_hand():
+    pair = Pair(unit(0, 90), unit(28, 60), unit(10, 50, 100, 200).t().contiguous(), TAU)
+    # first half: rows are keys against queries, then n(q_i) against keys (n(q) = 10°, 100°).
+    first0 = -math.log(e(28) / (e(28) + e(62) + e(18) + e(50)))
+    first1 = -math.log(e(30) / (e(60) + e(30) + e(72) + e(40)))
+    # second half: queries against keys, then n(k_i) against queries (n(k) = 10°, 50°).
+    second0 = -math.log(e(28) / (e(28) + e(60) + e(10) + e(80)))
+    second1 = -math.log(e(30) / (e(62) + e(30) + e(50) + e(40)))
+    expected = ((first0 + first1) / 2 + (second0 + second1) / 2) / 2
+    assert float(LOSSES["algorithm1"](pair)) == pytest.approx(expected, abs=1e-12)
+
+
+def test_released_form_by_hand():
+    pair = Pair(unit(0, 90), unit(28, 60), unit(10, 50, 100, 200).t().contiguous(), TAU)
+    a0 = e(28) + e(10) + e(50) + e(100) + e(200)
+    b0 = e(28) + e(18) + e(22) + e(72) + e(172)
+    a1 = e(30) + e(80) + e(40) + e(10) + e(110)
+    b1 = e(30) + e(50) + e(10) + e(40) + e(140)
+    # L1: own key and the key's neighbour (10°, 50°) as seen from q; L2: own key and the query's neighbour (10°, 100°).
+    l1 = [-(math.log(e(28) / a0) + math.log(e(10) / a0)) / 2, -(math.log(e(30) / a1) + math.log(e(40) / a1)) / 2]
+    l2 = [-(math.log(e(28) / b0) + math.log(e(18) / b0)) / 2, -(math.log(e(30) / b1) + math.log(e(40) / b1)) / 2]
+    expected = (sum(l1) / 2 + sum(l2) / 2) / 2
+    assert float(LOSSES["released"](pair)) == pytest.approx(expected, abs=1e-12)
+
+
+def random_pair(query, top=0, batch=5, size=6, places=9):
+    generator = torch.Generator().manual_seed(top)
+    draw = lambda *shape: nn.functional.normalize(torch.randn(*shape, generator=generator, dtype=torch.float64), dim=-1)  # noqa: E731
+    key, queue = draw(batch, size), draw(places, size).t().contiguous()
+    return Pair(query, key, queue, 0.3)
+
+
+def by_loops(form, pair, top_k):
+    """The three losses written as sums of exponentials over plain Python loops."""
+    q, k, m, t = pair.query, pair.key, pair.queue.t(), pair.temperature
+    dot = lambda a, b: math.exp(float(a @ b) / t)  # noqa: E731
+    near = lambda u: sorted(range(len(m)), key=lambda j: -float(u @ m[j]))[:top_k]  # noqa: E731
+    total, n = 0.0, len(q)
+    for i in range(n):
+        s = dot(q[i], k[i])
+        over_q, over_k = s + sum(dot(q[i], x) for x in m), s + sum(dot(k[i], x) for x in m)
+        nq, nk = [m[j] for j in near(q[i])], [m[j] for j in near(k[i])]
+        if form == "equation":
+            total -= math.log((s + sum(dot(x, k[i]) for x in nq)) / over_q) / 2
+            total -= math.log((s + sum(dot(x, q[i]) for x in nk)) / over_k) / 2
+        elif form == "algorithm1":
+            first = sum(dot(k[i], x) for x in q) + sum(dot(y, x) for y in nq for x in k)
+            second = sum(dot(q[i], x) for x in k) + sum(dot(y, x) for y in nk for x in q)
+            total -= (math.log(s / first) + math.log(s / second)) / 2
+        else:
+            l1 = [s / over_q, *(dot(q[i], x) / over_q for x in nk)]
+            l2 = [s / over_k, *(dot(k[i], x) / over_k for x in nq)]
+            total -= (sum(map(math.log, l1)) / len(l1) + sum(map(math.log, l2)) / len(l2)) / 2
+    return total / n
+
+
+@pytest.mark.parametrize("form", LOSSES)
+@pytest.mark.parametrize("top_k", [1, 3])
+def test_forms_against_loops(form, top_k):
+    query = nn.functional.normalize(torch.randn(5, 6, dtype=torch.float64), dim=1)
+    pair = random_pair(query)
+    assert float(LOSSES[form](pair, top_k)) == pytest.approx(by_loops(form, pair, top_k), abs=1e-10)
+
+
+@pytest.mark.parametrize("form", [*LOSSES, "own"])
+def test_gradients_against_finite_differences(form):
+    torch.manual_seed(1)
+    raw = torch.randn(5, 6, dtype=torch.float64, requires_grad=True)
+    loss = (lambda pair: pair.info_nce) if form == "own" else LOSSES[form]
+    assert torch.autograd.gradcheck(lambda x: loss(random_pair(nn.functional.normalize(x, dim=1))), raw, eps=1e-7)
+
+
+def test_equation_form_can_be_negative():
+    """Its numerator's neighbour term is none of the denominator's: the fraction passes 1 when the neighbour lies between."""
+    pair = Pair(unit(0), unit(60), unit(30, 180).t().contiguous(), 0.1)
+    assert float(LOSSES["equation"](pair)) < 0
+
+
+def test_neighbours_start_after_their_epoch():
+    positives = CrossView(CrossViewOptions(form="released", nn_start_epoch=150))
+    pair = hand_pair()
+    assert float(positives(pair, 150)) == float(pair.info_nce)
+    assert float(positives(pair, 151)) == float(LOSSES["released"](pair))
+    assert (positives.mining(150), positives.mining(151)) == (False, True)
+
+
+class Flat(nn.Module):
+    features = 4
+
+    def __init__(self):
+        super().__init__()
+        self.linear, self.norm = nn.Linear(12, 4), nn.BatchNorm1d(4)
+
+    def forward(self, x):
+        return torch.relu(self.norm(self.linear(x.flatten(1))))
+
+
+def toy(positives, key_init="independent", queue_size=10):
+    options = SkeletonCLROptions(queue_size=queue_size, momentum=0.9, temperature=0.2, key_init=key_init)
+    return SkeletonCLR(lambda: Network(Flat(), projector(4, 4, 3)), 3, options, positives, "torch")
+
+
+def test_five_steps_against_a_plain_implementation():
+    """Weights, BN statistics, queue and pointer after five steps; the queue of 10 wraps round with batches of 4."""
+    torch.manual_seed(3)
+    method = toy(OwnKey(OwnKeyOptions())).train()
+    f_q, f_k = copy.deepcopy(method.moco.query), copy.deepcopy(method.moco.key)
+    bank, at = method.moco.queue.clone(), 0
+    ours = torch.optim.SGD([p for p in method.parameters() if p.requires_grad], 0.1, momentum=0.9, weight_decay=1e-4)
+    velocity = [torch.zeros_like(p) for p in f_q.parameters()]
+    for step in range(5):
+        generator = torch.Generator().manual_seed(step)
+        a, b = torch.randn(2, 4, 12, generator=generator)
+        loss, _ = method({"query": a, "key": b}, torch.zeros(4, dtype=torch.int64), epoch=step + 1)
+        ours.zero_grad()
+        loss.backward()
+        ours.step()
+
+        f_q.zero_grad()
+        q = f_q.projector(f_q.encoder(a))
+        q = q / q.norm(dim=1, keepdim=True)
+        with torch.no_grad():
+            for p, r in zip(f_k.parameters(), f_q.parameters(), strict=True):
+                p.copy_(0.9 * p + 0.1 * r)
+            k = f_k.projector(f_k.encoder(b))
+            k = k / k.norm(dim=1, keepdim=True)
+        expected = 0.0
+        for i in range(4):
+            logits = torch.stack([q[i] @ k[i], *(q[i] @ bank[:, j] for j in range(10))]) / 0.2
+            expected = expected - torch.log(torch.exp(logits[0]) / torch.exp(logits).sum()) / 4
+        assert float(loss.detach()) == pytest.approx(float(expected.detach()), abs=1e-5)
+        expected.backward()
+        with torch.no_grad():
+            for p, v in zip(f_q.parameters(), velocity, strict=True):
+                v.mul_(0.9).add_(p.grad + 1e-4 * p)
+                p.sub_(0.1 * v)
+            for row in k:
+                bank[:, at] = row
+                at = (at + 1) % 10
+    assert int(method.moco.pointer) == at == 0
+    torch.testing.assert_close(method.moco.queue, bank)
+    for mine, plain in ((method.moco.query, f_q), (method.moco.key, f_k)):
+        for name, value in plain.state_dict().items():
+            torch.testing.assert_close(mine.state_dict()[name], value, rtol=1e-4, atol=1e-6, msg=name)
+
+
+def test_key_init():
+    torch.manual_seed(0)
+    copied, drawn = toy(OwnKey(OwnKeyOptions()), "copy").moco, toy(OwnKey(OwnKeyOptions()), "independent").moco
+    same = [torch.equal(a, b) for a, b in zip(copied.query.parameters(), copied.key.parameters(), strict=True)]
+    assert all(same)
+    assert not torch.equal(drawn.query.encoder.linear.weight, drawn.key.encoder.linear.weight)
+    assert not any(p.requires_grad for p in copied.key.parameters())
+
+
+def test_momentum_moves_parameters_and_leaves_statistics():
+    torch.manual_seed(0)
+    moco = MoCo(lambda: Network(Flat(), projector(4, 4, 3)), 3, MoCoOptions(queue_size=4, momentum=0.75), "torch")
+    with torch.no_grad():
+        moco.query.encoder.linear.weight.fill_(1.0)
+        moco.key.encoder.linear.weight.fill_(0.0)
+    moco.query.encoder.norm.running_mean.fill_(7.0)
+    moco.eval().embed_keys(torch.randn(2, 12))
+    torch.testing.assert_close(moco.key.encoder.linear.weight, torch.full((4, 12), 0.25))
+    assert float(moco.key.encoder.norm.running_mean.abs().max()) == 0
+
+
+def test_neighbour_labels_are_logged():
+    torch.manual_seed(0)
+    method = toy(CrossView(CrossViewOptions(nn_start_epoch=1)), queue_size=8).train()
+    views = {"query": torch.randn(4, 12), "key": torch.randn(4, 12)}
+    labels = torch.tensor([5, 5, 5, 5])
+    _, before = method(views, labels, epoch=1)
+    assert math.isnan(float(before["neighbour_label"]))
+    method(views, labels, epoch=1)  # now all eight places hold class 5
+    _, after = method(views, labels, epoch=2)
+    assert float(after["neighbour_label"]) == 1
+    _, other = method(views, labels + 1, epoch=2)
+    assert float(other["neighbour_label"]) == 0
+
+
+def test_embeddings_and_loss_stay_in_float32_under_bfloat16():
+    torch.manual_seed(0)
+    method = toy(OwnKey(OwnKeyOptions())).train()
+    views = {"query": torch.randn(4, 12), "key": torch.randn(4, 12)}
+    with torch.autocast("cpu", torch.bfloat16):
+        assert method.moco.query.encoder(views["query"]).dtype == torch.bfloat16
+        z = method.moco.query(views["query"])
+        loss, log = method(views, torch.zeros(4, dtype=torch.int64), 1)
+    assert z.dtype == loss.dtype == log["spread"].dtype == torch.float32
+    torch.testing.assert_close(z.norm(dim=1), torch.ones(4))
+
+
+def test_initialise_torch_draws_anew():
+    network = Network(Flat(), projector(4, 4, 3))
+    before = network.encoder.linear.weight.clone()
+    initialise(network, "torch")
+    assert not torch.equal(before, network.encoder.linear.weight)
