@@ -109,7 +109,8 @@ def _crop(x, shifts):  # type: ignore[no-untyped-def]
     scratch = np.empty((frames, width), x.dtype)
     for b in range(batch):
         for c in range(channels):
-            scratch[:] = x[b, c]
+            for t in range(frames):
+                _copy(x[b, c, t], scratch[t])
             for t in range(frames):
                 _copy(scratch[_reflect(t + shifts[b], frames)], x[b, c, t])
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import shlex
 import signal
 import sys
 import time
@@ -143,7 +144,8 @@ def synth(dataset: str, raw: Path, zipped: bool, **options: Any) -> None:
     from skelpipe.datasets.synthetic import write_raw
 
     with _bar("writing", "files") as progress:
-        _summary(raw, write_raw(dataset, raw, zip=zipped, progress=progress, **options))
+        made = write_raw(dataset, raw, zip=zipped, progress=progress, **options)
+    click.echo(f"{raw}: {made.clips:,} clips in {made.files:,} files, {_bytes(made.bytes)}")
 
 
 @main.command()
@@ -167,7 +169,14 @@ def ingest(dataset: str, raw: Path, store: Path, **options: Any) -> None:
     from skelpipe.ingest import ingest as run_ingest
 
     with _bar("reading", "files") as progress:
-        _summary(store, run_ingest(dataset, raw, store, progress=progress, **options))
+        made = run_ingest(dataset, raw, store, progress=progress, **options)
+    for fault in made.faults[:10]:
+        click.echo(f"skelpipe: left out: {fault.name}: {fault.reason} ({fault.detail})", err=True)
+    if made.dropped:
+        counts = ", ".join(f"{count:,} {reason}" for reason, count in made.dropped.items())
+        click.echo(f"left out: {counts}; 'skelpipe inspect {shlex.quote(str(store))}' tells of each")
+    size = f"{_bytes(made.bytes_read)} of text became {_bytes(made.store_bytes)} in {made.seconds:,.1f} s"
+    click.echo(f"{store}: {made.clips:,} clips of {made.expected:,} published, {made.rows:,} bodies in frames, {size}")
 
 
 @main.command()
@@ -183,8 +192,9 @@ def verify(store: Path, raw: Path, **options: Any) -> None:
     """
     from skelpipe.ingest import verify as run_verify
 
-    with _bar("comparing", "clips") as progress:
-        _summary(store, run_verify(store, raw, progress=progress, **options))
+    with _bar("comparing", "files") as progress:
+        found = run_verify(store, raw, progress=progress, **options)
+    click.echo(f"{store}: all {found.clips:,} clips and {found.rows:,} bodies in frames equal the raw files")
 
 
 @main.command()
@@ -196,6 +206,9 @@ def verify(store: Path, raw: Path, **options: Any) -> None:
 @click.option(
     "--centre/--no-centre", default=True, show_default=True, help="Put each body's upper spine at the origin."
 )
+@click.option("--longest", default=300, show_default=True, type=click.IntRange(1), help="Only so many frames are used.")
+@click.option("--length", default="count", show_default=True, type=click.Choice(["count", "last"]),
+              help="Where a clip ends: after as many frames as show somebody, or at the last of them.")  # fmt: skip
 @click.option("--turn/--no-turn", default=True, show_default=True, help="Turn the shoulders to the camera plane.")
 @threads_option
 @force_option
@@ -209,7 +222,12 @@ def prepare(store: Path, clips: Path, **options: Any) -> None:
     from skelpipe.prepare import prepare as run_prepare
 
     with _bar("preparing", "clips") as progress:
-        _summary(clips, run_prepare(store, clips, progress=progress, **options))
+        made = run_prepare(store, clips, progress=progress, **options)
+    if made.empty:
+        more = ", …" if len(made.empty) > 5 else ""
+        click.echo(f"skelpipe: {len(made.empty):,} clips show nobody: {', '.join(made.empty[:5])}{more}", err=True)
+    cut = f", {made.shortened:,} were cut to {options['longest']} frames first" if made.shortened else ""
+    click.echo(f"{clips}: {made.clips:,} clips of {options['frames']} frames{cut}")
 
 
 @main.command()
@@ -220,7 +238,7 @@ def prepare(store: Path, clips: Path, **options: Any) -> None:
 @threads_option
 @force_option
 def streams(clips: Path, out: Path, **options: Any) -> None:
-    """Write unaugmented joint, motion and bone arrays for other programs.
+    """Write unaugmented streams for other programs.
 
     \b
     Example:
@@ -229,7 +247,8 @@ def streams(clips: Path, out: Path, **options: Any) -> None:
     from skelpipe.streams import write_streams
 
     with _bar("writing", "clips") as progress:
-        _summary(out, write_streams(clips, out, progress=progress, **options))
+        made = write_streams(clips, out, progress=progress, **options)
+    click.echo(f"{out}: {', '.join(made.streams)} of {made.clips:,} clips")
 
 
 # Learn ------------------------------------------------------------------------------------------------------------
@@ -264,9 +283,14 @@ def pretrain(
     from skelpipe.recipe import load_recipe
 
     checked = load_recipe(recipe, list(overrides), epochs)
-    with _training(run) as progress:
+    with _training(checked.name) as progress:
         result = run_pretrain(checked, clips, run, progress=progress, **options)
-    _summary(run, result)
+    for warning in result.warnings:
+        click.echo(f"skelpipe: {warning}", err=True)
+    loss = f", loss {result.last['loss']:.3f}" if result.last else ""
+    click.echo(f"{run}: {result.state}, epoch {result.epoch}/{result.epochs}{loss}")
+    if result.state == "stopped":
+        raise KeyboardInterrupt("a checkpoint is kept, and the same command goes on from it")
 
 
 # Measure ----------------------------------------------------------------------------------------------------------
@@ -279,7 +303,7 @@ def pretrain(
 @click.option("--protocol", "protocols", multiple=True, default=("linear", "knn"), show_default=True,
               metavar="NAME", help="linear or knn. Repeatable.")  # fmt: skip
 @click.option("--probe", default="reference", show_default=True, type=click.Choice(["reference", "paper", "lbfgs"]),
-              help="How the linear classifier is trained: SGD at the released code's rate, at the paper's, or L-BFGS.")  # fmt: skip
+              help="The linear classifier: SGD at the released code's rate, at the paper's, or L-BFGS.")  # fmt: skip
 @click.option("--k", default=1, show_default=True, type=click.IntRange(1), help="Neighbours of knn.")
 @click.option("--best-on-test", is_flag=True, help="Also tell the best epoch on the test clips, as papers do.")
 @click.option("--split", type=click.Choice(list(SPLITS)), help="Another split than the run's.")
@@ -295,7 +319,7 @@ def evaluate(run: Path, clips: Path, out: Path, protocols: tuple[str, ...], **op
     """
     from skelpipe.evaluate import evaluate as run_evaluate
 
-    with _training(out) as progress:
+    with _stages() as progress:
         metrics = run_evaluate(run, clips, out, protocols=list(protocols), progress=progress, **options)
     _metrics(out, metrics)
 
@@ -318,7 +342,9 @@ def embed(run: Path, clips: Path, out: Path, **options: Any) -> None:
     """
     from skelpipe.evaluate.embed import export
 
-    _summary(out, export(run, clips, out, **options))
+    with _bar("embedding", "clips") as progress:
+        rows, size = export(run, clips, out, progress=progress, **options)
+    click.echo(f"{out}: {rows:,} clips, {size} features each")
 
 
 def _numbers(ctx: click.Context, option: click.Parameter, text: str | None) -> list[float] | None:
@@ -365,7 +391,7 @@ def report(runs: tuple[Path, ...], out: Path, force: bool) -> None:
     """
     from skelpipe.report import write_report
 
-    click.echo(f"{write_report(runs, out, force=force)}")
+    click.echo(f"{write_report(runs, out, force=force) / 'report.html'}")
 
 
 # Look -------------------------------------------------------------------------------------------------------------
@@ -404,7 +430,7 @@ def plot(clips: Path, name: str, out: Path, **options: Any) -> None:
     """
     from skelpipe.plots import animate
 
-    click.echo(f"{animate(clips, name, out, **options) or out}")
+    click.echo(f"{animate(clips, name, out, **options)}")
 
 
 # All at once ------------------------------------------------------------------------------------------------------
@@ -419,7 +445,7 @@ def plot(clips: Path, name: str, out: Path, **options: Any) -> None:
 @click.option("--raw", type=click.Path(path_type=Path), help="Where the recordings are. [default: DATA/raw/<data set>]")
 @set_option
 @click.pass_context
-def run_pipeline(ctx: click.Context, pipeline: str, **options: Any) -> None:
+def run_pipeline(ctx: click.Context, /, pipeline: str, **options: Any) -> None:
     """Run all stages of a benchmark that are not done yet.
 
     PIPELINE is the name of a shipped pipeline or a YAML file. What follows -- goes to Snakemake as it is.
@@ -438,33 +464,56 @@ def run_pipeline(ctx: click.Context, pipeline: str, **options: Any) -> None:
 
 
 @contextmanager
-def _bar(verb: str, unit: str) -> Iterator[Callable[[int, int], None]]:
+def _bar(verb: str, unit: str) -> Iterator[Callable[..., None]]:
     """A function to call with (done, in all): a bar on a terminal, else a line now and then, both on stderr."""
     if not sys.stderr.isatty():
-        yield _now_and_then(lambda done, total: f"{verb}: {done} of {total} {unit}")
+        yield _now_and_then(lambda done, total, *more: f"{verb}: {done:,} of {total:,} {unit}")
         return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, TextColumn, TimeRemainingColumn
     from rich.text import Text
 
     class Rate(ProgressColumn):
         def render(self, task: Any) -> Text:
             return Text(f"{task.speed:,.0f} {unit}/s" if task.speed else "")
 
-    columns = (TextColumn(verb), BarColumn(), MofNCompleteColumn(), Rate(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    with _live(TextColumn(verb), BarColumn(), MofNCompleteColumn(), Rate(), TimeRemainingColumn()) as bar:
         task = bar.add_task(verb, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+        yield lambda done, total, *more: bar.update(task, completed=done, total=total)
 
 
 @contextmanager
-def _training(where: Path) -> Iterator[Callable[[Mapping[str, Any]], None]]:
-    """A function to call with {epoch, epochs, step, steps, loss, clips_per_second}: a live bar, or a line now and then."""
+def _stages() -> Iterator[Callable[[str, int, int], None]]:
+    """A function to call with (what, done, in all): a bar for each `what`, or a line now and then."""
     if not sys.stderr.isatty():
-        yield _now_and_then(_training_line)
+        yield _now_and_then(lambda what, done, total: f"{what}: {done:,} of {total:,}")
         return
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
+
+    with _live(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()) as bar:
+        tasks: dict[str, Any] = {}
+
+        def show(what: str, done: int, total: int) -> None:
+            if what not in tasks:
+                tasks[what] = bar.add_task(what)
+            bar.update(tasks[what], completed=done, total=total)
+
+        yield show
+
+
+@contextmanager
+def _training(what: str) -> Iterator[Callable[[Mapping[str, Any]], None]]:
+    """A function to call with {epoch, epochs, step, steps} and now and then {loss, clips_per_second}."""
+    latest: dict[str, Any] = {}
+    if not sys.stderr.isatty():
+        tell = _now_and_then(lambda: _training_line(latest))
+
+        def note(event: Mapping[str, Any]) -> None:
+            latest.update(event)
+            tell()
+
+        yield note
+        return
+    from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
     columns = (
         TextColumn("{task.description}"),
@@ -473,29 +522,33 @@ def _training(where: Path) -> Iterator[Callable[[Mapping[str, Any]], None]]:
         TextColumn("left"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(where.name, total=None)
+    with _live(*columns) as bar:
+        task = bar.add_task(what, total=None)
 
         def show(event: Mapping[str, Any]) -> None:
+            latest.update(event)
             done, total = _steps(event)
-            bar.update(task, description=_training_line(event), completed=done, total=total)
+            bar.update(task, description=_training_line(latest), completed=done, total=total)
 
         yield show
 
 
-def _steps(event: Mapping[str, Any]) -> tuple[int, int | None]:
-    steps = event.get("steps") or 1
-    epochs = event.get("epochs")
-    return max(0, event.get("epoch", 1) - 1) * steps + event.get("step", 0), epochs * steps if epochs else None
+def _live(*columns: Any) -> Any:
+    from rich.console import Console
+    from rich.progress import Progress
+
+    return Progress(*columns, console=Console(stderr=True), transient=True)
+
+
+def _steps(event: Mapping[str, Any]) -> tuple[int, int]:
+    return (event["epoch"] - 1) * event["steps"] + event["step"], event["epochs"] * event["steps"]
 
 
 def _training_line(event: Mapping[str, Any]) -> str:
-    parts = [f"epoch {event['epoch']}/{event['epochs']}"] if "epochs" in event else [str(event.get("stage", ""))]
+    parts = [f"epoch {event['epoch']}/{event['epochs']}"]
     if event.get("loss") is not None:
-        parts.append(f"loss {event['loss']:.3f}")
-    if event.get("clips_per_second"):
-        parts.append(f"{event['clips_per_second']:,.0f} clips/s")
-    return "  ".join(parts)
+        parts.append(f"loss {event['loss']:.3f}, {event['clips_per_second']:,.0f} clips/s")
+    return ", ".join(parts)
 
 
 def _now_and_then(line: Callable[..., str], seconds: float = 10) -> Callable[..., None]:
@@ -510,21 +563,8 @@ def _now_and_then(line: Callable[..., str], seconds: float = 10) -> Callable[...
     return say
 
 
-def _summary(out: Path, result: Any) -> None:
-    """One line that says what was made; a stage's own `str` of its result, or its fields."""
-    from dataclasses import asdict, is_dataclass
-
-    if is_dataclass(result) and not isinstance(result, type):
-        facts = ", ".join(f"{_count(value)} {key.replace('_', ' ')}" for key, value in asdict(result).items())
-        click.echo(f"{out}: {facts}")
-    else:
-        click.echo(f"{out}" if result is None or isinstance(result, Path) else f"{out}: {result}")
-
-
-def _count(value: Any) -> str:
-    if isinstance(value, list | tuple):
-        return "/".join(map(str, value))
-    return f"{value:,}" if isinstance(value, int) else str(value)
+def _bytes(count: int) -> str:
+    return f"{count / 1e9:,.1f} GB" if count >= 1e9 else f"{count / 1e6:,.1f} MB"
 
 
 def _metrics(out: Path, metrics: Mapping[str, Any]) -> None:

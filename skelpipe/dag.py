@@ -125,7 +125,11 @@ def survey(data: Path, config: dict[str, Any], arguments: Sequence[str], verbose
         sys.stderr.write(done.stderr)
     if done.returncode:
         words = [line.strip() for line in done.stderr.splitlines() if line.strip()] or ["it gave no reason"]
-        raise BadInput("snakemake", words[-1], "check what follows '--' on the command line, or use -v to see it all")
+        raise BadInput(
+            "snakemake",
+            words[-1].removeprefix("__main__.py: error: "),
+            "check what follows '--' on the command line, or use -v to see it all",
+        )
     rows = [line.split("\t") for line in done.stdout.splitlines() if f"{DONE}\t" in line]
     order = {output: number for number, output in enumerate(_outputs(config))}
     rows.sort(key=lambda row: order.get(row[0], len(order)))
@@ -155,12 +159,13 @@ def execute(
     if not any(stage.to_do for stage in stages) and not arguments:
         return 0
     console = _console()
-    watch = _Watch(console, data, sum(stage.to_do for stage in stages), verbose)
+    signals = _Signals()
+    watch = _Watch(console, data, sum(stage.to_do for stage in stages), verbose, signals)
     live = Live(
         console=console, get_renderable=watch.at_work, refresh_per_second=2, transient=True,
         redirect_stdout=False, redirect_stderr=False,
     )  # fmt: skip
-    with _forwarded_signals() as signals, live if console.is_terminal else nullcontext():
+    with signals.taken(), live if console.is_terminal else nullcontext():
         process = subprocess.Popen(
             _command(data, config, arguments), env=_environment(),
             stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, errors="replace", process_group=0,
@@ -206,8 +211,8 @@ def show_results(results: Sequence[dict[str, Any]], report: Path) -> None:
 class _Watch:
     """Follows what Snakemake writes on stderr and says what matters of it."""
 
-    def __init__(self, console: Console, data: Path, total: int, verbose: bool) -> None:
-        self.console, self.data, self.total, self.verbose = console, data, total, verbose
+    def __init__(self, console: Console, data: Path, total: int, verbose: bool, signals: _Signals) -> None:
+        self.console, self.data, self.total, self.verbose, self.signals = console, data, total, verbose, signals
         self.jobs: dict[str, Job] = {}
         self.begun = 0
         self.failed: list[str] = []
@@ -264,7 +269,7 @@ class _Watch:
 
     def _fail(self, jobid: str) -> None:
         job = self.jobs.pop(jobid, None)
-        if job is None:
+        if job is None or self.signals.received:
             return
         self.failed.append(job.label)
         words = job.last_words(self.data).removeprefix("skelpipe: ")
@@ -351,17 +356,15 @@ class _Signals:
             with suppress(ProcessLookupError):
                 os.killpg(self.group, number)
 
-
-@contextmanager
-def _forwarded_signals() -> Iterator[_Signals]:
-    """Take the signals that end a program. To be entered before the process starts, which so begins without handlers."""
-    signals = _Signals()
-    before = {number: signal.signal(number, signals.take) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
-    try:
-        yield signals
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    @contextmanager
+    def taken(self) -> Iterator[None]:
+        """Take what ends a program. To be entered before the process starts, which so begins without handlers."""
+        before = {number: signal.signal(number, self.take) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
 
 def _console() -> Console:

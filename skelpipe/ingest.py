@@ -46,7 +46,7 @@ Progress = Callable[[int, int, int], object]
 Outcome = tuple[Source, list[Recording | Dropped]]
 
 CHUNKS_AT_ONCE = 8  # written together: Zarr compresses the chunks of one write in parallel
-BATCH_BYTES = 4 << 20  # raw text per task
+BATCH_BYTES, BATCH_SOURCES = 4 << 20, 256  # raw text and sources per task, at most
 SMALL = 64 << 20  # raw text that is parsed before a pool has started
 JOINTS = len(KINECT_V2.joints)
 
@@ -272,11 +272,13 @@ def _parsed(
 def _batches(sources: list[Source]) -> Iterator[list[Source]]:
     """Runs of sources worth one task."""
     batch: list[Source] = []
+    size = 0
     for source in sources:
         batch.append(source)
-        if sum(s.size for s in batch) >= BATCH_BYTES:
+        size += source.size
+        if size >= BATCH_BYTES or len(batch) >= BATCH_SOURCES:
             yield batch
-            batch = []
+            batch, size = [], 0
     if batch:
         yield batch
 

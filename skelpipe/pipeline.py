@@ -32,6 +32,13 @@ WHERE_TO_ASK = {
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
 
 
+Stream = Literal["joint", "motion", "bone"]
+
+
+def _usual_weights() -> dict[Stream, float]:
+    return {"joint": 0.6, "motion": 0.4, "bone": 0.6}
+
+
 class Synth(Settings):
     """How much synthetic raw data a pipeline writes for itself; the keys are the options of `skelpipe synth`."""
 
@@ -69,17 +76,17 @@ class Pipeline(Settings):
     centre: bool = True
     turn: bool = True
     recipes: tuple[str, ...] = Field(min_length=1)
-    streams: tuple[Literal["joint", "motion", "bone"], ...] = Field(("joint", "motion", "bone"), min_length=1)
+    streams: tuple[Stream, ...] = Field(("joint", "motion", "bone"), min_length=1)
     seeds: tuple[int, ...] = Field((0,), min_length=1)
     epochs: int | None = Field(None, ge=0)
-    set: dict[str, tuple[str, ...]] = {}
+    set: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     precision: Literal["fp32", "bf16"] = "fp32"
     half_storage: bool = False
     protocols: tuple[str, ...] = Field(("linear", "knn"), min_length=1)
     probe: Literal["reference", "paper", "lbfgs"] = "reference"
     k: int = Field(1, ge=1)
     best_on_test: bool = False
-    fusion: dict[Literal["joint", "motion", "bone"], float] = {"joint": 0.6, "motion": 0.4, "bone": 0.6}
+    fusion: dict[Stream, float] = Field(default_factory=_usual_weights)
     synth: Synth | None = None
 
     @field_validator("dataset")
@@ -241,8 +248,9 @@ def run(
         if dry_run:
             return 0
         status = dag.execute(data, config, stages, snakemake_args, verbose)
-    if status == 0:
-        dag.show_results(results(config, data), data / "runs" / config["pipeline"] / "report")
+    report = data / "runs" / config["pipeline"] / "report"
+    if status == 0 and (report / DONE).is_file():
+        dag.show_results(results(config, data), report)
     return status
 
 
@@ -276,7 +284,7 @@ def _check_protocols(pipeline: Pipeline, path: Path) -> None:
 
 def _clips_name(pipeline: Pipeline) -> str:
     """The part of a clips folder's name that tells its options, so that pipelines with the same ones share it."""
-    policy = [] if pipeline.bodies == "first" else [pipeline.bodies]
+    policy: list[str] = [] if pipeline.bodies == "first" else [pipeline.bodies]
     policy += [] if pipeline.centre else ["uncentred"]
     policy += [] if pipeline.turn else ["unturned"]
     return "-".join([str(pipeline.frames), *policy])

@@ -432,15 +432,19 @@ def _gif(motion: Motion, stream: str, most: int = 150) -> bytes:
     scene = _Scene(motion, stream)
     step = -(-len(motion.joints) // most)
     frames = range(0, len(motion.joints), step)
-    # Browsers slow down GIFs whose frames last less than 20 ms.
-    milliseconds = max(20, round(1000 * motion.seconds * step))
-    pictures = [Image.fromarray(picture) for picture in scene.pictures(frames)]
-    first = pictures[0].quantize(64, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
-    indexed = [first, *(p.quantize(palette=first, dither=Image.Dither.NONE) for p in pictures[1:])]
+    # GIF counts in hundredths of a second, and browsers slow down frames that last less than two of them.
+    milliseconds = 10 * max(2, round(100 * motion.seconds * step))
+    # One palette for all frames, made of the colours that are drawn with: one taken from a frame would lack the bodies
+    # that come in later.
+    palette = Image.new("P", (1, 1))
+    palette.putpalette(scene.shades())
+    pictures = [
+        Image.fromarray(picture).quantize(palette=palette, dither=Image.Dither.NONE)
+        for picture in scene.pictures(frames)
+    ]
     buffer = io.BytesIO()
-    first.save(
-        buffer, format="GIF", save_all=True, append_images=indexed[1:], duration=milliseconds, loop=0, disposal=1
-    )
+    first, *rest = pictures
+    first.save(buffer, format="GIF", save_all=True, append_images=rest, duration=milliseconds, loop=0, disposal=1)
     return buffer.getvalue()
 
 
@@ -496,6 +500,13 @@ class _Scene:
                 Line2D([], [], color=BLACK, linewidth=1, marker=">", markersize=4, label="step to the next frame")
             )
         return handles
+
+    def shades(self, steps: int = 8) -> list[int]:
+        """Every colour of the picture in steps towards white, as the flat list of RGB values of a palette."""
+        bodies = [PALETTE[b % len(PALETTE)] for b in self.bodies[: len(PALETTE)]]
+        colours = np.array([_rgb(c) for c in (BLACK, "#4d4d4d", *bodies, *map(_light, bodies))])
+        towards_white = np.linspace(0, 1, steps)[:, None, None] * (255 - colours)
+        return [round(value) for value in (colours + towards_white).ravel().tolist()]
 
     def frame(self, axes: Any, view: _View, *, outlined: bool = True) -> None:
         """Prepare `axes` for the frames seen from one side."""
@@ -577,5 +588,8 @@ def _bones_end_to_end(joints: Joints, layout: Layout) -> Joints:
 
 
 def _light(colour: str) -> str:
-    rgb = [int(colour[i : i + 2], 16) for i in (1, 3, 5)]
-    return "#" + "".join(f"{round(c + 0.55 * (255 - c)):02x}" for c in rgb)
+    return "#" + "".join(f"{round(c + 0.55 * (255 - c)):02x}" for c in _rgb(colour))
+
+
+def _rgb(colour: str) -> list[int]:
+    return [int(colour[i : i + 2], 16) for i in (1, 3, 5)]

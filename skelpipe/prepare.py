@@ -183,6 +183,8 @@ def _denoise(joints, frame, body, selected):  # type: ignore[no-untyped-def]
 
     Frames without a body are removed first. A body's rows are taken to follow each other without a gap from the frame
     it is first seen in, as there. If every body is short, all stay (there the script would stop).
+    There, the sequence is then moved so that joint 2 of the first actor starts in the origin; here `centre` does that
+    work, body by body. A clip of one actor leaves the second body zero (its NTU-120 script repeats the first).
     """
     rank, first, length, kept = _tracks(frame, body)
     several = len(first) > 1

@@ -11,6 +11,8 @@ import difflib
 import json
 import os
 import statistics
+import zipfile
+import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
@@ -672,7 +674,7 @@ def _maps(found: Found, variants: Mapping[Path, str], classes: Sequence[int | st
             with np.load(result.path / "features.npz", allow_pickle=False) as stored:
                 test = ~stored["train"].astype(bool)
                 names, labels, features = (stored[k][test] for k in ("name", "label", "feature"))
-        except (OSError, ValueError, KeyError, EOFError) as error:
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
             found.skipped.append((f"{result.shown}/features.npz", f"cannot be read ({error})"))
             continue
         titles = class_names(

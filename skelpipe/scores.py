@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import io
 import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -150,7 +151,7 @@ def read_scores(path: Path) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64], di
         raise BadInput(path, "does not exist", remedy) from None
     except KeyError as error:
         raise BadInput(path, f"holds no array {error}", remedy) from None
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zipfile.error, NotImplementedError) as error:
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
         raise BadInput(path, f"cannot be read ({error})", remedy) from None
     for key, values in arrays.items():
         if values.ndim != 2 or len(values) != len(names):

@@ -106,7 +106,7 @@ def _describe(model: type[BaseModel], detail: ErrorDetails) -> str:
         return f"{_dotted(model, place)}: is missing"
     message = detail["msg"].removeprefix("Value error, ")
     if detail["type"] == "value_error":  # our own validators say all that is needed
-        return ": ".join([*_walk(model, place)[0], message])
+        return ": ".join(filter(None, [".".join(_walk(model, place)[0]), message]))
     if detail["type"] == "literal_error" and isinstance(detail["input"], str):
         known = [word.strip("' ") for word in re.split(r",| or ", detail["ctx"]["expected"])]
         hint = nearest(detail["input"], known)

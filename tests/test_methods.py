@@ -128,10 +128,18 @@ def test_gradients_against_finite_differences(form):
     assert torch.autograd.gradcheck(lambda x: loss(random_pair(nn.functional.normalize(x, dim=1))), raw, eps=1e-7)
 
 
-def test_equation_form_can_be_negative():
-    """Its numerator's neighbour term is none of the denominator's: the fraction passes 1 when the neighbour lies between."""
-    pair = Pair(unit(0), unit(60), unit(30, 180).t().contiguous(), 0.1)
-    assert float(LOSSES["equation"](pair)) < 0
+def test_equation_form_is_never_negative_and_vanishes_between():
+    """Each half can be negative, the mean not; with a sole neighbour between q and k both halves cancel."""
+    torch.manual_seed(0)
+    queries = nn.functional.normalize(torch.randn(50, 5, 6, dtype=torch.float64), dim=2)
+    for number, query in enumerate(queries):
+        pair = random_pair(query, number)
+        assert all(float(LOSSES["equation"](pair, top_k)) >= -1e-12 for top_k in (1, 2, 9))
+    between = Pair(unit(0), unit(60), unit(45).t().contiguous(), 0.05)
+    qk = math.log(math.exp(0.5 / 0.05) + math.exp(math.cos(math.radians(45)) / 0.05))
+    qk -= math.log(math.exp(0.5 / 0.05) + math.exp(math.cos(math.radians(15)) / 0.05))
+    assert qk < -5
+    assert float(LOSSES["equation"](between)) == pytest.approx(0, abs=1e-9)
 
 
 def test_neighbours_start_after_their_epoch():
@@ -200,6 +208,25 @@ def test_five_steps_against_a_plain_implementation():
     for mine, plain in ((method.moco.query, f_q), (method.moco.key, f_k)):
         for name, value in plain.state_dict().items():
             torch.testing.assert_close(mine.state_dict()[name], value, rtol=1e-4, atol=1e-6, msg=name)
+
+
+@pytest.mark.parametrize("form", ["own", "equation", "released"])
+def test_training_tells_clips_apart(form):
+    """Fresh clips at each step, views with a little noise: InfoNCE must fall well below that of guessing."""
+    torch.manual_seed(0)
+    own = form == "own"
+    method = toy(OwnKey(OwnKeyOptions()) if own else CrossView(CrossViewOptions(form=form, nn_start_epoch=0)), "copy", 32)
+    sgd = torch.optim.SGD(method.moco.query.parameters(), 0.2, momentum=0.9)
+    losses = []
+    for _ in range(150):
+        x = torch.randn(16, 12)
+        views = {"query": x + 0.05 * torch.randn(16, 12), "key": x + 0.05 * torch.randn(16, 12)}
+        loss, log = method.train()(views, torch.zeros(16, dtype=torch.int64), 1)
+        sgd.zero_grad()
+        loss.backward()
+        sgd.step()
+        losses.append(float(log["info_nce"]))
+    assert sum(losses[-10:]) / 10 < 0.8 * math.log(33)
 
 
 def test_key_init():

@@ -134,6 +134,13 @@ def test_find_in_folders_and_archives(tmp_path):
     assert [s.name for s in dataset.find(tmp_path / "b.zip").sources] == ["S001C001P001R001A001"]
 
 
+def test_names_of_files_are_made_harmless(tmp_path):
+    (tmp_path / "\x1b[31m\n.skeleton").write_text("")
+    (dropped,) = DATASETS["ntu60"].find(tmp_path).dropped
+    assert dropped.name == r"\x1b[31m\n"
+    assert dropped.detail.isprintable()
+
+
 def test_what_is_left_out(tmp_path):
     files(
         tmp_path,

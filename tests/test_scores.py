@@ -106,4 +106,8 @@ def test_missing_and_damaged_score_files(tmp_path):
 def test_confusion_csv(tmp_path):
     write_confusion_csv(tmp_path / "c.csv", np.array([[2, 1], [0, 3]]), ["eat, drink", 'say "hi"'])
     rows = list(csv.reader((tmp_path / "c.csv").open(newline="")))
-    assert rows == [["label \\ predicted", "0 eat, drink", '1 say "hi"'], ["0 eat, drink", "2", "1"], ['1 say "hi"', "0", "3"]]
+    assert rows == [
+        ["label \\ predicted", "0 eat, drink", '1 say "hi"'],
+        ["0 eat, drink", "2", "1"],
+        ['1 say "hi"', "0", "3"],
+    ]

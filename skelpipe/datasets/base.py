@@ -264,8 +264,8 @@ def _archive_files(path: Path, shown: str, wanted: Callable[[str], bool]) -> Ite
 
 
 def printable(text: str) -> str:
-    """`text` as it can be stored: undecodable bytes of a file name become escapes."""
-    return text.encode("utf-8", "backslashreplace").decode()
+    """`text` as it can be stored and shown: a file name's undecodable bytes and control characters become escapes."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def column_array(name: str, values: list[Any]) -> npt.NDArray[Any]:

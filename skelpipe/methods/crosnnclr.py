@@ -26,9 +26,10 @@ def equation_loss(pair: Pair, top_k: int = 1) -> Tensor:
     L_qk = -log (e^s + e^{n(q)·k/τ}) / (e^s + Σ_j e^{q·m_j/τ})
     L_kq = -log (e^s + e^{n(k)·q/τ}) / (e^s + Σ_j e^{k·m_j/τ})
 
-    The added numerator term is not one of the denominator's, so the fraction is no probability and the loss can be
-    negative. In L_qk the neighbour is a constant that only weakens the pull to k; in L_kq it does pull q, but the
-    queue does not push q away.
+    The added numerator term is not one of the denominator's, so neither fraction is a probability and each half can be
+    negative; their mean cannot, because q·n(k) ≤ q·n(q) and k·n(q) ≤ k·n(k). In L_qk the neighbour is a constant that
+    only weakens the pull to k, while the queue, n(q) included, pushes q away; in L_kq the neighbour does pull q, but
+    the queue is a constant there.
     """
     n_q, n_k = _bank(pair, pair.query_neighbours(top_k)), _bank(pair, pair.key_neighbours(top_k))
     qk = torch.cat([pair.positive, torch.einsum("bdn,bd->bn", n_q, pair.key) / pair.temperature], dim=1)

@@ -1,0 +1,211 @@
+"""Protocols on features whose answer is known, and on a trained run."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import h5py
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from conftest import TINY
+from skelpipe.errors import BadInput
+from skelpipe.evaluate import PROTOCOLS, evaluate
+from skelpipe.evaluate.embed import Features, embed, export, load_run
+from skelpipe.evaluate.knn import knn
+from skelpipe.evaluate.linear import linear, validation_part
+from skelpipe.evaluate.protocol import Setup
+from skelpipe.pretrain import pretrain
+from skelpipe.recipe import load_recipe
+from skelpipe.scores import read_scores, topk_accuracy
+from skelpipe.store import Clips
+from skelpipe.streams import apply_stream
+
+CPU = torch.device("cpu")
+
+
+def blobs(n=240, classes=4, size=6, scale=1.0, spread=0.3, seed=0):
+    rng = np.random.default_rng(seed)
+    label = np.arange(n) % classes
+    feature = rng.normal(size=(classes, size))[label] + rng.normal(0, spread, (n, size))
+    return Features(
+        np.array([f"c{i}" for i in range(n)]),
+        label.astype(np.int64),
+        np.arange(n) % 3 != 0,
+        np.arange(n) // 4 % 10,
+        (feature * scale).astype(np.float32),
+    )
+
+
+def test_knn_is_the_nearest_clip_by_cosine():
+    f = blobs(spread=1.0)
+    scores = knn(f, Setup(4, CPU)).scores
+    bank, label = f.feature[f.train], f.label[f.train]
+    for row, x in zip(scores, f.feature[~f.train], strict=True):
+        cosine = [x @ b / math.sqrt((x @ x) * (b @ b)) for b in bank]
+        assert row.argmax() == label[int(np.argmax(cosine))]
+        for c in range(4):
+            assert row[c] == pytest.approx(max(v for v, y in zip(cosine, label, strict=True) if y == c), abs=1e-5)
+
+
+def test_knn_votes():
+    f = blobs(spread=1.0)
+    outcome = knn(f, Setup(4, CPU, k=7))
+    bank, label = f.feature[f.train], f.label[f.train]
+    x = f.feature[~f.train][0]
+    cosine = bank @ x / np.linalg.norm(bank, axis=1) / np.linalg.norm(x)
+    votes = np.zeros(4)
+    for i in np.argsort(-cosine)[:7]:
+        votes[label[i]] += math.exp(cosine[i] / 0.1)
+    np.testing.assert_allclose(outcome.scores[0], votes, rtol=1e-4)
+    assert outcome.figures == {"k": 7}
+
+
+def test_a_class_without_training_clips_is_never_nearest():
+    f = blobs()
+    scores = knn(f, Setup(5, CPU)).scores
+    assert (scores[:, 4] == -1).all()
+
+
+@pytest.mark.parametrize("probe", ["reference", "paper", "lbfgs"])
+def test_linear_probes_separate_what_is_separable(probe):
+    f = blobs()
+    outcome = linear(f, Setup(4, CPU, probe=probe))
+    assert topk_accuracy(outcome.scores, f.label[~f.train], 1) > 0.95
+    assert outcome.warnings == []
+    assert outcome.figures["best_on_validation"]["top1"] > 0.95
+    assert "best_on_test" not in outcome.figures
+
+
+def test_a_collapsed_probe_is_named_and_the_other_probe_works():
+    """Features of tiny scale: SGD at 3.0 stays where it began, L-BFGS on standardised features does not care."""
+    f = blobs(scale=1e-4)
+    collapsed = linear(f, Setup(4, CPU))
+    assert "collapsed" in collapsed.warnings[0]
+    assert "--probe lbfgs" in collapsed.warnings[0]
+    solved = linear(f, Setup(4, CPU, probe="lbfgs"))
+    assert topk_accuracy(solved.scores, f.label[~f.train], 1) > 0.95
+
+
+def test_best_on_test_only_when_asked():
+    figures = linear(blobs(spread=2), Setup(4, CPU, best_on_test=True)).figures
+    assert figures["best_on_test"]["top1"] >= figures["best_on_validation"]["top1"]
+    assert figures["best_on_test"]["epoch"] % 5 == 0
+
+
+def test_the_test_clips_choose_nothing():
+    """Scrambled test features leave the probe, and the epoch it chose, as they were."""
+    f = blobs(spread=2)
+    scrambled = f.feature.copy()
+    scrambled[~f.train] = np.random.default_rng(1).normal(size=scrambled[~f.train].shape)
+    other = Features(f.name, f.label, f.train, f.group, scrambled)
+    a, b = linear(f, Setup(4, CPU)).figures, linear(other, Setup(4, CPU)).figures
+    assert a["train_loss"] == b["train_loss"]
+    assert a["best_on_validation"]["epoch"] == b["best_on_validation"]["epoch"]
+
+
+def test_linear_rate_schedule(monkeypatch):
+    rates = []
+    step = torch.optim.SGD.step
+    monkeypatch.setattr(torch.optim.SGD, "step", lambda self: (rates.append(self.param_groups[0]["lr"]), step(self))[1])
+    linear(blobs(n=200), Setup(4, CPU))  # 133 training clips: one batch of 128 an epoch
+    assert rates[:100] == pytest.approx([3.0] * 80 + [0.3] * 20)
+
+
+def test_validation_holds_out_whole_groups():
+    f = blobs()
+    held = validation_part(f, seed=0)
+    groups = f.group[f.train]
+    assert not set(groups[held]) & set(groups[~held])
+    assert 0.1 <= held.mean() < 0.25
+    one = Features(f.name, f.label, f.train, np.zeros(len(f.name)), f.feature)
+    assert 0.05 < validation_part(one, 0).mean() < 0.15
+
+
+@pytest.fixture(scope="module")
+def run(clips, tmp_path_factory):
+    path = tmp_path_factory.mktemp("run") / "run"
+    recipe = load_recipe("skeletonclr", [*TINY, "encoder.width=4"], epochs=1)
+    pretrain(recipe, clips, path, split="xsub60", stream="bone", device="cpu")
+    return path
+
+
+def test_embedding_is_the_frozen_encoder_on_plain_clips(run, clips):
+    source = Clips(clips)
+    loaded = load_run(run, source, "cpu")
+    f = embed(loaded, source, "xsub60")
+    assert f.feature.shape == (32, 8)
+    assert f.train.tolist() == (source.columns["subject"] != 3).tolist()
+    x = apply_stream(source.load(), "bone", source.layout)
+    with torch.no_grad():
+        for i in (0, 17, 31):
+            expected = loaded.network.encoder(torch.from_numpy(x[i : i + 1]))[0].numpy()
+            np.testing.assert_allclose(f.feature[i], expected, rtol=1e-4, atol=1e-6)
+
+
+def test_an_evaluation_folder(run, clips, tmp_path):
+    metrics = evaluate(run, clips, tmp_path / "out", device="cpu")
+    assert json.loads((tmp_path / "out" / "metrics.json").read_text()) == metrics
+    assert (metrics["train_clips"], metrics["test_clips"], metrics["classes"]) == (24, 8, 60)
+    names, labels, scores = read_scores(tmp_path / "out" / "scores.npz")
+    assert set(scores) == set(PROTOCOLS) == set(metrics["protocols"])
+    source = Clips(clips)
+    test = source.columns["subject"] == 3
+    assert names.tolist() == source.columns["name"][test].tolist()
+    for protocol in PROTOCOLS:
+        figures = metrics["protocols"][protocol]
+        assert scores[protocol].shape == (8, 60)
+        assert figures["top1"] == pytest.approx(np.mean(scores[protocol].argmax(1) == labels))
+        assert figures["top5"] >= figures["top1"]
+        matrix = pd.read_csv(tmp_path / "out" / f"confusion_{protocol}.csv", index_col=0).to_numpy()
+        assert matrix.shape == (60, 60)
+        assert np.trace(matrix) / matrix.sum() == pytest.approx(figures["top1"])
+        assert (tmp_path / "out" / f"confusion_{protocol}.png").stat().st_size > 1000
+
+
+def test_an_existing_evaluation_needs_force(run, clips, tmp_path):
+    evaluate(run, clips, tmp_path / "out", protocols=["knn"], device="cpu")
+    before = (tmp_path / "out" / "metrics.json").read_bytes()
+    with pytest.raises(BadInput, match="already exists"):
+        evaluate(run, clips, tmp_path / "out", protocols=["knn"], device="cpu")
+    assert (tmp_path / "out" / "metrics.json").read_bytes() == before
+    evaluate(run, clips, tmp_path / "out", protocols=["knn"], device="cpu", force=True)
+
+
+def test_export_in_three_formats(run, clips, tmp_path):
+    shape = export(run, clips, tmp_path / "f.npz", device="cpu")
+    export(run, clips, tmp_path / "f.h5", device="cpu")
+    export(run, clips, tmp_path / "f.parquet", device="cpu")
+    assert shape == (32, 8)
+    with np.load(tmp_path / "f.npz") as npz, h5py.File(tmp_path / "f.h5") as h5:
+        table = pd.read_parquet(tmp_path / "f.parquet")
+        np.testing.assert_array_equal(npz["feature"], h5["feature"][:])
+        np.testing.assert_array_equal(npz["feature"], table.iloc[:, 3:].to_numpy())
+        assert npz["name"].tolist() == table["name"].tolist() == [n.decode() for n in h5["name"][:]]
+        assert npz["train"].tolist() == table["train"].tolist() == h5["train"][:].tolist()
+    with pytest.raises(BadInput, match="already exists"):
+        export(run, clips, tmp_path / "f.h5", device="cpu")
+    with pytest.raises(BadInput, match=r"\.csv"):
+        export(run, clips, tmp_path / "f.csv", device="cpu")
+
+
+def test_what_does_not_fit_is_refused(run, clips, tmp_path):
+    with pytest.raises(BadInput, match="not a protocol"):
+        evaluate(run, clips, tmp_path / "o", protocols=["linaer"])
+    with pytest.raises(BadInput, match="does not exist"):
+        evaluate(tmp_path / "none", clips, tmp_path / "o")
+    with pytest.raises(BadInput, match="is a clips, not a run"):
+        evaluate(clips, clips, tmp_path / "o")
+    data = bytearray((run / "weights.safetensors").read_bytes())
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    for file in run.iterdir():
+        if file.is_file():
+            (broken / file.name).write_bytes(file.read_bytes())
+    (broken / "weights.safetensors").write_bytes(data[:200])
+    with pytest.raises(BadInput, match=r"weights\.safetensors.*cannot be loaded"):
+        evaluate(broken, clips, tmp_path / "o")
+    assert not (tmp_path / "o").exists()
