@@ -72,6 +72,10 @@ class Job:
         return " ".join([self.rule, *(f"seed {v}" if k == "seed" else v for k, v in wildcards)])
 
     @property
+    def folder(self) -> str:
+        return self.facts.get("output", "").removesuffix(f"/{DONE}")
+
+    @property
     def plain_command(self) -> str:
         """The command as a person types it, without the redirection to the log."""
         return re.sub(r" > \S.* 2>&1$", "", self.command.strip())
@@ -262,10 +266,9 @@ class _Watch:
     def _finish(self, jobid: str) -> None:
         job = self.jobs.pop(jobid, None)
         if job is not None:
-            words = job.last_words(self.data)
-            self._say(
-                f"      done in {_clock(time.monotonic() - job.started)}, {job.label}" + (f": {words}" if words else "")
-            )
+            words = job.last_words(self.data).removeprefix(f"{job.folder}: ")
+            age = _clock(time.monotonic() - job.started)
+            self._say(f"      done in {age}, {job.label}" + (f": {words}" if words else ""))
 
     def _fail(self, jobid: str) -> None:
         job = self.jobs.pop(jobid, None)

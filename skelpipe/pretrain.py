@@ -47,7 +47,7 @@ CHECKPOINT, WEIGHTS, LOG, SETTINGS, RECIPE = (
     "settings.json",
     "recipe.yaml",
 )
-COLLAPSE_SPREAD, COLLAPSE_LOSS = 1e-3, 0.01
+COLLAPSE_SPREAD, COLLAPSE_LOSS = 1e-3, 0.01  # the second relative to ln(K+1)
 COLLAPSE_REMEDY = (
     "the embeddings have collapsed: all clips look alike and the loss stays at that of guessing (ln(K+1)); "
     "start from '--set init=torch --set method.key_init=copy', which does not begin on this plateau"
@@ -124,6 +124,7 @@ def pretrain(
         "clips_digest": read_digest(source.path),
         "precision": precision,
         "half_storage": half_storage,
+        "recipe_settings": recipe.model_dump(mode="json"),
     }
     run = Path(os.path.abspath(run))
     with locked(run):
@@ -270,7 +271,7 @@ class Log:
         info_nce, spread = entry["info_nce"], entry["spread"]
         guessing = math.log(queue_size + 1)
         if spread is not None and spread < COLLAPSE_SPREAD and info_nce is not None:
-            entry["collapsed"] = abs(info_nce - guessing) < COLLAPSE_LOSS
+            entry["collapsed"] = abs(info_nce - guessing) < COLLAPSE_LOSS * guessing
         if entry.get("collapsed") and not self.warnings:
             self.warnings.append(f"epoch {at.epoch}: {COLLAPSE_REMEDY}")
         entry |= {"clips_per_second": round(clips / max(at.seconds, 1e-9), 1), "seconds": round(at.seconds, 3)}
@@ -319,7 +320,7 @@ def prepare_folder(run: Path, recipe: Recipe, settings: dict[str, Any], force: b
         BadInput: RUN is something else, or was made with other settings and `force` is not set.
     """
     if is_output(run):
-        if same_settings(run, recipe, settings):
+        if same_settings(run, settings):
             return
         if not force:
             what = "was made with other settings (see its recipe.yaml and settings.json)"
@@ -337,10 +338,10 @@ def prepare_folder(run: Path, recipe: Recipe, settings: dict[str, Any], force: b
         raise unwritable(run, error) from None
 
 
-def same_settings(run: Path, recipe: Recipe, settings: dict[str, Any]) -> bool:
+def same_settings(run: Path, settings: dict[str, Any]) -> bool:
     """Whether RUN was started from the same recipe, clips and options."""
     try:
-        return (run / RECIPE).read_text() == recipe.dump() and json.loads((run / SETTINGS).read_text()) == settings
+        return bool(json.loads((run / SETTINGS).read_text()) == settings)
     except (OSError, ValueError):
         return False
 

@@ -33,6 +33,7 @@ RECIPE_RANK = {name: rank for rank, name in enumerate(paper.RECIPES)}
 # Settings that do not make another experiment: what the rows name anyway, where it ran and how fast.
 SAME_EXPERIMENT = {
     "recipe", "stream", "split", "seed", "epochs", "dataset", "device", "workers", "threads", "clips", "run", "out",
+    "recipe_settings", "name",
     "split_files", "half_storage", "compile", "resume", "checkpoint_every", "description", "title", "source",
 }  # fmt: skip
 TEN = 10
@@ -223,13 +224,10 @@ def _read_result(folder: Path, shown: str, kind: str) -> Result:
 
 
 def _recipe_of(evaluation: Path) -> dict[str, Any]:
-    """The recipe of the run behind an evaluation, {} if the run is no longer where it was."""
-    import yaml
-
+    """The whole recipe behind an evaluation, {} if the evaluation is no longer where it was."""
     try:
-        inputs = json.loads((evaluation / outputs.PROVENANCE).read_text("utf-8"))["inputs"]
-        recipe = yaml.safe_load((Path(inputs["run"]["path"]) / "recipe.yaml").read_text("utf-8"))
-    except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError):
+        recipe = json.loads((evaluation / "metrics.json").read_text("utf-8"))["run"]["recipe_settings"]
+    except (OSError, ValueError, KeyError, TypeError):
         return {}
     return recipe if isinstance(recipe, dict) else {}
 
@@ -261,7 +259,7 @@ def tabulate(found: Found) -> dict[str, Any]:
     tables = [_table(title, some, found.results, variants, sources) for title, some in families.items()]
     return {
         "skelpipe": __version__,
-        "summary": [line for split in splits for line in _summary(split, found.results)],
+        "summary": [line for split in splits for line in _summary(split, found.results, variants)],
         "tables": tables,
         "sources": sources,
         "evaluations": [_evaluation(r, variants[r.path]) for r in found.results],
@@ -472,7 +470,7 @@ def _published_rows(split: str) -> list[dict[str, Any]]:
     ]
 
 
-def _summary(split: str, results: Sequence[Result]) -> list[dict[str, Any]]:
+def _summary(split: str, results: Sequence[Result], variants: Mapping[Path, str]) -> list[dict[str, Any]]:
     """For one split the best trained result, the best untrained one, and chance, all by the first protocol."""
     mine = [r for r in results if r.split == split]
     columns = _columns(mine)
@@ -480,7 +478,8 @@ def _summary(split: str, results: Sequence[Result]) -> list[dict[str, Any]]:
         return []
     best: dict[bool, tuple[float, Result, dict[str, Any]]] = {}
     for r in mine:
-        alike = [o for o in mine if (o.recipe, o.stream, o.epochs) == (r.recipe, r.stream, r.epochs)]
+        same = (r.recipe, r.stream, r.epochs, variants[r.path])
+        alike = [o for o in mine if (o.recipe, o.stream, o.epochs, variants[o.path]) == same]
         cell = _cells(alike, columns[:1]).get(columns[0]["key"])
         untrained = r.epochs == 0
         if cell and (untrained not in best or cell["mean"] > best[untrained][0]):
@@ -493,7 +492,7 @@ def _summary(split: str, results: Sequence[Result]) -> list[dict[str, Any]]:
     }
     for untrained, (_, r, cell) in best.items():
         name = "untrained" if untrained else "best"
-        line[name] = {"label": _recipe_label(r.recipe, r.epochs, ""), "stream": r.stream, **cell}
+        line[name] = {"label": _recipe_label(r.recipe, r.epochs, variants[r.path]), "stream": r.stream, **cell}
     return [line]
 
 

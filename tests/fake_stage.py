@@ -31,6 +31,7 @@ inputs = {p: read_digest(p) for p in plain if Path(p).is_dir()}
 recipe = Path(plain[0]).read_text() if stage == "pretrain" and Path(plain[0]).is_file() else ""
 
 if stage == "pretrain" and Path("interrupt").exists():
+    Path(out, "provenance.json").write_text("{}")
     Path(out, "checkpoint.pt").write_text("half-way")
     what = Path("interrupt").read_text()
     Path("interrupt").unlink()
@@ -39,7 +40,7 @@ if stage == "pretrain" and Path("interrupt").exists():
     if what == "kill":
         os.kill(os.getpid(), signal.SIGKILL)
     if what == "wait":
-        Path("waiting").touch()
+        Path("waiting").write_text(str(os.getpid()))
         signal.pause()
 
 with new_folder(out, stage, force=True) as folder:

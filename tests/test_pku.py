@@ -101,15 +101,15 @@ def test_bad_labels_cost_their_clip_only(tmp_path, row, message):
 
 
 def test_bodies(tmp_path):
-    """The second body is absent where its numbers sum to exactly 0, the first where all of them are 0."""
+    """The second body is absent where its numbers sum to exactly 0, the first where all numbers of both are 0."""
     values = pku_values(2, 4, second=[0, 1, 2, 3])
     values[1, :75] = 0
     values[2] = 0
     values[3, 75:] = 0
     values[3, 75:77] = 0.5, -0.5
     (clip,) = clips_of(PKU1, part1(tmp_path, "1,1,4,1", pku_text(values)))
-    assert clip.row_frame.tolist() == [0, 0, 1, 3]
-    assert clip.row_body.tolist() == [0, 1, 1, 0]
+    assert clip.row_frame.tolist() == [0, 0, 1, 1, 3]
+    assert clip.row_body.tolist() == [0, 1, 0, 1, 0]
     (empty,) = clips_of(PKU1, part1(tmp_path, "1,3,3,1", pku_text(values)))
     assert empty.reason == "no body"
     (kept,) = clips_of(PKU1, part1(tmp_path, "1,3,3,1", pku_text(values)), keep_missing=True)

@@ -50,15 +50,13 @@ def write_evaluation(root, recipe="crosnnclr", stream="joint", split="xsub60", s
     return folder
 
 
-def write_run(folder, lines=3, done=True, recipe_yaml=None, **changes):
+def write_run(folder, lines=3, done=True, **changes):
     """A pretraining folder with its log."""
     settings = {"recipe": "crosnnclr", "stream": "joint", "split": "xsub60", "seed": 0, "epochs": 3, **changes}
     folder.mkdir(parents=True)
     outputs.write_json(folder / "settings.json", settings)
     log = [json.dumps({"epoch": e, "loss": 3 / e, "lr": 0.1, "spread": 0.01}) for e in range(1, lines + 1)]
     (folder / "log.jsonl").write_text("\n".join([*log, '{"epoch": 9, "lo'] if not done else log))
-    if recipe_yaml:
-        (folder / "recipe.yaml").write_text(recipe_yaml)
     if done:
         outputs.seal(folder, "run")
     else:
@@ -157,12 +155,14 @@ def test_settings_of_a_sweep_are_never_averaged(tmp_path):
     labels = [g["variant"] for g in page["tables"][0]["groups"]]
     assert labels == ["method.queue_size=16", "method.queue_size=32"]
     assert [cell(page, "joint", group=i)["n"] for i in range(2)] == [1, 1]
+    assert (page["summary"][0]["best"]["mean"], page["summary"][0]["best"]["n"]) == (0.7, 1)
 
 
 def test_recipes_of_the_runs_tell_variants_apart(tmp_path):
     for seed, form in ((0, "equation"), (1, "released")):
-        run = write_run(tmp_path / form, recipe_yaml=f"positives: {{name: cross_view, form: {form}}}", seed=seed)
-        write_evaluation(tmp_path / "e", seed=seed, inputs={"run": run})
+        settings = {"recipe_settings": {"name": "crosnnclr", "positives": {"name": "cross_view", "form": form}}}
+        run = write_run(tmp_path / form, seed=seed)
+        write_evaluation(tmp_path / "e", seed=seed, inputs={"run": run}, run=settings)
     page = report(tmp_path / "e", tmp_path / "r")
     variants = [g["variant"] for g in page["tables"][0]["groups"]]
     assert variants == ["positives.form=equation", "positives.form=released"]

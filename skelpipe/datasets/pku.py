@@ -169,11 +169,12 @@ def _bodies(frames: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.float32], A
     """(T, 150) -> the rows of the bodies that are there: joints (R, 25, 3), row_frame and row_body (R,).
 
     As in AimCLR (tools/utils/pku_read_skeleton.py) the second body is there unless its 75 values sum to exactly 0;
-    the first is there unless they are all 0.
+    the first is there unless they are all 0 and the second is absent, so that a body's place in its frame stays known.
     """
     seen = np.empty((len(frames), 2), bool)
     seen[:, 0] = np.any(frames[:, :ONE_BODY] != 0, axis=1)
     seen[:, 1] = frames[:, ONE_BODY:].sum(axis=1, dtype=np.float64) != 0
+    seen[:, 0] |= seen[:, 1]
     row_frame, row_body = np.nonzero(seen)
     joints = frames.reshape(len(frames), 2, JOINTS, 3)[seen]
     return joints, row_frame.astype(np.int32), row_body.astype(np.int64)
