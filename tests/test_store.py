@@ -1,0 +1,102 @@
+"""Opening, reading and refusing clips folders; slices over threads."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import threading
+
+import numpy as np
+import pytest
+import zarr
+
+from conftest import write_clips
+from skelpipe import store
+from skelpipe.errors import BadInput
+from skelpipe.parallel import map_slices
+from skelpipe.store import Clips, create_group, read_array, write_array
+
+
+def test_clips_load_whole_by_mask_and_by_index(tmp_path):
+    clips = Clips(write_clips(tmp_path / "c.zarr", per_class=300, frames=4))  # several chunks
+    whole = clips.load()
+    assert whole.shape == (1200, 3, 4, 25, 2)
+    np.testing.assert_array_equal(whole, clips.group["clips"][...])
+    mask = clips.columns["subject"] == 3
+    np.testing.assert_array_equal(clips.load(mask), whole[mask])
+    index = np.array([1100, 3, 3, 800, 0])
+    np.testing.assert_array_equal(clips.load(index), whole[index])
+    half = clips.load(index, "float16")
+    assert half.dtype == np.float16
+    np.testing.assert_allclose(half, whole[index], atol=2e-3)
+
+
+def test_strings_come_back(tmp_path):
+    group = create_group(tmp_path / "g", "clips", {})
+    names = np.array(["a", "bcd", "é 漢", ""])
+    write_array(group, "name", names)
+    write_array(group, "none", np.array([], dtype=str))
+    back = read_array(group, "name")
+    assert back.dtype.kind == "U"
+    assert back.tolist() == names.tolist()
+    assert read_array(group, "none").tolist() == []
+
+
+def copy(clips, tmp_path):
+    shutil.copytree(clips, tmp_path / "c.zarr")
+    return tmp_path / "c.zarr"
+
+
+def test_another_version_is_refused(clips, tmp_path):
+    path = copy(clips, tmp_path)
+    meta = json.loads((path / "zarr.json").read_text())
+    meta["attributes"]["skelpipe"]["format_version"] = 99
+    (path / "zarr.json").write_text(json.dumps(meta))
+    with pytest.raises(BadInput, match=f"format version 99, this skelpipe reads version {store.FORMAT_VERSION}"):
+        Clips(path)
+
+
+def test_damage_is_named(clips, tmp_path):
+    path = copy(clips, tmp_path)
+    chunk = next(p for p in (path / "clips" / "c").rglob("*") if p.is_file())
+    data = bytearray(chunk.read_bytes())
+    data[len(data) // 2] ^= 1
+    chunk.write_bytes(data)
+    with pytest.raises(BadInput, match=r"clips: is damaged"):
+        Clips(path).load()
+    (path / "zarr.json").write_text("{")
+    with pytest.raises(BadInput, match="metadata cannot be read"):
+        Clips(path)
+
+
+def test_a_missing_array_is_named(clips, tmp_path):
+    path = copy(clips, tmp_path)
+    shutil.rmtree(path / "label")
+    with pytest.raises(BadInput, match="label: is missing"):
+        Clips(path)
+
+
+def test_chunks_carry_checksums(clips):
+    codecs = [c["name"] for c in zarr.open_group(clips, mode="r")["clips"].metadata.to_dict()["codecs"]]
+    assert codecs == ["bytes", "blosc", "crc32c"]
+
+
+@pytest.mark.parametrize(("n", "threads"), [(0, 4), (1, 4), (17, 4), (1000, 3), (1000, 1)])
+def test_slices_cover_everything_once(n, threads):
+    seen, lock = np.zeros(n, int), threading.Lock()
+
+    def count(start, stop):
+        with lock:
+            seen[start:stop] += 1
+
+    map_slices(count, n, threads, least=1)
+    assert (seen == 1).all()
+
+
+def test_an_error_in_a_slice_is_raised():
+    def fail(start, stop):
+        if start:
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        map_slices(fail, 100, 2)
