@@ -64,10 +64,7 @@ class Batches:
         device: torch.device,
         threads: int | None = None,
     ) -> None:
-        if len(clips) < batch_size:
-            raise BadInput(
-                "batch_size", f"{batch_size} is more than the {len(clips)} training clips", "--set batch_size=… lower"
-            )
+        check_batch(batch_size, len(clips))
         self.clips, self.clip_ids, self.labels = clips, clip_ids, labels
         self.views, self.stream, self.layout = views, stream, layout
         self.batch_size, self.seed, self.device, self.threads = batch_size, seed, device, threads
@@ -122,6 +119,12 @@ class Batches:
         finally:
             free.put(None)
             worker.join()
+
+
+def check_batch(batch_size: int, clips: int) -> None:
+    """Raise BadInput if there are fewer clips than one batch needs."""
+    if clips < batch_size:
+        raise BadInput("batch_size", f"{batch_size} is more than the {clips} training clips", "lower it with --set")
 
 
 class _Buffers:

@@ -182,7 +182,7 @@ def require(path: str | os.PathLike[str], kind: str, remedy: str) -> Path:
         what = "is not whole (it has no valid done.json)" if is_output(path) else f"is not a skelpipe {kind}"
         raise BadInput(path, what, remedy) from None
     if found != kind:
-        raise BadInput(path, f"is a {found}, not a {kind}", remedy)
+        raise BadInput(path, f"is a folder of kind {found!r}, not {kind!r}", remedy)
     return path
 
 

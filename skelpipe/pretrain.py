@@ -19,7 +19,7 @@ import numpy.typing as npt
 import torch
 
 from skelpipe import __version__
-from skelpipe.batches import Batches
+from skelpipe.batches import Batches, check_batch
 from skelpipe.datasets import split_masks
 from skelpipe.errors import BadInput
 from skelpipe.outputs import (
@@ -108,6 +108,7 @@ def pretrain(
     place = choose_device(device)
     train, _ = split_masks(split, source.dataset, source.columns, source.attributes.get("split_files"))
     rows = np.flatnonzero(train)
+    check_batch(recipe.batch_size, len(rows))
     settings = {
         "recipe": recipe.name,
         "method": recipe.method.name,

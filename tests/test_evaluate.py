@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-
 from conftest import TINY
+
 from skelpipe.errors import BadInput
 from skelpipe.evaluate import PROTOCOLS, evaluate
 from skelpipe.evaluate.embed import Features, embed, export, load_run
@@ -197,7 +197,7 @@ def test_what_does_not_fit_is_refused(run, clips, tmp_path):
         evaluate(run, clips, tmp_path / "o", protocols=["linaer"])
     with pytest.raises(BadInput, match="does not exist"):
         evaluate(tmp_path / "none", clips, tmp_path / "o")
-    with pytest.raises(BadInput, match="is a clips, not a run"):
+    with pytest.raises(BadInput, match="kind 'clips', not 'run'"):
         evaluate(clips, clips, tmp_path / "o")
     data = bytearray((run / "weights.safetensors").read_bytes())
     broken = tmp_path / "broken"

@@ -215,7 +215,9 @@ def test_training_tells_clips_apart(form):
     """Fresh clips at each step, views with a little noise: InfoNCE must fall well below that of guessing."""
     torch.manual_seed(0)
     own = form == "own"
-    method = toy(OwnKey(OwnKeyOptions()) if own else CrossView(CrossViewOptions(form=form, nn_start_epoch=0)), "copy", 32)
+    method = toy(
+        OwnKey(OwnKeyOptions()) if own else CrossView(CrossViewOptions(form=form, nn_start_epoch=0)), "copy", 32
+    )
     sgd = torch.optim.SGD(method.moco.query.parameters(), 0.2, momentum=0.9)
     losses = []
     for _ in range(150):

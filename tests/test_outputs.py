@@ -148,7 +148,11 @@ def test_a_full_disk_is_one_line(tmp_path, monkeypatch):
 def test_require_names_what_is_wrong(tmp_path):
     write(tmp_path / "out")
     (tmp_path / "other").mkdir()
-    for path, says in (("none", "does not exist"), ("other", "is not a skelpipe store"), ("out", "is a report, not a")):
+    for path, says in (
+        ("none", "does not exist"),
+        ("other", "is not a skelpipe store"),
+        ("out", "kind 'report', not 'store'"),
+    ):
         with pytest.raises(BadInput, match=says):
             require(tmp_path / path, "store", "make it")
 

@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from conftest import TINY, write_clips
 from safetensors.torch import load_file
 
-from conftest import TINY, write_clips
 from skelpipe import pretrain as module
 from skelpipe.errors import BadInput
 from skelpipe.outputs import require
@@ -120,7 +120,8 @@ def kill(event):
     if (event["epoch"], event["step"]) == (3, 2):
         os.kill(os.getpid(), signal.SIGKILL)
 recipe = load_recipe("crosnnclr", sys.argv[3:], epochs=4)
-module.pretrain(recipe, sys.argv[1], sys.argv[2], split="xsub60", stream="motion", device="cpu", threads=1, progress=kill)
+options = {"split": "xsub60", "stream": "motion", "device": "cpu", "threads": 1}
+module.pretrain(recipe, sys.argv[1], sys.argv[2], progress=kill, **options)
 """
 
 

@@ -9,8 +9,8 @@ import threading
 import numpy as np
 import pytest
 import zarr
-
 from conftest import write_clips
+
 from skelpipe import store
 from skelpipe.errors import BadInput
 from skelpipe.parallel import map_slices

@@ -19,7 +19,7 @@ from skelpipe.evaluate.protocol import Outcome, Setup
 EPOCHS, LAST_HIGH_EPOCH, BATCH, TEST_EVERY = 100, 80, 128, 5
 RATES = {"reference": 3.0, "paper": 0.3}
 HELD_OUT = 0.1  # of the training clips, in whole persons or videos
-PENALTIES = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
+PENALTIES = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2)
 COLLAPSED = 0.75  # of the loss of guessing, on the probe's own training clips
 
 
