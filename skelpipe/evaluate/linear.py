@@ -99,7 +99,7 @@ def descend(train: Data, fit: Data, held: Data, test: Data, setup: Setup) -> Out
         warnings.append(
             f"the {setup.probe} probe has collapsed: after {EPOCHS} epochs it knows only "
             f"{figures['train_top1']:.1%} of its own training clips (loss {loss:.2f}); the features' scale "
-            f"(standard deviation {float(train.x.std(0).mean()):.2g}) does not suit its rate {rate:g}: use --probe lbfgs"
+            f"(deviation {float(train.x.std(0).mean()):.2g}) does not suit its rate {rate:g}: use --probe lbfgs"
         )
     return Outcome(scores(layer, test), figures, warnings)
 
