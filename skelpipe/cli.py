@@ -52,6 +52,10 @@ class Commands(click.Group):
             return super().invoke(ctx)
         except BadInput as error:
             _end(ctx, f"{error}", 2, error)
+        except click.UsageError as error:
+            command = error.ctx.command_path if error.ctx else "skelpipe"
+            what = error.format_message().strip().removesuffix(".")
+            _end(ctx, f"{what}; '{command} --help' shows how it is used", 2, error)
         except KeyboardInterrupt as error:
             _end(ctx, f"interrupted; {error}" if error.args else "interrupted; nothing half-made is left", 130, error)
         except OSError as error:
