@@ -21,7 +21,7 @@ from skelpipe.datasets import DATASETS, SPLITS
 from skelpipe.errors import BadInput
 from skelpipe.resources import names
 
-# Idle OpenMP threads must sleep, not spin: on a core that another process uses, spinning at every small tensor operation
+# Idle OpenMP threads must sleep, not spin: on a core that another process uses, spinning at every small operation
 # was seen to slow a probe from 4 s to 69 s. It has to be set before torch is loaded.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
