@@ -11,7 +11,6 @@ code is odd, an option gives the sane behaviour: `blur: {normalise: true}`, `fli
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from skelpipe.errors import BadInput
+from skelpipe.errors import BadInput, suggest
 from skelpipe.parallel import map_slices
 from skelpipe.philox import WORD, normals4, uniforms
 from skelpipe.skeleton import Layout, X
@@ -425,22 +424,17 @@ def build_view(plain: str | Sequence[str | Mapping[str, Mapping[str, Any] | None
 
 def _build_step(name: str, options: Mapping[str, Any]) -> Step:
     if name not in AUGMENTATIONS:
-        raise BadInput("view", f"{name!r} is not an augmentation", _nearest(name, AUGMENTATIONS))
+        raise BadInput("view", f"{name!r} is not an augmentation", suggest(str(name), AUGMENTATIONS))
     known = AUGMENTATIONS[name].options
     if not isinstance(options, Mapping):
         raise BadInput(f"view: {name}", f"{options!r} is no set of options", f"its options are {', '.join(known)}")
     for key in options:
         if key not in known:
-            raise BadInput(f"view: {name}", f"{key!r} is not an option", _nearest(key, known))
+            raise BadInput(f"view: {name}", f"{key!r} is not an option", suggest(str(key), known))
     values = {k: o.check(f"view: {name}.{k}", options.get(k, o.default)) for k, o in known.items()}
     if name == "blur" and not values["taps"] % 2:
         raise BadInput("view: blur.taps", f"{values['taps']} is even", "use an odd number, so that there is a middle")
     return Step(name, values)
-
-
-def _nearest(word: object, known: Mapping[str, object]) -> str:
-    found = difflib.get_close_matches(str(word), known, 1, 0.5)
-    return f"did you mean {found[0]!r}?" if found else f"use one of {', '.join(known)}"
 
 
 def render_view(

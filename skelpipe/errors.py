@@ -1,8 +1,10 @@
-"""The one exception that a user is meant to see."""
+"""The one exception that a user is meant to see, and the remedy for a misspelt name."""
 
 from __future__ import annotations
 
+import difflib
 import os
+from collections.abc import Iterable
 
 
 class BadInput(Exception):
@@ -21,3 +23,16 @@ class BadInput(Exception):
     def __reduce__(self) -> tuple[type[BadInput], tuple[str, str, str]]:
         # Worker processes hand this exception back through pickle, which would call __init__ with one string.
         return type(self), (self.where, self.what, self.remedy)
+
+
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """The known name most like `word`, if any is alike."""
+    found = difflib.get_close_matches(word, list(known), n=1, cutoff=0.4)
+    return found[0] if found else None
+
+
+def suggest(word: str, known: Iterable[str]) -> str:
+    """The remedy for an unknown name: the nearest known one, or else all of them."""
+    known = list(known)
+    near = nearest(word, known)
+    return f"did you mean {near!r}?" if near else f"use one of {', '.join(known)}"

@@ -17,7 +17,7 @@ from pydantic import Field, field_validator, model_validator
 from skelpipe.errors import BadInput
 from skelpipe.outputs import DONE, read_digest
 from skelpipe.resources import find
-from skelpipe.settings import Settings, check, load_yaml, nearest, override
+from skelpipe.settings import Settings, check, hint, load_yaml, override
 
 # What a stage writes for the same inputs and flags changed: raise its number, and pipelines run it again. (Snakemake
 # cannot see changed package code.)
@@ -268,7 +268,7 @@ def results(config: dict[str, Any], data: Path) -> list[dict[str, Any]]:
 
 def _known(value: str, known: Iterable[str]) -> str:
     if value not in known:
-        raise ValueError(f"unknown name{nearest(value, known)}, known are {', '.join(known)}")
+        raise ValueError(f"unknown name{hint(value, known)}, known are {', '.join(known)}")
     return value
 
 
@@ -278,7 +278,7 @@ def _check_protocols(pipeline: Pipeline, path: Path) -> None:
 
     for protocol in pipeline.protocols:
         if protocol not in PROTOCOLS:
-            what = f"protocols: unknown protocol {protocol!r}{nearest(protocol, PROTOCOLS)}"
+            what = f"protocols: unknown protocol {protocol!r}{hint(protocol, PROTOCOLS)}"
             raise BadInput(path, what, f"known are {', '.join(PROTOCOLS)}")
 
 
@@ -339,7 +339,7 @@ def _recipes(pipeline: Pipeline, path: Path) -> dict[str, dict[str, str]]:
             raise BadInput(file, "its name also names folders", "use letters, digits, '_', '-', '+' and '.' only")
     unknown = sorted(pipeline.set.keys() - found)
     if unknown:
-        what = f"set.{unknown[0]}: is not one of its recipes{nearest(unknown[0], found)}"
+        what = f"set.{unknown[0]}: is not one of its recipes{hint(unknown[0], found)}"
         raise BadInput(path, what, f"they are {', '.join(found)}")
     return found
 

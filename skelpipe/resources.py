@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Literal
 
-from skelpipe.errors import BadInput
+from skelpipe.errors import BadInput, nearest
 
 Folder = Literal["models", "pipelines"]
 KINDS: dict[Folder, str] = {"models": "recipe", "pipelines": "pipeline"}
@@ -45,6 +44,6 @@ def find(folder: Folder, name_or_path: str | os.PathLike[str], suffix: str = ".y
         raise BadInput(text, what, f"give a {kind} file, or a name: {', '.join(known)}")
     if text in known:
         return shipped(folder) / f"{text}{suffix}"
-    near = get_close_matches(text, known, 1, 0.5)
-    guess = f"did you mean {near[0]}? There" if near else "there"
+    near = nearest(text, known)
+    guess = f"did you mean {near}? There" if near else "there"
     raise BadInput(text, f"is not the name of a {kind}", f"{guess} are: {', '.join(known) or 'none'}")

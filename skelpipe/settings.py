@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -12,7 +11,7 @@ import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
-from skelpipe.errors import BadInput
+from skelpipe.errors import BadInput, nearest
 
 
 class Settings(BaseModel):
@@ -88,20 +87,20 @@ def check(model: type[Model], data: Mapping[str, Any], where: str | Path) -> Mod
         raise BadInput(where, f"{count}: {what}", "correct them") from None
 
 
-def nearest(word: str, known: Iterable[str]) -> str:
+def hint(word: str, known: Iterable[str]) -> str:
     """A hint such as ` (did you mean 'crop'?)`, or an empty string when nothing is near."""
-    found = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
-    return f" (did you mean {found[0]!r}?)" if found else ""
+    near = nearest(word, known)
+    return f" (did you mean {near!r}?)" if near else ""
 
 
 def _describe(model: type[BaseModel], detail: ErrorDetails) -> str:
     place = [str(part) for part in detail["loc"]]
     if detail["type"] == "extra_forbidden":
-        return f"{_dotted(model, place)}: unknown key{nearest(place[-1], _keys_at(model, place[:-1]))}"
+        return f"{_dotted(model, place)}: unknown key{hint(place[-1], _keys_at(model, place[:-1]))}"
     if detail["type"] == "union_tag_invalid":
         tag, known = str(detail["ctx"]["tag"]), detail["ctx"]["expected_tags"]
-        hint = nearest(tag, [k.strip("' ") for k in str(known).split(",")])
-        return f"{_dotted(model, place)}: unknown name {tag!r}{hint}, known are {known}"
+        meant = hint(tag, [k.strip("' ") for k in str(known).split(",")])
+        return f"{_dotted(model, place)}: unknown name {tag!r}{meant}, known are {known}"
     if detail["type"] == "missing":
         return f"{_dotted(model, place)}: is missing"
     message = detail["msg"].removeprefix("Value error, ")
@@ -109,8 +108,8 @@ def _describe(model: type[BaseModel], detail: ErrorDetails) -> str:
         return ": ".join(filter(None, [".".join(_walk(model, place)[0]), message]))
     if detail["type"] == "literal_error" and isinstance(detail["input"], str):
         known = [word.strip("' ") for word in re.split(r",| or ", detail["ctx"]["expected"])]
-        hint = nearest(detail["input"], known)
-        return f"{_dotted(model, place)}: {message[:1].lower()}{message[1:]}, not {detail['input']!r}{hint}"
+        meant = hint(detail["input"], known)
+        return f"{_dotted(model, place)}: {message[:1].lower()}{message[1:]}, not {detail['input']!r}{meant}"
     return f"{_dotted(model, place)}: {message[:1].lower()}{message[1:]} (got {detail['input']!r})"
 
 

@@ -5,13 +5,11 @@ Nothing here imports Numba: the parsers are loaded when the first file is read.
 
 from __future__ import annotations
 
-import difflib
-
 from skelpipe.datasets.base import Dataset, Dropped, Recording
 from skelpipe.datasets.ntu import NTU60, NTU120
 from skelpipe.datasets.pku import PKU1, PKU2
 from skelpipe.datasets.splits import SPLITS, Split, find_split, fitting_splits, split_masks
-from skelpipe.errors import BadInput
+from skelpipe.errors import BadInput, suggest
 
 DATASETS: dict[str, Dataset] = {dataset.name: dataset for dataset in (NTU60, NTU120, PKU1, PKU2)}
 
@@ -20,9 +18,7 @@ def find_dataset(name: str) -> Dataset:
     """The data set of that name; BadInput names the nearest one."""
     if name in DATASETS:
         return DATASETS[name]
-    near = difflib.get_close_matches(name, DATASETS, 1, 0.4)
-    remedy = f"did you mean {near[0]!r}?" if near else f"choose one of {', '.join(DATASETS)}"
-    raise BadInput(f"data set {name!r}", "is unknown", remedy)
+    raise BadInput(f"data set {name!r}", "is unknown", suggest(name, DATASETS))
 
 
 def group_column(dataset: str) -> str:

@@ -6,7 +6,6 @@ PKU-MMD (Liu et al., 2017; its lists as ranges after Adamink/ViewAdaptiveLSTM, s
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +16,7 @@ import numpy.typing as npt
 from skelpipe.datasets.base import Dataset
 from skelpipe.datasets.ntu import LAST_SETUP_60, NTU60, NTU120
 from skelpipe.datasets.pku import PKU1, PKU2, VIEWS, Pku
-from skelpipe.errors import BadInput
+from skelpipe.errors import BadInput, suggest
 
 Mask = npt.NDArray[np.bool_]
 Columns = Mapping[str, npt.NDArray[Any]]
@@ -118,9 +117,7 @@ def find_split(name: str) -> Split:
     """The split of that name; BadInput names the nearest one."""
     if name in SPLITS:
         return SPLITS[name]
-    near = difflib.get_close_matches(name, SPLITS, 1, 0.4)
-    remedy = f"did you mean {near[0]!r}?" if near else f"choose one of {', '.join(SPLITS)}"
-    raise BadInput(f"split {name!r}", "is unknown", remedy)
+    raise BadInput(f"split {name!r}", "is unknown", suggest(name, SPLITS))
 
 
 def fitting_splits(dataset: str) -> tuple[str, ...]:
