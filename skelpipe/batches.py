@@ -101,6 +101,7 @@ class Batches:
                     buffers = free.get()
                     if buffers is None:
                         return
+                    buffers.wait()
                     self.render(rows, epoch, buffers.arrays)
                     buffers.labels.copy_(torch.from_numpy(self.labels[rows]))
                     ready.put(buffers)
@@ -136,6 +137,12 @@ class _Buffers:
         self.tensors = {name: torch.empty(shape, pin_memory=cuda) for name in batches.views}
         self.labels = torch.empty(batches.batch_size, dtype=torch.int64, pin_memory=cuda)
         self.arrays = [tensor.numpy() for tensor in self.tensors.values()]
+        self.copied: torch.cuda.Event | None = None
+
+    def wait(self) -> None:
+        """Wait until the last copy to the GPU has been made, before the host memory is filled again."""
+        if self.copied is not None:
+            self.copied.synchronize()
 
     def to_device(self) -> Batch:
         if self.device.type == "cpu":
@@ -143,6 +150,6 @@ class _Buffers:
         views = {name: t.to(self.device, non_blocking=True) for name, t in self.tensors.items()}
         batch = Batch(views, self.labels.to(self.device, non_blocking=True))
         if self.device.type == "cuda":
-            # The host buffer may only be filled again once the copy has been made.
-            torch.cuda.current_stream(self.device).synchronize()
+            self.copied = torch.cuda.Event()
+            self.copied.record(torch.cuda.current_stream(self.device))
         return batch

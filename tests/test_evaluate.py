@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 
 import h5py
 import numpy as np
@@ -173,6 +174,16 @@ def test_an_existing_evaluation_needs_force(run, clips, tmp_path):
         evaluate(run, clips, tmp_path / "out", protocols=["knn"], device="cpu")
     assert (tmp_path / "out" / "metrics.json").read_bytes() == before
     evaluate(run, clips, tmp_path / "out", protocols=["knn"], device="cpu", force=True)
+
+
+def test_a_collapsed_run_is_named_in_its_evaluation(run, clips, tmp_path):
+    collapsed = tmp_path / "run"
+    shutil.copytree(run, collapsed)
+    with open(collapsed / "log.jsonl", "a") as file:
+        file.write(json.dumps({"epoch": 2, "collapsed": True}) + "\n")
+    for path, warned in ((run, False), (collapsed, True)):
+        metrics = evaluate(path, clips, tmp_path / f"out-{warned}", protocols=["knn"], device="cpu")
+        assert any("collapsed" in w for w in metrics["protocols"]["knn"]["warnings"]) is warned
 
 
 def test_export_in_three_formats(run, clips, tmp_path):

@@ -14,6 +14,7 @@ from skelpipe.evaluate.linear import linear
 from skelpipe.evaluate.protocol import Outcome, Probe, Progress, Protocol, Setup
 from skelpipe.outputs import new_folder, write_json
 from skelpipe.plots import confusion_figure, save_figure
+from skelpipe.pretrain import COLLAPSE_REMEDY
 from skelpipe.scores import confusion, per_class, topk_accuracy, write_confusion_csv, write_npz, write_scores
 from skelpipe.store import Clips
 
@@ -66,6 +67,8 @@ def evaluate(
         for name in dict.fromkeys(protocols):
             setup = Setup(classes, loaded.device, seed, probe, k, best_on_test, _part(progress, name))
             outcome = PROTOCOLS[name](features, setup)
+            if loaded.collapsed:
+                outcome.warnings.append(COLLAPSE_REMEDY)
             metrics["protocols"][name] = judge(outcome, features, classes)
             all_scores[name] = outcome.scores
             write_confusion(folder, name, outcome, features, DATASETS[source.dataset].class_names, metrics)

@@ -17,7 +17,7 @@ from skelpipe.datasets import split_masks
 from skelpipe.errors import BadInput
 from skelpipe.methods.moco import Network
 from skelpipe.outputs import require
-from skelpipe.pretrain import RECIPE, SETTINGS, WEIGHTS, choose_device
+from skelpipe.pretrain import LOG, RECIPE, SETTINGS, WEIGHTS, choose_device
 from skelpipe.recipe import Recipe
 from skelpipe.store import CLIPS_PER_CHUNK, Clips
 from skelpipe.streams import apply_stream
@@ -27,13 +27,14 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Run:
-    """A finished pretraining: its settings, its recipe and its network on the device, frozen."""
+    """A finished pretraining: its settings, its recipe, its frozen network on the device, and whether it collapsed."""
 
     path: Path
     settings: dict[str, Any]
     recipe: Recipe
     network: Network
     device: torch.device
+    collapsed: bool = False
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,15 @@ def load_run(path: str | Path, clips: Clips, device: str = "auto") -> Run:
     except Exception as error:
         raise BadInput(weights, f"cannot be loaded ({error})", "train this run again") from None
     place = choose_device(device)
-    return Run(path, settings, recipe, network.to(place).eval().requires_grad_(False), place)
+    return Run(path, settings, recipe, network.to(place).eval().requires_grad_(False), place, has_collapsed(path))
+
+
+def has_collapsed(path: Path) -> bool:
+    """Whether the last epoch in a run's log was marked as a collapse."""
+    try:
+        return bool(json.loads((path / LOG).read_text().splitlines()[-1]).get("collapsed"))
+    except (OSError, ValueError, IndexError):  # no epochs, or no log
+        return False
 
 
 def embed(run: Run, clips: Clips, split: str, progress: Progress | None = None) -> Features:
