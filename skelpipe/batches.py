@@ -150,6 +150,6 @@ class _Buffers:
         views = {name: t.to(self.device, non_blocking=True) for name, t in self.tensors.items()}
         batch = Batch(views, self.labels.to(self.device, non_blocking=True))
         if self.device.type == "cuda":
-            self.copied = torch.cuda.Event()
+            self.copied = torch.cuda.Event()  # type: ignore[no-untyped-call]
             self.copied.record(torch.cuda.current_stream(self.device))
         return batch
