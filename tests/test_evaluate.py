@@ -17,10 +17,12 @@ from skelpipe.errors import BadInput
 from skelpipe.evaluate import PROTOCOLS, evaluate
 from skelpipe.evaluate.embed import Features, embed, export, load_run
 from skelpipe.evaluate.knn import knn
-from skelpipe.evaluate.linear import linear, validation_part
+from skelpipe.evaluate.linear import PENALTIES, linear, validation_part
 from skelpipe.evaluate.protocol import Setup
+from skelpipe.fuse import fuse
 from skelpipe.pretrain import pretrain
 from skelpipe.recipe import load_recipe
+from skelpipe.report import write_report
 from skelpipe.scores import read_scores, topk_accuracy
 from skelpipe.store import Clips
 from skelpipe.streams import apply_stream
@@ -77,7 +79,11 @@ def test_linear_probes_separate_what_is_separable(probe):
     outcome = linear(f, Setup(4, CPU, probe=probe))
     assert topk_accuracy(outcome.scores, f.label[~f.train], 1) > 0.95
     assert outcome.warnings == []
-    assert outcome.figures["best_on_validation"]["top1"] > 0.95
+    if probe == "lbfgs":
+        assert outcome.figures["penalty"] in PENALTIES
+        assert outcome.figures["validation_top1"] > 0.9
+    else:
+        assert outcome.figures["best_on_validation"]["top1"] > 0.95
     assert "best_on_test" not in outcome.figures
 
 
@@ -184,6 +190,21 @@ def test_a_collapsed_run_is_named_in_its_evaluation(run, clips, tmp_path):
     for path, warned in ((run, False), (collapsed, True)):
         metrics = evaluate(path, clips, tmp_path / f"out-{warned}", protocols=["knn"], device="cpu")
         assert any("collapsed" in w for w in metrics["protocols"]["knn"]["warnings"]) is warned
+
+
+@pytest.mark.parametrize("probe", ["reference", "lbfgs"])
+def test_evaluations_fuse_and_report(run, clips, tmp_path, probe):
+    """What evaluate writes is what fuse and report read."""
+    recipe = load_recipe("skeletonclr", [*TINY, "encoder.width=4"], epochs=1)
+    pretrain(recipe, clips, tmp_path / "joint", split="xsub60", stream="joint", device="cpu")
+    for name, path in (("bone", run), ("joint", tmp_path / "joint")):
+        evaluate(path, clips, tmp_path / "out" / name, probe=probe, best_on_test=True, device="cpu")
+    fused = fuse([tmp_path / "out" / "bone", tmp_path / "out" / "joint"], tmp_path / "out" / "fused")
+    assert set(fused["protocols"]) == {"linear", "knn"}
+    write_report([tmp_path / "out", run], tmp_path / "report")
+    page = (tmp_path / "report" / "report.html").read_text()
+    assert "SkeletonCLR" in page
+    assert "data:image/png;base64" in page
 
 
 def test_export_in_three_formats(run, clips, tmp_path):
