@@ -22,6 +22,7 @@ from skelpipe import __version__
 from skelpipe.batches import Batches, check_batch
 from skelpipe.datasets import split_masks
 from skelpipe.errors import BadInput
+from skelpipe.methods.moco import Network
 from skelpipe.outputs import (
     DONE,
     PROVENANCE,
@@ -147,6 +148,9 @@ def train_method(
     seed, stream = settings["seed"], settings["stream"]
     set_determinism(seed)
     method = recipe.build_method(source.layout).to(place)
+    for module in method.modules():
+        if isinstance(module, Network):
+            module.bfloat16_encoder = settings["precision"] == "bf16"
     optimizer = recipe.optimizer
     sgd = torch.optim.SGD(
         [p for p in method.parameters() if p.requires_grad],
@@ -184,8 +188,7 @@ def train_method(
             started = time.monotonic()
             first = at.step
             for batch in batches.epoch(at.epoch, first):
-                with torch.autocast(place.type, torch.bfloat16, enabled=settings["precision"] == "bf16"):
-                    loss, observed = method(batch.views, batch.labels, at.epoch)
+                loss, observed = method(batch.views, batch.labels, at.epoch)
                 sgd.zero_grad(set_to_none=True)
                 loss.backward()
                 sgd.step()

@@ -266,16 +266,29 @@ def test_neighbour_labels_are_logged():
     assert float(other["neighbour_label"]) == 0
 
 
-def test_embeddings_and_loss_stay_in_float32_under_bfloat16():
+def test_bfloat16_is_confined_to_the_encoder():
     torch.manual_seed(0)
-    method = toy(OwnKey(OwnKeyOptions())).train()
+    seen = []
+
+    def positives(pair, epoch):
+        seen.extend([pair.query.dtype, pair.key.dtype, pair.query_negatives.dtype, pair.positive.dtype])
+        return LOSSES["equation"](pair)
+
+    positives.mining = lambda epoch: True
+    method = toy(positives).train()
+    for network in (method.moco.query, method.moco.key):
+        network.bfloat16_encoder = True
+        network.encoder.register_forward_hook(lambda module, inputs, output: seen.append(output.dtype))
     views = {"query": torch.randn(4, 12), "key": torch.randn(4, 12)}
-    with torch.autocast("cpu", torch.bfloat16):
-        assert method.moco.query.encoder(views["query"]).dtype == torch.bfloat16
-        z = method.moco.query(views["query"])
-        loss, log = method(views, torch.zeros(4, dtype=torch.int64), 1)
-    assert z.dtype == loss.dtype == log["spread"].dtype == torch.float32
-    torch.testing.assert_close(z.norm(dim=1), torch.ones(4))
+    loss, log = method(views, torch.zeros(4, dtype=torch.int64), 1)
+    assert seen == [torch.bfloat16] * 2 + [torch.float32] * 4
+    assert {loss.dtype, *(value.dtype for value in log.values())} == {torch.float32}
+    # The similarities are those of the embeddings, not of embeddings rounded to eight bits.
+    z = method.moco.query(views["query"])
+    pair = Pair(z, z, method.moco.queue, 1.0)
+    torch.testing.assert_close(
+        pair.query_negatives, (z.double() @ method.moco.queue.double()).float(), rtol=0, atol=1e-6
+    )
 
 
 def test_initialise_torch_draws_anew():

@@ -36,17 +36,23 @@ class MoCoOptions(Settings):
 
 
 class Network(nn.Module):
-    """An encoder and its projector: clip -> unit embedding z, always in float32."""
+    """An encoder and its projector: clip -> unit embedding z, always in float32.
+
+    Attributes:
+        bfloat16_encoder: whether the encoder computes in bfloat16.
+    """
 
     def __init__(self, encoder: nn.Module, projector: nn.Module) -> None:
         super().__init__()
         self.encoder, self.projector = encoder, projector
+        self.bfloat16_encoder = False
 
     def forward(self, x: Tensor) -> Tensor:
-        # Half precision stops here: embeddings of an early network differ by less than bfloat16 resolves.
-        h = self.encoder(x).float()
-        with torch.autocast(x.device.type, enabled=False):
-            return nn.functional.normalize(self.projector(h), dim=1)
+        # Half precision is confined to the encoder: embeddings of an early network differ by less than bfloat16
+        # resolves, so they, the similarities and the loss stay in float32, whatever a method does with them.
+        with torch.autocast(x.device.type, torch.bfloat16, enabled=self.bfloat16_encoder):
+            h = self.encoder(x)
+        return nn.functional.normalize(self.projector(h.float()), dim=1)
 
 
 def projector(features: int, hidden: int, size: int) -> nn.Sequential:
