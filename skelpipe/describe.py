@@ -17,7 +17,7 @@ from rich.text import Text
 from skelpipe.datasets import DATASETS, fitting_splits, split_masks
 from skelpipe.errors import BadInput
 from skelpipe.outputs import DONE, PROVENANCE, is_output
-from skelpipe.store import open_group
+from skelpipe.store import open_group, read_array
 
 Facts = Iterable[tuple[str, object]]
 
@@ -47,7 +47,7 @@ def describe(path: str | Path) -> RenderableType:
 
 def _store(path: Path) -> list[RenderableType]:
     group, about = open_group(path, "store")
-    frames = _array(group, "clip_frames")
+    frames = read_array(group, "clip_frames")
     columns = _columns(group, about)
     facts = [
         ("data set", _title(about["dataset"])),
@@ -69,7 +69,7 @@ def _clips(path: Path) -> list[RenderableType]:
         ("clips", _of(len(columns["name"]), about["dataset"])),
         ("classes seen", len(np.unique(columns["label"]))),
         ("shape", " x ".join(map(str, group["clips"].shape))),
-        ("recorded frames", _spread(_array(group, "length"))),
+        ("recorded frames", _spread(read_array(group, "length"))),
         *((name, about[name]) for name in ("frames", "bodies", "centre", "turn") if name in about),
     ]
     return [_facts("clips", facts), _splits(columns, about)]
@@ -145,7 +145,7 @@ def _splits(columns: Mapping[str, npt.NDArray[Any]], about: Mapping[str, Any]) -
 
 def _dropped(group: Any) -> RenderableType:
     """The drop report: how many for each reason, and the first few."""
-    names, reasons, details = (_array(group, f"dropped/{name}").tolist() for name in ("name", "reason", "detail"))
+    names, reasons, details = (read_array(group, f"dropped/{name}").tolist() for name in ("name", "reason", "detail"))
     table = _table("left out", "reason", "how many", "for example")
     for reason, count in sorted(Counter(reasons).items()):
         first = [i for i, r in enumerate(reasons) if r == reason][:3]
@@ -155,17 +155,7 @@ def _dropped(group: Any) -> RenderableType:
 
 
 def _columns(group: Any, about: Mapping[str, Any]) -> dict[str, npt.NDArray[Any]]:
-    columns = {name: _array(group, name) for name in about["columns"]}
-    return {name: np.array(v.tolist(), str) if v.dtype.kind in "OTU" else v for name, v in columns.items()}
-
-
-def _array(group: Any, name: str) -> npt.NDArray[Any]:
-    try:
-        return np.asarray(group[name][...])
-    except (OSError, ValueError, RuntimeError, KeyError) as error:
-        raise BadInput(
-            f"{group.store_path}/{name}", f"is damaged ({error})", "remake the folder that holds it"
-        ) from None
+    return {name: read_array(group, name) for name in about["columns"]}
 
 
 def _json(path: Path) -> dict[str, Any]:

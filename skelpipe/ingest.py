@@ -36,6 +36,7 @@ from skelpipe.store import (
     create_array,
     create_group,
     open_group,
+    read_array,
     write_array,
 )
 
@@ -130,10 +131,7 @@ def ingest(
         for done, (source, results) in enumerate(_parsed(kind, found.sources, keep_missing, workers), 1):
             for result in results:
                 writer.add(result)
-                if strict and isinstance(result, Dropped) and result.reason in FAULTS:
-                    raise BadInput(
-                        result.name, f"{result.reason} ({result.detail})", "or leave out --strict to skip it"
-                    )
+                _check_fault(result, strict)
             bytes_read += source.size
             if progress is not None:
                 progress(done, len(found.sources), bytes_read)
@@ -388,11 +386,11 @@ class _Comparison:
 
     def __init__(self, path: Path, group: zarr.Group, kind: Dataset, found: Found) -> None:
         self.path, self.kind, self.found = path, kind, found
-        self.columns = {name: _column(group, name) for name in kind.columns}
+        self.columns = {name: read_array(group, name) for name in kind.columns}
         self.names: list[str] = self.columns["name"].tolist()
-        self.frames, self.offsets = _column(group, "clip_frames"), _column(group, "clip_offset")
+        self.frames, self.offsets = read_array(group, "clip_frames"), read_array(group, "clip_offset")
         self.dropped = list(found.dropped)
-        self.report = [_column(group, f"dropped/{name}").tolist() for name in ("name", "reason")]
+        self.report = [read_array(group, f"dropped/{name}").tolist() for name in ("name", "reason")]
         self.rows = {name: _Rows(group, name) for name in ("joints", "row_frame", "row_body")}
         self.differences: list[str] = []
         self.count = 0
@@ -476,13 +474,5 @@ class _Rows:
         if start < self.start or stop > self.start + len(self.block):
             self.start = start // ROWS_PER_CHUNK * ROWS_PER_CHUNK
             end = max(stop, self.start + CHUNKS_AT_ONCE * ROWS_PER_CHUNK)
-            self.block = _column(self.group, self.name, slice(self.start, end))
+            self.block = read_array(self.group, self.name, slice(self.start, end))
         return self.block[start - self.start : stop - self.start]
-
-
-def _column(group: Any, name: str, rows: slice = slice(None)) -> npt.NDArray[Any]:
-    """Rows of a store's array, text as it is kept; BadInput where they are missing or damaged."""
-    try:
-        return np.asarray(group[name][rows])
-    except (OSError, ValueError, RuntimeError, KeyError) as error:
-        raise BadInput(f"{group.store_path}/{name}", f"is damaged ({error})", "ingest it again") from None

@@ -516,13 +516,7 @@ def _write_clips(
 
 def _read_block(group: zarr.Group, offset: Whole, clip_frames: Whole, start: int, stop: int) -> Ragged:
     rows = slice(int(offset[start]), int(offset[stop]))
-    parts = {}
-    for name in ("joints", "row_frame", "row_body"):
-        try:
-            parts[name] = np.asarray(group[name][rows])  # type: ignore[index]
-        except (OSError, KeyError, ValueError, RuntimeError) as error:
-            where = f"{group.store_path}/{name}"
-            raise BadInput(where, f"is missing or damaged ({error})", "remake it with 'skelpipe ingest'") from None
+    parts = {name: store.read_array(group, name, rows) for name in ("joints", "row_frame", "row_body")}
     return Ragged(
         np.ascontiguousarray(parts["joints"], np.float32),
         parts["row_frame"].astype(np.int64),

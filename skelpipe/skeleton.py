@@ -42,11 +42,6 @@ class Layout:
         """`parents` as an index array: bone = x - x[..., parent_index, :]."""
         return np.array(self.parents, dtype=np.int64)
 
-    @property
-    def mirror_index(self) -> npt.NDArray[np.int64]:
-        """`mirror` as an index array."""
-        return np.array(self.mirror, dtype=np.int64)
-
 
 # Kinect v2 as NTU RGB+D and PKU-MMD record it. Hand tips hang on the thumbs and the thumbs on the hands,
 # which is anatomically odd but is the table of ST-GCN, CrosSCLR and AimCLR (their bone and graph pairs agree).

@@ -97,19 +97,19 @@ def open_group(path: str | Path, kind: str) -> tuple[zarr.Group, dict[str, Any]]
     return group, attributes
 
 
-def read_array(group: zarr.Group, name: str) -> npt.NDArray[Any]:
-    """Read a whole array; strings come back as NumPy `U`.
+def read_array(group: zarr.Group, name: str, rows: slice = slice(None)) -> npt.NDArray[Any]:
+    """Read an array, or some rows of it; strings come back as NumPy `U`.
 
     Raises:
-        BadInput: the array is missing, or a chunk of it is missing or damaged.
+        BadInput: the array is missing, or a chunk of it is damaged.
     """
-    where = f"{group.store_path}/{name}"
+    where, remedy = f"{group.store_path}/{name}", "remake the folder that holds it"
     try:
-        values = np.asarray(group[name][...])  # type: ignore[index]
+        values = np.asarray(group[name][rows])  # type: ignore[index]
     except KeyError:
-        raise BadInput(where, "is missing", "remake the folder that holds it") from None
+        raise BadInput(where, "is missing", remedy) from None
     except (OSError, ValueError, RuntimeError) as error:
-        raise BadInput(where, f"is damaged ({error})", "remake the folder that holds it") from None
+        raise BadInput(where, f"is damaged ({error})", remedy) from None
     return np.array(values.tolist(), dtype=str) if values.dtype.kind in "OT" else values
 
 
@@ -153,12 +153,5 @@ class Clips:
             lo, hi = np.searchsorted(index[order], [start, start + block])
             if lo < hi:
                 where = order[lo:hi]
-                out[where] = self._block(start, start + block)[index[where] - start]
+                out[where] = read_array(self.group, "clips", slice(start, start + block))[index[where] - start]
         return out
-
-    def _block(self, start: int, stop: int) -> npt.NDArray[np.float32]:
-        where = f"{self.path}/clips"
-        try:
-            return np.asarray(self.group["clips"][start:stop])  # type: ignore[index]
-        except (OSError, ValueError, RuntimeError) as error:
-            raise BadInput(where, f"is damaged ({error})", f"remake it with {REMADE['clips']!r}") from None

@@ -62,7 +62,7 @@ def test_damage_is_named(clips, tmp_path):
     data = bytearray(chunk.read_bytes())
     data[len(data) // 2] ^= 1
     chunk.write_bytes(data)
-    with pytest.raises(BadInput, match=r"clips: is damaged"):
+    with pytest.raises(BadInput, match="clips: is damaged"):
         Clips(path).load()
     (path / "zarr.json").write_text("{")
     with pytest.raises(BadInput, match="metadata cannot be read"):

@@ -271,8 +271,3 @@ def printable(text: str) -> str:
 def column_array(name: str, values: list[Any]) -> npt.NDArray[Any]:
     """One column as an array: text, or int32."""
     return np.array(values, dtype=str if name in TEXT_COLUMNS else np.int32)
-
-
-def class_list(text: str) -> tuple[str, ...]:
-    """Class names from a block of text, one a line."""
-    return tuple(line.strip() for line in text.strip().splitlines())
