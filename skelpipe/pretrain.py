@@ -22,6 +22,7 @@ from skelpipe import __version__
 from skelpipe.batches import Batches, check_batch
 from skelpipe.datasets import split_masks
 from skelpipe.errors import BadInput
+from skelpipe.methods import METHODS
 from skelpipe.methods.moco import Network
 from skelpipe.outputs import (
     DONE,
@@ -170,7 +171,7 @@ def train_method(
         np.ascontiguousarray(data),
         rows,
         source.labels[rows],
-        {name: recipe.view(name) for name in type(method).VIEWS},
+        {name: recipe.view(name) for name in METHODS[recipe.method.name].VIEWS},
         stream,
         source.layout,
         recipe.batch_size,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import yaml
 from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
+from torch import nn
 
 from skelpipe import settings
 from skelpipe.augment import View, build_view
@@ -22,7 +23,6 @@ from skelpipe.skeleton import Layout
 
 if TYPE_CHECKING:
     from skelpipe.encoders.stgcn import STGCNOptions as EncoderOptions
-    from skelpipe.methods.skeletonclr import SkeletonCLR as Method
     from skelpipe.methods.skeletonclr import SkeletonCLROptions as MethodOptions
 
     PositivesOptions = Settings
@@ -101,11 +101,12 @@ class Recipe(Settings):
         hidden = self.projector.hidden or encoder.features
         return Network(encoder, projector(encoder.features, hidden, self.projector.size))
 
-    def build_method(self, layout: Layout) -> Method:
+    def build_method(self, layout: Layout) -> nn.Module:
         """A fresh method, its networks initialised."""
         positives = POSITIVES[self.positives.name](self.positives)  # type: ignore[attr-defined]
         build = partial(self.build_network, layout)
-        return METHODS[self.method.name](build, self.projector.size, self.method, positives, self.init)
+        method: nn.Module = METHODS[self.method.name](build, self.projector.size, self.method, positives, self.init)
+        return method
 
     def dump(self) -> str:
         """The recipe as YAML with every default written out."""

@@ -46,7 +46,7 @@ def test_paper_settings():
         ("optimizer.lr=.nan", "optimizer.lr: input should be a finite number"),
         ("positives.form=equatoin", "not 'equatoin' (did you mean 'equation'?)"),
         ("positives.name=cross_veiw", "unknown name 'cross_veiw' (did you mean 'cross_view'?)"),
-        ("method=skeltonclr", "not 'skeltonclr' (did you mean 'skeletonclr'?)"),
+        ("method=skeltonclr", "unknown name 'skeltonclr' (did you mean 'skeletonclr'?)"),
         ("views.query=[crop, sheer]", "did you mean 'shear'?"),
         ("views.third=normal", "skeletonclr needs exactly query, key"),
         ("encoder.time_kernel=4", "encoder.time_kernel: must be odd"),

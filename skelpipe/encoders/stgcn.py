@@ -165,5 +165,9 @@ class STGCN(nn.Module):
             x = block(x, self.adjacency * importance)
         return x
 
+    def pool(self, feature_map: Tensor, batch: int) -> Tensor:
+        """Average over frames and joints, then over bodies: (B·M, features, T', V) -> (B, features)."""
+        return feature_map.mean(dim=(2, 3)).view(batch, -1, self.features).mean(dim=1)
+
     def forward(self, x: Tensor) -> Tensor:
-        return self.feature_map(x).mean(dim=(2, 3)).view(len(x), -1, self.features).mean(dim=1)
+        return self.pool(self.feature_map(x), len(x))

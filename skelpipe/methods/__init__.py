@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from skelpipe.methods.aimclr import AimCLR, Union
 from skelpipe.methods.crosnnclr import CrossView
 from skelpipe.methods.positives import OwnKey
 from skelpipe.methods.skeletonclr import SkeletonCLR
 
-METHODS: dict[str, type[SkeletonCLR]] = {"skeletonclr": SkeletonCLR}
-POSITIVES: dict[str, Any] = {"own_key": OwnKey, "cross_view": CrossView}
+METHODS: dict[str, Any] = {"skeletonclr": SkeletonCLR, "aimclr": AimCLR}
+POSITIVES: dict[str, Any] = {"own_key": OwnKey, "cross_view": CrossView, "union": Union}

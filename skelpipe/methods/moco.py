@@ -50,8 +50,16 @@ class Network(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         # Half precision is confined to the encoder: embeddings of an early network differ by less than bfloat16
         # resolves, so they, the similarities and the loss stay in float32, whatever a method does with them.
-        with torch.autocast(x.device.type, torch.bfloat16, enabled=self.bfloat16_encoder):
+        with self.precision(x):
             h = self.encoder(x)
+        return self.embed(h)
+
+    def precision(self, x: Tensor) -> torch.autocast:
+        """The context in which the encoder computes."""
+        return torch.autocast(x.device.type, torch.bfloat16, enabled=self.bfloat16_encoder)
+
+    def embed(self, h: Tensor) -> Tensor:
+        """Features (B, H) -> unit embeddings (B, D)."""
         return nn.functional.normalize(self.projector(h.float()), dim=1)
 
 

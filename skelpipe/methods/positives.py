@@ -25,12 +25,14 @@ class Pair:
         key: (B, D) unit vectors, without.
         queue: (D, K) unit vectors, without.
         temperature: τ.
+        others: further embeddings of the same clips, each (B, D), that a set of positives may mine with.
     """
 
     query: Tensor
     key: Tensor
     queue: Tensor
     temperature: float
+    others: tuple[Tensor, ...] = ()
 
     @cached_property
     def positive(self) -> Tensor:
@@ -41,6 +43,11 @@ class Pair:
     def query_negatives(self) -> Tensor:
         """q·m_j / τ: (B, K)."""
         return self.query @ self.queue / self.temperature
+
+    @cached_property
+    def others_negatives(self) -> tuple[Tensor, ...]:
+        """u·m_j / τ for each further embedding u: (B, K)."""
+        return tuple(other @ self.queue / self.temperature for other in self.others)
 
     @cached_property
     def key_negatives(self) -> Tensor:
