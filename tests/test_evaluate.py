@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 import torch
 from conftest import TINY
+from sklearn.metrics import average_precision_score
 
 from skelpipe.errors import BadInput
 from skelpipe.evaluate import PROTOCOLS, evaluate
@@ -19,6 +20,7 @@ from skelpipe.evaluate.embed import Features, embed, export, load_run
 from skelpipe.evaluate.knn import knn
 from skelpipe.evaluate.linear import PENALTIES, linear, validation_part
 from skelpipe.evaluate.protocol import Setup
+from skelpipe.evaluate.retrieval import average_precision, retrieval
 from skelpipe.fuse import fuse
 from skelpipe.pretrain import pretrain
 from skelpipe.recipe import load_recipe
@@ -71,6 +73,25 @@ def test_a_class_without_training_clips_is_never_nearest():
     f = blobs()
     scores = knn(f, Setup(5, CPU)).scores
     assert (scores[:, 4] == -1).all()
+
+
+def test_average_precision_by_hand():
+    """Relevant at places 1, 3 and 4 of five: (1/1 + 2/3 + 3/4) / 3."""
+    relevant = torch.tensor([[1, 0, 1, 1, 0], [0, 0, 0, 0, 0], [0, 0, 0, 0, 1]], dtype=torch.float64)
+    assert average_precision(relevant).tolist() == pytest.approx([(1 + 2 / 3 + 3 / 4) / 3, 0, 1 / 5])
+
+
+def test_retrieval_against_sklearn():
+    f = blobs(n=60, spread=1.0)
+    outcome = retrieval(f, Setup(4, CPU))
+    unit = f.feature / np.linalg.norm(f.feature, axis=1, keepdims=True)
+    cosine = unit[~f.train] @ unit[f.train].T
+    same = f.label[~f.train][:, None] == f.label[f.train][None]
+    expected = np.mean([average_precision_score(s, c) for s, c in zip(same, cosine, strict=True)])
+    assert outcome.figures["map"] == pytest.approx(expected, abs=1e-6)
+    first = np.take_along_axis(same, np.argsort(-cosine, axis=1), axis=1)
+    assert outcome.figures["recall"] == pytest.approx({str(k): first[:, :k].any(1).mean() for k in (1, 5, 10)})
+    np.testing.assert_array_equal(outcome.scores, knn(f, Setup(4, CPU)).scores)
 
 
 @pytest.mark.parametrize("probe", ["reference", "paper", "lbfgs"])
@@ -154,11 +175,11 @@ def test_embedding_is_the_frozen_encoder_on_plain_clips(run, clips):
 
 
 def test_an_evaluation_folder(run, clips, tmp_path):
-    metrics = evaluate(run, clips, tmp_path / "out", device="cpu")
+    metrics = evaluate(run, clips, tmp_path / "out", protocols=list(PROTOCOLS), device="cpu")
     assert json.loads((tmp_path / "out" / "metrics.json").read_text()) == metrics
     assert (metrics["train_clips"], metrics["test_clips"], metrics["classes"]) == (24, 8, 60)
     names, labels, scores = read_scores(tmp_path / "out" / "scores.npz")
-    assert set(scores) == set(PROTOCOLS) == set(metrics["protocols"])
+    assert set(scores) == set(metrics["protocols"]) == set(PROTOCOLS)
     source = Clips(clips)
     test = source.columns["subject"] == 3
     assert names.tolist() == source.columns["name"][test].tolist()

@@ -12,13 +12,14 @@ from skelpipe.evaluate.embed import Features, Run, embed, load_run
 from skelpipe.evaluate.knn import knn
 from skelpipe.evaluate.linear import linear
 from skelpipe.evaluate.protocol import Outcome, Probe, Progress, Protocol, Setup
+from skelpipe.evaluate.retrieval import retrieval
 from skelpipe.outputs import new_folder, write_json
 from skelpipe.plots import confusion_figure, save_figure
 from skelpipe.pretrain import COLLAPSE_REMEDY
 from skelpipe.scores import confusion, per_class, topk_accuracy, write_confusion_csv, write_npz, write_scores
 from skelpipe.store import Clips
 
-PROTOCOLS: dict[str, Protocol] = {"linear": linear, "knn": knn}
+PROTOCOLS: dict[str, Protocol] = {"linear": linear, "knn": knn, "retrieval": retrieval}
 
 
 def evaluate(

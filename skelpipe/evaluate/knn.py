@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from skelpipe.evaluate.embed import Features
 from skelpipe.evaluate.protocol import Outcome, Setup
@@ -28,8 +29,7 @@ def knn(features: Features, setup: Setup) -> Outcome:
     for query in torch.split(unit[~train], BLOCK):
         cosine = query @ bank.t()
         if k == 1:
-            score = torch.full((len(query), setup.classes), -1.0, device=setup.device)
-            score.scatter_reduce_(1, label.expand(len(query), -1), cosine, "amax")
+            score = nearest_of_each_class(cosine, label, setup.classes)
         else:
             near = cosine.topk(k, dim=1)
             score = torch.zeros(len(query), setup.classes, device=setup.device)
@@ -37,3 +37,9 @@ def knn(features: Features, setup: Setup) -> Outcome:
         scores.append(score.cpu())
     figures: dict[str, Any] = {"k": k}
     return Outcome(torch.cat(scores).numpy().astype(np.float32), figures, [])
+
+
+def nearest_of_each_class(cosine: Tensor, label: Tensor, classes: int) -> Tensor:
+    """Cosines to the bank (B, n) and its classes (n,) -> the largest cosine per class (B, classes), -1 for none."""
+    score = torch.full((len(cosine), classes), -1.0, device=cosine.device)
+    return score.scatter_reduce_(1, label.expand(len(cosine), -1), cosine, "amax")
