@@ -309,7 +309,7 @@ def pretrain(
 @path_argument("clips")
 @path_argument("out")
 @click.option("--protocol", "protocols", multiple=True, default=("linear", "knn"), show_default=True,
-              metavar="NAME", help="linear or knn. Repeatable.")  # fmt: skip
+              metavar="NAME", help="linear, knn or retrieval. Repeatable.")  # fmt: skip
 @click.option("--probe", default="reference", show_default=True, type=click.Choice(["reference", "paper", "lbfgs"]),
               help="The linear classifier: SGD at the released code's rate, at the paper's, or L-BFGS.")  # fmt: skip
 @click.option("--k", default=1, show_default=True, type=click.IntRange(1), help="Neighbours of knn.")
