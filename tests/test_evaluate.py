@@ -213,6 +213,16 @@ def test_a_collapsed_run_is_named_in_its_evaluation(run, clips, tmp_path):
         assert any("collapsed" in w for w in metrics["protocols"]["knn"]["warnings"]) is warned
 
 
+def test_test_clips_that_were_pretrained_on_are_counted(run, clips, tmp_path):
+    """The run learnt from subjects 1, 2 and 4; cross-view tests camera 1 of all subjects."""
+    columns = Clips(clips).columns
+    seen = int(((columns["camera"] == 1) & (columns["subject"] != 3)).sum())
+    metrics = evaluate(run, clips, tmp_path / "out", protocols=["knn"], split="xview60", device="cpu")
+    (warning,) = metrics["protocols"]["knn"]["warnings"]
+    assert warning.startswith(f"{seen} of the {(columns['camera'] == 1).sum()} test clips were pretrained on")
+    assert evaluate(run, clips, tmp_path / "own", protocols=["knn"], device="cpu")["protocols"]["knn"]["warnings"] == []
+
+
 @pytest.mark.parametrize("probe", ["reference", "lbfgs"])
 def test_evaluations_fuse_and_report(run, clips, tmp_path, probe):
     """What evaluate writes is what fuse and report read."""

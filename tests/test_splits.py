@@ -4,7 +4,7 @@ import sys
 import numpy as np
 import pytest
 
-from skelpipe.datasets import DATASETS, SPLITS, group_column, split_masks
+from skelpipe.datasets import DATASETS, SPLITS, group_column, pretrained_on, split_masks
 from skelpipe.datasets.base import column_array
 from skelpipe.datasets.ntu import SETUP_SUBJECTS, nominal_names, parse_name
 from skelpipe.datasets.tables import missing_skeletons
@@ -124,3 +124,11 @@ def test_tables_agree():
         assert len(dataset.class_names) == dataset.classes == len(set(dataset.class_names))
         assert dataset.columns[:2] == ("name", "label")
         assert dataset.group in dataset.columns
+
+
+def test_an_encoder_of_ntu120_has_seen_most_of_ntu60s_test_clips(usable):
+    columns = usable["ntu60"]
+    _, test = split_masks("xview60", "ntu60", columns)
+    assert (test & pretrained_on("xsub120", "ntu60", columns)).sum() == 13_415
+    assert not (test & pretrained_on("xview60", "ntu60", columns)).any()
+    assert not pretrained_on("pku1-xsub", "ntu60", columns).any()

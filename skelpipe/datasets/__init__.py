@@ -8,7 +8,7 @@ from __future__ import annotations
 from skelpipe.datasets.base import Dataset, Dropped, Recording
 from skelpipe.datasets.ntu import NTU60, NTU120
 from skelpipe.datasets.pku import PKU1, PKU2
-from skelpipe.datasets.splits import SPLITS, Split, find_split, fitting_splits, split_masks
+from skelpipe.datasets.splits import SPLITS, Split, find_split, fitting_splits, pretrained_on, split_masks
 from skelpipe.errors import BadInput, suggest
 
 DATASETS: dict[str, Dataset] = {dataset.name: dataset for dataset in (NTU60, NTU120, PKU1, PKU2)}
@@ -37,5 +37,6 @@ __all__ = [
     "find_split",
     "fitting_splits",
     "group_column",
+    "pretrained_on",
     "split_masks",
 ]

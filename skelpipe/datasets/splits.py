@@ -147,3 +147,15 @@ def split_masks(
     train = rule.train(columns) if listed is None else np.isin(columns["video"], list(listed["train"]))
     among = rule.among(columns)
     return train & among, ~train & among
+
+
+def pretrained_on(split: str, dataset: str, columns: Columns) -> Mask:
+    """Which clips an encoder pretrained on the training part of `split` has seen: (N,).
+
+    The clips may come from another store than the pretraining's: NTU RGB+D 120 contains NTU RGB+D 60.
+    """
+    rule, ntu = find_split(split), (NTU60.name, NTU120.name)
+    known = {d.name for d in rule.datasets}
+    if dataset not in (known | set(ntu) if known & set(ntu) else known):
+        return ~_all(columns)
+    return rule.train(columns) & rule.among(columns)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from skelpipe.datasets import DATASETS
+from skelpipe.datasets import find_split, pretrained_on, split_masks
 from skelpipe.errors import BadInput
 from skelpipe.evaluate.embed import Features, Run, embed, load_run
 from skelpipe.evaluate.knn import knn
@@ -62,23 +62,35 @@ def evaluate(
         split = split or str(loaded.settings["split"])
         features = embed(loaded, source, split, _part(progress, "embed"))
         check(features, split)
-        classes = DATASETS[source.dataset].classes
+        benchmark = find_split(split)  # the store may be of a larger data set, with more classes
+        classes, names = benchmark.classes, benchmark.datasets[0].class_names
         metrics = describe_run(loaded, features, split, classes)
         all_scores = {}
         for name in dict.fromkeys(protocols):
             setup = Setup(classes, loaded.device, seed, probe, k, best_on_test, _part(progress, name))
             outcome = PROTOCOLS[name](features, setup)
-            if loaded.collapsed:
-                outcome.warnings.append(COLLAPSE_REMEDY)
+            outcome.warnings.extend(cautions(loaded, source, split))
             metrics["protocols"][name] = judge(outcome, features, classes)
             all_scores[name] = outcome.scores
-            write_confusion(folder, name, outcome, features, DATASETS[source.dataset].class_names, metrics)
+            write_confusion(folder, name, outcome, features, names, metrics)
         test = ~features.train
         write_scores(folder / "scores.npz", features.name[test], features.label[test], all_scores)
         arrays = {"name": features.name, "label": features.label, "train": features.train, "feature": features.feature}
         write_npz(folder / "features.npz", arrays)
         write_json(folder / "metrics.json", metrics)
     return metrics
+
+
+def cautions(run: Run, clips: Clips, split: str) -> list[str]:
+    """What makes any figure of this run on these clips doubtful."""
+    found = [COLLAPSE_REMEDY] if run.collapsed else []
+    _, test = split_masks(split, clips.dataset, clips.columns, clips.attributes.get("split_files"))
+    if split != run.settings["split"]:
+        seen = test & pretrained_on(run.settings["split"], clips.dataset, clips.columns)
+        if seen.any():
+            part = f"training part of {run.settings['split']}"
+            found.append(f"{seen.sum():,} of the {test.sum():,} test clips were pretrained on (the {part})")
+    return found
 
 
 def check(features: Features, split: str) -> None:
