@@ -18,7 +18,7 @@ import shutil
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +104,7 @@ def locked(target: Path) -> Iterator[None]:
     """
     from filelock import FileLock, Timeout
 
+    made = [folder for folder in target.parents if not folder.exists()]
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(target.with_name(f".{target.name}.lock"), blocking=False)
@@ -117,6 +118,9 @@ def locked(target: Path) -> Iterator[None]:
     finally:
         Path(lock.lock_file).unlink(missing_ok=True)
         lock.release()
+        for folder in made:  # nearest first; one that holds something stays, and so do those above it
+            with suppress(OSError):
+                folder.rmdir()
 
 
 def unwritable(target: Path, error: OSError) -> BadInput:

@@ -42,10 +42,11 @@ def test_the_digest_is_of_the_content_alone(tmp_path):
 
 
 def test_an_error_leaves_nothing(tmp_path):
-    with pytest.raises(RuntimeError), new_folder(tmp_path / "out", "report") as folder:
-        (folder / "page.html").write_text("half")
-        raise RuntimeError
-    assert list(tmp_path.iterdir()) == []
+    for target in (tmp_path / "out", tmp_path / "new" / "deep" / "out"):
+        with pytest.raises(RuntimeError), new_folder(target, "report") as folder:
+            (folder / "page.html").write_text("half")
+            raise RuntimeError
+        assert list(tmp_path.iterdir()) == []
 
 
 def test_what_exists_is_replaced_only_with_force_and_only_if_ours(tmp_path):
