@@ -111,7 +111,41 @@ def pretrain(
     train, _ = split_masks(split, source.dataset, source.columns, source.attributes.get("split_files"))
     rows = np.flatnonzero(train)
     check_batch(recipe.batch_size, len(rows))
-    settings = {
+    settings = run_settings(
+        recipe,
+        stream=stream,
+        split=split,
+        seed=seed,
+        dataset=source.dataset,
+        layout=source.layout.name,
+        frames=source.frames,
+        clips=len(rows),
+        clips_digest=read_digest(source.path),
+        precision=precision,
+        half_storage=half_storage,
+    )
+    run = Path(os.path.abspath(run))
+    with locked(run):
+        prepare_folder(run, recipe, settings, force)
+        return train_method(recipe, source, rows, run, settings, place, threads, progress)
+
+
+def run_settings(
+    recipe: Recipe,
+    *,
+    stream: str,
+    split: str,
+    seed: int,
+    dataset: str,
+    layout: str,
+    frames: int,
+    clips: int | None,
+    clips_digest: str | None,
+    precision: str = "fp32",
+    half_storage: bool = False,
+) -> dict[str, Any]:
+    """What `settings.json` holds: all that decides the weights; runs of equal settings go on from each other."""
+    return {
         "recipe": recipe.name,
         "method": recipe.method.name,
         "positives": recipe.positives.name,  # type: ignore[attr-defined]
@@ -120,19 +154,27 @@ def pretrain(
         "split": split,
         "seed": seed,
         "epochs": recipe.epochs,
-        "dataset": source.dataset,
-        "layout": source.layout.name,
-        "frames": source.frames,
-        "clips": len(rows),
-        "clips_digest": read_digest(source.path),
+        "dataset": dataset,
+        "layout": layout,
+        "frames": frames,
+        "clips": clips,
+        "clips_digest": clips_digest,
         "precision": precision,
         "half_storage": half_storage,
         "recipe_settings": recipe.model_dump(mode="json"),
     }
-    run = Path(os.path.abspath(run))
-    with locked(run):
-        prepare_folder(run, recipe, settings, force)
-        return train_method(recipe, source, rows, run, settings, place, threads, progress)
+
+
+def build_sgd(recipe: Recipe, method: torch.nn.Module) -> torch.optim.SGD:
+    """The recipe's optimiser over all that is trained."""
+    options = recipe.optimizer
+    return torch.optim.SGD(
+        [p for p in method.parameters() if p.requires_grad],
+        lr=options.lr,
+        momentum=options.momentum,
+        weight_decay=options.weight_decay,
+        nesterov=options.nesterov,
+    )
 
 
 def train_method(
@@ -152,14 +194,7 @@ def train_method(
     for module in method.modules():
         if isinstance(module, Network):
             module.bfloat16_encoder = settings["precision"] == "bf16"
-    optimizer = recipe.optimizer
-    sgd = torch.optim.SGD(
-        [p for p in method.parameters() if p.requires_grad],
-        lr=optimizer.lr,
-        momentum=optimizer.momentum,
-        weight_decay=optimizer.weight_decay,
-        nesterov=optimizer.nesterov,
-    )
+    sgd = build_sgd(recipe, method)
     at = Position()
     if (run / CHECKPOINT).exists():
         at = load_checkpoint(run / CHECKPOINT, method, sgd, place)
@@ -185,7 +220,7 @@ def train_method(
     with stop_requested() as stop:
         while at.epoch <= recipe.epochs:
             for group in sgd.param_groups:
-                group["lr"] = optimizer.rate(at.epoch)
+                group["lr"] = recipe.optimizer.rate(at.epoch)
             started = time.monotonic()
             first = at.step
             for batch in batches.epoch(at.epoch, first):
@@ -202,7 +237,7 @@ def train_method(
             at.seconds += time.monotonic() - started
             if at.step < batches.steps:  # asked to stop within the epoch
                 break
-            log.write(at, optimizer.rate(at.epoch), batches.steps * recipe.batch_size, recipe.method.queue_size)
+            log.write(at, recipe.optimizer.rate(at.epoch), batches.steps * recipe.batch_size, recipe.method.queue_size)
             at.next_epoch()
             if recipe.keep_every and (at.epoch - 1) % recipe.keep_every == 0:
                 save_weights(run / f"weights-{at.epoch - 1:04d}.safetensors", method)

@@ -1,0 +1,316 @@
+"""Checkpoints of the reference family: read, used, gone on from, written back, and refused."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+from conftest import TINY
+from safetensors.torch import load_file
+
+from skelpipe.cli import main
+from skelpipe.encoders.graph import spatial_partitions
+from skelpipe.errors import BadInput
+from skelpipe.evaluate.embed import encode, load_run
+from skelpipe.outputs import DONE, require
+from skelpipe.pretrain import pretrain
+from skelpipe.recipe import load_recipe
+from skelpipe.skeleton import KINECT_V2
+from skelpipe.store import Clips
+from skelpipe.weights import export_weights, import_weights, reference_name
+
+USED = {"stream": "motion", "split": "xsub60"}
+
+
+def method_of(run):
+    return torch.load(run / "checkpoint.pt", weights_only=True)["method"]
+
+
+def settings_of(folder):
+    return json.loads((folder / "settings.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def trained(clips, tmp_path_factory):
+    """A run of our own at toy size, and the same in the reference's form."""
+    folder = tmp_path_factory.mktemp("trained")
+    recipe = load_recipe("crosnnclr", [*TINY, "positives.nn_start_epoch=0"], epochs=1)
+    pretrain(recipe, clips, folder / "run", **USED, device="cpu", threads=1)
+    export_weights(folder / "run", folder / "file.pt")
+    return folder / "run", folder / "file.pt"
+
+
+def batch_norm(state, name, size, rng):
+    state[f"{name}.weight"], state[f"{name}.bias"] = rng(size), rng(size)
+    state[f"{name}.running_mean"], state[f"{name}.running_var"] = rng(size), rng(size).abs() + 0.5
+
+
+def reference_encoder(prefix, head, seed=0, width=2, features=6, hidden=5, size=4):
+    """An encoder as the public code lays it out, spelt out here by hand; no num_batches_tracked, as old torch saved."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def rng(*shape):
+        return torch.randn(*shape, generator=generator) * 0.3
+
+    state = {"A": torch.from_numpy(spatial_partitions(KINECT_V2))}
+    batch_norm(state, "data_bn", 75, rng)
+    widths = [3, *[width] * 4, *[2 * width] * 3, *[4 * width] * 2, features]
+    for i in range(10):
+        block, c_in, c_out = f"st_gcn_networks.{i}", widths[i], widths[i + 1]
+        state[f"{block}.gcn.conv.weight"], state[f"{block}.gcn.conv.bias"] = rng(3 * c_out, c_in, 1, 1), rng(3 * c_out)
+        batch_norm(state, f"{block}.tcn.0", c_out, rng)
+        state[f"{block}.tcn.2.weight"], state[f"{block}.tcn.2.bias"] = rng(c_out, c_out, 3, 1), rng(c_out)
+        batch_norm(state, f"{block}.tcn.3", c_out, rng)
+        if i in (4, 7, 9):
+            state[f"{block}.residual.0.weight"], state[f"{block}.residual.0.bias"] = rng(c_out, c_in, 1, 1), rng(c_out)
+            batch_norm(state, f"{block}.residual.1", c_out, rng)
+        state[f"edge_importance.{i}"] = 1 + rng(3, 25, 25)
+    heads = {
+        "pretext": {"fc.0": (hidden, features), "fc.2": (size, hidden)},
+        "classifier": {"fc": (60, features)},
+        "shared": {"fc.0": (hidden, features), "fc.2.0": (hidden, hidden), "fc.2.2": (size, hidden)},
+    }
+    for name, shape in heads[head].items():
+        state[f"{name}.weight"], state[f"{name}.bias"] = rng(*shape), rng(shape[0])
+    return {f"{prefix}.{name}": value for name, value in state.items()}
+
+
+def reference_file(suffix="", head="pretext", seed=0):
+    """Query, key and queue of one stream."""
+    both = [reference_encoder(f"encoder_{w}{suffix}", head, seed + i) for i, w in enumerate("qk")]
+    queue = torch.nn.functional.normalize(torch.randn(4, 48, generator=torch.Generator().manual_seed(seed)), dim=0)
+    return both[0] | both[1] | {f"queue{suffix}": queue, f"queue_ptr{suffix}": torch.tensor([16])}
+
+
+def saved(state, path):
+    torch.save(state, path)
+    return path
+
+
+def test_there_and_back_is_the_same_state_and_the_same_features(trained, clips, tmp_path):
+    run, file = trained
+    made = import_weights(file, tmp_path / "back", load_recipe("crosnnclr"), **USED, epoch=1, frames=12)
+    assert made.finished
+    assert made.resumable
+    before, after = method_of(run), method_of(tmp_path / "back")
+    assert before.keys() == after.keys()
+    for name in before.keys() - {"moco.queue_label"}:  # classes are not in such a file
+        assert torch.equal(before[name], after[name]), name
+    assert (after["moco.queue_label"] == -1).all()
+    source, rows = Clips(clips), np.arange(6)
+    features = [encode(load_run(r, source, "cpu"), source, rows) for r in (run, tmp_path / "back")]
+    np.testing.assert_array_equal(*features)
+    export_weights(tmp_path / "back", tmp_path / "again.pt")
+    first, second = torch.load(file), torch.load(tmp_path / "again.pt")
+    assert first.keys() == second.keys()
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_a_file_in_the_references_names_lands_in_its_places(tmp_path):
+    state = reference_file()
+    made = import_weights(
+        saved(state, tmp_path / "a.pt"), tmp_path / "run", load_recipe("aimclr"), **USED, epoch=7, dataset="ntu120"
+    )
+    assert made.family == "pretraining by SkeletonCLR, AimCLR or CrosNNCLR"
+    assert made.shape == "width 2, 6 features, 25 joints, embeddings of 4, queue of 48"
+    settings = settings_of(tmp_path / "run")
+    assert (settings["method"], settings["epochs"], settings["dataset"]) == ("aimclr", 7, "ntu120")
+    ours = method_of(tmp_path / "run")
+    for mine, theirs in {
+        "query.encoder.input_norm.running_var": "encoder_q.data_bn.running_var",
+        "query.encoder.blocks.0.spatial.conv.weight": "encoder_q.st_gcn_networks.0.gcn.conv.weight",
+        "query.encoder.blocks.4.spatial_norm.bias": "encoder_q.st_gcn_networks.4.tcn.0.bias",
+        "key.encoder.blocks.9.temporal.weight": "encoder_k.st_gcn_networks.9.tcn.2.weight",
+        "key.encoder.blocks.3.temporal_norm.running_mean": "encoder_k.st_gcn_networks.3.tcn.3.running_mean",
+        "query.encoder.blocks.7.residual.0.weight": "encoder_q.st_gcn_networks.7.residual.0.weight",
+        "key.encoder.blocks.7.residual.1.weight": "encoder_k.st_gcn_networks.7.residual.1.weight",
+        "key.encoder.edge_importance.5": "encoder_k.edge_importance.5",
+        "query.projector.2.bias": "encoder_q.fc.2.bias",
+        "queue": "queue",
+    }.items():
+        assert torch.equal(ours[f"moco.{mine}"], state[theirs]), mine
+    assert int(ours["moco.pointer"]) == 16
+    assert load_file(tmp_path / "run" / "weights.safetensors").keys() == {
+        name.removeprefix("moco.query.") for name in ours if name.startswith("moco.query.")
+    }
+
+
+def test_with_clips_the_same_pretraining_goes_on(trained, clips, tmp_path):
+    _, file = trained
+    recipe = load_recipe("crosnnclr", [*TINY, "positives.nn_start_epoch=0"], epochs=3)
+    made = import_weights(file, tmp_path / "run", recipe, **USED, clips=clips, epoch=2)
+    assert not made.finished
+    with pytest.raises(BadInput, match="not whole"):
+        require(tmp_path / "run", "run", "train it")
+    before = method_of(tmp_path / "run")
+    result = pretrain(recipe, clips, tmp_path / "run", **USED, device="cpu", threads=1)
+    assert (result.state, result.epoch) == ("finished", 3)
+    log = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    assert [entry["epoch"] for entry in log] == [3]
+    after = method_of(tmp_path / "run")
+    # 3 steps of 8 keys in a queue of 32: only the 8 oldest are still the file's.
+    kept = (before["moco.queue"] == after["moco.queue"]).all(0)
+    assert kept.sum() == 8
+    assert not torch.equal(before["moco.query.projector.0.weight"], after["moco.query.projector.0.weight"])
+    assert (tmp_path / "run" / DONE).exists()
+
+
+def test_the_recipe_left_in_the_run_goes_on_too(trained, clips, tmp_path):
+    """Its sizes are those of the file, not of the recipe that was named."""
+    _, file = trained
+    recipe = load_recipe("crosnnclr", ["batch_size=8"])
+    import_weights(file, tmp_path / "run", recipe, **USED, clips=clips, epoch=2, epochs=2)
+    left = load_recipe(tmp_path / "run" / "recipe.yaml")
+    assert left.encoder.width == 2
+    assert pretrain(left, clips, tmp_path / "run", **USED, device="cpu").state == "already finished"
+    with pytest.raises(BadInput, match="other settings"):
+        pretrain(recipe, clips, tmp_path / "run", **USED, device="cpu")
+
+
+def test_the_encoder_alone_evaluates_but_does_not_go_on(trained, clips, tmp_path):
+    run, _ = trained
+    export_weights(run, tmp_path / "q.pt", encoder_only=True)
+    assert {name.split(".")[0] for name in torch.load(tmp_path / "q.pt")} == {"encoder_q"}
+    assert not any(".fc." in name for name in torch.load(tmp_path / "q.pt"))
+    recipe = load_recipe("crosnnclr")
+    made = import_weights(tmp_path / "q.pt", tmp_path / "back", recipe, **USED, frames=12)
+    assert not made.resumable
+    assert "no pretext head" in made.shape
+    source, rows = Clips(clips), np.arange(6)
+    features = [encode(load_run(r, source, "cpu"), source, rows) for r in (run, tmp_path / "back")]
+    np.testing.assert_array_equal(*features)
+    with pytest.raises(BadInput, match="cannot be trained on"):
+        import_weights(tmp_path / "q.pt", tmp_path / "on", recipe, **USED, clips=clips)
+    with pytest.raises(BadInput, match="--encoder-only"):
+        export_weights(tmp_path / "back", tmp_path / "r.pt")
+
+
+def test_what_linear_evaluation_leaves_is_named(tmp_path):
+    file = saved(reference_encoder("encoder_q", "classifier"), tmp_path / "linear.pt")
+    made = import_weights(file, tmp_path / "run", load_recipe("skeletonclr"), **USED)
+    assert made.family == "linear evaluation, 60 classes"
+    assert not (tmp_path / "run" / "checkpoint.pt").exists()
+
+
+def test_of_three_streams_the_one_asked_for_is_taken(tmp_path):
+    """Only CrosSCLR's joint encoder has a head like ours: the other two share its layers."""
+    state = reference_file() | reference_file("_motion", "shared", 10) | reference_file("_bone", "shared", 20)
+    file, recipe = saved(state, tmp_path / "three.pt"), load_recipe("skeletonclr")
+    for stream, suffix in (("joint", ""), ("bone", "_bone")):
+        made = import_weights(file, tmp_path / stream, recipe, stream=stream, split="xview60")
+        assert made.family == f"pretraining by CrosSCLR, {stream} of joint, motion, bone"
+        assert made.resumable == (stream == "joint")
+        ours = load_file(tmp_path / stream / "weights.safetensors")["encoder.input_norm.weight"]
+        assert torch.equal(ours, state[f"encoder_q{suffix}.data_bn.weight"])
+    two = {name: value for name, value in state.items() if "_bone" not in name}
+    with pytest.raises(BadInput, match="holds joint, motion"):
+        import_weights(saved(two, tmp_path / "two.pt"), tmp_path / "no", recipe, stream="bone", split="xsub60")
+
+
+class Code:
+    def __reduce__(self):
+        return os.mkdir, ("was-run",)
+
+
+def without(name):
+    return {key: value for key, value in reference_file().items() if key != name}
+
+
+def graph_of_hops():
+    return {**reference_file(), "encoder_q.A": torch.eye(25).repeat(3, 1, 1) / 3}
+
+
+WRONG = {
+    "no key encoder's bias": (lambda: without("encoder_k.data_bn.bias"), "data_bn.bias is missing"),
+    "no size": (lambda: without("encoder_q.st_gcn_networks.9.tcn.2.weight"), r"9\.tcn\.2\.weight is missing"),
+    "no graph": (lambda: without("encoder_q.A"), "has no graph"),
+    "another graph": (graph_of_hops, "its graph"),
+    "a tensor too many": (lambda: {**reference_file(), "encoder_q.gate": torch.ones(1)}, "gate has no place"),
+    "another shape": (lambda: {**reference_file(), "encoder_k.fc.2.bias": torch.ones(9)}, "has the shape"),
+    "another queue": (lambda: {**reference_file(), "queue": torch.ones(5, 48)}, "queue"),
+    "a pointer beyond": (lambda: {**reference_file(), "queue_ptr": torch.tensor([48])}, "pointer 48"),
+    "not finite": (lambda: {**reference_file(), "encoder_q.fc.2.bias": torch.full((4,), torch.nan)}, "not finite"),
+    "another family": (lambda: {"conv1.weight": torch.ones(64, 3, 7, 7)}, "no encoder_q.*, but conv1.weight"),
+    "nested": (lambda: {"state_dict": reference_file()}, "not a bare state dict"),
+    "a list": (lambda: [1, 2], "not a bare state dict"),
+    "code": (lambda: {**reference_file(), "extra": Code()}, "would run code"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_a_wrong_file_is_refused_and_leaves_nothing(case, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    make, message = WRONG[case]
+    file = saved(make(), tmp_path / "wrong.pt")
+    with pytest.raises(BadInput, match=message):
+        import_weights(file, tmp_path / "run", load_recipe("skeletonclr"), **USED)
+    assert [path.name for path in tmp_path.iterdir()] == ["wrong.pt"]
+
+
+def test_a_damaged_file_is_refused(tmp_path, trained):
+    whole = trained[1].read_bytes()
+    for number, data in enumerate((b"", whole[: len(whole) // 2], b"no weights at all", pickle.dumps([0.5] * 9)[:20])):
+        file = tmp_path / f"{number}.pt"
+        file.write_bytes(data)
+        with pytest.raises(BadInput, match="damaged"):
+            import_weights(file, tmp_path / "run", load_recipe("skeletonclr"), **USED)
+    with pytest.raises(BadInput, match="cannot be read"):
+        import_weights(tmp_path / "none.pt", tmp_path / "run", load_recipe("skeletonclr"), **USED)
+
+
+def test_what_was_said_must_fit(trained, clips, tmp_path):
+    _, file = trained
+    recipe = load_recipe("crosnnclr")
+    for said, message in (
+        ({"dataset": "pku1"}, "no split xsub60"),
+        ({"epochs": 400}, "--clips"),
+        ({"clips": clips, "epochs": 299}, "past the end"),
+        ({"clips": clips, "dataset": "ntu120"}, "not ntu120"),
+    ):
+        with pytest.raises(BadInput, match=message):
+            import_weights(file, tmp_path / "run", recipe, **USED, **said)
+    assert not (tmp_path / "run").exists()
+
+
+def test_nothing_is_overwritten_unasked(trained, tmp_path):
+    run, file = trained
+    recipe, before = load_recipe("crosnnclr"), file.read_bytes()
+    with pytest.raises(BadInput, match="already exists"):
+        export_weights(run, file)
+    with pytest.raises(BadInput, match="already exists"):
+        import_weights(file, run, recipe, **USED)
+    assert file.read_bytes() == before
+    import_weights(file, tmp_path / "run", recipe, **USED, epoch=1)
+    import_weights(file, tmp_path / "run", recipe, **USED, epoch=2, force=True)
+    assert settings_of(tmp_path / "run")["epochs"] == 2
+
+
+def test_every_tensor_has_its_own_name():
+    names = load_recipe("skeletonclr", TINY).build_network(KINECT_V2).state_dict().keys()
+    assert len({reference_name(name) for name in names}) == len(names)
+
+
+def test_the_commands(trained, clips, tmp_path):
+    run, file = trained
+
+    def call(*words):
+        done = CliRunner().invoke(main, [str(word) for word in words])
+        assert done.exit_code == 0, done.output
+        return done.output
+
+    assert "tensors" in call("export-weights", run, tmp_path / "b.pt")
+    said = call("import-weights", file, tmp_path / "on", "--recipe", "crosnnclr", "--split", "xsub60",
+                "--stream", "bone", "--clips", clips, "--epoch", 3)  # fmt: skip
+    assert "SkeletonCLR, AimCLR or CrosNNCLR; width 2" in said
+    assert "epoch 3/800, to be trained on" in said
+    assert f"skelpipe pretrain {tmp_path / 'on'}/recipe.yaml" in said
+    said = call("import-weights", file, tmp_path / "run", "--split", "xsub60", "--stream", "bone", "--frames", 12)
+    assert "epoch 300/300, can be evaluated" in said
+    call("embed", tmp_path / "run", clips, tmp_path / "features.npz")
+    assert np.load(tmp_path / "features.npz")["feature"].shape == (32, 8)
+    call("inspect", tmp_path / "run")
