@@ -28,13 +28,14 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 SECTIONS = {
-    "Data": ("synth", "ingest", "verify", "prepare", "streams"),
-    "Learn": ("pretrain",),
+    "Data": ("synth", "ingest", "verify", "prepare", "streams", "import", "export"),
+    "Learn": ("pretrain", "import-weights", "export-weights"),
     "Measure": ("evaluate", "embed", "fuse", "report"),
     "Look": ("inspect", "plot"),
     "All at once": ("run",),
 }
 STREAMS = ("joint", "motion", "bone")
+FORMATS = ("aimclr-npy", "agcn-npy", "ctrgcn-npz", "pyskl-pkl", "sgn-h5")
 REFUSED = {
     errno.ENOSPC: "free some space", errno.EDQUOT: "free some space",
     errno.EROFS: "choose a path you may write to", errno.EACCES: "choose a path you may use",
@@ -259,6 +260,60 @@ def streams(clips: Path, out: Path, **options: Any) -> None:
     click.echo(f"{out}: {', '.join(made.streams)} of {made.clips:,} clips")
 
 
+@main.command("import")
+@click.argument("format", type=click.Choice(FORMATS))
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+@path_argument("clips")
+@click.option("--dataset", required=True, type=click.Choice(list(DATASETS)), help="Whose clips they are.")
+@click.option("--split", type=click.Choice(list(SPLITS)), help="What ctrgcn-npz or sgn-h5 divides; others have names.")
+@click.option("--frames", type=click.IntRange(2), help="T. [default: 50; aimclr-npy keeps its own]")
+@click.option("--centre/--no-centre", default=True, show_default=True, help="As 'skelpipe prepare' does.")
+@click.option("--turn/--no-turn", default=True, show_default=True, help="As 'skelpipe prepare' does.")
+@threads_option
+@force_option
+def import_arrays(format: str, files: tuple[Path, ...], clips: Path, **options: Any) -> None:
+    """Make clips of another project's arrays.
+
+    FILES are every .npy with its label .pkl for aimclr-npy and agcn-npy (which is also ST-GCN's), and one file for the
+    others. Clips that carry names serve every split; ctrgcn-npz and sgn-h5 serve only the split that they divide.
+
+    \b
+    Example:
+      skelpipe import ctrgcn-npz NTU60_CS.npz data/stores/ctr-50.zarr --dataset ntu60 --split xsub60
+    """
+    from skelpipe.formats import import_arrays as run_import
+
+    with _bar("importing", "clips") as progress:
+        made = run_import(format, files, clips, progress=progress, **options)
+    if made.empty:
+        click.echo(f"skelpipe: {made.empty:,} clips show nobody", err=True)
+    only = f", for {made.split} only" if made.split else ""
+    click.echo(f"{clips}: {made.clips:,} clips{only}")
+
+
+@main.command("export")
+@click.argument("format", type=click.Choice(FORMATS))
+@path_argument("source")
+@path_argument("out")
+@click.option("--split", required=True, type=click.Choice(list(SPLITS)), help="What to divide.")
+@force_option
+def export_arrays(format: str, source: Path, out: Path, **options: Any) -> None:
+    """Write arrays as another project reads them.
+
+    aimclr-npy is written from clips, as they are. The others are written from a store: each frame's first two bodies,
+    neither centred nor resized, since each project goes on in its own way from there. OUT is a folder.
+
+    \b
+    Example:
+      skelpipe export pyskl-pkl data/stores/ntu60.zarr data/pyskl --split xsub60
+    """
+    from skelpipe.formats import export_arrays as run_export
+
+    with _bar("exporting", "clips") as progress:
+        made = run_export(format, source, out, progress=progress, **options)
+    click.echo(f"{out}: {made.train:,} training and {made.test:,} test clips in {', '.join(made.files)}")
+
+
 # Learn ------------------------------------------------------------------------------------------------------------
 
 
@@ -299,6 +354,60 @@ def pretrain(
     click.echo(f"{run}: {result.state}, epoch {result.epoch}/{result.epochs}{loss}")
     if result.state == "stopped":
         raise KeyboardInterrupt("a checkpoint is kept, and the same command goes on from it")
+
+
+@main.command("import-weights")
+@path_argument("file")
+@path_argument("run")
+@click.option("--stream", required=True, type=click.Choice(STREAMS))
+@click.option("--split", required=True, type=click.Choice(list(SPLITS)), help="Whose training clips it has seen.")
+@click.option("--dataset", type=click.Choice(list(DATASETS)), help="[default: that of the clips, or the split's own]")
+@click.option("--recipe", default="skeletonclr", show_default=True, help="How it was trained; FILE decides the sizes.")
+@click.option("--epoch", default=300, show_default=True, type=click.IntRange(0), help="How many epochs it has seen.")
+@click.option("--clips", type=click.Path(path_type=Path), help="To go on training on these.")
+@click.option("--epochs", type=click.IntRange(0), help="With --clips: how many in all, instead of the recipe's.")
+@click.option("--frames", default=50, show_default=True, type=click.IntRange(2), help="T, without --clips.")
+@seed_option
+@force_option
+def import_weights(file: Path, run: Path, recipe: str, **options: Any) -> None:
+    """Make a run of a checkpoint of SkeletonCLR, CrosSCLR, AimCLR or CrosNNCLR.
+
+    FILE is a state dict as their public code saves it. RUN can be evaluated and embedded. With --clips the same
+    pretraining goes on in RUN from --epoch, with fresh momentum, since FILE holds no optimiser.
+
+    \b
+    Example:
+      skelpipe import-weights aimclr.pt data/runs/aimclr --recipe aimclr --split xsub60 --stream joint
+    """
+    from skelpipe.recipe import load_recipe
+    from skelpipe.weights import import_weights as run_import
+
+    clips, split, stream = options["clips"], options["split"], options["stream"]
+    made = run_import(file, run, load_recipe(recipe), **options)
+    click.echo(f"{file}: {made.family}; {made.shape}")
+    state = "can be evaluated" if made.finished else "to be trained on"
+    click.echo(f"{run}: epoch {made.epoch}/{made.epochs}, {state}")
+    if not made.finished:
+        words = ["skelpipe", "pretrain", f"{run}/recipe.yaml", str(clips), str(run), "--split", split]
+        more = ["--seed", str(options["seed"])] if options["seed"] else []
+        click.echo(f"go on, with fresh momentum: {shlex.join([*words, '--stream', stream, *more])}")
+
+
+@main.command("export-weights")
+@path_argument("run")
+@path_argument("file")
+@click.option("--encoder-only", is_flag=True, help="Only the query encoder, as linear evaluation needs it.")
+@force_option
+def export_weights(run: Path, file: Path, **options: Any) -> None:
+    """Write a run as the public code of SkeletonCLR and AimCLR saves it.
+
+    \b
+    Example:
+      skelpipe export-weights data/runs/bone bone.pt
+    """
+    from skelpipe.weights import export_weights as run_export
+
+    click.echo(f"{file}: {run_export(run, file, **options):,} tensors")
 
 
 # Measure ----------------------------------------------------------------------------------------------------------

@@ -136,7 +136,7 @@ def _provenance(path: Path) -> RenderableType:
 def _splits(columns: Mapping[str, npt.NDArray[Any]], about: Mapping[str, Any]) -> RenderableType:
     """How many clips each split that the data set can serve has."""
     table = _table("splits", "split", "train", "test")
-    for name in fitting_splits(about["dataset"]):
+    for name in fitting_splits(about["dataset"], columns):
         train, test = split_masks(name, about["dataset"], columns, about.get("split_files"))
         listed = " (publisher's list)" if name in (about.get("split_files") or {}) else ""
         _row(table, name + listed, f"{train.sum():,}", f"{test.sum():,}")

@@ -504,7 +504,7 @@ def _write_clips(
     lengths, shortened = np.zeros(count, np.int32), 0
     for start in range(0, count, CLIPS_PER_BLOCK):
         stop = min(start + CLIPS_PER_BLOCK, count)
-        ragged = _read_block(group, offset, clip_frames, start, stop)
+        ragged = read_block(group, offset, clip_frames, start, stop)
         values, lengths[start:stop], kept = prepare_clips(ragged, layout, settings, threads)
         array[start:stop] = values
         shortened += int((kept > settings.longest).sum()) if settings.longest else 0
@@ -514,7 +514,8 @@ def _write_clips(
     return lengths, shortened
 
 
-def _read_block(group: zarr.Group, offset: Whole, clip_frames: Whole, start: int, stop: int) -> Ragged:
+def read_block(group: zarr.Group, offset: Whole, clip_frames: Whole, start: int, stop: int) -> Ragged:
+    """Clips `start` to `stop` of a store, whose `clip_offset` and `clip_frames` are read already."""
     rows = slice(int(offset[start]), int(offset[stop]))
     parts = {name: store.read_array(group, name, rows) for name in ("joints", "row_frame", "row_body")}
     return Ragged(

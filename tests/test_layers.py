@@ -13,9 +13,9 @@ PACKAGE = Path(skelpipe.__file__).parent
 LAYERS = {
     1: ["errors", "skeleton", "outputs", "parallel", "resources", "settings"],
     2: ["store", "datasets", "prepare", "streams", "augment", "philox", "scores"],
-    3: ["ingest", "batches"],
+    3: ["ingest", "batches", "formats"],
     4: ["encoders", "methods"],
-    5: ["recipe", "pretrain", "evaluate", "fuse", "report", "plots", "paper", "describe", "dag", "pipeline"],
+    5: ["recipe", "pretrain", "weights", "evaluate", "fuse", "report", "plots", "paper", "describe", "dag", "pipeline"],
     6: ["cli", "__main__"],
 }
 LAYER = {name: layer for layer, names in LAYERS.items() for name in names}

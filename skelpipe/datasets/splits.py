@@ -28,6 +28,7 @@ SUBJECTS_120 = (
 )  # fmt: skip
 PKU1_TEST_VIDEOS = range(291, 335)
 PKU2_TEST_PERFORMERS = (2, 3, 7)
+RECORDED = "train_"  # + a split: the column of clips without ids that says which of them are for training
 
 
 def _all(columns: Columns) -> Mask:
@@ -120,9 +121,16 @@ def find_split(name: str) -> Split:
     raise BadInput(f"split {name!r}", "is unknown", suggest(name, SPLITS))
 
 
-def fitting_splits(dataset: str) -> tuple[str, ...]:
-    """The names of the splits that a store of this data set can serve."""
-    return tuple(s.name for s in SPLITS.values() if dataset in [d.name for d in s.datasets])
+def fitting_splits(dataset: str, columns: Columns | None = None) -> tuple[str, ...]:
+    """The names of the splits that a store of this data set can serve, or that clips with these columns can."""
+    fitting = tuple(s.name for s in SPLITS.values() if dataset in [d.name for d in s.datasets])
+    recorded = _recorded(columns or {})
+    return tuple(name for name in fitting if name in recorded) if recorded else fitting
+
+
+def _recorded(columns: Columns) -> tuple[str, ...]:
+    """The splits that clips without ids hold, or nothing where ids say all splits."""
+    return tuple(name.removeprefix(RECORDED) for name in columns if name.startswith(RECORDED))
 
 
 def split_masks(
@@ -133,16 +141,22 @@ def split_masks(
     Args:
         split: key of `SPLITS`.
         dataset: whose clips they are, key of `DATASETS`.
-        columns: the per-clip columns.
+        columns: the per-clip columns. Clips without ids have a column `train_<split>` for each split they can serve.
         split_files: {split: {"train": videos, ...}} as the publisher's lists say; they win over the rebuilt rule.
 
     Raises:
-        BadInput: the split is unknown or belongs to another data set.
+        BadInput: the split is unknown, belongs to another data set, or is not the one that clips without ids hold.
     """
     rule = find_split(split)
     if dataset not in (d.name for d in rule.datasets):
         fitting = ", ".join(fitting_splits(dataset)) or "none"
         raise BadInput(f"split {split!r}", f"is not a split of {dataset}", f"its splits are: {fitting}")
+    if recorded := _recorded(columns):
+        if split not in recorded:
+            what = f"cannot be told: these clips have no ids and hold {', '.join(recorded)} only"
+            raise BadInput(f"split {split!r}", what, f"use {recorded[0]}, or arrays of the other split")
+        told = columns[RECORDED + split].astype(bool)
+        return told, ~told
     listed = (split_files or {}).get(split)
     train = rule.train(columns) if listed is None else np.isin(columns["video"], list(listed["train"]))
     among = rule.among(columns)
@@ -154,6 +168,8 @@ def pretrained_on(split: str, dataset: str, columns: Columns) -> Mask:
 
     The clips may come from another store than the pretraining's: NTU RGB+D 120 contains NTU RGB+D 60.
     """
+    if _recorded(columns):  # without ids, other splits' clips cannot be recognised
+        return columns.get(RECORDED + split, ~_all(columns)).astype(bool)
     rule, ntu = find_split(split), (NTU60.name, NTU120.name)
     known = {d.name for d in rule.datasets}
     if dataset not in (known | set(ntu) if known & set(ntu) else known):
