@@ -14,16 +14,11 @@ alone as a whole; pickles are read without the power to run anything.
 
 from __future__ import annotations
 
-import copyreg
-import io
 import math
 import os
-import pickle
 import re
 import zipfile
-import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from itertools import repeat
 from pathlib import Path
@@ -40,6 +35,7 @@ from skelpipe.datasets.pku import VIEWS, Pku
 from skelpipe.datasets.splits import RECORDED
 from skelpipe.errors import BadInput, suggest
 from skelpipe.outputs import new_folder
+from skelpipe.pickles import plain, read_pickle, reading, write_pickle
 from skelpipe.prepare import (
     BODIES,
     BODY_POLICIES,
@@ -60,7 +56,6 @@ JOINTS = len(LAYOUT.joints)
 FLAT = BODIES * JOINTS * 3
 HELD_OUT = 20  # sgn-h5: one training clip in so many is written to its validation part, as many as SGN draws
 SUFFIX = ".skeleton"  # label pickles call a clip by its file
-PICKLE_PROTOCOL = 4  # read by every Python that still runs these projects
 # What the files of one benchmark are called; (ctrgcn-npz, sgn-h5), and the benchmark's key in pyskl-pkl.
 STEMS = {
     "xsub60": ("NTU60_CS", "NTU_CS", "xsub"), "xview60": ("NTU60_CV", "NTU_CV", "xview"),
@@ -105,138 +100,7 @@ class Part:
     prepared: bool = False
 
 
-# Pickles -----------------------------------------------------------------------------------------------------------
-
-
-class _Dtype:
-    """What a pickled NumPy dtype says of itself."""
-
-    def __init__(self, code: str, align: object = False, copy: object = True) -> None:
-        self.code, self.order = str(code), "<"
-
-    def __setstate__(self, state: tuple[Any, ...]) -> None:
-        self.order = ">" if state[1] == ">" else "<"
-
-    def numpy(self) -> np.dtype[Any]:
-        dtype = np.dtype(self.code).newbyteorder(">" if self.order == ">" else "<")
-        if dtype.kind not in "biufSU":
-            raise ValueError(f"an array of dtype {self.code}")
-        return dtype
-
-
-class _Array:
-    """A pickled NumPy array; it is put together here, so that no pickle calls into NumPy."""
-
-    def __init__(self, shape: Any = (0,), dtype: Any = "b1", buffer: Any = b"", *more: object) -> None:
-        self.value: Any = np.empty(0)
-        if isinstance(dtype, str) and isinstance(buffer, bytes) and buffer:
-            self.value = np.frombuffer(buffer, _Dtype(dtype).numpy()).reshape(shape)
-
-    def __setstate__(self, state: tuple[Any, ...]) -> None:
-        _, shape, dtype, fortran, raw = state
-        if isinstance(raw, list):  # an array of objects: its flat list
-            self.value = raw
-            return
-        raw = raw.encode("latin1") if isinstance(raw, str) else raw  # a pickle of Python 2
-        self.value = np.frombuffer(raw, dtype.numpy()).reshape(shape, order="F" if fortran else "C")
-
-
-def _from_buffer(raw: Any, dtype: _Dtype, shape: Any, order: str) -> _Array:
-    made = _Array()
-    made.value = np.frombuffer(raw, dtype.numpy()).reshape(shape, order="F" if order == "F" else "C")
-    return made
-
-
-def _scalar(dtype: _Dtype, raw: Any) -> Any:
-    raw = raw.encode("latin1") if isinstance(raw, str) else raw
-    return np.frombuffer(raw, dtype.numpy())[0].item()
-
-
-def _latin1(text: str, encoding: object = "latin1") -> bytes:
-    return text.encode("latin1")
-
-
-def _bytes(value: Any = b"") -> bytes:
-    if not isinstance(value, bytes):  # bytes(10**12) would take the memory
-        raise ValueError("bytes made of something else")
-    return value
-
-
-KNOWN: dict[tuple[str, str], Any] = {
-    ("numpy", "ndarray"): _Array, ("numpy", "dtype"): _Dtype, ("_codecs", "encode"): _latin1,
-    **{(python, "set"): set for python in ("builtins", "__builtin__")},
-    **{(python, "bytearray"): _bytes for python in ("builtins", "__builtin__")},
-    ("collections", "OrderedDict"): dict,
-    **{(f"numpy.{core}.multiarray", "_reconstruct"): _Array for core in ("core", "_core")},
-    **{(f"numpy.{core}.multiarray", "scalar"): _scalar for core in ("core", "_core")},
-    **{(f"numpy.{core}.numeric", "_frombuffer"): _from_buffer for core in ("core", "_core")},
-}  # fmt: skip
-
-
-class _Unpickler(pickle.Unpickler):
-    """Builds plain values and arrays; everything else that a pickle may name is refused before it is imported."""
-
-    def __init__(self, file: io.BufferedReader, where: Path) -> None:
-        super().__init__(file, encoding="latin1")
-        self.where = where
-
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) not in KNOWN:
-            what = f"names {module}.{name}, which is neither a plain value nor an array and could run code"
-            raise BadInput(self.where, what, "nothing was run; get the file from somebody you trust")
-        return KNOWN[module, name]
-
-
-def read_pickle(path: Path) -> Any:
-    """Read a pickle of plain values and NumPy arrays (which come as `_Array`) without running anything in it.
-
-    Raises:
-        BadInput: the file cannot be read, or names anything that could run code.
-    """
-    damage = (pickle.UnpicklingError, AttributeError, IndexError, TypeError, OverflowError, MemoryError, RecursionError)
-    try:
-        with _reading(path), open(path, "rb") as file:
-            return _Unpickler(file, path).load()
-    except damage as error:
-        raise BadInput(path, f"is not a pickle that can be read ({error})", "make it anew") from None
-
-
-def _write_pickle(path: Path, value: Any) -> None:
-    """Arrays are written by public names of NumPy only, so that its versions 1 and 2 both read them, as writable."""
-
-    def reduced(array: npt.NDArray[Any]) -> tuple[Any, ...]:
-        return np.ndarray, (array.shape, array.dtype.str, bytearray(np.ascontiguousarray(array).data.cast("B")))
-
-    with open(path, "wb") as file:
-        pickler = pickle.Pickler(file, protocol=PICKLE_PROTOCOL)
-        pickler.dispatch_table = copyreg.dispatch_table | {np.ndarray: reduced}
-        pickler.dump(value)
-
-
 # Reading -----------------------------------------------------------------------------------------------------------
-
-
-@contextmanager
-def _reading(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except FileNotFoundError:
-        raise BadInput(path, "does not exist", "correct the path") from None
-    except (
-        OSError,
-        ValueError,
-        EOFError,
-        LookupError,
-        AttributeError,
-        RuntimeError,
-        zipfile.BadZipFile,
-        zlib.error,
-    ) as error:
-        raise BadInput(path, f"cannot be read ({error})", "make it anew, and check the format's name") from None
-
-
-def _plain(value: Any) -> Any:
-    return value.value if isinstance(value, _Array) else value
 
 
 def _floats(where: Path, block: npt.NDArray[Any], first: int) -> Floats:
@@ -266,13 +130,13 @@ def _read_named(files: Sequence[Path], looped: bool) -> list[Part]:
 
 
 def _named(path: Path, label_path: Path, looped: bool) -> Part:
-    with _reading(path):
+    with reading(path):
         array = np.load(path, mmap_mode="r", allow_pickle=False)
     _check_shape(path, array.dtype, array.shape, (None, 3, None, JOINTS, BODIES))
     content = read_pickle(label_path)
     if not isinstance(content, (tuple, list)) or len(content) < 2:
         raise BadInput(label_path, "is not a pair of names and labels", "give the label pickle of the array")
-    names, values = (_plain(each) for each in content[:2])
+    names, values = (plain(each) for each in content[:2])
     if not all(isinstance(each, (tuple, list, np.ndarray)) for each in (names, values)):
         raise BadInput(label_path, "is not a pair of lists, names and labels", "give the label pickle of the array")
     if not len(names) == len(values) == len(array):
@@ -323,7 +187,7 @@ def _read_npz(files: Sequence[Path]) -> list[Part]:
 
 
 def _npz_part(path: Path, part: str) -> Part:
-    with _reading(path), zipfile.ZipFile(path) as archive:
+    with reading(path), zipfile.ZipFile(path) as archive:
         with archive.open(f"x_{part}.npy") as file:
             shape, dtype = _npy_header(file)
         with archive.open(f"y_{part}.npy") as file:
@@ -331,7 +195,7 @@ def _npz_part(path: Path, part: str) -> Part:
     _check_shape(path, dtype, shape, (None, None, FLAT))
 
     def blocks(step: int) -> Iterator[Any]:
-        with _reading(path), zipfile.ZipFile(path) as archive, archive.open(f"x_{part}.npy") as file:
+        with reading(path), zipfile.ZipFile(path) as archive, archive.open(f"x_{part}.npy") as file:
             _npy_header(file)
             for start in range(0, shape[0], step):
                 size = (min(step, shape[0] - start), *shape[1:])
@@ -356,7 +220,7 @@ def _read_h5(files: Sequence[Path]) -> list[Part]:
     import h5py
 
     path = _one(files, (".h5", ".hdf5"))
-    with _reading(path), h5py.File(path, "r") as file:
+    with reading(path), h5py.File(path, "r") as file:
         pairs = [("x", "y", True), ("valid_x", "valid_y", True), ("test_x", "test_y", False)]
         return [_h5_part(path, file, *pair) for pair in pairs if pair[0] != "valid_x" or "valid_x" in file]
 
@@ -369,7 +233,7 @@ def _h5_part(path: Path, file: Any, x: str, y: str, train: bool) -> Part:
     labels = _one_hot(path, y, file[y][...], shape[0])
 
     def blocks(step: int) -> Iterator[Any]:
-        with _reading(path), h5py.File(path, "r") as again:
+        with reading(path), h5py.File(path, "r") as again:
             for start in range(0, shape[0], step):
                 yield _unflat(path, again[x][start : start + step], start)
 
@@ -386,14 +250,14 @@ def _read_pyskl(files: Sequence[Path]) -> list[Part]:
     if missing:
         raise BadInput(path, f"has annotations without {', '.join(sorted(missing))}", "give a file of this format")
     for each in annotations:
-        points = _plain(each["keypoint"])
+        points = plain(each["keypoint"])
         if not isinstance(points, np.ndarray):
             raise BadInput(path, f"{each['frame_dir']!r} has a keypoint that is no array", "give a file of this format")
         _check_shape(path, points.dtype, points.shape, (None, None, JOINTS, 3))
 
     def blocks(step: int) -> Iterator[Any]:
         for start in range(0, len(annotations), step):
-            some = [_plain(each["keypoint"]) for each in annotations[start : start + step]]
+            some = [plain(each["keypoint"]) for each in annotations[start : start + step]]
             yield [_floats(path, points[None], start + i)[0].transpose(1, 0, 2, 3) for i, points in enumerate(some)]
 
     labels = _whole(path, [each["label"] for each in annotations])
@@ -761,7 +625,7 @@ def _open_source(path: str | os.PathLike[str], kind: str, split: str) -> _Source
 
 def _write_labels(to: Path, source: _Source, part: str) -> None:
     names = [name + SUFFIX for name in source.names(part)]
-    _write_pickle(to / f"{part}_label.pkl", (names, source.labels(part).tolist()))
+    write_pickle(to / f"{part}_label.pkl", (names, source.labels(part).tolist()))
 
 
 def _write_npy(file: Any, shape: tuple[int, ...], blocks: Iterable[Floats], tell: Callable[[int], None]) -> None:
@@ -827,7 +691,7 @@ def _write_pyskl(to: Path, source: _Source, tell: Callable[[int], None]) -> None
     key = STEMS[source.split][2]
     split = {f"{key}_{part}": source.names(part) for part in source.rows}
     name = f"{source.attributes['dataset']}_3danno.pkl"
-    _write_pickle(to / name, {"split": split, "annotations": annotations})
+    write_pickle(to / name, {"split": split, "annotations": annotations})
 
 
 WRITERS: dict[str, Callable[[Path, _Source, Callable[[int], None]], None]] = {

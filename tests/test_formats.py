@@ -12,15 +12,16 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from skelpipe import cli, formats, store
+from skelpipe import cli, formats, pickles, store
 from skelpipe.datasets import fitting_splits, pretrained_on, split_masks
 from skelpipe.datasets.synthetic import write_raw
 from skelpipe.describe import describe
 from skelpipe.errors import BadInput
 from skelpipe.evaluate import evaluate
-from skelpipe.formats import FORMATS, STEMS, export_arrays, import_arrays, read_pickle
+from skelpipe.formats import FORMATS, STEMS, export_arrays, import_arrays
 from skelpipe.ingest import ingest
 from skelpipe.outputs import new_folder
+from skelpipe.pickles import read_pickle
 from skelpipe.prepare import prepare
 from skelpipe.pretrain import pretrain
 
@@ -281,7 +282,7 @@ def test_a_pickle_that_would_run_code_is_refused_and_runs_nothing(tmp_path, name
 def test_other_calls_are_refused_or_do_nothing(tmp_path, value):
     path = dump(tmp_path / "a.pkl", value)
     if isinstance(value, Runs) and value.what is np.ndarray:
-        assert isinstance(read_pickle(path), formats._Array)  # never NumPy's own
+        assert isinstance(read_pickle(path), pickles._Array)  # never NumPy's own
         return
     with pytest.raises(BadInput):
         read_pickle(path)
