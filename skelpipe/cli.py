@@ -426,6 +426,7 @@ def export_weights(run: Path, file: Path, **options: Any) -> None:
 @click.option("--split", type=click.Choice(list(SPLITS)), help="Another split than the run's.")
 @seed_option
 @device_option
+@threads_option
 @force_option
 def evaluate(run: Path, clips: Path, out: Path, protocols: tuple[str, ...], **options: Any) -> None:
     """Measure a frozen encoder on a split's test clips.

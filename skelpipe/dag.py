@@ -203,7 +203,7 @@ def show_results(results: Sequence[dict[str, Any]], report: Path) -> None:
     for row in results:
         values = [[m["protocols"][p]["top1"] for m in row["metrics"] if p in m["protocols"]] for p in protocols]
         table.add_row(row["recipe"], row["stream"], *map(_percent, values))
-    classes = {m["classes"] for row in results for m in row["metrics"]}
+    classes = {m.get("classes_present", m["classes"]) for row in results for m in row["metrics"]}
     console = _console()
     console.print("\nTop-1 accuracy on the test clips, %", table, sep="\n")
     if len(classes) == 1:
@@ -327,7 +327,7 @@ def _command(data: Path, config: dict[str, Any], arguments: Sequence[str]) -> li
     if given.isdisjoint({"-c", "--cores", "-j", "--jobs", "-e", "--executor", "--profile"}):
         mine += ["--cores", "all"]
     if given.isdisjoint({"--resources", "--res"}):
-        mine += ["--resources", "gpu=1"]
+        mine += ["--resources", f"gpu={config['slots']}"]
     base = ["--snakefile", str(shipped("pipelines") / "Snakefile"), "--directory", str(data), "--configfile", str(plan)]
     return [sys.executable, "-m", "snakemake", *base, *mine, *FIXED, *arguments]
 

@@ -65,6 +65,8 @@ class Pipeline(Settings):
         precision, half_storage: the options of `skelpipe pretrain`.
         protocols, probe, k, best_on_test: the options of `skelpipe evaluate`.
         fusion: stream -> its weight in the fused scores.
+        threads: CPU threads of one pretraining or evaluation.
+        slots: how many of these may run at once, if the user passes no --resources; one stands for one GPU.
         synth: writes synthetic raw data first; None reads real recordings.
     """
 
@@ -87,6 +89,8 @@ class Pipeline(Settings):
     k: int = Field(1, ge=1)
     best_on_test: bool = False
     fusion: dict[Stream, float] = Field(default_factory=_usual_weights)
+    threads: int = Field(8, ge=1)
+    slots: int = Field(1, ge=1)
     synth: Synth | None = None
 
     @field_validator("dataset")
@@ -182,6 +186,8 @@ def plan(pipeline: Pipeline, path: Path, data: Path, raw: Path | None = None) ->
         "streams": list(pipeline.streams),
         "seeds": list(pipeline.seeds),
         "flags": flags,
+        "threads": pipeline.threads,
+        "slots": pipeline.slots,
         "versions": VERSIONS,
     }
 

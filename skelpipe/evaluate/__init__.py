@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from skelpipe.datasets import find_split, pretrained_on, split_masks
 from skelpipe.errors import BadInput
 from skelpipe.evaluate.embed import Features, Run, embed, load_run
@@ -34,6 +36,7 @@ def evaluate(
     split: str | None = None,
     device: str = "auto",
     seed: int = 0,
+    threads: int | None = None,
     force: bool = False,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
@@ -44,6 +47,7 @@ def evaluate(
 
     Args:
         split: another split than the run was trained on.
+        threads: CPU threads for torch; None takes all cores.
         progress: called with (what, done, total).
 
     Returns:
@@ -55,6 +59,8 @@ def evaluate(
     for name in protocols:
         if name not in PROTOCOLS:
             raise BadInput(f"--protocol {name}", "is not a protocol", f"use one of {', '.join(PROTOCOLS)}")
+    if threads:
+        torch.set_num_threads(threads)
     settings = {"protocols": list(protocols), "probe": probe, "k": k, "best_on_test": best_on_test, "seed": seed}
     with new_folder(out, "evaluation", force=force, inputs={"run": run, "clips": clips}, settings=settings) as folder:
         source = Clips(clips)
