@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import shutil
 import signal
 import threading
 import time
@@ -298,10 +299,7 @@ class Log:
         self.path = run / LOG
         with open(self.path, "ab") as file:
             file.truncate(at.log_bytes)
-        self.last: dict[str, Any] | None = None
-        lines = self.path.read_bytes().splitlines()
-        if lines:
-            self.last = json.loads(lines[-1])
+        self.last = last_entry(run)
         self.board = SummaryWriter(str(run / "tensorboard"), purge_step=at.epoch)
         self.warnings: list[str] = []
 
@@ -328,6 +326,15 @@ class Log:
     def close(self) -> None:
         """Flush the TensorBoard file."""
         self.board.close()
+
+
+def last_entry(run: Path) -> dict[str, Any] | None:
+    """The last epoch in a run's log, or None where there is none that can be read."""
+    try:
+        entry = json.loads((run / LOG).read_bytes().splitlines()[-1])
+    except (OSError, ValueError, IndexError):
+        return None
+    return entry if isinstance(entry, dict) else None
 
 
 def choose_device(name: str) -> torch.device:
@@ -365,8 +372,7 @@ def prepare_folder(run: Path, recipe: Recipe, settings: dict[str, Any], force: b
         if not force:
             what = "was made with other settings (see its recipe.yaml and settings.json)"
             raise BadInput(run, what, "choose another path, or pass --force to start anew")
-        for path in sorted(run.rglob("*"), reverse=True):
-            path.rmdir() if path.is_dir() else path.unlink()
+        shutil.rmtree(run)
     else:
         check_target(run, force=False)
     try:
@@ -442,9 +448,7 @@ def finish(
     run: Path, recipe: Recipe, settings: dict[str, Any], clips: Path, method: torch.nn.Module, at: Position, fresh: bool
 ) -> Result:
     """Write the weights and seal RUN, unless that was done before."""
-    last = None
-    if (run / LOG).exists() and (lines := (run / LOG).read_text().splitlines()):
-        last = json.loads(lines[-1])
+    last = last_entry(run)
     if fresh or not (run / WEIGHTS).exists():
         save_weights(run / WEIGHTS, method)
         seal(run, "run", inputs={"clips": clips}, settings=settings, content=(RECIPE, SETTINGS, WEIGHTS))

@@ -13,11 +13,11 @@ import numpy.typing as npt
 import torch
 
 from skelpipe import settings as checking
-from skelpipe.datasets import split_masks
+from skelpipe.datasets import group_column, split_masks
 from skelpipe.errors import BadInput
 from skelpipe.methods.moco import Network
 from skelpipe.outputs import require
-from skelpipe.pretrain import LOG, RECIPE, SETTINGS, WEIGHTS, choose_device
+from skelpipe.pretrain import RECIPE, SETTINGS, WEIGHTS, choose_device, last_entry
 from skelpipe.recipe import Recipe
 from skelpipe.store import CLIPS_PER_CHUNK, Clips
 from skelpipe.streams import apply_stream
@@ -85,22 +85,13 @@ def load_run(path: str | Path, clips: Clips, device: str = "auto") -> Run:
     except Exception as error:
         raise BadInput(weights, f"cannot be loaded ({error})", "train this run again") from None
     place = choose_device(device)
-    return Run(path, settings, recipe, network.to(place).eval().requires_grad_(False), place, has_collapsed(path))
-
-
-def has_collapsed(path: Path) -> bool:
-    """Whether the last epoch in a run's log was marked as a collapse."""
-    try:
-        return bool(json.loads((path / LOG).read_text().splitlines()[-1]).get("collapsed"))
-    except (OSError, ValueError, IndexError):  # no epochs, or no log
-        return False
+    collapsed = bool((last_entry(path) or {}).get("collapsed"))
+    return Run(path, settings, recipe, network.to(place).eval().requires_grad_(False), place, collapsed)
 
 
 def embed(run: Run, clips: Clips, split: str, progress: Progress | None = None) -> Features:
     """Features of all clips in a split: eval mode, no augmentation, the run's stream."""
     train, test = split_masks(split, clips.dataset, clips.columns, clips.attributes.get("split_files"))
-    from skelpipe.datasets import group_column
-
     rows = np.flatnonzero(train | test)
     return Features(
         clips.columns["name"][rows],

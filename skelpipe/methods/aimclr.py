@@ -12,11 +12,11 @@ from typing import Literal
 
 import torch
 from pydantic import Field, NonNegativeInt, PositiveInt
-from torch import Tensor, nn
+from torch import Tensor
 
-from skelpipe.methods.moco import Init, MoCo, MoCoOptions, Network
+from skelpipe.methods.moco import Init, MoCoOptions, Network
 from skelpipe.methods.positives import Pair, Positives
-from skelpipe.methods.skeletonclr import observe
+from skelpipe.methods.skeletonclr import SkeletonCLR, observe
 from skelpipe.settings import Settings
 
 
@@ -35,28 +35,17 @@ class AimCLROptions(MoCoOptions):
     d3m_weight: float = Field(1.0, ge=0)
 
 
-class AimCLR(nn.Module):
-    """A normal and an extreme query view, one key view, one queue."""
+class AimCLR(SkeletonCLR):
+    """SkeletonCLR with an extreme query view besides."""
 
     Options = AimCLROptions
     VIEWS = ("extreme", "query", "key")
 
     def __init__(
-        self,
-        build: Callable[[], Network],
-        size: int,
-        options: AimCLROptions,
-        positives: Positives,
-        init: Init,
+        self, build: Callable[[], Network], size: int, options: AimCLROptions, positives: Positives, init: Init
     ) -> None:
-        super().__init__()
+        super().__init__(build, size, options, positives, init)
         self.options = options
-        self.moco = MoCo(build, size, options, init)
-        self.positives = positives
-
-    @property
-    def evaluated(self) -> Network:
-        return self.moco.query
 
     def forward(self, views: Mapping[str, Tensor], labels: Tensor, epoch: int) -> tuple[Tensor, dict[str, Tensor]]:
         """One step's loss, before the backward pass; the keys enter the queue. See `SkeletonCLR.forward`."""

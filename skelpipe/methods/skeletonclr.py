@@ -7,7 +7,7 @@ Source: Li et al., 3D Human Action Representation Learning via Cross-View Consis
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -30,14 +30,14 @@ class SkeletonCLR(nn.Module):
         evaluated: the network whose encoder is kept after pretraining.
     """
 
-    Options = SkeletonCLROptions
-    VIEWS = ("query", "key")
+    Options: ClassVar[type[MoCoOptions]] = SkeletonCLROptions
+    VIEWS: ClassVar[tuple[str, ...]] = ("query", "key")
 
     def __init__(
         self,
         build: Callable[[], Network],
         size: int,
-        options: SkeletonCLROptions,
+        options: MoCoOptions,
         positives: Positives,
         init: Init,
     ) -> None:
