@@ -43,7 +43,8 @@ class Batches:
         clip_ids: (N,) what the random choices of a clip hang on: its row in the clips folder.
         labels: (N,) classes.
         views: by name; their order numbers them.
-        stream: computed after the augmentation.
+        stream: computed after the augmentation. Of several streams each gets the same augmented views, which are then
+            named `stream/view`.
         batch_size: clips per batch; the last, smaller batch of an epoch is left out, as in the reference.
         threads: for the kernels; None takes all cores.
 
@@ -57,7 +58,7 @@ class Batches:
         clip_ids: npt.NDArray[np.int64],
         labels: npt.NDArray[np.int64],
         views: dict[str, View],
-        stream: str,
+        stream: str | Sequence[str],
         layout: Layout,
         batch_size: int,
         seed: int,
@@ -66,7 +67,14 @@ class Batches:
     ) -> None:
         check_batch(batch_size, len(clips))
         self.clips, self.clip_ids, self.labels = clips, clip_ids, labels
-        self.views, self.stream, self.layout = views, stream, layout
+        self.layout = layout
+        numbered = [(name, view, number) for number, (name, view) in enumerate(views.items())]
+        # What is rendered, by name: the view, its number, and the stream.
+        self.rendered = (
+            {name: (view, number, stream) for name, view, number in numbered}
+            if isinstance(stream, str)
+            else {f"{each}/{name}": (view, number, each) for each in stream for name, view, number in numbered}
+        )
         self.batch_size, self.seed, self.device, self.threads = batch_size, seed, device, threads
 
     @property
@@ -81,10 +89,10 @@ class Batches:
 
     def render(self, rows: npt.NDArray[np.int64], epoch: int, out: Sequence[npt.NDArray[np.float32]]) -> None:
         """Write every view of the clips `rows` into `out`."""
-        for index, (view, target) in enumerate(zip(self.views.values(), out, strict=True)):
+        for (view, number, stream), target in zip(self.rendered.values(), out, strict=True):
             ids = self.clip_ids[rows]
             render_view(
-                self.clips, rows, ids, view, self.stream, self.layout, self.seed, epoch, index, target, self.threads
+                self.clips, rows, ids, view, stream, self.layout, self.seed, epoch, number, target, self.threads
             )
 
     def epoch(self, epoch: int, first: int = 0) -> Iterator[Batch]:
@@ -134,7 +142,7 @@ class _Buffers:
     def __init__(self, batches: Batches) -> None:
         self.device, cuda = batches.device, batches.device.type == "cuda"
         shape = (batches.batch_size, *batches.clips.shape[1:])
-        self.tensors = {name: torch.empty(shape, pin_memory=cuda) for name in batches.views}
+        self.tensors = {name: torch.empty(shape, pin_memory=cuda) for name in batches.rendered}
         self.labels = torch.empty(batches.batch_size, dtype=torch.int64, pin_memory=cuda)
         self.arrays = [tensor.numpy() for tensor in self.tensors.values()]
         self.copied: torch.cuda.Event | None = None

@@ -124,6 +124,9 @@ device_option = click.option("--device", default="auto", show_default=True, help
 set_option = click.option(
     "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a setting. Repeatable."
 )
+split_option = click.option("--split", type=click.Choice(list(SPLITS)), help="Another split than the run's.")
+stream_option = click.option("--stream", type=click.Choice(STREAMS), help="Which encoder, where a run holds several.")
+epoch_option = click.option("--epoch", type=click.IntRange(0), help="Weights that were kept then. [default: the last]")
 dataset_argument = click.argument("dataset", type=click.Choice(list(DATASETS)))
 
 
@@ -322,7 +325,7 @@ def export_arrays(format: str, source: Path, out: Path, **options: Any) -> None:
 @path_argument("clips")
 @path_argument("run")
 @click.option("--split", required=True, type=click.Choice(list(SPLITS)), help="Whose training clips to learn from.")
-@click.option("--stream", required=True, type=click.Choice(STREAMS))
+@click.option("--stream", required=True, type=click.Choice([*STREAMS, "3s"]), help="3s: all, as CrosSCLR needs them.")
 @click.option("--epochs", type=click.IntRange(0), help="Instead of the recipe's; 0 leaves the encoder untrained.")
 @set_option
 @seed_option
@@ -423,7 +426,9 @@ def export_weights(run: Path, file: Path, **options: Any) -> None:
               help="The linear classifier: SGD at the released code's rate, at the paper's, or L-BFGS.")  # fmt: skip
 @click.option("--k", default=1, show_default=True, type=click.IntRange(1), help="Neighbours of knn.")
 @click.option("--best-on-test", is_flag=True, help="Also tell the best epoch on the test clips, as papers do.")
-@click.option("--split", type=click.Choice(list(SPLITS)), help="Another split than the run's.")
+@split_option
+@stream_option
+@epoch_option
 @seed_option
 @device_option
 @threads_option
@@ -446,7 +451,9 @@ def evaluate(run: Path, clips: Path, out: Path, protocols: tuple[str, ...], **op
 @path_argument("run")
 @path_argument("clips")
 @path_argument("out")
-@click.option("--split", type=click.Choice(list(SPLITS)), help="Another split than the run's.")
+@split_option
+@stream_option
+@epoch_option
 @device_option
 @force_option
 def embed(run: Path, clips: Path, out: Path, **options: Any) -> None:

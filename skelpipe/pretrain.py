@@ -9,7 +9,7 @@ import shutil
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +21,7 @@ import torch
 
 from skelpipe import __version__
 from skelpipe.batches import Batches, check_batch
-from skelpipe.datasets import split_masks
+from skelpipe.datasets import find_split, split_masks
 from skelpipe.errors import BadInput
 from skelpipe.methods import METHODS
 from skelpipe.methods.moco import Network
@@ -93,7 +93,7 @@ def pretrain(
         clips: a clips folder.
         run: the folder to make or to resume.
         split: key of `datasets.SPLITS`.
-        stream: joint, motion or bone.
+        stream: joint, motion or bone; 3s for a recipe that trains all three together.
         device: "auto", "cpu", "cuda", "cuda:1", ...
         precision: "fp32", or "bf16" for the encoder's arithmetic (embeddings, BN statistics and loss stay float32).
         half_storage: keep the clips in memory as float16, half the space, at a rounding of up to 1 mm at 3 m.
@@ -105,7 +105,7 @@ def pretrain(
         BadInput: an input does not fit, RUN belongs to something else, or the loss is no longer finite.
     """
     source = Clips(clips)
-    check_stream(stream)
+    check_recipe_stream(recipe, stream)
     if threads:
         torch.set_num_threads(threads)
     place = choose_device(device)
@@ -129,6 +129,21 @@ def pretrain(
     with locked(run):
         prepare_folder(run, recipe, settings, force)
         return train_method(recipe, source, rows, run, settings, place, threads, progress)
+
+
+ALL_STREAMS = "3s"
+
+
+def check_recipe_stream(recipe: Recipe, stream: str) -> None:
+    """Raise BadInput unless the recipe can be trained on this stream."""
+    if recipe.streams and stream != ALL_STREAMS:
+        what = f"is one, and {recipe.name} trains {', '.join(recipe.streams)} together"
+        raise BadInput(f"--stream {stream}", what, f"use --stream {ALL_STREAMS}")
+    if not recipe.streams:
+        if stream == ALL_STREAMS:
+            what = f"is all three, and {recipe.name} trains one stream a run"
+            raise BadInput(f"--stream {stream}", what, "use joint, motion or bone, and 'skelpipe fuse' afterwards")
+        check_stream(stream)
 
 
 def run_settings(
@@ -191,7 +206,7 @@ def train_method(
     """The loop: from the run's last checkpoint, or from the start, to its last epoch."""
     seed, stream = settings["seed"], settings["stream"]
     set_determinism(seed)
-    method = recipe.build_method(source.layout).to(place)
+    method = recipe.build_method(source.layout, find_split(settings["split"]).classes).to(place)
     for module in method.modules():
         if isinstance(module, Network):
             module.bfloat16_encoder = settings["precision"] == "bf16"
@@ -208,7 +223,7 @@ def train_method(
         rows,
         source.labels[rows],
         {name: recipe.view(name) for name in METHODS[recipe.method.name].VIEWS},
-        stream,
+        recipe.streams or stream,
         source.layout,
         recipe.batch_size,
         seed,
@@ -238,10 +253,11 @@ def train_method(
             at.seconds += time.monotonic() - started
             if at.step < batches.steps:  # asked to stop within the epoch
                 break
-            log.write(at, recipe.optimizer.rate(at.epoch), batches.steps * recipe.batch_size, recipe.method.queue_size)
+            guessing = math.log(recipe.method.queue_size + 1) if hasattr(recipe.method, "queue_size") else None
+            log.write(at, recipe.optimizer.rate(at.epoch), batches.steps * recipe.batch_size, guessing)
             at.next_epoch()
             if recipe.keep_every and (at.epoch - 1) % recipe.keep_every == 0:
-                save_weights(run / f"weights-{at.epoch - 1:04d}.safetensors", method)
+                save_weights(run / kept_weights(at.epoch - 1), method)
             if time.monotonic() - saved > CHECKPOINT_SECONDS or stop.is_set() or at.epoch > recipe.epochs:
                 save_checkpoint(run / CHECKPOINT, method, sgd, at, place)
                 saved = time.monotonic()
@@ -303,13 +319,12 @@ class Log:
         self.board = SummaryWriter(str(run / "tensorboard"), purge_step=at.epoch)
         self.warnings: list[str] = []
 
-    def write(self, at: Position, lr: float, clips: int, queue_size: int) -> None:
-        """Add the epoch that `at` has just ended."""
+    def write(self, at: Position, lr: float, clips: int, guessing: float | None) -> None:
+        """Add the epoch that `at` has just ended; `guessing` is the contrastive loss of guessing, if there is one."""
         entry = {"epoch": at.epoch, **at.means(), "lr": lr}
-        info_nce, spread = entry["info_nce"], entry["spread"]
-        guessing = math.log(queue_size + 1)
-        if spread is not None and spread < COLLAPSE_SPREAD and info_nce is not None:
-            entry["collapsed"] = abs(info_nce - guessing) < COLLAPSE_LOSS * guessing
+        streams = [name.removeprefix("spread") for name in entry if name.startswith("spread")]
+        if guessing is not None and any(collapsed(entry, stream, guessing) for stream in streams):
+            entry["collapsed"] = True
         if entry.get("collapsed") and not self.warnings:
             self.warnings.append(f"epoch {at.epoch}: {COLLAPSE_REMEDY}")
         entry |= {"clips_per_second": round(clips / max(at.seconds, 1e-9), 1), "seconds": round(at.seconds, 3)}
@@ -328,6 +343,14 @@ class Log:
         self.board.close()
 
 
+def collapsed(entry: Mapping[str, Any], stream: str, guessing: float) -> bool:
+    """Whether an epoch's log (of one stream's, `_bone` say, or all of it, ``) shows equal embeddings and guessing."""
+    info_nce, spread = entry[f"info_nce{stream}"], entry[f"spread{stream}"]
+    if info_nce is None or spread is None or spread >= COLLAPSE_SPREAD:
+        return False
+    return bool(abs(info_nce - guessing) < COLLAPSE_LOSS * guessing)
+
+
 def last_entry(run: Path) -> dict[str, Any] | None:
     """The last epoch in a run's log, or None where there is none that can be read."""
     try:
@@ -335,6 +358,20 @@ def last_entry(run: Path) -> dict[str, Any] | None:
     except (OSError, ValueError, IndexError):
         return None
     return entry if isinstance(entry, dict) else None
+
+
+def collapsed_at(run: Path, epoch: int) -> bool:
+    """Whether a run's log says that the embeddings had collapsed at that epoch."""
+    try:
+        entries = [json.loads(line) for line in (run / LOG).read_bytes().splitlines()]
+    except (OSError, ValueError):
+        return False
+    return any(e.get("epoch") == epoch and e.get("collapsed") for e in entries if isinstance(e, dict))
+
+
+def kept_weights(epoch: int) -> str:
+    """The file of the weights that `keep_every` has kept."""
+    return f"weights-{epoch:04d}.safetensors"
 
 
 def choose_device(name: str) -> torch.device:
@@ -437,11 +474,16 @@ def load_checkpoint(path: Path, method: torch.nn.Module, sgd: torch.optim.Optimi
 
 
 def save_weights(path: Path, method: torch.nn.Module) -> None:
-    """Write the query network (encoder and projector) as safetensors."""
+    """Write the query network (encoder and projector), or those of all streams, as safetensors."""
     from safetensors.torch import save
 
     network: Any = method.evaluated
-    write_bytes(path, save({name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}))
+    # Cloned, because streams may share a head, and the format refuses shared memory.
+    state = {
+        name: value.detach().cpu().clone(memory_format=torch.contiguous_format)
+        for name, value in network.state_dict().items()
+    }
+    write_bytes(path, save(state))
 
 
 def finish(

@@ -81,7 +81,8 @@ class Recipe(Settings):
 
     @model_validator(mode="after")
     def _views_fit(self) -> Recipe:
-        wanted = METHODS[self.method.name].VIEWS
+        method = METHODS[self.method.name]
+        wanted = method.VIEWS
         if set(self.views) != set(wanted):
             raise ValueError(f"views: {self.method.name} needs exactly {', '.join(wanted)}")
         for name, steps in self.views.items():
@@ -89,22 +90,38 @@ class Recipe(Settings):
                 build_view(steps)
             except BadInput as error:
                 raise ValueError(f"views.{name}: {error}") from None
+        positives = self.positives.name  # type: ignore[attr-defined]
+        if getattr(POSITIVES[positives], "NEEDS_PARTNERS", False) and not method.STREAMS:
+            raise ValueError(f"positives: {positives} works between streams, and {self.method.name} trains one")
         return self
+
+    @property
+    def streams(self) -> tuple[str, ...]:
+        """The streams that are trained together; none if a run is of one stream."""
+        streams: tuple[str, ...] = METHODS[self.method.name].STREAMS
+        return streams
+
+    @property
+    def supervised(self) -> bool:
+        """Whether it learns from labels, so that its projector is a classifier."""
+        return bool(METHODS[self.method.name].SUPERVISED)
 
     def view(self, name: str) -> View:
         """The augmentations of one view, ready to render."""
         return build_view(self.views[name])
 
-    def build_network(self, layout: Layout) -> Network:
-        """A fresh encoder with its projector."""
+    def build_network(self, layout: Layout, classes: int) -> Network:
+        """A fresh encoder with its projector, or with a classifier if the method is supervised."""
         encoder = ENCODERS[self.encoder.name](layout, self.encoder)
+        if self.supervised:
+            return Network(encoder, nn.Linear(encoder.features, classes))
         hidden = self.projector.hidden or encoder.features
         return Network(encoder, projector(encoder.features, hidden, self.projector.size))
 
-    def build_method(self, layout: Layout) -> nn.Module:
-        """A fresh method, its networks initialised."""
+    def build_method(self, layout: Layout, classes: int) -> nn.Module:
+        """A fresh method, its networks initialised; `classes` only matters to one that learns from labels."""
         positives = POSITIVES[self.positives.name](self.positives)  # type: ignore[attr-defined]
-        build = partial(self.build_network, layout)
+        build = partial(self.build_network, layout, classes)
         method: nn.Module = METHODS[self.method.name](build, self.projector.size, self.method, positives, self.init)
         return method
 

@@ -144,7 +144,7 @@ def import_weights(
     recipe = recipe.model_copy(update={"epochs": total})
     settings = imported_settings(recipe, stream, split, dataset, clips, layout, frames, seed)
     set_determinism(seed)
-    method = recipe.build_method(layout)
+    method = recipe.build_method(layout, find_split(split).classes)
     fill(method, found, path)
     done = Imported(found.family, in_words(recipe, found, layout), epoch, total, total == epoch, found.resumable)
     inputs = {"weights": path} if clips is None else {"weights": path, "clips": Path(clips)}

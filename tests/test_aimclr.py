@@ -202,7 +202,9 @@ def test_crosnnclr_star_is_aimclr_with_other_positives():
     views = {name: torch.randn(4, 2, 3, 4, 2) for name in AimCLR.VIEWS}
     for epoch in (1, 2):
         state = copy.deepcopy(method)
-        query, key = state.moco.query(views["query"]), state.moco.embed_keys(views["key"])
+        query = state.moco.query(views["query"])
+        state.moco.follow()
+        key = state.moco.embed_keys(views["key"])
         pair = Pair(query, key, state.moco.queue, 0.2, state.embed_extreme(views["extreme"]))
         main = pair.info_nce if epoch == 1 else LOSSES["equation"](pair)
         expected = main + d3m(pair)
@@ -214,7 +216,7 @@ def test_crosnnclr_star_is_aimclr_with_other_positives():
 def test_recipes_build_the_real_thing():
     for name, kind in (("aimclr", Union), ("crosnnclr_star", CrossView)):
         recipe = load_recipe(name, ["encoder.width=2", "encoder.features=8", "method.queue_size=16"])
-        method = recipe.build_method(KINECT_V2)
+        method = recipe.build_method(KINECT_V2, 60)
         assert isinstance(method, AimCLR)
         assert isinstance(method.positives, kind)
         assert [s.name for s in recipe.view("extreme").steps] == [

@@ -55,7 +55,7 @@ def test_parameter_counts():
     assert count(encoder.edge_importance) == 18750
     assert count(encoder) == 821_380
     for name in ("skeletonclr", "crosnnclr"):
-        method = load_recipe(name).build_method(KINECT_V2)
+        method = load_recipe(name).build_method(KINECT_V2, 60)
         assert sum(p.numel() for p in method.parameters() if p.requires_grad) == 920_068
         assert count(method) == 1_840_136
 

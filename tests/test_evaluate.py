@@ -207,7 +207,8 @@ def test_a_collapsed_run_is_named_in_its_evaluation(run, clips, tmp_path):
     collapsed = tmp_path / "run"
     shutil.copytree(run, collapsed)
     with open(collapsed / "log.jsonl", "a") as file:
-        file.write(json.dumps({"epoch": 2, "collapsed": True}) + "\n")
+        last = json.loads((run / "settings.json").read_text())["epochs"]
+            file.write(json.dumps({"epoch": last, "collapsed": True}) + "\n")
     for path, warned in ((run, False), (collapsed, True)):
         metrics = evaluate(path, clips, tmp_path / f"out-{warned}", protocols=["knn"], device="cpu")
         assert any("collapsed" in w for w in metrics["protocols"]["knn"]["warnings"]) is warned

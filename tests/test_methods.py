@@ -247,7 +247,8 @@ def test_momentum_moves_parameters_and_leaves_statistics():
         moco.query.encoder.linear.weight.fill_(1.0)
         moco.key.encoder.linear.weight.fill_(0.0)
     moco.query.encoder.norm.running_mean.fill_(7.0)
-    moco.eval().embed_keys(torch.randn(2, 12))
+    moco.eval().follow()
+    moco.embed_keys(torch.randn(2, 12))
     torch.testing.assert_close(moco.key.encoder.linear.weight, torch.full((4, 12), 0.25))
     assert float(moco.key.encoder.norm.running_mean.abs().max()) == 0
 

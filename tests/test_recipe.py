@@ -18,7 +18,7 @@ def test_shipped_recipes_load_and_build(name):
     recipe = load_recipe(name)
     assert recipe.name == name
     assert recipe.title
-    method = recipe.build_method(KINECT_V2)
+    method = recipe.build_method(KINECT_V2, 60)
     assert set(recipe.views) == set(type(method).VIEWS)
     again = Recipe.model_validate(recipe.model_dump(mode="json"))
     assert again == recipe

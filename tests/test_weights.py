@@ -291,7 +291,7 @@ def test_nothing_is_overwritten_unasked(trained, tmp_path):
 
 
 def test_every_tensor_has_its_own_name():
-    names = load_recipe("skeletonclr", TINY).build_network(KINECT_V2).state_dict().keys()
+    names = load_recipe("skeletonclr", TINY).build_network(KINECT_V2, 60).state_dict().keys()
     assert len({reference_name(name) for name in names}) == len(names)
 
 

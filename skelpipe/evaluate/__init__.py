@@ -34,6 +34,8 @@ def evaluate(
     k: int = 1,
     best_on_test: bool = False,
     split: str | None = None,
+    stream: str | None = None,
+    epoch: int | None = None,
     device: str = "auto",
     seed: int = 0,
     threads: int | None = None,
@@ -46,7 +48,9 @@ def evaluate(
     name), `features.npz`, and for each protocol a confusion matrix as CSV and PNG.
 
     Args:
-        split: another split than the run was trained on.
+        split: another split than the run was trained on, or one of other clips.
+        stream: which encoder of a run of several streams.
+        epoch: one whose weights the run has kept; by default the last.
         threads: CPU threads for torch; None takes all cores.
         progress: called with (what, done, total).
 
@@ -61,19 +65,23 @@ def evaluate(
             raise BadInput(f"--protocol {name}", "is not a protocol", f"use one of {', '.join(PROTOCOLS)}")
     if threads:
         torch.set_num_threads(threads)
-    settings = {"protocols": list(protocols), "probe": probe, "k": k, "best_on_test": best_on_test, "seed": seed}
+    settings = {
+        "protocols": list(protocols), "probe": probe, "k": k, "best_on_test": best_on_test, "seed": seed,
+        "split": split, "stream": stream, "epoch": epoch,
+    }  # fmt: skip
     with new_folder(out, "evaluation", force=force, inputs={"run": run, "clips": clips}, settings=settings) as folder:
         source = Clips(clips)
-        loaded = load_run(run, source, device)
+        loaded = load_run(run, source, device, stream=stream, epoch=epoch)
         split = split or str(loaded.settings["split"])
         features = embed(loaded, source, split, _part(progress, "embed"))
         check(features, split)
         benchmark = find_split(split)  # the store may be of a larger data set, with more classes
         classes, names = benchmark.classes, benchmark.datasets[0].class_names
-        metrics = describe_run(loaded, features, split, classes)
+        metrics = describe_run(loaded, source, features, split, classes)
         all_scores = {}
         for name in dict.fromkeys(protocols):
-            setup = Setup(classes, loaded.device, seed, probe, k, best_on_test, _part(progress, name))
+            report = _part(progress, name)
+            setup = Setup(classes, loaded.device, seed, probe, k, best_on_test, loaded, source, {}, report)
             outcome = PROTOCOLS[name](features, setup)
             outcome.warnings.extend(cautions(loaded, source, split))
             metrics["protocols"][name] = judge(outcome, features, classes)
@@ -112,12 +120,15 @@ def check(features: Features, split: str) -> None:
         raise BadInput("features", "are not all finite", "the run has diverged: train it again with a lower rate")
 
 
-def describe_run(run: Run, features: Features, split: str, classes: int) -> dict[str, Any]:
+def describe_run(run: Run, clips: Clips, features: Features, split: str, classes: int) -> dict[str, Any]:
     """The head of `metrics.json`."""
-    keys = ("recipe", "method", "positives", "stream", "dataset", "seed", "epochs")
     return {
-        **{key: run.settings[key] for key in keys},
+        **{key: run.settings[key] for key in ("recipe", "method", "positives", "seed")},
+        "stream": run.stream,
+        "epochs": run.epoch,
+        "dataset": clips.dataset,
         "split": split,
+        "pretrained_on": {key: run.settings[key] for key in ("dataset", "split")},
         "train_clips": int(features.train.sum()),
         "test_clips": int((~features.train).sum()),
         "classes": classes,

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +13,11 @@ import numpy.typing as npt
 import torch
 
 from skelpipe import settings as checking
-from skelpipe.datasets import group_column, split_masks
+from skelpipe.datasets import find_split, group_column, split_masks
 from skelpipe.errors import BadInput
 from skelpipe.methods.moco import Network
 from skelpipe.outputs import require
-from skelpipe.pretrain import RECIPE, SETTINGS, WEIGHTS, choose_device, last_entry
+from skelpipe.pretrain import RECIPE, SETTINGS, WEIGHTS, choose_device, collapsed_at, kept_weights
 from skelpipe.recipe import Recipe
 from skelpipe.store import CLIPS_PER_CHUNK, Clips
 from skelpipe.streams import apply_stream
@@ -27,13 +27,23 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Run:
-    """A finished pretraining: its settings, its recipe, its frozen network on the device, and whether it collapsed."""
+    """A finished pretraining.
+
+    Attributes:
+        settings: what `settings.json` holds.
+        network: the frozen network on the device, in eval mode; in a run of several streams, that of `stream`.
+        stream: what the network is fed.
+        epoch: how many epochs its weights have seen.
+        collapsed: whether the log said so at that epoch.
+    """
 
     path: Path
     settings: dict[str, Any]
     recipe: Recipe
     network: Network
     device: torch.device
+    stream: str
+    epoch: int
     collapsed: bool = False
 
 
@@ -47,6 +57,7 @@ class Features:
         train: (N,) bool, in the training part of the split (else in the test part).
         group: (N,) the person or video a clip belongs to; whole groups are held out for validation.
         feature: (N, D) float32.
+        row: (N,) where the clips stand in the clips folder.
     """
 
     name: npt.NDArray[np.str_]
@@ -54,13 +65,21 @@ class Features:
     train: npt.NDArray[np.bool_]
     group: npt.NDArray[Any]
     feature: npt.NDArray[np.float32]
+    row: npt.NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
 
 
-def load_run(path: str | Path, clips: Clips, device: str = "auto") -> Run:
+def load_run(
+    path: str | Path, clips: Clips, device: str = "auto", *, stream: str | None = None, epoch: int | None = None
+) -> Run:
     """Open a finished RUN and build its query network for the clips' layout.
 
+    Args:
+        stream: which network of a run of several streams; else what the run was trained on.
+        epoch: one whose weights the recipe's `keep_every` has kept; by default the last.
+
     Raises:
-        BadInput: RUN is not whole, its weights are damaged, or the clips have another layout or number of frames.
+        BadInput: RUN is not whole, its weights are damaged, it has no such stream or epoch, or the clips have another
+            layout or number of frames.
     """
     path = require(path, "run", "finish it with 'skelpipe pretrain'")
     try:
@@ -76,17 +95,42 @@ def load_run(path: str | Path, clips: Clips, device: str = "auto") -> Run:
             raise BadInput(
                 clips.path, f"has {what} {theirs}, the run was trained with {mine}", "prepare clips to match"
             )
-    network = recipe.build_network(clips.layout)
-    weights = path / WEIGHTS
+    stream = find_stream(path, recipe, settings, stream)
+    weights, epoch = find_weights(path, settings, epoch)
+    evaluated: Any = recipe.build_method(clips.layout, find_split(settings["split"]).classes).evaluated
     try:
         from safetensors.torch import load_file
 
-        network.load_state_dict(load_file(weights))
+        evaluated.load_state_dict(load_file(weights))
     except Exception as error:
         raise BadInput(weights, f"cannot be loaded ({error})", "train this run again") from None
+    network = evaluated[stream] if recipe.streams else evaluated
     place = choose_device(device)
-    collapsed = bool((last_entry(path) or {}).get("collapsed"))
-    return Run(path, settings, recipe, network.to(place).eval().requires_grad_(False), place, collapsed)
+    network = network.to(place).eval().requires_grad_(False)
+    return Run(path, settings, recipe, network, place, stream, epoch, collapsed_at(path, epoch))
+
+
+def find_stream(path: Path, recipe: Recipe, settings: Mapping[str, Any], stream: str | None) -> str:
+    """The stream that is asked for, or the only one that there is."""
+    known = recipe.streams or (str(settings["stream"]),)
+    if stream is None and len(known) > 1:
+        raise BadInput(path, f"holds {', '.join(known)}", "choose one by --stream")
+    if stream is not None and stream not in known:
+        raise BadInput(f"--stream {stream}", f"{path} was trained on {', '.join(known)}", "choose another run")
+    return stream or known[0]
+
+
+def find_weights(path: Path, settings: Mapping[str, Any], epoch: int | None) -> tuple[Path, int]:
+    """The weights of an epoch, and that epoch."""
+    last = int(settings["epochs"])
+    if epoch in (None, last):
+        return path / WEIGHTS, last
+    kept = sorted(int(file.stem.removeprefix("weights-")) for file in path.glob("weights-*.safetensors"))
+    if epoch not in kept:
+        there = ", ".join(map(str, dict.fromkeys((*kept, last))))
+        what = f"has no weights of it, but of {there}"
+        raise BadInput(f"--epoch {epoch}", f"{path} {what}", "set keep_every in the recipe, and train it again")
+    return path / kept_weights(epoch), epoch
 
 
 def embed(run: Run, clips: Clips, split: str, progress: Progress | None = None) -> Features:
@@ -99,6 +143,7 @@ def embed(run: Run, clips: Clips, split: str, progress: Progress | None = None) 
         train[rows],
         clips.columns[group_column(clips.dataset)][rows],
         encode(run, clips, rows, progress),
+        rows,
     )
 
 
@@ -111,7 +156,7 @@ def encode(
     block = CLIPS_PER_CHUNK * 4
     for start in range(0, len(rows), block):
         data = clips.load(rows[start : start + block])[..., : run.recipe.bodies]
-        data = apply_stream(np.ascontiguousarray(data), run.settings["stream"], clips.layout)
+        data = apply_stream(np.ascontiguousarray(data), run.stream, clips.layout)
         parts = torch.split(torch.from_numpy(data), CLIPS_PER_CHUNK)
         out += [run.network.encoder(part.to(run.device)).float().cpu().numpy() for part in parts]
         if progress is not None:
@@ -125,6 +170,8 @@ def export(
     out: str | Path,
     *,
     split: str | None = None,
+    stream: str | None = None,
+    epoch: int | None = None,
     device: str = "auto",
     force: bool = False,
     progress: Progress | None = None,
@@ -140,7 +187,7 @@ def export(
     if out.exists() and not force:
         raise BadInput(out, "already exists", "choose another path, or pass --force to replace it")
     source = Clips(clips)
-    loaded = load_run(run, source, device)
+    loaded = load_run(run, source, device, stream=stream, epoch=epoch)
     features = embed(loaded, source, split or loaded.settings["split"], progress)
     scratch = out.with_name(f".{out.stem}.partial{out.suffix}")
     try:

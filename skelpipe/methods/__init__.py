@@ -9,8 +9,14 @@ from typing import Any
 
 from skelpipe.methods.aimclr import AimCLR, Union
 from skelpipe.methods.crosnnclr import CrossView
+from skelpipe.methods.crossclr import CrosSCLR, CrossStream
 from skelpipe.methods.positives import OwnKey
 from skelpipe.methods.skeletonclr import SkeletonCLR
+from skelpipe.methods.supervised import Supervised
 
-METHODS: dict[str, Any] = {"skeletonclr": SkeletonCLR, "aimclr": AimCLR}
-POSITIVES: dict[str, Any] = {"own_key": OwnKey, "cross_view": CrossView, "union": Union}
+METHODS: dict[str, Any] = {
+    "skeletonclr": SkeletonCLR, "aimclr": AimCLR, "crossclr": CrosSCLR, "supervised": Supervised,
+}  # fmt: skip
+POSITIVES: dict[str, Any] = {
+    "own_key": OwnKey, "cross_view": CrossView, "union": Union, "cross_stream": CrossStream,
+}  # fmt: skip

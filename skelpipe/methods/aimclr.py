@@ -52,6 +52,7 @@ class AimCLR(SkeletonCLR):
         moco = self.moco
         query = moco.query(views["query"])
         extreme, dropped = self.embed_extreme(views["extreme"])
+        moco.follow()
         key = moco.embed_keys(views["key"])
         pair = Pair(query, key, moco.queue.clone(), moco.options.temperature, others=(extreme, dropped))
         d3m = distribution_loss(pair)

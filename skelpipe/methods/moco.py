@@ -58,6 +58,13 @@ class Network(nn.Module):
         """The context in which the encoder computes."""
         return torch.autocast(x.device.type, torch.bfloat16, enabled=self.bfloat16_encoder)
 
+    def scores(self, x: Tensor) -> Tensor:
+        """What the projector says before normalisation: a classifier's scores, (B, C, T, V, M) -> (B, D)."""
+        with self.precision(x):
+            h = self.encoder(x)
+        z: Tensor = self.projector(h.float())
+        return z
+
     def embed(self, h: Tensor) -> Tensor:
         """Features (B, H) -> unit embeddings (B, D)."""
         return nn.functional.normalize(self.projector(h.float()), dim=1)
@@ -108,15 +115,15 @@ class MoCo(nn.Module):
         self.register_buffer("pointer", torch.zeros((), dtype=torch.int64))
 
     @torch.no_grad()
-    def embed_keys(self, x: Tensor) -> Tensor:
-        """Move the key network towards the query network, then embed: (B, C, T, V, M) -> (B, D).
-
-        Only parameters move; the key network's BN statistics are its own, and its dropout is active, as in the public
-        code.
-        """
+    def follow(self) -> None:
+        """Move the key network's parameters towards the query network's; its BN statistics are its own."""
         mine: list[Tensor] = list(self.key.parameters())
         theirs: list[Tensor] = list(self.query.parameters())
         torch._foreach_lerp_(mine, theirs, 1 - self.options.momentum)
+
+    @torch.no_grad()
+    def embed_keys(self, x: Tensor) -> Tensor:
+        """Unit embeddings by the key network, its dropout active as in the public code: (B, C, T, V, M) -> (B, D)."""
         z: Tensor = self.key(x)
         return z
 

@@ -1,7 +1,7 @@
 """Sets of positives: what a query is pulled to. They plug into any method that names a query and a key view.
 
 A set of positives is called with a `Pair` and the epoch and returns the loss. To add one: a class with `Options` (its
-`name` chooses it in a recipe) and a line in POSITIVES.
+`name` chooses it in a recipe) and a line in POSITIVES; `NEEDS_PARTNERS = True` if it works between streams only.
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ class Pair:
         queue: (D, K) unit vectors, without.
         temperature: τ.
         others: further embeddings of the same clips, each (B, D), that a set of positives may mine with.
+        partners: the same clips in the other streams, where a method trains several; place j of every queue then holds
+            the same clip.
     """
 
     query: Tensor
@@ -33,6 +35,7 @@ class Pair:
     queue: Tensor
     temperature: float
     others: tuple[Tensor, ...] = ()
+    partners: tuple[Pair, ...] = ()
 
     @cached_property
     def positive(self) -> Tensor:

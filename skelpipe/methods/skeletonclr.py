@@ -27,11 +27,15 @@ class SkeletonCLR(nn.Module):
 
     Attributes:
         VIEWS: the views that a recipe must describe.
-        evaluated: the network whose encoder is kept after pretraining.
+        SUPERVISED: whether it learns from labels; its projector is then a classifier.
+        STREAMS: the streams that are trained together; none if a run is of one stream.
+        evaluated: the network whose encoder is kept after pretraining; with STREAMS, one for each by its name.
     """
 
     Options: ClassVar[type[MoCoOptions]] = SkeletonCLROptions
     VIEWS: ClassVar[tuple[str, ...]] = ("query", "key")
+    SUPERVISED: ClassVar[bool] = False
+    STREAMS: ClassVar[tuple[str, ...]] = ()
 
     def __init__(
         self,
@@ -62,6 +66,7 @@ class SkeletonCLR(nn.Module):
         """
         moco = self.moco
         query = moco.query(views["query"])
+        moco.follow()
         key = moco.embed_keys(views["key"])
         pair = Pair(query, key, moco.queue.clone(), moco.options.temperature)
         loss = self.positives(pair, epoch)
