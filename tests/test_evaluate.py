@@ -208,7 +208,7 @@ def test_a_collapsed_run_is_named_in_its_evaluation(run, clips, tmp_path):
     shutil.copytree(run, collapsed)
     with open(collapsed / "log.jsonl", "a") as file:
         last = json.loads((run / "settings.json").read_text())["epochs"]
-            file.write(json.dumps({"epoch": last, "collapsed": True}) + "\n")
+        file.write(json.dumps({"epoch": last, "collapsed": True}) + "\n")
     for path, warned in ((run, False), (collapsed, True)):
         metrics = evaluate(path, clips, tmp_path / f"out-{warned}", protocols=["knn"], device="cpu")
         assert any("collapsed" in w for w in metrics["protocols"]["knn"]["warnings"]) is warned
