@@ -50,6 +50,27 @@ def test_union_counts_a_shared_neighbour_once():
     assert float(Union(UnionOptions(nn_start_epoch=0))(pair, 1)) == pytest.approx(expected, abs=1e-12)
 
 
+def test_keep_union_adds_the_keys_neighbour():
+    """q mines 10°, the branches 100° and 200°, and the key at 290° mines 300°."""
+    pair = Pair(unit(0), unit(290), unit(10, 100, 200, 300).t().contiguous(), TAU, (unit(95), unit(190)))
+    total = e(290) + e(10) + e(100) + e(200) + e(300)
+    expected = -sum(math.log(e(angle) / total) for angle in (290, 10, 100, 200, 300)) / 5
+    star = CrossView(CrossViewOptions(nn_start_epoch=0, keep_union=True))
+    assert float(star(pair, 1)) == pytest.approx(expected, abs=1e-12)
+    # Where the key's neighbour is among the union already, nothing is counted twice.
+    union = Union(UnionOptions(nn_start_epoch=0))
+    assert float(star(hand_pair(), 1)) == pytest.approx(float(union(hand_pair(), 1)), abs=1e-12)
+
+
+@pytest.mark.parametrize("keep_union", [False, True])
+def test_the_weight_acts_on_neighbours_only(keep_union):
+    one, three = (
+        CrossView(CrossViewOptions(nn_start_epoch=1, keep_union=keep_union, weight=weight)) for weight in (1, 3)
+    )
+    assert float(one(hand_pair(), 1)) == float(three(hand_pair(), 1)) == float(hand_pair().info_nce)
+    assert float(three(hand_pair(), 2)) == pytest.approx(3 * float(one(hand_pair(), 2)), rel=1e-12)
+
+
 def test_d3m_by_hand():
     def distribution(key, *queue):
         weights = [e(key), *map(e, queue)]

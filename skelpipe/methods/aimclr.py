@@ -15,7 +15,7 @@ from pydantic import Field, NonNegativeInt, PositiveInt
 from torch import Tensor
 
 from skelpipe.methods.moco import Init, MoCoOptions, Network
-from skelpipe.methods.positives import Pair, Positives
+from skelpipe.methods.positives import Pair, Positives, mined, mining_loss
 from skelpipe.methods.skeletonclr import SkeletonCLR, observe
 from skelpipe.settings import Settings
 
@@ -131,11 +131,7 @@ class UnionOptions(Settings):
 
 
 class Union:
-    """AimCLR's nearest-neighbour mining: the neighbours of the query and of all further embeddings, together.
-
-    -mean over the positives (own key and the union of all branches' top-k) of log softmax [q·k, q·m] / τ: the mean of
-    the logarithms, as the public code has it; the paper's Eq. 5 prints the logarithm of the sum.
-    """
+    """AimCLR's nearest-neighbour mining: the neighbours of the query and of all further embeddings, together."""
 
     Options = UnionOptions
 
@@ -145,12 +141,7 @@ class Union:
     def __call__(self, pair: Pair, epoch: int) -> Tensor:
         if not self.mining(epoch):
             return pair.info_nce
-        log_p = torch.cat([pair.positive, pair.query_negatives], dim=1).log_softmax(1)
-        mask = torch.zeros_like(log_p)
-        mask[:, 0] = 1
-        for negatives in (pair.query_negatives, *pair.others_negatives):
-            mask.scatter_(1, negatives.detach().topk(self.options.top_k, dim=1).indices + 1, 1.0)
-        return -((mask * log_p).sum(1) / mask.sum(1)).mean()
+        return mining_loss(pair, mined(pair, self.options.top_k))
 
     def mining(self, epoch: int) -> bool:
         return epoch > self.options.nn_start_epoch

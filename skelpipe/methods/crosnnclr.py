@@ -13,10 +13,10 @@ from __future__ import annotations
 from typing import Literal
 
 import torch
-from pydantic import NonNegativeInt, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveInt
 from torch import Tensor, nn
 
-from skelpipe.methods.positives import Pair
+from skelpipe.methods.positives import Pair, mined, mining_loss
 from skelpipe.settings import Settings
 
 
@@ -87,16 +87,21 @@ class CrossViewOptions(Settings):
         form: which of the three published losses.
         nn_start_epoch: the last epoch of plain InfoNCE; the neighbours count from the next one.
         top_k: how many neighbours.
+        keep_union: keep AimCLR's mining, the neighbours of the query and of all further embeddings, and add the key's
+            neighbour to them; `form` then has no say.
+        weight: of the loss with neighbours, beside what the method adds to it (D³M in AimCLR).
     """
 
     name: Literal["cross_view"] = "cross_view"
     form: Literal["equation", "algorithm1", "released"] = "equation"
     nn_start_epoch: NonNegativeInt = 150
     top_k: PositiveInt = 1
+    keep_union: bool = False
+    weight: float = Field(1.0, gt=0)
 
 
 class CrossView:
-    """InfoNCE until `nn_start_epoch`, then the chosen CrosNNCLR loss."""
+    """InfoNCE until `nn_start_epoch`, then the chosen CrosNNCLR loss times its weight."""
 
     Options = CrossViewOptions
 
@@ -106,7 +111,12 @@ class CrossView:
     def __call__(self, pair: Pair, epoch: int) -> Tensor:
         if not self.mining(epoch):
             return pair.info_nce
-        return LOSSES[self.options.form](pair, self.options.top_k)
+        top_k = self.options.top_k
+        if self.options.keep_union:
+            loss = mining_loss(pair, [*mined(pair, top_k), pair.key_neighbours(top_k)])
+        else:
+            loss = LOSSES[self.options.form](pair, top_k)
+        return self.options.weight * loss
 
     def mining(self, epoch: int) -> bool:
         return epoch > self.options.nn_start_epoch

@@ -6,6 +6,7 @@ A set of positives is called with a `Pair` and the epoch and returns the loss. T
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal, Protocol
@@ -73,6 +74,31 @@ class Pair:
     def key_neighbours(self, top_k: int = 1) -> Tensor:
         """n(k), the places in the queue nearest to each key: (B, top_k)."""
         return self.key_negatives.topk(top_k, dim=1).indices
+
+
+def mined(pair: Pair, top_k: int) -> list[Tensor]:
+    """The places in the queue nearest to the query and to each further embedding: (B, top_k) each."""
+    negatives = (pair.query_negatives, *pair.others_negatives)
+    return [similarity.detach().topk(top_k, dim=1).indices for similarity in negatives]
+
+
+def mining_loss(pair: Pair, neighbours: Sequence[Tensor]) -> Tensor:
+    """Cross-entropy with several positives: the own key, and every place of the queue that is named at least once.
+
+    -mean over the positives of log softmax [q·k, q·m] / τ: the mean of the logarithms, as AimCLR's public code has it;
+    the paper's Eq. 5 prints the logarithm of the sum.
+
+    Args:
+        neighbours: places in the queue, (B, n) each.
+
+    Source: AimCLR, §"Nearest neighbors mining".
+    """
+    log_p = torch.cat([pair.positive, pair.query_negatives], dim=1).log_softmax(1)
+    mask = torch.zeros_like(log_p)
+    mask[:, 0] = 1
+    for places in neighbours:
+        mask.scatter_(1, places + 1, 1.0)
+    return -((mask * log_p).sum(1) / mask.sum(1)).mean()
 
 
 class Positives(Protocol):
