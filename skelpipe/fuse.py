@@ -15,11 +15,23 @@ import numpy.typing as npt
 
 from skelpipe.errors import BadInput
 from skelpipe.outputs import new_folder, require, write_json
-from skelpipe.scores import confusion, per_class, read_scores, topk_accuracy, write_confusion_csv, write_scores
+from skelpipe.scores import (
+    confusion,
+    over_draws,
+    per_class,
+    read_scores,
+    topk_accuracy,
+    write_confusion_csv,
+    write_scores,
+)
 
 # The weights that AimCLR's ensembles use on raw logits for NTU-60 and PKU-MMD I.
 STREAM_WEIGHTS = {"joint": 0.6, "bone": 0.6, "motion": 0.4}
 STREAM_ORDER = ("joint", "motion", "bone")
+# How a protocol was run, as its entry in metrics.json says: what all parts share is kept, and what differs is told.
+HOW = ("probe", "k", "settings")
+# What decides which clips carried labels in each draw of a protocol that has draws; it must be the same in all parts.
+DRAWN_BY = ("fraction", "labelled", "seed")
 
 
 @dataclass(frozen=True)
@@ -46,6 +58,8 @@ def fuse(
 ) -> dict[str, Any]:
     """Write a fusion folder: for every protocol that all parts hold, the weighted sum of their scores.
 
+    A protocol with several draws is summed draw by draw.
+
     Args:
         parts: evaluation folders, one per stream.
         out: the folder to write.
@@ -56,8 +70,8 @@ def fuse(
         What is written as `metrics.json`; accuracies are fractions.
 
     Raises:
-        BadInput: the parts do not belong together (recipe, split, data set, seed, clips, labels), or the weights are
-            not usable.
+        BadInput: the parts do not belong together (recipe, split, data set, seed, clips, labels, draws), or the
+            weights are not usable.
     """
     loaded = [_load(Path(path)) for path in parts]
     if len(loaded) < 2:
@@ -142,6 +156,7 @@ def _rows_in_order_of(first: Part, part: Part) -> npt.NDArray[np.intp]:
 def _sum(
     parts: list[Part], rows: list[npt.NDArray[np.intp]], weights: list[float], protocol: str
 ) -> npt.NDArray[np.float32]:
+    _check_same_draws(parts, protocol)
     shapes = {part.scores[protocol].shape for part in parts}
     if len(shapes) > 1:
         raise BadInput(parts[-1].path, f"its {protocol} scores differ in shape: {sorted(shapes)}", "evaluate again")
@@ -149,8 +164,25 @@ def _sum(
     for part, index, weight in zip(parts, rows, weights, strict=True):
         if not np.isfinite(part.scores[protocol]).all():
             raise BadInput(part.path, f"its {protocol} scores hold values that are not finite", "evaluate it again")
-        total += weight * part.scores[protocol][index]
+        total += weight * part.scores[protocol][..., index, :]
     return total.astype(np.float32)
+
+
+def _check_same_draws(parts: list[Part], protocol: str) -> None:
+    """Refuse to add scores learnt from different labelled clips: together they would have seen more than is told."""
+    first, *others = ({**_drawn(part, protocol), "path": part.path} for part in parts)
+    for other in others:
+        for key in ("draws", *DRAWN_BY):
+            if first[key] != other[key]:
+                what = f"its {protocol} has {key} {other[key]}, and that of {first['path']} has {first[key]}"
+                raise BadInput(other["path"], what, "evaluate all parts with the same --seed and --set")
+
+
+def _drawn(part: Part, protocol: str) -> dict[str, Any]:
+    """How many draws there are and what decided them; None each for a protocol without draws."""
+    scores, entry = part.scores[protocol], part.metrics["protocols"].get(protocol, {})
+    drawn = scores.ndim == 3
+    return {"draws": len(scores) if drawn else None, **{key: entry.get(key) if drawn else None for key in DRAWN_BY}}
 
 
 def _stream_name(parts: list[Part]) -> str:
@@ -177,6 +209,7 @@ def _metrics(parts: list[Part], weights: list[float], fused: dict[str, npt.NDArr
             protocol: {
                 "top1": topk_accuracy(scores, first.labels, 1),
                 "top5": topk_accuracy(scores, first.labels, 5),
+                **over_draws(scores, first.labels),
                 "per_class": per_class(scores, first.labels, int(first.metrics["classes"])),
                 "warnings": _warnings(parts, protocol),
                 **_settings(parts, protocol),
@@ -189,10 +222,9 @@ def _metrics(parts: list[Part], weights: list[float], fused: dict[str, npt.NDArr
 
 def _settings(parts: list[Part], protocol: str) -> dict[str, Any]:
     """What all parts say alike about how the protocol was run."""
-    each = [part.metrics["protocols"].get(protocol, {}) for part in parts]
-    return {
-        key: each[0][key] for key in ("probe", "k") if key in each[0] and all(e.get(key) == each[0][key] for e in each)
-    }
+    first, *others = (part.metrics["protocols"].get(protocol, {}) for part in parts)
+    keys = [*HOW, *(DRAWN_BY if parts[0].scores[protocol].ndim == 3 else ())]
+    return {key: first[key] for key in keys if key in first and all(e.get(key) == first[key] for e in others)}
 
 
 def _warnings(parts: list[Part], protocol: str) -> list[str]:
@@ -203,11 +235,17 @@ def _warnings(parts: list[Part], protocol: str) -> list[str]:
         found.append(
             "the streams were pretrained for " + ", ".join(f"{e} ({s})" for s, e in epochs.items()) + " epochs"
         )
-    for key in ("probe", "k"):
-        if len({json.dumps(p.get(key)) for p in own}) > 1:
-            said = ", ".join(f"{p.get(key)} ({part.stream})" for part, p in zip(parts, own, strict=True))
+    for key, values in _how(own).items():
+        if len({json.dumps(value) for value in values}) > 1:
+            said = ", ".join(f"{value} ({part.stream})" for part, value in zip(parts, values, strict=True))
             found.append(f"the streams were evaluated with different settings of {key}: {said}")
     return found
+
+
+def _how(entries: list[dict[str, Any]]) -> dict[str, list[Any]]:
+    """Everything that HOW names, key -> its value in each part; `settings` is taken apart."""
+    flat = [{**(entry.get("settings") or {}), **{k: entry.get(k) for k in HOW if k != "settings"}} for entry in entries]
+    return {key: [entry.get(key) for entry in flat] for key in dict.fromkeys(key for entry in flat for key in entry)}
 
 
 def _write(folder: Path, first: Part, metrics: dict[str, Any], fused: dict[str, npt.NDArray[np.float32]]) -> None:

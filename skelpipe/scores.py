@@ -1,6 +1,9 @@
 """What is computed from class scores: accuracies, confusion matrices, and the score files that stages exchange.
 
 A higher score means more likely. Ties are broken the same way everywhere: of equal scores the lower class comes first.
+
+Scores are (n, classes), or (draws, n, classes) from a protocol that is repeated on several draws of training clips; of
+these an accuracy is the mean over the draws, and a confusion matrix their sum.
 """
 
 from __future__ import annotations
@@ -27,27 +30,26 @@ def label_rank(scores: Scores, labels: Labels) -> npt.NDArray[np.int64]:
     """How many classes come before the label of each clip.
 
     Args:
-        scores: (n, classes), finite.
+        scores: (n, classes) or (draws, n, classes), finite.
         labels: (n,), 0 to classes - 1.
 
     Returns:
-        (n,) ranks; 0 means that the label is the prediction. Of equal scores the lower class comes first.
+        (n,) or (draws, n) ranks; 0 means that the label is the prediction. Of equal scores the lower class comes first.
 
     Raises:
         ValueError: the shapes do not fit, a label is out of range, or a score is not a number.
     """
     scores, labels = np.asarray(scores), np.asarray(labels, dtype=np.int64)
-    if scores.ndim != 2 or labels.shape != scores.shape[:1]:
+    if scores.ndim not in (2, 3) or labels.shape != scores.shape[-2:-1]:
         raise ValueError(f"scores {scores.shape} and labels {labels.shape} do not fit")
     if np.isnan(scores).any():
         raise ValueError("a score is not a number")
-    if len(labels) and not (labels.min() >= 0 and labels.max() < scores.shape[1]):
-        raise ValueError(
-            f"labels reach from {labels.min()} to {labels.max()}, the scores have {scores.shape[1]} classes"
-        )
-    own = np.take_along_axis(scores, labels[:, None], axis=1)
-    earlier = np.arange(scores.shape[1]) < labels[:, None]
-    rank: npt.NDArray[np.int64] = ((scores > own) | ((scores == own) & earlier)).sum(axis=1, dtype=np.int64)
+    classes = scores.shape[-1]
+    if len(labels) and not (labels.min() >= 0 and labels.max() < classes):
+        raise ValueError(f"labels reach from {labels.min()} to {labels.max()}, the scores have {classes} classes")
+    own = scores[..., np.arange(len(labels)), labels][..., None]
+    earlier = np.arange(classes) < labels[:, None]
+    rank: npt.NDArray[np.int64] = ((scores > own) | ((scores == own) & earlier)).sum(axis=-1, dtype=np.int64)
     return rank
 
 
@@ -55,22 +57,34 @@ def topk_accuracy(scores: Scores, labels: Labels, k: int) -> float:
     """Share of the clips whose label is among the k classes with the largest scores.
 
     Args:
-        scores: (n, classes).
+        scores: (n, classes) or (draws, n, classes).
         labels: (n,), from 0.
         k: 1 or more; more than there are classes counts every clip.
 
     Returns:
-        A fraction, 0 to 1; nan when there are no clips.
+        A fraction, 0 to 1, the mean over the draws; nan when there are no clips.
     """
     if k < 1:
         raise ValueError(f"k is {k}, it must be at least 1")
     rank = label_rank(scores, labels)
-    return float((rank < k).mean()) if len(rank) else float("nan")
+    return float((rank < k).mean()) if rank.size else float("nan")
+
+
+def over_draws(scores: Scores, labels: Labels) -> dict[str, Any]:
+    """What is told of repeated draws beside their mean: nothing for scores (n, classes) of a single training.
+
+    Returns:
+        `draws`, the top-1 fraction of each, and `std`, their standard deviation (divisor draws - 1; None for one draw).
+    """
+    if scores.ndim == 2:
+        return {}
+    each = [topk_accuracy(one, labels, 1) for one in scores]
+    return {"draws": each, "std": float(np.std(each, ddof=1)) if len(each) > 1 else None}
 
 
 def predictions(scores: Scores) -> npt.NDArray[np.int64]:
-    """(n,) the class with the largest score, the lowest one of several; `scores` is (n, classes)."""
-    best: npt.NDArray[np.int64] = np.argmax(scores, axis=1).astype(np.int64)
+    """The class with the largest score, the lowest one of several: (..., n, classes) -> (..., n)."""
+    best: npt.NDArray[np.int64] = np.argmax(scores, axis=-1).astype(np.int64)
     return best
 
 
@@ -78,20 +92,23 @@ def per_class(scores: Scores, labels: Labels, classes: int) -> list[float | None
     """Top-1 accuracy of the clips of each class, 0 to 1; None for a class without clips (JSON has no nan).
 
     Args:
-        scores: (n, classes).
+        scores: (n, classes) or (draws, n, classes).
         labels: (n,), from 0.
         classes: how many entries the result has.
     """
-    hit = label_rank(scores, labels) == 0
+    hit = np.atleast_2d(label_rank(scores, labels) == 0).mean(axis=0)
     count = np.bincount(labels, minlength=classes)
     right = np.bincount(labels, weights=hit, minlength=classes)
     return [float(r / c) if c else None for r, c in zip(right, count, strict=True)]
 
 
 def confusion(scores: Scores, labels: Labels, classes: int) -> npt.NDArray[np.int64]:
-    """(classes, classes) counts of clips: row = the label, column = the class with the largest score."""
+    """(classes, classes) counts of clips: row = the label, column = the class with the largest score.
+
+    Of several draws the counts are added, so that a clip counts once per draw.
+    """
     label_rank(scores, labels)  # for its checks
-    cell = np.asarray(labels, dtype=np.int64) * classes + predictions(scores)
+    cell = (np.asarray(labels, dtype=np.int64) * classes + predictions(scores)).ravel()
     return np.bincount(cell, minlength=classes * classes).reshape(classes, classes).astype(np.int64)
 
 
@@ -109,9 +126,10 @@ def write_confusion_csv(path: Path, matrix: npt.NDArray[np.integer[Any]], names:
 def write_scores(
     path: Path, names: Sequence[str] | npt.NDArray[Any], labels: Labels, scores: Mapping[str, Scores]
 ) -> None:
-    """Write `scores.npz`: `name` (n,) str, `label` (n,) int64, and one (n, classes) float32 array per protocol.
+    """Write `scores.npz`: `name` (n,) str, `label` (n,) int64, and per protocol the scores as float32.
 
-    The same values give the same bytes, so that the digest of a folder says whether its content changed.
+    Scores are (n, classes), or (draws, n, classes). The same values give the same bytes, so that the digest of a folder
+    says whether its content changed.
     """
     names = np.asarray(names, dtype=str)
     arrays = {"name": names, "label": np.asarray(labels, dtype=np.int64)}
@@ -119,7 +137,7 @@ def write_scores(
         if protocol in arrays:
             raise ValueError(f"a protocol cannot be called {protocol!r}")
         arrays[protocol] = np.asarray(values, dtype=np.float32)
-    if wrong := [key for key, values in arrays.items() if len(values) != len(names)]:
+    if wrong := [key for key, values in arrays.items() if not _fits(key, values.shape, len(names))]:
         raise ValueError(f"{', '.join(wrong)}: not one row per clip")
     write_npz(path, arrays)
 
@@ -137,7 +155,7 @@ def write_npz(path: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
 
 
 def read_scores(path: Path) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64], dict[str, npt.NDArray[np.float32]]]:
-    """Read `scores.npz`: names (n,), labels (n,) and {protocol: (n, classes) scores}.
+    """Read `scores.npz`: names (n,), labels (n,) and {protocol: scores (n, classes) or (draws, n, classes)}.
 
     Raises:
         BadInput: the file is missing, damaged, lists a clip twice, or holds arrays that do not fit each other.
@@ -154,7 +172,7 @@ def read_scores(path: Path) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64], di
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
         raise BadInput(path, f"cannot be read ({error})", remedy) from None
     for key, values in arrays.items():
-        if values.ndim != 2 or len(values) != len(names):
+        if not _fits(key, values.shape, len(names)):
             raise BadInput(path, f"array {key!r} has shape {values.shape} for {len(names)} clips", remedy)
     if len(labels) != len(names):
         raise BadInput(path, f"holds {len(names)} names and {len(labels)} labels", remedy)
@@ -162,3 +180,10 @@ def read_scores(path: Path) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64], di
     if (count > 1).any():
         raise BadInput(path, f"lists the clip {found[count > 1][0]} more than once", remedy)
     return names, labels, arrays
+
+
+def _fits(key: str, shape: tuple[int, ...], clips: int) -> bool:
+    """Whether an array of `scores.npz` has a row per clip; only scores may have draws before it."""
+    if key in ("name", "label"):
+        return shape == (clips,)
+    return len(shape) in (2, 3) and shape[-2] == clips

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import shutil
+import sys
 
 import h5py
 import numpy as np
@@ -15,10 +16,10 @@ from conftest import TINY
 from sklearn.metrics import average_precision_score
 
 from skelpipe.errors import BadInput
-from skelpipe.evaluate import PROTOCOLS, evaluate
+from skelpipe.evaluate import evaluate
 from skelpipe.evaluate.embed import Features, embed, export, load_run
 from skelpipe.evaluate.knn import knn
-from skelpipe.evaluate.linear import PENALTIES, linear, validation_part
+from skelpipe.evaluate.linear import GRID, PENALTIES, RATES, Data, accuracy, linear, sgd_probe, validation_part
 from skelpipe.evaluate.protocol import Setup
 from skelpipe.evaluate.retrieval import average_precision, retrieval
 from skelpipe.fuse import fuse
@@ -30,6 +31,16 @@ from skelpipe.store import Clips
 from skelpipe.streams import apply_stream
 
 CPU = torch.device("cpu")
+FROZEN = ("linear", "knn", "retrieval")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """Layers this small only wait for each other on several."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 def blobs(n=240, classes=4, size=6, scale=1.0, spread=0.3, seed=0):
@@ -94,7 +105,7 @@ def test_retrieval_against_sklearn():
     np.testing.assert_array_equal(outcome.scores, knn(f, Setup(4, CPU)).scores)
 
 
-@pytest.mark.parametrize("probe", ["reference", "paper", "lbfgs"])
+@pytest.mark.parametrize("probe", ["reference", "paper", "lbfgs", "grid"])
 def test_linear_probes_separate_what_is_separable(probe):
     f = blobs()
     outcome = linear(f, Setup(4, CPU, probe=probe))
@@ -102,6 +113,9 @@ def test_linear_probes_separate_what_is_separable(probe):
     assert outcome.warnings == []
     if probe == "lbfgs":
         assert outcome.figures["penalty"] in PENALTIES
+        assert outcome.figures["validation_top1"] > 0.9
+    elif probe == "grid":
+        assert outcome.figures["rate"] in GRID
         assert outcome.figures["validation_top1"] > 0.9
     else:
         assert outcome.figures["best_on_validation"]["top1"] > 0.95
@@ -116,6 +130,35 @@ def test_a_collapsed_probe_is_named_and_the_other_probe_works():
     assert "--probe lbfgs" in collapsed.warnings[0]
     solved = linear(f, Setup(4, CPU, probe="lbfgs"))
     assert topk_accuracy(solved.scores, f.label[~f.train], 1) > 0.95
+
+
+def test_the_grid_takes_the_rate_that_is_best_on_validation(monkeypatch):
+    """Features of a scale at which low rates have learnt nothing when the probe ends: the choice matters."""
+    assert set(RATES.values()) < set(GRID)
+    module = sys.modules[linear.__module__]  # its name in the package is the function's
+    monkeypatch.setattr(module, "GRID", (0.01, 0.3, 3.0, 30.0))
+    monkeypatch.setattr(module, "EPOCHS", 25)
+    f = blobs(spread=0.8, scale=0.02)
+    x, y = torch.from_numpy(f.feature[f.train]), torch.from_numpy(f.label[f.train])
+    held = torch.from_numpy(validation_part(f, 0))
+    setup = Setup(4, CPU, probe="grid", best_on_test=True)
+    on_held = {}
+    for rate in module.GRID:
+        layer, _ = sgd_probe(Data(x[~held], y[~held]), rate, setup, lambda: None)
+        on_held[rate] = accuracy(layer, Data(x[held], y[held]))
+    assert on_held[0.01] < max(on_held.values())
+    ticks = []
+    outcome = linear(f, Setup(4, CPU, probe="grid", best_on_test=True, progress=lambda *step: ticks.append(step)))
+    figures = outcome.figures
+    assert figures["rate"] == min(rate for rate in on_held if on_held[rate] == max(on_held.values()))
+    assert figures["validation_top1"] == max(on_held.values())
+    assert "best_on_validation" not in figures
+    layer, loss = sgd_probe(Data(x, y), figures["rate"], setup, lambda: None)
+    assert figures["train_loss"] == loss
+    with torch.no_grad():
+        np.testing.assert_array_equal(outcome.scores, layer(torch.from_numpy(f.feature[~f.train])).numpy())
+    assert figures["best_on_test"]["top1"] >= topk_accuracy(outcome.scores, f.label[~f.train], 1)
+    assert ticks[-1] == (125, 125)
 
 
 def test_best_on_test_only_when_asked():
@@ -175,15 +218,15 @@ def test_embedding_is_the_frozen_encoder_on_plain_clips(run, clips):
 
 
 def test_an_evaluation_folder(run, clips, tmp_path):
-    metrics = evaluate(run, clips, tmp_path / "out", protocols=list(PROTOCOLS), device="cpu")
+    metrics = evaluate(run, clips, tmp_path / "out", protocols=FROZEN, device="cpu")
     assert json.loads((tmp_path / "out" / "metrics.json").read_text()) == metrics
     assert (metrics["train_clips"], metrics["test_clips"], metrics["classes"]) == (24, 8, 60)
     names, labels, scores = read_scores(tmp_path / "out" / "scores.npz")
-    assert set(scores) == set(metrics["protocols"]) == set(PROTOCOLS)
+    assert set(scores) == set(metrics["protocols"]) == set(FROZEN)
     source = Clips(clips)
     test = source.columns["subject"] == 3
     assert names.tolist() == source.columns["name"][test].tolist()
-    for protocol in PROTOCOLS:
+    for protocol in FROZEN:
         figures = metrics["protocols"][protocol]
         assert scores[protocol].shape == (8, 60)
         assert figures["top1"] == pytest.approx(np.mean(scores[protocol].argmax(1) == labels))

@@ -101,6 +101,66 @@ def test_votes_are_fused_too(tmp_path):
     assert metrics["stream"] == "joint+motion"
 
 
+def drawn_part(path, stream, draws, names=NAMES, labels=LABELS, **changes):
+    entry = {"fraction": 0.01, "labelled": 3, "seed": 0, "settings": {"lr": 0.1, "draws": len(draws)}} | changes
+    return write_part(path, stream, draws, names, labels, protocols={"semi1": {"warnings": [], **entry}})
+
+
+def test_draws_are_summed_one_by_one(tmp_path):
+    """The first draw is that of the three clips by hand; in the second, bone alone counts."""
+    nothing = np.zeros((3, 3))
+    a = drawn_part(tmp_path / "a", "joint", [JOINT, nothing])
+    b = drawn_part(tmp_path / "b", "bone", [BONE[::-1], BONE[::-1]], NAMES[::-1], LABELS[::-1])
+    c = drawn_part(tmp_path / "c", "motion", [MOTION, nothing])
+    metrics = fuse([a, b, c], tmp_path / "fused")
+    _, _, scores = read_scores(tmp_path / "fused" / "scores.npz")
+    expected = [[[3.0, 3.8, 0.0], [1.8, 3.4, 0.0], [2.4, 1.2, 4.8]], 0.6 * np.array(BONE)]
+    np.testing.assert_allclose(scores["semi1"], expected, rtol=1e-6)
+    semi = metrics["protocols"]["semi1"]
+    assert semi["draws"] == pytest.approx([2 / 3, 1 / 3])
+    assert semi["top1"] == pytest.approx(0.5)
+    assert semi["std"] == pytest.approx((1 / 3) / 2**0.5)
+    assert semi["per_class"] == [0.0, 1.0, 0.5]
+    assert (semi["fraction"], semi["labelled"], semi["seed"]) == (0.01, 3, 0)
+    assert semi["settings"] == {"lr": 0.1, "draws": 2}
+    matrix = (tmp_path / "fused" / "confusion_semi1.csv").read_text().splitlines()[1:]
+    assert sum(int(cell) for row in matrix for cell in row.split(",")[1:]) == 6
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"fraction": 0.1}, r"fraction 0\.1"),
+        ({"labelled": 4}, "labelled 4"),
+        ({"seed": 1}, "seed 1"),
+    ],
+)
+def test_draws_of_other_clips_are_not_added(tmp_path, change, said):
+    a = drawn_part(tmp_path / "a", "joint", [JOINT, JOINT])
+    b = drawn_part(tmp_path / "b", "bone", [BONE, BONE], **change)
+    with pytest.raises(BadInput, match=f"its semi1 has {said}, and that of .*--seed"):
+        fuse([a, b], tmp_path / "fused")
+
+
+@pytest.mark.parametrize(("other", "said"), [([BONE] * 3, "draws 3"), (BONE, "draws None")])
+def test_other_numbers_of_draws_are_not_added(tmp_path, other, said):
+    a = drawn_part(tmp_path / "a", "joint", [JOINT, JOINT])
+    b = drawn_part(tmp_path / "b", "bone", other)
+    with pytest.raises(BadInput, match=f"its semi1 has {said}"):
+        fuse([a, b], tmp_path / "fused")
+
+
+def test_different_settings_of_a_training_warn(tmp_path):
+    trained = [{"finetune": {"settings": {"lr": lr, "epochs": 80}, "warnings": []}} for lr in (0.1, 0.01)]
+    a = write_part(tmp_path / "a", "joint", JOINT, protocols=trained[0])
+    b = write_part(tmp_path / "b", "bone", BONE, protocols=trained[1])
+    finetune = fuse([a, b], tmp_path / "fused")["protocols"]["finetune"]
+    assert finetune["warnings"] == [
+        "the streams were evaluated with different settings of lr: 0.1 (joint), 0.01 (bone)"
+    ]
+    assert "settings" not in finetune
+
+
 def test_different_lengths_of_pretraining_warn(tmp_path, parts):
     write_part(parts[1], "bone", BONE, epochs=8)
     metrics = fuse(parts, tmp_path / "fused")

@@ -11,6 +11,7 @@ from hypothesis.extra import numpy as hnp
 from skelpipe.errors import BadInput
 from skelpipe.scores import (
     confusion,
+    over_draws,
     per_class,
     predictions,
     read_scores,
@@ -52,6 +53,21 @@ def test_labels_that_do_not_fit(labels):
         topk_accuracy(SCORES, labels, 1)
 
 
+def test_draws_by_hand():
+    """The second draw is right about the clips 0 and 1 and ties on clip 3, where the lower class comes first."""
+    draws = np.stack([SCORES, [[3, 1, 2, 0], [0, 4, 5, 1], [1, 1, 1, 1], [9, 8, 7, 9]]])
+    assert topk_accuracy(draws, LABELS, 1) == 0.375
+    assert topk_accuracy(draws, LABELS, 2) == 0.875
+    said = over_draws(draws, LABELS)
+    assert said["draws"] == [0.25, 0.5]
+    assert said["std"] == pytest.approx(0.125 * 2**0.5)
+    assert over_draws(draws[:1], LABELS) == {"draws": [0.25], "std": None}
+    assert over_draws(SCORES, LABELS) == {}
+    assert per_class(draws, LABELS, 5) == [1.0, 0.0, 0.5, 0.0, None]
+    assert (confusion(draws, LABELS, 4) == sum(confusion(one, LABELS, 4) for one in draws)).all()
+    assert predictions(draws).tolist() == [[0, 1, 0, 0], [0, 2, 0, 0]]
+
+
 def test_nan_scores_are_refused():
     with pytest.raises(ValueError, match="not a number"):
         topk_accuracy(np.full((2, 3), np.nan), np.array([0, 1]), 1)
@@ -70,6 +86,14 @@ def test_round_trip_and_equal_bytes(tmp_path):
     assert (scores["knn"] == SCORES[:3] * 2).all()
 
 
+def test_draws_come_back_from_a_file(tmp_path):
+    draws = np.stack([SCORES, SCORES * 2, -SCORES])
+    write_scores(tmp_path / "s.npz", list("abcd"), LABELS, {"semi1": draws, "linear": SCORES})
+    _, _, scores = read_scores(tmp_path / "s.npz")
+    np.testing.assert_array_equal(scores["semi1"], draws)
+    assert scores["linear"].shape == (4, 4)
+
+
 def test_writing_refuses_what_does_not_fit(tmp_path):
     with pytest.raises(ValueError, match="one row per clip"):
         write_scores(tmp_path / "x.npz", ["a"], LABELS[:1], {"linear": SCORES})
@@ -83,6 +107,8 @@ def test_writing_refuses_what_does_not_fit(tmp_path):
         ({"label": LABELS, "linear": SCORES}, "name"),
         ({"name": np.array(list("abca")), "label": LABELS}, "more than once"),
         ({"name": np.array(list("abcd")), "label": LABELS, "linear": SCORES[:2]}, "shape"),
+        ({"name": np.array(list("abcd")), "label": LABELS, "semi1": SCORES[None, :2]}, "shape"),
+        ({"name": np.array(list("abcd")), "label": LABELS, "semi1": SCORES[None, None]}, "shape"),
         ({"name": np.array(list("abcd")), "label": LABELS[:2]}, "2 labels"),
     ],
 )

@@ -1,27 +1,69 @@
-"""Protocols: how good a frozen encoder's features are. To add one: a file here and a line in PROTOCOLS."""
+"""Protocols: how good an encoder is, frozen or trained further. To add one: a file here and a line in PROTOCOLS.
+
+One that has options of its own gets a line in `Options` too, and one that does not suit every run a line in CHECKS.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
+from skelpipe import settings as checking
 from skelpipe.datasets import find_split, pretrained_on, split_masks
-from skelpipe.errors import BadInput
-from skelpipe.evaluate.embed import Features, Run, embed, load_run
+from skelpipe.errors import BadInput, suggest
+from skelpipe.evaluate.embed import Features, Run, choose_split, embed, load_run
+from skelpipe.evaluate.finetune import (
+    FinetuneOptions,
+    SemiOptions,
+    TransferOptions,
+    check_transfer,
+    finetune,
+    semi,
+    transfer,
+)
 from skelpipe.evaluate.knn import knn
 from skelpipe.evaluate.linear import linear
 from skelpipe.evaluate.protocol import Outcome, Probe, Progress, Protocol, Setup
 from skelpipe.evaluate.retrieval import retrieval
+from skelpipe.evaluate.supervised import check_supervised, supervised
 from skelpipe.outputs import new_folder, write_json
 from skelpipe.plots import confusion_figure, save_figure
 from skelpipe.pretrain import COLLAPSE_REMEDY
-from skelpipe.scores import confusion, per_class, topk_accuracy, write_confusion_csv, write_npz, write_scores
+from skelpipe.scores import (
+    confusion,
+    over_draws,
+    per_class,
+    topk_accuracy,
+    write_confusion_csv,
+    write_npz,
+    write_scores,
+)
+from skelpipe.settings import Settings
 from skelpipe.store import Clips
 
-PROTOCOLS: dict[str, Protocol] = {"linear": linear, "knn": knn, "retrieval": retrieval}
+PROTOCOLS: dict[str, Protocol] = {
+    "linear": linear,
+    "knn": knn,
+    "retrieval": retrieval,
+    "supervised": supervised,
+    "finetune": finetune,
+    "semi": semi,
+    "transfer": transfer,
+}
+# What is found out before hours of work: (run, clips, split) -> None, or BadInput.
+CHECKS: dict[str, Callable[[Run, Clips, str], None]] = {"supervised": check_supervised, "transfer": check_transfer}
+
+
+class Options(Settings):
+    """The protocols' own options."""
+
+    finetune: FinetuneOptions = FinetuneOptions()
+    semi: SemiOptions = SemiOptions()
+    transfer: TransferOptions = TransferOptions()
 
 
 def evaluate(
@@ -36,22 +78,24 @@ def evaluate(
     split: str | None = None,
     stream: str | None = None,
     epoch: int | None = None,
+    options: Sequence[str] = (),
     device: str = "auto",
     seed: int = 0,
     threads: int | None = None,
     force: bool = False,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Measure a run's frozen encoder by one or several protocols and write an evaluation folder.
+    """Measure a run's encoder by one or several protocols and write an evaluation folder.
 
     Features are computed once and serve every protocol. The folder holds `metrics.json`, `scores.npz` (keyed by clip
-    name), `features.npz`, and for each protocol a confusion matrix as CSV and PNG.
+    name), `features.npz` of the frozen encoder, and for each protocol a confusion matrix as CSV and PNG.
 
     Args:
         split: another split than the run was trained on, or one of other clips.
         stream: which encoder of a run of several streams.
         epoch: one whose weights the run has kept; by default the last.
-        threads: CPU threads for torch; None takes all cores.
+        options: `protocol.option=value` changes of the options of finetune, semi and transfer.
+        threads: CPU threads; None takes all cores.
         progress: called with (what, done, total).
 
     Returns:
@@ -63,16 +107,21 @@ def evaluate(
     for name in protocols:
         if name not in PROTOCOLS:
             raise BadInput(f"--protocol {name}", "is not a protocol", f"use one of {', '.join(PROTOCOLS)}")
+    chosen = read_options(options, protocols)
     if threads:
         torch.set_num_threads(threads)
     settings = {
         "protocols": list(protocols), "probe": probe, "k": k, "best_on_test": best_on_test, "seed": seed,
         "split": split, "stream": stream, "epoch": epoch,
+        "options": {name: own.model_dump(mode="json") for name, own in chosen.items()},
     }  # fmt: skip
     with new_folder(out, "evaluation", force=force, inputs={"run": run, "clips": clips}, settings=settings) as folder:
         source = Clips(clips)
         loaded = load_run(run, source, device, stream=stream, epoch=epoch)
-        split = split or str(loaded.settings["split"])
+        split = choose_split(loaded, source, split)
+        for name in protocols:
+            if name in CHECKS:
+                CHECKS[name](loaded, source, split)
         features = embed(loaded, source, split, _part(progress, "embed"))
         check(features, split)
         benchmark = find_split(split)  # the store may be of a larger data set, with more classes
@@ -81,18 +130,38 @@ def evaluate(
         all_scores = {}
         for name in dict.fromkeys(protocols):
             report = _part(progress, name)
-            setup = Setup(classes, loaded.device, seed, probe, k, best_on_test, loaded, source, {}, report)
-            outcome = PROTOCOLS[name](features, setup)
-            outcome.warnings.extend(cautions(loaded, source, split))
-            metrics["protocols"][name] = judge(outcome, features, classes)
-            all_scores[name] = outcome.scores
-            write_confusion(folder, name, outcome, features, names, metrics)
+            setup = Setup(classes, loaded.device, seed, probe, k, best_on_test, loaded, source, chosen, report, threads)
+            found = PROTOCOLS[name](features, setup)
+            for entry, outcome in found.items() if isinstance(found, dict) else [(name, found)]:
+                outcome.warnings.extend(cautions(loaded, source, split))
+                metrics["protocols"][entry] = judge(entry, outcome, features, classes)
+                all_scores[entry] = outcome.scores
+                write_confusion(folder, entry, outcome, features, names, metrics)
         test = ~features.train
         write_scores(folder / "scores.npz", features.name[test], features.label[test], all_scores)
         arrays = {"name": features.name, "label": features.label, "train": features.train, "feature": features.feature}
         write_npz(folder / "features.npz", arrays)
         write_json(folder / "metrics.json", metrics)
     return metrics
+
+
+def read_options(changes: Sequence[str], protocols: Sequence[str]) -> dict[str, Settings]:
+    """The options of those among `protocols` that have some, with `protocol.option=value` changes.
+
+    Raises:
+        BadInput: a protocol, option or value is wrong, or the protocol is not among those that are run.
+    """
+    data = checking.override({}, changes)
+    known = Options.model_fields
+    for name, own in data.items():
+        if name not in known or not isinstance(own, dict):
+            what = "is not an option" if name in known else "names no protocol that has options"
+            remedy = f"write for example {name}.epochs=10" if name in known else suggest(name, known)
+            raise BadInput(f"--set {name}", what, remedy)
+        if name not in protocols:
+            raise BadInput(f"--set {name}", "changes a protocol that is not run", f"add --protocol {name}")
+    options = checking.check(Options, data, "--set")
+    return {name: getattr(options, name) for name in dict.fromkeys(protocols) if name in known}
 
 
 def cautions(run: Run, clips: Clips, split: str) -> list[str]:
@@ -109,8 +178,6 @@ def cautions(run: Run, clips: Clips, split: str) -> list[str]:
 
 def check(features: Features, split: str) -> None:
     """Raise BadInput unless both parts of the split hold clips and the features are finite."""
-    import numpy as np
-
     for part, count in (("training", features.train.sum()), ("test", (~features.train).sum())):
         if count == 0:
             raise BadInput(
@@ -138,12 +205,19 @@ def describe_run(run: Run, clips: Clips, features: Features, split: str, classes
     }
 
 
-def judge(outcome: Outcome, features: Features, classes: int) -> dict[str, Any]:
-    """Accuracies of an outcome, as fractions."""
+def judge(name: str, outcome: Outcome, features: Features, classes: int) -> dict[str, Any]:
+    """Accuracies of an outcome, as fractions; of several draws their mean, each of them, and their deviation.
+
+    Raises:
+        BadInput: the scores are not all finite, because a training has diverged.
+    """
+    if not np.isfinite(outcome.scores).all():
+        raise BadInput(f"--protocol {name}", "gave scores that are not finite", "use a lower rate, or another probe")
     label = features.label[~features.train]
     return {
         "top1": topk_accuracy(outcome.scores, label, 1),
         "top5": topk_accuracy(outcome.scores, label, 5),
+        **over_draws(outcome.scores, label),
         **outcome.figures,
         "per_class": per_class(outcome.scores, label, classes),
         "warnings": outcome.warnings,

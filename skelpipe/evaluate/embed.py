@@ -13,7 +13,7 @@ import numpy.typing as npt
 import torch
 
 from skelpipe import settings as checking
-from skelpipe.datasets import find_split, group_column, split_masks
+from skelpipe.datasets import find_split, fitting_splits, group_column, split_masks
 from skelpipe.errors import BadInput
 from skelpipe.methods.moco import Network
 from skelpipe.outputs import require
@@ -133,6 +133,15 @@ def find_weights(path: Path, settings: Mapping[str, Any], epoch: int | None) -> 
     return path / kept_weights(epoch), epoch
 
 
+def choose_split(run: Run, clips: Clips, split: str | None) -> str:
+    """The split that is asked for, or the run's own if these clips can serve it."""
+    own = str(run.settings["split"])
+    if split is None and own not in (fitting := fitting_splits(clips.dataset, clips.columns)):
+        what = f"holds clips of {clips.dataset}, which the run's own split {own} does not divide"
+        raise BadInput(clips.path, what, f"choose one by --split: {', '.join(fitting)}")
+    return split or own
+
+
 def embed(run: Run, clips: Clips, split: str, progress: Progress | None = None) -> Features:
     """Features of all clips in a split: eval mode, no augmentation, the run's stream."""
     train, test = split_masks(split, clips.dataset, clips.columns, clips.attributes.get("split_files"))
@@ -188,7 +197,7 @@ def export(
         raise BadInput(out, "already exists", "choose another path, or pass --force to replace it")
     source = Clips(clips)
     loaded = load_run(run, source, device, stream=stream, epoch=epoch)
-    features = embed(loaded, source, split or loaded.settings["split"], progress)
+    features = embed(loaded, source, choose_split(loaded, source, split), progress)
     scratch = out.with_name(f".{out.stem}.partial{out.suffix}")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)

@@ -11,9 +11,10 @@ import numpy.typing as npt
 import torch
 
 from skelpipe.evaluate.embed import Features, Run
+from skelpipe.settings import Settings
 from skelpipe.store import Clips
 
-Probe = Literal["reference", "paper", "lbfgs"]
+Probe = Literal["reference", "paper", "lbfgs", "grid"]
 
 
 @dataclass(frozen=True)
@@ -27,8 +28,9 @@ class Setup:
         best_on_test: also report the best accuracy over the epochs, chosen on the test clips as the papers do.
         run: whose encoder it is, for protocols that train it.
         clips: whose features they are, for the same.
-        options: what was set of the protocols' own options, protocol -> {option: value}.
+        options: the checked options of the protocols that have some, by protocol; they have defaults.
         progress: called with (done, total) steps.
+        threads: for the kernels that make batches; None takes all cores.
     """
 
     classes: int
@@ -39,13 +41,20 @@ class Setup:
     best_on_test: bool = False
     run: Run | None = None
     clips: Clips | None = None
-    options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    options: Mapping[str, Settings] = field(default_factory=dict)
     progress: Callable[[int, int], None] | None = None
+    threads: int | None = None
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """Scores of the test clips (n, classes) in their order, further figures for `metrics.json`, and warnings."""
+    """What a protocol found.
+
+    Attributes:
+        scores: of the test clips in their order, (n, classes), or (draws, n, classes) if it was repeated on several
+            draws of training clips.
+        figures: what else `metrics.json` shall tell.
+    """
 
     scores: npt.NDArray[np.float32]
     figures: dict[str, Any]
@@ -53,4 +62,5 @@ class Outcome:
 
 
 Progress = Callable[[str, int, int], None]
-Protocol = Callable[[Features, Setup], Outcome]
+# One outcome goes by the protocol's name; several say their own names.
+Protocol = Callable[[Features, Setup], Outcome | dict[str, Outcome]]

@@ -1,0 +1,349 @@
+"""The protocols that train the encoder further, with labels: finetune, semi (few labels) and transfer (other data)."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from pydantic import Field, NonNegativeInt, PositiveInt, field_validator, model_validator
+from torch import Tensor, nn
+
+from skelpipe.augment import build_view
+from skelpipe.batches import Batches
+from skelpipe.errors import BadInput
+from skelpipe.evaluate.embed import Features, Run
+from skelpipe.evaluate.linear import TEST_EVERY, Ticks, best_epoch, collapse_loss
+from skelpipe.evaluate.protocol import Outcome, Setup
+from skelpipe.methods.moco import Network
+from skelpipe.pretrain import build_sgd, set_determinism
+from skelpipe.recipe import Optimizer
+from skelpipe.scores import topk_accuracy
+from skelpipe.skeleton import Layout
+from skelpipe.store import Clips
+from skelpipe.streams import apply_stream
+
+SCORED_AT_ONCE = 128  # clips
+
+
+class Training(Optimizer):
+    """How an encoder and a classifier are trained; each protocol has its own defaults.
+
+    Attributes:
+        batch_size: where there are fewer clips than that, all of them are one batch.
+        warm_up: so many first epochs have a rate that grows linearly to the full one.
+        clip: the largest norm that all gradients have together; 0 leaves them as they are.
+        mode: in "eval" dropout is off, and batch norm uses and keeps its running statistics, while all parameters
+            train, as in AimCLR's public code.
+        view: augmentations of the training clips, as in a recipe.
+    """
+
+    epochs: PositiveInt = 80
+    batch_size: PositiveInt = 128
+    warm_up: NonNegativeInt = 0
+    clip: float = Field(0.0, ge=0)
+    mode: Literal["train", "eval"] = "train"
+    view: str | list[str | dict[str, dict[str, Any]]] = Field(default_factory=list)
+
+    @field_validator("view")
+    @classmethod
+    def _view_fits(cls, value: Any) -> Any:
+        try:
+            build_view(value)
+        except BadInput as error:
+            raise ValueError(str(error)) from None
+        return value
+
+    @model_validator(mode="after")
+    def _momentum_fits(self) -> Training:
+        if self.nesterov and not self.momentum:
+            raise ValueError("nesterov: it needs a momentum above 0")
+        return self
+
+    def rate(self, epoch: int) -> float:
+        """The learning rate of an epoch, counted from 1."""
+        return super().rate(epoch) * min(1.0, epoch / max(1, self.warm_up))
+
+
+class FinetuneOptions(Training):
+    """The settings of ActCLR's public code (Lin et al., CVPR 2023)."""
+
+    nesterov: bool = True
+    steps: tuple[NonNegativeInt, ...] = (10, 50)
+
+
+class TransferOptions(Training):
+    """The settings of CMD (Mao et al., ECCV 2022)."""
+
+    lr: float = Field(0.01, gt=0)
+    batch_size: PositiveInt = 64
+    steps: tuple[NonNegativeInt, ...] = (50, 70)
+
+
+class SemiOptions(Training):
+    """The settings of SkeleMixCLR's public code (Chen et al., 2022).
+
+    Attributes:
+        fractions: of the training clips that carry labels; each is a protocol of its own in `metrics.json`.
+        draws: how often such clips are drawn and trained on.
+    """
+
+    epochs: PositiveInt = 150
+    steps: tuple[NonNegativeInt, ...] = (80,)
+    clip: float = Field(5.0, ge=0)
+    fractions: tuple[float, ...] = Field((0.01, 0.1), min_length=1)
+    draws: PositiveInt = 5
+
+    @field_validator("fractions")
+    @classmethod
+    def _are_fractions(cls, value: tuple[float, ...]) -> tuple[float, ...]:
+        if not all(0 < p <= 1 for p in value):
+            raise ValueError("a fraction is above 0 and at most 1")
+        if len({semi_name(p) for p in value}) < len(value):
+            raise ValueError("names a fraction twice")
+        return value
+
+
+@dataclass(frozen=True)
+class Material:
+    """What is trained, and the clips in memory.
+
+    Attributes:
+        encoder: the run's; it is only copied.
+        train, test: (n, C, T, V, M) float32; the test clips as the stream has them, the training clips before it.
+        row: (n,) where the training clips stand in the clips folder.
+        label, test_label: (n,) classes.
+    """
+
+    encoder: nn.Module
+    stream: str
+    layout: Layout
+    train: npt.NDArray[np.float32]
+    row: npt.NDArray[np.int64]
+    label: npt.NDArray[np.int64]
+    test: npt.NDArray[np.float32]
+    test_label: npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What came of one training.
+
+    Attributes:
+        network: the trained encoder with its classifier as projector, in eval mode.
+        scores: of the test clips, (n, classes).
+        loss, top1: means over the last epoch's batches, while they were trained on.
+        on_test: epoch -> top-1 on the test clips, if that was asked for.
+    """
+
+    network: Network
+    scores: npt.NDArray[np.float32]
+    loss: float
+    top1: float
+    on_test: dict[int, float]
+
+
+def finetune(features: Features, setup: Setup) -> Outcome:
+    """Train the pretrained encoder and a fresh linear classifier on all training clips, and score the test clips.
+
+    Cross-entropy by SGD; the weights of the last epoch count.
+    """
+    return train_on_all("finetune", setup.options.get("finetune") or FinetuneOptions(), features, setup)
+
+
+def transfer(features: Features, setup: Setup) -> Outcome:
+    """`finetune` on another data set than the encoder was pretrained on."""
+    return train_on_all("transfer", setup.options.get("transfer") or TransferOptions(), features, setup)
+
+
+def semi(features: Features, setup: Setup) -> dict[str, Outcome]:
+    """`finetune` with the labels of few training clips, drawn in each class, several times over.
+
+    Each fraction is an outcome of its own; its scores are (draws, n, classes).
+    """
+    options: Any = setup.options.get("semi") or SemiOptions()
+    material = load(features, setup)
+    tick = Ticks(setup, options.epochs * options.draws * len(options.fractions))
+    seeds = [int(np.random.SeedSequence((setup.seed, draw)).generate_state(1)[0]) for draw in range(options.draws)]
+    found = {}
+    for fraction in options.fractions:
+        chosen = [draw_clips(material.label, fraction, setup.seed, draw) for draw in range(options.draws)]
+        trained = [
+            train("semi", material, rows, options, setup, seed, tick) for rows, seed in zip(chosen, seeds, strict=True)
+        ]
+        figures = {"fraction": fraction, "labelled": len(chosen[0]), "seed": setup.seed, **told(trained, options)}
+        scores = np.stack([one.scores for one in trained])
+        found[semi_name(fraction)] = Outcome(scores, figures, judged("semi", trained, material.label))
+    return found
+
+
+def semi_name(fraction: float) -> str:
+    """What a fraction's outcome is called: 0.01 -> semi1."""
+    return f"semi{100 * fraction:g}"
+
+
+def draw_clips(label: npt.NDArray[np.int64], fraction: float, seed: int, draw: int) -> npt.NDArray[np.int64]:
+    """Rows of `label` (n,) that carry labels: round(fraction · n_c) clips of each class c, at least one, in order.
+
+    They follow from (seed, draw); of one draw a smaller fraction's clips are among those of a larger one.
+    """
+    generator = np.random.default_rng((seed, draw))
+    mixed = [generator.permutation(np.flatnonzero(label == c)) for c in np.unique(label)]
+    return np.sort(np.concatenate([rows[: max(1, round(fraction * len(rows)))] for rows in mixed]))
+
+
+def check_transfer(run: Run, clips: Clips, split: str) -> None:
+    """Raise BadInput unless the run was pretrained on another data set than that of the clips."""
+    if run.settings["dataset"] == clips.dataset:
+        what = f"{run.path} was pretrained on {clips.dataset} too"
+        raise BadInput("--protocol transfer", what, "use --protocol finetune, or clips of another data set")
+
+
+def train_on_all(protocol: str, options: Any, features: Features, setup: Setup) -> Outcome:
+    """One training on all labels, under the name of that protocol."""
+    material = load(features, setup)
+    trained = train(protocol, material, slice(None), options, setup, setup.seed, Ticks(setup, options.epochs))
+    return Outcome(trained.scores, told([trained], options), judged(protocol, [trained], material.label))
+
+
+def load(features: Features, setup: Setup) -> Material:
+    """Read the split's clips into memory, once for all trainings."""
+    run, clips = setup.run, setup.clips
+    assert run is not None
+    assert clips is not None
+    train, test = (
+        np.ascontiguousarray(clips.load(features.row[part])[..., : run.recipe.bodies])
+        for part in (features.train, ~features.train)
+    )
+    apply_stream(test, run.stream, clips.layout, out=test, threads=setup.threads)
+    row, label = features.row[features.train], features.label[features.train]
+    test_label = features.label[~features.train]
+    return Material(run.network.encoder, run.stream, clips.layout, train, row, label, test, test_label)
+
+
+def train(
+    protocol: str,
+    material: Material,
+    chosen: npt.NDArray[np.int64] | slice,
+    options: Training,
+    setup: Setup,
+    seed: int,
+    tick: Callable[[], None],
+) -> Trained:
+    """Train a copy of the run's encoder with a fresh classifier on the training clips `chosen`.
+
+    Everything random follows from `seed`. With `best_on_test` the test clips are scored every five epochs.
+
+    Raises:
+        BadInput: the loss is no longer finite.
+    """
+    set_determinism(seed)
+    network = fresh(material.encoder, setup, seed)
+    batches = make_batches(material, chosen, options, setup, seed)
+    sgd = build_sgd(options, network)
+    on_test: dict[int, float] = {}
+    for epoch in range(1, options.epochs + 1):
+        for group in sgd.param_groups:
+            group["lr"] = options.rate(epoch)
+        network.train(options.mode == "train")
+        loss, top1 = train_epoch(network, sgd, batches, epoch, options.clip)
+        if not np.isfinite(loss):
+            remedy = f"lower the rate, for example --set {protocol}.lr={options.lr / 10:g}"
+            raise BadInput(f"--protocol {protocol}", f"the loss of epoch {epoch} is {loss}", remedy)
+        if setup.best_on_test and (epoch % TEST_EVERY == 0 or epoch == options.epochs):
+            on_test[epoch] = topk_accuracy(score(network, material.test, setup), material.test_label, 1)
+        tick()
+    return Trained(network, score(network, material.test, setup), loss, top1, on_test)
+
+
+def train_epoch(
+    network: Network, sgd: torch.optim.Optimizer, batches: Batches, epoch: int, clip: float
+) -> tuple[float, float]:
+    """One pass over the batches; returns the mean loss and accuracy."""
+    total = torch.zeros(2, dtype=torch.float64, device=batches.device)
+    for batch in batches.epoch(epoch):
+        scores = network.scores(batch.views["clip"])
+        loss = nn.functional.cross_entropy(scores, batch.labels)
+        sgd.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        if clip:
+            nn.utils.clip_grad_norm_(network.parameters(), clip)
+        sgd.step()
+        right = (scores.argmax(1) == batch.labels).double().mean()
+        total += torch.stack([loss.detach().double(), right])
+    loss_mean, top1 = (total / batches.steps).tolist()
+    return loss_mean, top1
+
+
+def fresh(pretrained: nn.Module, setup: Setup, seed: int) -> Network:
+    """A copy of the encoder, all of it to be trained, with a new classifier: weights N(0, 0.02²), biases 0."""
+    encoder: Any = copy.deepcopy(pretrained).requires_grad_(True)
+    classifier = nn.Linear(encoder.features, setup.classes)
+    nn.init.normal_(classifier.weight, 0.0, 0.02, generator=torch.Generator().manual_seed(seed))
+    nn.init.zeros_(classifier.bias)
+    return Network(encoder, classifier).to(setup.device)
+
+
+def make_batches(
+    material: Material, chosen: npt.NDArray[np.int64] | slice, options: Training, setup: Setup, seed: int
+) -> Batches:
+    """The training clips `chosen`, shuffled and augmented; the last, smaller batch of an epoch is left out."""
+    row, label = material.row[chosen], material.label[chosen]
+    return Batches(
+        material.train[chosen],
+        row,
+        label,
+        {"clip": build_view(options.view)},
+        material.stream,
+        material.layout,
+        min(options.batch_size, len(row)),
+        seed,
+        setup.device,
+        setup.threads,
+    )
+
+
+@torch.no_grad()
+def score(network: Network, clips: npt.NDArray[np.float32], setup: Setup) -> npt.NDArray[np.float32]:
+    """Scores of clips (n, C, T, V, M) in eval mode: (n, classes) float32; leaves the network in that mode."""
+    network.eval()
+    parts: list[Tensor] = [
+        network.scores(part.to(setup.device)).float().cpu()
+        for part in torch.split(torch.from_numpy(clips), SCORED_AT_ONCE)
+    ]
+    scores: npt.NDArray[np.float32] = torch.cat(parts).numpy()
+    return scores
+
+
+def told(trained: list[Trained], options: Training) -> dict[str, Any]:
+    """The figures of one or several like trainings; of several, means."""
+    figures: dict[str, Any] = {
+        "train_loss": float(np.mean([one.loss for one in trained])),
+        "train_top1": float(np.mean([one.top1 for one in trained])),
+        "epochs": options.epochs,
+        "lr": options.lr,
+        "mode": options.mode,
+        "settings": options.model_dump(mode="json"),
+    }
+    if trained[0].on_test:
+        epochs = trained[0].on_test
+        figures["best_on_test"] = best_epoch(
+            {epoch: float(np.mean([one.on_test[epoch] for one in trained])) for epoch in epochs}
+        )
+    return figures
+
+
+def judged(protocol: str, trained: list[Trained], label: npt.NDArray[np.int64]) -> list[str]:
+    """A warning if a training has not left the loss of guessing on its own clips, whose classes are `label`."""
+    limit = collapse_loss(torch.from_numpy(label))
+    loss, top1 = max((one.loss, one.top1) for one in trained)
+    if loss < limit:
+        return []
+    return [
+        f"it has not learnt its own training clips: in the last epoch it knew {top1:.1%} of them (loss {loss:.2f}); "
+        f"try another rate or mode (--set {protocol}.lr=… or --set {protocol}.mode=train)"
+    ]

@@ -1,0 +1,30 @@
+"""The supervised protocol: a run's own classifier, for runs that have learnt from labels."""
+
+from __future__ import annotations
+
+import torch
+
+from skelpipe.datasets import find_split
+from skelpipe.errors import BadInput
+from skelpipe.evaluate.embed import Features, Run
+from skelpipe.evaluate.protocol import Outcome, Setup
+from skelpipe.store import Clips
+
+
+@torch.no_grad()
+def supervised(features: Features, setup: Setup) -> Outcome:
+    """Score the test clips by the classifier that was trained with the encoder: no training, eval mode."""
+    assert setup.run is not None
+    h = torch.from_numpy(features.feature[~features.train]).to(setup.device)
+    return Outcome(setup.run.network.projector(h).float().cpu().numpy(), {}, [])
+
+
+def check_supervised(run: Run, clips: Clips, split: str) -> None:
+    """Raise BadInput unless the run has a classifier, and for the classes of that split."""
+    if not run.recipe.supervised:
+        what = f"{run.path} has learnt without labels and has no classifier"
+        raise BadInput("--protocol supervised", what, "use finetune or linear")
+    mine, theirs = (find_split(name).datasets[0] for name in (str(run.settings["split"]), split))
+    if mine.name != theirs.name:
+        what = f"{run.path} knows the classes of {mine.name}, and {split} has those of {theirs.name}"
+        raise BadInput("--protocol supervised", what, "use transfer or linear")
