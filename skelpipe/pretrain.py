@@ -38,7 +38,7 @@ from skelpipe.outputs import (
     write_bytes,
     write_json,
 )
-from skelpipe.recipe import Recipe
+from skelpipe.recipe import Optimizer, Recipe
 from skelpipe.store import Clips
 from skelpipe.streams import check_stream
 
@@ -181,9 +181,8 @@ def run_settings(
     }
 
 
-def build_sgd(recipe: Recipe, method: torch.nn.Module) -> torch.optim.SGD:
-    """The recipe's optimiser over all that is trained."""
-    options = recipe.optimizer
+def build_sgd(options: Optimizer, method: torch.nn.Module) -> torch.optim.SGD:
+    """The optimiser over all that is trained."""
     return torch.optim.SGD(
         [p for p in method.parameters() if p.requires_grad],
         lr=options.lr,
@@ -210,7 +209,7 @@ def train_method(
     for module in method.modules():
         if isinstance(module, Network):
             module.bfloat16_encoder = settings["precision"] == "bf16"
-    sgd = build_sgd(recipe, method)
+    sgd = build_sgd(recipe.optimizer, method)
     at = Position()
     if (run / CHECKPOINT).exists():
         at = load_checkpoint(run / CHECKPOINT, method, sgd, place)
