@@ -122,8 +122,8 @@ def _check_same_experiment(parts: list[Part]) -> None:
     """Refuse parts of different experiments: the sum would be filed under a name that is not its own."""
     first = parts[0]
     for part in parts[1:]:
-        for key in ("dataset", "split", "recipe", "seed", "classes"):
-            a, b = first.metrics[key], part.metrics[key]
+        for key in ("dataset", "split", "recipe", "seed", "classes", "pretrained_on"):
+            a, b = first.metrics.get(key), part.metrics.get(key)
             if a != b:
                 raise BadInput(part.path, f"has {key} {b}, but {first.path} has {a}", f"fuse parts of one {key}")
         if (first.metrics["epochs"] == 0) != (part.metrics["epochs"] == 0):
@@ -192,7 +192,18 @@ def _stream_name(parts: list[Part]) -> str:
 
 def _metrics(parts: list[Part], weights: list[float], fused: dict[str, npt.NDArray[np.float32]]) -> dict[str, Any]:
     first = parts[0]
-    kept = ("recipe", "method", "positives", "split", "dataset", "seed", "train_clips", "classes", "classes_present")
+    kept = (
+        "recipe",
+        "method",
+        "positives",
+        "split",
+        "dataset",
+        "seed",
+        "train_clips",
+        "classes",
+        "classes_present",
+        "pretrained_on",
+    )
     run = first.metrics.get("run") or {}
     shared = {k: v for k, v in run.items() if all((p.metrics.get("run") or {}).get(k) == v for p in parts)}
     left_out = sorted({p for part in parts for p in part.scores} - set(fused))

@@ -19,10 +19,11 @@ STREAMS = ("joint", "motion", "bone", "3s")
 
 
 class Figure(NamedTuple):
-    """One published accuracy: `value` in percent, `source` in words."""
+    """One published accuracy: `value` in percent, `source` in words, `epochs` if the length is not the usual one."""
 
     value: float
     source: str
+    epochs: int | None = None
 
 
 @cache
@@ -50,7 +51,13 @@ def source_text(table: Mapping[str, Any]) -> str:
 
 
 def figures(
-    recipe: str | None, stream: str, split: str, *, protocol: str = "linear", epochs: int | None = None
+    recipe: str | None,
+    stream: str,
+    split: str,
+    *,
+    protocol: str = "linear",
+    epochs: int | None = None,
+    pretrained_on: str | None = None,
 ) -> list[Figure]:
     """What was published for a recipe, stream and split, the most authoritative figure first.
 
@@ -58,21 +65,37 @@ def figures(
         recipe: as `models/` names it.
         stream: joint, motion, bone or 3s.
         split: as `datasets.SPLITS` names it.
-        protocol: "linear" or "supervised".
+        protocol: "linear", "supervised" or another that a table is of.
         epochs: also take figures that were published for this length of pretraining; they come first.
+        pretrained_on: the split that the encoder was pretrained on, where it is another one; only figures for the same
+            pair of splits are then taken.
 
     Returns:
         (percent, source) pairs; empty when nothing is known.
     """
     found = [
-        (row.get("epochs") is None, Figure(float(row["values"][split]), source_text(table)))
+        Figure(float(row["values"][split]), source_text(table), row.get("epochs"))
         for table, row in _rows()
         if recipe is not None
         and (table["protocol"], row["recipe"], row["stream"]) == (protocol, recipe, stream)
         and split in row["values"]
         and row.get("epochs") in (None, epochs)
+        and row.get("pretrained_on") == pretrained_on
     ]
-    return [figure for _, figure in sorted(found, key=lambda item: item[0])]
+    return sorted(found, key=lambda figure: figure.epochs is None)
+
+
+def published(recipe: str, split: str) -> list[tuple[str, str, Figure]]:
+    """All that was published for a recipe and a split of its own pretraining: (protocol, stream, figure).
+
+    Of several figures for the same protocol, stream and length there is only the most authoritative.
+    """
+    found: dict[tuple[str, str, int | None], Figure] = {}
+    for table, row in _rows():
+        if row["recipe"] == recipe and split in row["values"] and not row.get("pretrained_on"):
+            key = (table["protocol"], row["stream"], row.get("epochs"))
+            found.setdefault(key, Figure(float(row["values"][split]), source_text(table), row.get("epochs")))
+    return [(protocol, stream, figure) for (protocol, stream, _), figure in found.items()]
 
 
 def rows_for(split: str) -> list[tuple[dict[str, Any], float, str]]:

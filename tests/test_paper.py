@@ -18,7 +18,8 @@ def test_every_table_says_where_it_is_from():
 def test_rows_are_well_formed():
     for table in paper.tables():
         for row in table["rows"]:
-            assert set(row) - {"epochs"} == {"method", "recipe", "stream", "values"}
+            assert set(row) - {"epochs", "pretrained_on"} == {"method", "recipe", "stream", "values"}
+            assert row.get("pretrained_on") in (None, *SPLITS)
             assert row["recipe"] is None or row["recipe"] in paper.RECIPES
             assert row["stream"] in paper.STREAMS
             assert set(row["values"]) <= set(SPLITS)
@@ -64,6 +65,19 @@ def test_figures_for_a_length_of_pretraining():
 def test_supervised_rows_are_kept_apart():
     assert paper.figures("stgcn_supervised", "joint", "pku2-xsub") == []
     assert paper.figures("stgcn_supervised", "joint", "pku2-xsub", protocol="supervised")[0].value == 48.2
+
+
+def test_figures_for_an_encoder_from_elsewhere_are_those_of_the_same_pair():
+    assert paper.figures("aimclr", "joint", "pku1-xsub", pretrained_on="xsub60") == []
+
+
+def test_all_that_was_published_for_a_recipe_and_a_split():
+    found = [(protocol, stream, f.value, f.epochs) for protocol, stream, f in paper.published("crosnnclr", "xview60")]
+    assert found == [("linear", "joint", 81.0, None), ("linear", "joint", 78.4, 400)]
+    assert [(p, s, f.value) for p, s, f in paper.published("stgcn_supervised", "pku2-xsub")] == [
+        ("supervised", "joint", 48.2)
+    ]
+    assert paper.published("nonsense", "xview60") == []
 
 
 def test_comparable():

@@ -193,6 +193,28 @@ def test_curves_leave_gaps_and_leave_out_what_was_not_logged():
     assert min(size(plots.curves_figure({}))) > 50
 
 
+def test_a_sweep_is_drawn_at_its_values_with_its_deviations():
+    points = [{"x": x, "mean": m, "std": s} for x, m, s in ((128, 0.5, 0.01), (256, 0.6, None), (4096, 0.7, 0.02))]
+    panels = [
+        {"title": "linear", "lines": [{"label": "a $", "points": points}, {"label": "b", "points": points[1:]}]},
+        {"title": "1-NN", "lines": [{"label": "b", "points": points}]},
+    ]
+    figure = plots.sweep_figure(panels, "queue size", doubling=True)
+    left, right = figure.axes
+    assert (left.get_title(loc="left"), left.get_xlabel(), left.get_xscale()) == ("linear", "queue size", "log")
+    assert left.get_xticks().tolist() == [128, 256, 4096]
+    assert [t.get_text() for t in left.get_xticklabels()] == ["128", "256", "4096"]
+    line, bars = left.containers[0].lines[0], left.containers[0].lines[2][0]
+    assert list(line.get_ydata()) == pytest.approx([50, 60, 70])
+    assert np.array([s[:, 1] for s in bars.get_segments()], float) == pytest.approx(
+        np.array([[49, 51], [60, 60], [68, 72]])
+    )
+    assert right.containers[0].lines[0].get_color() == left.containers[1].lines[0].get_color()  # both are b
+    assert [t.get_text() for t in figure.legends[0].get_texts()] == [r"a \$", "b"]
+    assert min(size(figure)) > 50
+    assert plots.sweep_figure(panels, "pretraining epochs").axes[0].get_xscale() == "linear"
+
+
 def test_tsne_says_what_it_shows_and_repeats():
     rng = np.random.default_rng(0)
     features = rng.normal(size=(40, 8)) + 6 * np.eye(8)[np.arange(40) % 4]

@@ -6,11 +6,16 @@ import re
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
-from skelpipe import outputs
+from skelpipe import cli, outputs, paper
+from skelpipe.cli import main
 from skelpipe.errors import BadInput
 from skelpipe.fuse import fuse
-from skelpipe.report import cell_text, md, percent, points, published, write_report
+from skelpipe.plots import curves_figure
+from skelpipe.report import FIGURES, cell_text, figures, md, percent, points, published, write_report
+from skelpipe.report.experiments import set_apart
+from skelpipe.report.labels import setting_label
 from skelpipe.scores import write_npz, write_scores
 
 CLASSES = 12
@@ -50,12 +55,13 @@ def write_evaluation(root, recipe="crosnnclr", stream="joint", split="xsub60", s
     return folder
 
 
-def write_run(folder, lines=3, done=True, **changes):
+def write_run(folder, lines=3, done=True, log=None, **changes):
     """A pretraining folder with its log."""
     settings = {"recipe": "crosnnclr", "stream": "joint", "split": "xsub60", "seed": 0, "epochs": 3, **changes}
     folder.mkdir(parents=True)
     outputs.write_json(folder / "settings.json", settings)
-    log = [json.dumps({"epoch": e, "loss": 3 / e, "lr": 0.1, "spread": 0.01}) for e in range(1, lines + 1)]
+    log = log or [{"epoch": e, "loss": 3 / e, "lr": 0.1, "spread": 0.01} for e in range(1, lines + 1)]
+    log = [json.dumps(line) for line in log]
     (folder / "log.jsonl").write_text("\n".join([*log, '{"epoch": 9, "lo'] if not done else log))
     if done:
         outputs.seal(folder, "run")
@@ -85,7 +91,7 @@ def test_mean_and_deviation_over_seeds(tmp_path):
     assert found["mean"] == pytest.approx(0.73)
     # deviations -0.03, -0.01, 0.04: squares sum to 0.0026, over n - 1 = 2
     assert found["std"] == pytest.approx(0.0013**0.5)
-    figure = page["tables"][0]["groups"][0]["streams"][0]["published"]["xsub60"]
+    figure = page["tables"][0]["groups"][0]["streams"][0]["published"]["xsub60"]["linear"]
     assert figure["value"] == 73.2
     assert figure["difference"] == pytest.approx(-0.2)
     text = (tmp_path / "r" / "report.md").read_text()
@@ -105,21 +111,30 @@ def test_what_is_missing_and_not_known(tmp_path):
     (table,) = page["tables"]
     assert [s["split"] for s in table["splits"]] == ["xsub60", "xview60"]
     rows = {r["stream"]: r for r in table["groups"][0]["streams"]}
-    assert rows["bone"]["published"]["xsub60"] is None
-    assert rows["joint"]["published"]["xsub60"]["value"] == 73.2
-    assert rows["joint"]["published"]["xsub60"]["difference"] is None
-    assert rows["joint"]["published"]["xview60"]["difference"] == pytest.approx(50 - 81.0)
-    assert table["missing"] == [
-        "CrosNNCLR, 800 epochs: no joint, motion, 3s on NTU-60 xsub",
-        "CrosNNCLR, 800 epochs: no motion, bone, 3s on NTU-60 xview",
+    assert rows["bone"]["published"]["xsub60"] == {}
+    assert rows["joint"]["published"]["xsub60"]["linear"]["value"] == 73.2
+    assert rows["joint"]["published"]["xsub60"]["linear"]["difference"] is None
+    assert rows["joint"]["published"]["xview60"]["linear"]["difference"] == pytest.approx(50 - 81.0)
+    assert table["missing"]["results"] == [
+        "CrosNNCLR: no joint (published 73.2), motion, 3s on NTU-60 xsub",
+        "CrosNNCLR: no joint after 400 epochs (published 78.4), motion, bone, 3s on NTU-60 xview",
     ]
-    assert "not known" in (tmp_path / "r" / "report.html").read_text()
+    assert table["missing"]["figures"] == ["CrosNNCLR: bone on NTU-60 xsub (800 epochs)"]
+    assert page["missing"] == [
+        "CrosNNCLR: nothing on NTU-120 xsub (published: joint 62.5)",
+        "CrosNNCLR: nothing on NTU-120 xset (published: joint 64.3)",
+    ]
+    for file in ("report.html", "report.md"):
+        text = html.unescape((tmp_path / "r" / file).read_text())
+        assert "not known" in text
+        for line in [*table["missing"]["results"], *table["missing"]["figures"], *page["missing"]]:
+            assert line in text
 
 
 def test_other_clips_are_not_compared(tmp_path):
     write_evaluation(tmp_path / "e", test_clips=24)
     page = report(tmp_path / "e", tmp_path / "r")
-    figure = page["tables"][0]["groups"][0]["streams"][0]["published"]["xsub60"]
+    figure = page["tables"][0]["groups"][0]["streams"][0]["published"]["xsub60"]["linear"]
     assert figure["value"] == 73.2
     assert figure["difference"] is None
     assert "not the benchmark's 40,091 and 16,487" in (tmp_path / "r" / "report.md").read_text()
@@ -141,7 +156,7 @@ def test_untrained_encoders_are_labelled_and_chance_is_given(tmp_path):
     trained, untrained = page["tables"][0]["groups"]
     assert not trained["untrained"]
     assert untrained["label"] == "CrosNNCLR, untrained encoder"
-    assert untrained["streams"][0]["published"]["xsub60"] is None
+    assert untrained["streams"][0]["published"]["xsub60"] == {}
     (line,) = page["summary"]
     assert line["best"]["mean"] == 0.6
     assert line["untrained"]["mean"] == 0.2
@@ -196,8 +211,8 @@ def test_protocols_and_probes_have_their_own_columns(tmp_path):
     write_evaluation(tmp_path / "e", seed=1, protocols={"linear": {"top1": 0.6, "probe": "reference"}})
     page = report(tmp_path / "e", tmp_path / "r")
     titles = [c["title"] for c in page["tables"][0]["splits"][0]["columns"]]
-    assert titles == ["linear", "linear (lbfgs)", "1-NN", "retrieval"]
-    assert cell(page, "joint", column="retrieval")["mean"] == 0.25
+    assert titles == ["linear", "linear (lbfgs)", "1-NN", "retrieval mAP"]
+    assert cell(page, "joint", column="retrieval mAP")["mean"] == 0.25
     assert page["warnings"] == [
         {"protocol": "linear (lbfgs)", "text": "odd", "paths": ["crosnnclr-joint-xsub60-0-800"]}
     ]
@@ -312,6 +327,19 @@ def test_the_same_folder_given_twice_counts_once(tmp_path):
     assert len(json.loads((tmp_path / "r" / "report.json").read_text())["evaluations"]) == 1
 
 
+def test_folders_given_one_by_one_are_told_apart(tmp_path):
+    given = [write_evaluation(tmp_path / "e" / f"s{seed}", seed=seed, folder="plain") for seed in range(2)]
+    write_report(given, tmp_path / "r", figures=[])
+    page = json.loads((tmp_path / "r" / "report.json").read_text())
+    assert [e["path"] for e in page["evaluations"]] == ["s0/plain", "s1/plain"]
+    assert set(json.loads((tmp_path / "r" / "provenance.json").read_text())["inputs"]) == {"s0/plain", "s1/plain"}
+    write_report(given[:1], tmp_path / "one", figures=[])
+    assert json.loads((tmp_path / "one" / "report.json").read_text())["evaluations"][0]["path"] == "plain"
+    (tmp_path / "link").symlink_to(tmp_path / "e")
+    write_report([tmp_path / "link"], tmp_path / "linked", figures=[])
+    assert json.loads((tmp_path / "linked" / "report.json").read_text())["evaluations"][0]["path"] == "s0/plain"
+
+
 def test_nothing_to_report(tmp_path):
     with pytest.raises(BadInput, match="is not a folder"):
         write_report([tmp_path / "none"], tmp_path / "r")
@@ -340,3 +368,318 @@ def test_texts():
     assert published(81.0) == "81.0"
     assert published(74.59) == "74.59"
     assert md("a|b<c>_d_") == "a\\|b&lt;c&gt;\\_d\\_"
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Transfer, few labels, other protocols
+
+PKU2 = {"split": "pku2-xsub", "dataset": "pku2", "train_clips": 5332, "test_clips": 1613}
+FROM_NTU = {"pretrained_on": {"dataset": "ntu60", "split": "xsub60"}}
+
+
+def linear(top1, **more):
+    return {"linear": {"top1": top1, "probe": "reference", **more}}
+
+
+def test_an_encoder_from_another_benchmark_has_rows_of_its_own(tmp_path):
+    write_evaluation(tmp_path / "e", "aimclr", seed=0, folder="own", protocols=linear(0.3), **PKU2)
+    write_evaluation(tmp_path / "e", "aimclr", seed=1, folder="other", protocols=linear(0.5), **PKU2, **FROM_NTU)
+    page = report(tmp_path / "e", tmp_path / "r")
+    own, other = page["tables"][0]["groups"]
+    assert (own["label"], own["origin"]) == ("AimCLR, 800 epochs", "")
+    assert (other["label"], other["origin"]) == ("AimCLR, 800 epochs, pretrained on NTU-60 xsub", "xsub60")
+    assert [cell(page, "joint", "pku2-xsub", group=i)["values"] for i in range(2)] == [[0.3], [0.5]]
+    assert own["streams"][0]["published"]["pku2-xsub"]["linear"]["value"] == 38.5
+    assert other["streams"][0]["published"]["pku2-xsub"] == {}
+    assert (
+        "AimCLR: joint on PKU-MMD II xsub (800 epochs, pretrained on NTU-60 xsub)"
+        in (page["tables"][0]["missing"]["figures"])
+    )
+    assert "pretrained on NTU-60 xsub" in (tmp_path / "r" / "report.html").read_text()
+    assert "pretrained on NTU-60 xsub, joint" in page["figures"][1]["caption"]
+
+
+def test_a_published_transfer_stands_beside_the_same_transfer_only(tmp_path, monkeypatch):
+    source = {"paper": "a paper", "table": "a table", "known": "made up for this test"}
+    row = {"method": "AimCLR", "recipe": "aimclr", "stream": "joint"}
+    rows = [row | {"pretrained_on": o, "values": {"pku2-xsub": v}} for o, v in (("xsub60", 50.0), ("xsub120", 60.0))]
+    table = {"id": "x", "title": "x", "protocol": "transfer", "source": source, "rows": rows}
+    data = {**paper._data(), "tables": [*paper.tables(), table]}
+    monkeypatch.setattr(paper, "_data", lambda: data)
+    protocols = {**linear(0.5), "transfer": {"top1": 0.52, "top5": 0.8}}
+    write_evaluation(tmp_path / "e", "aimclr", folder="a", protocols=protocols, **PKU2, **FROM_NTU)
+    write_evaluation(tmp_path / "e", "aimclr", folder="b", protocols=linear(0.3), **PKU2)
+    page = report(tmp_path / "e", tmp_path / "r", figures=[])
+    own, other = (g["streams"][0]["published"]["pku2-xsub"] for g in page["tables"][0]["groups"])
+    assert set(own) == {"linear"}
+    assert set(other) == {"transfer"}
+    assert other["transfer"]["value"] == 50.0
+    assert other["transfer"]["difference"] == pytest.approx(2.0)
+    layout = [(c["kind"], c["key"]) for c in page["tables"][0]["splits"][0]["layout"]]
+    assert layout == [("cell", "linear"), ("published", "linear"), ("cell", "transfer"), ("published", "transfer")]
+
+
+def test_a_fusion_and_an_untrained_encoder_know_where_they_come_from(tmp_path):
+    run = {"split": "xsub60", "dataset": "ntu60"}
+    parts = [write_evaluation(tmp_path / "e", stream=s, run=run, **PKU2, **FROM_NTU) for s in ("joint", "bone")]
+    fuse(parts, tmp_path / "e" / "fused")
+    write_evaluation(tmp_path / "e", epochs=0, run=run, **PKU2, **FROM_NTU)
+    trained, untrained = report(tmp_path / "e", tmp_path / "r", figures=[])["tables"][0]["groups"]
+    assert trained["origin"] == "xsub60"
+    assert [e["stream"] for e in trained["streams"]] == ["joint", "bone", "joint+bone"]
+    assert untrained["label"] == "CrosNNCLR, untrained encoder"
+
+
+def test_columns_stand_in_order_and_say_what_they_are(tmp_path):
+    ways = ("supervised", "transfer", "finetune", "semi10", "semi1", "semi2.5", "later", "knn")
+    protocols = {name: {"top1": 0.4} for name in ways}
+    protocols |= {"retrieval": {"top1": 0.9, "map": 0.2}, "linear": {"top1": 0.5, "probe": "grid"}}
+    write_evaluation(tmp_path / "e", protocols=protocols)
+    write_evaluation(tmp_path / "e", seed=1, protocols={"knn": {"top1": 0.4, "k": 5}, **linear(0.4)})
+    (split,) = report(tmp_path / "e", tmp_path / "r", figures=[])["tables"][0]["splits"]
+    assert [c["title"] for c in split["columns"]] == [
+        "linear", "linear (grid)", "1-NN", "kNN, k = 5", "retrieval mAP", "semi 1 %", "semi 2.5 %", "semi 10 %",
+        "finetune", "transfer", "supervised", "later",
+    ]  # fmt: skip
+    assert [c["title"] for c in split["layout"]][:4] == ["linear", "linear (grid)", "published", "1-NN"]
+
+
+def test_few_labels_pool_the_draws_of_all_seeds(tmp_path):
+    for seed, draws in ((0, [0.2, 0.4]), (1, [0.3, 0.7])):
+        semi = {"top1": sum(draws) / 2, "draws": draws, "std": 0.1, "fraction": 0.01, "labelled": 1200}
+        write_evaluation(tmp_path / "e", seed=seed, protocols={"semi1": semi})
+    page = report(tmp_path / "e", tmp_path / "r", figures=[])
+    found = cell(page, "joint", column="semi 1 %")
+    assert (found["n"], found["seeds"]) == (4, [0, 1])
+    assert found["mean"] == pytest.approx(0.4)
+    # deviations -0.2, 0, -0.1, 0.3: squares sum to 0.14, over n - 1 = 3
+    assert found["std"] == pytest.approx((0.14 / 3) ** 0.5)
+    text = (tmp_path / "r" / "report.md").read_text()
+    assert "40.0 ± 21.6 (n = 4)" in text
+    for file in ("report.md", "report.html"):
+        assert "2 draws ± 10.0: 20.0, 40.0; 1,200 labelled clips" in (tmp_path / "r" / file).read_text()
+
+
+def test_retrieval_shows_precision_in_the_table_and_recall_in_the_details(tmp_path):
+    recall = {"1": 0.5, "5": 0.75, "10": 0.875}
+    found = {"top1": 0.5, "top5": 0.6, "map": 0.25, "recall": recall}
+    write_evaluation(tmp_path / "e", protocols={"retrieval": found})
+    page = report(tmp_path / "e", tmp_path / "r", figures=[])
+    assert cell(page, "joint", column="retrieval mAP")["mean"] == 0.25
+    assert page["evaluations"][0]["protocols"][0]["name"] == "retrieval"
+    for file in ("report.md", "report.html"):
+        assert "mAP 25.0; recall @1 50.0, @5 75.0, @10 87.5" in (tmp_path / "r" / file).read_text()
+
+
+def test_other_options_of_a_protocol_make_another_column(tmp_path):
+    for seed, options in enumerate(({"epochs": 80}, {"epochs": 10})):
+        protocols = {"finetune": {"top1": 0.5, "settings": {"lr": 0.1, **options}}}
+        write_evaluation(tmp_path / "e", seed=seed, protocols=protocols)
+    page = report(tmp_path / "e", tmp_path / "r", figures=[])
+    titles = [c["title"] for c in page["tables"][0]["splits"][0]["columns"]]
+    assert titles == ["finetune (epochs 10)", "finetune (epochs 80)"]
+    for seed, draws in enumerate(([0.2, 0.3], [0.4])):  # more draws of the same
+        semi = {"top1": 0.3, "draws": draws, "settings": {"lr": 0.1, "draws": len(draws)}}
+        write_evaluation(tmp_path / "f", seed=seed, protocols={"semi1": semi})
+    page = report(tmp_path / "f", tmp_path / "s", figures=[])
+    assert cell(page, "joint", column="semi 1 %")["values"] == [0.2, 0.3, 0.4]
+
+
+def test_supervised_accuracies_stand_beside_supervised_figures(tmp_path):
+    protocols = {**linear(0.9), "supervised": {"top1": 0.5, "top5": 0.8}}
+    for seed, top1 in enumerate((0.48, 0.52)):
+        protocols["supervised"] = {"top1": top1}
+        write_evaluation(tmp_path / "e", "stgcn_supervised", seed=seed, epochs=80, protocols=protocols, **PKU2)
+    page = report(tmp_path / "e", tmp_path / "r", figures=[])
+    (table,) = page["tables"]
+    figure = table["groups"][0]["streams"][0]["published"]["pku2-xsub"]
+    assert set(figure) == {"supervised"}
+    assert figure["supervised"]["difference"] == pytest.approx(50 - 48.2)
+    assert "| 50.0 ± 2.8 (n = 2) | 48.2 \\[1\\] | +1.8 |" in (tmp_path / "r" / "report.md").read_text()
+    assert table["missing"] == {"results": [], "figures": []}
+    assert page["missing"] == ["ST-GCN (supervised): nothing on PKU-MMD I xsub (published: joint 84.1)"]
+
+
+def test_splits_with_many_columns_have_a_table_each(tmp_path):
+    protocols = {f"semi{i}": {"top1": 0.1} for i in range(1, 10)}
+    write_evaluation(tmp_path / "e", protocols=protocols)
+    write_evaluation(tmp_path / "e", split="xview60")
+    page = report(tmp_path / "e", tmp_path / "r", figures=[])
+    assert [t["title"] for t in page["tables"]] == ["NTU-60 xsub", "NTU-60 xview"]
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Lengths and sweeps
+
+
+def write_lengths(root, lengths, **changes):
+    """One run's evaluations at several epochs, on the clips of xview60."""
+    for epochs in lengths:
+        run = {"epochs": max(lengths), "recipe_settings": {"epochs": max(lengths), "keep_every": 100}}
+        facts = {"split": "xview60", "train_clips": 37646, "test_clips": 18932, "run": run, **changes}
+        write_evaluation(root, epochs=epochs, protocols=linear(epochs / 1000), **facts)
+
+
+def test_lengths_of_one_run_are_a_series_beside_figures_of_the_same_length(tmp_path):
+    write_lengths(tmp_path / "e", (300, 400, 800, 1000))
+    page = report(tmp_path / "e", tmp_path / "r")
+    groups = page["tables"][0]["groups"]
+    assert [g["epochs"] for g in groups] == [300, 400, 800, 1000]
+    assert {g["variant"] for g in groups} == {""}
+    figures = [g["streams"][0]["published"]["xview60"].get("linear", {}) for g in groups]
+    assert [f.get("value") for f in figures] == [None, 78.4, 81.0, None]  # the recipe's own length is 800
+    assert figures[1]["difference"] == pytest.approx(40 - 78.4)
+    assert page["tables"][0]["missing"]["figures"] == ["CrosNNCLR: joint on NTU-60 xview (300 epochs; 1000 epochs)"]
+    (sweep,) = page["sweeps"]
+    assert (sweep["setting"], sweep["name"], sweep["doubling"]) == ("epochs", "pretraining epochs", False)
+    (line,) = sweep["panels"][0]["lines"]
+    assert line["label"] == "CrosNNCLR, joint"
+    assert [(p["x"], p["mean"]) for p in line["points"]] == [(300, 0.3), (400, 0.4), (800, 0.8), (1000, 1.0)]
+    # Of the other pictures there is one, not four.
+    assert [f["section"] for f in page["figures"]] == ["sweeps", "confusion"]
+    assert "CrosNNCLR, 800 epochs" in page["figures"][1]["caption"]
+
+
+def test_two_lengths_are_no_series(tmp_path):
+    write_lengths(tmp_path / "e", (300, 800))
+    page = report(tmp_path / "e", tmp_path / "r", figures=["sweeps"])
+    assert [g["epochs"] for g in page["tables"][0]["groups"]] == [800, 300]
+    assert page["sweeps"] == page["figures"] == []
+
+
+def test_a_single_length_that_is_not_the_usual_one_still_stands_beside_the_figure(tmp_path):
+    write_evaluation(tmp_path / "e", epochs=300)
+    (group,) = report(tmp_path / "e", tmp_path / "r", figures=[])["tables"][0]["groups"]
+    assert group["streams"][0]["published"]["xsub60"]["linear"]["value"] == 73.2
+
+
+def test_a_sweep_reads_well(tmp_path):
+    for size in (128, 32768, 4096):
+        run = {"recipe_settings": {"method": {"queue_size": size}, "epochs": 800}}
+        write_evaluation(tmp_path / "e", folder=f"q{size}", run=run, protocols=linear(size / 1e5))
+    page = report(tmp_path / "e", tmp_path / "r")
+    groups = page["tables"][0]["groups"]
+    assert [g["label"] for g in groups] == [f"CrosNNCLR, 800 epochs, queue size {q}" for q in (128, 4096, 32768)]
+    figures = [g["streams"][0]["published"]["xsub60"] for g in groups]
+    assert [set(f) for f in figures] == [set(), set(), {"linear"}]  # 32768 is the recipe's own
+    (sweep,) = page["sweeps"]
+    assert (sweep["name"], sweep["doubling"]) == ("queue size", True)
+    assert [p["x"] for p in sweep["panels"][0]["lines"][0]["points"]] == [128, 4096, 32768]
+    assert {e["variant"] for e in page["evaluations"]} == {f"method.queue_size={q}" for q in (128, 4096, 32768)}
+    for file in ("report.md", "report.html"):
+        assert "method.queue" in (tmp_path / "r" / file).read_text()
+    assert [f["section"] for f in page["figures"]] == ["sweeps", "confusion"]
+
+
+def test_settings_that_go_together_are_one_sweep(tmp_path):
+    for size in (16, 48, 64):
+        settings = {"encoder": {"features": size}, "projector": {"hidden": size}, "init": "torch"}
+        write_evaluation(tmp_path / "e", folder=str(size), run={"recipe_settings": settings})
+    (sweep,) = report(tmp_path / "e", tmp_path / "r", figures=[])["sweeps"]
+    assert (sweep["name"], sweep["doubling"]) == ("features", False)
+    (line,) = sweep["panels"][0]["lines"]
+    assert line["label"] == "CrosNNCLR, joint"
+
+
+def test_names_of_settings():
+    crop, both = ["crop"], ["crop", {"shear": {"amplitude": 0.5}}]
+    assert setting_label({"views.query": crop, "views.key": crop}) == "crop only"
+    assert setting_label({"views.query": both, "views.key": both}) == "crop + shear (amplitude 0.5)"
+    assert setting_label({"views.query": crop, "views.key": []}) == "query crop only, key no augmentation"
+    assert setting_label({"encoder.features": 128, "method.queue_size": 4096}) == "features 128, queue size 4096"
+    assert setting_label({"optimizer.lr": 1e-4, "positives.keep_union": True}) == (
+        "rate 0.0001, positives.keep_union=True"
+    )
+
+
+def test_names_that_do_not_tell_settings_apart_give_way_to_the_settings():
+    views = [{"views": {"query": ["crop"]}}, {"views": {"query": [{"crop": {}}]}}]
+    first, second = set_apart([0, 0], views)
+    assert first.label == "views.query=['crop']"
+    assert second.label == "views.query=[{'crop': {}}]"
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Runs of other kinds, title, figures
+
+
+def test_streams_trained_together_are_a_line_each(tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(figures, "curves_figure", lambda logs: drawn.append(logs) or curves_figure(logs))
+    log = [{"epoch": 1, "loss": 6.0, "spread": 0.2, "lr": 0.1}]
+    log[0] |= {f"spread_{s}": v for s, v in (("joint", 0.1), ("motion", 0.2), ("bone", 0.3))}
+    run = write_run(tmp_path / "run", recipe="crossclr", stream="3s", log=log)
+    write_run(tmp_path / "e" / "sup", recipe="stgcn_supervised", log=[{"epoch": 1, "loss": 2.0, "train_top1": 0.5}])
+    for stream in ("joint", "motion", "bone"):
+        write_evaluation(tmp_path / "e", "crossclr", stream, inputs={"run": run}, method="crossclr")
+    page = report(tmp_path / "e", tmp_path / "r", figures=["curves"])
+    assert len(page["runs"]) == 2
+    (logs,) = drawn
+    name = "CrosSCLR, 3s, seed 0"
+    assert list(logs) == [name, f"{name}: joint", f"{name}: motion", f"{name}: bone",
+                          "ST-GCN (supervised), joint, seed 0"]  # fmt: skip
+    assert logs[name] == [{"epoch": 1, "loss": 6.0, "lr": 0.1}]
+    assert logs[f"{name}: bone"] == [{"epoch": 1, "spread": 0.3}]
+    (figure,) = page["figures"]
+    assert "of 2 runs" in figure["caption"]
+    assert "is their sum" in figure["caption"]
+
+
+def test_runs_of_a_sweep_have_names_of_their_own(tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(figures, "curves_figure", lambda logs: drawn.extend(logs) or curves_figure(logs))
+    for size in (16, 32):
+        write_run(tmp_path / "e" / f"q{size}", recipe_settings={"method": {"queue_size": size}})
+    write_run(tmp_path / "e" / "twin", recipe_settings={"method": {"queue_size": 32}})
+    write_evaluation(tmp_path / "e")
+    write_report([tmp_path / "e"], tmp_path / "r", figures=["curves"])
+    name = "CrosNNCLR, joint, queue size"
+    assert drawn == [f"{name} 16, seed 0", f"{name} 32, seed 0", f"{name} 32, seed 0 (twin)"]
+
+
+def test_title_and_figures_are_chosen(tmp_path):
+    write_evaluation(tmp_path / "e", features=True)
+    write_run(tmp_path / "e" / "run")
+    page = report(tmp_path / "e", tmp_path / "r", title="A <b>|title", figures=["tsne"])
+    assert page["title"] == "A <b>|title"
+    assert [f["section"] for f in page["figures"]] == ["tsne"]
+    assert [p.name for p in (tmp_path / "r" / "figures").iterdir()] == ["tsne_01.png"]
+    assert "<h1>A &lt;b&gt;|title</h1>" in (tmp_path / "r" / "report.html").read_text()
+    assert (tmp_path / "r" / "report.md").read_text().startswith("# A &lt;b&gt;\\|title\n")
+    with pytest.raises(BadInput, match="use one of sweeps, curves, confusion, tsne"):
+        write_report([tmp_path / "e"], tmp_path / "r", figures=["pie"], force=True)
+
+
+def test_the_command_chooses_title_and_figures(tmp_path):
+    write_evaluation(tmp_path / "e", features=True)
+    words = ["report", str(tmp_path / "e"), "--out", str(tmp_path / "r"), "--title", "T", "--figure", "confusion"]
+    done = CliRunner().invoke(main, words)
+    assert done.exit_code == 0, done.output
+    page = json.loads((tmp_path / "r" / "report.json").read_text())
+    assert (page["title"], [f["section"] for f in page["figures"]]) == ("T", ["confusion"])
+    assert cli.FIGURES == FIGURES
+
+
+def test_scores_of_several_draws_have_a_confusion_matrix(tmp_path):
+    folder = write_evaluation(tmp_path / "e", protocols={"semi1": {"top1": 0.5, "draws": [0.4, 0.6]}})
+    names, labels = [f"clip{i:02d}" for i in range(24)], np.arange(24) % CLASSES
+    draws = np.stack([np.eye(CLASSES)[labels], np.eye(CLASSES)[(labels + 1) % CLASSES]])
+    write_scores(folder / "scores.npz", names, labels, {"semi1": draws})
+    (figure,) = report(tmp_path / "e", tmp_path / "r")["figures"]
+    assert "semi 1 %" in figure["caption"]
+
+
+def test_new_words_from_the_folders_are_escaped(tmp_path):
+    evil = "<img src=x onerror=alert(1)>|*"
+    options = {"settings": {evil: evil, "lr": 0.1}, "top1": 0.5, "recall": {evil: 0.5}, "map": 0.5}
+    for seed in range(3):
+        run = {"recipe_settings": {"method": {evil: seed}}}
+        protocols = {**linear(0.5), evil: options, "retrieval": options}
+        write_evaluation(tmp_path / "e", evil, folder=str(seed), protocols=protocols, run=run,
+                         pretrained_on={"dataset": evil, "split": evil})  # fmt: skip
+    page = report(tmp_path / "e", tmp_path / "r", title=evil)
+    assert len(page["sweeps"]) == 1
+    for file in ("report.html", "report.md"):
+        text = (tmp_path / "r" / file).read_text()
+        assert "&lt;img" in text
+        assert "<img src=x" not in text

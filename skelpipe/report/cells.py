@@ -1,0 +1,47 @@
+"""Columns of the tables, and what stands in one cell: mean and deviation over seeds."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from typing import Any
+
+from skelpipe.report.collect import Result
+from skelpipe.report.experiments import Catalogue, accuracies
+from skelpipe.report.labels import column_key
+
+Column = dict[str, str]
+Cell = dict[str, Any]
+
+
+def columns_of(results: Sequence[Result], catalogue: Catalogue) -> list[Column]:
+    """The columns that the results of one split fill, each with its key, title and protocol; linear first."""
+    names = {title: name for r in results for title, name, _ in catalogue.figures(r)}
+    ordered = sorted(names, key=lambda title: column_key(names[title], title))
+    return [{"key": title, "title": title, "protocol": names[title]} for title in ordered]
+
+
+def cells_of(results: Sequence[Result], columns: Sequence[Column], catalogue: Catalogue) -> dict[str, Cell]:
+    """The cells of one row by column; of a seed the newest evaluation counts."""
+    newest: dict[str, dict[int, list[float]]] = {}
+    older: dict[str, int] = {}
+    for r in sorted(results, key=lambda r: str(r.provenance.get("finished", ""))):
+        for title, name, protocol in catalogue.figures(r):
+            seeds = newest.setdefault(title, {})
+            older[title] = older.get(title, 0) + (r.seed in seeds)
+            seeds[r.seed] = accuracies(name, protocol)
+    titles = [c["key"] for c in columns if c["key"] in newest]
+    return {title: _cell(newest[title], older[title]) for title in titles}
+
+
+def _cell(seeds: dict[int, list[float]], older: int) -> Cell:
+    """Mean, std (divisor n - 1) and n over the values of all seeds; a seed has several where there were draws."""
+    values = [value for seed in sorted(seeds) for value in seeds[seed]]
+    return {
+        "mean": statistics.fmean(values),
+        "std": statistics.stdev(values) if len(values) > 1 else None,
+        "n": len(values),
+        "seeds": sorted(seeds),
+        "values": values,
+        **({"older_left_out": older} if older else {}),
+    }

@@ -1,0 +1,142 @@
+"""What splits, recipes, streams, protocols and settings are called on the page, and in which order they stand."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from skelpipe import paper
+from skelpipe.fuse import STREAM_ORDER
+
+STREAM_RANK = {name: rank for rank, name in enumerate((*STREAM_ORDER, "3s"))}
+RECIPE_RANK = {name: rank for rank, name in enumerate(paper.RECIPES)}
+# What the settings that are swept most are called; any other stands as key=value.
+SETTINGS = {
+    "method.queue_size": "queue size",
+    "method.momentum": "key momentum",
+    "method.temperature": "temperature",
+    "method.key_init": "key init",
+    "encoder.features": "features",
+    "encoder.width": "width",
+    "projector.size": "embedding",
+    "projector.hidden": "hidden layer",
+    "positives.name": "positives",
+    "positives.form": "form",
+    "positives.nn_start_epoch": "neighbours after epoch",
+    "positives.top_k": "neighbours",
+    "optimizer.lr": "rate",
+    "lr": "rate",
+    "epochs": "epochs",
+    "mode": "mode",
+    "batch_size": "batch",
+    "bodies": "bodies",
+    "frames": "frames",
+    "init": "init",
+    "precision": "precision",
+}
+SEMI = re.compile(r"semi(\d+(?:\.\d+)?)")
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Splits, recipes, streams
+
+
+def split_title(split: str) -> str:
+    """ "NTU-60 xsub" for xsub60; the split itself where it is no benchmark's."""
+    known = paper.benchmarks().get(split)
+    return str(known["title"]) if known else split
+
+
+def family(split: str) -> str:
+    """ "NTU-60" for xsub60: the splits of one data set share a table."""
+    return split_title(split).rsplit(" ", 1)[0]
+
+
+def split_key(split: str) -> tuple[int, str]:
+    """Benchmarks in the order of `paper_tables.yaml`, others after them."""
+    order = list(paper.benchmarks())
+    return (order.index(split) if split in order else len(order), split)
+
+
+def recipe_key(recipe: str) -> tuple[int, str]:
+    """The published methods in their order, others after them."""
+    return (RECIPE_RANK.get(recipe, len(RECIPE_RANK)), recipe)
+
+
+def stream_key(stream: str) -> tuple[int, str]:
+    """Single streams, then fusions."""
+    return (STREAM_RANK.get(stream, len(STREAM_RANK)), stream)
+
+
+def recipe_name(recipe: str) -> str:
+    """A published method's own name, else the recipe's."""
+    return paper.RECIPES.get(recipe, recipe)
+
+
+def figure_text(value: float) -> str:
+    """A published figure with as many decimals as it has, at least one."""
+    return f"{value:.1f}" if round(value, 1) == value else f"{value:g}"
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Protocols
+
+
+def protocol_title(name: str, protocol: Mapping[str, Any]) -> str:
+    """What a protocol is called; other settings of a protocol make another title."""
+    if name == "knn":
+        k = protocol.get("k", 1)
+        return "1-NN" if k == 1 else f"kNN, k = {k}"
+    if share := SEMI.fullmatch(name):
+        return f"semi {share[1]} %"
+    probe = protocol.get("probe")
+    return f"{name} ({probe})" if probe not in (None, "reference") else name
+
+
+def column(name: str, protocol: Mapping[str, Any]) -> str:
+    """The title of the column that a protocol's figure stands in."""
+    if name == "retrieval":
+        return "retrieval mAP" if "map" in protocol else "retrieval top-1"
+    return protocol_title(name, protocol)
+
+
+def column_key(name: str, title: str) -> tuple[int, float, str]:
+    """The order of columns: what leaves the encoder as it is, then what trains it, by the labels it takes."""
+    share = SEMI.fullmatch(name)
+    order = ("linear", "knn", "retrieval", "semi", "finetune", "transfer", "supervised")
+    kind = "semi" if share else name
+    rank = 3 * (order.index(kind) if kind in order else len(order))
+    return (rank + (title not in ("linear", "1-NN")), float(share[1]) if share else 0.0, title)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Settings
+
+
+def setting_label(settings: Mapping[str, Any]) -> str:
+    """Settings in short: "queue size 4096, crop only"."""
+    views = {key.partition(".")[2]: value for key, value in settings.items() if key.startswith("views.")}
+    parts = [_short(k, v) for k, v in settings.items() if not k.startswith("views.")]
+    if views:
+        each = {view: _steps(value) for view, value in views.items()}
+        alike = len(set(each.values())) == 1
+        parts += [next(iter(each.values()))] if alike else [f"{view} {steps}" for view, steps in each.items()]
+    return ", ".join(parts)
+
+
+def _short(key: str, value: Any) -> str:
+    text = f"{value:g}" if isinstance(value, float) else "none" if value is None else str(value)
+    return f"{SETTINGS[key]} {text}" if key in SETTINGS else f"{key}={text}"
+
+
+def _steps(view: Any) -> str:
+    """The augmentations of a view: "crop only", "crop + shear", "shear (amplitude 0)"."""
+    if not isinstance(view, list):
+        return str(view)
+    words = []
+    for step in view:
+        for name, options in step.items() if isinstance(step, Mapping) else [(step, None)]:
+            given = ", ".join(f"{k} {v}" for k, v in options.items()) if isinstance(options, Mapping) else ""
+            words.append(f"{name} ({given})" if given else str(name))
+    return f"{words[0]} only" if len(words) == 1 else " + ".join(words) or "no augmentation"

@@ -1,0 +1,176 @@
+"""The page itself: HTML by a template, and Markdown, from the values of `tables` and the pictures of `figures`."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
+from typing import Any
+
+from skelpipe.report.labels import figure_text as published
+
+__all__ = ["cell_text", "html", "markdown", "md", "percent", "points", "published"]
+READING = (
+    "Accuracies are top-1 on the test clips, at the last epoch, in percent (mAP: mean average precision); "
+    "± is the standard deviation over n seeds, for semi over the draws of all seeds."
+)
+
+
+def percent(value: float | None, digits: int = 1) -> str:
+    """A fraction as percent, "—" for none."""
+    return "—" if value is None else f"{100 * value:.{digits}f}"
+
+
+def cell_text(cell: Mapping[str, Any] | None) -> str:
+    """Mean and, over several seeds, ± standard deviation and their number, in percent."""
+    if not cell:
+        return "—"
+    if cell["std"] is None:
+        return percent(cell["mean"])
+    return f"{percent(cell['mean'])} ± {percent(cell['std'])} (n = {cell['n']})"
+
+
+def points(value: float | None) -> str:
+    """A difference in percentage points, with its sign; "—" for none."""
+    return "—" if value is None else f"{value:+.1f}".replace("-", "−")
+
+
+def html(page: Mapping[str, Any], pictures: Sequence[Mapping[str, Any]]) -> str:
+    """The page as one HTML file that needs no other; `pictures` hold their PNG."""
+    from jinja2 import Environment, StrictUndefined
+
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters.update(percent=percent, published=published, points=points, more=more_text)
+    template = environment.from_string(files("skelpipe.report").joinpath("page.html.j2").read_text("utf-8"))
+    shown = [{**p, "data": base64.b64encode(p["png"]).decode()} for p in pictures]
+    return template.render(page=page, pictures=shown, reading=READING)
+
+
+def markdown(page: Mapping[str, Any]) -> str:
+    """The page as Markdown, its figures beside it."""
+    lines = [f"# {md(page['title'])}", "", READING]
+    for line in page["summary"]:
+        lines += ["", f"- {md(summary_text(line))}"]
+    for table in page["tables"]:
+        lines += ["", f"## {md(table['title'])}", "", *_markdown_table(table), ""]
+        lines += [f"- missing: {md(text)}" for text in table["missing"]["results"]]
+        lines += [f"- no published figure known: {md(text)}" for text in table["missing"]["figures"]]
+    if page["missing"]:
+        lines += ["", "## Missing altogether", "", *(f"- {md(text)}" for text in page["missing"])]
+    if page["sources"]:
+        lines += ["", "Published figures:", ""]
+        lines += [f"{i}. {md(source)}" for i, source in enumerate(page["sources"], start=1)]
+    if page["warnings"]:
+        lines += ["", "## Warnings", ""]
+        lines += [f"- {md(w['protocol'])}: {md(w['text'])} ({md(', '.join(w['paths']))})" for w in page["warnings"]]
+    if page["skipped"]:
+        lines += ["", "## Left out", "", *(f"- {md(s['path'])}: {md(s['reason'])}" for s in page["skipped"])]
+    if page["figures"]:
+        lines += ["", "## Figures"]
+        lines += [t for f in page["figures"] for t in ("", f"![{md(f['caption'])}]({f['file']})", "", md(f["caption"]))]
+    lines += ["", "## Every evaluation", "", *_markdown_evaluations(page["evaluations"])]
+    return "\n".join(lines) + "\n"
+
+
+def summary_text(line: Mapping[str, Any]) -> str:
+    """One sentence on a split: the best result, the untrained encoder, chance."""
+    parts = []
+    if "best" in line:
+        parts.append(
+            f"best {line['protocol']} {cell_text(line['best'])} ({line['best']['label']}, {line['best']['stream']})"
+        )
+    if "untrained" in line:
+        parts.append(f"untrained encoder {cell_text(line['untrained'])} ({line['untrained']['stream']})")
+    parts.append(f"chance {percent(line['chance'])} ({line['classes']} classes)")
+    return f"{line['title']}: {'; '.join(parts)}"
+
+
+def clips_text(split: Mapping[str, Any]) -> str:
+    """How many clips the results of a split used, and how many the benchmark holds."""
+    used = "; ".join(f"{_count(c['train'])} training and {_count(c['test'])} test clips" for c in split["clips"])
+    if split["comparable"] or not split["benchmark"]:
+        return used
+    full = split["benchmark"]
+    return f"{used}, not the benchmark's {full['train']:,} and {full['test']:,}: no target for the published figures"
+
+
+def _count(value: int | None) -> str:
+    return "?" if value is None else f"{value:,}"
+
+
+def _markdown_table(table: Mapping[str, Any]) -> list[str]:
+    head, notes = ["recipe", "stream"], []
+    for split in table["splits"]:
+        for c in split["layout"]:
+            title = f"{split['split']} {c['title']}"
+            head += [title] if c["kind"] == "cell" else [title, "difference"]
+        notes.append(f"{split['title']}: {clips_text(split)}; chance {percent(split['chance'])}")
+    lines = [_row(head), _row(["---", "---", *["---:"] * (len(head) - 2)])]
+    for group in table["groups"]:
+        for entry in group["streams"]:
+            cells = [group["label"], entry["stream"]]
+            for split in table["splits"]:
+                of_split, figures = entry["cells"][split["split"]], entry["published"][split["split"]]
+                for c in split["layout"]:
+                    if c["kind"] == "cell":
+                        cells.append(cell_text(of_split.get(c["key"])))
+                    elif figure := figures.get(c["key"]):
+                        cells.append(f"{published(figure['value'])} [{figure['source']}]")
+                        cells.append(points(figure["difference"]))
+                    else:
+                        unknown = c["key"] == group["kind"] and of_split and not group["untrained"]
+                        cells += ["not known" if unknown else "—", "—"]
+            lines.append(_row(cells))
+    return [*lines, "", *(md(note) + "  " for note in notes)]
+
+
+def _markdown_evaluations(evaluations: Sequence[Mapping[str, Any]]) -> list[str]:
+    tested = any(p["best_on_test"] for e in evaluations for p in e["protocols"])
+    apart = any(e["variant"] for e in evaluations)
+    head = ["folder", "recipe", "stream", "split", "seed", "protocol", "top-1", "top-5", "more", "best on validation"]
+    head += ["best on test (selected on the test set)"] * tested + ["settings"] * apart
+    lines = [_row(head), _row(["---"] * len(head))]
+    for e in evaluations:
+        for p in e["protocols"]:
+            row = [e["path"], e["label"], e["stream"], e["split"], str(e["seed"]), p["name"], percent(p["top1"])]
+            row += [percent(p["top5"]), more_text(p) or "—", best_text(p["best_on_validation"])]
+            row += [best_text(p["best_on_test"])] * tested + [e["variant"] or "—"] * apart
+            lines.append(_row(row))
+    return lines
+
+
+def more_text(protocol: Mapping[str, Any]) -> str:
+    """What a protocol tells beside its accuracies: of retrieval, of repeated draws, of a rate that was searched."""
+    parts = []
+    if _number(protocol["map"]):
+        parts.append(f"mAP {percent(protocol['map'])}")
+    if isinstance(protocol["recall"], Mapping):
+        parts.append("recall " + ", ".join(f"@{k} {percent(v)}" for k, v in protocol["recall"].items() if _number(v)))
+    if isinstance(protocol["draws"], list):
+        spread = f" ± {percent(protocol['std'])}" if _number(protocol["std"]) else ""
+        each = ", ".join(percent(v) for v in protocol["draws"] if _number(v))
+        parts.append(f"{len(protocol['draws'])} draws{spread}: {each}")
+    if _number(protocol["labelled"]):
+        parts.append(f"{protocol['labelled']:,} labelled clips")
+    if _number(protocol["rate"]):
+        parts.append(f"rate {protocol['rate']:g}")
+    return "; ".join(parts)
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, int | float)
+
+
+def best_text(best: Mapping[str, Any] | None) -> str:
+    """Accuracy and epoch of a selected epoch; "—" for none."""
+    return "—" if not best else f"{percent(best.get('top1'))} at epoch {best.get('epoch')}"
+
+
+def _row(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(md(cell) for cell in cells) + " |"
+
+
+def md(text: str) -> str:
+    """Text that Markdown shows as it is: no HTML, table or emphasis marks from names."""
+    text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("\n", " ")
+    return "".join("\\" + c if c in "\\`*_[]|" else c for c in text)
