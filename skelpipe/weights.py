@@ -1,7 +1,8 @@
 """Weights in the form that SkeletonCLR, CrosSCLR, AimCLR and the released CrosNNCLR save, read and written.
 
 Their files are bare state dicts: `encoder_q.*`, `encoder_k.*`, `queue` (D, K) and `queue_ptr` (1,), in CrosSCLR again
-with the suffixes `_motion` and `_bone`; what a linear evaluation leaves is `encoder_q.*` alone, with a classifier.
+with the suffixes `_motion` and `_bone`; what a linear evaluation leaves is `encoder_q.*` alone, with a classifier. A
+CrosSCLR file gives one run of all three streams, or one of any of them.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -24,15 +25,19 @@ from skelpipe import settings as checking
 from skelpipe.datasets import find_split, split_masks
 from skelpipe.encoders.graph import spatial_partitions
 from skelpipe.errors import BadInput
+from skelpipe.methods.crossclr import CrosSCLR
 from skelpipe.methods.moco import MoCo, Network
+from skelpipe.methods.skeletonclr import SkeletonCLR
 from skelpipe.outputs import DONE, new_folder, read_digest, require, unwritable, write_bytes, write_json
 from skelpipe.pretrain import (
+    ALL_STREAMS,
     CHECKPOINT,
     RECIPE,
     SETTINGS,
     WEIGHTS,
     Position,
     build_sgd,
+    check_recipe_stream,
     run_settings,
     save_checkpoint,
     save_weights,
@@ -41,13 +46,14 @@ from skelpipe.pretrain import (
 from skelpipe.recipe import Recipe
 from skelpipe.skeleton import LAYOUTS, Layout
 from skelpipe.store import Clips
-from skelpipe.streams import check_stream
 
 State = dict[str, Tensor]
 
 IMPORTED = "imported.json"
 GRAPH, COUNTER = "A", "num_batches_tracked"
 STREAM_ENCODERS = {"joint": "", "motion": "_motion", "bone": "_bone"}
+OWN_HEAD = {"0.weight", "0.bias", "2.weight", "2.bias"}  # beneath `fc.`
+SHARED_HEAD = {"0.weight", "0.bias", *(f"2.{name}" for name in OWN_HEAD)}
 BLOCK_PARTS = {  # ours -> theirs, within a block
     "spatial": "gcn",
     "spatial_norm": "tcn.0",
@@ -59,29 +65,48 @@ ANOTHER = "give a state dict as SkeletonCLR, CrosSCLR, AimCLR or CrosNNCLR save 
 
 
 @dataclass(frozen=True)
-class Contents:
+class Part:
     """One stream's part of a reference file.
 
     Attributes:
-        family: what kind of file it is, in words.
         encoder: the query encoder under the reference's names, without prefix.
         key: the key encoder in the same way, empty if the file has none.
         queue: (D, K), or None.
         pointer: where the next keys go.
-        pretext: whether the encoder ends in our projector's Linear, ReLU, Linear.
+        suffix: what the names of this stream end in.
     """
 
-    family: str
     encoder: State
     key: State
     queue: Tensor | None
     pointer: int
-    pretext: bool
+    suffix: str
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What is taken of a reference file.
+
+    Attributes:
+        family: what kind of file it is, in words.
+        parts: by stream; one, or all that the recipe trains together.
+        heads: "own" if every encoder ends in our projector's Linear, ReLU, Linear; "shared" if those of motion and bone
+            end in a Linear, a ReLU and the joint one's; "" if they end in something else.
+    """
+
+    family: str
+    parts: dict[str, Part]
+    heads: Literal["own", "shared", ""]
+
+    @property
+    def first(self) -> Part:
+        """The part that tells the sizes; the others must have the same."""
+        return next(iter(self.parts.values()))
 
     @property
     def resumable(self) -> bool:
         """Whether all is there that pretraining goes on from."""
-        return bool(self.key) and self.queue is not None and self.pretext
+        return bool(self.heads) and all(part.key and part.queue is not None for part in self.parts.values())
 
 
 @dataclass(frozen=True)
@@ -118,7 +143,8 @@ def import_weights(
 
     Args:
         file: a state dict, saved by torch.
-        stream: what the encoder was trained on; chooses the encoder in a file of several.
+        stream: what the encoder was trained on; chooses the encoder in a file of several. "3s" takes all, for a recipe
+            that trains them together.
         split: key of `datasets.SPLITS`, whose training clips it was trained on.
         dataset: key of `datasets.DATASETS`; by default that of the clips, or the split's own.
         epoch: how many epochs the weights have seen.
@@ -128,10 +154,10 @@ def import_weights(
     Raises:
         BadInput: the file is not of this form, or does not fit what was said of it.
     """
-    check_stream(stream)
+    check_method(recipe, stream)
     path = Path(file)
-    found = choose_stream(read_state(path), stream, path)
-    layout = find_layout(found.encoder, path)
+    found = choose_contents(read_state(path), recipe.streams or (stream,), path)
+    layout, *_ = [find_layout(part, path) for part in found.parts.values()]
     recipe = fit_recipe(recipe, found, path)
     total = epoch if clips is None else recipe.epochs if epochs is None else epochs
     if clips is None and epochs not in (None, epoch):
@@ -181,7 +207,7 @@ def export_weights(run: str | Path, file: str | Path, *, encoder_only: bool = Fa
         layout = LAYOUTS[json.loads((run / SETTINGS).read_text())["layout"]]
     except (OSError, ValueError, KeyError) as error:
         raise BadInput(run / SETTINGS, f"cannot be read ({error})", "train this run again") from None
-    state = query_encoder(run, layout) if encoder_only else whole_state(run, layout)
+    state = (query_encoder if encoder_only else whole_state)(run, layout, recipe.streams)
     buffer = io.BytesIO()
     torch.save(state, buffer)
     try:
@@ -244,52 +270,100 @@ def read_state(path: Path) -> State:
     return state
 
 
-def choose_stream(state: State, stream: str, path: Path) -> Contents:
-    """The part of a file that belongs to a stream, and what kind of file it is.
+def choose_contents(state: State, wanted: tuple[str, ...], path: Path) -> Contents:
+    """The parts of a file that belong to the wanted streams, and what kind of file it is.
 
     Raises:
-        BadInput: it holds no query encoder, or none of that stream.
+        BadInput: it holds no query encoder, or not all of those streams.
     """
-    streams = [name for name, suffix in STREAM_ENCODERS.items() if beneath(state, f"encoder_q{suffix}.")]
-    if not streams:
+    there = tuple(name for name, suffix in STREAM_ENCODERS.items() if beneath(state, f"encoder_q{suffix}."))
+    if not there:
         some = ", ".join(list(state)[:3]) or "nothing"
         raise BadInput(path, f"holds no encoder_q.*, but {some}", ANOTHER)
-    several = streams != ["joint"]
-    if several and stream not in streams:
-        raise BadInput(f"--stream {stream}", f"{path} holds {', '.join(streams)}", "choose one of them")
-    suffix = STREAM_ENCODERS[stream] if several else ""
-    encoder, key = beneath(state, f"encoder_q{suffix}."), beneath(state, f"encoder_k{suffix}.")
-    head = {name for name in encoder if name.startswith("fc.")}
-    if "fc.weight" in head and not key:
-        family = f"linear evaluation, {len(encoder['fc.weight'])} classes"
-    elif key:
-        family = "pretraining by CrosSCLR" if several else "pretraining by SkeletonCLR, AimCLR or CrosNNCLR"
-    else:
-        family = "an encoder alone"
+    several = there != ("joint",)
+    if len(wanted) > 1 and (missing := [name for name in wanted if name not in there]):
+        what = f"{path} holds {', '.join(there) if several else 'one encoder'} and lacks {', '.join(missing)}"
+        raise BadInput(f"--stream {ALL_STREAMS}", what, "import one stream, with a recipe that trains one")
+    if several and not set(wanted) <= set(there):
+        raise BadInput(f"--stream {wanted[0]}", f"{path} holds {', '.join(there)}", "choose one of them")
+    parts = {name: take_part(state, STREAM_ENCODERS[name] if several else "", path) for name in wanted}
+    heads = find_heads(parts)
+    family = find_family(next(iter(parts.values())), several)
     if several:
-        family += f", {stream} of {', '.join(streams)}"
-    pretext = head == {"fc.0.weight", "fc.0.bias", "fc.2.weight", "fc.2.bias"}
+        family += f", {', '.join(there)}" if len(wanted) > 1 else f", {wanted[0]} of {', '.join(there)}"
+    if len(wanted) > 1 and heads:
+        family += f", heads {'shared' if heads == 'shared' else 'of their own'}"
+    return Contents(family, parts, heads)
+
+
+def take_part(state: State, suffix: str, path: Path) -> Part:
+    """The tensors of the stream whose names have this suffix.
+
+    Raises:
+        BadInput: its pointer is not one number.
+    """
     pointer = state.get(f"queue_ptr{suffix}", torch.zeros(1))
     if pointer.numel() != 1:
         raise BadInput(path, f"queue_ptr{suffix} is not one number", ANOTHER)
-    return Contents(family, encoder, key, state.get(f"queue{suffix}"), int(pointer), pretext)
+    encoder, key = beneath(state, f"encoder_q{suffix}."), beneath(state, f"encoder_k{suffix}.")
+    return Part(encoder, key, state.get(f"queue{suffix}"), int(pointer), suffix)
 
 
-def find_layout(encoder: State, path: Path) -> Layout:
-    """The joint layout whose graph the file carries.
+def find_family(part: Part, several: bool) -> str:
+    """What kind of file a part is from, in words."""
+    if part.key:
+        return "pretraining by CrosSCLR" if several else "pretraining by SkeletonCLR, AimCLR or CrosNNCLR"
+    if "fc.weight" in part.encoder:
+        return f"linear evaluation, {len(part.encoder['fc.weight'])} classes"
+    return "an encoder alone"
+
+
+def find_heads(parts: Mapping[str, Part]) -> Literal["own", "shared", ""]:
+    """Which of the heads that we know the encoders end in; see `Contents`. Of several parts the first is the joint."""
+    if all(beneath(part.encoder, "fc.").keys() == OWN_HEAD for part in parts.values()):
+        return "own"
+    joint, *others = parts.values()
+    shared = [shares_head(other.encoder, joint.encoder) and shares_head(other.key, joint.key) for other in others]
+    return "shared" if shared and all(shared) else ""
+
+
+def shares_head(encoder: State, joint: State) -> bool:
+    """Whether a head is a Linear, a ReLU and the joint head itself; the lack of both encoders is no objection."""
+    head, whole = beneath(encoder, "fc."), beneath(joint, "fc.")
+    if not encoder and not joint:
+        return True
+    # A head of the same form whose end is another one's is none that our method has.
+    known = head.keys() == SHARED_HEAD and whole.keys() == OWN_HEAD
+    return known and all(torch.equal(head[f"2.{name}"], value) for name, value in whole.items())
+
+
+def find_layout(part: Part, path: Path) -> Layout:
+    """The joint layout whose graph an encoder carries.
 
     Raises:
         BadInput: it carries none, or one of another skeleton or partition.
     """
-    graph = encoder.get(GRAPH)
+    name = f"encoder_q{part.suffix}.{GRAPH}"
+    graph = part.encoder.get(GRAPH)
     if graph is None:
-        raise BadInput(path, f"has no graph (encoder_q.{GRAPH})", ANOTHER)
+        raise BadInput(path, f"has no graph ({name})", ANOTHER)
     for layout in LAYOUTS.values():
         ours = spatial_partitions(layout)
         if tuple(graph.shape) == ours.shape and np.allclose(graph.double().numpy(), ours, rtol=0, atol=1e-6):
             return layout
-    shape = "×".join(map(str, graph.shape))
-    raise BadInput(path, f"its graph ({shape}) is none that skelpipe knows", f"use one of {', '.join(LAYOUTS)}")
+    what = f"its graph ({name}, {'×'.join(map(str, graph.shape))}) is none that skelpipe knows"
+    raise BadInput(path, what, f"use one of {', '.join(LAYOUTS)}")
+
+
+def check_method(recipe: Recipe, stream: str) -> None:
+    """Raise BadInput unless the recipe's method has the networks that these files hold, for this stream."""
+    if recipe.supervised:
+        what = f"{recipe.name} has no key network and no queue, and these files come from methods that do"
+        raise BadInput("--recipe", what, "choose skeletonclr, crosnnclr, aimclr, crosnnclr_star or crossclr")
+    if stream == ALL_STREAMS and not recipe.streams:
+        what = f"is all three, and {recipe.name} trains one stream a run"
+        raise BadInput(f"--stream {stream}", what, "pass --recipe crossclr, or choose joint, motion or bone")
+    check_recipe_stream(recipe, stream)
 
 
 def check_encoder(data: Mapping[str, Any], where: str | Path) -> None:
@@ -308,16 +382,19 @@ def fit_recipe(recipe: Recipe, found: Contents, path: Path) -> Recipe:
     """
     data = recipe.model_dump(mode="json")
     check_encoder(data, f"recipe {recipe.name}")
-    first = sized(found.encoder, "st_gcn_networks.0.tcn.2.weight", 4, path)
-    last = sized(found.encoder, "st_gcn_networks.9.tcn.2.weight", 4, path)
+    encoder = found.first.encoder
+    first = sized(encoder, "st_gcn_networks.0.tcn.2.weight", 4, path)
+    last = sized(encoder, "st_gcn_networks.9.tcn.2.weight", 4, path)
     data["encoder"] |= {"width": first[0], "features": last[0], "time_kernel": first[2]}
-    if found.pretext:
-        hidden = sized(found.encoder, "fc.0.weight", 2, path)[0]
+    if found.heads:
+        hidden = sized(encoder, "fc.0.weight", 2, path)[0]
         if hidden != (data["projector"]["hidden"] or last[0]):
             data["projector"]["hidden"] = hidden
-        data["projector"]["size"] = sized(found.encoder, "fc.2.weight", 2, path)[0]
+        data["projector"]["size"] = sized(encoder, "fc.2.weight", 2, path)[0]
+        if recipe.streams:
+            data["method"]["heads"] = found.heads
     if found.resumable:
-        data["method"]["queue_size"] = sized({"queue": found.queue}, "queue", 2, path)[1]
+        data["method"]["queue_size"] = sized({"queue": found.first.queue}, "queue", 2, path)[1]
     return checking.check(Recipe, data, path)
 
 
@@ -330,28 +407,34 @@ def sized(state: Mapping[str, Tensor | None], name: str, rank: int, path: Path) 
     return tuple(value.shape)
 
 
+def mocos(method: nn.Module, stream: str) -> dict[str, MoCo]:
+    """The networks and the queue of each stream that a method trains; `stream` names that of a method of one."""
+    if isinstance(method, CrosSCLR):
+        return {each: method.moco(each) for each in method.STREAMS}
+    assert isinstance(method, SkeletonCLR)
+    return {stream: method.moco}
+
+
 def fill(method: nn.Module, found: Contents, path: Path) -> None:
     """Put the file's tensors into a method of the fitting recipe.
 
     What the file lacks stays as initialised, in `evaluated` a head and in `moco` all that only training uses.
 
     Raises:
-        BadInput: the method has no such networks, or a tensor is missing, too many or of another shape.
+        BadInput: a tensor is missing, too many or of another shape.
     """
-    moco = getattr(method, "moco", None)
-    if not isinstance(moco, MoCo):
-        remedy = "choose skeletonclr, crosnnclr, aimclr or crosnnclr_star"
-        raise BadInput("--recipe", "its method does not have one query and one key network", remedy)
-    fill_network(moco.query, found.encoder, found.pretext, f"{path}, encoder_q")
-    if not found.resumable:
-        return
-    fill_network(moco.key, found.key, True, f"{path}, encoder_k")
-    assert found.queue is not None
-    if found.queue.shape != moco.queue.shape or not 0 <= found.pointer < moco.options.queue_size:
-        what = f"queue {tuple(found.queue.shape)} or its pointer {found.pointer} does not fit embeddings and queue"
-        raise BadInput(path, f"{what} {tuple(moco.queue.shape)}", ANOTHER)
-    moco.queue.copy_(found.queue)
-    moco.pointer.fill_(found.pointer)
+    for stream, moco in mocos(method, next(iter(found.parts))).items():
+        part = found.parts[stream]
+        fill_network(moco.query, part.encoder, bool(found.heads), f"{path}, encoder_q{part.suffix}")
+        if not found.resumable:
+            continue
+        fill_network(moco.key, part.key, True, f"{path}, encoder_k{part.suffix}")
+        assert part.queue is not None
+        if part.queue.shape != moco.queue.shape or not 0 <= part.pointer < moco.options.queue_size:
+            what = f"queue{part.suffix} {tuple(part.queue.shape)} or its pointer {part.pointer} does not fit"
+            raise BadInput(path, f"{what} embeddings and queue {tuple(moco.queue.shape)}", ANOTHER)
+        moco.queue.copy_(part.queue)
+        moco.pointer.fill_(part.pointer)
 
 
 def fill_network(network: Network, theirs: State, pretext: bool, where: str) -> None:
@@ -374,9 +457,9 @@ def fill_network(network: Network, theirs: State, pretext: bool, where: str) -> 
 def in_words(recipe: Recipe, found: Contents, layout: Layout) -> str:
     """The sizes of what a file holds, and what it lacks."""
     parts = [f"width {recipe.encoder.width}", f"{recipe.encoder.features} features", f"{len(layout.joints)} joints"]
-    parts += [f"embeddings of {recipe.projector.size}" if found.pretext else "no pretext head of ours"]
-    if found.queue is not None:
-        parts.append(f"queue of {found.queue.shape[-1]:,}")
+    parts += [f"embeddings of {recipe.projector.size}" if found.heads else "no pretext head of ours"]
+    if found.first.queue is not None:
+        parts.append(f"queue of {found.first.queue.shape[-1]:,}")
     return ", ".join(parts)
 
 
@@ -428,11 +511,11 @@ def write_checkpoint(path: Path, recipe: Recipe, method: nn.Module, epoch: int) 
     """Write the state from which pretraining goes on after `epoch` epochs, with an optimiser that has no past."""
     at = Position()
     at.epoch = epoch + 1
-    save_checkpoint(path, method, build_sgd(recipe, method), at, torch.device("cpu"))
+    save_checkpoint(path, method, build_sgd(recipe.optimizer, method), at, torch.device("cpu"))
 
 
-def query_encoder(run: Path, layout: Layout) -> State:
-    """A finished run's encoder in the reference's form."""
+def query_encoder(run: Path, layout: Layout, streams: tuple[str, ...]) -> State:
+    """A finished run's encoder, or those of all its streams, in the reference's form."""
     from safetensors.torch import load_file
 
     path = require(run, "run", "finish it with 'skelpipe pretrain'") / WEIGHTS
@@ -440,12 +523,15 @@ def query_encoder(run: Path, layout: Layout) -> State:
         state = load_file(path)
     except Exception as error:
         raise BadInput(path, f"cannot be loaded ({error})", "train this run again") from None
-    encoder = {name: value for name, value in state.items() if name.startswith("encoder.")}
-    return in_reference_form(encoder, "encoder_q", layout)
+    named: State = {}
+    for prefix, suffix in [(f"{each}.", STREAM_ENCODERS[each]) for each in streams] or [("", "")]:
+        encoder = {name: value for name, value in beneath(state, prefix).items() if name.startswith("encoder.")}
+        named |= in_reference_form(encoder, f"encoder_q{suffix}", layout)
+    return named
 
 
-def whole_state(run: Path, layout: Layout) -> State:
-    """Both networks, the queue and its pointer in the reference's form."""
+def whole_state(run: Path, layout: Layout, streams: tuple[str, ...]) -> State:
+    """Both networks, the queue and its pointer, of every stream, in the reference's form."""
     path = run / CHECKPOINT
     if not path.exists():
         raise BadInput(path, "does not exist", "pass --encoder-only to write the encoder alone")
@@ -453,8 +539,13 @@ def whole_state(run: Path, layout: Layout) -> State:
         state: State = torch.load(path, map_location="cpu", weights_only=True)["method"]
     except Exception as error:
         raise BadInput(path, f"cannot be loaded ({type(error).__name__})", "train this run again") from None
-    query, key = beneath(state, "moco.query."), beneath(state, "moco.key.")
-    if not query or not key or "moco.queue" not in state:
-        raise BadInput(path, "does not hold one query and one key network", "pass --encoder-only")
-    named = in_reference_form(query, "encoder_q", layout) | in_reference_form(key, "encoder_k", layout)
-    return named | {"queue": state["moco.queue"], "queue_ptr": state["moco.pointer"].reshape(1)}
+    named: State = {}
+    for prefix, suffix in [(f"streams.{each}.", STREAM_ENCODERS[each]) for each in streams] or [("moco.", "")]:
+        part = beneath(state, prefix)
+        query, key = beneath(part, "query."), beneath(part, "key.")
+        if not query or not key or "queue" not in part:
+            raise BadInput(path, "does not hold one query and one key network", "pass --encoder-only")
+        named |= in_reference_form(query, f"encoder_q{suffix}", layout)
+        named |= in_reference_form(key, f"encoder_k{suffix}", layout)
+        named |= {f"queue{suffix}": part["queue"], f"queue_ptr{suffix}": part["pointer"].reshape(1)}
+    return named

@@ -73,7 +73,7 @@ def reference_encoder(prefix, head, seed=0, width=2, features=6, hidden=5, size=
     heads = {
         "pretext": {"fc.0": (hidden, features), "fc.2": (size, hidden)},
         "classifier": {"fc": (60, features)},
-        "shared": {"fc.0": (hidden, features), "fc.2.0": (hidden, hidden), "fc.2.2": (size, hidden)},
+        "shared": {"fc.0": (features, features), "fc.2.0": (hidden, features), "fc.2.2": (size, hidden)},
     }
     for name, shape in heads[head].items():
         state[f"{name}.weight"], state[f"{name}.bias"] = rng(*shape), rng(shape[0])
@@ -212,6 +212,183 @@ def test_of_three_streams_the_one_asked_for_is_taken(tmp_path):
         import_weights(saved(two, tmp_path / "two.pt"), tmp_path / "no", recipe, stream="bone", split="xsub60")
 
 
+def three_streams():
+    """A CrosSCLR file: the heads of motion and bone end in the joint one."""
+    state = reference_file()
+    for suffix, seed in (("_motion", 10), ("_bone", 20)):
+        further = reference_file(suffix, "shared", seed)
+        for name in list(further):
+            if (place := name.replace(suffix, "").replace("fc.2.", "fc.")) != name.replace(suffix, ""):
+                further[name] = state[place].clone()
+        state |= further
+    return state
+
+
+ALL = {"stream": "3s", "split": "xsub60"}
+SUFFIX = {"joint": "", "motion": "_motion", "bone": "_bone"}
+
+
+@pytest.fixture(scope="module", params=["shared", "own"])
+def trained_on_three(request, clips, tmp_path_factory):
+    """A CrosSCLR run of our own at toy size with these heads, and the same in the reference's form."""
+    folder = tmp_path_factory.mktemp("three")
+    sets = [*TINY, "encoder.features=6", "positives.nn_start_epoch=0", f"method.heads={request.param}"]
+    recipe = load_recipe("crossclr", sets, epochs=1)
+    pretrain(recipe, clips, folder / "run", **ALL, device="cpu", threads=1)
+    export_weights(folder / "run", folder / "file.pt")
+    return folder / "run", folder / "file.pt", recipe
+
+
+def features_of(run, clips, stream):
+    source = Clips(clips)
+    return encode(load_run(run, source, "cpu", stream=stream), source, np.arange(6))
+
+
+def test_three_streams_there_and_back(trained_on_three, clips, tmp_path):
+    run, file, recipe = trained_on_three
+    made = import_weights(file, tmp_path / "back", load_recipe("crossclr"), **ALL, epoch=1, frames=12)
+    heads = "shared" if recipe.method.heads == "shared" else "of their own"
+    assert made.family == f"pretraining by CrosSCLR, joint, motion, bone, heads {heads}"
+    assert made.resumable
+    assert load_recipe(tmp_path / "back" / "recipe.yaml").method.heads == recipe.method.heads
+    before, after = method_of(run), method_of(tmp_path / "back")
+    assert before.keys() == after.keys()
+    for name in before:
+        assert name.endswith("queue_label") or torch.equal(before[name], after[name]), name
+    for stream in SUFFIX:
+        np.testing.assert_array_equal(*(features_of(r, clips, stream) for r in (run, tmp_path / "back")))
+    export_weights(tmp_path / "back", tmp_path / "again.pt")
+    first, second = torch.load(file), torch.load(tmp_path / "again.pt")
+    assert first.keys() == second.keys()
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_three_streams_are_written_under_the_references_names(trained_on_three, tmp_path):
+    run, file, recipe = trained_on_three
+    shared = recipe.method.heads == "shared"
+    names = set()
+    for suffix in SUFFIX.values():
+        head = "shared" if shared and suffix else "pretext"
+        for which in "qk":
+            names |= reference_encoder(f"encoder_{which}{suffix}", head).keys()
+        names |= {f"queue{suffix}", f"queue_ptr{suffix}"}
+    state = torch.load(file)
+    assert {name for name in state if not name.endswith("num_batches_tracked")} == names
+    counted = {name.replace("running_mean", "num_batches_tracked") for name in names if "running_mean" in name}
+    assert set(state) - names == counted
+    assert torch.equal(state["encoder_k_bone.A"], torch.from_numpy(spatial_partitions(KINECT_V2)))
+    assert (state["queue_bone"].shape, state["queue_ptr_bone"].tolist()) == ((8, 32), [24])
+    if shared:
+        for which in ("q", "k"):
+            joint = state[f"encoder_{which}.fc.2.bias"]
+            assert all(torch.equal(state[f"encoder_{which}_{s}.fc.2.2.bias"], joint) for s in ("motion", "bone"))
+    export_weights(run, tmp_path / "q.pt", encoder_only=True)
+    alone = torch.load(tmp_path / "q.pt")
+    assert {name.split(".")[0] for name in alone} == {f"encoder_q{suffix}" for suffix in SUFFIX.values()}
+    assert not any(".fc." in name for name in alone)
+    assert all(torch.equal(value, state[name]) for name, value in alone.items())
+
+
+def test_a_file_of_three_streams_lands_in_its_places(tmp_path):
+    state = three_streams()
+    state["queue_ptr_bone"] = torch.tensor([32])
+    file = saved({f"module.{name}": value for name, value in state.items()}, tmp_path / "three.pt")
+    made = import_weights(file, tmp_path / "run", load_recipe("crossclr"), **ALL)
+    assert made.family == "pretraining by CrosSCLR, joint, motion, bone, heads shared"
+    assert made.shape == "width 2, 6 features, 25 joints, embeddings of 4, queue of 48"
+    assert (made.finished, made.resumable) == (True, True)
+    assert settings_of(tmp_path / "run")["stream"] == "3s"
+    ours = method_of(tmp_path / "run")
+    for mine, theirs in {
+        "joint.query.encoder.input_norm.running_var": "encoder_q.data_bn.running_var",
+        "motion.query.encoder.edge_importance.5": "encoder_q_motion.edge_importance.5",
+        "bone.key.encoder.blocks.7.residual.0.weight": "encoder_k_bone.st_gcn_networks.7.residual.0.weight",
+        "joint.key.projector.2.bias": "encoder_k.fc.2.bias",
+        "motion.query.projector.0.weight": "encoder_q_motion.fc.0.weight",
+        "bone.query.projector.2.0.weight": "encoder_q.fc.0.weight",
+        "bone.key.projector.2.2.bias": "encoder_k.fc.2.bias",
+        "motion.queue": "queue_motion",
+    }.items():
+        assert torch.equal(ours[f"streams.{mine}"], state[theirs]), mine
+    assert [int(ours[f"streams.{s}.pointer"]) for s in SUFFIX] == [16, 16, 32]
+    export_weights(tmp_path / "run", tmp_path / "back.pt")
+    back = torch.load(tmp_path / "back.pt")
+    assert all(torch.equal(back[name], value) for name, value in state.items())
+
+
+def test_three_streams_go_on(trained_on_three, clips, tmp_path):
+    _, file, recipe = trained_on_three
+    recipe = recipe.model_copy(update={"epochs": 3})
+    assert not import_weights(file, tmp_path / "run", recipe, **ALL, clips=clips, epoch=2).finished
+    before = method_of(tmp_path / "run")
+    result = pretrain(recipe, clips, tmp_path / "run", **ALL, device="cpu", threads=1)
+    assert (result.state, result.epoch) == ("finished", 3)
+    after = method_of(tmp_path / "run")
+    for s in SUFFIX:  # 3 steps of 8 keys in a queue of 32: only the 8 oldest are still the file's
+        assert (before[f"streams.{s}.queue"] == after[f"streams.{s}.queue"]).all(0).sum() == 8
+        assert int(after[f"streams.{s}.pointer"]) == 16
+    # Neighbours are mined, so of the public code's key networks only the motion one follows.
+    still = [torch.equal(before[n], after[n]) for n in (f"streams.{s}.key.encoder.edge_importance.0" for s in SUFFIX)]
+    assert still == [True, False, True]
+
+
+def test_heads_that_no_method_of_ours_has_evaluate_only(clips, tmp_path):
+    other_tails = reference_file() | reference_file("_motion", "shared", 10) | reference_file("_bone", "shared", 20)
+    other_key = {**three_streams(), "encoder_k_bone.fc.2.0.bias": torch.ones(5)}
+    mixed = reference_file() | reference_file("_motion", "pretext", 10)
+    mixed |= {name: value for name, value in three_streams().items() if "_bone" in name}
+    linear, recipe = {}, load_recipe("crossclr", ["method.queue_size=8"])
+    for seed, suffix in enumerate(SUFFIX.values()):
+        linear |= reference_encoder(f"encoder_q{suffix}", "classifier", seed)
+    for number, state in enumerate((other_tails, other_key, mixed, linear)):
+        file, run = saved(state, tmp_path / f"{number}.pt"), tmp_path / f"run{number}"
+        made = import_weights(file, run, recipe, **ALL, frames=12)
+        kind = "linear evaluation, 60 classes" if state is linear else "pretraining by CrosSCLR"
+        assert made.family == f"{kind}, joint, motion, bone"
+        assert (made.finished, made.resumable, "no pretext head" in made.shape) == (True, False, True)
+        for stream, suffix in SUFFIX.items():
+            network = load_run(run, Clips(clips), "cpu", stream=stream).network
+            assert torch.equal(network.encoder.input_norm.bias, state[f"encoder_q{suffix}.data_bn.bias"])
+        with pytest.raises(BadInput, match="cannot be trained on"):
+            import_weights(file, tmp_path / "on", recipe, **ALL, clips=clips)
+
+
+def without_streams(*suffixes):
+    return {name: value for name, value in three_streams().items() if not any(s in name for s in suffixes)}
+
+
+REFUSED = {
+    "a recipe of one stream": ("skeletonclr", "3s", three_streams, "pass --recipe crossclr"),
+    "one stream for a recipe of three": ("crossclr", "joint", three_streams, "use --stream 3s"),
+    "a supervised recipe": ("stgcn_supervised", "joint", reference_file, "no key network"),
+    "two streams": ("crossclr", "3s", lambda: without_streams("_bone"), "lacks bone; import one stream"),
+    "one encoder": ("crossclr", "3s", reference_file, "holds one encoder and lacks motion, bone"),
+    "a queue of another size": (
+        "crossclr", "3s", lambda: {**three_streams(), "queue_bone": torch.ones(4, 32)}, r"queue_bone \(4, 32\)",
+    ),
+    "another width": (
+        "crossclr", "3s", lambda: {**three_streams(), **reference_encoder("encoder_q_bone", "shared", width=3)},
+        "has the shape|does not fit",
+    ),
+    "a graph of its own": (
+        "crossclr", "3s", lambda: {**three_streams(), "encoder_q_bone.A": torch.ones(3, 9, 9)}, r"q_bone\.A, 3×",
+    ),
+    "two pointers": (
+        "crossclr", "3s", lambda: {**three_streams(), "queue_ptr_motion": torch.zeros(2)}, "queue_ptr_motion is not",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_does_not_fit_is_refused_in_a_line(case, tmp_path):
+    recipe, stream, make, says = REFUSED[case]
+    file = saved(make(), tmp_path / "wrong.pt")
+    with pytest.raises(BadInput, match=says) as caught:
+        import_weights(file, tmp_path / "run", load_recipe(recipe), stream=stream, split="xsub60")
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "run").exists()
+
+
 class Code:
     def __reduce__(self):
         return os.mkdir, ("was-run",)
@@ -314,3 +491,23 @@ def test_the_commands(trained, clips, tmp_path):
     call("embed", tmp_path / "run", clips, tmp_path / "features.npz")
     assert np.load(tmp_path / "features.npz")["feature"].shape == (32, 8)
     call("inspect", tmp_path / "run")
+
+
+def test_the_commands_for_three_streams(clips, tmp_path):
+    file = saved(three_streams(), tmp_path / "three.pt")
+
+    def call(*words):
+        done = CliRunner().invoke(main, [str(word) for word in words])
+        assert done.exit_code == 0, done.output
+        return done.output
+
+    words = ("import-weights", file, tmp_path / "run", "--recipe", "crossclr", "--split", "xsub60", "--stream", "3s")
+    said = call(*words, "--clips", clips, "--epoch", 3)
+    assert "CrosSCLR, joint, motion, bone, heads shared; width 2" in said
+    assert f"skelpipe pretrain {tmp_path / 'run'}/recipe.yaml {clips} {tmp_path / 'run'}" in said
+    assert "--stream 3s" in said
+    call(*words, "--frames", 12, "--force")
+    call("embed", tmp_path / "run", clips, tmp_path / "bone.npz", "--stream", "bone")
+    assert np.load(tmp_path / "bone.npz")["feature"].shape == (32, 6)
+    assert "tensors" in call("export-weights", tmp_path / "run", tmp_path / "back.pt")
+    assert torch.load(tmp_path / "back.pt").keys() >= three_streams().keys()

@@ -25,7 +25,8 @@ class CrosSCLROptions(MoCoOptions):
 
     Attributes:
         heads: "own" gives each stream a projector; with "shared", as in the public code, those of motion and bone are a
-            further Linear and ReLU before the joint projector itself.
+            further Linear and ReLU before the joint projector itself, whose key copy then follows once for every stream
+            that does, up to three times a step.
         key_update: "all" moves every key network at every step. "released" does as the public code: once neighbours are
             mined only the motion key network follows (with a shared head, that as well) and the others stand still.
     """
@@ -90,6 +91,9 @@ class CrosSCLR(nn.Module):
         log = observe_streams({s: observe(p, labels, self.moco(s).queue_label, mining) for s, p in pairs.items()})
         for stream, pair in pairs.items():
             self.moco(stream).enqueue(pair.key, labels)
+            # Pairs that name each other would outlive the step, their queues and similarities with them, until Python
+            # looks for cycles.
+            pair.partners = ()
         return loss, log
 
 
