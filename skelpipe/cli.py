@@ -35,6 +35,7 @@ SECTIONS = {
     "All at once": ("run",),
 }
 STREAMS = ("joint", "motion", "bone")
+FIGURES = ("sweeps", "curves", "confusion", "tsne")
 FORMATS = ("aimclr-npy", "agcn-npy", "ctrgcn-npz", "pyskl-pkl", "sgn-h5")
 REFUSED = {
     errno.ENOSPC: "free some space", errno.EDQUOT: "free some space",
@@ -362,7 +363,7 @@ def pretrain(
 @main.command("import-weights")
 @path_argument("file")
 @path_argument("run")
-@click.option("--stream", required=True, type=click.Choice(STREAMS))
+@click.option("--stream", required=True, type=click.Choice([*STREAMS, "3s"]), help="3s: all of a CrosSCLR file.")
 @click.option("--split", required=True, type=click.Choice(list(SPLITS)), help="Whose training clips it has seen.")
 @click.option("--dataset", type=click.Choice(list(DATASETS)), help="[default: that of the clips, or the split's own]")
 @click.option("--recipe", default="skeletonclr", show_default=True, help="How it was trained; FILE decides the sizes.")
@@ -376,7 +377,8 @@ def import_weights(file: Path, run: Path, recipe: str, **options: Any) -> None:
     """Make a run of a checkpoint of SkeletonCLR, CrosSCLR, AimCLR or CrosNNCLR.
 
     FILE is a state dict as their public code saves it. RUN can be evaluated and embedded. With --clips the same
-    pretraining goes on in RUN from --epoch, with fresh momentum, since FILE holds no optimiser.
+    pretraining goes on in RUN from --epoch, with fresh momentum, since FILE holds no optimiser. Of a CrosSCLR file
+    RUN holds one stream, or all with --stream 3s --recipe crossclr.
 
     \b
     Example:
@@ -402,7 +404,7 @@ def import_weights(file: Path, run: Path, recipe: str, **options: Any) -> None:
 @click.option("--encoder-only", is_flag=True, help="Only the query encoder, as linear evaluation needs it.")
 @force_option
 def export_weights(run: Path, file: Path, **options: Any) -> None:
-    """Write a run as the public code of SkeletonCLR and AimCLR saves it.
+    """Write a run as the public code of SkeletonCLR, AimCLR and CrosSCLR saves it.
 
     \b
     Example:
@@ -421,11 +423,18 @@ def export_weights(run: Path, file: Path, **options: Any) -> None:
 @path_argument("clips")
 @path_argument("out")
 @click.option("--protocol", "protocols", multiple=True, default=("linear", "knn"), show_default=True,
-              metavar="NAME", help="linear, knn or retrieval. Repeatable.")  # fmt: skip
-@click.option("--probe", default="reference", show_default=True, type=click.Choice(["reference", "paper", "lbfgs"]),
-              help="The linear classifier: SGD at the released code's rate, at the paper's, or L-BFGS.")  # fmt: skip
+              metavar="NAME",
+              help="linear, knn or retrieval on the frozen encoder; supervised for a run's own classifier; finetune, "
+                   "semi or transfer, which train the encoder. Repeatable.")  # fmt: skip
+@click.option("--probe", default="reference", show_default=True,
+              type=click.Choice(["reference", "paper", "lbfgs", "grid"]),
+              help="The linear classifier: SGD at the released code's rate, at the paper's, L-BFGS, or SGD at the rate "
+                   "of a grid that does best on held-out training clips.")  # fmt: skip
 @click.option("--k", default=1, show_default=True, type=click.IntRange(1), help="Neighbours of knn.")
 @click.option("--best-on-test", is_flag=True, help="Also tell the best epoch on the test clips, as papers do.")
+@click.option("--set", "changes", multiple=True, metavar="KEY=VALUE",
+              help="Change an option of finetune, semi or transfer, such as finetune.epochs=10 or "
+                   "semi.fractions=[0.05]. Repeatable.")  # fmt: skip
 @split_option
 @stream_option
 @epoch_option
@@ -433,8 +442,12 @@ def export_weights(run: Path, file: Path, **options: Any) -> None:
 @device_option
 @threads_option
 @force_option
-def evaluate(run: Path, clips: Path, out: Path, protocols: tuple[str, ...], **options: Any) -> None:
-    """Measure a frozen encoder on a split's test clips.
+def evaluate(
+    run: Path, clips: Path, out: Path, protocols: tuple[str, ...], changes: tuple[str, ...], **options: Any
+) -> None:
+    """Measure an encoder on a split's test clips.
+
+    RUN is not changed, whatever the protocol trains.
 
     \b
     Example:
@@ -443,7 +456,9 @@ def evaluate(run: Path, clips: Path, out: Path, protocols: tuple[str, ...], **op
     from skelpipe.evaluate import evaluate as run_evaluate
 
     with _stages() as progress:
-        metrics = run_evaluate(run, clips, out, protocols=list(protocols), progress=progress, **options)
+        metrics = run_evaluate(
+            run, clips, out, protocols=list(protocols), options=list(changes), progress=progress, **options
+        )
     _metrics(out, metrics)
 
 
@@ -503,12 +518,15 @@ def fuse(parts: tuple[Path, ...], out: Path, **options: Any) -> None:
 @main.command()
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
 @out_option("The folder of the report.")
+@click.option("--title", help="Stands above the page.")
+@click.option("--figure", "figures", multiple=True, type=click.Choice(FIGURES),
+              help="Draw only these. Repeatable. [default: all]")  # fmt: skip
 @force_option
-def report(runs: tuple[Path, ...], out: Path, force: bool) -> None:
+def report(runs: tuple[Path, ...], out: Path, figures: tuple[str, ...], **options: Any) -> None:
     """Write tables and figures as one page.
 
-    RUNS are folders of runs, evaluations and fusions, searched to their depth. The page stands beside the papers'
-    figures, and as Markdown and JSON.
+    RUNS are folders of runs, evaluations and fusions, searched to their depth. Our accuracies stand beside the papers',
+    with what is missing, on one HTML page, and as Markdown and JSON.
 
     \b
     Example:
@@ -516,7 +534,7 @@ def report(runs: tuple[Path, ...], out: Path, force: bool) -> None:
     """
     from skelpipe.report import write_report
 
-    click.echo(f"{write_report(runs, out, force=force) / 'report.html'}")
+    click.echo(f"{write_report(runs, out, figures=figures or None, **options) / 'report.html'}")
 
 
 # Look -------------------------------------------------------------------------------------------------------------
@@ -698,5 +716,6 @@ def _metrics(out: Path, metrics: Mapping[str, Any]) -> None:
     for protocol, values in metrics["protocols"].items():
         for warning in values.get("warnings", ()):
             click.echo(f"skelpipe: {protocol}: {warning}", err=True)
-        parts.append(f"{protocol} top-1 {100 * values['top1']:.1f} %, top-5 {100 * values['top5']:.1f} %")
+        spread = "" if values.get("std") is None else f" ± {100 * values['std']:.1f}"
+        parts.append(f"{protocol} top-1 {100 * values['top1']:.1f}{spread} %, top-5 {100 * values['top5']:.1f} %")
     click.echo(f"{out}: {'; '.join(parts)}")
