@@ -530,7 +530,7 @@ def report(runs: tuple[Path, ...], out: Path, figures: tuple[str, ...], **option
 
     \b
     Example:
-      skelpipe report data/runs/ntu60_xsub --out data/runs/ntu60_xsub-report
+      skelpipe report data/runs/ntu60-50/xsub60 --out data/reports/mine
     """
     from skelpipe.report import write_report
 
@@ -584,18 +584,19 @@ def plot(clips: Path, name: str, out: Path, **options: Any) -> None:
 @click.argument("snakemake_args", nargs=-1, type=click.UNPROCESSED, metavar="[-- SNAKEMAKE_ARGS]")
 @click.option("-n", "--dry-run", is_flag=True, help="Only show what is done and what is to do.")
 @click.option("--data", default="data", show_default=True, type=click.Path(path_type=Path, file_okay=False),
-              help="The folder of raw/, stores/ and runs/.")  # fmt: skip
+              help="The folder of raw/, stores/, runs/ and reports/.")  # fmt: skip
 @click.option("--raw", type=click.Path(path_type=Path), help="Where the recordings are. [default: DATA/raw/<data set>]")
 @set_option
 @click.pass_context
 def run_pipeline(ctx: click.Context, /, pipeline: str, **options: Any) -> None:
-    """Run all stages of a benchmark that are not done yet.
+    """Run all stages of a benchmark, a table or a figure that are not done yet.
 
     PIPELINE is the name of a shipped pipeline or a YAML file. What follows -- goes to Snakemake as it is.
 
     \b
     Example:
       skelpipe run demo
+      skelpipe run table1 -n
       skelpipe run ntu60_xsub --set seeds=[0,1,2] -- --executor slurm --jobs 8
     """
     from skelpipe.pipeline import run

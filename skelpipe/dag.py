@@ -13,8 +13,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections import deque
-from collections.abc import Iterator, Sequence
+from collections import Counter, deque
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -47,6 +47,12 @@ WHY = {
 }
 
 
+LONG = 40  # stages; a longer plan is shown as a summary
+FIRST = 3  # stages of each kind that a summary names
+LONGEST = 1000  # characters of a command line
+WIDE = 6  # columns of accuracies; more are shown as a table for each split
+
+
 @dataclass(frozen=True)
 class Stage:
     """One stage of the plan: its rule, the folder that it makes (relative to the data folder), and its state."""
@@ -55,6 +61,10 @@ class Stage:
     folder: str
     to_do: bool
     why: str = ""
+
+    @property
+    def state(self) -> str:
+        return "done" if not self.to_do else f"to do: {self.why}" if self.why else "to do"
 
 
 @dataclass
@@ -68,8 +78,7 @@ class Job:
 
     @property
     def label(self) -> str:
-        wildcards = re.findall(r"(\w+)=([^,]+)", self.facts.get("wildcards", ""))
-        return " ".join([self.rule, *(f"seed {v}" if k == "seed" else v for k, v in wildcards)])
+        return f"{self.rule} {self.folder}"
 
     @property
     def folder(self) -> str:
@@ -140,20 +149,36 @@ def survey(data: Path, config: dict[str, Any], arguments: Sequence[str], verbose
     return [_stage(data, *(row[i] for i in (2, 0, -2, -1))) for row in rows]
 
 
-def show_plan(title: str, stages: Sequence[Stage], data: Path) -> None:
-    """Print the stages and which of them are done."""
-    table = Table(box=None, pad_edge=False)
-    for heading in ("stage", f"output in {_short(data)}", "state"):
-        table.add_column(heading, header_style="dim", overflow="fold")
-    for stage in stages:
-        state = "done" if not stage.to_do else f"to do: {stage.why}" if stage.why else "to do"
-        table.add_row(stage.rule, stage.folder, Text(state, style="" if stage.to_do else "green"))
+def show_plan(title: str, stages: Sequence[Stage], data: Path, verbose: bool = False) -> None:
+    """Print which stages are done: one by one, or counted by kind if they are many and it is not `verbose`."""
     console = _console()
-    console.print(Text(title, style="bold"), table, sep="\n")
+    summary = len(stages) > LONG and not verbose
+    console.print(Text(title, style="bold"), _summary(stages) if summary else _listing(stages, data), sep="\n")
     left = sum(stage.to_do for stage in stages)
-    console.print(
-        f"{len(stages) - left} of {len(stages)} stages are done, {left} to do.\n" if left else "All is done.\n"
-    )
+    more = " 'skelpipe -v run' lists them all." if summary else ""
+    text = f"{len(stages) - left} of {len(stages)} stages are done, {left} to do." if left else "All is done."
+    console.print(text + more + "\n")
+
+
+def _listing(stages: Sequence[Stage], data: Path) -> Table:
+    table = _table("stage", f"output in {_short(data)}", "state")
+    for stage in stages:
+        table.add_row(stage.rule, stage.folder, Text(stage.state, style="" if stage.to_do else "green"))
+    return table
+
+
+def _summary(stages: Sequence[Stage]) -> Table:
+    table = _table("stage", "done", "to do")
+    for rule in dict.fromkeys(stage.rule for stage in stages):
+        of_rule = [stage for stage in stages if stage.rule == rule]
+        left = [stage for stage in of_rule if stage.to_do]
+        lines = [stage.folder + (f" ({stage.why})" if stage.why else "") for stage in left]
+        if len(lines) > FIRST + 1:
+            reasons = Counter(stage.why for stage in left[FIRST:] if stage.why)
+            why = "".join(f", {count} of them: {reason}" for reason, count in reasons.items())
+            lines[FIRST:] = [f"and {len(left) - FIRST} more{why}"]
+        table.add_row(rule, f"{len(of_rule) - len(left)} of {len(of_rule)}", "\n".join(lines))
+    return table
 
 
 def execute(
@@ -192,24 +217,51 @@ def execute(
     return 1 if status else 0
 
 
-def show_results(results: Sequence[dict[str, Any]], report: Path) -> None:
-    """Print top-1 accuracies per recipe and stream (mean ± standard deviation over seeds), and where the report is."""
-    protocols = list(dict.fromkeys(p for row in results for m in row["metrics"] for p in m["protocols"]))
-    table = Table(box=None, pad_edge=False)
-    table.add_column("recipe")
-    table.add_column("stream")
-    for protocol in protocols:
-        table.add_column(protocol, justify="right")
-    for row in results:
-        values = [[m["protocols"][p]["top1"] for m in row["metrics"] if p in m["protocols"]] for p in protocols]
-        table.add_row(row["recipe"], row["stream"], *map(_percent, values))
-    classes = {m.get("classes_present", m["classes"]) for row in results for m in row["metrics"]}
+def show_results(results: Sequence[Mapping[str, Any]], report: Path) -> None:
+    """Print top-1 accuracies (mean ± standard deviation over seeds), and where the report is.
+
+    Args:
+        results: as `pipeline.results` gives them.
+    """
     console = _console()
-    console.print("\nTop-1 accuracy on the test clips, %", table, sep="\n")
+    console.print("\nTop-1 accuracy on the test clips, %")
+    splits = list(dict.fromkeys(row["split"] for row in results))
+    if len(_columns(results)) <= WIDE:
+        console.print(_accuracies(results, len(splits) > 1))
+    else:
+        for split in splits:
+            console.print(Text(split, style="bold"), _accuracies([r for r in results if r["split"] == split]), sep="\n")
+    classes = {m.get("classes_present", m["classes"]) for row in results for m in row["metrics"]}
     if len(classes) == 1:
         console.print(f"Chance is {100 / classes.pop():.1f} %.")
     page = next(iter(sorted(report.glob("*.html"))), report)
     console.print(f"Report: {_short(page)}", soft_wrap=True, highlight=False)
+
+
+def _columns(results: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
+    """(split, protocol), in the order in which they come; all protocols of a split stand together."""
+    found = dict.fromkeys((row["split"], p) for row in results for m in row["metrics"] for p in m["protocols"])
+    splits = list(dict.fromkeys(split for split, _ in found))
+    return sorted(found, key=lambda column: splits.index(column[0]))
+
+
+def _accuracies(results: Sequence[Mapping[str, Any]], name_splits: bool = False) -> Table:
+    """A row per experiment, number of epochs (told only where one experiment has several) and stream."""
+    columns = _columns(results)
+    rows: dict[tuple[str, int, str], dict[tuple[str, str], list[float]]] = {}
+    for row in results:
+        cells = rows.setdefault((row["experiment"], row["epochs"], row["stream"]), {})
+        for metrics in row["metrics"]:
+            for protocol, values in metrics["protocols"].items():
+                cells.setdefault((row["split"], protocol), []).append(values["top1"])
+    several = len({(experiment, epochs) for experiment, epochs, _ in rows}) > len({row[0] for row in rows})
+    table = _table("recipe", *(["epochs"] if several else []), "stream")
+    for split, protocol in columns:
+        table.add_column(f"{split}\n{protocol}" if name_splits else protocol, header_style="dim", justify="right")
+    for (experiment, epochs, stream), cells in rows.items():
+        head = [experiment, *([str(epochs)] if several else []), stream]
+        table.add_row(*head, *(_percent(cells.get(column, [])) for column in columns))
+    return table
 
 
 class _Watch:
@@ -261,6 +313,8 @@ class _Watch:
         self.jobs[job.facts["jobid"]] = job
         self.begun += 1
         text = job.plain_command or job.label
+        if len(text) > LONGEST:  # a report of a hundred folders
+            text = f"{text[: LONGEST // 2]} … {text[-LONGEST // 2 :]}"
         self._say(f"[{self.begun}/{max(self.total, self.begun)}] {text}")
 
     def _finish(self, jobid: str) -> None:
@@ -297,15 +351,18 @@ class _Watch:
         return self._seen[-1] if self._seen else "it gave no reason"
 
 
-def _outputs(config: dict[str, Any]) -> list[str]:
-    """Every stage's declared output, in the order in which a person thinks of them."""
-    runs = f"runs/{config['pipeline']}"
-    parts = [config["raw"], config["store"], config["clips"]]
-    for recipe in config["recipes"]:
-        for seed in config["seeds"]:
-            parts += [f"{runs}/{recipe}/{s}-s{seed}/{p}" for s in config["streams"] for p in ("run", "eval")]
-            parts.append(f"{runs}/{recipe}/fused-s{seed}")
-    return [f"{part}/{DONE}" for part in [*parts, f"{runs}/report"]]
+def _outputs(config: Mapping[str, Any]) -> list[str]:
+    """Every stage's declared output, in the order in which a person thinks of them: data, then recipe by recipe."""
+    trained = [folder for kind in ("runs", "evaluations", "fusions") for folder in config[kind]]
+    recipes = list(dict.fromkeys(_recipe_folder(folder) for folder in trained))
+    trained.sort(key=lambda folder: recipes.index(_recipe_folder(folder)))
+    data = [folder for kind in ("synth", "stores", "clips") for folder in config[kind]]
+    return [f"{folder}/{DONE}" for folder in [*data, *trained, *config["reports"]]]
+
+
+def _recipe_folder(folder: str) -> str:
+    """What all stages of one recipe on one split have in common: runs/<clips>/<split>/<recipe>."""
+    return folder.rsplit("/", 2)[0]
 
 
 def _stage(data: Path, rule: str, output: str, status: str, planned: str) -> Stage:
@@ -368,6 +425,13 @@ class _Signals:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+
+def _table(*headings: str) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for heading in headings:
+        table.add_column(heading, header_style="dim", overflow="fold")
+    return table
 
 
 def _console() -> Console:

@@ -1,23 +1,33 @@
-"""Pipelines: which data, recipes, streams and protocols make one benchmark, and the run of all their stages."""
+"""Pipelines: which data, recipes, streams and protocols make one benchmark or table, and the run of all their stages.
+
+Folders are named by what is in them and not by who asked: pipelines that need the same pretraining share it.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
+import math
 import os
 import re
 import shlex
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
+import yaml
 from pydantic import Field, field_validator, model_validator
 
 from skelpipe.errors import BadInput
-from skelpipe.outputs import DONE, read_digest
+from skelpipe.outputs import DONE, PROVENANCE, read_digest
 from skelpipe.resources import find
 from skelpipe.settings import Settings, check, hint, load_yaml, override
+
+if TYPE_CHECKING:
+    from skelpipe.recipe import Recipe
 
 # What a stage writes for the same inputs and flags changed: raise its number, and pipelines run it again. (Snakemake
 # cannot see changed package code.)
@@ -30,13 +40,11 @@ WHERE_TO_ASK = {
     "pku": "its owners give it by mail (STRUCT group, Peking University)",
 }
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
-
+LONGEST_NAME = 100  # of a folder; file systems take 255 bytes
 
 Stream = Literal["joint", "motion", "bone"]
-
-
-def _usual_weights() -> dict[Stream, float]:
-    return {"joint": 0.6, "motion": 0.4, "bone": 0.6}
+STREAMS: tuple[Stream, ...] = ("joint", "motion", "bone")
+WEIGHTS: Mapping[Stream, float] = {"joint": 0.6, "motion": 0.4, "bone": 0.6}
 
 
 class Synth(Settings):
@@ -51,63 +59,76 @@ class Synth(Settings):
 
 
 class Pipeline(Settings):
-    """One benchmark: the content of a pipeline YAML.
+    """The content of a pipeline YAML.
 
     Attributes:
-        title: a line for people.
-        dataset: key of `datasets.DATASETS`, the store that is read (one NTU-120 store serves xsub60 too).
-        split: key of `datasets.SPLITS`.
+        title: a line for people; heads the report.
+        splits: keys of `datasets.SPLITS` to evaluate on.
+        dataset: the store that serves all splits (an NTU-120 store serves xsub60 too); by default each split's own.
+        pretrain_on: the split to pretrain on, for transfer; by default the one that is evaluated on.
         frames, bodies, centre, turn: the options of `skelpipe prepare`.
         recipes: names of shipped recipes, or paths relative to the pipeline file.
         streams, seeds: every recipe is pretrained on each stream with each seed.
         epochs: replaces the recipes' own number.
         set: recipe name -> KEY=VALUE changes of that recipe.
+        sweep: points, each of them {KEY: VALUE} changes of every recipe; {KEY: [VALUE, ...]} stands for all pairings.
+        at_epochs: evaluate the weights that a run kept of these epochs, instead of its last.
         precision, half_storage: the options of `skelpipe pretrain`.
-        protocols, probe, k, best_on_test: the options of `skelpipe evaluate`.
+        protocols, probe, k, best_on_test: the options of `skelpipe evaluate`. Supervised recipes are evaluated by the
+            protocol `supervised` alone.
+        options: PROTOCOL.KEY=VALUE, its --set.
         fusion: stream -> its weight in the fused scores.
+        figures: what `skelpipe report` draws; by default all that it can.
         threads: CPU threads of one pretraining or evaluation.
         slots: how many of these may run at once, if the user passes no --resources; one stands for one GPU.
         synth: writes synthetic raw data first; None reads real recordings.
     """
 
     title: str
-    dataset: str
-    split: str
+    splits: tuple[str, ...] = Field(min_length=1)
+    dataset: str | None = None
+    pretrain_on: str | None = None
     frames: int = Field(50, ge=2)
     bodies: Literal["first", "energy", "denoise"] = "first"
     centre: bool = True
     turn: bool = True
     recipes: tuple[str, ...] = Field(min_length=1)
-    streams: tuple[Stream, ...] = Field(("joint", "motion", "bone"), min_length=1)
+    streams: tuple[Stream, ...] = Field(STREAMS, min_length=1)
     seeds: tuple[int, ...] = Field((0,), min_length=1)
     epochs: int | None = Field(None, ge=0)
     set: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    sweep: tuple[dict[str, Any], ...] = Field(({},), min_length=1)
+    at_epochs: tuple[int, ...] = ()
     precision: Literal["fp32", "bf16"] = "fp32"
     half_storage: bool = False
     protocols: tuple[str, ...] = Field(("linear", "knn"), min_length=1)
-    probe: Literal["reference", "paper", "lbfgs"] = "reference"
+    probe: Literal["reference", "paper", "lbfgs", "grid"] = "reference"
     k: int = Field(1, ge=1)
     best_on_test: bool = False
-    fusion: dict[Stream, float] = Field(default_factory=_usual_weights)
+    options: tuple[str, ...] = ()
+    fusion: dict[Stream, float] = Field(default_factory=lambda: dict(WEIGHTS))
+    figures: tuple[Literal["sweeps", "curves", "confusion", "tsne"], ...] = ()
     threads: int = Field(8, ge=1)
     slots: int = Field(1, ge=1)
     synth: Synth | None = None
 
     @field_validator("dataset")
     @classmethod
-    def _known_dataset(cls, value: str) -> str:
+    def _known_dataset(cls, value: str | None) -> str | None:
         from skelpipe.datasets import DATASETS
 
-        return _known(value, DATASETS)
+        return value if value is None else _known(value, DATASETS)
 
-    @field_validator("split")
+    @field_validator("splits", "pretrain_on")
     @classmethod
-    def _known_split(cls, value: str) -> str:
+    def _known_splits(cls, value: Any) -> Any:
         from skelpipe.datasets import SPLITS
 
-        return _known(value, SPLITS)
+        for split in (value,) if isinstance(value, str) else value or ():
+            _known(split, SPLITS)
+        return value
 
-    @field_validator("recipes", "streams", "seeds", "protocols")
+    @field_validator("splits", "recipes", "streams", "seeds", "at_epochs", "protocols", "figures")
     @classmethod
     def _no_twins(cls, value: tuple[Any, ...]) -> tuple[Any, ...]:
         stems = [Path(item).stem if isinstance(item, str) else item for item in value]
@@ -122,12 +143,36 @@ class Pipeline(Settings):
             raise ValueError("a seed is at least 0")
         return value
 
+    @field_validator("streams")
+    @classmethod
+    def _in_order(cls, value: tuple[Stream, ...]) -> tuple[Stream, ...]:
+        return tuple(stream for stream in STREAMS if stream in value)  # the same fusion has the same name
+
+    @field_validator("sweep", mode="before")
+    @classmethod
+    def _all_points(cls, value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        if not all(isinstance(values, list) and values for values in value.values()):
+            raise ValueError("every key needs a list of values, such as {method.queue_size: [1024, 2048]}")
+        return tuple(dict(zip(value, point, strict=True)) for point in itertools.product(*value.values()))
+
     @model_validator(mode="after")
-    def _split_fits(self) -> Pipeline:
+    def _one_number_of_epochs(self) -> Pipeline:
+        if self.epochs is not None and any("epochs" in point for point in self.sweep):
+            raise ValueError("sweep: epochs is swept and also fixed by the key epochs; leave one of them out")
+        return self
+
+    @model_validator(mode="after")
+    def _splits_fit(self) -> Pipeline:
         from skelpipe.datasets import fitting_splits
 
-        if self.split not in (fitting := fitting_splits(self.dataset)):
-            raise ValueError(f"split: {self.split} cannot be made from {self.dataset}, which has {', '.join(fitting)}")
+        if self.dataset is not None:
+            fitting = fitting_splits(self.dataset)
+            for split in self.splits:
+                if split not in fitting:
+                    known = ", ".join(fitting)
+                    raise ValueError(f"splits: {split} cannot be made from {self.dataset}, which has {known}")
         return self
 
     @model_validator(mode="after")
@@ -136,6 +181,42 @@ class Pipeline(Settings):
         if len(self.streams) > 1 and (None in weights or min(w or 0 for w in weights) < 0 or not any(weights)):
             raise ValueError("fusion: every stream needs a weight, at least 0 and not all 0")
         return self
+
+    def serving(self, split: str) -> str:
+        """The data set whose store serves a split."""
+        from skelpipe.datasets import find_split
+
+        known = [dataset.name for dataset in find_split(split).datasets]
+        return self.dataset if self.dataset in known else known[0]
+
+    @property
+    def homes(self) -> dict[str, tuple[str, ...]]:
+        """The splits that are pretrained on, and for each those that its encoders are evaluated on."""
+        return {self.pretrain_on: self.splits} if self.pretrain_on else {split: (split,) for split in self.splits}
+
+    @property
+    def datasets(self) -> list[str]:
+        """The data sets that are needed."""
+        return list(dict.fromkeys(self.serving(split) for split in (*self.homes, *self.splits)))
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A recipe with its changes.
+
+    Attributes:
+        name: of its folder: the recipe's name and all that differs from the recipe as it stands in its file.
+        called: how it is named to `skelpipe pretrain`.
+        recipe: with the changes.
+        content: a digest of what it says; comments and layout left out.
+        flags: the changes, for `skelpipe pretrain`.
+    """
+
+    name: str
+    called: str
+    recipe: Recipe
+    content: str
+    flags: tuple[str, ...]
 
 
 def load_pipeline(name_or_path: str | os.PathLike[str], overrides: Iterable[str] = ()) -> tuple[Pipeline, Path]:
@@ -154,42 +235,45 @@ def load_pipeline(name_or_path: str | os.PathLike[str], overrides: Iterable[str]
 
 
 def plan(pipeline: Pipeline, path: Path, data: Path, raw: Path | None = None) -> dict[str, Any]:
-    """What the Snakefile needs to know: paths relative to `data`, and the flags of every stage as shell text.
+    """What the Snakefile needs to know: each kind of stage -> the folder that it makes -> from what, by which flags.
+
+    Folders are relative to `data`; flags are shell text. They depend on what is made alone and not on the pipeline, so
+    that one pipeline finds done what another one did.
 
     Raises:
         BadInput: a recipe or protocol is wrong, or there are neither recordings nor a store made from them.
     """
     _check_protocols(pipeline, path)
-    name = path.stem
-    source = name if pipeline.synth else pipeline.dataset
-    store, clips = f"stores/{source}.zarr", f"stores/{source}-{_clips_name(pipeline)}.zarr"
-    flags = _flags(pipeline)
-    listing = None
-    if pipeline.synth:
-        raw_text = f"raw/{name}"
-    else:
-        folder = Path(os.path.abspath(raw)) if raw else data / "raw" / pipeline.dataset
-        raw_text = str(folder) if raw else f"raw/{pipeline.dataset}"
-        listing = list_raw(folder)
-        if listing is None:
-            _need_store(pipeline, folder, data / store)
-            del flags["ingest"]
-    return {
-        "pipeline": name,
-        "dataset": pipeline.dataset,
-        "split": pipeline.split,
-        "raw": raw_text,
-        "listing": listing,
-        "store": store,
-        "clips": clips,
-        "recipes": _recipes(pipeline, path),
-        "streams": list(pipeline.streams),
-        "seeds": list(pipeline.seeds),
-        "flags": flags,
-        "threads": pipeline.threads,
-        "slots": pipeline.slots,
-        "versions": VERSIONS,
+    experiments = _experiments(pipeline, path)
+    config: dict[str, Any] = {
+        "pipeline": path.stem, "versions": VERSIONS, "threads": pipeline.threads, "slots": pipeline.slots,
+        **{kind: {} for kind in ("synth", "stores", "clips", "runs", "evaluations", "fusions", "reports")},
+    }  # fmt: skip
+    clips = _plan_clips(config, pipeline, path.stem, data, raw)
+    for (home, splits), experiment, seed in itertools.product(pipeline.homes.items(), experiments, pipeline.seeds):
+        top = f"runs/{Path(clips[pipeline.serving(home)]).stem}/{home}/{experiment.name}"
+        runs = _plan_runs(config, pipeline, experiment, home, clips[pipeline.serving(home)], top, seed)
+        for split, epoch in itertools.product(splits, pipeline.at_epochs or (experiment.recipe.epochs,)):
+            name, flags = _evaluation(pipeline, experiment.recipe, home, split, epoch)
+            parts = {}
+            for stream, run in runs.items():
+                parts[stream] = f"{top}/{stream}-s{seed}/{name}"
+                own = ["--stream", stream] if experiment.recipe.streams else []
+                config["evaluations"][parts[stream]] = {
+                    "run": run,
+                    "clips": clips[pipeline.serving(split)],
+                    "flags": _shell([*flags, *own, "--seed", seed]),
+                }
+            if len(parts) > 1:
+                fused, weights = _fusion(pipeline, name)
+                config["fusions"][f"{top}/fused-s{seed}/{fused}"] = {"parts": list(parts.values()), "flags": weights}
+    for folder in config["runs"]:
+        _check_owner(data / folder, config["runs"][folder])
+    config["reports"][f"reports/{path.stem}"] = {
+        "parts": [*config["evaluations"], *config["fusions"]],
+        "flags": _shell(["--title", pipeline.title, *(w for name in pipeline.figures for w in ("--figure", name))]),
     }
+    return config
 
 
 def list_raw(folder: Path) -> str | None:
@@ -221,8 +305,8 @@ def run(
 
     Args:
         name_or_path: a pipeline.
-        data: the folder of raw/, stores/, runs/ and logs/.
-        raw: where the recordings are, if not in `data`/raw/<dataset>.
+        data: the folder of raw/, stores/, runs/, reports/ and logs/.
+        raw: where the recordings are, if not in `data`/raw/<dataset>; for pipelines of one data set.
         overrides: KEY=VALUE changes of the pipeline.
         dry_run: only show the plan.
         snakemake_args: go to Snakemake as they are.
@@ -246,30 +330,38 @@ def run(
     if dry_run and not data.is_dir():
         # Everything is still to do there as here, and a plan leaves no folder behind.
         with tempfile.TemporaryDirectory() as empty:
-            dag.show_plan(pipeline.title, dag.survey(Path(empty), config, snakemake_args, verbose), data)
+            dag.show_plan(pipeline.title, dag.survey(Path(empty), config, snakemake_args, verbose), data, verbose)
         return 0
     with dag.locked(data):
         stages = dag.survey(data, config, snakemake_args, verbose)
-        dag.show_plan(pipeline.title, stages, data)
+        dag.show_plan(pipeline.title, stages, data, verbose)
         if dry_run:
             return 0
         status = dag.execute(data, config, stages, snakemake_args, verbose)
-    report = data / "runs" / config["pipeline"] / "report"
+    report = data / next(iter(config["reports"]))
     if status == 0 and (report / DONE).is_file():
         dag.show_results(results(config, data), report)
     return status
 
 
-def results(config: dict[str, Any], data: Path) -> list[dict[str, Any]]:
-    """What `metrics.json` says of every evaluation and fusion of a plan that is there, in the plan's order."""
-    found = []
-    for recipe in config["recipes"]:
-        for part in [*(f"{stream}-s{{}}/eval" for stream in config["streams"]), "fused-s{}"]:
-            folders = [data / "runs" / config["pipeline"] / recipe / part.format(seed) for seed in config["seeds"]]
-            metrics = [json.loads((f / "metrics.json").read_text("utf-8")) for f in folders if (f / DONE).is_file()]
-            if metrics:
-                found.append({"recipe": recipe, "stream": metrics[0]["stream"], "metrics": metrics})
-    return found
+def results(config: Mapping[str, Any], data: Path) -> list[dict[str, Any]]:
+    """What `metrics.json` says of the evaluations and fusions of a plan that are there.
+
+    Returns:
+        A row for each experiment, stream, number of epochs and split, with the `metrics` of all seeds.
+    """
+    rows: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for folder in [*config["evaluations"], *config["fusions"]]:
+        if not (data / folder / DONE).is_file():
+            continue
+        metrics = json.loads((data / folder / "metrics.json").read_text("utf-8"))
+        key = {"experiment": folder.split("/")[3], **{k: metrics[k] for k in ("stream", "epochs", "split")}}
+        rows.setdefault(tuple(key.values()), {**key, "metrics": []})["metrics"].append(metrics)
+    experiments = list(dict.fromkeys(row["experiment"] for row in rows.values()))
+    streams = [*STREAMS, *(row["stream"] for row in rows.values())]
+    return sorted(
+        rows.values(), key=lambda r: (experiments.index(r["experiment"]), r["epochs"], streams.index(r["stream"]))
+    )
 
 
 def _known(value: str, known: Iterable[str]) -> str:
@@ -286,6 +378,44 @@ def _check_protocols(pipeline: Pipeline, path: Path) -> None:
         if protocol not in PROTOCOLS:
             what = f"protocols: unknown protocol {protocol!r}{hint(protocol, PROTOCOLS)}"
             raise BadInput(path, what, f"known are {', '.join(PROTOCOLS)}")
+    try:
+        _options(pipeline)
+    except BadInput as error:
+        words = ["options:", *error.where.split()[1:], error.what]  # without its --set
+        raise BadInput(path, " ".join(words), error.remedy) from None
+    if "transfer" in pipeline.protocols:
+        for home, splits in pipeline.homes.items():
+            if pipeline.serving(home) in map(pipeline.serving, splits):
+                what = f"protocols: transfer is between data sets, and {home} is of {pipeline.serving(home)} as well"
+                raise BadInput(path, what, "name a split of another data set by pretrain_on, or use finetune")
+
+
+# Data ---------------------------------------------------------------------------------------------------------------
+
+
+def _plan_clips(config: dict[str, Any], pipeline: Pipeline, name: str, data: Path, raw: Path | None) -> dict[str, str]:
+    """Plan the way from recordings to clips of every data set; returns data set -> clips folder."""
+    found = {}
+    if raw and len(pipeline.datasets) > 1 and not pipeline.synth:
+        what = f"is one folder, and {name} reads {', '.join(pipeline.datasets)}"
+        raise BadInput(f"--raw {raw}", what, f"put each under {data}/raw/<data set>")
+    for dataset in pipeline.datasets:
+        # Synthetic recordings are the pipeline's own, and named after it.
+        alone = name if len(pipeline.datasets) == 1 else f"{name}-{dataset}"
+        source = alone if pipeline.synth else dataset
+        store, found[dataset] = f"stores/{source}.zarr", f"stores/{source}-{_clips_name(pipeline)}.zarr"
+        if pipeline.synth:
+            recordings, listing = f"raw/{source}", None
+            config["synth"][recordings] = {"dataset": dataset, "flags": _synth_flags(pipeline.synth, dataset)}
+        else:
+            folder = Path(os.path.abspath(raw)) if raw else data / "raw" / dataset
+            recordings, listing = str(folder) if raw else f"raw/{dataset}", list_raw(folder)
+            if listing is None:
+                _need_store(dataset, folder, data / store)
+        if pipeline.synth or listing:
+            config["stores"][store] = {"dataset": dataset, "raw": recordings, "listing": listing}
+        config["clips"][found[dataset]] = {"store": store, "flags": _prepare_flags(pipeline)}
+    return found
 
 
 def _clips_name(pipeline: Pipeline) -> str:
@@ -296,62 +426,230 @@ def _clips_name(pipeline: Pipeline) -> str:
     return "-".join([str(pipeline.frames), *policy])
 
 
-def _flags(pipeline: Pipeline) -> dict[str, str]:
-    prepare: list[Any] = ["--frames", pipeline.frames, "--bodies", pipeline.bodies]
-    prepare += [] if pipeline.centre else ["--no-centre"]
-    prepare += [] if pipeline.turn else ["--no-turn"]
-    evaluate: list[Any] = [flag for protocol in pipeline.protocols for flag in ("--protocol", protocol)]
-    evaluate += ["--probe", pipeline.probe, "--k", pipeline.k, *(["--best-on-test"] if pipeline.best_on_test else [])]
-    weights = ",".join(f"{pipeline.fusion[stream]:g}" for stream in pipeline.streams if stream in pipeline.fusion)
-    flags: dict[str, list[Any]] = {
-        "ingest": [],
-        "prepare": prepare,
-        "evaluate": evaluate,
-        "fuse": ["--weights", weights],
-    }
-    if pipeline.synth:
-        amounts = pipeline.synth.model_dump(exclude_none=True)
-        frames = amounts.pop("frames", ())
-        flags["synth"] = [part for key, value in amounts.items() for part in (f"--{key}", value)]
-        flags["synth"] += ["--frames", *frames] if frames else []
-    return {stage: _shell(words) for stage, words in flags.items()}
+def _prepare_flags(pipeline: Pipeline) -> str:
+    flags: list[Any] = ["--frames", pipeline.frames, "--bodies", pipeline.bodies]
+    flags += [] if pipeline.centre else ["--no-centre"]
+    return _shell([*flags, *([] if pipeline.turn else ["--no-turn"])])
+
+
+def _synth_flags(synth: Synth, dataset: str) -> str:
+    left_out = {"frames"} if dataset.startswith("ntu") else {"frames", "setups"}  # which PKU-MMD does not have
+    amounts = synth.model_dump(exclude_none=True, exclude=left_out)
+    flags = [part for key, value in amounts.items() for part in (f"--{key}", value)]
+    return _shell([*flags, *(["--frames", *synth.frames] if synth.frames else [])])
+
+
+def _need_store(dataset: str, folder: Path, store: Path) -> None:
+    if read_digest(store) is None:
+        owners = WHERE_TO_ASK[dataset.rstrip("0123456789")]
+        what = f"holds no recordings of {dataset}"
+        raise BadInput(folder, what, f"put its files or .zip archives there, or name their folder by --raw; {owners}")
+
+
+# Recipes ------------------------------------------------------------------------------------------------------------
+
+
+def _experiments(pipeline: Pipeline, path: Path) -> list[Experiment]:
+    """Every recipe at every point of the sweep; what comes out the same is there once."""
+    found, known = {}, []
+    for entry in pipeline.recipes:
+        is_path = entry.endswith(".yaml") or "/" in entry
+        file = find("models", path.parent / entry if is_path else entry)
+        if not NAME.fullmatch(file.stem):
+            raise BadInput(file, "its name also names folders", "use letters, digits, '_', '-', '+' and '.' only")
+        known.append(file.stem)
+        for point in pipeline.sweep:
+            changes = [*pipeline.set.get(file.stem, ()), *(f"{key}={_text(value)}" for key, value in point.items())]
+            experiment = _experiment(pipeline, file, os.path.abspath(file) if is_path else entry, changes)
+            _check_recipe(pipeline, path, experiment.recipe)
+            found[experiment.name] = experiment
+    unknown = sorted(pipeline.set.keys() - set(known))
+    if unknown:
+        what = f"set.{unknown[0]}: is not one of its recipes{hint(unknown[0], known)}"
+        raise BadInput(path, what, f"they are {', '.join(known)}")
+    return list(found.values())
+
+
+def _experiment(pipeline: Pipeline, file: Path, called: str, changes: Sequence[str]) -> Experiment:
+    from skelpipe.recipe import load_recipe
+
+    recipe = load_recipe(file, changes, pipeline.epochs)  # a mistake is found now and not hours later
+    # Not what was asked for but what it changes: a setting at its default makes no other experiment.
+    differing = _differences(load_recipe(file), recipe, load_yaml(file))
+    epochs = differing.get("epochs")
+    told = [f"{key}={_text(value)}" for key, value in sorted(differing.items()) if key != "epochs"]
+    flags = [] if epochs is None else ["--epochs", str(epochs)]
+    flags += [part for change in told for part in ("--set", change)]
+    if pipeline.precision != "fp32":
+        differing["precision"] = pipeline.precision
+        flags += ["--precision", pipeline.precision]
+    if pipeline.half_storage:
+        differing["half_storage"] = True
+        flags += ["--half-storage"]
+    name = _folder_name(file.stem, differing)
+    return Experiment(name, called, recipe, _content(load_recipe(file, told, epochs)), tuple(flags))
+
+
+def _differences(before: Recipe, after: Recipe, stated: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings, by dotted key, that make one recipe of another whose file states `stated`."""
+    changes: dict[str, Any] = {}
+    old, new = before.model_dump(mode="json"), after.model_dump(mode="json")
+    for key, value in new.items():
+        # What has a name has the options of that name: they can be set one by one only where the name stands already.
+        alike = (
+            isinstance(value, dict) and value.keys() == old[key].keys() and value.get("name") == old[key].get("name")
+        )
+        if alike and (key in stated or "name" not in value):
+            changes |= {f"{key}.{inner}": v for inner, v in value.items() if v != old[key][inner]}
+        elif value != old[key]:
+            changes[key] = value
+    return changes
+
+
+def _content(recipe: Recipe) -> str:
+    return _digest(recipe.model_dump_json(exclude_unset=True, exclude={"name", "title", "source"}))
+
+
+def _check_recipe(pipeline: Pipeline, path: Path, recipe: Recipe) -> None:
+    """Raise BadInput if a recipe cannot give what the pipeline wants of it."""
+    if "supervised" in pipeline.protocols and not recipe.supervised:
+        what = f"protocols: supervised measures a classifier, and {recipe.name} trains none"
+        raise BadInput(path, what, "leave it out: recipes that learn from labels are evaluated by it anyway")
+    if recipe.supervised and pipeline.pretrain_on:
+        what = f"pretrain_on: {recipe.name} learns the classes of {pipeline.pretrain_on} and no others"
+        raise BadInput(path, what, "leave it out of the recipes")
+    missing = [stream for stream in pipeline.streams if recipe.streams and stream not in recipe.streams]
+    if missing:
+        what = f"streams: {recipe.name} has no {missing[0]}"
+        raise BadInput(path, what, f"it trains {', '.join(recipe.streams)} together")
+    for epoch in pipeline.at_epochs:
+        kept = bool(recipe.keep_every) and epoch > 0 and epoch % recipe.keep_every == 0
+        if epoch > recipe.epochs or not (kept or epoch == recipe.epochs):
+            what = f"at_epochs: of {epoch} epochs {recipe.name} will keep no weights"
+            said = f"it trains {recipe.epochs} epochs and has keep_every: {recipe.keep_every}"
+            raise BadInput(path, what, f"{said}; change these by 'epochs' and 'set', or at_epochs")
+
+
+def _check_owner(run: Path, planned: Mapping[str, str]) -> None:
+    """Raise BadInput if a run was made from another file of the same name that says something else.
+
+    The same file may say something new, and then its run is made anew; another file's run is not to be lost.
+    """
+    try:
+        command = shlex.split(json.loads((run / PROVENANCE).read_text("utf-8"))["command"])
+        before = command[2] if command[:2] == ["skelpipe", "pretrain"] else planned["recipe"]
+    except (OSError, ValueError, KeyError, IndexError):
+        return
+    if before != planned["recipe"] and _retold(before, planned["flags"]) not in (None, planned["content"]):
+        what = f"was trained from {before}, which is another recipe than {planned['recipe']}"
+        raise BadInput(run, what, "rename one of them, since folders are named after recipes; or use another --data")
+
+
+def _retold(called: str, flags: str) -> str | None:
+    """The content of a recipe under the flags of `skelpipe pretrain`, or None if it is no longer there."""
+    from skelpipe.recipe import load_recipe
+
+    words = shlex.split(flags)
+    given = [(word, words[i + 1]) for i, word in enumerate(words) if word in ("--set", "--epochs")]
+    epochs = next((int(value) for word, value in given if word == "--epochs"), None)
+    try:
+        return _content(load_recipe(called, [value for word, value in given if word == "--set"], epochs))
+    except BadInput:
+        return None
+
+
+def _folder_name(stem: str, differing: Mapping[str, Any]) -> str:
+    """A name for a recipe's folder: different changes give different names."""
+    return _shortened("+".join([stem, *(f"{key}={_word(value)}" for key, value in sorted(differing.items()))]))
+
+
+def _shortened(name: str) -> str:
+    return name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 9]}-{_digest(name)[:8]}"
+
+
+def _word(value: Any) -> str:
+    """A setting's value in letters that folder names may have; a short digest follows where something was lost."""
+    items = value if isinstance(value, list) else [value]
+    text = ",".join(map(_text, items))
+    plain = re.sub(r"[^A-Za-z0-9_.,-]", "", text)
+    if plain == text and not any("," in _text(item) for item in items):
+        return text
+    return f"{plain[:30]}-{_digest(_text(value))[:8]}"
+
+
+# Stages of a recipe -------------------------------------------------------------------------------------------------
+
+
+def _plan_runs(
+    config: dict[str, Any], pipeline: Pipeline, experiment: Experiment, home: str, clips: str, top: str, seed: int
+) -> dict[str, str]:
+    """Plan the pretraining of an experiment; returns stream -> the run that has its encoder."""
+    runs: dict[str, str] = {}
+    for stream in pipeline.streams:
+        trained = "3s" if experiment.recipe.streams else stream
+        runs[stream] = f"{top}/{trained}-s{seed}/run"
+        config["runs"][runs[stream]] = {
+            "recipe": experiment.called,
+            "content": experiment.content,
+            "clips": clips,
+            "flags": _shell(["--split", home, "--stream", trained, "--seed", seed, *experiment.flags]),
+        }
+    return runs
+
+
+def _evaluation(pipeline: Pipeline, recipe: Recipe, home: str, split: str, epoch: int) -> tuple[str, list[Any]]:
+    """The folder name of an evaluation, and its flags: what is at its default stands in neither."""
+    from skelpipe.datasets import find_split
+    from skelpipe.evaluate import PROTOCOLS
+
+    protocols = ["supervised"] if recipe.supervised else [p for p in PROTOCOLS if p in pipeline.protocols]
+    parts: list[tuple[str, list[Any]]] = [("+".join(protocols), [w for p in protocols for w in ("--protocol", p)])]
+    if not recipe.supervised:
+        parts += [(pipeline.probe, ["--probe", pipeline.probe])] if pipeline.probe != "reference" else []
+        parts += [(f"k{pipeline.k}", ["--k", pipeline.k])] if pipeline.k != 1 else []
+        parts += [("best", ["--best-on-test"])] if pipeline.best_on_test else []
+    for key, value in sorted(_options(pipeline).items()):
+        if key.partition(".")[0] in protocols:
+            parts.append((f"{key}={_word(value)}", ["--set", f"{key}={_text(value)}"]))
+    if split != home:
+        dataset = pipeline.serving(split)
+        where = split if dataset == find_split(split).datasets[0].name else f"{split}-{dataset}"
+        parts.append((where, ["--split", split]))
+    if epoch != recipe.epochs:
+        parts.append((f"e{epoch:04d}", ["--epoch", epoch]))
+    return _shortened("-".join(name for name, _ in parts)), [flag for _, flags in parts for flag in flags]
+
+
+def _options(pipeline: Pipeline) -> dict[str, Any]:
+    """The options of protocols that are not at their defaults, by their dotted key."""
+    from skelpipe.evaluate import read_options
+
+    changed: dict[str, Any] = {}
+    for protocol, own in read_options(pipeline.options, pipeline.protocols).items():
+        usual = type(own)().model_dump(mode="json")
+        values = own.model_dump(mode="json")
+        changed |= {f"{protocol}.{key}": value for key, value in values.items() if value != usual[key]}
+    return changed
+
+
+def _fusion(pipeline: Pipeline, evaluation: str) -> tuple[str, str]:
+    """The folder name of a fusion of evaluations of that name, and its flags."""
+    streams = pipeline.streams
+    usual = all(pipeline.fusion[stream] == WEIGHTS[stream] for stream in streams)
+    parts = [stream if usual else f"{stream}{pipeline.fusion[stream]:g}" for stream in streams]
+    told = "" if usual and len(streams) == len(STREAMS) else "-" + "+".join(parts)
+    return evaluation + told, _shell(["--weights", ",".join(f"{pipeline.fusion[stream]:g}" for stream in streams)])
 
 
 def _shell(words: Iterable[object]) -> str:
     return shlex.join(str(word) for word in words)
 
 
-def _recipes(pipeline: Pipeline, path: Path) -> dict[str, dict[str, str]]:
-    """Recipe name -> how it is called, a digest of what it says (comments and layout left out), and its flags."""
-    from skelpipe.recipe import load_recipe
-
-    found = {}
-    for entry in pipeline.recipes:
-        is_path = entry.endswith(".yaml") or "/" in entry
-        file = find("models", path.parent / entry if is_path else entry)
-        changes = list(pipeline.set.get(file.stem, ()))
-        recipe = load_recipe(file, changes, pipeline.epochs)  # a mistake is found now and not hours later
-        flags: list[Any] = ["--split", pipeline.split, "--precision", pipeline.precision]
-        flags += ["--half-storage"] if pipeline.half_storage else []
-        flags += [] if pipeline.epochs is None else ["--epochs", pipeline.epochs]
-        flags += [part for change in changes for part in ("--set", change)]
-        content = recipe.model_dump_json(exclude_unset=True, exclude={"name", "title", "source"})
-        found[file.stem] = {
-            "path": os.path.abspath(file) if is_path else entry,
-            "content": hashlib.sha256(content.encode()).hexdigest(),
-            "flags": _shell(flags),
-        }
-        if not NAME.fullmatch(file.stem):
-            raise BadInput(file, "its name also names folders", "use letters, digits, '_', '-', '+' and '.' only")
-    unknown = sorted(pipeline.set.keys() - found)
-    if unknown:
-        what = f"set.{unknown[0]}: is not one of its recipes{hint(unknown[0], found)}"
-        raise BadInput(path, what, f"they are {', '.join(found)}")
-    return found
+def _text(value: Any) -> str:
+    """A value in YAML, on one line."""
+    text: str = yaml.safe_dump(value, default_flow_style=True, sort_keys=False, allow_unicode=True, width=math.inf)
+    return text.removesuffix("\n").removesuffix("\n...")
 
 
-def _need_store(pipeline: Pipeline, folder: Path, store: Path) -> None:
-    if read_digest(store) is None:
-        owners = WHERE_TO_ASK[pipeline.dataset.rstrip("0123456789")]
-        what = f"holds no recordings of {pipeline.dataset}"
-        raise BadInput(folder, what, f"put its files or .zip archives there, or name their folder by --raw; {owners}")
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -5,6 +5,7 @@ A stage's output depends on its flags and its inputs, so that a change travels t
 
 import json
 import os
+import shlex
 import signal
 import sys
 from pathlib import Path
@@ -13,7 +14,7 @@ from skelpipe.outputs import new_folder, read_digest
 
 stage, *words = sys.argv[1:]
 with open("calls.txt", "a") as calls:
-    calls.write(" ".join([stage, *words]) + "\n")
+    calls.write(shlex.join([stage, *words]) + "\n")
 
 plain, options, reads = [], {}, iter(words)
 for word in reads:
@@ -46,9 +47,20 @@ if stage == "pretrain" and Path("interrupt").exists():
 with new_folder(out, stage, force=True) as folder:
     value = {"stage": stage, "options": options, "inputs": inputs, "recipe": recipe}
     (folder / "content.json").write_text(json.dumps(value, sort_keys=True))
+    if stage == "evaluate":
+        # runs/<clips>/<split>/<recipe>/<stream>-s<seed>/run
+        _, _, split, recipe, stream, _ = plain[0].split("/")
+        metrics = {
+            "recipe": recipe.partition("+")[0],
+            "stream": options.get("--stream", [stream.partition("-")[0]])[0],
+            "split": options.get("--split", [split])[0],
+            "epochs": int(options.get("--epoch", ["9"])[0]),
+            "classes": 10,
+            "protocols": {protocol: {"top1": 0.5, "top5": 0.9} for protocol in options["--protocol"]},
+        }
+    if stage == "fuse":
+        metrics = {**json.loads(Path(plain[0], "metrics.json").read_text()), "stream": "3s"}
     if stage in ("evaluate", "fuse"):
-        stream = "3s" if stage == "fuse" else plain[0].split("/")[-2].split("-")[0]
-        metrics = {"stream": stream, "classes": 10, "protocols": {"linear": {"top1": 0.5, "top5": 0.9}}}
         (folder / "metrics.json").write_text(json.dumps(metrics))
     if stage == "report":
         (folder / "report.html").write_text("<p>")

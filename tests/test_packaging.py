@@ -77,7 +77,7 @@ def test_an_installed_wheel_works_from_another_folder(installed, tmp_path):
     assert "demo" in run(command, "run", "--help", cwd=tmp_path)
     shown = run(command, "run", "demo", "-n", cwd=tmp_path)
     assert "raw/demo" in shown
-    assert "runs/demo/report" in shown
+    assert "reports/demo" in shown
     assert list(tmp_path.iterdir()) == []
 
 

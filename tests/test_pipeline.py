@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -14,16 +17,15 @@ import pytest
 import yaml
 from filelock import FileLock
 
-from skelpipe import resources
-from skelpipe.datasets import SPLITS
+from skelpipe import dag, resources
 from skelpipe.errors import BadInput
 from skelpipe.pipeline import list_raw, load_pipeline, plan, run
+from skelpipe.recipe import load_recipe
 
 FAKE = Path(__file__).with_name("fake_stage.py")
 TOY = {
     "title": "toy",
-    "dataset": "ntu60",
-    "split": "xsub60",
+    "splits": ["xsub60"],
     "recipes": ["./one.yaml", "./two.yaml"],
     "streams": ["joint", "bone"],
     "synth": {"actions": 3, "frames": [20, 30]},
@@ -65,7 +67,7 @@ def stages(calls: list[str]) -> list[str]:
 
 
 def test_only_what_changed_runs_again_in_a_folder_of_any_name(tmp_path, capsys):
-    toy = Toy(tmp_path, 'it\'s a "test" {x}', set={"one": ["optimizer={lr: 0.05, steps: [1]}"]})
+    toy = Toy(tmp_path, 'it\'s a "test" {x}', set={"one": ["views.query=[crop, {shear: {amplitude: 0.5}}]"]})
     status, calls = toy.go()
     assert status == 0
     assert stages(calls) == [
@@ -77,13 +79,15 @@ def test_only_what_changed_runs_again_in_a_folder_of_any_name(tmp_path, capsys):
         "report",
         "synth",
     ]
-    assert sum("--set optimizer={lr: 0.05, steps: [1]} " in call for call in calls) == 2
+    assert sum("--set 'views.query=[crop, {shear: {amplitude: 0.5}}]' " in call for call in calls) == 2
     shown = capsys.readouterr().out
     assert "12 to do" not in shown
     assert "0 of 14 stages are done, 14 to do." in shown
     assert "[1/14] skelpipe synth ntu60 raw/toy --actions 3 --seed 0 --frames 20 30 --force\n" in shown
-    assert "pretrain one joint seed 0: made" in shown
-    assert shown.rstrip().endswith("report.html")
+    assert "done in 0:0" in shown
+    assert ", pretrain runs/toy-50/xsub60/two/joint-s0/run: made\n" in shown
+    assert shown.rstrip().endswith("Report: " + str(toy.data / "reports/toy/report.html"))
+    assert (toy.data / "logs/runs/toy-50/xsub60/two/joint-s0/run.log").read_text().endswith(": made\n")
 
     recipe = tmp_path / "one.yaml"
     recipe.write_text("# only a comment\n" + recipe.read_text())
@@ -95,13 +99,13 @@ def test_only_what_changed_runs_again_in_a_folder_of_any_name(tmp_path, capsys):
     assert toy.go()[0] == 1
     assert "failed: " in capsys.readouterr().err
     # What a run wrote before it was killed is still there for it to go on from.
-    assert len(list(toy.data.glob("runs/toy/one/*/run/checkpoint.pt"))) == 1
+    assert len(list(toy.data.glob("runs/toy-50/xsub60/one+*/*/run/checkpoint.pt"))) == 1
 
     status, calls = toy.go()
     assert status == 0
     # That the settings had changed is not forgotten by the failure, and nothing of the other recipe runs.
     assert stages(calls) == ["evaluate", "evaluate", "fuse", "pretrain", "pretrain", "report"]
-    assert all("/one/" in call for call in calls)
+    assert all("/one+views.query=" in call for call in calls)
     assert "to do: goes on from its checkpoint" in capsys.readouterr().out
 
 
@@ -139,8 +143,8 @@ def test_arguments_reach_snakemake_and_a_failed_stage_is_told(tmp_path, capsys):
     assert status == 1
     assert stages(calls) == ["ingest", "prepare", "pretrain", "synth"]
     told = capsys.readouterr().err
-    assert "skelpipe: pretrain one joint seed 0 failed: clips.zarr: is damaged; remake it\n" in told
-    command = f"skelpipe pretrain {tmp_path}/one.yaml stores/toy-50.zarr runs/toy/one/joint-s0/run"
+    assert "skelpipe: pretrain runs/toy-50/xsub60/one/joint-s0/run failed: clips.zarr: is damaged; remake it\n" in told
+    command = f"skelpipe pretrain {tmp_path}/one.yaml stores/toy-50.zarr runs/toy-50/xsub60/one/joint-s0/run"
     assert f"  cd {toy.data} && {command}" in told
     assert "Traceback" not in told
 
@@ -155,29 +159,32 @@ def test_one_pipeline_at_a_time_in_a_data_folder(tmp_path):
 # What a pipeline says -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", resources.names("pipelines"))
-def test_shipped_pipelines_are_sound(name, tmp_path):
-    pipeline, path = load_pipeline(name)
-    assert pipeline.dataset in [dataset.name for dataset in SPLITS[pipeline.split].datasets]
-    if pipeline.synth is None:
-        (tmp_path / "raw" / pipeline.dataset).mkdir(parents=True)
-        (tmp_path / "raw" / pipeline.dataset / "a.skeleton").write_text("1")
-    config = plan(pipeline, path, tmp_path)
-    assert list(config["recipes"]) == list(pipeline.recipes)
-
-
 def test_all_mistakes_are_named_at_once_with_the_nearest_right_key(tmp_path):
-    file = write_toy(tmp_path, datset="ntu60", split="xsub61", streams=["joints"], synth={"action": 3})
+    file = write_toy(tmp_path, datset="ntu60", splits=["xsub61"], streams=["joints"], synth={"action": 3})
     with pytest.raises(BadInput) as caught:
         load_pipeline(file)
-    for part in ("datset: unknown key (did you mean 'dataset'?)", "split:", "'xsub60'", "streams", "synth.action"):
+    for part in ("datset: unknown key (did you mean 'dataset'?)", "splits", "'xsub60'", "streams", "synth.action"):
         assert part in str(caught.value)
 
 
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
-        ({"split": "xsub120"}, "xsub120 cannot be made from ntu60"),
+        ({"splits": ["xsub60", "xsub120"], "dataset": "ntu60"}, "xsub120 cannot be made from ntu60"),
+        ({"splits": ["xsub60", "xsub60"]}, "twice"),
+        ({"pretrain_on": "xsub61"}, "pretrain_on: unknown name"),
+        ({"sweep": {"batch_size": 8}}, "every key needs a list of values"),
+        ({"sweep": [{"batch_sise": 8}]}, "batch_sise"),
+        ({"sweep": {"epochs": [1, 2]}, "epochs": 3}, "epochs is swept and also fixed"),
+        ({"at_epochs": [50]}, "of 50 epochs one will keep no weights; it trains 800 epochs and has keep_every: 100"),
+        ({"at_epochs": [900]}, "of 900 epochs one will keep no weights"),
+        ({"at_epochs": [2], "epochs": 3, "set": {"one": ["keep_every=1"]}}, "of 2 epochs two will keep no weights"),
+        ({"options": ["semi.draws=2"]}, "options: semi changes a protocol that is not run"),
+        ({"options": ["semi.draw=2"], "protocols": ["semi"]}, "did you mean 'draws'"),
+        ({"protocols": ["transfer"]}, "transfer is between data sets, and xsub60 is of ntu60 as well"),
+        ({"protocols": ["supervised"]}, "one trains none"),
+        ({"recipes": ["stgcn_supervised"], "pretrain_on": "pku1-xsub"}, "learns the classes of pku1-xsub"),
+        ({"figures": ["pie"]}, "figures"),
         ({"seeds": [0, 0]}, "twice"),
         ({"seeds": [-1]}, "at least 0"),
         ({"fusion": {"joint": 1.0}}, "every stream needs a weight"),
@@ -207,13 +214,251 @@ def test_missing_recordings_are_told_with_their_owners(tmp_path):
 
 
 def test_a_store_serves_without_the_recordings_it_was_made_from(tmp_path):
-    pipeline, path = load_pipeline("ntu60_xsub", ["dataset=ntu120", "bodies=energy", "turn=false"])
+    options = ["dataset=ntu120", "bodies=energy", "turn=false", "splits=[xsub60, xset120]"]
+    pipeline, path = load_pipeline("ntu60_xsub", options)
     store = tmp_path / "stores/ntu120.zarr"
     store.mkdir(parents=True)
     (store / "done.json").write_text('{"kind": "store", "digest": "0"}')
     config = plan(pipeline, path, tmp_path)
-    assert "ingest" not in config["flags"]
-    assert (config["store"], config["clips"]) == ("stores/ntu120.zarr", "stores/ntu120-50-energy-unturned.zarr")
+    assert not config["stores"]
+    clips = {"store": "stores/ntu120.zarr", "flags": "--frames 50 --bodies energy --no-turn"}
+    assert config["clips"] == {"stores/ntu120-50-energy-unturned.zarr": clips}
+    homes = {folder.rsplit("/", 3)[0] for folder in config["runs"]}
+    assert homes == {f"runs/ntu120-50-energy-unturned/{split}" for split in ("xsub60", "xset120")}
+
+
+def test_one_raw_folder_serves_one_data_set(tmp_path):
+    with pytest.raises(BadInput, match=r"table1 reads ntu60, ntu120; put each under .*/raw/<data set>"):
+        plan(*load_pipeline("table1"), tmp_path, tmp_path / "elsewhere")
+
+
+def test_synthetic_recordings_of_several_data_sets(tmp_path):
+    config = plan(
+        *load_pipeline("transfer_pku1_pku2", ["synth={actions: 3, setups: 2}", "pretrain_on=xsub60"]), tmp_path
+    )
+    assert config["synth"] == {
+        "raw/transfer_pku1_pku2-ntu60": {"dataset": "ntu60", "flags": "--actions 3 --setups 2 --seed 0"},
+        "raw/transfer_pku1_pku2-pku2": {"dataset": "pku2", "flags": "--actions 3 --seed 0"},
+    }
+    run = "runs/transfer_pku1_pku2-ntu60-50/xsub60/aimclr/joint-s0"
+    assert config["evaluations"][f"{run}/transfer-pku2-xsub"] == {
+        "run": f"{run}/run",
+        "clips": "stores/transfer_pku1_pku2-pku2-50.zarr",
+        "flags": "--protocol transfer --split pku2-xsub --seed 0",
+    }
+
+
+# How folders are named ----------------------------------------------------------------------------------------------
+
+
+def folders(tmp_path: Path, kind: str = "runs", **changes) -> list[str]:
+    """The folders of a plan, without what all of them begin with."""
+    changes = {"recipes": ["skeletonclr"], "streams": ["joint"], **changes}
+    config = plan(*load_pipeline(write_toy(tmp_path, **changes)), tmp_path / "data")
+    return [folder.removeprefix("runs/toy-50/xsub60/") for folder in config[kind]]
+
+
+@pytest.mark.parametrize(
+    ("changes", "name"),
+    [
+        ({}, "skeletonclr"),
+        # What is set to what it is anyway makes no other experiment.
+        ({"epochs": 800, "set": {"skeletonclr": ["projector.hidden=256", "positives={name: own_key}"]}}, "skeletonclr"),
+        ({"epochs": 5, "precision": "bf16"}, "skeletonclr+epochs=5+precision=bf16"),
+        ({"half_storage": True}, "skeletonclr+half_storage=true"),
+        ({"set": {"skeletonclr": ["views.key=[crop]"]}}, "skeletonclr+views.key=crop"),
+        ({"set": {"skeletonclr": ["optimizer={lr: 0.1, steps: [9, 10]}"]}}, "skeletonclr+optimizer.steps=9,10"),
+        ({"set": {"skeletonclr": ["projector.hidden=null"]}}, "skeletonclr+projector.hidden=null"),
+    ],
+)
+def test_a_run_is_named_after_what_differs_from_its_recipe(tmp_path, changes, name):
+    assert folders(tmp_path, **changes) == [f"{name}/joint-s0/run"]
+
+
+def test_other_positives_are_told_whole_and_different_ones_never_share_a_folder(tmp_path):
+    forms = [f"positives={{name: cross_view, form: {form}}}" for form in ("released", "equation")]
+    names = [folders(tmp_path, set={"skeletonclr": [form]})[0] for form in forms]
+    long = [f"views.key=[{', '.join(['crop'] * n)}, {{shear: {{amplitude: {n}}}}}]" for n in (30, 31)]
+    names += [folders(tmp_path, set={"skeletonclr": [change]})[0] for change in long]
+    assert len(set(names)) == 4
+    assert all(re.fullmatch(r"skeletonclr\+[A-Za-z0-9_.+=,-]{1,100}/joint-s0/run", name) for name in names)
+    config = plan(*load_pipeline(write_toy(tmp_path, set={"one": forms[:1]})), tmp_path / "data")
+    (flags, *_) = (run["flags"] for run in config["runs"].values())
+    assert "--set 'positives={name: cross_view, form: released, " in flags
+
+
+def test_a_recipe_that_leaves_a_default_out_can_be_changed_in_it(tmp_path):
+    file = write_toy(
+        tmp_path, recipes=["./one.yaml"], streams=["joint"], set={"one": ["encoder={name: stgcn, width: 8}"]}
+    )
+    recipe = yaml.safe_load((tmp_path / "one.yaml").read_text())
+    del recipe["encoder"]
+    (tmp_path / "one.yaml").write_text(yaml.safe_dump(recipe))
+    (run,) = plan(*load_pipeline(file), tmp_path / "data")["runs"].values()
+    words = shlex.split(run["flags"])
+    changed = load_recipe(tmp_path / "one.yaml", [words[words.index("--set") + 1]])
+    assert (changed.encoder.width, changed.encoder.time_kernel) == (8, 9)
+
+
+def test_a_sweep_goes_over_all_pairings_or_all_points(tmp_path):
+    pairings = folders(tmp_path, sweep={"batch_size": [64, 128], "optimizer.lr": [0.1, 0.2]})
+    assert pairings == [
+        f"{name}/joint-s0/run"
+        for name in (
+            "skeletonclr+batch_size=64",
+            "skeletonclr+batch_size=64+optimizer.lr=0.2",
+            "skeletonclr",
+            "skeletonclr+optimizer.lr=0.2",
+        )
+    ]
+    points = folders(tmp_path, sweep=[{}, {"batch_size": 128}, {"batch_size": 64, "keep_every": 0}], epochs=7)
+    assert points == [
+        f"skeletonclr+{name}/joint-s0/run" for name in ("epochs=7", "batch_size=64+epochs=7+keep_every=0")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("changes", "name", "flags"),
+    [
+        ({}, "linear+knn", "--protocol linear --protocol knn --seed 0"),
+        ({"protocols": ["knn", "linear"]}, "linear+knn", "--protocol linear --protocol knn --seed 0"),
+        ({"protocols": ["knn"], "probe": "grid", "k": 5}, "knn-grid-k5", "--protocol knn --probe grid --k 5 --seed 0"),
+        ({"protocols": ["linear"], "best_on_test": True}, "linear-best", "--protocol linear --best-on-test --seed 0"),
+        (
+            {"protocols": ["semi"], "options": ["semi.draws=2", "semi.epochs=150"]},
+            "semi-semi.draws=2",
+            "--protocol semi --set semi.draws=2 --seed 0",
+        ),
+        ({"at_epochs": [800], "protocols": ["knn"]}, "knn", "--protocol knn --seed 0"),
+        ({"at_epochs": [300], "protocols": ["knn"]}, "knn-e0300", "--protocol knn --epoch 300 --seed 0"),
+        (
+            {"pretrain_on": "xsub60", "splits": ["xsub60", "xset120"], "protocols": ["knn"]},
+            "knn-xset120",
+            "--protocol knn --split xset120 --seed 0",
+        ),
+        (
+            {"pretrain_on": "xsub60", "dataset": "ntu120", "splits": ["xview60"], "protocols": ["knn"]},
+            "knn-xview60-ntu120",
+            "--protocol knn --split xview60 --seed 0",
+        ),
+    ],
+)  # fmt: skip
+def test_an_evaluation_is_named_after_its_protocols_and_what_differs(tmp_path, changes, name, flags):
+    changes = {"recipes": ["skeletonclr"], "streams": ["joint"], **changes}
+    config = plan(*load_pipeline(write_toy(tmp_path, **changes)), tmp_path / "data")
+    folder, evaluation = list(config["evaluations"].items())[-1]
+    assert folder.rpartition("/")[2] == name
+    assert evaluation["flags"] == flags
+
+
+@pytest.mark.parametrize(
+    ("changes", "name", "weights"),
+    [
+        ({}, "knn", "0.6,0.4,0.6"),
+        ({"streams": ["bone", "joint"]}, "knn-joint+bone", "0.6,0.6"),
+        ({"fusion": {"joint": 1, "motion": 0.5, "bone": 1}}, "knn-joint1+motion0.5+bone1", "1,0.5,1"),
+    ],
+)
+def test_a_fusion_tells_weights_that_are_not_the_usual_ones(tmp_path, changes, name, weights):
+    toy = write_toy(
+        tmp_path, **{"protocols": ["knn"], "recipes": ["aimclr"], "streams": ["joint", "motion", "bone"], **changes}
+    )
+    config = plan(*load_pipeline(toy), tmp_path / "data")
+    ((folder, fusion),) = config["fusions"].items()
+    assert folder == f"runs/toy-50/xsub60/aimclr/fused-s0/{name}"
+    assert fusion["flags"] == f"--weights {weights}"
+    assert [part.split("/")[4] for part in fusion["parts"]] == [
+        f"{stream}-s0" for stream in ("joint", "motion", "bone") if stream in load_pipeline(toy)[0].streams
+    ]
+
+
+def test_streams_that_are_trained_together_are_one_run(tmp_path):
+    config = plan(*load_pipeline(write_toy(tmp_path, recipes=["crossclr"], streams=["joint"])), tmp_path / "data")
+    top = "runs/toy-50/xsub60/crossclr"
+    ((run, how),) = config["runs"].items()
+    assert run == f"{top}/3s-s0/run"
+    assert how["flags"] == "--split xsub60 --stream 3s --seed 0"
+    flags = "--protocol linear --protocol knn --stream joint --seed 0"
+    assert config["evaluations"] == {
+        f"{top}/joint-s0/linear+knn": {"run": run, "clips": "stores/toy-50.zarr", "flags": flags}
+    }
+
+
+def test_supervised_recipes_are_evaluated_by_their_own_classifier(tmp_path):
+    changes = {"recipes": ["skeletonclr", "stgcn_supervised"], "protocols": ["linear"], "probe": "lbfgs"}
+    assert folders(tmp_path, "evaluations", **changes) == [
+        "skeletonclr/joint-s0/linear-lbfgs",
+        "stgcn_supervised/joint-s0/supervised",
+    ]
+
+
+def test_a_run_of_another_recipe_of_the_same_name_is_not_lost(tmp_path):
+    mine = tmp_path / "mine"
+    file = write_toy(mine, recipes=["./skeletonclr.yaml"], streams=["joint"])
+    recipe = (mine / "one.yaml").read_text()
+    (mine / "skeletonclr.yaml").write_text(recipe + "# the same\n")
+    run = tmp_path / "data/runs/toy-50/xsub60/skeletonclr/joint-s0/run"
+    run.mkdir(parents=True)
+    (run / "provenance.json").write_text('{"command": "skelpipe pretrain skeletonclr CLIPS RUN"}')
+    plan(*load_pipeline(file), tmp_path / "data")
+    (mine / "skeletonclr.yaml").write_text(recipe.replace("temperature: 0.07", "temperature: 0.2"))
+    with pytest.raises(BadInput, match=r"was trained from skeletonclr, which is another recipe than .*mine"):
+        plan(*load_pipeline(file), tmp_path / "data")
+    # Its own file may change, and one that is gone has no claim.
+    for command in (f"skelpipe pretrain {mine}/skeletonclr.yaml", "skelpipe pretrain gone.yaml"):
+        (run / "provenance.json").write_text(json.dumps({"command": f"{command} CLIPS RUN"}))
+        plan(*load_pipeline(file), tmp_path / "data")
+
+
+# What a person sees -------------------------------------------------------------------------------------------------
+
+
+def test_a_long_plan_is_summed_up_unless_all_is_asked_for(tmp_path, capsys):
+    stages = [dag.Stage("ingest", "stores/ntu60.zarr", False)]
+    stages += [dag.Stage("pretrain", f"runs/{n}", n > 0, "its settings changed" if n > 40 else "") for n in range(43)]
+    dag.show_plan("long", stages, tmp_path)
+    shown = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    assert shown == [
+        "long",
+        "stage done to do",
+        "ingest 1 of 1",
+        "pretrain 1 of 43 runs/1",
+        "runs/2",
+        "runs/3",
+        "and 39 more, 2 of them: its settings changed",
+        "2 of 44 stages are done, 42 to do. 'skelpipe -v run' lists them all.",
+        "",
+    ]
+    dag.show_plan("long", stages, tmp_path, verbose=True)
+    assert "runs/42 to do: its settings changed" in " ".join(capsys.readouterr().out.split())
+
+
+def metrics(**protocols: float) -> dict:
+    return {"classes": 60, "protocols": {name: {"top1": value} for name, value in protocols.items()}}
+
+
+def test_accuracies_stand_in_a_column_per_split_or_a_table_per_split(tmp_path, capsys):
+    rows = [
+        {"experiment": "a", "stream": "joint", "epochs": epochs, "split": split, "metrics": [metrics(linear=top1)] * 2}
+        for epochs, split, top1 in ((1, "xsub60", 0.1), (2, "xsub60", 0.2), (1, "xview60", 0.3))
+    ]
+    dag.show_results(rows, tmp_path)
+    shown = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert shown[2:7] == [
+        ["xsub60", "xview60"],
+        ["recipe", "epochs", "stream", "linear", "linear"],
+        ["a", "1", "joint", "10.0", "±", "0.0", "30.0", "±", "0.0"],
+        ["a", "2", "joint", "20.0", "±", "0.0"],
+        ["Chance", "is", "1.7", "%."],
+    ]
+    wide = [
+        {"experiment": "a", "stream": "joint", "epochs": 1, "split": s, "metrics": [metrics(linear=0.1, knn=0.2)]}
+        for s in ("xsub60", "xview60", "xsub120", "xset120")
+    ]
+    dag.show_results(wide, tmp_path)
+    shown = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert shown[2:5] == [["xsub60"], ["recipe", "stream", "linear", "knn"], ["a", "joint", "10.0", "20.0"]]
+    assert ["xset120"] in shown
 
 
 def test_the_listing_of_raw_files_sees_names_and_sizes_but_not_times(tmp_path):
