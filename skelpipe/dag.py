@@ -149,8 +149,14 @@ def survey(data: Path, config: dict[str, Any], arguments: Sequence[str], verbose
     return [_stage(data, *(row[i] for i in (2, 0, -2, -1))) for row in rows]
 
 
-def show_plan(title: str, stages: Sequence[Stage], data: Path, verbose: bool = False) -> None:
-    """Print which stages are done: one by one, or counted by kind if they are many and it is not `verbose`."""
+def show_plan(
+    title: str, stages: Sequence[Stage], data: Path, verbose: bool = False, lacking: Sequence[BadInput] = ()
+) -> None:
+    """Print which stages are done: one by one, or counted by kind if they are many and it is not `verbose`.
+
+    Args:
+        lacking: what has to be there before it can run.
+    """
     console = _console()
     summary = len(stages) > LONG and not verbose
     console.print(Text(title, style="bold"), _summary(stages) if summary else _listing(stages, data), sep="\n")
@@ -158,6 +164,8 @@ def show_plan(title: str, stages: Sequence[Stage], data: Path, verbose: bool = F
     more = " 'skelpipe -v run' lists them all." if summary else ""
     text = f"{len(stages) - left} of {len(stages)} stages are done, {left} to do." if left else "All is done."
     console.print(text + more + "\n")
+    for problem in lacking:
+        console.print(f"Before it can run: {problem}", soft_wrap=True, highlight=False, markup=False)
 
 
 def _listing(stages: Sequence[Stage], data: Path) -> Table:

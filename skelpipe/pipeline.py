@@ -234,11 +234,16 @@ def load_pipeline(name_or_path: str | os.PathLike[str], overrides: Iterable[str]
     return check(Pipeline, override(load_yaml(path), overrides), path), path
 
 
-def plan(pipeline: Pipeline, path: Path, data: Path, raw: Path | None = None) -> dict[str, Any]:
+def plan(
+    pipeline: Pipeline, path: Path, data: Path, raw: Path | None = None, lacking: list[BadInput] | None = None
+) -> dict[str, Any]:
     """What the Snakefile needs to know: each kind of stage -> the folder that it makes -> from what, by which flags.
 
     Folders are relative to `data`; flags are shell text. They depend on what is made alone and not on the pipeline, so
     that one pipeline finds done what another one did.
+
+    Args:
+        lacking: takes what is said of recordings that are not there, so that a plan can be shown without them.
 
     Raises:
         BadInput: a recipe or protocol is wrong, or there are neither recordings nor a store made from them.
@@ -249,7 +254,7 @@ def plan(pipeline: Pipeline, path: Path, data: Path, raw: Path | None = None) ->
         "pipeline": path.stem, "versions": VERSIONS, "threads": pipeline.threads, "slots": pipeline.slots,
         **{kind: {} for kind in ("synth", "stores", "clips", "runs", "evaluations", "fusions", "reports")},
     }  # fmt: skip
-    clips = _plan_clips(config, pipeline, path.stem, data, raw)
+    clips = _plan_clips(config, pipeline, path.stem, data, raw, lacking)
     for (home, splits), experiment, seed in itertools.product(pipeline.homes.items(), experiments, pipeline.seeds):
         top = f"runs/{Path(clips[pipeline.serving(home)]).stem}/{home}/{experiment.name}"
         runs = _plan_runs(config, pipeline, experiment, home, clips[pipeline.serving(home)], top, seed)
@@ -323,18 +328,21 @@ def run(
 
     pipeline, path = load_pipeline(name_or_path, overrides)
     data = Path(os.path.abspath(data))
-    config = plan(pipeline, path, data, None if raw is None else Path(raw))
+    dry_run = dry_run or not {"-n", "--dry-run", "--dryrun"}.isdisjoint(snakemake_args)
+    lacking: list[BadInput] = []
+    config = plan(pipeline, path, data, None if raw is None else Path(raw), lacking if dry_run else None)
     if command:
         config["command"] = list(command)
-    dry_run = dry_run or not {"-n", "--dry-run", "--dryrun"}.isdisjoint(snakemake_args)
     if dry_run and not data.is_dir():
         # Everything is still to do there as here, and a plan leaves no folder behind.
         with tempfile.TemporaryDirectory() as empty:
-            dag.show_plan(pipeline.title, dag.survey(Path(empty), config, snakemake_args, verbose), data, verbose)
+            dag.show_plan(
+                pipeline.title, dag.survey(Path(empty), config, snakemake_args, verbose), data, verbose, lacking
+            )
         return 0
     with dag.locked(data):
         stages = dag.survey(data, config, snakemake_args, verbose)
-        dag.show_plan(pipeline.title, stages, data, verbose)
+        dag.show_plan(pipeline.title, stages, data, verbose, lacking)
         if dry_run:
             return 0
         status = dag.execute(data, config, stages, snakemake_args, verbose)
@@ -393,7 +401,14 @@ def _check_protocols(pipeline: Pipeline, path: Path) -> None:
 # Data ---------------------------------------------------------------------------------------------------------------
 
 
-def _plan_clips(config: dict[str, Any], pipeline: Pipeline, name: str, data: Path, raw: Path | None) -> dict[str, str]:
+def _plan_clips(
+    config: dict[str, Any],
+    pipeline: Pipeline,
+    name: str,
+    data: Path,
+    raw: Path | None,
+    lacking: list[BadInput] | None,
+) -> dict[str, str]:
     """Plan the way from recordings to clips of every data set; returns data set -> clips folder."""
     found = {}
     if raw and len(pipeline.datasets) > 1 and not pipeline.synth:
@@ -410,8 +425,12 @@ def _plan_clips(config: dict[str, Any], pipeline: Pipeline, name: str, data: Pat
         else:
             folder = Path(os.path.abspath(raw)) if raw else data / "raw" / dataset
             recordings, listing = str(folder) if raw else f"raw/{dataset}", list_raw(folder)
-            if listing is None:
-                _need_store(dataset, folder, data / store)
+            if listing is None and read_digest(data / store) is None:
+                problem = _no_recordings(dataset, folder)
+                if lacking is None:
+                    raise problem
+                lacking.append(problem)
+                listing = "none"
         if pipeline.synth or listing:
             config["stores"][store] = {"dataset": dataset, "raw": recordings, "listing": listing}
         config["clips"][found[dataset]] = {"store": store, "flags": _prepare_flags(pipeline)}
@@ -439,11 +458,10 @@ def _synth_flags(synth: Synth, dataset: str) -> str:
     return _shell([*flags, *(["--frames", *synth.frames] if synth.frames else [])])
 
 
-def _need_store(dataset: str, folder: Path, store: Path) -> None:
-    if read_digest(store) is None:
-        owners = WHERE_TO_ASK[dataset.rstrip("0123456789")]
-        what = f"holds no recordings of {dataset}"
-        raise BadInput(folder, what, f"put its files or .zip archives there, or name their folder by --raw; {owners}")
+def _no_recordings(dataset: str, folder: Path) -> BadInput:
+    owners = WHERE_TO_ASK[dataset.rstrip("0123456789")]
+    what = f"holds no recordings of {dataset}"
+    return BadInput(folder, what, f"put its files or .zip archives there, or name their folder by --raw; {owners}")
 
 
 # Recipes ------------------------------------------------------------------------------------------------------------

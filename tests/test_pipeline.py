@@ -213,6 +213,15 @@ def test_missing_recordings_are_told_with_their_owners(tmp_path):
         run("pku1_xsub", data=tmp_path, raw=tmp_path / "elsewhere")
 
 
+def test_a_plan_needs_no_recordings_and_says_what_is_lacking(tmp_path, capsys):
+    assert run("table1", data=tmp_path / "data", dry_run=True) == 0
+    said = capsys.readouterr().out
+    assert "0 of 61 stages are done" in said
+    assert "raw/ntu60: holds no recordings of ntu60" in said
+    assert "raw/ntu120: holds no recordings of ntu120" in said
+    assert not (tmp_path / "data").exists()
+
+
 def test_a_store_serves_without_the_recordings_it_was_made_from(tmp_path):
     options = ["dataset=ntu120", "bodies=energy", "turn=false", "splits=[xsub60, xset120]"]
     pipeline, path = load_pipeline("ntu60_xsub", options)
