@@ -20,6 +20,7 @@ import numpy.typing as npt
 import torch
 
 from skelpipe import __version__
+from skelpipe.allocator import keep_memory
 from skelpipe.batches import Batches, check_batch
 from skelpipe.datasets import find_split, split_masks
 from skelpipe.errors import BadInput
@@ -374,7 +375,7 @@ def kept_weights(epoch: int) -> str:
 
 
 def choose_device(name: str) -> torch.device:
-    """Turn "auto" into the first GPU, or the CPU if there is none.
+    """Turn "auto" into the first GPU, or the CPU if there is none; a CPU's memory is kept from then on.
 
     Raises:
         BadInput: the device does not exist here.
@@ -386,6 +387,8 @@ def choose_device(name: str) -> torch.device:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError):
         raise BadInput(f"--device {name}", "is not available here", "use auto or cpu") from None
+    if device.type == "cpu":
+        keep_memory()
     return device
 
 

@@ -61,11 +61,11 @@ def test_parameter_counts():
 
 
 def test_shapes_through_the_blocks():
-    encoder = STGCN(KINECT_V2, STGCNOptions()).eval()
+    encoder = STGCN(KINECT_V2, STGCNOptions()).eval().double()  # float64 goes block by block in torch's own modules
     frames = []
     for block in encoder.blocks:
         block.register_forward_hook(lambda module, inputs, output: frames.append(tuple(output.shape[1:])))
-    assert encoder(torch.randn(2, 3, 50, 25, 2)).shape == (2, 256)
+    assert encoder(torch.randn(2, 3, 50, 25, 2, dtype=torch.float64)).shape == (2, 256)
     assert frames == [(16, 50, 25)] * 4 + [(32, 25, 25)] * 3 + [(64, 13, 25)] * 2 + [(256, 13, 25)]
 
 
@@ -79,15 +79,15 @@ def test_graph_convolution_is_the_published_sum():
 
 def test_input_norm_channels_are_joint_major():
     """BN over 75 channels numbered joint·3 + coordinate."""
-    encoder = STGCN(KINECT_V2, STGCNOptions(width=2, features=4)).eval()
+    encoder = STGCN(KINECT_V2, STGCNOptions(width=2, features=4)).eval().double()
     with torch.no_grad():
         encoder.input_norm.weight.zero_()
         encoder.input_norm.bias.copy_(torch.arange(75.0))
     seen = []
     encoder.blocks[0].register_forward_hook(lambda module, inputs, output: seen.append(inputs[0]))
-    encoder(torch.randn(1, 3, 6, 25, 2))
+    encoder(torch.randn(1, 3, 6, 25, 2).double())
     v, c = torch.arange(25), torch.arange(3)
-    torch.testing.assert_close(seen[0][0, :, 0], (v[None, :] * 3 + c[:, None]).float())
+    torch.testing.assert_close(seen[0][0, :, 0], (v[None, :] * 3 + c[:, None]).double())
 
 
 def test_absent_body_takes_part_in_the_mean():

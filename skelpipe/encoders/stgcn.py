@@ -9,6 +9,7 @@ import torch
 from pydantic import Field, PositiveInt, field_validator
 from torch import Tensor, nn
 
+from skelpipe.encoders import cpu
 from skelpipe.encoders.graph import spatial_partitions
 from skelpipe.settings import Settings
 from skelpipe.skeleton import Layout
@@ -83,6 +84,15 @@ class SpatialGraphConv(nn.Module):
         bias = self.conv.bias.view(self.partitions, self.channels_out).t() @ adjacency.sum(1)
         return y + bias.to(y.dtype)[None, :, None, :]
 
+    def fused(self, x: Tensor, adjacency: Tensor, graph: cpu.Graph) -> Tensor:
+        """The same on a CPU: (T, B·M, V, C_in) -> (T, B·M, V, C_out)."""
+        mixed = cpu.mix_joints(x, adjacency, graph)
+        weight = self.conv.weight.view(self.partitions, self.channels_out, -1).transpose(1, 2).flatten(0, 1)
+        assert self.conv.bias is not None
+        bias = adjacency.sum(1).t() @ self.conv.bias.view(self.partitions, self.channels_out)
+        y = (mixed.flatten(0, 1) @ weight).view(-1, len(bias), self.channels_out).add_(bias)
+        return y.view(*x.shape[:-1], self.channels_out)
+
 
 class STGCNBlock(nn.Module):
     """Graph convolution, BN, ReLU, temporal convolution, BN, dropout, plus the residual, ReLU."""
@@ -119,6 +129,24 @@ class STGCNBlock(nn.Module):
             y = y + self.residual(x)
         return torch.relu_(y)
 
+    def fused(self, x: Tensor, adjacency: Tensor, graph: cpu.Graph) -> Tensor:
+        """The same on a CPU: (T, B·M, V, C_in) -> (T_out, B·M, V, C_out)."""
+        y = cpu.norm_relu(self.spatial.fused(x, adjacency, graph), self.spatial_norm)
+        y = cpu.temporal(y, self.temporal)
+        if self.residual is None:
+            return cpu.norm_relu(y, self.temporal_norm)
+        if isinstance(self.residual, nn.Sequential):
+            x = self.shortcut(x, *self.residual)
+        return cpu.norm_drop_add_relu(y, x, self.temporal_norm, self.dropout.rate if self.training else 0.0)
+
+    @staticmethod
+    def shortcut(x: Tensor, conv: nn.Conv2d, norm: nn.BatchNorm2d) -> Tensor:
+        """The residual's 1×1 convolution and norm: (T, B·M, V, C_in) -> (T_out, B·M, V, C_out)."""
+        x = x[:: conv.stride[0]]
+        y = torch.addmm(conv.bias, x.reshape(-1, conv.in_channels), conv.weight.flatten(1).t())  # type: ignore[arg-type]
+        y = y.view(*x.shape[:-1], conv.out_channels)
+        return cpu.film(norm(cpu.image(y)), y)
+
 
 class STGCN(nn.Module):
     """Ten blocks over the skeleton graph; average over frames, joints and bodies: (B, C, T, V, M) -> (B, features).
@@ -153,10 +181,13 @@ class STGCN(nn.Module):
             )
             for number, (channels_in, channels_out) in enumerate(pairwise(widths), start=1)
         )
+        self.graph = cpu.Graph(adjacency)
         self.edge_importance = nn.ParameterList(nn.Parameter(torch.ones_like(adjacency)) for _ in self.blocks)
 
     def feature_map(self, x: Tensor) -> Tensor:
         """The last block's output, bodies apart: (B, C, T, V, M) -> (B·M, features, T', V)."""
+        if cpu.usable(x):
+            return self.fused(x).permute(1, 3, 0, 2)
         batch, channels, frames, joints, bodies = x.shape
         # Joint-major channels (index = joint·C + c) for the input norm, as the reference has them.
         x = x.permute(0, 4, 3, 1, 2).reshape(batch * bodies, joints * channels, frames)
@@ -165,9 +196,31 @@ class STGCN(nn.Module):
             x = block(x, self.adjacency * importance)
         return x
 
+    def fused(self, x: Tensor) -> Tensor:
+        """The same on a CPU: (B, C, T, V, M) -> (T', B·M, V, features)."""
+        batch, channels, frames, joints, bodies = x.shape
+        x = x.permute(2, 0, 4, 3, 1).reshape(-1, joints * channels)
+        x = self.input_norm(x).view(frames, batch * bodies, joints, channels)
+        for block, importance in zip(self.blocks, self.edge_importance, strict=True):
+            x = block.fused(x, self.adjacency * importance, self.graph)  # type: ignore[operator]
+        return x
+
     def pool(self, feature_map: Tensor, batch: int) -> Tensor:
         """Average over frames and joints, then over bodies: (B·M, features, T', V) -> (B, features)."""
         return feature_map.mean(dim=(2, 3)).view(batch, -1, self.features).mean(dim=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.pool(self.feature_map(x), len(x))
+        if self.training or torch.is_grad_enabled():
+            return self.pool(self.feature_map(x), len(x))
+        return self.frozen(x)
+
+    def frozen(self, x: Tensor) -> Tensor:
+        """The same in eval mode, where a body's feature depends on no other: all absent bodies share one, exactly."""
+        batch, channels, frames, joints, bodies = x.shape
+        x = x.permute(0, 4, 1, 2, 3).reshape(batch * bodies, channels, frames, joints)
+        present = x.flatten(1).any(dim=1)
+        some = torch.cat([x[present], x.new_zeros(1, channels, frames, joints)])
+        features = self.feature_map(some.unsqueeze(-1)).mean(dim=(2, 3))
+        h = features[-1].repeat(batch * bodies, 1)
+        h[present] = features[:-1]
+        return h.view(batch, bodies, -1).mean(dim=1)

@@ -1,0 +1,227 @@
+"""The encoder's fused operations on a CPU against torch's own modules, and against plain sums."""
+
+from __future__ import annotations
+
+import copy
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from skelpipe import rowwise
+from skelpipe.encoders import cpu
+from skelpipe.encoders.graph import spatial_partitions
+from skelpipe.encoders.stgcn import STGCN, STGCNOptions
+from skelpipe.skeleton import KINECT_V2
+
+SHAPE = (5, 7, 25, 6)  # T, B·M, V, C: 875 rows, three chunks and a piece
+
+
+def clip(*shape, seed=0):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def norm(training, channels=SHAPE[-1]):
+    module = nn.BatchNorm2d(channels).train(training)
+    with torch.no_grad():
+        module.weight.copy_(clip(channels, seed=1) + 1)
+        module.bias.copy_(clip(channels, seed=2))
+        module.running_mean.copy_(clip(channels, seed=3))
+        module.running_var.copy_(clip(channels, seed=4).exp())
+    return module
+
+
+def plain_norm(module, x):
+    return module(x.permute(1, 3, 0, 2)).permute(2, 0, 3, 1)
+
+
+def leaf(x):
+    return x.detach().clone().requires_grad_()
+
+
+def gradients(y, grad, *leaves):
+    return torch.autograd.grad(y, leaves, grad)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_norm_relu(training):
+    ours, theirs = norm(training), norm(training)
+    # Far from zero for its spread: a variance by way of the mean square would be lost here.
+    x = clip(*SHAPE) * 0.01 + 30
+    a, b = leaf(x), leaf(x)
+    y, expected = cpu.norm_relu(a, ours), plain_norm(theirs, b).relu()
+    torch.testing.assert_close(y, expected, rtol=2e-3, atol=2e-3)
+    for name, value in theirs.state_dict().items():
+        torch.testing.assert_close(ours.state_dict()[name], value, rtol=1e-4, atol=1e-5, msg=name)
+    ours, theirs, a, b = norm(training), norm(training), leaf(clip(*SHAPE)), leaf(clip(*SHAPE))
+    y, expected = cpu.norm_relu(a, ours), plain_norm(theirs, b).relu()
+    torch.testing.assert_close(y, expected, rtol=1e-5, atol=1e-5)
+    grad = clip(*SHAPE, seed=9)
+    mine = gradients(y, grad, a, ours.weight, ours.bias)
+    for ours_, theirs_ in zip(mine, gradients(expected, grad, b, theirs.weight, theirs.bias), strict=True):
+        torch.testing.assert_close(ours_, theirs_, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(("training", "rate"), [(True, 0.5), (True, 0.25), (True, 0.0), (False, 0.0)])
+def test_norm_drop_add_relu(training, rate):
+    """The plain form takes the mask from what the fused one let through."""
+    ours, theirs = norm(training), norm(training)
+    a, b, r, s = (leaf(clip(*SHAPE, seed=seed)) for seed in (0, 0, 5, 5))
+    torch.manual_seed(3)
+    bits = torch.from_numpy(cpu.random_bytes((int(np.prod(SHAPE[:3])), SHAPE[3]), rate).copy()).view(SHAPE)
+    torch.manual_seed(3)
+    y = cpu.norm_drop_add_relu(a, r, ours, rate)
+    keep = (bits >= round(rate * 256)).float() / (1 - rate)
+    expected = (plain_norm(theirs, b) * keep + s).relu()
+    torch.testing.assert_close(y, expected, rtol=1e-5, atol=1e-5)
+    grad = clip(*SHAPE, seed=9)
+    mine = gradients(y, grad, a, r, ours.weight, ours.bias)
+    for ours_, theirs_ in zip(mine, gradients(expected, grad, b, s, theirs.weight, theirs.bias), strict=True):
+        torch.testing.assert_close(ours_, theirs_, rtol=1e-4, atol=1e-4)
+    if rate:
+        assert abs(float((keep > 0).float().mean()) - (1 - rate)) < 0.03
+
+
+def test_random_bytes_are_uniform_and_follow_from_the_seed():
+    torch.manual_seed(0)
+    first = cpu.random_bytes((1000, 64), 0.5)
+    counts = np.bincount(first.ravel(), minlength=256)
+    # χ² with 255 degrees of freedom: its 0.1 % points are 190 and 330.
+    assert 190 < float(((counts - 250.0) ** 2 / 250).sum()) < 330
+    bits = np.unpackbits(first.ravel()).reshape(-1, 8).mean(0)
+    assert np.abs(bits - 0.5).max() < 0.01
+    second = cpu.random_bytes((1000, 64), 0.5)
+    assert 0.99 < (first != second).mean() < 1
+    torch.manual_seed(0)
+    np.testing.assert_array_equal(cpu.random_bytes((1000, 64), 0.5), first)
+
+
+def test_mix_joints_against_einsum():
+    adjacency = torch.from_numpy(spatial_partitions(KINECT_V2))
+    graph = cpu.Graph(adjacency)
+    weights = adjacency * (1 + 0.3 * clip(*adjacency.shape, seed=7))
+    x, a = clip(4, 9, 25, 5), leaf(weights)
+    mine, theirs = leaf(x), leaf(x)
+    b = leaf(weights)
+    y = cpu.mix_joints(mine, a, graph)
+    expected = torch.einsum("tbvc,kvw->tbwkc", theirs, b).reshape(36, 25, 15)
+    torch.testing.assert_close(y, expected, rtol=1e-5, atol=1e-6)
+    grad = clip(*y.shape, seed=9)
+    (dx, da), (ex, ea) = gradients(y, grad, mine, a), gradients(expected, grad, theirs, b)
+    torch.testing.assert_close(dx, ex, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(da, ea * (adjacency != 0), rtol=1e-4, atol=1e-4)  # elsewhere nothing is learned
+
+
+@pytest.mark.parametrize(("frames", "taps"), [(13, 9), (50, 9), (12, 3), (4, 9), (1, 5)])
+def test_transforms_are_a_convolution(frames, taps):
+    rng = np.random.default_rng(0)
+    x, w = rng.normal(size=frames), rng.normal(size=taps)
+    into, into_taps, back = (matrix.double().numpy() for matrix in cpu.transforms(frames, taps))
+    padded = np.pad(x, taps // 2)
+    expected = [padded[t : t + taps] @ w for t in range(frames)]
+    np.testing.assert_allclose(back @ ((into @ x) * (into_taps @ w)), expected, atol=1e-5)
+    assert len(into) == 1 + 3 * ((frames + taps // 2) // 2)
+
+
+@pytest.mark.parametrize(
+    ("channels", "frames", "stride", "taps"),
+    [((4, 6), 11, 1, 9), ((4, 6), 11, 2, 9), ((3, 3), 6, 2, 3), ((64, 72), 13, 1, 9), ((64, 64), 3, 1, 9)],
+)
+def test_temporal_convolution_against_torch(channels, frames, stride, taps):
+    conv = nn.Conv2d(*channels, (taps, 1), (stride, 1), padding=(taps // 2, 0)).double()
+    x = clip(frames, 3, 25, channels[0]).double()
+    expected_x = leaf(x)
+    expected = conv(expected_x.permute(1, 3, 0, 2)).permute(2, 0, 3, 1)
+    grad = clip(*expected.shape, seed=9).double()
+    theirs = gradients(expected, grad, expected_x, conv.weight, conv.bias)
+    ours = copy.deepcopy(conv).float()
+    mine_x = leaf(x.float())
+    y = cpu.temporal(mine_x, ours)
+    assert isinstance(y.grad_fn, cpu.SpectralConv._backward_cls) == (stride == 1 and channels[0] >= 64)
+    torch.testing.assert_close(y.double(), expected, rtol=1e-4, atol=1e-5)
+    for a, b in zip(gradients(y, grad.float(), mine_x, ours.weight, ours.bias), theirs, strict=True):
+        assert float((a.double() - b).norm() / b.norm()) < 2e-6
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_whole_encoder_against_its_plain_form(training, monkeypatch):
+    """In float32 both forms are as far from float64 as each other."""
+    torch.manual_seed(0)
+    encoder = STGCN(KINECT_V2, STGCNOptions(width=16, features=64, dropout=0)).train(training)
+    x = clip(6, 3, 20, 25, 2) * (torch.arange(6) % 2 == 0)[:, None, None, None, None]
+    fused, double = copy.deepcopy(encoder), copy.deepcopy(encoder).double()
+    with monkeypatch.context() as patch:
+        patch.setattr(cpu, "usable", lambda x: False)
+        plain = encoder(x)
+        exact = double(x.double())
+    mine = fused(x)
+    error = float((plain.double() - exact).abs().max())
+    assert float((mine.double() - exact).abs().max()) < 5 * error + 1e-7
+    for name, value in double.state_dict().items():
+        torch.testing.assert_close(fused.state_dict()[name].double(), value.double(), rtol=1e-4, atol=1e-5, msg=name)
+    direction = clip(*mine.shape, seed=9)
+    encoder.zero_grad(), fused.zero_grad()
+    mine.backward(direction)
+    exact.backward(direction.double())
+    for (name, p), q in zip(fused.named_parameters(), double.parameters(), strict=True):
+        if float(q.grad.norm()) > 1e-6:
+            assert float((p.grad.double() - q.grad).norm() / q.grad.norm()) < 2e-2, name  # a ReLU may flip
+
+
+def test_an_absent_body_costs_nothing_and_changes_nothing():
+    torch.manual_seed(0)
+    encoder = STGCN(KINECT_V2, STGCNOptions(width=4, features=8)).eval()
+    x = clip(5, 3, 20, 25, 2)
+    x[1:, ..., 1] = 0
+    x[4] = 0
+    expected = encoder.pool(encoder.feature_map(x), 5).detach()
+    seen = []
+    encoder.input_norm.register_forward_hook(lambda module, inputs, output: seen.append(inputs[0].numel()))
+    with torch.no_grad():
+        torch.testing.assert_close(encoder(x), expected, rtol=1e-5, atol=1e-6)
+    assert seen[0] == 6 * 3 * 20 * 25  # five present bodies and one absent
+
+
+def test_threads_change_no_bit():
+    """Sums are taken chunk by chunk, whoever takes them."""
+    x = clip(5000, 6).numpy()
+    results = []
+    for threads in (1, 3):
+        before = torch.get_num_threads()
+        torch.set_num_threads(threads)
+        try:
+            results.append(cpu.Norm(norm(True), x))
+        finally:
+            torch.set_num_threads(before)
+    np.testing.assert_array_equal(results[0].scale, results[1].scale)
+    np.testing.assert_array_equal(results[0].shift, results[1].shift)
+    np.testing.assert_allclose(results[0].mean, x.mean(0, dtype=np.float64), atol=1e-7)
+    assert rowwise.chunks(5000) == 20
+
+
+def test_memory_is_kept_between_steps():
+    """In a process of its own: after a first round, blocks of 64 MB come and go without faulting pages in."""
+    code = """
+import resource, sys
+import numpy as np
+from skelpipe.allocator import keep_memory
+if sys.argv[1] == "keep":
+    sys.exit(0) if not keep_memory() else None
+def work():
+    for _ in range(20):
+        np.ones(2**24, np.float32)
+work()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+work()
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+    run = [subprocess.run([sys.executable, "-c", code, how], capture_output=True, text=True) for how in ("keep", "not")]
+    assert [r.returncode for r in run] == [0, 0], [r.stderr for r in run]
+    if not run[0].stdout:
+        pytest.skip("this C library has no mallopt")
+    kept, faulted = (int(r.stdout) for r in run)
+    assert kept < 1000
+    assert kept < faulted
