@@ -186,7 +186,7 @@ class STGCN(nn.Module):
 
     def feature_map(self, x: Tensor) -> Tensor:
         """The last block's output, bodies apart: (B, C, T, V, M) -> (B·M, features, T', V)."""
-        if cpu.usable(x):
+        if cpu.usable(x, self.input_norm):
             return self.fused(x).permute(1, 3, 0, 2)
         batch, channels, frames, joints, bodies = x.shape
         # Joint-major channels (index = joint·C + c) for the input norm, as the reference has them.
