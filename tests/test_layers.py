@@ -12,7 +12,7 @@ import skelpipe
 PACKAGE = Path(skelpipe.__file__).parent
 LAYERS = {
     1: ["errors", "skeleton", "outputs", "parallel", "resources", "settings"],
-    2: ["store", "datasets", "prepare", "streams", "augment", "philox", "scores", "pickles"],
+    2: ["store", "datasets", "prepare", "streams", "augment", "philox", "scores", "pickles", "parts"],
     3: ["ingest", "batches", "formats"],
     4: ["encoders", "methods"],
     5: ["recipe", "pretrain", "weights", "evaluate", "fuse", "report", "plots", "paper", "describe", "dag", "pipeline"],
