@@ -264,7 +264,6 @@ def prepare(store: Path, clips: Path, **options: Any) -> None:
 @main.command()
 @click.argument("parts", nargs=-1, required=True, type=click.Path(path_type=Path))
 @path_argument("whole")
-@click.option("--remove", is_flag=True, help="Remove the parts when the whole is there.")
 @force_option
 def join(parts: tuple[Path, ...], whole: Path, **options: Any) -> None:
     """Make one store, or one clips folder, of its parts.

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -102,7 +101,6 @@ def join(
     parts: Sequence[str | os.PathLike[str]],
     whole: str | os.PathLike[str],
     *,
-    remove: bool = False,
     force: bool = False,
     progress: Progress | None = None,
 ) -> Summary:
@@ -111,7 +109,6 @@ def join(
     Args:
         parts: the folders of all parts, in any order.
         whole: the folder to make.
-        remove: remove the parts once the whole is there.
         force: replace a folder that is there.
         progress: called with (rows done, rows) now and then.
 
@@ -134,9 +131,6 @@ def join(
     with new_folder(whole, kind, force=force, inputs=inputs, settings=settings) as folder:
         group = create_group(folder, kind, about)
         (_join_store if kind == "store" else _join_clips)(group, opened, progress)
-    if remove:
-        for part in opened:
-            shutil.rmtree(part.path)
     return Summary(kind, len(opened), total)
 
 

@@ -124,10 +124,9 @@ def test_parts_of_clips_join_to_the_bytes_of_whole_ones(recordings, tmp_path, of
     ingest(dataset, raw, tmp_path / "store", workers=0)
     prepare(tmp_path / "store", tmp_path / "whole", frames=4, bodies="energy", turn=False)
     parts = prepare_parts(tmp_path / "store", tmp_path, of, bodies="energy", turn=False)
-    made = join(parts, tmp_path / "joined", remove=True)
+    made = join(parts, tmp_path / "joined")
     assert (made.kind, made.parts, made.clips) == ("clips", of, len(Clips(tmp_path / "whole")))
     assert read_digest(tmp_path / "joined") == read_digest(tmp_path / "whole")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["joined", "store", "whole"]  # the parts are removed
 
 
 def test_parts_of_archives_and_of_kept_clips(tmp_path):
@@ -221,7 +220,7 @@ def test_a_part_is_not_taken_for_the_whole(made, tmp_path):
     with pytest.raises(BadInput, match="kind 'clips part', not 'clips'; join it"):
         Clips(made / "clips/clips1")
     with pytest.raises(BadInput, match="is one of the parts"):
-        join([made / "b/part1", made / "b/part2"], made / "b/../b/part1", force=True, remove=True)
+        join([made / "b/part1", made / "b/part2"], made / "b/../b/part1", force=True)
     assert read_digest(made / "b/part1")
 
 
@@ -232,7 +231,7 @@ def test_a_damaged_part_leaves_nothing_and_stays(made, tmp_path):
     data[len(data) // 2] ^= 1
     chunk.write_bytes(data)
     with pytest.raises(BadInput, match="joints: is damaged"):
-        join([tmp_path / "b/part1", tmp_path / "b/part2"], tmp_path / "joined", remove=True)
+        join([tmp_path / "b/part1", tmp_path / "b/part2"], tmp_path / "joined")
     assert sorted(path.name for path in tmp_path.rglob("*") if path.parent in (tmp_path, tmp_path / "b")) == [
         "b", "part1", "part2"
     ]  # fmt: skip
@@ -261,6 +260,6 @@ def test_the_commands(made, tmp_path):
     for number in (1, 2):
         call("prepare", made / "whole", tmp_path / f"c{number}", "--frames", 4, "--part", f"{number}/2")
     assert "part 2 of 2" in " ".join(call("inspect", tmp_path / "c2").split())
-    told = call("join", tmp_path / "c2", tmp_path / "c1", tmp_path / "clips", "--remove")
+    told = call("join", tmp_path / "c2", tmp_path / "c1", tmp_path / "clips")
     assert told == f"{tmp_path / 'clips'}: 11 clips of 2 parts\n"
     assert "part 3 of 3" in " ".join(call("inspect", made / "a/part3").split())
