@@ -28,7 +28,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 SECTIONS = {
-    "Data": ("synth", "ingest", "verify", "prepare", "streams", "import", "export"),
+    "Data": ("synth", "ingest", "verify", "prepare", "join", "streams", "import", "export"),
     "Learn": ("pretrain", "import-weights", "export-weights"),
     "Measure": ("evaluate", "embed", "fuse", "report"),
     "Look": ("inspect", "plot"),
@@ -128,7 +128,19 @@ set_option = click.option(
 split_option = click.option("--split", type=click.Choice(list(SPLITS)), help="Another split than the run's.")
 stream_option = click.option("--stream", type=click.Choice(STREAMS), help="Which encoder, where a run holds several.")
 epoch_option = click.option("--epoch", type=click.IntRange(0), help="Weights that were kept then. [default: the last]")
+part_option = click.option(
+    "--part",
+    callback=lambda ctx, option, value: value and _part(value),
+    metavar="K/N",
+    help="Only the K-th of N parts.",
+)
 dataset_argument = click.argument("dataset", type=click.Choice(list(DATASETS)))
+
+
+def _part(text: str) -> Any:
+    from skelpipe.parts import Part
+
+    return Part.parse(text)
 
 
 # Data -------------------------------------------------------------------------------------------------------------
@@ -168,16 +180,19 @@ def synth(dataset: str, raw: Path, zipped: bool, **options: Any) -> None:
 @workers_option
 @click.option("--keep-missing", is_flag=True, help="Keep clips on the official list of missing skeletons.")
 @click.option("--strict", is_flag=True, help="Stop at the first file that cannot be read.")
+@part_option
 @force_option
 def ingest(dataset: str, raw: Path, store: Path, **options: Any) -> None:
     """Read raw recordings into a store that keeps everything.
 
     RAW is a folder, searched to its depth, or the publisher's .zip files as they were downloaded. What was left out,
-    and why, is told at the end and kept in the store.
+    and why, is told at the end and kept in the store. With --part, STORE holds a part only; all parts have about as
+    much to read, each may be read on another machine, and 'skelpipe join' makes one store of them.
 
     \b
     Example:
       skelpipe ingest ntu120 data/raw/ntu120 data/stores/ntu120.zarr
+      skelpipe ingest ntu120 data/raw/ntu120 data/stores/ntu120-3of8.zarr --part 3/8
     """
     from skelpipe.ingest import ingest as run_ingest
 
@@ -223,10 +238,13 @@ def verify(store: Path, raw: Path, **options: Any) -> None:
 @click.option("--length", default="count", show_default=True, type=click.Choice(["count", "last"]),
               help="Where a clip ends: after as many frames as show somebody, or at the last of them.")  # fmt: skip
 @click.option("--turn/--no-turn", default=True, show_default=True, help="Turn the shoulders to the camera plane.")
+@part_option
 @threads_option
 @force_option
 def prepare(store: Path, clips: Path, **options: Any) -> None:
     """Make clips of fixed length from a store.
+
+    With --part, CLIPS holds a part only, and 'skelpipe join' makes one of all.
 
     \b
     Example:
@@ -241,6 +259,27 @@ def prepare(store: Path, clips: Path, **options: Any) -> None:
         click.echo(f"skelpipe: {len(made.empty):,} clips show nobody: {', '.join(made.empty[:5])}{more}", err=True)
     cut = f", {made.shortened:,} were cut to {options['longest']} frames first" if made.shortened else ""
     click.echo(f"{clips}: {made.clips:,} clips of {options['frames']} frames{cut}")
+
+
+@main.command()
+@click.argument("parts", nargs=-1, required=True, type=click.Path(path_type=Path))
+@path_argument("whole")
+@force_option
+def join(parts: tuple[Path, ...], whole: Path, **options: Any) -> None:
+    """Make one store, or one clips folder, of its parts.
+
+    PARTS are all that 'ingest --part' or 'prepare --part' made, in any order. The result is, byte for byte, what one
+    process would have made without --part.
+
+    \b
+    Example:
+      skelpipe join data/stores/ntu120-1of2.zarr data/stores/ntu120-2of2.zarr data/stores/ntu120.zarr
+    """
+    from skelpipe.parts import join as run_join
+
+    with _bar("joining", "rows") as progress:
+        made = run_join(parts, whole, progress=progress, **options)
+    click.echo(f"{whole}: {made.clips:,} clips of {made.parts:,} parts")
 
 
 @main.command()

@@ -47,6 +47,7 @@ WHY = {
 }
 
 
+DATA = ("synth", "store_parts", "stores", "clips_parts", "clips")
 LONG = 40  # stages; a longer plan is shown as a summary
 FIRST = 3  # stages of each kind that a summary names
 LONGEST = 1000  # characters of a command line
@@ -364,7 +365,7 @@ def _outputs(config: Mapping[str, Any]) -> list[str]:
     trained = [folder for kind in ("runs", "evaluations", "fusions") for folder in config[kind]]
     recipes = list(dict.fromkeys(_recipe_folder(folder) for folder in trained))
     trained.sort(key=lambda folder: recipes.index(_recipe_folder(folder)))
-    data = [folder for kind in ("synth", "stores", "clips") for folder in config[kind]]
+    data = [folder for kind in DATA for folder in config[kind]]
     return [f"{folder}/{DONE}" for folder in [*data, *trained, *config["reports"]]]
 
 

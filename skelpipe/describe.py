@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -45,8 +46,8 @@ def describe(path: str | Path) -> RenderableType:
     return Group(_facts("", [*facts, ("digest", done.get("digest"))]), *body, _provenance(path))
 
 
-def _store(path: Path) -> list[RenderableType]:
-    group, about = open_group(path, "store")
+def _store(path: Path, kind: str = "store") -> list[RenderableType]:
+    group, about = open_group(path, kind)
     frames = read_array(group, "clip_frames")
     columns = _columns(group, about)
     facts = [
@@ -56,13 +57,14 @@ def _store(path: Path) -> list[RenderableType]:
         ("frames", _spread(frames)),
         ("bodies in frames", f"{about['rows']:,}"),
         ("listed as missing", "kept" if about["keep_missing"] else "left out"),
+        *_part(about),
     ]
     return [_facts("store", facts), _splits(columns, about), _dropped(group)]
 
 
-def _clips(path: Path) -> list[RenderableType]:
+def _clips(path: Path, kind: str = "clips") -> list[RenderableType]:
     group: Any
-    group, about = open_group(path, "clips")
+    group, about = open_group(path, kind)
     columns = _columns(group, about)
     facts = [
         ("data set", _title(about["dataset"])),
@@ -71,8 +73,13 @@ def _clips(path: Path) -> list[RenderableType]:
         ("shape", " x ".join(map(str, group["clips"].shape))),
         ("recorded frames", _spread(read_array(group, "length"))),
         *((name, about[name]) for name in ("frames", "bodies", "centre", "turn") if name in about),
+        *_part(about),
     ]
     return [_facts("clips", facts), _splits(columns, about)]
+
+
+def _part(about: Mapping[str, Any]) -> list[tuple[str, object]]:
+    return [("part", "{number} of {of}".format_map(about["part"]))] if "part" in about else []
 
 
 def _streams(path: Path) -> list[RenderableType]:
@@ -119,6 +126,7 @@ def _files(path: Path) -> list[RenderableType]:
 
 BODIES: dict[str, Callable[[Path], list[RenderableType]]] = {
     "store": _store, "clips": _clips, "streams": _streams, "run": _run,
+    "store part": partial(_store, kind="store part"), "clips part": partial(_clips, kind="clips part"),
     "evaluation": _scored, "fusion": _scored, "report": _files, "raw": _files,
 }  # fmt: skip
 

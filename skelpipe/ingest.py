@@ -7,6 +7,8 @@ and a few batches of files.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import multiprocessing
 import os
 import signal
@@ -29,6 +31,7 @@ from skelpipe.datasets.base import FAULTS, UNREADABLE, Found, Source, column_arr
 from skelpipe.errors import BadInput
 from skelpipe.outputs import new_folder
 from skelpipe.parallel import cpu_count
+from skelpipe.parts import Part, kind_of
 from skelpipe.skeleton import KINECT_V2
 from skelpipe.store import (
     FORMAT_VERSION,
@@ -102,6 +105,7 @@ def ingest(
     workers: int | None = None,
     keep_missing: bool = False,
     strict: bool = False,
+    part: Part | None = None,
     force: bool = False,
     progress: Progress | None = None,
 ) -> Summary:
@@ -114,6 +118,7 @@ def ingest(
         workers: parser processes; 0 parses in this process, None takes one per core if there is enough to read.
         keep_missing: keep the clips on the publisher's list of missing skeletons, and those without any body.
         strict: let the first faulty file stop the ingest.
+        part: read this part only, to be joined with the others (`parts.join`).
         force: replace a store that is there.
         progress: called with (sources done, sources, raw bytes done).
 
@@ -121,11 +126,12 @@ def ingest(
         BadInput: nothing to read or to keep, a damaged archive, a faulty file if `strict`, or `store` is taken.
     """
     started, kind, raw = time.perf_counter(), find_dataset(dataset), Path(raw)
-    settings = {"dataset": dataset, "keep_missing": keep_missing}
-    with new_folder(store, "store", force=force, inputs={"raw": raw}, settings=settings) as folder:
+    settings = {"dataset": dataset, "keep_missing": keep_missing, **({"part": str(part)} if part else {})}
+    with new_folder(store, kind_of("store", part), force=force, inputs={"raw": raw}, settings=settings) as folder:
         found = kind.find(raw, keep_missing)
         if not found.sources and not found.dropped:
             raise BadInput(raw, f"holds no {kind.title} recordings", "give the folder or the .zip files that hold them")
+        found, mark = (found, {}) if part is None else _take(found, part)
         writer = _Writer(folder, kind, found.dropped)
         bytes_read = 0
         for done, (source, results) in enumerate(_parsed(kind, found.sources, keep_missing, workers), 1):
@@ -136,10 +142,14 @@ def ingest(
             if progress is not None:
                 progress(done, len(found.sources), bytes_read)
         counts = Counter(dropped.reason for dropped in writer.dropped)
-        if not writer.columns["name"]:
+        if not writer.columns["name"] and part is None:
             raise BadInput(raw, f"no clip can be kept ({_reasons(counts)})", _remedy(kind, writer.dropped))
         writer.finish(
-            {"keep_missing": keep_missing, **({"split_files": found.split_files} if found.split_files else {})}
+            {
+                "keep_missing": keep_missing,
+                **({"split_files": found.split_files} if found.split_files else {}),
+                **mark,
+            }
         )
     return Summary(
         dataset=dataset,
@@ -153,6 +163,16 @@ def ingest(
         seconds=time.perf_counter() - started,
         expected=kind.clips,
     )
+
+
+def _take(found: Found, part: Part) -> tuple[Found, dict[str, Any]]:
+    """What one part reads, and the attributes that tell it; what the search left out goes to the first part."""
+    seen = [(source.name, [(file.shown, file.size) for file in source.files]) for source in found.sources]
+    left_out = [(entry.name, entry.reason, entry.detail) for entry in found.dropped]
+    digest = hashlib.sha256(json.dumps([seen, left_out]).encode()).hexdigest()
+    sources = found.sources[part.share([source.size for source in found.sources])]
+    dropped = found.dropped if part.number == 1 else []
+    return Found(sources, dropped, found.split_files), {"kind": kind_of("store", part), "part": part.mark(digest)}
 
 
 def _check_fault(result: Recording | Dropped, strict: bool) -> None:
@@ -187,7 +207,8 @@ class _Writer:
             name: create_array(self._group, name, (ROWS_PER_CHUNK, *tail), np.dtype(dtype), ROWS_PER_CHUNK)
             for name, (tail, dtype) in shapes.items()
         }
-        self._pending: list[Recording] = []
+        nothing = {name: np.empty((0, *tail), dtype) for name, (tail, dtype) in shapes.items()}
+        self._pending = [Recording("", {}, 0, **nothing)]
         self._waiting = self._written = 0
 
     def add(self, result: Recording | Dropped) -> None:

@@ -167,12 +167,21 @@ def provenance(
 
 def read_digest(path: str | os.PathLike[str]) -> str | None:
     """The digest that an output of ours carries, or None for anything else."""
+    return _read_done(path, "digest")
+
+
+def read_kind(path: str | os.PathLike[str]) -> str | None:
+    """What kind of whole output of ours a folder is, or None for anything else."""
+    return _read_done(path, "kind")
+
+
+def _read_done(path: str | os.PathLike[str], key: str) -> str | None:
     try:
         done = json.loads((Path(path) / DONE).read_text())
     except (OSError, ValueError):
         return None
-    digest = done.get("digest") if isinstance(done, dict) else None
-    return digest if isinstance(digest, str) else None
+    value = done.get(key) if isinstance(done, dict) else None
+    return value if isinstance(value, str) else None
 
 
 def require(path: str | os.PathLike[str], kind: str, remedy: str) -> Path:

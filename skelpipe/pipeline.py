@@ -12,6 +12,7 @@ import math
 import os
 import re
 import shlex
+import shutil
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 # What a stage writes for the same inputs and flags changed: raise its number, and pipelines run it again. (Snakemake
 # cannot see changed package code.)
 VERSIONS = {
-    "synth": 1, "ingest": 1, "prepare": 1, "pretrain": 1, "evaluate": 1, "fuse": 1, "report": 1,
+    "synth": 1, "ingest": 1, "prepare": 1, "join": 1, "pretrain": 1, "evaluate": 1, "fuse": 1, "report": 1,
 }  # fmt: skip
 
 WHERE_TO_ASK = {
@@ -81,6 +82,7 @@ class Pipeline(Settings):
         figures: what `skelpipe report` draws; by default all that it can.
         threads: CPU threads of one pretraining or evaluation.
         slots: how many of these may run at once, if the user passes no --resources; one stands for one GPU.
+        shards: in how many parts each store and clips folder is made and then joined; each is a job of its own.
         synth: writes synthetic raw data first; None reads real recordings.
     """
 
@@ -110,6 +112,7 @@ class Pipeline(Settings):
     figures: tuple[Literal["sweeps", "curves", "confusion", "tsne"], ...] = ()
     threads: int = Field(8, ge=1)
     slots: int = Field(1, ge=1)
+    shards: int = Field(1, ge=1, le=1000)
     synth: Synth | None = None
 
     @field_validator("dataset")
@@ -252,7 +255,8 @@ def plan(
     experiments = _experiments(pipeline, path)
     config: dict[str, Any] = {
         "pipeline": path.stem, "versions": VERSIONS, "threads": pipeline.threads, "slots": pipeline.slots,
-        **{kind: {} for kind in ("synth", "stores", "clips", "runs", "evaluations", "fusions", "reports")},
+        **{kind: {} for kind in ("synth", "store_parts", "stores", "clips_parts", "clips")},
+        **{kind: {} for kind in ("runs", "evaluations", "fusions", "reports")},
     }  # fmt: skip
     clips = _plan_clips(config, pipeline, path.stem, data, raw, lacking)
     for (home, splits), experiment, seed in itertools.product(pipeline.homes.items(), experiments, pipeline.seeds):
@@ -346,6 +350,7 @@ def run(
         if dry_run:
             return 0
         status = dag.execute(data, config, stages, snakemake_args, verbose)
+        _remove_parts(config, data)
     report = data / next(iter(config["reports"]))
     if status == 0 and (report / DONE).is_file():
         dag.show_results(results(config, data), report)
@@ -434,7 +439,37 @@ def _plan_clips(
         if pipeline.synth or listing:
             config["stores"][store] = {"dataset": dataset, "raw": recordings, "listing": listing}
         config["clips"][found[dataset]] = {"store": store, "flags": _prepare_flags(pipeline)}
+    for kind, kind_of_parts in (("stores", "store_parts"), ("clips", "clips_parts")):
+        for folder, stage in config[kind].items():
+            shards = _shards(data / folder, pipeline.shards)
+            if shards > 1:
+                parts = {f"{folder}.{n}of{shards}": {**stage, "part": f"{n}/{shards}"} for n in range(1, shards + 1)}
+                config[kind_of_parts] |= parts
+                stage["parts"] = list(parts)
     return found
+
+
+def _shards(folder: Path, wanted: int) -> int:
+    """In how many parts a folder is to be made. One that is there stays as it is: its bytes would be the same."""
+    return wanted if read_digest(folder) is None else max(1, len(_part_digests(folder)))
+
+
+def _part_digests(folder: Path) -> list[str]:
+    """The digests of the parts that a folder was joined from."""
+    try:
+        inputs: dict[str, Any] = json.loads((folder / PROVENANCE).read_text("utf-8"))["inputs"]
+        return [str(part["digest"]) for role, part in inputs.items() if role.startswith("part ")]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return []
+
+
+def _remove_parts(config: Mapping[str, Any], data: Path) -> None:
+    """Remove the parts that are in their whole."""
+    for whole, stage in (config["stores"] | config["clips"]).items():
+        joined = _part_digests(data / whole) if "parts" in stage else []
+        for part in map(data.joinpath, stage.get("parts", ())):
+            if read_digest(part) in joined:
+                shutil.rmtree(part)
 
 
 def _clips_name(pipeline: Pipeline) -> str:

@@ -24,8 +24,9 @@ from numba import njit
 
 from skelpipe import store
 from skelpipe.errors import BadInput
-from skelpipe.outputs import new_folder
+from skelpipe.outputs import new_folder, read_digest
 from skelpipe.parallel import map_slices
+from skelpipe.parts import Part, kind_of
 from skelpipe.skeleton import LAYOUTS, Layout, X, Y, Z
 
 if TYPE_CHECKING:
@@ -460,6 +461,7 @@ def prepare(
     turn: bool = True,
     longest: int | None = LONGEST,
     length: str = "count",
+    part: Part | None = None,
     threads: int | None = None,
     force: bool = False,
     progress: Callable[[int, int], None] | None = None,
@@ -469,6 +471,7 @@ def prepare(
     Args:
         store_path: a store folder.
         clips: the clips folder to make.
+        part: prepare this part only, to be joined with the others (`parts.join`).
         progress: called with (clips done, clips in all) now and then.
 
     Raises:
@@ -478,19 +481,25 @@ def prepare(
     group, attributes = store.open_group(os.fspath(store_path), "store")
     layout = LAYOUTS[attributes["layout"]]
     columns = {name: store.read_array(group, name) for name in attributes["columns"]}
-    with new_folder(clips, "clips", force=force, inputs={"store": store_path}, settings=asdict(settings)) as folder:
+    share, mark = slice(0, len(columns["name"])), {}
+    if part is not None:
+        share, mark = part.share(store.read_array(group, "clip_frames")), {"part": part.mark(read_digest(store_path))}
+        columns = {name: values[share] for name, values in columns.items()}
+    kind, told = kind_of("clips", part), {**asdict(settings), **({"part": str(part)} if part else {})}
+    with new_folder(clips, kind, force=force, inputs={"store": store_path}, settings=told) as folder:
         kept: dict[str, Any] = {
             k: attributes[k] for k in ("dataset", "layout", "columns", "split_files") if k in attributes
         }
-        made = store.create_group(folder, "clips", {**kept, **asdict(settings)})
+        made = store.create_group(folder, kind, {**kept, **asdict(settings), **mark})
         store.write_columns(made, columns)
-        lengths, shortened = _write_clips(group, made, layout, settings, threads, progress)
+        lengths, shortened = _write_clips(group, share, made, layout, settings, threads, progress)
     empty = tuple(str(name) for name in columns["name"][lengths == 0])
     return Summary(len(lengths), empty, shortened)
 
 
 def _write_clips(
     group: zarr.Group,
+    share: slice,
     made: zarr.Group,
     layout: Layout,
     settings: Settings,
@@ -498,6 +507,7 @@ def _write_clips(
     progress: Callable[[int, int], None] | None,
 ) -> tuple[npt.NDArray[np.int32], int]:
     offset, clip_frames = (store.read_array(group, name).astype(np.int64) for name in ("clip_offset", "clip_frames"))
+    offset, clip_frames = offset[share.start : share.stop + 1], clip_frames[share]
     count = len(clip_frames)
     shape = (count, 3, settings.frames, len(layout.joints), BODIES)
     array = store.create_array(made, "clips", shape, "float32", store.CLIPS_PER_CHUNK)

@@ -16,6 +16,8 @@ clips — one clip per row, ready to train on
     clips   (N, C=3, T, V, M=2) float32, metres
     length  (N,) int32, how many frames of the recording were resized to T
     + the same columns
+
+A part of either (`skelpipe.parts`) holds the same arrays of its share, and says which in the attribute `part`.
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ import numpy as np
 import numpy.typing as npt
 
 from skelpipe.errors import BadInput
-from skelpipe.outputs import require
+from skelpipe.outputs import read_kind, require
 from skelpipe.skeleton import LAYOUTS, Layout
 
 if TYPE_CHECKING:
@@ -37,7 +39,10 @@ if TYPE_CHECKING:
 FORMAT_VERSION = 1
 ROWS_PER_CHUNK = 4096
 CLIPS_PER_CHUNK = 128
-REMADE = {"store": "skelpipe ingest", "clips": "skelpipe prepare", "streams": "skelpipe streams"}
+REMADE = {
+    "store": "skelpipe ingest", "clips": "skelpipe prepare", "streams": "skelpipe streams",
+    "store part": "skelpipe ingest --part", "clips part": "skelpipe prepare --part",
+}  # fmt: skip
 
 Columns = dict[str, npt.NDArray[Any]]
 
@@ -82,7 +87,9 @@ def open_group(path: str | Path, kind: str) -> tuple[zarr.Group, dict[str, Any]]
     """
     import zarr
 
-    path = require(path, kind, f"make it with {REMADE[kind]!r}")
+    part = read_kind(path) == f"{kind} part"
+    remedy = "join it with the other parts by 'skelpipe join'" if part else f"make it with {REMADE[kind]!r}"
+    path = require(path, kind, remedy)
     try:
         group = zarr.open_group(path, mode="r")
         attributes = dict(group.attrs["skelpipe"])  # type: ignore[arg-type]

@@ -27,6 +27,7 @@ for word in reads:
 options.pop("--threads", None), options.pop("--workers", None)
 
 places = {"synth": 1, "ingest": 2, "prepare": 1, "pretrain": 2, "evaluate": 2}
+places["join"] = len(plain) - 1
 out = plain.pop(places[stage]) if stage in places else options["--out"][0]
 inputs = {p: read_digest(p) for p in plain if Path(p).is_dir()}
 recipe = Path(plain[0]).read_text() if stage == "pretrain" and Path(plain[0]).is_file() else ""
@@ -44,7 +45,8 @@ if stage == "pretrain" and Path("interrupt").exists():
         Path("waiting").write_text(str(os.getpid()))
         signal.pause()
 
-with new_folder(out, stage, force=True) as folder:
+parts = {f"part {n}": part for n, part in enumerate(plain, 1)} if stage == "join" else None
+with new_folder(out, stage, force=True, inputs=parts) as folder:
     value = {"stage": stage, "options": options, "inputs": inputs, "recipe": recipe}
     (folder / "content.json").write_text(json.dumps(value, sort_keys=True))
     if stage == "evaluate":

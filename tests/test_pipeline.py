@@ -15,10 +15,14 @@ from pathlib import Path
 
 import pytest
 import yaml
+from click.testing import CliRunner
 from filelock import FileLock
 
 from skelpipe import dag, resources
+from skelpipe.cli import main
+from skelpipe.datasets.synthetic import write_raw
 from skelpipe.errors import BadInput
+from skelpipe.outputs import read_digest
 from skelpipe.pipeline import list_raw, load_pipeline, plan, run
 from skelpipe.recipe import load_recipe
 
@@ -109,6 +113,71 @@ def test_only_what_changed_runs_again_in_a_folder_of_any_name(tmp_path, capsys):
     assert "to do: goes on from its checkpoint" in capsys.readouterr().out
 
 
+def test_shards_are_scattered_and_joined(tmp_path, capsys):
+    toy = Toy(tmp_path, recipes=["./one.yaml"], streams=["joint"], shards=3)
+    status, calls = toy.go("--jobs", "2")
+    assert status == 0
+    parts = [f"stores/toy.zarr.{n}of3" for n in (1, 2, 3)]
+    assert [call for call in calls if call.startswith("ingest")] == [
+        f"ingest ntu60 raw/toy {part} --part {n}/3 --workers 2 --force" for n, part in enumerate(parts, 1)
+    ]
+    assert f"join {' '.join(parts)} stores/toy.zarr --force" in calls
+    clips = [f"stores/toy-50.zarr.{n}of3" for n in (1, 2, 3)]
+    flags = "--frames 50 --bodies first"
+    assert [call for call in calls if call.startswith("prepare")] == [
+        f"prepare stores/toy.zarr {part} {flags} --part {n}/3 --threads 2 --force" for n, part in enumerate(clips, 1)
+    ]
+    made = ["evaluate", *["ingest"] * 3, *["join"] * 2, *["prepare"] * 3, "pretrain", "report", "synth"]
+    assert stages(calls) == made
+    assert sorted(path.name for path in (toy.data / "stores").iterdir()) == ["toy-50.zarr", "toy.zarr"]
+    shown = capsys.readouterr().out
+    assert (
+        shown.index("stores/toy.zarr.3of3") < shown.index("stores/toy.zarr ") < shown.index("stores/toy-50.zarr.1of3")
+    )
+
+    # The parts are gone, and that is no reason to make them again; nor is another number of them.
+    assert toy.go(overrides=["shards=1"]) == (0, [])
+    # What they were made from is.
+    assert stages(toy.go(overrides=["synth.seed=1"])[1]) == made
+    # Another number counts once the whole is gone.
+    shutil.rmtree(toy.data / "stores/toy-50.zarr")
+    for shards, parts in ((1, 0), (2, 2)):
+        config = plan(*load_pipeline(toy.file, [f"shards={shards}"]), toy.data)
+        assert (len(config["store_parts"]), len(config["clips_parts"])) == (3, parts)
+
+
+def test_parts_stay_until_they_are_joined(tmp_path):
+    toy = Toy(tmp_path, recipes=["./one.yaml"], streams=["joint"], shards=2)
+    assert stages(toy.go("--until", "ingest")[1]) == ["ingest"] * 2 + ["synth"]
+    assert sorted(path.name for path in (toy.data / "stores").iterdir()) == ["toy.zarr.1of2", "toy.zarr.2of2"]
+
+
+def test_shards_change_nothing_in_the_clips(tmp_path):
+    """The commands of a plan, run in this process."""
+    config = {}
+    for shards in (1, 3):
+        file = write_toy(tmp_path, splits=["pku2-xsub"], synth={"actions": 2, "subjects": 2}, shards=shards)
+        config[shards] = plan(*load_pipeline(file), tmp_path / f"{shards}")
+    write_raw("pku2", tmp_path / "raw", actions=2, subjects=2, replications=2, frames=(12, 20))
+    for shards, planned in config.items():
+        folder = tmp_path / f"{shards}"
+        for kind in dag.DATA[1:]:
+            for path, stage in planned[kind].items():
+                part = ["--part", stage["part"]] if "part" in stage else []
+                if "parts" in stage:
+                    words = ["join", *(folder / other for other in stage["parts"])]
+                elif "store" in stage:
+                    words = ["prepare", folder / stage["store"], *shlex.split(stage["flags"]), *part]
+                else:
+                    words = ["ingest", "pku2", tmp_path / "raw", "--workers", "0", *part]
+                done = CliRunner().invoke(main, [*map(str, words), str(folder / path)])
+                assert done.exit_code == 0, done.output
+    for name in ("toy.zarr", "toy-50.zarr"):
+        digests = {read_digest(tmp_path / f"{shards}/stores/{name}") for shards in config}
+        assert len(digests) == 1
+        assert None not in digests
+
+
 def test_an_interrupt_reaches_the_stage_and_ends_everything(tmp_path):
     toy = Toy(tmp_path, recipes=["./one.yaml"], streams=["joint"])
     toy.data.mkdir()
@@ -187,6 +256,7 @@ def test_all_mistakes_are_named_at_once_with_the_nearest_right_key(tmp_path):
         ({"figures": ["pie"]}, "figures"),
         ({"seeds": [0, 0]}, "twice"),
         ({"seeds": [-1]}, "at least 0"),
+        ({"shards": 0}, "shards"),
         ({"fusion": {"joint": 1.0}}, "every stream needs a weight"),
         ({"protocols": ["linaer"]}, "did you mean 'linear'"),
         ({"set": {"oen": ["a=1"]}}, "set.oen"),
