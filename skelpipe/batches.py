@@ -26,7 +26,7 @@ AHEAD = 2  # batches that wait, ready, while one is trained on
 
 @dataclass
 class Batch:
-    """Views of the same clips: each (B, C, T, V, M) float32 on the device, with their labels (B,).
+    """Views of the same clips: each (B, C, T, V, M) float32 on the device, with their labels (B,); B is a rank's share.
 
     The tensors are buffers that are filled anew once the next batch has been taken.
     """
@@ -47,6 +47,7 @@ class Batches:
             named `stream/view`.
         batch_size: clips per batch; the last, smaller batch of an epoch is left out, as in the reference.
         threads: for the kernels; None takes all cores.
+        rank: which part of every batch is wanted, of `ranks` equal ones; they follow each other in the batch's order.
 
     Raises:
         BadInput: fewer clips than one batch needs.
@@ -64,6 +65,8 @@ class Batches:
         seed: int,
         device: torch.device,
         threads: int | None = None,
+        rank: int = 0,
+        ranks: int = 1,
     ) -> None:
         check_batch(batch_size, len(clips))
         self.clips, self.clip_ids, self.labels = clips, clip_ids, labels
@@ -76,6 +79,8 @@ class Batches:
             else {f"{each}/{name}": (view, number, each) for each in stream for name, view, number in numbered}
         )
         self.batch_size, self.seed, self.device, self.threads = batch_size, seed, device, threads
+        share = batch_size // ranks
+        self.part = slice(rank * share, (rank + 1) * share)
 
     @property
     def steps(self) -> int:
@@ -97,7 +102,7 @@ class Batches:
 
     def epoch(self, epoch: int, first: int = 0) -> Iterator[Batch]:
         """Yield the batches of an epoch from step `first` on, made ahead by a background thread."""
-        order = self.order(epoch).reshape(self.steps, self.batch_size)[first:]
+        order = self.order(epoch).reshape(self.steps, self.batch_size)[first:, self.part]
         free: queue.SimpleQueue[_Buffers | None] = queue.SimpleQueue()
         ready: queue.SimpleQueue[_Buffers | BaseException | None] = queue.SimpleQueue()
         for _ in range(AHEAD + 1):
@@ -141,9 +146,10 @@ class _Buffers:
 
     def __init__(self, batches: Batches) -> None:
         self.device, cuda = batches.device, batches.device.type == "cuda"
-        shape = (batches.batch_size, *batches.clips.shape[1:])
+        share = batches.part.stop - batches.part.start
+        shape = (share, *batches.clips.shape[1:])
         self.tensors = {name: torch.empty(shape, pin_memory=cuda) for name in batches.rendered}
-        self.labels = torch.empty(batches.batch_size, dtype=torch.int64, pin_memory=cuda)
+        self.labels = torch.empty(share, dtype=torch.int64, pin_memory=cuda)
         self.arrays = [tensor.numpy() for tensor in self.tensors.values()]
         self.copied: torch.cuda.Event | None = None
 

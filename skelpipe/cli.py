@@ -10,7 +10,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -370,27 +370,43 @@ def export_arrays(format: str, source: Path, out: Path, **options: Any) -> None:
 @set_option
 @seed_option
 @device_option
+@click.option("--gpus", type=click.IntRange(1), help="Train as so many processes, each on a GPU, or on the CPU.")
 @click.option("--precision", default="fp32", show_default=True, type=click.Choice(["fp32", "bf16"]))
 @click.option("--half-storage", is_flag=True, help="Keep the clips in memory as float16.")
 @threads_option
 @force_option
 def pretrain(
-    recipe: str, clips: Path, run: Path, overrides: tuple[str, ...], epochs: int | None, **options: Any
+    recipe: str,
+    clips: Path,
+    run: Path,
+    overrides: tuple[str, ...],
+    epochs: int | None,
+    gpus: int | None,
+    **options: Any,
 ) -> None:
     """Pretrain an encoder without labels.
 
-    RECIPE is the name of a shipped recipe or a YAML file. The same command goes on from the last checkpoint of RUN.
+    RECIPE is the name of a shipped recipe or a YAML file. The same command goes on from the last checkpoint of RUN,
+    with as many --gpus as there are now. 'torchrun … -m skelpipe pretrain …' does what --gpus does.
 
     \b
     Example:
       skelpipe pretrain crosnnclr data/stores/ntu60-50.zarr data/runs/bone --split xsub60 --stream bone
     """
+    from skelpipe import ranks
     from skelpipe.pretrain import pretrain as run_pretrain
     from skelpipe.recipe import load_recipe
 
     checked = load_recipe(recipe, list(overrides), epochs)
-    with _training(checked.name) as progress:
+    if gpus and ranks.started() not in (1, gpus):
+        raise BadInput(f"--gpus {gpus}", f"is given to one of {ranks.started()} ranks", "leave it out with torchrun")
+    if gpus and gpus > 1 and ranks.started() == 1:
+        sys.exit(ranks.launch([sys.executable, "-m", "skelpipe", *sys.argv[1:]], gpus))
+    speaks = ranks.mine() == 0
+    with _training(checked.name) if speaks else nullcontext() as progress:
         result = run_pretrain(checked, clips, run, progress=progress, **options)
+    if not speaks:
+        return
     for warning in result.warnings:
         click.echo(f"skelpipe: {warning}", err=True)
     loss = f", loss {result.last['loss']:.3f}" if result.last else ""

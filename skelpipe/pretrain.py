@@ -10,7 +10,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,13 +19,14 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from skelpipe import __version__
+from skelpipe import __version__, ranks
 from skelpipe.allocator import keep_memory
-from skelpipe.batches import Batches, check_batch
+from skelpipe.batches import Batch, Batches, check_batch
 from skelpipe.datasets import find_split, split_masks
 from skelpipe.errors import BadInput
 from skelpipe.methods import METHODS
 from skelpipe.methods.moco import Network
+from skelpipe.methods.synced import pool_norms, sync_norms
 from skelpipe.outputs import (
     DONE,
     PROVENANCE,
@@ -90,46 +91,55 @@ def pretrain(
 
     A RUN made with the same settings is resumed where it stopped, bit for bit on a CPU.
 
+    Of several ranks (see `ranks`) each trains on its share of every batch, and rank 0 writes. Their number is no
+    setting: RUN is resumed by as many as there are, and all but rank 0 then draw new dropout masks.
+
     Args:
         clips: a clips folder.
         run: the folder to make or to resume.
         split: key of `datasets.SPLITS`.
         stream: joint, motion or bone; 3s for a recipe that trains all three together.
-        device: "auto", "cpu", "cuda", "cuda:1", ...
+        device: "auto", "cpu", "cuda", "cuda:1", ...; of several ranks each takes a GPU of its own.
         precision: "fp32", or "bf16" for the encoder's arithmetic (embeddings, BN statistics and loss stay float32).
         half_storage: keep the clips in memory as float16, half the space, at a rounding of up to 1 mm at 3 m.
         force: start anew if RUN was made with other settings.
-        threads: CPU threads for torch and the kernels.
+        threads: CPU threads for torch and the kernels, of each rank.
         progress: called with {epoch, epochs, step, steps, loss, clips_per_second} while training.
 
     Raises:
         BadInput: an input does not fit, RUN belongs to something else, or the loss is no longer finite.
     """
-    source = Clips(clips)
-    check_recipe_stream(recipe, stream)
-    if threads:
-        torch.set_num_threads(threads)
-    place = choose_device(device)
-    train, _ = split_masks(split, source.dataset, source.columns, source.attributes.get("split_files"))
-    rows = np.flatnonzero(train)
-    check_batch(recipe.batch_size, len(rows))
-    settings = run_settings(
-        recipe,
-        stream=stream,
-        split=split,
-        seed=seed,
-        dataset=source.dataset,
-        layout=source.layout.name,
-        frames=source.frames,
-        clips=len(rows),
-        clips_digest=read_digest(source.path),
-        precision=precision,
-        half_storage=half_storage,
-    )
-    run = Path(os.path.abspath(run))
-    with locked(run):
-        prepare_folder(run, recipe, settings, force)
-        return train_method(recipe, source, rows, run, settings, place, threads, progress)
+    with ranks.joined():
+        source = Clips(clips)
+        check_recipe_stream(recipe, stream)
+        threads = ranks.threads(threads)
+        if threads:
+            torch.set_num_threads(threads)
+        place = choose_device(ranks.device_name(device))
+        train, _ = split_masks(split, source.dataset, source.columns, source.attributes.get("split_files"))
+        rows = np.flatnonzero(train)
+        check_batch(recipe.batch_size, len(rows))
+        ranks.share(recipe.batch_size)
+        settings = run_settings(
+            recipe,
+            stream=stream,
+            split=split,
+            seed=seed,
+            dataset=source.dataset,
+            layout=source.layout.name,
+            frames=source.frames,
+            clips=len(rows),
+            clips_digest=read_digest(source.path),
+            precision=precision,
+            half_storage=half_storage,
+        )
+        run = Path(os.path.abspath(run))
+        writes = ranks.mine() == 0
+        with locked(run) if writes else nullcontext():
+            if writes:
+                prepare_folder(run, recipe, settings, force)
+            ranks.wait()  # before that RUN may hold another run's checkpoint
+            return train_method(recipe, source, rows, run, settings, place, threads, progress)
 
 
 ALL_STREAMS = "3s"
@@ -214,6 +224,7 @@ def train_method(
     at = Position()
     if (run / CHECKPOINT).exists():
         at = load_checkpoint(run / CHECKPOINT, method, sgd, place)
+    start_ranks(method, recipe, at, seed)
     if at.epoch > recipe.epochs:
         return finish(run, recipe, settings, source.path, method, at, fresh=not (run / DONE).exists())
 
@@ -229,8 +240,10 @@ def train_method(
         seed,
         place,
         threads,
+        ranks.mine(),
+        ranks.count(),
     )
-    log = Log(run, at)
+    log = Log(run, at) if ranks.mine() == 0 else None
     saved = time.monotonic()
     method.train()
     with stop_requested() as stop:
@@ -240,34 +253,63 @@ def train_method(
             started = time.monotonic()
             first = at.step
             for batch in batches.epoch(at.epoch, first):
-                loss, observed = method(batch.views, batch.labels, at.epoch)
-                sgd.zero_grad(set_to_none=True)
-                loss.backward()
-                sgd.step()
-                at.add({"loss": loss.detach(), **observed})
+                at.add(train_step(method, sgd, batch, at.epoch))
                 rate = (at.step - first) * recipe.batch_size / max(time.monotonic() - started, 1e-9)
-                if progress is not None:
-                    progress(at.event(recipe.epochs, batches.steps, rate))
-                if stop.is_set():
+                if progress is not None or ranks.count() > 1:
+                    event = at.event(recipe.epochs, batches.steps, rate)
+                    if progress is not None:
+                        progress(event)
+                if asked_to_stop(stop):
                     break
             at.seconds += time.monotonic() - started
+            at.pool()
+            pool_norms(method)
             if at.step < batches.steps:  # asked to stop within the epoch
                 break
-            guessing = math.log(recipe.method.queue_size + 1) if hasattr(recipe.method, "queue_size") else None
-            log.write(at, recipe.optimizer.rate(at.epoch), batches.steps * recipe.batch_size, guessing)
+            if log is not None:
+                guessing = math.log(recipe.method.queue_size + 1) if hasattr(recipe.method, "queue_size") else None
+                log.write(at, recipe.optimizer.rate(at.epoch), batches.steps * recipe.batch_size, guessing)
             at.next_epoch()
-            if recipe.keep_every and (at.epoch - 1) % recipe.keep_every == 0:
+            if recipe.keep_every and (at.epoch - 1) % recipe.keep_every == 0 and log is not None:
                 save_weights(run / kept_weights(at.epoch - 1), method)
-            if time.monotonic() - saved > CHECKPOINT_SECONDS or stop.is_set() or at.epoch > recipe.epochs:
+            ends = asked_to_stop(stop) or at.epoch > recipe.epochs
+            if log is not None and (time.monotonic() - saved > CHECKPOINT_SECONDS or ends):
                 save_checkpoint(run / CHECKPOINT, method, sgd, at, place)
                 saved = time.monotonic()
-            if stop.is_set():
+            if ends:
                 break
+    if log is None:
+        return Result("finished" if at.epoch > recipe.epochs else "stopped", at.epoch - 1, recipe.epochs, None, ())
     log.close()
     if at.epoch <= recipe.epochs:
         save_checkpoint(run / CHECKPOINT, method, sgd, at, place)
         return Result("stopped", at.epoch - 1, recipe.epochs, log.last, tuple(log.warnings))
     return finish(run, recipe, settings, source.path, method, at, fresh=True)
+
+
+def start_ranks(method: torch.nn.Module, recipe: Recipe, at: Position, seed: int) -> None:
+    """Make sure that all ranks start alike, give each its own dropout masks, and sync batch norm if so chosen."""
+    ranks.check_alike(method.state_dict(), at.epoch, at.step)
+    ranks.draw_apart(seed, at.epoch, at.step)
+    if recipe.batch_norm == "synced" and ranks.count() > 1:
+        sync_norms(method)
+
+
+def train_step(
+    method: torch.nn.Module, sgd: torch.optim.Optimizer, batch: Batch, epoch: int
+) -> dict[str, torch.Tensor]:
+    """One step on a batch, or on this rank's share of it; returns the loss and what else the log holds."""
+    loss, observed = method(batch.views, batch.labels, epoch)
+    sgd.zero_grad(set_to_none=True)
+    loss.backward()
+    ranks.average([p.grad for group in sgd.param_groups for p in group["params"] if p.grad is not None])
+    sgd.step()
+    return {"loss": loss.detach(), **observed}
+
+
+def asked_to_stop(stop: threading.Event) -> bool:
+    """Whether Ctrl-C or SIGTERM has reached any rank, or what started one is gone."""
+    return ranks.anywhere(stop.is_set() or ranks.abandoned())
 
 
 class Position:
@@ -283,6 +325,13 @@ class Position:
         for name, value in values.items():
             self.sums[name] = value.double() + self.sums[name] if name in self.sums else value.double()
 
+    def pool(self) -> None:
+        """Replace the sums by their means over the ranks, which may be done at any time, since adding is linear."""
+        if ranks.count() > 1 and self.sums:
+            total = torch.stack(list(self.sums.values()))
+            ranks.average([total])
+            self.sums = dict(zip(self.sums, total.unbind(), strict=True))
+
     def means(self) -> dict[str, float | None]:
         """The epoch's averages so far; what was never a number is None."""
         means = {name: float(total) / max(1, self.step) for name, total in self.sums.items()}
@@ -295,9 +344,13 @@ class Position:
         return {name: value if math.isfinite(value) else None for name, value in means.items()}
 
     def event(self, epochs: int, steps: int, rate: float) -> Event:
-        """What a progress display shows; reading the loss waits for the device, so it is read ten times an epoch."""
+        """What a progress display shows; reading the loss waits for the device, so it is read ten times an epoch.
+
+        Where there are several ranks all must call this, for they then pool their sums.
+        """
         event: Event = {"epoch": self.epoch, "epochs": epochs, "step": self.step, "steps": steps}
         if self.step % max(1, steps // 10) == 0 or self.step == steps:
+            self.pool()
             event |= {"loss": self.means()["loss"], "clips_per_second": rate}
         return event
 
@@ -322,6 +375,8 @@ class Log:
     def write(self, at: Position, lr: float, clips: int, guessing: float | None) -> None:
         """Add the epoch that `at` has just ended; `guessing` is the contrastive loss of guessing, if there is one."""
         entry = {"epoch": at.epoch, **at.means(), "lr": lr}
+        if ranks.count() > 1:
+            entry["ranks"] = ranks.count()
         streams = [name.removeprefix("spread") for name in entry if name.startswith("spread")]
         if guessing is not None and any(collapsed(entry, stream, guessing) for stream in streams):
             entry["collapsed"] = True
@@ -491,9 +546,9 @@ def save_weights(path: Path, method: torch.nn.Module) -> None:
 def finish(
     run: Path, recipe: Recipe, settings: dict[str, Any], clips: Path, method: torch.nn.Module, at: Position, fresh: bool
 ) -> Result:
-    """Write the weights and seal RUN, unless that was done before."""
+    """Write the weights and seal RUN, unless that was done before or falls to another rank."""
     last = last_entry(run)
-    if fresh or not (run / WEIGHTS).exists():
+    if ranks.mine() == 0 and (fresh or not (run / WEIGHTS).exists()):
         save_weights(run / WEIGHTS, method)
         seal(run, "run", inputs={"clips": clips}, settings=settings, content=(RECIPE, SETTINGS, WEIGHTS))
     collapsed = bool(last and last.get("collapsed"))

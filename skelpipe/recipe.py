@@ -60,6 +60,9 @@ class Recipe(Settings):
     Attributes:
         name: file name of the recipe; stands in reports.
         bodies: how many of a clip's bodies the encoder sees.
+        batch_size: clips per step, over all ranks.
+        batch_norm: where several ranks train, whether each normalises by its own share of the batch or all by the whole
+            batch; "synced" gives what one process would.
         views: for each view that the method names, its augmentations in order.
         keep_every: keep the weights of every so many epochs as well (0: only the last).
     """
@@ -75,6 +78,7 @@ class Recipe(Settings):
     views: dict[str, str | list[str | dict[str, dict[str, Any]]]]
     bodies: Literal[1, 2] = 2
     batch_size: PositiveInt = 128
+    batch_norm: Literal["per_rank", "synced"] = "per_rank"
     epochs: NonNegativeInt = 800
     optimizer: Optimizer = Optimizer()
     keep_every: NonNegativeInt = 0

@@ -14,7 +14,7 @@ LAYERS = {
     1: ["allocator", "errors", "skeleton", "outputs", "parallel", "resources", "settings"],
     2: ["store", "datasets", "prepare", "parts", "streams", "augment", "philox", "rowwise", "scores", "pickles"],
     3: ["ingest", "batches", "formats"],
-    4: ["encoders", "methods"],
+    4: ["encoders", "methods", "ranks"],
     5: ["recipe", "pretrain", "weights", "evaluate", "fuse", "report", "plots", "paper", "describe", "dag", "pipeline"],
     6: ["cli", "__main__"],
 }

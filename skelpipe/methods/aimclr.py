@@ -14,6 +14,7 @@ import torch
 from pydantic import Field, NonNegativeInt, PositiveInt
 from torch import Tensor
 
+from skelpipe import ranks
 from skelpipe.methods.moco import Init, MoCoOptions, Network
 from skelpipe.methods.positives import Pair, Positives, mined, mining_loss
 from skelpipe.methods.skeletonclr import SkeletonCLR, observe
@@ -89,15 +90,16 @@ def attention_drop(x: Tensor, threshold: float = 0.7, lam: float = 1e-4) -> Tens
     """Zero what stands out, first whole joints, then single features: (B, C, T, V); the choice has no gradient.
 
     A joint of a sample goes if its mean attention over channels and frames reaches the threshold, then every single
-    feature whose own does. Each time the rest is scaled by (all / kept) of the whole batch, not of the sample, as in
-    the public code.
+    feature whose own does. Each time the rest is scaled by (all / kept) of the whole batch, over all ranks, not of the
+    sample, as in the public code.
     """
     with torch.no_grad():
         a = attention(x, lam)
         joints = (a.mean(dim=(1, 2), keepdim=True) < threshold).to(x.dtype)
         places = (a < threshold).to(x.dtype)
         # A batch of which nothing would be left stays zero instead of becoming infinite.
-        scale = joints.numel() / joints.sum().clamp_min(1) * places.numel() / places.sum().clamp_min(1)
+        kept = ranks.add_up(torch.stack([joints.sum(), places.sum()])).clamp_min(1)
+        scale = ranks.count() * joints.numel() / kept[0] * (ranks.count() * places.numel()) / kept[1]
         mask = joints * places * scale
     return x * mask
 

@@ -16,6 +16,7 @@ import torch
 from pydantic import Field, NonNegativeInt, PositiveInt
 from torch import Tensor, nn
 
+from skelpipe import ranks
 from skelpipe.methods.positives import Pair, mined, mining_loss
 from skelpipe.settings import Settings
 
@@ -50,16 +51,16 @@ def algorithm1_loss(pair: Pair, top_k: int = 1) -> Tensor:
 
     The queue only supplies neighbours, and n(k_i)·q_i stands in the denominator alone: the neighbour is pushed away,
     the opposite of Eqs. 6 and 7. The pseudocode updates both networks by SGD; here the key network follows by momentum,
-    as the paper's text says.
+    as the paper's text says. The batch, j, is that of all ranks; i goes over this rank's clips.
     """
     n_q, n_k = _bank(pair, pair.query_neighbours(top_k)), _bank(pair, pair.key_neighbours(top_k))
+    queries, keys = ranks.gather_with_gradient(pair.query), ranks.gather(pair.key)
     batch = len(pair.query)
-    own = torch.arange(batch, device=pair.query.device)
-    similarity = pair.query @ pair.key.t() / pair.temperature
-    by_query = torch.einsum("bdn,jd->bnj", n_q, pair.key).reshape(batch, -1) / pair.temperature
-    by_key = torch.einsum("bdn,jd->bnj", n_k, pair.query).reshape(batch, -1) / pair.temperature
-    first = nn.functional.cross_entropy(torch.cat([similarity.t(), by_query], dim=1), own)
-    second = nn.functional.cross_entropy(torch.cat([similarity, by_key], dim=1), own)
+    own = torch.arange(batch, device=pair.query.device) + ranks.mine() * batch
+    by_query = torch.einsum("bdn,jd->bnj", n_q, keys).reshape(batch, -1)
+    by_key = torch.einsum("bdn,jd->bnj", n_k, queries).reshape(batch, -1)
+    first = nn.functional.cross_entropy(torch.cat([pair.key @ queries.t(), by_query], dim=1) / pair.temperature, own)
+    second = nn.functional.cross_entropy(torch.cat([pair.query @ keys.t(), by_key], dim=1) / pair.temperature, own)
     return (first + second) / 2
 
 

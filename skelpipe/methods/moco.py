@@ -13,6 +13,7 @@ import torch
 from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
+from skelpipe import ranks
 from skelpipe.settings import Settings
 
 Init = Literal["torch", "reference"]
@@ -129,7 +130,8 @@ class MoCo(nn.Module):
 
     @torch.no_grad()
     def enqueue(self, keys: Tensor, labels: Tensor) -> None:
-        """Overwrite the oldest keys; wraps round where the queue is no multiple of the batch."""
+        """Overwrite the oldest keys by those of all ranks; wraps round where the queue is no multiple of the batch."""
+        keys, labels = ranks.gather(keys), ranks.gather(labels)
         place = (self.pointer + torch.arange(len(keys), device=keys.device)) % self.options.queue_size
         self.queue[:, place] = keys.t()
         self.queue_label[place] = labels

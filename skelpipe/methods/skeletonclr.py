@@ -12,6 +12,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
+from skelpipe import ranks
 from skelpipe.methods.moco import Init, MoCo, MoCoOptions, Network
 from skelpipe.methods.positives import Pair, Positives
 
@@ -77,7 +78,7 @@ class SkeletonCLR(nn.Module):
 
 @torch.no_grad()
 def observe(pair: Pair, labels: Tensor, queue_label: Tensor, mining: bool) -> dict[str, Tensor]:
-    """Scalars that show whether training is healthy.
+    """Scalars that show whether training is healthy; their mean over the ranks is what one process would see.
 
     Returns:
         info_nce: the plain loss, comparable between sets of positives.
@@ -87,7 +88,7 @@ def observe(pair: Pair, labels: Tensor, queue_label: Tensor, mining: bool) -> di
     """
     log = {
         "info_nce": pair.info_nce.detach(),
-        "spread": pair.query.std(dim=0).mean(),
+        "spread": ranks.gather(pair.query).std(dim=0).mean(),
         "positive": pair.positive.mean() * pair.temperature,
         "negative": pair.query_negatives.mean() * pair.temperature,
         "neighbour_label": pair.query.new_tensor(torch.nan),
