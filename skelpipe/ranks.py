@@ -127,7 +127,7 @@ def gather(x: Tensor) -> Tensor:
         return x
     whole = x.new_empty(count() * len(x), *x.shape[1:])
     with _exchange():
-        dist.all_gather_into_tensor(whole, x.detach().contiguous())
+        dist.all_gather(list(whole.chunk(count())), x.detach().contiguous())
     return whole
 
 

@@ -1,0 +1,89 @@
+"""A rank of its own process in the tests of `skelpipe.ranks`: a few steps of every method, and what came of them.
+
+`python rank_worker.py CLIPS OUT` trains every case and leaves OUT/0.pt, OUT/1.pt, ... with what each rank saw.
+"""
+
+import os
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import torch
+from conftest import TINY
+
+from skelpipe import ranks
+from skelpipe.batches import Batch, Batches
+from skelpipe.datasets import split_masks
+from skelpipe.methods import METHODS
+from skelpipe.methods.synced import pool_norms
+from skelpipe.pretrain import Position, build_sgd, set_determinism, start_ranks, train_step
+from skelpipe.recipe import load_recipe
+from skelpipe.store import Clips
+
+MINING = "positives.nn_start_epoch=0"
+CASES = {
+    "own_key": ("skeletonclr", []),
+    "equation": ("crosnnclr", [MINING]),
+    "algorithm1": ("crosnnclr", [MINING, "positives.form=algorithm1", "positives.top_k=2"]),
+    "released": ("crosnnclr", [MINING, "positives.form=released"]),
+    "aimclr": ("aimclr", [MINING]),
+    "aimclr, all dropped": ("aimclr", [MINING, "method.drop_threshold=0.63"]),
+    "keep_union": ("crosnnclr_star", [MINING, "positives.keep_union=true"]),
+    "crossclr": ("crossclr", [MINING]),
+    "supervised": ("stgcn_supervised", []),
+    "per_rank": ("skeletonclr", ["batch_norm=per_rank"]),
+}
+
+
+def load_case(name):
+    recipe, sets = CASES[name]
+    sets = [*TINY, "encoder.dropout=0", "batch_norm=synced", *sets]
+    if recipe == "stgcn_supervised":
+        sets = [each for each in sets if not each.startswith(("method.", "projector."))]
+    return load_recipe(recipe, sets)
+
+
+@contextmanager
+def all_in_float64():
+    """Where the library asks for float32 it gets float64 too, so that ranks differ by no more than the order of sums."""
+    before = torch.Tensor.float
+    torch.Tensor.float = torch.Tensor.double
+    try:
+        yield
+    finally:
+        torch.Tensor.float = before
+
+
+def three_steps(name, clips, seed=3):
+    """Train one case for three steps; returns losses, logs, weights, and the next random numbers."""
+    torch.set_num_threads(1)
+    with all_in_float64():
+        recipe, source = load_case(name), Clips(clips)
+        rows = np.flatnonzero(split_masks("xsub60", source.dataset, source.columns)[0])
+        set_determinism(seed)
+        method = recipe.build_method(source.layout, 4).double().train()
+        at = Position()
+        start_ranks(method, recipe, at, seed)
+        sgd = build_sgd(recipe.optimizer, method)
+        stream, views = recipe.streams or "joint", {v: recipe.view(v) for v in METHODS[recipe.method.name].VIEWS}
+        data = np.ascontiguousarray(source.load(rows)[..., : recipe.bodies])
+        batches = Batches(
+            data, rows, source.labels[rows], views, stream, source.layout, recipe.batch_size, seed,
+            torch.device("cpu"), 1, ranks.mine(), ranks.count(),
+        )  # fmt: skip
+        for batch in batches.epoch(1):
+            doubled = {view: x.double() for view, x in batch.views.items()}
+            at.add(train_step(method, sgd, Batch(doubled, batch.labels), 1))
+        own_norms = [value.clone() for key, value in method.state_dict().items() if "running_mean" in key]
+        at.pool()
+        pool_norms(method)
+        state = {key: value.clone() for key, value in method.state_dict().items()}
+        return {"log": at.means(), "state": state, "own_norms": own_norms, "random": torch.rand(4)}
+
+
+if __name__ == "__main__":
+    clips, out = map(Path, sys.argv[1:])
+    with ranks.joined():
+        found = {name: three_steps(name, clips) for name in CASES}
+        torch.save(found, out / f"{os.environ['RANK']}.pt")
