@@ -402,7 +402,7 @@ def pretrain(
         raise BadInput(f"--gpus {gpus}", f"is given to one of {ranks.started()} ranks", "leave it out with torchrun")
     if gpus and gpus > 1 and ranks.started() == 1:
         sys.exit(ranks.launch([sys.executable, "-m", "skelpipe", *sys.argv[1:]], gpus))
-    speaks = ranks.mine() == 0
+    speaks = ranks.speaks()
     with _training(checked.name) if speaks else nullcontext() as progress:
         result = run_pretrain(checked, clips, run, progress=progress, **options)
     if not speaks:

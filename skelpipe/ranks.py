@@ -37,19 +37,24 @@ class Lost(BadInput):
     """The connection to another rank is gone."""
 
 
-def mine() -> int:
-    """The number of this rank, from 0; only rank 0 writes and speaks."""
-    return int(os.environ.get("RANK", "0")) if started() > 1 else 0
-
-
 def started() -> int:
     """How many ranks were started, by what the environment says."""
     return int(os.environ.get("WORLD_SIZE", "1")) if "RANK" in os.environ else 1
 
 
+def speaks() -> bool:
+    """Whether this process is the one that tells how it goes: rank 0, by what the environment says, or alone."""
+    return started() == 1 or os.environ["RANK"] == "0"
+
+
 def count() -> int:
     """How many ranks have joined; 1 outside `joined`."""
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+
+
+def mine() -> int:
+    """The number of this rank, from 0, which alone writes; 0 outside `joined`."""
+    return dist.get_rank() if count() > 1 else 0
 
 
 def abandoned() -> bool:
@@ -66,13 +71,20 @@ def joined() -> Iterator[None]:
 
     When a rank fails, the others lose it and fail too. Only the first of them raises its error; the rest leave by
     SystemExit with status SILENT, so that one cause is told once.
+
+    Raises:
+        BadInput: the environment does not say where the ranks meet.
     """
     global _parent
     if started() == 1:
         yield
         return
     _parent = os.getppid()
-    store, rank, world = next(dist.rendezvous("env://"))  # type: ignore[attr-defined]
+    try:
+        store, rank, world = next(dist.rendezvous("env://"))  # type: ignore[attr-defined]
+    except ValueError as error:
+        what = f"there are {started()} ranks by WORLD_SIZE, but {error}"
+        raise BadInput("environment", what, "start them by --gpus or torchrun") from None
     # A backend for each kind of device, since votes are cast on the CPU while gradients lie on the GPU.
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() and dist.is_nccl_available() else "gloo"
     dist.init_process_group(backend, store=store, rank=rank, world_size=world)
@@ -234,7 +246,7 @@ def check_alike(state: Mapping[str, Tensor], epoch: int, step: int) -> None:
 
 def draw_apart(seed: int, epoch: int, step: int) -> None:
     """Give every rank but the first random numbers of its own (dropout masks) from here on."""
-    if mine() and count() > 1:
+    if mine():
         torch.manual_seed(int(np.random.SeedSequence([seed, mine(), epoch, step]).generate_state(1, np.uint64)[0]))
 
 

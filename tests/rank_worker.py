@@ -46,7 +46,7 @@ def load_case(name):
 
 @contextmanager
 def all_in_float64():
-    """Where the library asks for float32 it gets float64 too, so that ranks differ by no more than the order of sums."""
+    """Where the library asks for float32 it gets float64, so that ranks differ by no more than the order of sums."""
     before = torch.Tensor.float
     torch.Tensor.float = torch.Tensor.double
     try:

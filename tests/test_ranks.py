@@ -265,3 +265,12 @@ def test_gpus_must_be_what_torchrun_started(clips, tmp_path, monkeypatch):
     result = CliRunner().invoke(main, [*words(clips, tmp_path / "run", 2), "--gpus", "2"])
     assert result.exit_code == 2
     assert "--gpus 2: is given to one of 4 ranks" in result.output
+
+
+def test_ranks_that_cannot_meet(tiny, clips, tmp_path, monkeypatch):
+    monkeypatch.setenv("RANK", "0")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.delenv("MASTER_ADDR", raising=False)
+    with pytest.raises(BadInput, match="there are 2 ranks by WORLD_SIZE, but .*MASTER_ADDR"):
+        pretrain(tiny, clips, tmp_path / "run", split="xsub60", stream="joint")
+    assert (ranks.count(), ranks.mine()) == (1, 0)
