@@ -22,6 +22,7 @@ from torch import nn
 from skelpipe import ranks
 from skelpipe.augment import build_view
 from skelpipe.batches import Batches
+from skelpipe.encoders import cpu
 from skelpipe.errors import BadInput
 from skelpipe.methods.synced import SyncedNorm, sync_norms
 from skelpipe.pretrain import pretrain
@@ -157,8 +158,10 @@ def said(capfd):
     return [line for line in lines if line.startswith("skelpipe: ")]
 
 
-def test_two_ranks_then_one_then_two_are_one_run(clips, tmp_path, capfd):
+def test_two_ranks_then_one_then_two_are_one_run(clips, tmp_path, capfd, monkeypatch):
     """Stopped by SIGTERM within an epoch each time; float32 sums in another order stay within 1e-3 over nine steps."""
+    # Synced norms go by their modules; so shall those of one process here, whose fused form rounds otherwise.
+    monkeypatch.setattr(cpu, "usable", lambda x, norm: False)
     run, whole = tmp_path / "run", tmp_path / "whole"
     recipe = load_recipe("skeletonclr", [*TINY, *STEADY[1::2]], epochs=3)
     options = {"split": "xsub60", "stream": "joint", "device": "cpu", "threads": 1}
