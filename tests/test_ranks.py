@@ -122,7 +122,9 @@ def test_a_synced_norm_keeps_half_precision_out_of_its_statistics():
 
 # Whole runs -------------------------------------------------------------------------------------------------------
 
-STEADY = ["--set", "batch_norm=synced", "--set", "encoder.dropout=0"]
+# A low rate, since float32 differs by more than the order of sums here (one process alone fuses the encoder's norms),
+# and at 0.1 nine steps on so few clips grow a difference of 1e-7 to 1e-3.
+STEADY = ["--set", "batch_norm=synced", "--set", "encoder.dropout=0", "--set", "optimizer.lr=0.01"]
 OPTIONS = ["--split", "xsub60", "--stream", "joint", "--device", "cpu", "--threads", "1"]
 
 # Runs `skelpipe` with its steps watched: at a rank's step it gets a signal, or fails.
@@ -158,7 +160,7 @@ def said(capfd):
 
 
 def test_two_ranks_then_one_then_two_are_one_run(clips, tmp_path, capfd):
-    """Stopped by SIGTERM within an epoch each time; float32 sums in another order stay within 1e-3 over nine steps."""
+    """Stopped by SIGTERM within an epoch each time, and gone on with by another number."""
     run, whole = tmp_path / "run", tmp_path / "whole"
     recipe = load_recipe("skeletonclr", [*TINY, *STEADY[1::2]], epochs=3)
     options = {"split": "xsub60", "stream": "joint", "device": "cpu", "threads": 1}
@@ -185,10 +187,10 @@ def test_two_ranks_then_one_then_two_are_one_run(clips, tmp_path, capfd):
     assert [entry.get("ranks") for entry in log] == [None, 2, 2]  # how many ended the epoch
     for a, b in zip(log, expected, strict=True):
         for name in ("loss", "spread", "positive", "negative"):
-            assert a[name] == pytest.approx(b[name], rel=1e-3), name
+            assert a[name] == pytest.approx(b[name], rel=1e-5), name
     weights = load_file(run / "weights.safetensors")
     for name, value in load_file(whole / "weights.safetensors").items():
-        torch.testing.assert_close(weights[name], value, rtol=1e-3, atol=1e-4, msg=name)
+        torch.testing.assert_close(weights[name], value, rtol=1e-4, atol=1e-6, msg=name)
     assert len(list((run / "tensorboard").iterdir())) == 3  # one writer each time
     assert {p.name for p in run.parent.iterdir()} == {"run", "whole"}
 
