@@ -217,7 +217,7 @@ def device_name(name: str) -> str:
     here, gpus = int(os.environ.get("LOCAL_WORLD_SIZE", count())), torch.cuda.device_count()
     if here > gpus:
         raise BadInput(f"--device {name}", f"{here} ranks need as many GPUs, and there are {gpus}", "start fewer ranks")
-    place = f"cuda:{os.environ.get('LOCAL_RANK', mine())}"
+    place = f"cuda:{os.environ.get('LOCAL_RANK') or mine()}"
     torch.cuda.set_device(place)
     return place
 

@@ -123,7 +123,9 @@ def test_a_synced_norm_keeps_half_precision_out_of_its_statistics():
 
 # Whole runs -------------------------------------------------------------------------------------------------------
 
-STEADY = ["--set", "batch_norm=synced", "--set", "encoder.dropout=0"]
+# A low rate, since float32 differs by more than the order of sums here (one process alone fuses the encoder's norms),
+# and at 0.1 nine steps on so few clips grow a difference of 1e-7 to 1e-3.
+STEADY = ["--set", "batch_norm=synced", "--set", "encoder.dropout=0", "--set", "optimizer.lr=0.01"]
 OPTIONS = ["--split", "xsub60", "--stream", "joint", "--device", "cpu", "--threads", "1"]
 
 # Runs `skelpipe` with its steps watched: at a rank's step it gets a signal, or fails.
@@ -159,7 +161,7 @@ def said(capfd):
 
 
 def test_two_ranks_then_one_then_two_are_one_run(clips, tmp_path, capfd, monkeypatch):
-    """Stopped by SIGTERM within an epoch each time; float32 sums in another order stay within 1e-3 over nine steps."""
+    """Stopped by SIGTERM within an epoch each time, and gone on with by another number."""
     # Synced norms go by their modules; so shall those of one process here, whose fused form rounds otherwise.
     monkeypatch.setattr(cpu, "usable", lambda x, norm: False)
     run, whole = tmp_path / "run", tmp_path / "whole"
@@ -188,10 +190,10 @@ def test_two_ranks_then_one_then_two_are_one_run(clips, tmp_path, capfd, monkeyp
     assert [entry.get("ranks") for entry in log] == [None, 2, 2]  # how many ended the epoch
     for a, b in zip(log, expected, strict=True):
         for name in ("loss", "spread", "positive", "negative"):
-            assert a[name] == pytest.approx(b[name], rel=1e-3), name
+            assert a[name] == pytest.approx(b[name], rel=1e-5), name
     weights = load_file(run / "weights.safetensors")
     for name, value in load_file(whole / "weights.safetensors").items():
-        torch.testing.assert_close(weights[name], value, rtol=1e-3, atol=1e-4, msg=name)
+        torch.testing.assert_close(weights[name], value, rtol=1e-4, atol=1e-6, msg=name)
     assert len(list((run / "tensorboard").iterdir())) == 3  # one writer each time
     assert {p.name for p in run.parent.iterdir()} == {"run", "whole"}
 
@@ -246,6 +248,7 @@ def test_a_fault_in_all_ranks_is_told_once(clips, tmp_path, capfd):
 def test_the_device_of_a_rank(monkeypatch, name, gpus, gives):
     taken = []
     monkeypatch.setattr(ranks, "count", lambda: 2)
+    monkeypatch.setattr(ranks, "mine", lambda: 1)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: gpus > 0)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
     monkeypatch.setattr(torch.cuda, "set_device", taken.append)
