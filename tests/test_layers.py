@@ -15,7 +15,20 @@ LAYERS = {
     2: ["store", "datasets", "prepare", "streams", "augment", "philox", "scores", "pickles"],
     3: ["ingest", "batches", "formats"],
     4: ["encoders", "methods"],
-    5: ["recipe", "pretrain", "weights", "evaluate", "fuse", "report", "plots", "paper", "describe", "dag", "pipeline"],
+    5: [
+        "recipe",
+        "pretrain",
+        "weights",
+        "evaluate",
+        "fuse",
+        "report",
+        "plots",
+        "paper",
+        "describe",
+        "dag",
+        "pipeline",
+        "bench",
+    ],
     6: ["cli", "__main__"],
 }
 LAYER = {name: layer for layer, names in LAYERS.items() for name in names}
