@@ -31,7 +31,7 @@ SECTIONS = {
     "Data": ("synth", "ingest", "verify", "prepare", "join", "streams", "import", "export"),
     "Learn": ("pretrain", "import-weights", "export-weights"),
     "Measure": ("evaluate", "embed", "fuse", "report"),
-    "Look": ("inspect", "plot"),
+    "Look": ("inspect", "plot", "bench"),
     "All at once": ("run",),
 }
 STREAMS = ("joint", "motion", "bone")
@@ -629,6 +629,32 @@ def plot(clips: Path, name: str, out: Path, **options: Any) -> None:
     from skelpipe.plots import animate
 
     click.echo(f"{animate(clips, name, out, **options)}")
+
+
+@main.command()
+@click.option("--quick", is_flag=True, help="Less data and smaller batches: about a minute on two cores.")
+@click.option("--json", "out", type=click.Path(path_type=Path), metavar="FILE", help="Write the figures there too.")
+@threads_option
+def bench(quick: bool, out: Path | None, threads: int | None) -> None:
+    """Measure every stage on this machine.
+
+    Each stage stands beside a ceiling that is measured in the same run, such as reading the same bytes or multiplying
+    matrices, with what takes its time. The data are synthetic, and gone afterwards.
+
+    \b
+    Example:
+      skelpipe bench --quick
+    """
+    from rich.console import Console
+
+    from skelpipe.bench import FULL, QUICK, table, write_report
+    from skelpipe.bench import bench as run_bench
+
+    with _bar("measuring", "stages") as progress:
+        report = run_bench(QUICK if quick else FULL, threads, progress)
+    Console().print(table(report))
+    if out is not None:
+        write_report(report, out)
 
 
 # All at once ------------------------------------------------------------------------------------------------------

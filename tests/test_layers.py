@@ -15,7 +15,20 @@ LAYERS = {
     2: ["store", "datasets", "prepare", "parts", "streams", "augment", "philox", "rowwise", "scores", "pickles"],
     3: ["ingest", "batches", "formats"],
     4: ["encoders", "methods", "ranks"],
-    5: ["recipe", "pretrain", "weights", "evaluate", "fuse", "report", "plots", "paper", "describe", "dag", "pipeline"],
+    5: [
+        "recipe",
+        "pretrain",
+        "weights",
+        "evaluate",
+        "fuse",
+        "report",
+        "plots",
+        "paper",
+        "describe",
+        "dag",
+        "pipeline",
+        "bench",
+    ],  # fmt: skip
     6: ["cli", "__main__"],
 }
 LAYER = {name: layer for layer, names in LAYERS.items() for name in names}

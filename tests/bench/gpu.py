@@ -1,0 +1,387 @@
+"""Training steps on a GPU: how fast, how near to what it can do, and whether one waits for it or for the loader.
+
+    python tests/bench/gpu.py [--peer CROSSCLR_CHECKOUT --peer AIMCLR_CHECKOUT]
+
+Synthetic clips of xsub60's size lie in memory (40,091 of 3 × 50 × 25 × 2 float32, 1.2 GB). After a warm-up every
+configuration is timed by the device's own events, first on one batch that lies on the device, then with the batches of
+an epoch. The least a step can take follows from its arithmetic and its memory traffic (`skelpipe.bench.step_work`) and
+from what matrix products and copies reach on this very device. `--peer` names a checkout of the public CrosSCLR or
+AimCLR code; its step is timed beside ours, as it ships, on the same data.
+
+`--device cpu --tiny` runs all of it in seconds, to see that it works. Only torch, NumPy, Numba, Pydantic and PyYAML are
+needed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import importlib
+import json
+import resource
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import torch
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+from skelpipe import bench
+from skelpipe.batches import Batch, Batches
+from skelpipe.pretrain import choose_device, set_determinism
+from skelpipe.recipe import Recipe, load_recipe
+from skelpipe.skeleton import KINECT_V2
+
+RECIPES = ("skeletonclr", "crosnnclr", "aimclr", "crosnnclr_star")
+# Whether factors in (products, convolutions) are rounded to TF32's 10 bits; beside bf16, torch's defaults stay.
+PRECISIONS = {"fp32": (False, False), "TF32": (True, True), "bf16": (False, True)}
+MODES = {"eager": None, "compiled": "default", "compiled, graphs": "reduce-overhead"}
+ONE_BODY = 0.76  # of NTU RGB+D's clips
+TINY = [
+    "encoder.width=2", "encoder.features=8", "encoder.time_kernel=3", "projector.hidden=8", "projector.size=8",
+    "method.queue_size=32", "batch_size=8",
+]  # fmt: skip
+
+
+@dataclass
+class Row:
+    """One configuration; milliseconds per step, gigabytes at the peak."""
+
+    method: str
+    precision: str
+    mode: str
+    step: float | None = None
+    loaded: float | None = None
+    least: float | None = None
+    epochs_per_hour: float | None = None
+    memory: float | None = None
+    peer: float | None = None
+    bound: str = ""
+
+
+COLUMNS: dict[str, Callable[[Row], str]] = {
+    "method": lambda row: row.method,
+    "precision": lambda row: row.precision,
+    "mode": lambda row: row.mode,
+    "step ms": lambda row: number(row.step),
+    "with loading": lambda row: number(row.loaded),
+    "least ms": lambda row: number(row.least),
+    "share": lambda row: f"{row.least / row.step:.0%}" if row.least and row.step else "",
+    "epochs/h": lambda row: number(row.epochs_per_hour),
+    "peak GB": lambda row: number(row.memory),
+    "public code": lambda row: f"{row.peer / row.step:.2f}x" if row.peer and row.step else "",
+    "bound by": lambda row: row.bound,
+}
+
+
+def main(words: list[str] | None = None) -> list[Row]:
+    """Measure and print one table."""
+    options = parse(words)
+    device = choose_device(options.device)
+    set_determinism(0)  # as training does; --autotune lets cuDNN choose its fastest algorithms instead
+    if options.autotune:
+        torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = False, True
+    clips = make_clips(64 if options.tiny else options.clips)
+    machine = bench.describe_machine(torch.get_num_threads())
+    print(f"{machine}; {len(clips):,} clips, {clips.nbytes / 1e9:.2f} GB\n", flush=True)
+    ceilings = {p: ceiling(device, p, 0.05 if options.tiny else 2.0) for p in precisions(device, options.precisions)}
+    for precision, roofline in ceilings.items():
+        print(f"{precision}: {roofline.flop / 1e12:,.2f} TFLOP/s, {roofline.bytes / 1e9:,.0f} GB/s", flush=True)
+    rows: list[Row] = []
+    peers = peer_rows(options, clips, device) if options.peer else []
+    for name in options.recipes:
+        recipe = load_recipe(name, [*(TINY if options.tiny else [f"batch_size={options.batch}"])])
+        rows += measure_recipe(recipe, clips, device, ceilings, options, peers)
+    print("\n" + "\n".join(render([*rows, *peers])))
+    print(f"\nepochs/h counts loading; an epoch has {len(clips) // recipe.batch_size:,} steps")
+    if options.json:
+        found = {"machine": asdict(machine), "rows": [asdict(row) for row in [*rows, *peers]]}
+        options.json.write_text(json.dumps(found, indent=2) + "\n")
+    return [*rows, *peers]
+
+
+def parse(words: list[str] | None) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:1")
+    parser.add_argument("--tiny", action="store_true", help="a toy encoder, 64 clips, batches of 8")
+    parser.add_argument("--clips", type=int, default=bench.XSUB60_TRAIN, help="how many")
+    parser.add_argument("--batch", type=int, default=128, help="clips per step")
+    parser.add_argument("--steps", type=int, default=100, help="steps timed, and again with loading")
+    parser.add_argument("--threads", type=int, help="of the loader (default: all cores)")
+    parser.add_argument("--recipes", nargs="+", default=RECIPES)
+    parser.add_argument("--precisions", nargs="+", default=list(PRECISIONS), choices=PRECISIONS)
+    parser.add_argument("--modes", nargs="+", default=list(MODES), choices=MODES)
+    parser.add_argument("--autotune", action="store_true", help="let cuDNN choose its fastest algorithms")
+    parser.add_argument("--peer", action="append", default=[], type=Path, metavar="DIR", help="a checkout; repeatable")
+    parser.add_argument("--json", type=Path, help="write the figures there")
+    return parser.parse_args(words)
+
+
+def precisions(device: torch.device, asked: list[str]) -> list[str]:
+    """Those that mean something on the device."""
+    return [p for p in asked if p != "TF32" or device.type == "cuda"]
+
+
+def make_clips(count: int) -> np.ndarray:
+    """Numbers in place of poses, (N, 3, 50, 25, 2) float32: 1.2 GB at true scale; most clips show one body."""
+    rng = np.random.default_rng(0)
+    clips = rng.standard_normal((count, 3, bench.FRAMES, len(KINECT_V2.joints), 2), np.float32)
+    clips[: round(ONE_BODY * count), ..., 1] = 0
+    return clips
+
+
+def ceiling(device: torch.device, precision: str, seconds: float) -> bench.Roofline:
+    """What the device reaches in a precision, as the steps are run in it."""
+    with bench.tf32(*PRECISIONS[precision]):
+        return bench.measure_roofline(device, "bf16" if precision == "bf16" else "fp32", seconds)
+
+
+def measure_recipe(
+    recipe: Recipe,
+    clips: np.ndarray,
+    device: torch.device,
+    ceilings: dict[str, bench.Roofline],
+    options: argparse.Namespace,
+    peers: list[Row],
+) -> list[Row]:
+    """All precisions and modes of one recipe."""
+    batches = bench.build_batches(recipe, clips, device, options.threads)
+    batch = bench.resident_batch(batches)
+    steps = min(options.steps, batches.steps) if not options.tiny else 2
+    loading = 1e3 * alone(batches, steps, device)
+    rows = []
+    for precision, roofline in ceilings.items():
+        work = bench.step_work(recipe, KINECT_V2, bench.FRAMES, recipe.batch_size, 2 if precision == "bf16" else 4)
+        for mode in options.modes:
+            row = Row(recipe.name, precision, mode, least=1e3 * max(roofline.least(work)), peer=fastest(peers, recipe))
+            with bench.tf32(*PRECISIONS[precision]):
+                measure_mode(row, recipe, batch, batches, steps, device)
+            if row.step is not None:
+                row.bound = waited_for(row, loading, device)
+            rows.append(row)
+            print("  ".join(COLUMNS[c](row) for c in list(COLUMNS)[:5]), flush=True)
+    return rows
+
+
+def measure_mode(row: Row, recipe: Recipe, batch: Batch, batches: Batches, steps: int, device: torch.device) -> None:
+    """Fill in the times and the memory of one configuration, or why there are none."""
+    reset_memory(device)
+    trainer = bench.build_trainer(recipe, device, row.precision)
+    if MODES[row.mode] is not None:
+        torch._dynamo.reset()
+        torch._dynamo.config.recompile_limit = 64  # every block of the encoder has its own sizes
+        trainer.run = torch.compile(trainer.method, mode=MODES[row.mode], dynamic=False)
+    try:
+        for _ in range(10 if device.type == "cuda" else 1):
+            trainer.step(batch)
+    except Exception as error:
+        if MODES[row.mode] is None:
+            raise
+        row.bound = f"does not compile: {str(error).strip().splitlines()[0][:80]}"
+        return
+    row.step = 1e3 * bench.time_calls(lambda: trainer.step(batch), steps, device)
+    row.loaded = 1e3 * with_loading(trainer.step, batches, steps, device)
+    row.memory = peak_memory(device) / 1e9
+    row.epochs_per_hour = 3.6e6 / (row.loaded * batches.steps)
+
+
+def with_loading(step: Callable[[Batch], None], batches: Batches, steps: int, device: torch.device) -> float:
+    """Seconds per step of so many steps of an epoch, its batches made meanwhile; the first is not counted."""
+    taken = batches.epoch(1)
+    step(next(taken))
+
+    def go() -> None:
+        for _, batch in zip(range(steps - 1), taken, strict=False):
+            step(batch)
+
+    seconds = bench.time_calls(go, 1, device)
+    taken.close()  # type: ignore[attr-defined]
+    return seconds / (steps - 1)
+
+
+def alone(batches: Batches, steps: int, device: torch.device) -> float:
+    """Seconds per batch that nobody trains on."""
+    with_loading(lambda batch: None, batches, steps, device)  # kernels are compiled
+    return with_loading(lambda batch: None, batches, steps, device)
+
+
+def waited_for(row: Row, loading: float, device: torch.device) -> str:
+    """Which of the two sides of the queue is the slower one."""
+    assert row.step is not None
+    assert row.loaded is not None
+    here = "GPU" if device.type == "cuda" else "CPU"
+    if row.loaded > 1.1 * row.step:
+        here = "loader" if loading > row.step else f"{here}, disturbed by the loader"
+    return f"{here}; loading alone {number(loading)} ms"
+
+
+def reset_memory(device: torch.device) -> None:
+    """Forget earlier peaks."""
+    gc.collect()
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats(device)
+
+
+def peak_memory(device: torch.device) -> float:
+    """Bytes at the peak: of the device's tensors, or on a CPU of the process since it began."""
+    if device.type == "cuda":
+        return float(torch.cuda.max_memory_allocated(device))
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+# ------------------------------------------------------------------------------------------------------- public code
+
+
+def peer_rows(options: argparse.Namespace, clips: np.ndarray, device: torch.device) -> list[Row]:
+    """The steps of the public code in the checkouts, with torch's defaults, which is how it ships."""
+    rows = []
+    for folder in options.peer:
+        for module, name in (("skeletonclr", "SkeletonCLR"), ("aimclr", "AimCLR")):
+            if not (folder / "net" / f"{module}.py").is_file():
+                continue
+            recipe = load_recipe(module, TINY if options.tiny else [f"batch_size={options.batch}"])
+            batches = bench.build_batches(recipe, clips, device, options.threads)
+            batch = bench.resident_batch(batches)
+            row = Row(f"{module}, {folder.name}", "as shipped", "eager")
+            reset_memory(device)
+            with ExitStack() as stack:
+                step = peer_step(stack, folder, module, name, recipe, device)
+                for _ in range(10 if device.type == "cuda" else 1):
+                    step(batch)
+                steps = 2 if options.tiny else options.steps
+                row.step = 1e3 * bench.time_calls(lambda step=step, batch=batch: step(batch), steps, device)
+            row.memory = peak_memory(device) / 1e9
+            rows.append(row)
+            print("  ".join(COLUMNS[c](row) for c in list(COLUMNS)[:4]), flush=True)
+    if not rows:
+        raise SystemExit("--peer: no net/skeletonclr.py or net/aimclr.py there")
+    return rows
+
+
+def fastest(peers: list[Row], recipe: Recipe) -> float | None:
+    """The public step of the method that a recipe's own is compared with."""
+    times = [row.step for row in peers if row.method.partition(",")[0] == recipe.method.name and row.step]
+    return min(times, default=None)
+
+
+def peer_step(
+    stack: ExitStack, folder: Path, module: str, name: str, recipe: Recipe, device: torch.device
+) -> Callable[[Batch], None]:
+    """One training step of the public model, with the loss that its own trainer computes."""
+    stack.enter_context(peer_modules(folder))
+    if device.type == "cpu":
+        stack.enter_context(no_cuda())
+    encoder, method = recipe.encoder, recipe.method
+    model = getattr(importlib.import_module(f"net.{module}"), name)(
+        base_encoder="net.st_gcn.Model", in_channels=3, hidden_channels=encoder.width, hidden_dim=encoder.features,
+        feature_dim=recipe.projector.size, queue_size=method.queue_size, momentum=method.momentum,
+        Temperature=method.temperature, mlp=True, num_class=60, dropout=encoder.dropout,
+        graph_args={"layout": "ntu-rgb+d", "strategy": "spatial"}, edge_importance_weighting=True,
+    )  # fmt: skip
+    model = model.to(device).train()
+    if device.type == "cpu":  # it asks keys for the number of their GPU
+        model._dequeue_and_enqueue = lambda keys: enqueue(model, keys)
+    sgd = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=1e-4)
+
+    def step(batch: Batch) -> None:
+        views = batch.views
+        loss = aimclr_loss(model, views) if "extreme" in views else skeletonclr_loss(model, views)
+        sgd.zero_grad()
+        loss.backward()
+        sgd.step()
+        model.update_ptr(len(views["query"]))
+        loss.item()  # its trainer logs every step, and so waits for it
+
+    return step
+
+
+def skeletonclr_loss(model: Any, views: dict[str, torch.Tensor]) -> torch.Tensor:
+    """InfoNCE."""
+    logits, labels = model(views["query"], views["key"])
+    return torch.nn.functional.cross_entropy(logits, labels)
+
+
+def aimclr_loss(model: Any, views: dict[str, torch.Tensor]) -> torch.Tensor:
+    """The mining loss of the later epochs, and D3M; the branches come as probabilities."""
+    logits, positives, extreme, dropped, target = model(views["extreme"], views["query"], views["key"], nnm=True)
+    mined = -((logits.log_softmax(1) * positives).sum(1) / positives.sum(1)).mean()
+    d3m = [-(p.log() * target).sum(1).mean() for p in (extreme, dropped)]
+    return mined + sum(d3m) / 2
+
+
+@torch.no_grad()
+def enqueue(model: Any, keys: torch.Tensor) -> None:
+    """Write keys where the public code would on its first GPU."""
+    start = int(model.queue_ptr)
+    model.queue[:, start : start + len(keys)] = keys.t()
+
+
+@contextmanager
+def peer_modules(folder: Path) -> Iterator[None]:
+    """Let `import net` mean the checkout's, with the one function of its trainer package that the models need."""
+
+    def import_class(path: str) -> Any:
+        module, _, name = path.rpartition(".")
+        return getattr(importlib.import_module(module), name)
+
+    def peers() -> list[str]:
+        return [name for name in sys.modules if name.partition(".")[0] in ("net", "torchlight")]
+
+    kept = {name: sys.modules.pop(name) for name in peers()}
+    trainer = ModuleType("torchlight")
+    vars(trainer).update(import_class=import_class)
+    sys.modules["torchlight"] = trainer
+    sys.path.insert(0, str(folder.resolve()))
+    try:
+        yield
+    finally:
+        sys.path.remove(str(folder.resolve()))
+        for name in peers():
+            del sys.modules[name]
+        sys.modules.update(kept)
+
+
+@contextmanager
+def no_cuda() -> Iterator[None]:
+    """Let `.cuda()` leave a tensor where it is."""
+    cuda = torch.Tensor.cuda
+    torch.Tensor.cuda = lambda self, *_, **__: self  # type: ignore[method-assign,assignment]
+    try:
+        yield
+    finally:
+        torch.Tensor.cuda = cuda  # type: ignore[method-assign]
+
+
+# ------------------------------------------------------------------------------------------------------------- table
+
+
+def number(value: float | None) -> str:
+    """Three digits, or nothing."""
+    return "" if value is None else bench.figure(value)
+
+
+def render(rows: list[Row]) -> list[str]:
+    """The table as text, without any package."""
+    cells = [list(COLUMNS), *([column(row) for column in COLUMNS.values()] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    words = {"method", "precision", "mode", "bound by"}
+    return [
+        "  ".join(
+            c.ljust(w) if name in words else c.rjust(w) for name, c, w in zip(COLUMNS, line, widths, strict=True)
+        ).rstrip()
+        for line in cells
+    ]
+
+
+if __name__ == "__main__":
+    started = time.perf_counter()
+    main()
+    print(f"in {time.perf_counter() - started:,.0f} s")
