@@ -28,7 +28,7 @@ LAYERS = {
         "dag",
         "pipeline",
         "bench",
-    ],  # fmt: skip
+    ],
     6: ["cli", "__main__"],
 }
 LAYER = {name: layer for layer, names in LAYERS.items() for name in names}
