@@ -259,8 +259,8 @@ def _flip_joints(x: Batch, whether: npt.NDArray[np.bool_], layout: Layout) -> No
 def _sides(layout: Layout, bodies: int) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64]]:
     """Where the left and the right number of every pair stand in a frame of V joints of M bodies."""
     pairs = np.array([(v, w) for v, w in enumerate(layout.mirror) if v < w], np.uint64).reshape(-1, 2, 1)
-    left, right = (pairs * bodies + np.arange(bodies, dtype=np.uint64)).transpose(1, 0, 2).reshape(2, -1)
-    return left, right
+    numbers = (pairs * np.uint64(bodies) + np.arange(bodies, dtype=np.uint64)).astype(np.uint64)
+    return numbers[:, 0].ravel(), numbers[:, 1].ravel()
 
 
 def _mirrors(whether: npt.NDArray[np.bool_]) -> Numbers:
