@@ -14,7 +14,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import cache
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -32,6 +33,10 @@ Options = Mapping[str, Any]
 
 # So many clips pass through all steps together: few enough to stay in a core's cache, enough to hide the calls.
 CLIPS_AT_A_TIME = 8
+# The gather reads a piece of a clip three times, once for each coordinate it writes: it has to stay in the L1 cache.
+FRAMES_AT_A_TIME = 16
+# A tap of less weight, relative to the middle's, cannot be seen in a float32.
+WEIGHTLESS = 1e-9
 
 
 @dataclass(frozen=True)
@@ -65,12 +70,45 @@ class Augmentation:
         draw: (u (B, uniforms), frames, options) -> parameters (B, P), both float64.
         apply: (x (B, C, T, V, M) float32, parameters (B, P), layout, options) -> None; changes x in place.
         options: its settings.
+        move: adds it to the moves that the gather makes, for those that only move frames, joints or points.
     """
 
     uniforms: int
     draw: Callable[[Numbers, int, Options], Numbers]
     apply: Callable[[Batch, Numbers, Layout, Options], None]
     options: Mapping[str, Option]
+    move: Callable[[Moves, Numbers, Options], Moves] | None = None
+
+
+class Moves(NamedTuple):
+    """What the first steps of a view do to each of B clips, as one crop, one flip and one matrix in any order.
+
+    A clip that several steps go through is read and written once, and the product of their matrices is rounded once.
+
+    Attributes:
+        shifts: (B,) int64, of the crop; None without one.
+        flips: (B,) bool, whether left and right joints change places; None if no step asks.
+        matrices: (B, 3, 3) float64, what every point is multiplied by; None where points stay.
+    """
+
+    shifts: npt.NDArray[np.int64] | None = None
+    flips: npt.NDArray[np.bool_] | None = None
+    matrices: Numbers | None = None
+
+    def turned(self, matrices: Numbers) -> Moves:
+        """These moves and then a product with `matrices`."""
+        return self._replace(matrices=matrices if self.matrices is None else _products(matrices, self.matrices))
+
+
+# a, b (B, 3, 3) -> a b; plain loops, because the last bit of NumPy's product may hang on the batch
+@njit(cache=True, nogil=True)
+def _products(a, b):  # type: ignore[no-untyped-def]
+    out = np.empty_like(b)
+    for n in range(len(out)):
+        for i in range(3):
+            for j in range(3):
+                out[n, i, j] = a[n, i, 0] * b[n, 0, j] + a[n, i, 1] * b[n, 1, j] + a[n, i, 2] * b[n, 2, j]
+    return out
 
 
 def _whole(u: Numbers, n: int) -> Numbers:
@@ -114,6 +152,10 @@ def _crop(x, shifts):  # type: ignore[no-untyped-def]
                 _copy(scratch[_reflect(t + shifts[b], frames)], x[b, c, t])
 
 
+def _move_crop(moves: Moves, params: Numbers, options: Options) -> Moves:
+    return moves._replace(shifts=params[:, 0].astype(np.int64))
+
+
 def _apply_crop(x: Batch, params: Numbers, layout: Layout, options: Options) -> None:
     _crop(x.reshape(*x.shape[:3], -1), params[:, 0].astype(np.int64))
 
@@ -142,10 +184,18 @@ def _transform(x, matrices):  # type: ignore[no-untyped-def]
             zs[i] = a20 * px + a21 * py + a22 * pz
 
 
-def _apply_shear(x: Batch, params: Numbers, layout: Layout, options: Options) -> None:
-    matrices = np.ones((len(x), 9))
+def _shears(params: Numbers) -> Numbers:
+    matrices = np.ones((len(params), 9))
     matrices[:, [1, 2, 3, 5, 6, 7]] = params
-    _transform(x.reshape(*x.shape[:2], -1), matrices.reshape(-1, 3, 3))
+    return matrices.reshape(-1, 3, 3)
+
+
+def _move_shear(moves: Moves, params: Numbers, options: Options) -> Moves:
+    return moves.turned(_shears(params))
+
+
+def _apply_shear(x: Batch, params: Numbers, layout: Layout, options: Options) -> None:
+    _transform(x.reshape(*x.shape[:2], -1), _shears(params))
 
 
 # ---- rotate: about x, then y, then z; one axis, drawn, is turned far and the others little, never backwards
@@ -170,6 +220,10 @@ def _rotations(angles):  # type: ignore[no-untyped-def]
     return out
 
 
+def _move_rotate(moves: Moves, params: Numbers, options: Options) -> Moves:
+    return moves.turned(_rotations(params))
+
+
 def _apply_rotate(x: Batch, params: Numbers, layout: Layout, options: Options) -> None:
     _transform(x.reshape(*x.shape[:2], -1), _rotations(params))
 
@@ -182,26 +236,50 @@ def _draw_whether(u: Numbers, frames: int, options: Options) -> Numbers:
     return np.asarray(u < options["p"], np.float64)
 
 
-# x (B, C, T, V, M); pairs (P, 2), each left-right pair once
+# x (B, C, T, K); left, right: which numbers of a frame change places
 @njit(cache=True, nogil=True)
-def _flip(x, whether, pairs, mirror_x):  # type: ignore[no-untyped-def]
-    batch, channels, frames, _, bodies = x.shape
+def _flip(x, whether, left, right):  # type: ignore[no-untyped-def]
+    batch, channels, frames, _ = x.shape
     for b in range(batch):
         if not whether[b]:
             continue
         for c in range(channels):
             for t in range(frames):
-                for p in range(len(pairs)):
-                    left, right = np.uint64(pairs[p, 0]), np.uint64(pairs[p, 1])
-                    for m in range(bodies):
-                        x[b, c, t, left, m], x[b, c, t, right, m] = x[b, c, t, right, m], x[b, c, t, left, m]
-        if mirror_x:
-            x[b, X] = -x[b, X]
+                row = x[b, c, t]
+                for p in range(left.size):
+                    i, j = left[p], right[p]
+                    row[i], row[j] = row[j], row[i]
+
+
+def _flip_joints(x: Batch, whether: npt.NDArray[np.bool_], layout: Layout) -> None:
+    _flip(x.reshape(*x.shape[:3], -1), whether, *_sides(layout, x.shape[4]))
+
+
+@cache
+def _sides(layout: Layout, bodies: int) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64]]:
+    """Where the left and the right number of every pair stand in a frame of V joints of M bodies."""
+    pairs = np.array([(v, w) for v, w in enumerate(layout.mirror) if v < w], np.uint64).reshape(-1, 2, 1)
+    numbers = (pairs * np.uint64(bodies) + np.arange(bodies, dtype=np.uint64)).astype(np.uint64)
+    return numbers[:, 0].ravel(), numbers[:, 1].ravel()
+
+
+def _mirrors(whether: npt.NDArray[np.bool_]) -> Numbers:
+    matrices = np.tile(np.eye(3), (len(whether), 1, 1))
+    matrices[whether, X, X] = -1
+    return matrices
+
+
+def _move_flip(moves: Moves, params: Numbers, options: Options) -> Moves:
+    flips = params[:, 0] > 0
+    moves = moves._replace(flips=flips if moves.flips is None else flips != moves.flips)
+    return moves.turned(_mirrors(flips)) if options["mirror_x"] else moves
 
 
 def _apply_flip(x: Batch, params: Numbers, layout: Layout, options: Options) -> None:
-    pairs = np.array([(v, w) for v, w in enumerate(layout.mirror) if v < w], np.int64).reshape(-1, 2)
-    _flip(x, params[:, 0] > 0, pairs, options["mirror_x"])
+    whether = params[:, 0] > 0
+    _flip_joints(x, whether, layout)
+    if options["mirror_x"]:
+        x[whether, X] *= -1
 
 
 # ---- noise: + N(0, std^2) on every number, those of absent bodies too unless `absent` is false
@@ -222,16 +300,16 @@ def _noise(x, whether, keys, std):  # type: ignore[no-untyped-def]
         n = (x.shape[1] + 3) // 4
         first, second, third, last = x[b, :n], x[b, n : 2 * n], x[b, 2 * n : 3 * n], x[b, 3 * n :]
         for i in range(last.size):
-            r0, r1, r2, r3 = normals4(np.uint32(i), zero, zero, zero, keys[b, 0], keys[b, 1])
-            first[i] += std * r0
-            second[i] += std * r1
-            third[i] += std * r2
-            last[i] += std * r3
+            r0, r1, r2, r3 = normals4(np.uint32(i), zero, zero, zero, keys[b, 0], keys[b, 1], std)
+            first[i] += r0
+            second[i] += r1
+            third[i] += r2
+            last[i] += r3
         for i in range(last.size, n):
-            r0, r1, r2, r3 = normals4(np.uint32(i), zero, zero, zero, keys[b, 0], keys[b, 1])
-            first[i] += std * r0
-            second[i] += std * r1
-            third[i] += std * r2
+            r0, r1, r2, r3 = normals4(np.uint32(i), zero, zero, zero, keys[b, 0], keys[b, 1], std)
+            first[i] += r0
+            second[i] += r1
+            third[i] += r2
 
 
 def _apply_noise(x: Batch, params: Numbers, layout: Layout, options: Options) -> None:
@@ -250,7 +328,7 @@ def _draw_blur(u: Numbers, frames: int, options: Options) -> Numbers:
     return np.hstack([_draw_whether(u[:, :1], frames, options), sigma])
 
 
-# x (B, C, T, K)
+# x (B, C, T, K); the taps on both sides of the middle share a weight, and two such pairs share a pass over the clip
 @njit(cache=True, nogil=True)
 def _blur(x, whether, sigmas, taps, normalise):  # type: ignore[no-untyped-def]
     batch, channels, frames, width = x.shape
@@ -260,15 +338,25 @@ def _blur(x, whether, sigmas, taps, normalise):  # type: ignore[no-untyped-def]
         if not whether[b]:
             continue
         weights = _bell(taps, sigmas[b], normalise)
+        pairs = 0
+        while pairs < reach and weights[reach + pairs + 1] > WEIGHTLESS * weights[reach]:
+            pairs += 1
         for c in range(channels):
             clip = x[b, c].reshape(-1)
+            _copy(clip, padded[reach * width : reach * width + size])
             for i in range(size):
-                padded[reach * width + i] = clip[i]
-                clip[i] = 0
-            for k in range(taps):
-                weight, moved = weights[k], padded[k * width : k * width + size]
+                clip[i] *= weights[reach]
+            for k in range(1, pairs, 2):
+                near, far = weights[reach + k], weights[reach + k + 1]
+                before, early = padded[(reach - k - 1) * width :], padded[(reach - k) * width :]
+                late, after = padded[(reach + k) * width :], padded[(reach + k + 1) * width :]
                 for i in range(size):
-                    clip[i] += weight * moved[i]
+                    clip[i] += near * (early[i] + late[i]) + far * (before[i] + after[i])
+            if pairs % 2:
+                far = weights[reach + pairs]
+                before, after = padded[(reach - pairs) * width :], padded[(reach + pairs) * width :]
+                for i in range(size):
+                    clip[i] += far * (before[i] + after[i])
 
 
 @njit(cache=True, nogil=True)
@@ -323,11 +411,15 @@ def _apply_reverse(x: Batch, params: Numbers, layout: Layout, options: Options) 
 
 _P = Option(0.5, 0, 1)
 AUGMENTATIONS: dict[str, Augmentation] = {
-    "crop": Augmentation(1, _draw_crop, _apply_crop, {"ratio": Option(6, 1)}),
-    "shear": Augmentation(6, _draw_shear, _apply_shear, {"amplitude": Option(0.5)}),
-    "flip": Augmentation(1, _draw_whether, _apply_flip, {"p": _P, "mirror_x": Option(False)}),
+    "crop": Augmentation(1, _draw_crop, _apply_crop, {"ratio": Option(6, 1)}, _move_crop),
+    "shear": Augmentation(6, _draw_shear, _apply_shear, {"amplitude": Option(0.5)}, _move_shear),
+    "flip": Augmentation(1, _draw_whether, _apply_flip, {"p": _P, "mirror_x": Option(False)}, _move_flip),
     "rotate": Augmentation(
-        4, _draw_rotate, _apply_rotate, {"angle": Option(30.0, -360, 360), "other": Option(1.0, -360, 360)}
+        4,
+        _draw_rotate,
+        _apply_rotate,
+        {"angle": Option(30.0, -360, 360), "other": Option(1.0, -360, 360)},
+        _move_rotate,
     ),
     "noise": Augmentation(3, _draw_noise, _apply_noise, {"p": _P, "std": Option(0.01), "absent": Option(True)}),
     "blur": Augmentation(
@@ -469,14 +561,17 @@ def render_view(
     out = np.empty((len(index), *source.shape[1:]), np.float32) if out is None else out
     _check_arrays(source, index, clip_ids, layout, out)
     drawn = view.draws(seed, epoch, clip_ids, view_index, source.shape[2])
-    shifts, rest = np.zeros(len(index), np.int64), view
-    if view.steps and view.steps[0].name == "crop":  # the gather can crop while it copies
-        shifts, drawn, rest = drawn[0][:, 0].astype(np.int64), drawn[1:], View(view.steps[1:])
+    moves, done = _moves(view, drawn)
+    rest, drawn = View(view.steps[done:]), drawn[done:]
+    shifts = np.zeros(len(index), np.int64) if moves.shifts is None else moves.shifts
 
     def render_slice(start: int, stop: int) -> None:
         for a in range(start, stop, CLIPS_AT_A_TIME):
             some = slice(a, min(a + CLIPS_AT_A_TIME, stop))
-            _gather(source, index[some], shifts[some], out[some])
+            turns = None if moves.matrices is None else moves.matrices[some]
+            _gather(source, index[some], shifts[some], turns, out[some])
+            if moves.flips is not None:
+                _flip_joints(out[some], moves.flips[some], layout)
             rest.apply(out[some], [params[some] for params in drawn], layout)
             stream_slice(out[some], stream, layout, out[some])
 
@@ -498,13 +593,33 @@ def _check_arrays(
         raise ValueError(f"out must be a C-contiguous float32 array {(len(rows), *source.shape[1:])}")
 
 
-def _gather(source: npt.NDArray[Any], rows: npt.NDArray[np.int64], shifts: npt.NDArray[np.int64], out: Batch) -> None:
+def _moves(view: View, drawn: Sequence[Numbers]) -> tuple[Moves, int]:
+    """The moves of the view's first steps, and how many steps those are; a second crop is not among them."""
+    moves = Moves()
+    for count, (step, params) in enumerate(zip(view.steps, drawn, strict=True)):
+        if step.augmentation.move is None or (step.name == "crop" and moves.shifts is not None):
+            return moves, count
+        moves = step.augmentation.move(moves, params, step.options)
+    return moves, len(view.steps)
+
+
+def _gather(
+    source: npt.NDArray[Any],
+    rows: npt.NDArray[np.int64],
+    shifts: npt.NDArray[np.int64],
+    turns: Numbers | None,
+    out: Batch,
+) -> None:
     flat = out.reshape(*out.shape[:3], -1)
     frames = source.reshape(*source.shape[:3], -1)
-    if source.dtype == np.float32:
+    if source.dtype != np.float32:
+        _gather_half(frames.view(np.uint16), rows, shifts, flat, flat.view(np.uint32))
+        if turns is not None:
+            _transform(out.reshape(*out.shape[:2], -1), turns)
+    elif turns is None:
         _gather_single(frames, rows, shifts, flat)
     else:
-        _gather_half(frames.view(np.uint16), rows, shifts, flat, flat.view(np.uint32))
+        _gather_turned(frames, rows, shifts, turns, flat)
 
 
 # source (N, C, T, K); out (B, C, T, K); rows, shifts (B,)
@@ -515,6 +630,26 @@ def _gather_single(source, rows, shifts, out):  # type: ignore[no-untyped-def]
         for c in range(channels):
             for t in range(frames):
                 _copy(source[rows[b], c, _reflect(t + shifts[b], frames)], out[b, c, t])
+
+
+# as above, with C=3 and every point multiplied by its clip's matrix (B, 3, 3)
+@njit(cache=True, nogil=True)
+def _gather_turned(source, rows, shifts, matrices, out):  # type: ignore[no-untyped-def]
+    batch, _, frames, width = out.shape
+    for b in range(batch):
+        clip, view, matrix = source[rows[b]].reshape(3, -1), out[b].reshape(3, -1), matrices[b].astype(np.float32)
+        first, end = max(0, -shifts[b]), min(frames, frames - shifts[b])  # the frames that are not reflected
+        t = 0
+        while t < frames:
+            stop = min(t + FRAMES_AT_A_TIME, end) if first <= t < end else t + 1
+            begin = _reflect(t + shifts[b], frames) * width
+            size = (stop - t) * width
+            xs, ys, zs = clip[0, begin : begin + size], clip[1, begin : begin + size], clip[2, begin : begin + size]
+            for c in range(3):
+                ax, ay, az, to = matrix[c, 0], matrix[c, 1], matrix[c, 2], view[c, t * width : stop * width]
+                for i in range(size):
+                    to[i] = ax * xs[i] + ay * ys[i] + az * zs[i]
+            t = stop
 
 
 # as above; source: the bits of float16; bits: the same memory as out. Numba has no float16, so the exponent and

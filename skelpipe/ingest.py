@@ -51,7 +51,7 @@ Outcome = tuple[Source, list[Recording | Dropped]]
 
 CHUNKS_AT_ONCE = 8  # written together: Zarr compresses the chunks of one write in parallel
 BATCH_BYTES, BATCH_SOURCES = 4 << 20, 256  # raw text and sources per task, at most
-SMALL = 64 << 20  # raw text that is parsed before a pool has started
+SMALL = 512 << 20  # raw text that is parsed before a pool has started
 JOINTS = len(KINECT_V2.joints)
 
 

@@ -22,6 +22,7 @@ _I = np.int32
 _F = np.float32
 _WIDE = np.uint64
 _MULTIPLY_0, _MULTIPLY_1 = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)
+_SIGN = np.uint32(0x80000000)
 _BUMP_0, _BUMP_1 = np.uint32(0x9E3779B9), np.uint32(0xBB67AE85)
 
 
@@ -91,22 +92,23 @@ def _to_unit(high, low):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True, inline="always")
-def normals4(c0, c1, c2, c3, k0, k1):  # type: ignore[no-untyped-def]
-    """Four independent standard normals, float32, from one counter and key (Box and Muller 1958).
+def normals4(c0, c1, c2, c3, k0, k1, std):  # type: ignore[no-untyped-def]
+    """Four independent normals of deviation `std`, float32, from one counter and key (Box and Muller 1958).
 
     Without calls into the C library, so that LLVM turns a loop over counters into vector code.
     """
     w0, w1, w2, w3 = philox4x32(c0, c1, c2, c3, k0, k1)
-    radius_0, radius_1 = _radius(w0), _radius(w2)
+    radius_0, radius_1 = std * _radius(w0), std * _radius(w2)
     x0, y0 = _direction(w1)
     x1, y1 = _direction(w3)
     return radius_0 * x0, radius_0 * y0, radius_1 * x1, radius_1 * y1
 
 
-# sqrt(-2 ln u), u = (word + 1/2) / 2**32; ln by exponent and 2 atanh(s), s = (m - 1) / (m + 1), m in [0.707, 1.414)
+# sqrt(-2 ln u), u = (word // 2 + 1/2) / 2**31: of 31 bits, because only signed words become floats in one instruction;
+# ln by exponent and 2 atanh(s), s = (m - 1) / (m + 1), m in [0.707, 1.414)
 @njit(cache=True, nogil=True, inline="always")
 def _radius(word):  # type: ignore[no-untyped-def]
-    u = (_F(word) + _F(0.5)) * _F(2.0**-32)
+    u = (_F(_I(word >> _U(1))) + _F(0.5)) * _F(2.0**-31)
     # Adding the distance from sqrt(1/2) to 1 moves the break between two exponents from 1 to sqrt(1/2).
     bits = _I(np.float32(u).view(_I) + _I(0x004AFB0D))
     exponent = _I(_I(bits >> _I(23)) - _I(127))
@@ -118,14 +120,20 @@ def _radius(word):  # type: ignore[no-untyped-def]
     return np.sqrt(max(_F(-2) * log, _F(0)))
 
 
-# (cos, sin) of a uniform angle: the two top bits choose one of four axes, the rest an angle of -pi/4..pi/4 to it
+# (cos, sin) of a uniform angle: the two top bits choose one of four axes, the rest an angle of -pi/4..pi/4 to it. The
+# odd axes change cosine with sine, the second and third turn the cosine's sign, the third and fourth the sine's
 @njit(cache=True, nogil=True, inline="always")
 def _direction(word):  # type: ignore[no-untyped-def]
     angle = _F(_I(_U(word << _U(2)))) * _F(math.pi / 2**33)
     z = angle * angle
     cos = _F(1) + z * (_F(-1 / 2) + z * (_F(1 / 24) + z * (_F(-1 / 720) + z * _F(1 / 40320))))
     sin = angle * (_F(1) + z * (_F(-1 / 6) + z * (_F(1 / 120) + z * (_F(-1 / 5040) + z * _F(1 / 362880)))))
-    quadrant = word >> _U(30)
-    turned = quadrant & _U(1)
-    x, y = (-sin, cos) if turned else (cos, sin)
-    return (-x, -y) if quadrant >= _U(2) else (x, y)
+    x, y = (sin, cos) if word & _U(0x40000000) else (cos, sin)
+    x_sign, y_sign = (word ^ (word << _U(1))) & _SIGN, word & _SIGN
+    return _signed(x, x_sign), _signed(y, y_sign)
+
+
+# value, its sign turned where the sign bit is set
+@njit(cache=True, nogil=True, inline="always")
+def _signed(value, sign):  # type: ignore[no-untyped-def]
+    return _I(_F(value).view(_I) ^ _I(sign)).view(_F)

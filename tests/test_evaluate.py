@@ -19,7 +19,17 @@ from skelpipe.errors import BadInput
 from skelpipe.evaluate import evaluate
 from skelpipe.evaluate.embed import Features, embed, export, load_run
 from skelpipe.evaluate.knn import knn
-from skelpipe.evaluate.linear import GRID, PENALTIES, RATES, Data, accuracy, linear, sgd_probe, validation_part
+from skelpipe.evaluate.linear import (
+    GRID,
+    PENALTIES,
+    RATES,
+    Data,
+    Descent,
+    accuracy,
+    linear,
+    sgd_probe,
+    validation_part,
+)
 from skelpipe.evaluate.protocol import Setup
 from skelpipe.evaluate.retrieval import average_precision, retrieval
 from skelpipe.fuse import fuse
@@ -122,6 +132,26 @@ def test_linear_probes_separate_what_is_separable(probe):
     assert "best_on_test" not in outcome.figures
 
 
+def test_the_written_out_descent_is_that_of_torch():
+    generator = torch.Generator().manual_seed(0)
+    x, y = torch.rand(40, 128, 64, generator=generator), torch.randint(0, 12, (40, 128), generator=generator)
+    ours, theirs = torch.nn.Linear(64, 12), torch.nn.Linear(64, 12)
+    ours.load_state_dict(theirs.state_dict())
+    descent, sgd = Descent(ours), torch.optim.SGD(theirs.parameters(), lr=1.0, momentum=0.9)
+    for step in range(40):
+        rate = 0.3 if step < 30 else 0.03
+        sgd.param_groups[0]["lr"] = rate
+        with torch.no_grad():
+            log_p = descent.step(x[step], y[step, :, None], rate)
+        loss = torch.nn.functional.cross_entropy(theirs(x[step]), y[step])
+        sgd.zero_grad()
+        loss.backward()
+        sgd.step()
+        torch.testing.assert_close(-log_p.gather(1, y[step, :, None]).mean(), loss.detach(), rtol=1e-6, atol=0)
+    for mine, its in zip(ours.parameters(), theirs.parameters(), strict=True):
+        assert (mine - its).norm() <= 1e-6 * its.norm()
+
+
 def test_a_collapsed_probe_is_named_and_the_other_probe_works():
     """Features of tiny scale: SGD at 3.0 stays where it began, L-BFGS on standardised features does not care."""
     f = blobs(scale=1e-4)
@@ -180,8 +210,8 @@ def test_the_test_clips_choose_nothing():
 
 def test_linear_rate_schedule(monkeypatch):
     rates = []
-    step = torch.optim.SGD.step
-    monkeypatch.setattr(torch.optim.SGD, "step", lambda self: (rates.append(self.param_groups[0]["lr"]), step(self))[1])
+    step = Descent.step
+    monkeypatch.setattr(Descent, "step", lambda self, x, y, rate: (rates.append(rate), step(self, x, y, rate))[1])
     linear(blobs(n=200), Setup(4, CPU))  # 133 training clips: one batch of 128 an epoch
     assert rates[:100] == pytest.approx([3.0] * 80 + [0.3] * 20)
 

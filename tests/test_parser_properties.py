@@ -61,6 +61,28 @@ def test_random_sequences_come_back(pool, frames, end, final):
     assert parse_pku(text.encode()).tobytes() == expected.tobytes()
 
 
+@quick
+@given(tokens, st.sampled_from(["\n", "\r\n", " \n"]))
+def test_many_bytes_at_once_give_what_single_bytes_give(token, end):
+    """Near the end of a file numbers are read byte by byte; blank lines after it move that end away."""
+    with np.errstate(over="ignore"):
+        expected = np.float32(float(token))
+    assume(np.isfinite(expected))
+    text = ntu_text([[(1, [[token] * 3] * 25)]], end).encode()
+    assert parse_ntu(text).joints.tobytes() == np.full((1, 25, 3), expected).tobytes()
+    assert parse_ntu(text + b"\n" * 200).joints.tobytes() == np.full((1, 25, 3), expected).tobytes()
+
+
+@pytest.mark.parametrize("digits", range(1, 19))
+@pytest.mark.parametrize("sign", ["", "-"])
+def test_every_length_of_a_plain_number(digits, sign):
+    for whole in "0", "3", "9", "12":
+        for fraction in ("9" * digits, "0" * (digits - 1) + "7", "123456789012345678"[:digits]):
+            token = f"{sign}{whole}.{fraction}"
+            text = ntu_text([[(1, [[token] * 3] * 25)]]).encode() + b"\n" * 200
+            assert parse_ntu(text).joints.tobytes() == np.full((1, 25, 3), np.float32(float(token))).tobytes()
+
+
 def survives(parse, data):
     """A parser answers with arrays or with a BadInput that names a line of the file."""
     error = None

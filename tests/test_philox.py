@@ -18,7 +18,7 @@ def words(counter, key):
 def many_normals(n, k0, k1):
     out = np.empty((n, 4), np.float32)
     for i in range(n):
-        out[i] = normals4(np.uint32(i), np.uint32(0), np.uint32(0), np.uint32(0), k0, k1)
+        out[i] = normals4(np.uint32(i), np.uint32(0), np.uint32(0), np.uint32(0), k0, k1, np.float32(1))
     return out
 
 
@@ -68,17 +68,32 @@ def test_normals_equal_the_twin():
     np.testing.assert_allclose(got, twins.normals(800, (5, 9)), atol=3e-6)
 
 
+def cdf(x):
+    return np.array([0.5 * math.erfc(-v / math.sqrt(2)) for v in x])
+
+
 def test_normals_are_normal():
     x = np.sort(many_normals(100_000, np.uint32(1), np.uint32(2)).ravel().astype(np.float64))
     n = len(x)
     assert abs(x.mean()) < 4 / math.sqrt(n)
     assert abs(x.var() - 1) < 4 * math.sqrt(2 / n)
+    assert abs((x**3).mean()) < 4 * math.sqrt(15 / n)
     assert abs((x**4).mean() - 3) < 4 * math.sqrt(96 / n)
     some = x[:: n // 2000]
-    expected = np.array([0.5 * (1 + math.erf(v / math.sqrt(2))) for v in some])
-    assert np.abs(expected - np.arange(0, n, n // 2000) / n).max() < 1.95 / math.sqrt(n) + 1 / n
+    assert np.abs(cdf(some) - np.arange(0, n, n // 2000) / n).max() < 1.95 / math.sqrt(n) + 1 / n
     four = many_normals(100_000, np.uint32(1), np.uint32(2))
     assert np.abs(np.corrcoef(four.T) - np.eye(4)).max() < 4 / math.sqrt(len(four))
+    assert np.abs(np.corrcoef((four**2).T) - np.eye(4)).max() < 4 / math.sqrt(len(four))
+
+
+def test_the_tails_are_those_of_the_normal_distribution():
+    x = many_normals(2_000_000, np.uint32(3), np.uint32(4)).ravel()
+    n = len(x)
+    for far in (3, 4, 4.5, 5):
+        expected = n * float(cdf([-far])[0])
+        for count in ((x > far).sum(), (x < -far).sum()):
+            assert abs(count - expected) < 4 * math.sqrt(expected) + 1
+    assert 5 < np.abs(x).max() < 6.67  # of 31 bits
 
 
 @pytest.mark.parametrize("change", [{"seed": -1}, {"epoch": 2**32}, {"clip_ids": np.array([-1])}, {"view": 2**40}])

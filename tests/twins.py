@@ -32,7 +32,7 @@ def normals(size, key):
     for i in range(n):
         words = philox((i, 0, 0, 0), key)
         for pair in (0, 2):
-            u = (words[pair] + 0.5) / 2**32
+            u = ((words[pair] >> 1) + 0.5) / 2**31
             rest = (words[pair + 1] << 2) & MASK
             rest = rest - 2**32 if rest >= 2**31 else rest
             angle = (words[pair + 1] >> 30) * math.pi / 2 + rest / 2**32 * math.pi / 2

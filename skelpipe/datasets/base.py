@@ -265,6 +265,8 @@ def _archive_files(path: Path, shown: str, wanted: Callable[[str], bool]) -> Ite
 
 def printable(text: str) -> str:
     """`text` as it can be stored and shown: a file name's undecodable bytes and control characters become escapes."""
+    if text.isprintable():
+        return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 

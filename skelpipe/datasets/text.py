@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
+from skelpipe.datasets.scan import REACH, RUN, digits_in, newline_in, word_at
 from skelpipe.errors import BadInput
 
 Array = npt.NDArray[Any]
@@ -34,12 +35,13 @@ EXPECTED = ("the number of frames", "the number of bodies", "a body", "the numbe
 # Powers of ten that a double holds exactly.
 POWERS = np.array([10.0**k for k in range(23)])
 EXACT_DIGITS, EXACT_POWER = 15, 22
+TENS = np.array([10**k for k in range(9)])
 LARGEST = np.iinfo(np.int64).max
 
-# Eight bytes at a time: with x = word ^ NEWLINES, (x - ONES) & ~x & HIGHS is non-zero iff the word holds a newline.
-ONES = np.uint64(0x0101010101010101)
-HIGHS = np.uint64(0x8080808080808080)
-NEWLINES = np.uint64(0x0A0A0A0A0A0A0A0A)
+# Eight digits, the first in the lowest byte, become a number by adding neighbours: to pairs, to fours, to eight.
+ZEROS = np.uint64(0x3030303030303030)
+OUTER_PAIRS, TO_OUTER = np.uint64(0x000000FF000000FF), np.uint64(100 + (10**6 << 32))
+TO_INNER = np.uint64(1 + (10**4 << 32))
 
 # Tokens left to Python: their place in the array, start and end in the file, and line.
 ODD_COLUMNS, ODD_ROWS = 4, 64
@@ -47,7 +49,12 @@ ODD_COLUMNS, ODD_ROWS = 4, 64
 
 def compiled(function: Function) -> Function:
     """Numba's `njit`, cached on disk and free of the GIL, with the type of the function kept."""
-    return cast(Function, njit(cache=True, nogil=True)(function))
+    return cast(Function, njit(cache=True, nogil=True, error_model="numpy")(function))
+
+
+def inlined(function: Function) -> Function:
+    """As `compiled`, and put into its callers: to count a call's references to arrays would cost more than its work."""
+    return cast(Function, njit(cache=True, nogil=True, error_model="numpy", inline="always")(function))
 
 
 class NtuText(NamedTuple):
@@ -69,14 +76,14 @@ def parse_ntu(data: bytes, where: str = "file") -> NtuText:
     Raises:
         BadInput: truncated, or not such a file; names the line.
     """
-    buffer, words = _padded(data)
+    buffer = _as_array(data)
     rows = len(data) // (2 + 3 + JOINTS * 6 - 1) + 1  # a body cannot be said in fewer characters
     joints = np.empty((rows, JOINTS, 3), np.float32)
     row_frame, row_body = np.empty(rows, np.int32), np.empty(rows, np.int64)
     odd = np.empty((ODD_ROWS, ODD_COLUMNS), np.int64)
     while True:
         problem, expected, line, frame, found, frames, used, odds = _ntu(
-            buffer, words, len(data), joints, row_frame, row_body, odd
+            buffer, len(data), joints, row_frame, row_body, odd
         )
         if problem != FINE:
             raise _ntu_error(where, int(problem), int(expected), int(line), int(frame), int(found), int(frames))
@@ -94,7 +101,7 @@ def parse_pku(data: bytes, where: str = "file") -> npt.NDArray[np.float32]:
     Raises:
         BadInput: empty, not numbers, or a line with more or fewer of them; names the line.
     """
-    buffer, _ = _padded(data)
+    buffer = _as_array(data)
     values = np.empty((len(data) // (2 * PKU_NUMBERS) + 1, PKU_NUMBERS), np.float32)
     odd = np.empty((ODD_ROWS, ODD_COLUMNS), np.int64)
     while True:
@@ -116,11 +123,8 @@ def parse_pku(data: bytes, where: str = "file") -> npt.NDArray[np.float32]:
     return values
 
 
-def _padded(data: bytes) -> tuple[Array, Array]:
-    """The bytes, filled up to a multiple of eight, as bytes and as words."""
-    buffer = np.zeros(-(-len(data) // 8) * 8, np.uint8)
-    buffer[: len(data)] = np.frombuffer(data, np.uint8)
-    return buffer, buffer.view(np.uint64)
+def _as_array(data: bytes) -> Array:
+    return np.frombuffer(data or b"\n", np.uint8)  # it refuses nothing at all
 
 
 def _finish(values: Array, odd: Array, data: bytes, where: str) -> None:
@@ -154,7 +158,7 @@ def _ntu_error(where: str, problem: int, expected: int, line: int, frame: int, f
     return BadInput(f"{where}, line {line}", what, again)
 
 
-@compiled
+@inlined
 def _skip(data: Array, p: int, size: int, line: int) -> tuple[int, int]:
     """Go to the next character that is not blank, over line ends; counts the lines."""
     while p < size:
@@ -167,7 +171,7 @@ def _skip(data: Array, p: int, size: int, line: int) -> tuple[int, int]:
     return p, line
 
 
-@compiled
+@inlined
 def _skip_blanks(data: Array, p: int, size: int) -> int:
     """Go to the next character of this line that is not blank, or to the line's end."""
     while p < size and (data[p] == BLANK or data[p] == TAB or data[p] == CR):
@@ -175,22 +179,14 @@ def _skip_blanks(data: Array, p: int, size: int) -> int:
     return p
 
 
-@compiled
-def _line_end(data: Array, words: Array, p: int, size: int) -> int:
+@inlined
+def _line_end(data: Array, p: int, size: int) -> int:
     """The place of the next newline at or after p, or `size`."""
-    while p < size and p & 7:
-        if data[p] == LF:
+    while p + REACH <= size:
+        before = newline_in(data, p)
+        p += before
+        if before < RUN:
             return p
-        p += 1
-    if p >= size:
-        return size
-    word = p >> 3
-    while word < size >> 3:
-        x = words[word] ^ NEWLINES
-        if (x - ONES) & ~x & HIGHS:
-            break
-        word += 1
-    p = word << 3
     while p < size and data[p] != LF:
         p += 1
     return p
@@ -243,6 +239,44 @@ def _count(data: Array, p: int, size: int) -> tuple[int, int, int]:
     if problem == FINE and value < 0:
         problem = NEGATIVE
     return value, p, problem
+
+
+@inlined
+def _eight(word: Any, count: int) -> Any:
+    """The number that the first 1 to 8 of the digits in a word say."""
+    word = (word - ZEROS) << np.uint64(8 * (8 - count))  # zeros in front
+    word = word * np.uint64(10) + (word >> np.uint64(8))
+    outer, inner = word & OUTER_PAIRS, (word >> np.uint64(16)) & OUTER_PAIRS
+    return np.int64((outer * TO_OUTER + inner * TO_INNER) >> np.uint64(32))
+
+
+@inlined
+def _plain(data: Array, p: int) -> tuple[float, int]:
+    """The number at p if it is one like -0.2181153, and the place after it; p itself if not. Needs `REACH` bytes."""
+    negative = np.int64(data[p] == MINUS)
+    whole = p + negative
+    count = digits_in(data, whole + 2)
+    end = whole + 2 + count
+    ended = data[end] == BLANK or data[end] == LF or data[end] == CR
+    if data[whole + 1] != POINT or not ZERO <= data[whole] <= NINE or not 0 < count < EXACT_DIGITS or not ended:
+        return 0.0, p
+    first = min(count, 8)
+    mantissa = (np.int64(data[whole]) - ZERO) * TENS[first] + _eight(word_at(data, whole + 2), first)
+    if count > 8:
+        mantissa = mantissa * TENS[count - 8] + _eight(word_at(data, whole + 10), count - 8)
+    return float(mantissa) / POWERS[count] * (1 - 2 * negative), end
+
+
+@inlined
+def _plain_joint(data: Array, p: int, joint: Array) -> int:
+    """Three plain numbers with one blank between them: the place after them; p itself if not. Needs 2 `REACH` bytes."""
+    end = p
+    for c in range(3):
+        begin = end + 1 if c > 0 else p
+        joint[c], end = _plain(data, begin)
+        if end == begin or (c < 2 and data[end] != BLANK):
+            return p
+    return end
 
 
 @compiled
@@ -299,7 +333,7 @@ def _number(data: Array, p: int, size: int) -> tuple[float, int, int, int]:
 # Axes: joints (row, joint V, xyz), one row per body per frame in the order of the file; row_frame and row_body (row,).
 @compiled
 def _ntu(
-    data: Array, words: Array, size: int, joints: Array, row_frame: Array, row_body: Array, odd: Array
+    data: Array, size: int, joints: Array, row_frame: Array, row_body: Array, odd: Array
 ) -> tuple[int, int, int, int, int, int, int, int]:
     """Returns (problem, what was expected, line, frame, count found, frames, rows, tokens left to Python)."""
     row, odds, width = 0, 0, 0
@@ -320,7 +354,7 @@ def _ntu(
             if problem != FINE:
                 return problem, BODY, line, frame, 0, frames, 0, 0
             row_frame[row] = frame
-            p, line = _skip(data, _line_end(data, words, p, size), size, line)
+            p, line = _skip(data, _line_end(data, p, size), size, line)
             count, p, problem = _count(data, p, size)
             if problem != FINE:
                 return problem, COUNT, line, frame, 0, frames, 0, 0
@@ -329,7 +363,9 @@ def _ntu(
             for v in range(JOINTS):
                 p, line = _skip(data, p, size, line)
                 start = p
-                for c in range(3):
+                if p + 2 * REACH <= size and row < len(joints):
+                    p = _plain_joint(data, p, joints[row, v])
+                for c in range(3 if p == start else 0):
                     p = _skip_blanks(data, p, size)
                     if p >= size:
                         return ENDS, JOINT, line, frame, 0, frames, 0, 0
@@ -345,7 +381,7 @@ def _ntu(
                             odd[odds, 0], odd[odds, 1] = (row * JOINTS + v) * 3 + c, begin
                             odd[odds, 2], odd[odds, 3] = p, line
                         odds += 1
-                p = _line_end(data, words, p, size)
+                p = _line_end(data, p, size)
                 if row == 0 and v == 0:
                     width = _fields(data, start, p)
                 # A file cut inside its very last line is told by that line's missing fields alone.
@@ -367,8 +403,11 @@ def _pku(data: Array, size: int, values: Array, odd: Array) -> tuple[int, int, i
     while p < size:
         found = 0
         while p < size and data[p] != LF:
-            begin = p
-            value, p, problem, exact = _number(data, p, size)
+            begin, problem, exact = p, FINE, 1
+            if p + REACH <= size:
+                value, p = _plain(data, p)
+            if p == begin:
+                value, p, problem, exact = _number(data, p, size)
             if problem != FINE:
                 return problem, line, found, 0, 0
             if found < PKU_NUMBERS and frame < len(values):
