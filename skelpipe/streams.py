@@ -80,7 +80,7 @@ def stream_slice(x: Batch, stream: str, layout: Layout, out: Batch) -> None:
     if stream == "motion":
         motion(x, out)
     elif stream == "bone":
-        if x.dtype == np.float32 and x.shape[4] == 2:  # both bodies' numbers as one complex number: half as many to fetch
+        if x.dtype == np.float32 and x.shape[4] == 2:  # both bodies' numbers as one complex number: half the fetches
             bone(x.view(np.complex64), out.view(np.complex64), layout.parent_index)
         else:
             bone(x, out, layout.parent_index)
