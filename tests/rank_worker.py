@@ -7,18 +7,19 @@ import os
 import sys
 from contextlib import contextmanager
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import torch
 from conftest import TINY
 
-from skelpipe import ranks
+from skelpipe import pretrain, ranks
 from skelpipe.batches import Batch, Batches
 from skelpipe.datasets import split_masks
 from skelpipe.methods import METHODS
 from skelpipe.methods.synced import pool_norms
-from skelpipe.pretrain import Position, build_sgd, set_determinism, start_ranks, train_step
-from skelpipe.recipe import load_recipe
+from skelpipe.pretrain import Position, build_sgd, set_determinism, start_ranks
+from skelpipe.recipe import Recipe, load_recipe
 from skelpipe.store import Clips
 
 MINING = "positives.nn_start_epoch=0"
@@ -47,12 +48,18 @@ def load_case(name):
 @contextmanager
 def all_in_float64():
     """Where the library asks for float32 it gets float64, so that ranks differ by no more than the order of sums."""
-    before = torch.Tensor.float
-    torch.Tensor.float = torch.Tensor.double
-    try:
+    build, step = Recipe.build_method, pretrain.train_step
+
+    def step_in_float64(method, sgd, batch, epoch):
+        views = {view: x.double() for view, x in batch.views.items()}
+        return step(method, sgd, Batch(views, batch.labels), epoch)
+
+    with (
+        patch.object(torch.Tensor, "float", torch.Tensor.double),
+        patch.object(Recipe, "build_method", lambda *given: build(*given).double()),
+        patch.object(pretrain, "train_step", step_in_float64),
+    ):
         yield
-    finally:
-        torch.Tensor.float = before
 
 
 def three_steps(name, clips, seed=3):
@@ -62,7 +69,7 @@ def three_steps(name, clips, seed=3):
         recipe, source = load_case(name), Clips(clips)
         rows = np.flatnonzero(split_masks("xsub60", source.dataset, source.columns)[0])
         set_determinism(seed)
-        method = recipe.build_method(source.layout, 4).double().train()
+        method = recipe.build_method(source.layout, 4).train()
         at = Position()
         start_ranks(method, recipe, at, seed)
         sgd = build_sgd(recipe.optimizer, method)
@@ -73,8 +80,7 @@ def three_steps(name, clips, seed=3):
             torch.device("cpu"), 1, ranks.mine(), ranks.count(),
         )  # fmt: skip
         for batch in batches.epoch(1):
-            doubled = {view: x.double() for view, x in batch.views.items()}
-            at.add(train_step(method, sgd, Batch(doubled, batch.labels), 1))
+            at.add(pretrain.train_step(method, sgd, batch, 1))
         own_norms = [value.clone() for key, value in method.state_dict().items() if "running_mean" in key]
         at.pool()
         pool_norms(method)
