@@ -552,14 +552,19 @@ class Bench:
         for name in self.scale.recipes[:2]:
             recipe = self.recipe(name, device)
             batches = build_batches(recipe, self.data, device, self.threads)
-            for _ in batches.epoch(1):
-                pass
-            speed = batches.steps * recipe.batch_size / time_calls(lambda b=batches: list_nothing(b.epoch(1)))  # type: ignore[misc]
+            list_nothing(batches.epoch(1))
+            used = -time.process_time()
+            taken = time_calls(lambda b=batches: list_nothing(b.epoch(1)))  # type: ignore[misc]
+            used += time.process_time()
+            clips = batches.steps * recipe.batch_size
             views = [recipe.view(view) for view in recipe.views]
-            alone = self.threads / sum(1 / self.rendering[str(view)] for view in views)
-            ceiling = f"its {len(views)} views on {self.threads} cores, {alone:,.0f} clips/s"
-            bound = "the views" if speed > alone / 2 else "handing batches over"
-            self.add(f"ready batches, {name}", speed, "clips/s", speed / alone, ceiling, bound)
+            alone = sum(1 / self.rendering[str(view)] for view in views)
+            ceiling = f"its {len(views)} views on {self.threads} cores, {self.threads / alone:,.0f} clips/s"
+            idle = max(0.0, 1 - used / taken / self.threads)
+            bound = f"views: {clips * alone / used:.0%} of its CPU time; {idle:.0%} of the cores' time was not its own"
+            self.add(
+                f"ready batches, {name}", clips / taken, "clips/s", clips * alone / self.threads / taken, ceiling, bound
+            )
 
     # ---- training and what follows
 

@@ -652,7 +652,7 @@ def bench(quick: bool, out: Path | None, threads: int | None) -> None:
 
     with _bar("measuring", "stages") as progress:
         report = run_bench(QUICK if quick else FULL, threads, progress)
-    Console().print(table(report))
+    Console(width=None if sys.stdout.isatty() else 160).print(table(report))
     if out is not None:
         write_report(report, out)
 
