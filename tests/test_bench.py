@@ -151,6 +151,7 @@ def test_figures_have_three_digits(value, text):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)  # it starts many processes, which a busy machine makes wait
 def test_every_row_is_there_and_finite(tmp_path, monkeypatch):
     monkeypatch.setattr(bench, "POOL", 64)
     monkeypatch.setattr(bench, "VIEWS_AT_ONCE", 16)
@@ -243,6 +244,7 @@ def Model(size):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)  # it starts many processes, which a busy machine makes wait
 def test_the_gpu_script_runs_on_a_cpu_without_the_packages_it_does_without(tmp_path):
     (tmp_path / "peer" / "net").mkdir(parents=True)
     (tmp_path / "peer" / "net" / "__init__.py").write_text("")
@@ -348,6 +350,7 @@ def test_a_stage_that_fails_ends_growth():
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)  # it starts many processes, which a busy machine makes wait
 def test_growth_measures_every_stage(tmp_path, capsys):
     growth = script("growth")
     words = ["--sizes", "0.03", "--recipe", "demo_skeletonclr", "--batch", "4", "--workers", "1"]

@@ -84,6 +84,8 @@ def main(words: list[str] | None = None) -> list[Row]:
     """Measure and print one table."""
     options = parse(words)
     device = choose_device(options.device)
+    if device.type == "cuda" and device.index is not None:
+        torch.cuda.set_device(device)  # events are recorded on the current one
     set_determinism(0)  # as training does; --autotune lets cuDNN choose its fastest algorithms instead
     if options.autotune:
         torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = False, True
@@ -121,7 +123,10 @@ def parse(words: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--autotune", action="store_true", help="let cuDNN choose its fastest algorithms")
     parser.add_argument("--peer", action="append", default=[], type=Path, metavar="DIR", help="a checkout; repeatable")
     parser.add_argument("--json", type=Path, help="write the figures there")
-    return parser.parse_args(words)
+    options = parser.parse_args(words)
+    if options.steps < 2 or (not options.tiny and options.clips < 2 * options.batch):
+        parser.error("at least two steps are timed: raise --steps or --clips, or lower --batch")
+    return options
 
 
 def precisions(device: torch.device, asked: list[str]) -> list[str]:
