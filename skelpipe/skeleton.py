@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import numpy as np
-import numpy.typing as npt
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 X, Y, Z = 0, 1, 2
 
@@ -40,6 +42,8 @@ class Layout:
     @property
     def parent_index(self) -> npt.NDArray[np.int64]:
         """`parents` as an index array: bone = x - x[..., parent_index, :]."""
+        import numpy as np
+
         return np.array(self.parents, dtype=np.int64)
 
 

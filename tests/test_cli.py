@@ -17,7 +17,7 @@ from skelpipe import cli
 from skelpipe.cli import SECTIONS, main
 from skelpipe.errors import BadInput
 
-SLOW = ("torch", "numba", "zarr", "pandas", "matplotlib", "sklearn", "snakemake", "rich", "pydantic", "h5py")
+SLOW = ("torch", "numpy", "numba", "zarr", "pandas", "matplotlib", "sklearn", "snakemake", "rich", "pydantic", "h5py")
 COMMANDS = sorted(main.commands)
 
 

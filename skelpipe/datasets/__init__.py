@@ -1,6 +1,6 @@
 """Data sets and their splits, by name. To add a data set: a subclass of `base.Dataset`, and a line in `DATASETS`.
 
-Nothing here imports Numba: the parsers are loaded when the first file is read.
+What is slow to load is imported inside functions, NumPy too: every command asks here for the names it can be given.
 """
 
 from __future__ import annotations

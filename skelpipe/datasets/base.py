@@ -10,12 +10,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import IO, Any
-
-import numpy as np
-import numpy.typing as npt
+from typing import IO, TYPE_CHECKING, Any
 
 from skelpipe.errors import BadInput
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 # Columns that hold text; all others are int32.
 TEXT_COLUMNS = ("name", "video")
@@ -272,4 +273,6 @@ def printable(text: str) -> str:
 
 def column_array(name: str, values: list[Any]) -> npt.NDArray[Any]:
     """One column as an array: text, or int32."""
+    import numpy as np
+
     return np.array(values, dtype=str if name in TEXT_COLUMNS else np.int32)

@@ -5,10 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING, Any
 
 from skelpipe.datasets.base import (
     BAD_LABEL,
@@ -27,6 +24,10 @@ from skelpipe.datasets.base import (
 from skelpipe.datasets.tables import lines
 from skelpipe.errors import BadInput
 from skelpipe.skeleton import KINECT_V2
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 VIEWS = "LMR"
 SPLIT_FILE = re.compile(r"cross[-_ ]?(subject|view)[^/]*\.txt", re.IGNORECASE)
@@ -171,6 +172,8 @@ def _bodies(frames: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.float32], A
     As in AimCLR (tools/utils/pku_read_skeleton.py) the second body is there unless its 75 values sum to exactly 0;
     the first is there unless they are all 0 and the second is absent, so that a body's place in its frame stays known.
     """
+    import numpy as np
+
     seen = np.empty((len(frames), 2), bool)
     seen[:, 0] = np.any(frames[:, :ONE_BODY] != 0, axis=1)
     seen[:, 1] = frames[:, ONE_BODY:].sum(axis=1, dtype=np.float64) != 0

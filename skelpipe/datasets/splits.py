@@ -6,20 +6,21 @@ PKU-MMD (Liu et al., 2017; its lists as ranges after Adamink/ViewAdaptiveLSTM, s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from typing import Any
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from skelpipe.datasets.base import Dataset
 from skelpipe.datasets.ntu import LAST_SETUP_60, NTU60, NTU120
 from skelpipe.datasets.pku import PKU1, PKU2, VIEWS, Pku
 from skelpipe.errors import BadInput, suggest
 
-Mask = npt.NDArray[np.bool_]
-Columns = Mapping[str, npt.NDArray[Any]]
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+Mask: TypeAlias = "npt.NDArray[np.bool_]"
+Columns: TypeAlias = "Mapping[str, npt.NDArray[Any]]"
 
 SUBJECTS_60 = (1, 2, 4, 5, 8, 9, 13, 14, 15, 16, 17, 18, 19, 25, 27, 28, 31, 34, 35, 38)
 SUBJECTS_120 = (
@@ -32,7 +33,15 @@ RECORDED = "train_"  # + a split: the column of clips without ids that says whic
 
 
 def _all(columns: Columns) -> Mask:
+    import numpy as np
+
     return np.ones(len(columns["name"]), bool)
+
+
+def _among(values: npt.NDArray[Any], wanted: Collection[Any]) -> Mask:
+    import numpy as np
+
+    return np.isin(values, list(wanted))
 
 
 def _first_60(columns: Columns) -> Mask:
@@ -42,6 +51,8 @@ def _first_60(columns: Columns) -> Mask:
 
 def _numbers(part: Pku, columns: Columns) -> npt.NDArray[np.int64]:
     """(N, 1 or 2): the numbers in each clip's video name."""
+    import numpy as np
+
     videos, index = np.unique(columns["video"], return_inverse=True)
     width = part.video.count("{") - 1
     return np.array([part.numbers(str(v)) for v in videos], np.int64).reshape(len(videos), width)[index]
@@ -72,31 +83,33 @@ class Split:
 
 
 def _sub60(columns: Columns) -> Mask:
-    return np.isin(columns["subject"], SUBJECTS_60)
+    return _among(columns["subject"], SUBJECTS_60)
 
 
 def _sub120(columns: Columns) -> Mask:
-    return np.isin(columns["subject"], SUBJECTS_120)
+    return _among(columns["subject"], SUBJECTS_120)
 
 
 def _view60(columns: Columns) -> Mask:
-    return np.isin(columns["camera"], (2, 3))
+    return _among(columns["camera"], (2, 3))
 
 
 def _set120(columns: Columns) -> Mask:
-    return np.asarray(columns["setup"] % 2 == 0)
+    even: Mask = columns["setup"] % 2 == 0
+    return even
 
 
 def _pku1_sub(columns: Columns) -> Mask:
-    return ~np.isin(_numbers(PKU1, columns)[:, 0], PKU1_TEST_VIDEOS)
+    return ~_among(_numbers(PKU1, columns)[:, 0], PKU1_TEST_VIDEOS)
 
 
 def _pku2_sub(columns: Columns) -> Mask:
-    return ~np.isin(_numbers(PKU2, columns)[:, 1], PKU2_TEST_PERFORMERS)
+    return ~_among(_numbers(PKU2, columns)[:, 1], PKU2_TEST_PERFORMERS)
 
 
 def _pku_view(columns: Columns) -> Mask:
-    return np.asarray(columns["view"] != VIEWS.index("L") + 1)
+    beside: Mask = columns["view"] != VIEWS.index("L") + 1
+    return beside
 
 
 SPLITS: dict[str, Split] = {
@@ -158,7 +171,7 @@ def split_masks(
         told = columns[RECORDED + split].astype(bool)
         return told, ~told
     listed = (split_files or {}).get(split)
-    train = rule.train(columns) if listed is None else np.isin(columns["video"], list(listed["train"]))
+    train = rule.train(columns) if listed is None else _among(columns["video"], listed["train"])
     among = rule.among(columns)
     return train & among, ~train & among
 
