@@ -226,6 +226,7 @@ class Graph:
         self.forward = self.sorted(row, source, self.joints * self.partitions)
         self.backward = self.sorted(source, row, self.joints)
         self.places = (part, source, target)
+        self.entries = (source.numpy(), row.numpy())
 
     @staticmethod
     def sorted(to: Tensor, come_from: Tensor, count: int) -> tuple[Tensor, Rows, Rows]:
@@ -265,10 +266,8 @@ class MixJoints(Function):
         g = grad.contiguous().view(len(source), graph.joints * graph.partitions, -1).numpy()
         past = torch.empty_like(x)
         gather(g, graph.backward, weights, past.view(source.shape))
-        part, begin, end = graph.places
-        targets = (end * graph.partitions + part).numpy()
         each = np.empty((rowwise.chunks(len(source)), len(weights)), np.float32)
-        each_chunk(lambda a, b: rowwise.entry_gradients(source, g, begin.numpy(), targets, each, a, b), len(source))
+        each_chunk(lambda a, b: rowwise.entry_gradients(source, g, *graph.entries, each, a, b), len(source))
         of_adjacency = torch.zeros(graph.partitions, graph.joints, graph.joints)
         of_adjacency[graph.places] = torch.from_numpy(each.sum(0, dtype=np.float64)).float()
         return past, of_adjacency, None
