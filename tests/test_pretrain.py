@@ -145,6 +145,20 @@ def test_threads_do_not_change_the_batches_and_seeds_do_change_the_run(whole, cl
     assert [e["loss"] for e in other] != [e["loss"] for e in log_of(run)]
 
 
+@pytest.mark.parametrize("name", ["skeletonclr", "crosnnclr_star"])
+def test_a_run_is_bit_equal_on_any_number_of_threads(name, clips, tmp_path):
+    """With matrices of 64 columns. Of 32, and few rows, four threads were seen to add them in another order."""
+    wide = ["encoder.features=64", "projector.hidden=64", "projector.size=64", "method.queue_size=64", "batch_size=12"]
+    mining = [] if name == "skeletonclr" else ["positives.nn_start_epoch=1"]
+    recipe = load_recipe(name, [*TINY, *wide, "encoder.width=4", *mining], epochs=2)
+    for threads in (1, 2, 4):
+        assert train(recipe, clips, tmp_path / str(threads), threads=threads).state == "finished"
+    one = load_file(tmp_path / "1" / "weights.safetensors")
+    for threads in ("2", "4"):
+        assert_same(load_file(tmp_path / threads / "weights.safetensors"), one)
+        assert log_of(tmp_path / threads) == log_of(tmp_path / "1")
+
+
 def test_other_settings_need_force(tiny, clips, tmp_path):
     train(tiny, clips, tmp_path / "run")
     with pytest.raises(BadInput, match="made with other settings"):

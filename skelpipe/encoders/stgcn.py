@@ -88,7 +88,8 @@ class SpatialGraphConv(nn.Module):
         """The same on a CPU: (T, B·M, V, C_in) -> (T, B·M, V, C_out)."""
         weight = self.conv.weight.view(self.partitions, self.channels_out, -1).transpose(1, 2).flatten(0, 1)
         assert self.conv.bias is not None
-        bias = adjacency.sum(1).t() @ self.conv.bias.view(self.partitions, self.channels_out)
+        # No matrix product: one so small is summed in another order on other numbers of threads.
+        bias = (adjacency.sum(1).t()[:, :, None] * self.conv.bias.view(self.partitions, self.channels_out)).sum(1)
         return cpu.graph_conv(x, adjacency, weight, bias, graph)
 
 
@@ -189,7 +190,7 @@ class STGCN(nn.Module):
         """The same on a CPU: (B, C, T, V, M) -> (T', B·M, V, features)."""
         batch, channels, frames, joints, bodies = x.shape
         x = x.permute(2, 0, 4, 3, 1).reshape(-1, joints * channels)
-        x = self.input_norm(x).view(frames, batch * bodies, joints, channels)
+        x = cpu.norm(x, self.input_norm).view(frames, batch * bodies, joints, channels)
         for block, importance in zip(self.blocks, self.edge_importance, strict=True):
             x = block.fused(x, self.adjacency * importance, self.graph)  # type: ignore[operator]
         return x

@@ -131,6 +131,11 @@ class Norm:
         return past, of_weight, of_bias
 
 
+def norm(x: Tensor, module: nn.BatchNorm1d) -> Tensor:
+    """BN(x): (R, C) -> the same."""
+    return PlainNorm.apply(x, module.weight, module.bias, module)  # type: ignore[no-any-return, no-untyped-call]
+
+
 def norm_relu(x: Tensor, module: nn.BatchNorm2d) -> Tensor:
     """max(0, BN(x)): (T, B·M, V, C) -> the same."""
     return NormRelu.apply(x, module.weight, module.bias, module)  # type: ignore[no-any-return, no-untyped-call]
@@ -145,6 +150,21 @@ def norm_drop_add_relu(x: Tensor, residual: Tensor, module: nn.BatchNorm2d, rate
     return NormDropAddRelu.apply(  # type: ignore[no-any-return, no-untyped-call]
         x, module.weight, module.bias, residual, module, rate
     )
+
+
+class PlainNorm(Function):
+    """BN(x). Torch's own gives other sums on other numbers of threads."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, module: nn.BatchNorm1d) -> Tensor:
+        ctx.norm = Norm(module, rows(x))
+        ctx.save_for_backward(x)
+        return ctx.norm.apply_(x.clone())  # type: ignore[no-any-return]
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
+        (x,) = ctx.saved_tensors
+        return *ctx.norm.backward(x, grad.contiguous(), relu=False), None
 
 
 class NormRelu(Function):
