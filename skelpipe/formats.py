@@ -321,7 +321,9 @@ def _read_pyskl(files: Sequence[Path]) -> list[Part]:
     for name, each in zip(names, annotations, strict=True):
         points = plain(each["keypoint"])
         if not isinstance(points, np.ndarray):
-            raise BadInput(path, f"{shortened(name, 60)!r} has a keypoint that is no array", "give a file of this format")
+            raise BadInput(
+                path, f"{shortened(name, 60)!r} has a keypoint that is no array", "give a file of this format"
+            )
         _check_shape(path, points.dtype, points.shape, (None, None, JOINTS, 3))
 
     def blocks(step: int) -> Iterator[Any]:
@@ -532,7 +534,9 @@ def _ids(dataset: Dataset, part: Part, name: str, label: int) -> dict[str, Any]:
     plain = plain.upper() if plain.isascii() else plain
     ids = _pku_ids(dataset, plain) if isinstance(dataset, Pku) else parse_name(plain)
     if ids is None:
-        raise BadInput(part.where, f"calls a clip {shortened(name, 60)!r}, which is no name of {dataset.name}", "correct --dataset")
+        raise BadInput(
+            part.where, f"calls a clip {shortened(name, 60)!r}, which is no name of {dataset.name}", "correct --dataset"
+        )
     if ids["label"] != label:
         what = f"says class {label + 1} of {plain}, whose name says {int(ids['label']) + 1}"
         raise BadInput(part.where, what, "give every array its own labels")

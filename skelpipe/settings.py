@@ -13,7 +13,7 @@ from pydantic_core import ErrorDetails
 
 from skelpipe.errors import BadInput, nearest, shortened
 
-LONGEST_TEXT, MOST_VALUES = 1 << 20, 100_000
+LONGEST_TEXT, MOST_VALUES = 1 << 16, 100_000  # the loader needs seconds for as many brackets
 # What the loader raises for scalars that are none of their kind (a 13th month, an integer of 5,000 digits) and for
 # what is nested too deep, beside its own errors.
 NOT_YAML = (yaml.YAMLError, ValueError, LookupError, AttributeError, TypeError, OverflowError, RecursionError)
