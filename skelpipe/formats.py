@@ -168,7 +168,8 @@ def _names(where: Path, names: Sequence[Any]) -> list[str]:
 
 def _step(step: int, array: Any) -> int:
     """How many clips of an array are read at once."""
-    return max(1, min(step, BLOCK_BYTES // max(1, math.prod(array.shape[1:]) * array.dtype.itemsize)))
+    size = int(math.prod(array.shape[1:]) * array.dtype.itemsize)
+    return max(1, min(step, BLOCK_BYTES // max(1, size)))
 
 
 def _whole(where: Path, values: Sequence[Any]) -> Whole:

@@ -11,7 +11,7 @@ import tokenize
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -125,11 +125,12 @@ KNOWN: dict[tuple[str, str], Any] = {
 }  # fmt: skip
 # What plain values and arrays are written with. The others make objects, or call on what a program has registered.
 OPCODES = (
-    "PROTO FRAME STOP MARK POP POP_MARK DUP NONE NEWTRUE NEWFALSE INT BININT BININT1 BININT2 LONG LONG1 LONG4 FLOAT "
-    "BINFLOAT STRING BINSTRING SHORT_BINSTRING BINBYTES SHORT_BINBYTES BINBYTES8 UNICODE BINUNICODE "
-    "SHORT_BINUNICODE BINUNICODE8 TUPLE EMPTY_TUPLE TUPLE1 TUPLE2 TUPLE3 EMPTY_LIST LIST EMPTY_DICT EMPTY_SET GET "
-    "BINGET LONG_BINGET PUT BINPUT LONG_BINPUT MEMOIZE GLOBAL STACK_GLOBAL"
-).split()
+    "PROTO", "FRAME", "STOP", "MARK", "POP", "POP_MARK", "DUP", "NONE", "NEWTRUE", "NEWFALSE", "INT", "BININT",
+    "BININT1", "BININT2", "LONG", "LONG1", "LONG4", "FLOAT", "BINFLOAT", "STRING", "BINSTRING", "SHORT_BINSTRING",
+    "BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8", "TUPLE",
+    "EMPTY_TUPLE", "TUPLE1", "TUPLE2", "TUPLE3", "EMPTY_LIST", "LIST", "EMPTY_DICT", "EMPTY_SET", "GET", "BINGET",
+    "LONG_BINGET", "PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE", "GLOBAL", "STACK_GLOBAL",
+)  # fmt: skip
 
 
 class _Bounded:
@@ -145,14 +146,19 @@ class _Bounded:
         return self.file.read(count)
 
 
-class _Unpickler(pickle._Unpickler):
+_Python: Any = pickle._Unpickler  # whose parts are not in its published type
+
+
+class _Unpickler(_Python):  # type: ignore[misc]
     """Builds plain values and arrays; everything else that a pickle may name is refused before it is imported.
 
     It is Python's own in Python: the compiled one cannot be kept from setting attributes of what a pickle names, from
     hashing nested tuples, or from making room for a memo of four billion entries.
     """
 
-    dispatch = {getattr(pickle, name)[0]: pickle._Unpickler.dispatch[getattr(pickle, name)[0]] for name in OPCODES}
+    dispatch: ClassVar[dict[int, Any]] = {
+        getattr(pickle, name)[0]: _Python.dispatch[getattr(pickle, name)[0]] for name in OPCODES
+    }
 
     def __init__(self, file: IO[bytes], where: Path) -> None:
         bounded = _Bounded(file)
@@ -178,10 +184,10 @@ class _Unpickler(pickle._Unpickler):
 
     def load_reduce(self) -> None:
         values = self.stack.pop()
-        called = self.stack[-1]
+        called: Any = self.stack[-1]
         if called is not _Array and called is not _Dtype and type(called) is not _Call:
             raise ValueError(f"it calls a {type(called).__name__}")
-        made = called.run(*values) if type(called) is _Call else called(*values)
+        made: Any = getattr(called, "run", called)(*values)
         if type(made) in (bytes, set, dict):
             self.room -= len(made)  # what is made of one value again and again is more than the file holds
             if self.room < 0:
@@ -217,10 +223,16 @@ class _Unpickler(pickle._Unpickler):
         self.append(dict(zip(_keys(values[::2]), values[1::2], strict=True)))
 
     dispatch |= {
-        pickle.BYTEARRAY8[0]: load_bytearray8, pickle.REDUCE[0]: load_reduce, pickle.BUILD[0]: load_build, pickle.APPEND[0]: load_append,
-        pickle.APPENDS[0]: load_appends, pickle.ADDITEMS[0]: load_additems, pickle.SETITEM[0]: load_setitem,
-        pickle.SETITEMS[0]: load_setitems, pickle.DICT[0]: load_dict,
-    }  # fmt: skip
+        pickle.BYTEARRAY8[0]: load_bytearray8,
+        pickle.REDUCE[0]: load_reduce,
+        pickle.BUILD[0]: load_build,
+        pickle.APPEND[0]: load_append,
+        pickle.APPENDS[0]: load_appends,
+        pickle.ADDITEMS[0]: load_additems,
+        pickle.SETITEM[0]: load_setitem,
+        pickle.SETITEMS[0]: load_setitems,
+        pickle.DICT[0]: load_dict,
+    }
 
 
 def read_pickle(path: Path) -> Any:

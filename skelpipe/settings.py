@@ -59,12 +59,12 @@ def _parsed(text: str) -> Any:
     """YAML by the safe loader.
 
     Raises:
-        ValueError: it is larger than settings are, counted with its aliases written out (which may refer to themselves).
+        ValueError: it is larger than settings are, counted with its aliases written out.
     """
     if len(text) > LONGEST_TEXT:
         raise ValueError("it is longer than any settings")
     data = yaml.safe_load(text)
-    found, waiting = 0, [data]
+    found, waiting = 0, [data]  # without recursion: what refers to itself has no end
     while waiting:
         value = waiting.pop()
         found += 1

@@ -8,7 +8,6 @@ import os
 import pickle
 import shlex
 import struct
-import subprocess
 import sys
 import tracemalloc
 from pathlib import Path
@@ -360,7 +359,7 @@ def test_names_that_become_folders_are_plain(tmp_path, name):
     config = plan(
         *load_pipeline(file, [f"set={json.dumps({'mine': [f'name={json.dumps(name)}']})}"]), tmp_path / "data"
     )
-    for kind in dag.DATA + ("runs", "evaluations", "fusions", "reports"):
+    for kind in (*dag.DATA, "runs", "evaluations", "fusions", "reports"):
         for made in config[kind]:
             assert all(part not in ("", "..") for part in made.split("/")), made
             assert set(made) <= set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.,+=-/"), made
@@ -429,7 +428,7 @@ SHELL = "x; touch pwned $(touch pwned) `touch pwned` 'a' \"b\" {input} {{x}} \\ 
 
 @pytest.mark.timeout(200)
 def test_words_pass_through_snakemake_unharmed(tmp_path, monkeypatch, capsys):
-    """Title, overrides and every path have blanks, quotes, braces and commands in them; stages get them letter by letter."""
+    """Title, overrides and paths full of quotes, braces and commands reach the stages letter by letter."""
     monkeypatch.setenv("PYTHONPATH", str(PACKAGE.parent))
     odd = tmp_path / 'it\'s {input} $(touch pwned) "q" [b] é; touch pwned #'
     raw = odd / "raw {output} 'r'"

@@ -13,6 +13,8 @@ import mmap
 import random
 import re
 import resource
+import signal
+import sys
 import time
 import tracemalloc
 import zlib
@@ -26,7 +28,8 @@ from skelpipe.datasets import text
 
 CORPUS = Path(__file__).with_name("corpus")
 LARGEST = 1 << 20  # bytes of an input
-HANG = 20  # seconds
+HANG = 20  # seconds of this process's own time; a thousand inputs take less than one
+TOLD = 100_000  # after so many inputs the progress is told
 THOROUGH = 32  # one input in so many is held against the twin, and one in 64 times as many has its memory measured
 INTERESTING = 0, 1, 9, 10, 13, 32, 43, 45, 46, 48, 57, 69, 101, 127, 128, 255
 
@@ -149,6 +152,7 @@ def fuzz(
         last: where the latest input lies; after a crash of the process it is the one that did it.
     """
     guard_parsers()
+    faulthandler.register(signal.SIGXCPU, chain=True)  # a hang: where it is, and the end
     draw, result, started = random.Random(seed), Result(), time.monotonic()
     pool, refused, told, kinds = seeds(name), [], set(), set()
     for data in pool:
@@ -160,7 +164,11 @@ def fuzz(
             slot = mmap.mmap(file.fileno(), LARGEST + 8)
     while result.runs < runs:
         if result.runs % 1000 == 0:
-            faulthandler.dump_traceback_later(HANG, exit=True)
+            used = resource.getrusage(resource.RUSAGE_SELF)
+            limit = int(used.ru_utime + used.ru_stime) + HANG
+            resource.setrlimit(resource.RLIMIT_CPU, (limit, resource.getrlimit(resource.RLIMIT_CPU)[1]))
+            if result.runs % TOLD == 0:
+                print(f"{name}: {result.runs:,} of {runs:,}", file=sys.stderr, flush=True)
             if seconds is not None and time.monotonic() - started > seconds:
                 break
         data = mutated(draw, refused if refused and draw.random() < 0.1 else pool, target.words)
@@ -188,7 +196,7 @@ def fuzz(
         if kind not in kinds and len(data) < 1 << 14:
             kinds.add(kind)
             (refused if kind.startswith("refused") else pool).append(data)
-    faulthandler.cancel_dump_traceback_later()
+    resource.setrlimit(resource.RLIMIT_CPU, (resource.RLIM_INFINITY, resource.getrlimit(resource.RLIMIT_CPU)[1]))
     result.seconds = time.monotonic() - started
     result.rss = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     return result

@@ -75,7 +75,7 @@ def twin_labels(data: bytes) -> list[tuple[int, int, int, int] | None]:
         if good:
             action, start, end = map(int, words[:3])
             first, last = max(start, 1), min(end, FRAMES)
-            if 1 <= action <= 51 and first <= last and -(2**31) < start and end < 2**31 and last - first < room:
+            if 1 <= action <= 51 and first <= last and start > -(2**31) and end < 2**31 and last - first < room:
                 row = (number, action, first, last - first + 1)
                 room -= row[3]
         rows.append(row)
@@ -111,7 +111,7 @@ def check_lists(data: bytes, thorough: bool) -> str:
     """A list names every word in it as a video of one side, or is refused with its line."""
     text = data.decode("utf-8-sig", "replace")
     outcomes = []
-    for part, name in zip(PKU, ("0001-L", "A01N01-L"), strict=True):
+    for part in PKU:
         try:
             found = part._split_lists(held("cross-subject.txt", data))
         except BadInput as error:

@@ -6,10 +6,8 @@ minutes on one core), nine tenths of them for the two text parsers, and a hundre
 
 from __future__ import annotations
 
-import io
 import json
 import os
-import struct
 import subprocess
 import sys
 import tracemalloc
@@ -19,8 +17,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
-
-sys.path[:0] = [str(Path(__file__).parent)]
 from engine import CORPUS, Guarded, allowed, peak_memory, seeds
 from rawtext import ntu_clip, ntu_text, pku_text, pku_values
 from target_names import held
