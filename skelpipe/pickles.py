@@ -187,7 +187,8 @@ class _Unpickler(_Python):  # type: ignore[misc]
         called: Any = self.stack[-1]
         if called is not _Array and called is not _Dtype and type(called) is not _Call:
             raise ValueError(f"it calls a {type(called).__name__}")
-        made: Any = getattr(called, "run", called)(*values)
+        function: Any = getattr(called, "run", called)
+        made = function(*values)
         if type(made) in (bytes, set, dict):
             self.room -= len(made)  # what is made of one value again and again is more than the file holds
             if self.room < 0:

@@ -69,7 +69,7 @@ class Pipeline(Settings):
         dataset: the store that serves all splits (an NTU-120 store serves xsub60 too); by default each split's own.
         pretrain_on: the split to pretrain on, for transfer; by default the one that is evaluated on.
         frames, bodies, centre, turn: the options of `skelpipe prepare`.
-        recipes: names of shipped recipes, or paths relative to the pipeline file.
+        recipes: names of shipped recipes, or paths of others in the folder of the pipeline file.
         streams, seeds: every recipe is pretrained on each stream with each seed.
         epochs: replaces the recipes' own number.
         set: recipe name -> KEY=VALUE changes of that recipe.
