@@ -18,7 +18,7 @@ import click
 
 from skelpipe import __version__
 from skelpipe.datasets import DATASETS, SPLITS
-from skelpipe.errors import BadInput
+from skelpipe.errors import BadInput, printable
 from skelpipe.resources import names
 
 # Idle OpenMP threads must sleep, not spin: on a core that another process uses, spinning at every small operation
@@ -73,7 +73,7 @@ class Commands(click.Group):
 def _end(ctx: click.Context, message: str, status: int, error: BaseException) -> None:
     if ctx.params.get("traceback"):
         raise error
-    click.echo("skelpipe: " + " ".join(message.split()), err=True)
+    click.echo("skelpipe: " + printable(" ".join(message.split())), err=True)
     ctx.exit(status)
 
 
@@ -256,7 +256,8 @@ def prepare(store: Path, clips: Path, **options: Any) -> None:
         made = run_prepare(store, clips, progress=progress, **options)
     if made.empty:
         more = ", …" if len(made.empty) > 5 else ""
-        click.echo(f"skelpipe: {len(made.empty):,} clips show nobody: {', '.join(made.empty[:5])}{more}", err=True)
+        names = printable(", ".join(made.empty[:5]))
+        click.echo(f"skelpipe: {len(made.empty):,} clips show nobody: {names}{more}", err=True)
     cut = f", {made.shortened:,} were cut to {options['longest']} frames first" if made.shortened else ""
     click.echo(f"{clips}: {made.clips:,} clips of {options['frames']} frames{cut}")
 
@@ -701,7 +702,7 @@ def _bar(verb: str, unit: str) -> Iterator[Callable[..., None]]:
         def render(self, task: Any) -> Text:
             return Text(f"{task.speed:,.0f} {unit}/s" if task.speed else "")
 
-    with _live(TextColumn(verb), BarColumn(), MofNCompleteColumn(), Rate(), TimeRemainingColumn()) as bar:
+    with _live(TextColumn(verb, markup=False), BarColumn(), MofNCompleteColumn(), Rate(), TimeRemainingColumn()) as bar:
         task = bar.add_task(verb, total=None)
         yield lambda done, total, *more: bar.update(task, completed=done, total=total)
 
@@ -714,7 +715,7 @@ def _stages() -> Iterator[Callable[[str, int, int], None]]:
         return
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
 
-    with _live(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()) as bar:
+    with _live(TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn()) as bar:
         tasks: dict[str, Any] = {}
 
         def show(what: str, done: int, total: int) -> None:
@@ -741,7 +742,7 @@ def _training(what: str) -> Iterator[Callable[[Mapping[str, Any]], None]]:
     from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         TimeElapsedColumn(),
         TextColumn("left"),
@@ -797,7 +798,7 @@ def _metrics(out: Path, metrics: Mapping[str, Any]) -> None:
     parts = []
     for protocol, values in metrics["protocols"].items():
         for warning in values.get("warnings", ()):
-            click.echo(f"skelpipe: {protocol}: {warning}", err=True)
+            click.echo(printable(f"skelpipe: {protocol}: {warning}"), err=True)
         spread = "" if values.get("std") is None else f" ± {100 * values['std']:.1f}"
         parts.append(f"{protocol} top-1 {100 * values['top1']:.1f}{spread} %, top-5 {100 * values['top5']:.1f} %")
     click.echo(f"{out}: {'; '.join(parts)}")

@@ -28,7 +28,7 @@ from rich.table import Table
 from rich.text import Text
 
 import skelpipe
-from skelpipe.errors import BadInput
+from skelpipe.errors import BadInput, printable
 from skelpipe.outputs import DONE, write_json
 from skelpipe.resources import shipped
 
@@ -99,7 +99,7 @@ class Job:
                 lines = file.read().decode("utf-8", "replace").replace("\r", "\n").splitlines()
         except OSError:
             return ""
-        return next((line.strip() for line in reversed(lines) if line.strip()), "")
+        return next((printable(line.strip()) for line in reversed(lines) if line.strip()), "")
 
 
 @contextmanager
@@ -160,7 +160,9 @@ def show_plan(
     """
     console = _console()
     summary = len(stages) > LONG and not verbose
-    console.print(Text(title, style="bold"), _summary(stages) if summary else _listing(stages, data), sep="\n")
+    console.print(
+        Text(printable(title), style="bold"), _summary(stages) if summary else _listing(stages, data), sep="\n"
+    )
     left = sum(stage.to_do for stage in stages)
     more = " 'skelpipe -v run' lists them all." if summary else ""
     text = f"{len(stages) - left} of {len(stages)} stages are done, {left} to do." if left else "All is done."
@@ -172,7 +174,7 @@ def show_plan(
 def _listing(stages: Sequence[Stage], data: Path) -> Table:
     table = _table("stage", f"output in {_short(data)}", "state")
     for stage in stages:
-        table.add_row(stage.rule, stage.folder, Text(stage.state, style="" if stage.to_do else "green"))
+        table.add_row(stage.rule, Text(stage.folder), Text(stage.state, style="" if stage.to_do else "green"))
     return table
 
 
@@ -186,7 +188,7 @@ def _summary(stages: Sequence[Stage]) -> Table:
             reasons = Counter(stage.why for stage in left[FIRST:] if stage.why)
             why = "".join(f", {count} of them: {reason}" for reason, count in reasons.items())
             lines[FIRST:] = [f"and {len(left) - FIRST} more{why}"]
-        table.add_row(rule, f"{len(of_rule) - len(left)} of {len(of_rule)}", "\n".join(lines))
+        table.add_row(rule, f"{len(of_rule) - len(left)} of {len(of_rule)}", Text("\n".join(lines)))
     return table
 
 
@@ -244,7 +246,7 @@ def show_results(results: Sequence[Mapping[str, Any]], report: Path) -> None:
     if len(classes) == 1:
         console.print(f"Chance is {100 / classes.pop():.1f} %.")
     page = next(iter(sorted(report.glob("*.html"))), report)
-    console.print(f"Report: {_short(page)}", soft_wrap=True, highlight=False)
+    console.print(f"Report: {_short(page)}", soft_wrap=True, highlight=False, markup=False)
 
 
 def _columns(results: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
@@ -269,7 +271,7 @@ def _accuracies(results: Sequence[Mapping[str, Any]], name_splits: bool = False)
         table.add_column(f"{split}\n{protocol}" if name_splits else protocol, header_style="dim", justify="right")
     for (experiment, epochs, stream), cells in rows.items():
         head = [experiment, *([str(epochs)] if several else []), stream]
-        table.add_row(*head, *(_percent(cells.get(column, [])) for column in columns))
+        table.add_row(*map(Text, head), *(_percent(cells.get(column, [])) for column in columns))
     return table
 
 
@@ -321,7 +323,7 @@ class _Watch:
             return
         self.jobs[job.facts["jobid"]] = job
         self.begun += 1
-        text = job.plain_command or job.label
+        text = printable(job.plain_command or job.label)
         if len(text) > LONGEST:  # a report of a hundred folders
             text = f"{text[: LONGEST // 2]} … {text[-LONGEST // 2 :]}"
         self._say(f"[{self.begun}/{max(self.total, self.begun)}] {text}")
@@ -342,7 +344,7 @@ class _Watch:
         log = job.facts.get("log", "").partition(" (")[0]
         _error(f"{job.label} failed: {words or 'it said nothing'}")
         _error(f"its log is {_short(self.data / log)}; to try it alone:")
-        print(f"  cd {shlex.quote(_short(self.data))} && {job.plain_command}", file=sys.stderr)
+        print(f"  cd {shlex.quote(_short(self.data))} && {printable(job.plain_command)}", file=sys.stderr)
 
     def _say(self, text: str) -> None:
         self.console.print(text, soft_wrap=True, highlight=False, markup=False)
@@ -439,7 +441,7 @@ class _Signals:
 def _table(*headings: str) -> Table:
     table = Table(box=None, pad_edge=False)
     for heading in headings:
-        table.add_column(heading, header_style="dim", overflow="fold")
+        table.add_column(Text(heading), header_style="dim", overflow="fold")
     return table
 
 
@@ -450,7 +452,7 @@ def _console() -> Console:
 
 
 def _error(text: str) -> None:
-    print(f"skelpipe: {text}", file=sys.stderr)
+    print(printable(f"skelpipe: {text}"), file=sys.stderr)
 
 
 def _percent(values: Sequence[float]) -> str:
@@ -468,4 +470,4 @@ def _clock(seconds: float) -> str:
 
 def _short(path: Path) -> str:
     """The path as seen from the current folder, if it lies in it."""
-    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
+    return printable(str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path))

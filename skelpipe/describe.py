@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from skelpipe.datasets import DATASETS, fitting_splits, split_masks
-from skelpipe.errors import BadInput
+from skelpipe.errors import BadInput, printable
 from skelpipe.outputs import DONE, PROVENANCE, is_output
 from skelpipe.store import open_group, read_array
 
@@ -249,4 +249,4 @@ def _row(table: Table, *cells: object) -> None:
 
 def _plain(cell: object) -> Text:
     text = f"{cell:.6g}" if isinstance(cell, float) else "" if cell is None else str(cell)
-    return Text("".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text))
+    return Text(printable(text))

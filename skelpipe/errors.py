@@ -25,6 +25,18 @@ class BadInput(Exception):
         return type(self), (self.where, self.what, self.remedy)
 
 
+def printable(text: str) -> str:
+    """`text` as a terminal can show it: what is neither visible nor a blank becomes an escape such as \\x1b."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def shortened(text: str, most: int) -> str:
+    """`text`, or its first characters and an ellipsis, in one line that a terminal can show."""
+    return printable(text if len(text) <= most else text[: most - 1] + "…")
+
+
 def nearest(word: str, known: Iterable[str]) -> str | None:
     """The known name most like `word`, if any is alike."""
     found = difflib.get_close_matches(word, list(known), n=1, cutoff=0.4)

@@ -19,10 +19,11 @@ import os
 import re
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from itertools import repeat
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -33,7 +34,7 @@ from skelpipe.datasets.base import column_array
 from skelpipe.datasets.ntu import parse_name
 from skelpipe.datasets.pku import VIEWS, Pku
 from skelpipe.datasets.splits import RECORDED
-from skelpipe.errors import BadInput, suggest
+from skelpipe.errors import BadInput, shortened, suggest
 from skelpipe.outputs import new_folder
 from skelpipe.pickles import plain, read_pickle, reading, write_pickle
 from skelpipe.prepare import (
@@ -65,9 +66,13 @@ STEMS = {
 }  # fmt: skip
 # AimCLR's names of PKU-MMD clips, which are ours too: video, view, class, line of the label file.
 PKU_NAMES = {
-    "pku1": re.compile(r"F(\d{3,4})V(\d{3})C(\d{3})L(\d{3,})"),
-    "pku2": re.compile(r"A(\d{3})N(\d{3})V(\d{3})C(\d{3})L(\d{3,})"),
+    "pku1": re.compile(r"F(\d{3,4})V(\d{3})C(\d{3})L(\d{3,7})", re.ASCII),
+    "pku2": re.compile(r"A(\d{3})N(\d{3})V(\d{3})C(\d{3})L(\d{3,7})", re.ASCII),
 }
+
+# A clip of more frames than an hour has is none, and a block of clips is not to take more memory than this.
+MAX_FRAMES, BLOCK_BYTES = 100_000, 1 << 28
+MAX_CLASS = 1 << 31
 
 Floats = npt.NDArray[np.float32]
 Whole = npt.NDArray[np.int64]
@@ -114,7 +119,7 @@ def _floats(where: Path, block: npt.NDArray[Any], first: int) -> Floats:
 
 def _check_shape(where: Path, dtype: np.dtype[Any], shape: Sequence[int], wanted: Sequence[int | None]) -> None:
     fits = len(shape) == len(wanted) and all(w in (None, s) for s, w in zip(shape, wanted, strict=True))
-    if not fits or 0 in shape[1:] or dtype.kind != "f":
+    if not fits or 0 in shape[1:] or dtype.kind != "f" or max(shape[1:]) > MAX_FRAMES:
         asked = " x ".join("any" if w is None else str(w) for w in wanted)
         what = f"holds {' x '.join(map(str, shape))} {dtype}, not floats of {asked}"
         raise BadInput(where, what, "give the array that this format has, and its name")
@@ -143,17 +148,33 @@ def _named(path: Path, label_path: Path, looped: bool) -> Part:
         what = f"has {len(names):,} names and {len(values):,} labels for {len(array):,} clips of {path}"
         raise BadInput(label_path, what, "give every array its own labels")
     labels = _whole(label_path, values)
+    called = _names(label_path, names)
 
     def blocks(step: int) -> Iterator[Any]:
+        step = _step(step, array)
         for start in range(0, len(array), step):
             block = _floats(path, array[start : start + step], start)
             yield block.transpose(0, 2, 4, 3, 1) if looped else block
 
-    return Part(path, labels, [str(name) for name in names], False, blocks, array.shape[2], looped, not looped)
+    return Part(path, labels, called, False, blocks, array.shape[2], looped, not looped)
+
+
+def _names(where: Path, names: Sequence[Any]) -> list[str]:
+    for name in names:
+        if not isinstance(name, str):
+            raise BadInput(where, "has a name that is no text", "give the labels of the array")
+    return [str(name) for name in names]
+
+
+def _step(step: int, array: Any) -> int:
+    """How many clips of an array are read at once."""
+    size = int(math.prod(array.shape[1:]) * array.dtype.itemsize)
+    return max(1, min(step, BLOCK_BYTES // max(1, size)))
 
 
 def _whole(where: Path, values: Sequence[Any]) -> Whole:
-    labels = np.array([v if isinstance(v, (int, np.integer)) else -1 for v in values], np.int64).reshape(-1)
+    fits = [isinstance(v, (int, np.integer)) and 0 <= v < MAX_CLASS for v in values]
+    labels = np.array([v if fit else -1 for v, fit in zip(values, fits, strict=True)], np.int64).reshape(-1)
     if (labels < 0).any():
         raise BadInput(where, f"label {int(np.argmin(labels))} is not a class number", "give the labels of the array")
     return labels
@@ -165,13 +186,19 @@ def _one(files: Sequence[Path], suffixes: tuple[str, ...]) -> Path:
     return files[0]
 
 
+def _check_rows(where: Path, key: str, shape: tuple[int, ...], clips: int) -> None:
+    """Raise BadInput unless an array has a row for each clip, and not absurdly long ones."""
+    rows = shape[0] if shape else 0
+    if rows != clips or math.prod(shape[1:]) > MAX_FRAMES:
+        raise BadInput(where, f"{key} has {rows:,} rows for {clips:,} clips", "give a whole file")
+
+
 def _one_hot(where: Path, key: str, values: npt.NDArray[Any], clips: int) -> Whole:
     """(n, classes) of 0 and 1, or (n,) class numbers -> (n,) class numbers."""
-    if len(values) != clips:
-        raise BadInput(where, f"{key} has {len(values):,} rows for {clips:,} clips", "give a whole file")
-    if values.ndim == 1 and values.dtype.kind in "iu":
+    _check_rows(where, key, values.shape, clips)
+    if values.ndim == 1 and values.dtype.kind in "iu" and (values < MAX_CLASS).all():
         return values.astype(np.int64)
-    if values.ndim != 2 or (np.count_nonzero(values, axis=1) != 1).any():
+    if values.ndim != 2 or values.dtype.kind not in "biuf" or (np.count_nonzero(values, axis=1) != 1).any():
         raise BadInput(where, f"{key} is neither class numbers nor one 1 per row", "give a file of this format")
     places: Whole = np.argmax(values, axis=1).astype(np.int64)
     return places
@@ -188,15 +215,16 @@ def _read_npz(files: Sequence[Path]) -> list[Part]:
 
 def _npz_part(path: Path, part: str) -> Part:
     with reading(path), zipfile.ZipFile(path) as archive:
-        with archive.open(f"x_{part}.npy") as file:
-            shape, dtype = _npy_header(file)
-        with archive.open(f"y_{part}.npy") as file:
-            labels = np.lib.format.read_array(file, allow_pickle=False)
-    _check_shape(path, dtype, shape, (None, None, FLAT))
+        with _npy_member(archive, f"x_{part}.npy") as (_, shape, dtype):
+            pass
+        _check_shape(path, dtype, shape, (None, None, FLAT))
+        with _npy_member(archive, f"y_{part}.npy") as (file, label_shape, label_dtype):
+            _check_rows(path, f"y_{part}", label_shape, shape[0])
+            labels = np.frombuffer(file.read(), label_dtype).reshape(label_shape)
 
     def blocks(step: int) -> Iterator[Any]:
-        with reading(path), zipfile.ZipFile(path) as archive, archive.open(f"x_{part}.npy") as file:
-            _npy_header(file)
+        step = max(1, min(step, BLOCK_BYTES // (math.prod(shape[1:]) * dtype.itemsize)))
+        with reading(path), zipfile.ZipFile(path) as archive, _npy_member(archive, f"x_{part}.npy") as (file, *_):
             for start in range(0, shape[0], step):
                 size = (min(step, shape[0] - start), *shape[1:])
                 flat = np.frombuffer(file.read(math.prod(size) * dtype.itemsize), dtype).reshape(size)
@@ -205,8 +233,32 @@ def _npz_part(path: Path, part: str) -> Part:
     return Part(path, _one_hot(path, f"y_{part}", labels, shape[0]), None, part == "train", blocks, shape[1])
 
 
+@contextmanager
+def _npy_member(archive: zipfile.ZipFile, name: str) -> Iterator[tuple[Any, tuple[int, ...], np.dtype[Any]]]:
+    """A member of an .npz, at its first value, with its shape and dtype. np.load would read it as a whole."""
+    about = archive.getinfo(name)
+    if about.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise ValueError(f"{name} is packed by another method than deflate")
+    with archive.open(about) as file:
+        shape, dtype = _npy_header(file)
+        room = about.file_size - file.tell()
+        if dtype.hasobject or min(shape, default=0) < 0 or math.prod(shape) * dtype.itemsize != room:
+            raise ValueError(f"{name} says that it holds {' x '.join(map(str, shape))} {dtype}, in {room:,} bytes")
+        yield _Exactly(file, room), shape, dtype
+
+
+class _Exactly:
+    """A member that is never unpacked beyond what it says it holds."""
+
+    def __init__(self, file: IO[bytes], room: int) -> None:
+        self.file, self.room = file, room
+
+    def read(self, count: int | None = None) -> bytes:
+        return self.file.read(self.room if count is None else count)
+
+
 def _npy_header(file: Any) -> tuple[tuple[int, ...], np.dtype[Any]]:
-    """Shape and dtype; the file then stands at the first value. np.load would read the member as a whole."""
+    """Shape and dtype; the file then stands at the first value."""
     version = np.lib.format.read_magic(file)
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     shape, fortran, dtype = read(file)
@@ -222,7 +274,21 @@ def _read_h5(files: Sequence[Path]) -> list[Part]:
     path = _one(files, (".h5", ".hdf5"))
     with reading(path), h5py.File(path, "r") as file:
         pairs = [("x", "y", True), ("valid_x", "valid_y", True), ("test_x", "test_y", False)]
+        for name in ("x", "y", "valid_x", "valid_y", "test_x", "test_y"):
+            _check_own(file, name)
         return [_h5_part(path, file, *pair) for pair in pairs if pair[0] != "valid_x" or "valid_x" in file]
+
+
+def _check_own(file: Any, name: str) -> None:
+    """Raise ValueError if what is called so lies in another file, which an HDF5 file can name at will."""
+    import h5py
+
+    link = file.get(name, getlink=True)
+    if isinstance(link, (h5py.ExternalLink, h5py.SoftLink)):
+        raise ValueError(f"{name} is a link to elsewhere")
+    data = file.get(name)
+    if data is not None and (not isinstance(data, h5py.Dataset) or data.external or data.is_virtual):
+        raise ValueError(f"{name} is not an array of this file")
 
 
 def _h5_part(path: Path, file: Any, x: str, y: str, train: bool) -> Part:
@@ -230,9 +296,12 @@ def _h5_part(path: Path, file: Any, x: str, y: str, train: bool) -> Part:
 
     shape, dtype = file[x].shape, file[x].dtype
     _check_shape(path, dtype, shape, (None, None, FLAT))
+    _check_rows(path, y, file[y].shape, shape[0])
     labels = _one_hot(path, y, file[y][...], shape[0])
+    per_block = _step(CLIPS_PER_BLOCK, file[x])
 
     def blocks(step: int) -> Iterator[Any]:
+        step = min(step, per_block)
         with reading(path), h5py.File(path, "r") as again:
             for start in range(0, shape[0], step):
                 yield _unflat(path, again[x][start : start + step], start)
@@ -249,10 +318,13 @@ def _read_pyskl(files: Sequence[Path]) -> list[Part]:
     missing = {key for each in annotations for key in ("frame_dir", "label", "keypoint") if key not in each}
     if missing:
         raise BadInput(path, f"has annotations without {', '.join(sorted(missing))}", "give a file of this format")
-    for each in annotations:
+    names = _names(path, [each["frame_dir"] for each in annotations])
+    for name, each in zip(names, annotations, strict=True):
         points = plain(each["keypoint"])
         if not isinstance(points, np.ndarray):
-            raise BadInput(path, f"{each['frame_dir']!r} has a keypoint that is no array", "give a file of this format")
+            raise BadInput(
+                path, f"{shortened(name, 60)!r} has a keypoint that is no array", "give a file of this format"
+            )
         _check_shape(path, points.dtype, points.shape, (None, None, JOINTS, 3))
 
     def blocks(step: int) -> Iterator[Any]:
@@ -261,7 +333,7 @@ def _read_pyskl(files: Sequence[Path]) -> list[Part]:
             yield [_floats(path, points[None], start + i)[0].transpose(1, 0, 2, 3) for i, points in enumerate(some)]
 
     labels = _whole(path, [each["label"] for each in annotations])
-    return [Part(path, labels, [str(each["frame_dir"]) for each in annotations], False, blocks, 0)]
+    return [Part(path, labels, names, False, blocks, 0)]
 
 
 @dataclass(frozen=True)
@@ -459,10 +531,13 @@ def _unnamed(dataset: Dataset, label: int, split: str | None, part: Part, number
 
 def _ids(dataset: Dataset, part: Part, name: str, label: int) -> dict[str, Any]:
     """One clip's columns, from its name."""
-    plain = name.removesuffix(SUFFIX).upper()
+    plain = name.removesuffix(SUFFIX)
+    plain = plain.upper() if plain.isascii() else plain
     ids = _pku_ids(dataset, plain) if isinstance(dataset, Pku) else parse_name(plain)
     if ids is None:
-        raise BadInput(part.where, f"calls a clip {name!r}, which is no name of {dataset.name}", "correct --dataset")
+        raise BadInput(
+            part.where, f"calls a clip {shortened(name, 60)!r}, which is no name of {dataset.name}", "correct --dataset"
+        )
     if ids["label"] != label:
         what = f"says class {label + 1} of {plain}, whose name says {int(ids['label']) + 1}"
         raise BadInput(part.where, what, "give every array its own labels")

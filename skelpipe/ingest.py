@@ -131,6 +131,8 @@ def ingest(
         found = kind.find(raw, keep_missing)
         if not found.sources and not found.dropped:
             raise BadInput(raw, f"holds no {kind.title} recordings", "give the folder or the .zip files that hold them")
+        for entry in found.dropped:
+            _check_fault(entry, strict)
         found, mark = (found, {}) if part is None else _take(found, part)
         writer = _Writer(folder, kind, found.dropped)
         bytes_read = 0

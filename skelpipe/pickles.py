@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import copyreg
-import io
+import os
 import pickle
-import zipfile
-import zlib
-from collections.abc import Iterator
+import re
+import struct
+import tokenize
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
-from skelpipe.errors import BadInput
+from skelpipe.datasets.base import DAMAGE
+from skelpipe.errors import BadInput, shortened
 
+CODE = re.compile(r"[<>=|]?([biufSU][0-9]{1,9}|[?])")
 PICKLE_PROTOCOL = 4  # read by every Python that still runs the projects that these files are for
 
 
@@ -27,17 +30,9 @@ def reading(path: Path) -> Iterator[None]:
         yield
     except FileNotFoundError:
         raise BadInput(path, "does not exist", "correct the path") from None
-    except (
-        OSError,
-        ValueError,
-        EOFError,
-        LookupError,
-        AttributeError,
-        RuntimeError,
-        zipfile.BadZipFile,
-        zlib.error,
-    ) as error:
-        raise BadInput(path, f"cannot be read ({error})", "make it anew, and check the format's name") from None
+    except (TypeError, AttributeError, SyntaxError, pickle.UnpicklingError, tokenize.TokenError, *DAMAGE) as error:
+        what = f"cannot be read ({shortened(str(error), 200)})"
+        raise BadInput(path, what, "make it anew, and check the format's name") from None
 
 
 class _Dtype:
@@ -50,10 +45,9 @@ class _Dtype:
         self.order = ">" if state[1] == ">" else "<"
 
     def numpy(self) -> np.dtype[Any]:
-        dtype = np.dtype(self.code).newbyteorder(">" if self.order == ">" else "<")
-        if dtype.kind not in "biufSU":
+        if not CODE.fullmatch(self.code):  # others are read as if they were Python
             raise ValueError(f"an array of dtype {self.code}")
-        return dtype
+        return np.dtype(self.code).newbyteorder(">" if self.order == ">" else "<")
 
 
 class _Array:
@@ -84,6 +78,15 @@ def _scalar(dtype: _Dtype, raw: Any) -> Any:
     return np.frombuffer(raw, dtype.numpy())[0].item()
 
 
+class _Call:
+    """A function that a pickle may call. It has no attributes that a pickle could set."""
+
+    __slots__ = ("run",)
+
+    def __init__(self, run: Callable[..., Any]) -> None:
+        self.run = run
+
+
 def _latin1(text: str, encoding: object = "latin1") -> bytes:
     return text.encode("latin1")
 
@@ -94,29 +97,143 @@ def _bytes(value: Any = b"") -> bytes:
     return value
 
 
+def _keys(values: Iterable[Any]) -> Iterable[Any]:
+    """The values, if they are such as are quickly hashed: that of nested tuples can take for ever."""
+    for value in values:
+        if type(value) not in (str, bytes, int, float, bool, type(None)):
+            raise ValueError(f"a key that is a {type(value).__name__}")
+    return values
+
+
+def _set(values: Any = ()) -> set[Any]:
+    return set(_keys(list(values)))
+
+
+def _dict(pairs: Any = ()) -> dict[Any, Any]:
+    pairs = [(key, value) for key, value in pairs]
+    return dict(zip(_keys([key for key, _ in pairs]), [value for _, value in pairs], strict=True))
+
+
 KNOWN: dict[tuple[str, str], Any] = {
-    ("numpy", "ndarray"): _Array, ("numpy", "dtype"): _Dtype, ("_codecs", "encode"): _latin1,
-    **{(python, "set"): set for python in ("builtins", "__builtin__")},
-    **{(python, "bytearray"): _bytes for python in ("builtins", "__builtin__")},
-    ("collections", "OrderedDict"): dict,
+    ("numpy", "ndarray"): _Array, ("numpy", "dtype"): _Dtype, ("_codecs", "encode"): _Call(_latin1),
+    **{(python, "set"): _Call(_set) for python in ("builtins", "__builtin__")},
+    **{(python, "bytearray"): _Call(_bytes) for python in ("builtins", "__builtin__")},
+    ("collections", "OrderedDict"): _Call(_dict),
     **{(f"numpy.{core}.multiarray", "_reconstruct"): _Array for core in ("core", "_core")},
-    **{(f"numpy.{core}.multiarray", "scalar"): _scalar for core in ("core", "_core")},
-    **{(f"numpy.{core}.numeric", "_frombuffer"): _from_buffer for core in ("core", "_core")},
+    **{(f"numpy.{core}.multiarray", "scalar"): _Call(_scalar) for core in ("core", "_core")},
+    **{(f"numpy.{core}.numeric", "_frombuffer"): _Call(_from_buffer) for core in ("core", "_core")},
 }  # fmt: skip
+# What plain values and arrays are written with. The others make objects, or call on what a program has registered.
+OPCODES = (
+    "PROTO", "FRAME", "STOP", "MARK", "POP", "POP_MARK", "DUP", "NONE", "NEWTRUE", "NEWFALSE", "INT", "BININT",
+    "BININT1", "BININT2", "LONG", "LONG1", "LONG4", "FLOAT", "BINFLOAT", "STRING", "BINSTRING", "SHORT_BINSTRING",
+    "BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8", "TUPLE",
+    "EMPTY_TUPLE", "TUPLE1", "TUPLE2", "TUPLE3", "EMPTY_LIST", "LIST", "EMPTY_DICT", "EMPTY_SET", "GET", "BINGET",
+    "LONG_BINGET", "PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE", "GLOBAL", "STACK_GLOBAL",
+)  # fmt: skip
 
 
-class _Unpickler(pickle.Unpickler):
-    """Builds plain values and arrays; everything else that a pickle may name is refused before it is imported."""
+class _Bounded:
+    """A file that is never asked for more than is left of it: a pickle may announce any length."""
 
-    def __init__(self, file: io.BufferedReader, where: Path) -> None:
-        super().__init__(file, encoding="latin1")
-        self.where = where
+    def __init__(self, file: IO[bytes]) -> None:
+        self.file, self.left = file, os.fstat(file.fileno()).st_size
+        self.readline = file.readline
+
+    def read(self, count: int) -> bytes:
+        if count > self.left:
+            raise EOFError(f"it announces {count:,} bytes and has {self.left:,} in all")
+        return self.file.read(count)
+
+
+_Python: Any = pickle._Unpickler  # whose parts are not in its published type
+
+
+class _Unpickler(_Python):  # type: ignore[misc]
+    """Builds plain values and arrays; everything else that a pickle may name is refused before it is imported.
+
+    It is Python's own in Python: the compiled one cannot be kept from setting attributes of what a pickle names, from
+    hashing nested tuples, or from making room for a memo of four billion entries.
+    """
+
+    dispatch: ClassVar[dict[int, Any]] = {
+        getattr(pickle, name)[0]: _Python.dispatch[getattr(pickle, name)[0]] for name in OPCODES
+    }
+
+    def __init__(self, file: IO[bytes], where: Path) -> None:
+        bounded = _Bounded(file)
+        super().__init__(bounded, encoding="latin1")
+        self.where, self.room = where, bounded.left
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) not in KNOWN:
-            what = f"names {module}.{name}, which is neither a plain value nor an array and could run code"
+            named = shortened(f"{module}.{name}", 60)
+            what = f"names {named}, which is neither a plain value nor an array and could run code"
             raise BadInput(self.where, what, "nothing was run; get the file from somebody you trust")
         return KNOWN[module, name]
+
+    def _take(self, *kinds: type) -> Any:
+        """The last value, which must be of these types."""
+        if type(self.stack[-1]) not in kinds:
+            raise ValueError(f"it changes a {type(self.stack[-1]).__name__}")
+        return self.stack[-1]
+
+    def load_bytearray8(self) -> None:
+        (count,) = struct.unpack("<Q", self.read(8))
+        self.append(bytearray(self.read(count)))  # Python's own makes room for all that is announced
+
+    def load_reduce(self) -> None:
+        values = self.stack.pop()
+        called: Any = self.stack[-1]
+        if called is not _Array and called is not _Dtype and type(called) is not _Call:
+            raise ValueError(f"it calls a {type(called).__name__}")
+        function: Any = getattr(called, "run", called)
+        made = function(*values)
+        if type(made) in (bytes, set, dict):
+            self.room -= len(made)  # what is made of one value again and again is more than the file holds
+            if self.room < 0:
+                raise ValueError("it makes more values than it has bytes")
+        self.stack[-1] = made
+
+    def load_build(self) -> None:
+        state = self.stack.pop()
+        self._take(_Array, _Dtype).__setstate__(state)
+
+    def load_append(self) -> None:
+        value = self.stack.pop()
+        self._take(list).append(value)
+
+    def load_appends(self) -> None:
+        values = self.pop_mark()
+        self._take(list).extend(values)
+
+    def load_additems(self) -> None:
+        values = self.pop_mark()
+        self._take(set).update(_keys(values))
+
+    def load_setitem(self) -> None:
+        value, key = self.stack.pop(), self.stack.pop()
+        self._take(dict).update(_dict([(key, value)]))
+
+    def load_setitems(self) -> None:
+        values = self.pop_mark()
+        self._take(dict).update(zip(_keys(values[::2]), values[1::2], strict=True))
+
+    def load_dict(self) -> None:
+        values = self.pop_mark()
+        self.append(dict(zip(_keys(values[::2]), values[1::2], strict=True)))
+
+    dispatch |= {
+        pickle.BYTEARRAY8[0]: load_bytearray8,
+        pickle.REDUCE[0]: load_reduce,
+        pickle.BUILD[0]: load_build,
+        pickle.APPEND[0]: load_append,
+        pickle.APPENDS[0]: load_appends,
+        pickle.ADDITEMS[0]: load_additems,
+        pickle.SETITEM[0]: load_setitem,
+        pickle.SETITEMS[0]: load_setitems,
+        pickle.DICT[0]: load_dict,
+    }
 
 
 def read_pickle(path: Path) -> Any:
@@ -125,12 +242,8 @@ def read_pickle(path: Path) -> Any:
     Raises:
         BadInput: the file cannot be read, or names anything that could run code.
     """
-    damage = (pickle.UnpicklingError, AttributeError, IndexError, TypeError, OverflowError, MemoryError, RecursionError)
-    try:
-        with reading(path), open(path, "rb") as file:
-            return _Unpickler(file, path).load()
-    except damage as error:
-        raise BadInput(path, f"is not a pickle that can be read ({error})", "make it anew") from None
+    with reading(path), open(path, "rb") as file:
+        return _Unpickler(file, path).load()
 
 
 def write_pickle(path: Path, value: Any) -> None:

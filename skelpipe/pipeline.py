@@ -41,6 +41,7 @@ WHERE_TO_ASK = {
     "pku": "its owners give it by mail (STRUCT group, Peking University)",
 }
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
+MOST_POINTS = 10_000  # of a sweep
 LONGEST_NAME = 100  # of a folder; file systems take 255 bytes
 
 Stream = Literal["joint", "motion", "bone"]
@@ -68,7 +69,7 @@ class Pipeline(Settings):
         dataset: the store that serves all splits (an NTU-120 store serves xsub60 too); by default each split's own.
         pretrain_on: the split to pretrain on, for transfer; by default the one that is evaluated on.
         frames, bodies, centre, turn: the options of `skelpipe prepare`.
-        recipes: names of shipped recipes, or paths relative to the pipeline file.
+        recipes: names of shipped recipes, or paths of others in the folder of the pipeline file.
         streams, seeds: every recipe is pretrained on each stream with each seed.
         epochs: replaces the recipes' own number.
         set: recipe name -> KEY=VALUE changes of that recipe.
@@ -146,6 +147,13 @@ class Pipeline(Settings):
             raise ValueError("a seed is at least 0")
         return value
 
+    @field_validator("title")
+    @classmethod
+    def _one_line(cls, value: str) -> str:
+        if not value.isprintable():
+            raise ValueError("a title is one line")
+        return value
+
     @field_validator("streams")
     @classmethod
     def _in_order(cls, value: tuple[Stream, ...]) -> tuple[Stream, ...]:
@@ -158,6 +166,8 @@ class Pipeline(Settings):
             return value
         if not all(isinstance(values, list) and values for values in value.values()):
             raise ValueError("every key needs a list of values, such as {method.queue_size: [1024, 2048]}")
+        if math.prod(map(len, value.values())) > MOST_POINTS:
+            raise ValueError(f"these are more than {MOST_POINTS:,} pairings")
         return tuple(dict(zip(value, point, strict=True)) for point in itertools.product(*value.values()))
 
     @model_validator(mode="after")
@@ -234,7 +244,26 @@ def load_pipeline(name_or_path: str | os.PathLike[str], overrides: Iterable[str]
     path = find("pipelines", name_or_path)
     if not NAME.fullmatch(path.stem):
         raise BadInput(path, "its name also names folders", "use letters, digits, '_', '-', '+' and '.' only")
-    return check(Pipeline, override(load_yaml(path), overrides), path), path
+    stated = load_yaml(path)
+    _check_places(stated.get("recipes"), path)
+    return check(Pipeline, override(stated, overrides), path), path
+
+
+def _check_places(recipes: Any, path: Path) -> None:
+    """Raise BadInput if a pipeline file names a recipe outside its own folder; on the command line one may.
+
+    It may come from somebody else, who is not to choose which files are read here.
+    """
+    for entry in recipes if isinstance(recipes, list) else ():
+        if not isinstance(entry, str) or not _is_path(entry):
+            continue
+        if not (path.parent / entry).resolve().is_relative_to(path.parent.resolve()):
+            what = f"recipes: {entry} lies outside the folder of the pipeline"
+            raise BadInput(path, what, "put it there, or name it by --set recipes=[...]")
+
+
+def _is_path(entry: str) -> bool:
+    return entry.endswith(".yaml") or "/" in entry
 
 
 def plan(
@@ -506,7 +535,7 @@ def _experiments(pipeline: Pipeline, path: Path) -> list[Experiment]:
     """Every recipe at every point of the sweep; what comes out the same is there once."""
     found, known = {}, []
     for entry in pipeline.recipes:
-        is_path = entry.endswith(".yaml") or "/" in entry
+        is_path = _is_path(entry)
         file = find("models", path.parent / entry if is_path else entry)
         if not NAME.fullmatch(file.stem):
             raise BadInput(file, "its name also names folders", "use letters, digits, '_', '-', '+' and '.' only")

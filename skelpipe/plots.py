@@ -25,7 +25,7 @@ from matplotlib.lines import Line2D
 
 from skelpipe import outputs
 from skelpipe.datasets import DATASETS
-from skelpipe.errors import BadInput
+from skelpipe.errors import BadInput, printable
 from skelpipe.skeleton import LAYOUTS, Layout
 from skelpipe.store import Clips, open_group, read_array
 
@@ -52,6 +52,7 @@ STYLE = {
     "legend.frameon": False,
     "figure.facecolor": "white",
     "savefig.facecolor": "white",
+    "text.parse_math": False,  # a dollar sign in a name starts no formula
 }
 
 Joints = npt.NDArray[np.float32]
@@ -160,9 +161,7 @@ def _spines(axes: Any) -> None:
 
 
 def _short(name: str, most: int = 22) -> str:
-    # A dollar sign would start a formula in matplotlib.
-    name = name if len(name) <= most else name[: most - 1].rstrip() + "…"
-    return name.replace("$", r"\$")
+    return printable(name if len(name) <= most else name[: most - 1].rstrip() + "…")
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -11,7 +11,12 @@ import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
-from skelpipe.errors import BadInput, nearest
+from skelpipe.errors import BadInput, nearest, shortened
+
+LONGEST_TEXT, MOST_VALUES = 1 << 16, 100_000  # the loader needs seconds for as many brackets
+# What the loader raises for scalars that are none of their kind (a 13th month, an integer of 5,000 digits) and for
+# what is nested too deep, beside its own errors.
+NOT_YAML = (yaml.YAMLError, ValueError, LookupError, AttributeError, TypeError, OverflowError, RecursionError)
 
 
 class Settings(BaseModel):
@@ -36,17 +41,41 @@ def one_of(registry: Mapping[str, Any]) -> Any:
 def load_yaml(path: Path) -> dict[str, Any]:
     """Read a YAML mapping with the safe loader; numbers such as `1e-3` stay strings there and are converted later."""
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+        data = _parsed(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise BadInput(path, f"cannot be read ({error.strerror})", "check the path") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except NOT_YAML as error:
         mark = getattr(error, "problem_mark", None)
         where = f"{path}:{mark.line + 1}" if mark else path
         raise BadInput(
-            where, f"is not YAML ({getattr(error, 'problem', None) or error})", "correct that line"
+            where, f"is not YAML ({shortened(str(getattr(error, 'problem', None) or error), 200)})", "correct that line"
         ) from None
     if not isinstance(data, dict):
         raise BadInput(path, "does not hold a mapping of keys to values", "compare it with a shipped one")
+    return data
+
+
+def _parsed(text: str) -> Any:
+    """YAML by the safe loader.
+
+    Raises:
+        ValueError: it is larger than settings are, counted with its aliases written out.
+    """
+    if len(text) > LONGEST_TEXT:
+        raise ValueError("it is longer than any settings")
+    data = yaml.safe_load(text)
+    found, waiting = 0, [data]  # without recursion: what refers to itself has no end
+    while waiting:
+        value = waiting.pop()
+        found += 1
+        if found > MOST_VALUES:
+            raise ValueError("it holds more values than any settings")
+        if isinstance(value, str) and not value.replace("\n", " ").isprintable():
+            raise ValueError("it holds a control character")
+        if isinstance(value, dict):
+            waiting += [*value.keys(), *value.values()]
+        elif isinstance(value, (list, tuple, set)):
+            waiting += value
     return data
 
 
@@ -66,8 +95,8 @@ def override(data: dict[str, Any], changes: Iterable[str]) -> dict[str, Any]:
             place[parent] = inner = inner if isinstance(inner, dict) else {}
             place = inner
         try:
-            place[last] = yaml.safe_load(text)
-        except yaml.YAMLError:
+            place[last] = _parsed(text)
+        except NOT_YAML:
             raise BadInput(f"--set {change}", "its value is not YAML", "quote it") from None
     return data
 

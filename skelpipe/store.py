@@ -91,7 +91,7 @@ def open_group(path: str | Path, kind: str) -> tuple[zarr.Group, dict[str, Any]]
     remedy = "join it with the other parts by 'skelpipe join'" if part else f"make it with {REMADE[kind]!r}"
     path = require(path, kind, remedy)
     try:
-        group = zarr.open_group(path, mode="r")
+        group = zarr.open_group(path, mode="r", zarr_format=3)  # format 2 may name codecs that run code
         attributes = dict(group.attrs["skelpipe"])  # type: ignore[arg-type]
         version = attributes["format_version"]
     except (OSError, KeyError, TypeError, ValueError) as error:

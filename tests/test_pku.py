@@ -158,6 +158,7 @@ def test_halves_without_their_other(tmp_path):
         ("0293-R", "no sequence"),
         ("0294-R", "no sequence"),
         ("A10N08-R", "not in pku1"),
+        ("readme", "unknown name"),
     ]
 
 

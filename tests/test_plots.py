@@ -210,7 +210,7 @@ def test_a_sweep_is_drawn_at_its_values_with_its_deviations():
         np.array([[49, 51], [60, 60], [68, 72]])
     )
     assert right.containers[0].lines[0].get_color() == left.containers[1].lines[0].get_color()  # both are b
-    assert [t.get_text() for t in figure.legends[0].get_texts()] == [r"a \$", "b"]
+    assert [t.get_text() for t in figure.legends[0].get_texts()] == ["a $", "b"]
     assert min(size(figure)) > 50
     assert plots.sweep_figure(panels, "pretraining epochs").axes[0].get_xscale() == "linear"
 

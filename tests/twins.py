@@ -1,6 +1,7 @@
 """Plain NumPy twins of the kernels: the rules written once more, without speed, for the tests to compare with."""
 
 import math
+import re
 
 import numpy as np
 
@@ -256,3 +257,84 @@ def ragged_parts(recordings):
     frame, body = (np.array([row[i] for row in flat], np.int64) for i in (0, 1))
     offset = np.cumsum([0] + [len(some) for some in rows])
     return joints, frame, body, offset.astype(np.int64), np.array([len(r) for r in recordings], np.int64)
+
+
+# ---- text parsers: the same files accepted, the same values; None for what is refused
+
+BLANKS = b" \t\r"
+WHOLE = re.compile(rb"[+-]?[0-9]+")
+NUMBER = re.compile(rb"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
+
+
+def whole(word, least=-(2**63) + 1):
+    """A 64-bit integer, or None."""
+    if not WHOLE.fullmatch(word):
+        return None
+    digits = word.lstrip(b"+-").lstrip(b"0") or b"0"
+    if len(digits) > 19:  # Python takes no integers of more than 4,300 digits
+        return None
+    value = int(digits) * (-1 if word.startswith(b"-") else 1)
+    return value if least <= value < 2**63 else None
+
+
+def metres(word):
+    """A finite float32, or None."""
+    if not NUMBER.fullmatch(word):
+        return None
+    value = float(word)  # from half-way between the largest float32 and the next power of two on it is infinite
+    return np.float32(value) if abs(value) < 2.0**128 - 2.0**103 else None
+
+
+def text_lines(data):
+    """The words of every line that has any."""
+    return [words for line in data.split(b"\n") if (words := re.split(rb"[ \t\r]+", line.strip(BLANKS))) != [b""]]
+
+
+def parse_ntu(data):
+    """A `.skeleton` file: (frames, joints (R, 25, 3), row_frame, row_body)."""
+    lines = iter(text_lines(data))
+    width, last = None, None
+
+    def count(words):
+        return whole(words[0], 0) if words is not None and len(words) == 1 else None
+
+    frames = count(next(lines, None))
+    if frames is None:
+        return None
+    joints, row_frame, row_body = [], [], []
+    for frame in range(frames):
+        bodies = count(next(lines, None))
+        if bodies is None:
+            return None
+        last = None
+        for _ in range(bodies):
+            head = next(lines, None)
+            body = None if head is None else whole(head[0])
+            if body is None or count(next(lines, None)) != 25:
+                return None
+            for _ in range(25):
+                last = next(lines, None)
+                if last is None or len(last) < 3:
+                    return None
+                width = width or len(last)
+                xyz = [metres(word) for word in last[:3]]
+                if None in xyz:
+                    return None
+                joints.append(xyz)
+            row_frame.append(frame)
+            row_body.append(body)
+    if next(lines, None) is not None:
+        return None
+    # A line without an end and with fewer fields than the first one was cut.
+    if last is not None and b"\n" not in data[len(data.rstrip(BLANKS + b"\n")) :] and len(last) < width:
+        return None
+    return frames, np.array(joints, np.float32).reshape(-1, 25, 3), row_frame, row_body
+
+
+def parse_pku(data):
+    """A PKU-MMD sequence: (frames, 150)."""
+    lines = text_lines(data)
+    rows = [[metres(word) for word in words] for words in lines]
+    if not rows or any(len(row) != 150 or None in row for row in rows):
+        return None
+    return np.array(rows, np.float32)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import stat
+import struct
 import zipfile
 import zlib
 from abc import ABC, abstractmethod
@@ -12,7 +14,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from skelpipe.errors import BadInput
+from skelpipe.errors import BadInput, printable, shortened
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,6 +31,15 @@ FAULTS = (UNREADABLE, BAD_LABEL)
 
 # The largest genuine file has some 10 MB. What claims to be over this is no recording, and is not worth the memory.
 MAX_BYTES = 1 << 30
+# Text of recordings packs to a third or a tenth. What packs to less than a hundredth is made to fill the memory.
+SMALL_BYTES, MAX_RATIO = 1 << 24, 100
+# In the drop report. NumPy gives every entry of a column the room of its longest.
+LONGEST_NAME, LONGEST_DETAIL = 100, 400
+# What zipfile raises for damaged archives, beside its own errors.
+DAMAGE = (
+    OSError, EOFError, RuntimeError, ValueError, LookupError, OverflowError, struct.error, zlib.error, MemoryError,
+    zipfile.BadZipFile,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -59,6 +70,10 @@ class Dropped:
     name: str
     reason: str
     detail: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "name", shortened(self.name, LONGEST_NAME))
+        object.__setattr__(self, "detail", shortened(self.detail, LONGEST_DETAIL))
 
 
 @dataclass(frozen=True, order=True)
@@ -92,19 +107,20 @@ class File:
             raise BadInput(self.shown, f"has {self.size:,} bytes, which no recording has", "remove it")
         try:
             with self._open() as file:
-                return file.read(limit)
+                # Without a number zipfile unpacks all there is, whatever the archive says of the size.
+                return file.read(self.size if self.member and limit < 0 else limit)
         except NotImplementedError as error:  # a compression that Python lacks
             raise BadInput(
                 self.shown, f"cannot be unpacked ({error})", "unpack the archive and give its folder"
             ) from None
-        except (OSError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
+        except DAMAGE as error:
             raise BadInput(self.shown, f"cannot be read ({error})", "download or copy it again") from None
 
     def _open(self) -> IO[bytes]:
         if not self.member:
             return open(self.path, "rb")
-        stat = os.stat(self.path)  # noqa: PTH116
-        return _archive(self.path, os.getpid(), stat.st_mtime_ns, stat.st_size).open(self.member)
+        about = os.stat(self.path)  # noqa: PTH116
+        return _archive(self.path, os.getpid(), about.st_mtime_ns, about.st_size).open(self.member)
 
 
 @lru_cache(maxsize=8)
@@ -201,45 +217,58 @@ def unique(sources: Iterable[Source]) -> tuple[list[Source], list[Dropped]]:
     return list(kept.values()), dropped
 
 
-def list_files(raw: Path, wanted: Callable[[str], bool]) -> list[File]:
+def list_files(raw: Path, wanted: Callable[[str], bool]) -> tuple[list[File], list[Dropped]]:
     """All files below `raw`, those inside zip archives included, whose path `wanted` accepts; sorted.
+
+    Nothing is unpacked to the disk: a member's name is only shown, wherever it points.
+
+    Returns:
+        The files, and those that are not safe to read: archives inside archives, members that unpack to absurd sizes
+        or by methods that cannot be bounded, devices, and links that lead nowhere.
 
     Raises:
         BadInput: `raw` is neither folder nor archive, or something below it cannot be searched.
     """
+    left_out: list[Dropped] = []
     if raw.is_dir():
-        return sorted(_folder_files(raw, wanted))
+        return sorted(_folder_files(raw, wanted, left_out)), left_out
     if not raw.exists():
         raise BadInput(raw, "does not exist", "give the folder or the .zip file that holds the raw recordings")
     if raw.suffix.lower() != ".zip":
         raise BadInput(raw, "is neither a folder nor a .zip file", "give the folder or the .zip file of the recordings")
-    return sorted(_archive_files(raw, raw.name, wanted))
+    return sorted(_archive_files(raw, printable(raw.name), wanted, left_out)), left_out
 
 
-def _folder_files(raw: Path, wanted: Callable[[str], bool]) -> Iterator[File]:
+def _folder_files(raw: Path, wanted: Callable[[str], bool], left_out: list[Dropped]) -> Iterator[File]:
     for path in _walk(raw):
         shown = printable(path.relative_to(raw).as_posix())
-        if path.suffix.lower() == ".zip":
-            yield from _archive_files(path, shown, wanted)
-        elif wanted(shown):
+        archive = path.suffix.lower() == ".zip"
+        if not archive and not wanted(shown):
+            continue
+        if not path.is_file():  # to open a pipe would wait for ever
+            left_out.append(_unsafe(shown, "is a device or a link that leads nowhere; copy the file itself"))
+        elif archive:
+            yield from _archive_files(path, shown, wanted, left_out)
+        else:
             yield File(shown, str(path), size=path.stat().st_size)
 
 
+def _unsafe(shown: str, what: str) -> Dropped:
+    return Dropped(File(shown, "").stem, UNREADABLE, f"{shortened(shown, LONGEST_DETAIL // 2)} {what}")
+
+
 def _walk(raw: Path) -> Iterator[Path]:
-    """Files below `raw`; links to folders are followed, each folder once."""
+    """What is below `raw` and no folder; links to folders are followed, each folder once."""
     seen = set()
     try:
         for folder, folders, files in os.walk(raw, onerror=_raise, followlinks=True):
-            stat = os.stat(folder)  # noqa: PTH116
-            if (stat.st_dev, stat.st_ino) in seen:
+            about = os.stat(folder)  # noqa: PTH116
+            if (about.st_dev, about.st_ino) in seen:
                 folders.clear()
                 continue
-            seen.add((stat.st_dev, stat.st_ino))
+            seen.add((about.st_dev, about.st_ino))
             folders[:] = sorted(name for name in folders if not name.startswith("."))
-            for name in sorted(files):
-                path = Path(folder, name)
-                if not name.startswith(".") and path.is_file():
-                    yield path
+            yield from (Path(folder, name) for name in sorted(files) if not name.startswith("."))
     except OSError as error:
         raise BadInput(error.filename or raw, f"cannot be searched ({error.strerror})", "make it readable") from None
 
@@ -248,27 +277,53 @@ def _raise(error: OSError) -> None:
     raise error
 
 
-def _archive_files(path: Path, shown: str, wanted: Callable[[str], bool]) -> Iterator[File]:
+def _archive_files(path: Path, shown: str, wanted: Callable[[str], bool], left_out: list[Dropped]) -> Iterator[File]:
     try:
         with zipfile.ZipFile(path) as archive:
             members = archive.infolist()
-    except (OSError, EOFError, ValueError, RuntimeError, NotImplementedError, zipfile.BadZipFile) as error:
+    except (NotImplementedError, *DAMAGE) as error:
         raise BadInput(path, f"is not a readable zip archive ({error})", "download it again, or move it away") from None
+    _check_places(path, members)
+    names = set()
     for member in members:
         name = f"{shown}/{printable(member.filename)}"
-        hidden = any(part.startswith((".", "__MACOSX")) for part in member.filename.split("/"))
-        if member.is_dir() or hidden or not wanted(name):
+        hidden = any(part.startswith((".", "__MACOSX")) and part != ".." for part in member.filename.split("/"))
+        nested = name.lower().endswith(".zip")
+        if member.filename.endswith("/") or hidden or not (nested or wanted(name)):
             continue
         if member.flag_bits & 1:
             raise BadInput(path, "is encrypted", "unpack it with its password and give the folder instead")
-        yield File(name, str(path), member.filename, member.file_size)
+        if member.filename in names:  # zipfile would read the last one for both
+            what = f"holds {shortened(member.filename, LONGEST_NAME)} twice"
+            raise BadInput(path, what, "unpack it and give the folder with the right one")
+        names.add(member.filename)
+        refused = "is an archive inside an archive; unpack the outer one" if nested else _refused(member, path)
+        if refused:
+            left_out.append(_unsafe(name, refused))
+        else:
+            yield File(name, str(path), member.filename, member.file_size)
 
 
-def printable(text: str) -> str:
-    """`text` as it can be stored and shown: a file name's undecodable bytes and control characters become escapes."""
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+def _check_places(path: Path, members: list[zipfile.ZipInfo]) -> None:
+    """Raise BadInput if two members are made of the same packed bytes, by which a small archive fills any disk."""
+    end = 0
+    for member in sorted(members, key=lambda member: member.header_offset):
+        if member.header_offset < end:
+            what = f"has members that share their bytes ({shortened(member.filename, LONGEST_NAME)})"
+            raise BadInput(path, what, "do not use it, or unpack it with care")
+        end = member.header_offset + member.compress_size
+
+
+def _refused(member: zipfile.ZipInfo, path: Path) -> str:
+    """Why a member is not to be read; "" if it may be."""
+    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        return "is packed by another method than deflate; unpack the archive and give its folder"
+    if stat.S_ISLNK(member.external_attr >> 16):
+        return "is a link and no file; unpack the archive and give its folder"
+    packed = max(1, min(member.compress_size, path.stat().st_size))
+    if member.file_size > SMALL_BYTES and member.file_size > MAX_RATIO * packed:
+        return f"unpacks to {member.file_size // packed:,} times its size, which no recording does; remove it"
+    return ""
 
 
 def column_array(name: str, values: list[Any]) -> npt.NDArray[Any]:

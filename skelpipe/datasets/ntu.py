@@ -22,7 +22,7 @@ from skelpipe.datasets.base import (
 )
 from skelpipe.datasets.tables import lines, missing_skeletons
 
-NAME = re.compile(r"S(\d{3})C(\d{3})P(\d{3})R(\d{3})A(\d{3})")
+NAME = re.compile(r"S(\d{3})C(\d{3})P(\d{3})R(\d{3})A(\d{3})", re.ASCII)
 
 # Who was recorded in which setup. Every subject of a setup did all 60 actions (1-60 up to setup 17, 61-120 after it)
 # twice, before three cameras, so this table generates the names of all 56,880 and 114,480 clips.
@@ -99,14 +99,14 @@ class Ntu(Dataset):
     def find(self, raw: Path, keep_missing: bool = False) -> Found:
         """Search for `.skeleton` files; see `Dataset.find`."""
         sources: list[Source] = []
-        dropped: list[Dropped] = []
-        for file in list_files(raw, lambda shown: shown.lower().endswith(".skeleton")):
+        files, dropped = list_files(raw, lambda shown: shown.lower().endswith(".skeleton"))
+        for file in files:
             self._sort_in(file, sources, dropped, keep_missing)
         kept, twice = unique(sources)
         return Found(kept, sorted(dropped + twice, key=lambda d: (d.name, d.detail)))
 
     def _sort_in(self, file: File, sources: list[Source], dropped: list[Dropped], keep_missing: bool) -> None:
-        name = file.stem.upper()
+        name = file.stem.upper() if file.stem.isascii() else file.stem  # "ſ" would become "S"
         ids = parse_name(name)
         if ids is None:
             dropped.append(Dropped(file.stem, UNKNOWN_NAME, f"{file.shown} is not named like S001C002P003R002A013"))

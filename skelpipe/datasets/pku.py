@@ -11,6 +11,7 @@ from skelpipe.datasets.base import (
     BAD_LABEL,
     NO_LABELS,
     NO_SEQUENCE,
+    UNKNOWN_NAME,
     Dataset,
     Dropped,
     File,
@@ -22,7 +23,7 @@ from skelpipe.datasets.base import (
     unique,
 )
 from skelpipe.datasets.tables import lines
-from skelpipe.errors import BadInput
+from skelpipe.errors import BadInput, shortened
 from skelpipe.skeleton import KINECT_V2
 
 if TYPE_CHECKING:
@@ -31,6 +32,12 @@ if TYPE_CHECKING:
 
 VIEWS = "LMR"
 SPLIT_FILE = re.compile(r"cross[-_ ]?(subject|view)[^/]*\.txt", re.IGNORECASE)
+# class, start, end and perhaps more, as whole numbers. What Python's int() takes beside these (1_0) is a slip.
+_WHOLE = r"[ \t]*([+-]?[0-9]{1,18})[ \t]*"
+LABEL = re.compile(rf"{_WHOLE},{_WHOLE},{_WHOLE}(?:,[ \t]*[+-]?[0-9]{{1,18}}[ \t]*)*")
+NEWLINE = re.compile(r"\r\n?|\n")
+# Genuine label files and lists have a few kB, and their clips hardly overlap.
+MAX_LIST_BYTES, MAX_OVERLAP = 1 << 20, 10
 JOINTS = len(KINECT_V2.joints)
 ONE_BODY = JOINTS * 3
 LATEST = 2**31 - 1  # what the columns `start` and `end` can hold
@@ -56,7 +63,7 @@ class Pku(Dataset):
 
     def video_name(self, text: str) -> str | None:
         """The video that a file name or a line of a split list means, in one spelling, or None."""
-        match = re.fullmatch(self.pattern, text.strip(), re.IGNORECASE)
+        match = re.fullmatch(self.pattern, text.strip(), re.IGNORECASE | re.ASCII)
         if match is None:
             return None
         *numbers, view = match.groups()
@@ -70,12 +77,12 @@ class Pku(Dataset):
 
     def find(self, raw: Path, keep_missing: bool = False) -> Found:
         """Pair sequences with label files, whatever their folders are called; see `Dataset.find`."""
-        files = list_files(raw, lambda shown: shown.lower().endswith((".txt", ".skeleton", ".label")))
+        files, unsafe = list_files(raw, lambda shown: shown.lower().endswith((".txt", ".skeleton", ".label")))
         sequences, labels, dropped = self._sort_in(files)
         sequences, twice = unique(sequences)
         labels, labels_twice = unique(labels)
         of_video = {source.name: source.files[0] for source in labels}
-        found = Found(dropped=dropped + twice + labels_twice, split_files=self._split_files(files))
+        found = Found(dropped=unsafe + dropped + twice + labels_twice, split_files=self._split_files(files))
         for source in sequences:
             label = of_video.pop(source.name, None)
             if label is None:
@@ -97,17 +104,20 @@ class Pku(Dataset):
                 (labels if _is_label(file) else sequences).append(Source(video, (file,)))
             elif any(other.video_name(file.stem) for other in (PKU1, PKU2)):
                 dropped.append(Dropped(file.stem, f"not in {self.name}", file.shown))
+            elif _split_of(file) is None:
+                example = self.video.format(*range(1, self.video.count("{")), "L")
+                dropped.append(Dropped(file.stem, UNKNOWN_NAME, f"{file.shown} is not named like {example}"))
         return sequences, labels, dropped
 
     def _split_files(self, files: list[File]) -> dict[str, dict[str, list[str]]]:
         """{split: {"train": videos, "test": videos}} from the lists that name videos of this part."""
         splits: dict[str, dict[str, list[str]]] = {}
         for file in files:
-            match = SPLIT_FILE.fullmatch(file.shown.rpartition("/")[2])
-            lists = self._split_lists(file) if match else None
-            if match is None or lists is None:
+            kind = _split_of(file)
+            lists = self._split_lists(file) if kind else None
+            if lists is None:
                 continue
-            name = f"{self.name}-x{'sub' if match[1].lower() == 'subject' else 'view'}"
+            name = f"{self.name}-x{'sub' if kind == 'subject' else 'view'}"
             if splits.setdefault(name, lists) != lists:
                 raise BadInput(file.shown, f"disagrees with another list for {name}", "keep only the right one")
         return splits
@@ -116,16 +126,25 @@ class Pku(Dataset):
         """The two lists of videos, or None if the file names none of this part's videos.
 
         Four lines: a heading, the training videos, a heading (misspelt by the publisher), the other videos.
+
+        Raises:
+            BadInput: a word is no video's name, or a video is in both lists; it would change sides unseen.
         """
         found: dict[str, list[str]] = {"train": [], "test": []}
         part = None
-        for line in file.read().decode("utf-8", "replace").splitlines():
+        for number, line in enumerate(NEWLINE.split(_small(file).decode("utf-8-sig", "replace")), 1):
             heading, colon, rest = line.rpartition(":")
             if colon:
                 part = "train" if "train" in heading.lower() else "test"
-            names = [self.video_name(Path(word.strip()).stem) for word in rest.split(",") if word.strip()]
-            if part is not None:
-                found[part] += [name for name in names if name is not None]
+            for word in filter(None, map(str.strip, rest.split(",") if part else ())):
+                stem = Path(word).stem
+                if not any(each.video_name(stem) for each in (PKU1, PKU2)):
+                    what = f"{shortened(word, 40)!r} is no video's name"
+                    raise BadInput(f"{file.shown}, line {number}", what, "correct the list, or remove the file")
+                if (name := self.video_name(stem)) is not None:
+                    found[part or "test"].append(name)
+        if twice := sorted(set(found["train"]) & set(found["test"])):
+            raise BadInput(file.shown, f"has {twice[0]} in both lists", "correct the list, or remove the file")
         return found if found["train"] else None
 
     def read(self, source: Source, keep_missing: bool = False) -> list[Recording | Dropped]:
@@ -136,25 +155,27 @@ class Pku(Dataset):
         from skelpipe.datasets.text import parse_pku
 
         sequence, labels = source.files
-        text = labels.read().decode("utf-8", "replace")
+        text = _small(labels).decode("utf-8-sig", "replace")
         frames = parse_pku(sequence.read(), sequence.shown)
-        return [
-            self._clip(source.name, number, row, frames, labels.shown, keep_missing)
-            for number, row in enumerate(text.splitlines(), 1)
-            if row.strip()
-        ]
+        clips: list[Recording | Dropped] = []
+        room = MAX_OVERLAP * len(frames)
+        for number, row in enumerate(NEWLINE.split(text), 1):
+            if row.strip():
+                clips.append(self._clip(source.name, number, row, frames, labels.shown, room, keep_missing))
+                room -= getattr(clips[-1], "frames", 0)
+        return clips
 
     def _clip(
-        self, video: str, number: int, row: str, frames: npt.NDArray[np.float32], shown: str, keep_missing: bool
+        self, video: str, number: int, row: str, frames: npt.NDArray[np.float32], shown: str, room: int, missing: bool
     ) -> Recording | Dropped:
-        """The clip that line `number` of a label file speaks of."""
+        """The clip that line `number` of a label file speaks of, if it has at most `room` frames."""
         view = VIEWS.index(video[-1]) + 1
         where = f"{shown}, line {number}"
-        try:
-            action, start, end, *_ = (int(word) for word in row.split(","))
-        except ValueError:
+        match = LABEL.fullmatch(row)
+        if match is None:
             name = f"{video} L{number:03}"
             return Dropped(name, BAD_LABEL, f"{where}: should be class,start,end,confidence; correct the line")
+        action, start, end = map(int, match.groups())
         name = f"{self.clip.format(*self.numbers(video))}V{view:03}C{action:03}L{number:03}"
         if not 1 <= action <= self.classes:
             return Dropped(name, BAD_LABEL, f"{where}: class {action} is not in 1 to {self.classes}; correct the line")
@@ -162,8 +183,11 @@ class Pku(Dataset):
         if first > last or max(end, -start) > LATEST:
             what = f"frames {start} to {end} are not in the {len(frames)} frames of the sequence"
             return Dropped(name, BAD_LABEL, f"{where}: {what}; correct the line")
+        if last - first >= room:
+            what = f"the clips are {MAX_OVERLAP} times as long as their sequence already"
+            return Dropped(name, BAD_LABEL, f"{where}: {what}; correct the file")
         ids: dict[str, int | str] = {"label": action - 1, "video": video, "view": view, "start": start, "end": end}
-        return accept(Recording(name, ids, last - first + 1, *_bodies(frames[first - 1 : last])), keep_missing)
+        return accept(Recording(name, ids, last - first + 1, *_bodies(frames[first - 1 : last])), missing)
 
 
 def _bodies(frames: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.float32], Any, Any]:
@@ -181,6 +205,19 @@ def _bodies(frames: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.float32], A
     row_frame, row_body = np.nonzero(seen)
     joints = frames.reshape(len(frames), 2, JOINTS, 3)[seen]
     return joints, row_frame.astype(np.int32), row_body.astype(np.int64)
+
+
+def _small(file: File) -> bytes:
+    """The bytes of a label file or a list of videos."""
+    if file.size > MAX_LIST_BYTES:
+        raise BadInput(file.shown, f"has {file.size:,} bytes, which no list of labels or videos has", "remove it")
+    return file.read()
+
+
+def _split_of(file: File) -> str | None:
+    """ "subject" or "view" if this is a publisher's list of that split."""
+    match = SPLIT_FILE.fullmatch(file.shown.rpartition("/")[2])
+    return match[1].lower() if match else None
 
 
 def _is_label(file: File) -> bool:

@@ -130,13 +130,13 @@ def _as_array(data: bytes) -> Array:
 def _finish(values: Array, odd: Array, data: bytes, where: str) -> None:
     """Fill in the tokens that the kernel left to Python."""
     flat = values.reshape(-1)
-    for place, start, end, line in odd.tolist():
-        value = float(data[start:end])
-        with np.errstate(over="ignore"):
-            flat[place] = value
-        if not np.isfinite(flat[place]):
-            what = f"{data[start:end][:40].decode()} is no length in metres"
-            raise BadInput(f"{where}, line {line}", what, "download or copy the file again")
+    with np.errstate(over="ignore"):
+        for each in odd:  # one by one: a list of them all would outweigh the file
+            place, start, end, line = each.tolist()
+            flat[place] = float(data[start:end])
+            if not np.isfinite(flat[place]):
+                what = f"{data[start:end][:40].decode()} is no length in metres"
+                raise BadInput(f"{where}, line {line}", what, "download or copy the file again")
 
 
 def _ntu_error(where: str, problem: int, expected: int, line: int, frame: int, found: int, frames: int) -> BadInput:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from typing import Any
 
+from skelpipe.errors import printable
 from skelpipe.report.labels import figure_text as published
 
 __all__ = ["cell_text", "html", "markdown", "md", "percent", "points", "published"]
@@ -172,5 +173,6 @@ def _row(cells: Sequence[str]) -> str:
 
 def md(text: str) -> str:
     """Text that Markdown shows as it is: no HTML, table or emphasis marks from names."""
-    text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("\n", " ")
-    return "".join("\\" + c if c in "\\`*_[]|" else c for c in text)
+    text = printable(text.replace("\n", " "))
+    text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return "".join("\\" + c if c in "\\`*_[]|$~#" else c for c in text)

@@ -1,0 +1,202 @@
+"""Throws changed files at a reader: many a second, each in memory that ends where the file ends, and counts outcomes.
+
+A target is a function `check(data, thorough)` that returns what came of the input in a word, and that raises for
+anything that is a defect. Beside it stand seeds (whole files) and words (what is put into them).
+"""
+
+from __future__ import annotations
+
+import collections
+import ctypes
+import faulthandler
+import mmap
+import random
+import re
+import resource
+import signal
+import sys
+import time
+import tracemalloc
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from skelpipe.datasets import text
+
+CORPUS = Path(__file__).with_name("corpus")
+LARGEST = 1 << 20  # bytes of an input
+HANG = 20  # seconds of this process's own time; a thousand inputs take less than one
+TOLD = 100_000  # after so many inputs the progress is told
+THOROUGH = 32  # one input in so many is held against the twin, and one in 64 times as many has its memory measured
+INTERESTING = 0, 1, 9, 10, 13, 32, 43, 45, 46, 48, 57, 69, 101, 127, 128, 255
+
+
+@dataclass(frozen=True)
+class Target:
+    """A reader under test.
+
+    Attributes:
+        check: (data, thorough) -> outcome; raises if something is wrong.
+        words: what mutations put in.
+        factor, base: the memory that an input may take, as a multiple of its size, and bytes on top.
+    """
+
+    check: Callable[[bytes, bool], str]
+    words: Sequence[bytes]
+    factor: float
+    base: int = 1 << 16
+
+
+@dataclass
+class Result:
+    """What a run of the fuzzer saw."""
+
+    runs: int = 0
+    seconds: float = 0.0
+    outcomes: collections.Counter[str] = field(default_factory=collections.Counter)
+    measured: int = 0
+    peak: int = 0
+    worst: float = 0.0  # the largest peak over its allowance
+    rss: int = 0
+
+
+class Guarded:
+    """Memory whose last byte lies before a page that must not be touched: to read past the end ends the process."""
+
+    def __init__(self, size: int = LARGEST) -> None:
+        self.size = size
+        self.memory = mmap.mmap(-1, size + mmap.PAGESIZE)
+        start = ctypes.addressof(ctypes.c_char.from_buffer(self.memory))
+        libc = ctypes.CDLL(None, use_errno=True)
+        if libc.mprotect(ctypes.c_void_p(start + size), ctypes.c_size_t(mmap.PAGESIZE), 0):
+            raise OSError(ctypes.get_errno(), "mprotect")
+        self.view = np.frombuffer(self.memory, np.uint8, size)
+
+    def array(self, data: bytes) -> np.ndarray:
+        data = data or b"\n"
+        if len(data) > self.size:
+            return np.frombuffer(data, np.uint8)
+        place = self.view[self.size - len(data) :]
+        place[:] = np.frombuffer(data, np.uint8)
+        return place
+
+
+def guard_parsers() -> None:
+    """Let the compiled parsers read from guarded memory."""
+    text._as_array = Guarded().array
+
+
+def seeds(name: str) -> list[bytes]:
+    """The kept inputs of a target, in order of name."""
+    return [path.read_bytes() for path in sorted((CORPUS / name).iterdir())]
+
+
+def mutated(draw: random.Random, pool: Sequence[bytes], words: Sequence[bytes]) -> bytes:
+    """One of the pool with one to four changes."""
+    data = bytearray(pool[int(draw.random() * len(pool))])
+    for _ in range(1 + int(draw.random() * draw.random() * 4)):
+        kind, place = draw.random(), int(draw.random() * (len(data) + 1))
+        if kind < 0.3:
+            word = words[int(draw.random() * len(words))]
+            if draw.random() < 0.7:  # instead of a word that is there
+                start = max(data.rfind(b" ", 0, place), data.rfind(b"\n", 0, place)) + 1
+                ends = [e for e in (data.find(b" ", start), data.find(b"\n", start)) if e >= 0]
+                data[start : min(ends, default=len(data))] = word
+            else:
+                data[place:place] = word
+        elif kind < 0.5 and data:
+            data[min(place, len(data) - 1)] = INTERESTING[int(draw.random() * len(INTERESTING))]
+        elif kind < 0.6 and data:
+            data[min(place, len(data) - 1)] ^= 1 << int(draw.random() * 8)
+        elif kind < 0.7:
+            del data[place : place + int(2 ** (draw.random() * 8))]
+        elif kind < 0.78:
+            data[place:place] = data[place : place + int(2 ** (draw.random() * 8))]
+        elif kind < 0.84:
+            del data[place:]
+        elif kind < 0.9:
+            other = pool[int(draw.random() * len(pool))]
+            data[place:] = other[min(place, len(other)) :]
+        elif kind < 0.95:  # a line away, or twice
+            start, end = data.rfind(b"\n", 0, place) + 1, data.find(b"\n", place) + 1 or len(data)
+            data[start:end] = b"" if draw.random() < 0.5 else data[start:end] * 2
+        else:
+            a, b = data.find(b"\n", place), data.rfind(b"\n", 0, place)
+            data = data[: b + 1] + data[a + 1 :] + data[b + 1 : a + 1] if 0 <= b < a else data
+    return bytes(data[:LARGEST])
+
+
+def peak_memory(target: Target, data: bytes) -> tuple[str, int]:
+    """The outcome, and the bytes that Python and NumPy had allocated at most on the way."""
+    tracemalloc.start()
+    try:
+        outcome = target.check(data, False)
+        return outcome, tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def allowed(target: Target, size: int) -> float:
+    return target.base + target.factor * size
+
+
+def fuzz(
+    name: str, target: Target, runs: int, seed: int = 0, seconds: float | None = None, last: Path | None = None
+) -> Result:
+    """Check `runs` mutated inputs, or as many as there is time for.
+
+    Args:
+        last: where the latest input lies; after a crash of the process it is the one that did it.
+    """
+    guard_parsers()
+    faulthandler.register(signal.SIGXCPU, chain=True)  # a hang: where it is, and the end
+    draw, result, started = random.Random(seed), Result(), time.monotonic()
+    pool, refused, told, kinds = seeds(name), [], set(), set()
+    for data in pool:
+        target.check(data, True)
+    slot = None
+    if last is not None:
+        last.write_bytes(bytes(LARGEST + 8))
+        with open(last, "r+b") as file:
+            slot = mmap.mmap(file.fileno(), LARGEST + 8)
+    while result.runs < runs:
+        if result.runs % 1000 == 0:
+            used = resource.getrusage(resource.RUSAGE_SELF)
+            limit = int(used.ru_utime + used.ru_stime) + HANG
+            resource.setrlimit(resource.RLIMIT_CPU, (limit, resource.getrlimit(resource.RLIMIT_CPU)[1]))
+            if result.runs % TOLD == 0:
+                print(f"{name}: {result.runs:,} of {runs:,}", file=sys.stderr, flush=True)
+            if seconds is not None and time.monotonic() - started > seconds:
+                break
+        data = mutated(draw, refused if refused and draw.random() < 0.1 else pool, target.words)
+        if slot is not None:
+            slot[: len(data) + 8] = len(data).to_bytes(8, "little") + data
+        result.runs += 1
+        mark = zlib.crc32(data) + 1  # of nothing it is 0
+        try:
+            if mark % (64 * THOROUGH) == 0:
+                outcome, peak = peak_memory(target, data)
+                share = peak / allowed(target, len(data))
+                result.measured += 1
+                result.peak, result.worst = max(result.peak, peak), max(result.worst, share)
+                assert share <= 1, f"{peak:,} bytes of memory for {len(data):,} bytes of input"
+            else:
+                outcome = target.check(data, mark % THOROUGH == 0)
+        except BaseException:
+            (CORPUS / f"found-{name}").write_bytes(data)
+            raise
+        result.outcomes[outcome[: outcome.find(":")]] += 1
+        if outcome in told:
+            continue
+        told.add(outcome)
+        kind = re.sub(r"\d+", "0", outcome)[:120]
+        if kind not in kinds and len(data) < 1 << 14:
+            kinds.add(kind)
+            (refused if kind.startswith("refused") else pool).append(data)
+    resource.setrlimit(resource.RLIMIT_CPU, (resource.RLIM_INFINITY, resource.getrlimit(resource.RLIMIT_CPU)[1]))
+    result.seconds = time.monotonic() - started
+    result.rss = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return result

@@ -1,0 +1,136 @@
+"""Names of files and clips, label files and split lists."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+import numpy as np
+from engine import Target
+
+from skelpipe.datasets import DATASETS, Dropped
+from skelpipe.datasets.base import LONGEST_DETAIL, LONGEST_NAME, File, Source, printable
+from skelpipe.datasets.ntu import clip_name, parse_name
+from skelpipe.errors import BadInput
+
+PKU = [DATASETS["pku1"], DATASETS["pku2"]]
+FRAMES = 12
+SEQUENCE = ("1 " * 150 + "\n").encode() * FRAMES
+WORDS = [
+    b"S001C002P003R002A013", b"S000", b"A061", b"0291-L", b"0291_m", b"A10N08-R", b"a1n8-r", b"0", b"00001-L", b"-", b"_", b"/",
+    b"..", b"../", b"\\", b"\0", b"\x1b[31m", b"\r", b"\n", b"\r\n", "\u0663".encode(), "\u017f001".encode(), "\u2028".encode(),
+    "\u202e".encode(), b"\xff", b"[red]", b"$x$", b"1,2,3,4", b",", b",,", b"-1", b"+1", b"1_0", b" 1 ", b"1.0", b"1e3", b"nan",
+    b"51", b"52", b"99999999999", b"9" * 30, b"9" * 5000, b":", b"Training videos:", b"Validataion videos: ", b"0002-L, ", b"train",
+    b"\xef\xbb\xbf", b"\x0b", b"\x0c", b"\x1c", b"\xc2\x85",
+]  # fmt: skip
+
+
+@dataclass(frozen=True, order=True)
+class Held(File):
+    """A file that is held in memory."""
+
+    data: bytes = b""
+
+    def read(self, limit: int = -1) -> bytes:
+        return self.data[: limit if limit >= 0 else None]
+
+
+def held(shown: str, data: bytes) -> Held:
+    return Held(shown, "", "", len(data), data)
+
+
+def check_names(data: bytes, thorough: bool) -> str:
+    """A name says nothing, or what is written back the same; only ASCII ones say anything."""
+    name = data.decode("utf-8", "surrogateescape")
+    assert printable(name).isprintable()
+    dropped = Dropped(name, "why", name)
+    assert len(dropped.name) <= LONGEST_NAME * 10
+    assert len(dropped.detail) <= LONGEST_DETAIL * 10
+    ids = parse_name(name)
+    twin = re.fullmatch("S([0-9]{3})C([0-9]{3})P([0-9]{3})R([0-9]{3})A([0-9]{3})", name)
+    assert (ids is not None) == (twin is not None and "000" not in twin.groups())
+    if ids is not None:
+        assert name == clip_name(ids["setup"], ids["camera"], ids["subject"], ids["replication"], ids["label"] + 1)
+    for part in PKU:
+        video = part.video_name(name)
+        if video is not None:
+            assert name.strip().isascii()
+            assert part.video_name(video) == video
+            assert [int(n) for n in re.findall("[0-9]+", name)] == list(part.numbers(video))
+    known = [ids is not None, *(part.video_name(name) is not None for part in PKU)]
+    return f"{'read' if any(known) else 'refused'}: {known}"
+
+
+def twin_labels(data: bytes) -> list[tuple[int, int, int, int] | None]:
+    """(line, class, first frame, frames) of each line that says something, or None where it is wrong; by hand."""
+    rows: list[tuple[int, int, int, int] | None] = []
+    lines = data.removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
+    room = 10 * FRAMES
+    for number, line in enumerate(lines, 1):
+        if not line.decode("utf-8", "replace").strip():
+            continue
+        words = [word.strip(b" \t") for word in line.split(b",")]
+        good = len(words) >= 3 and all(re.fullmatch(rb"[+-]?[0-9]{1,18}", word) for word in words)
+        row = None
+        if good:
+            action, start, end = map(int, words[:3])
+            first, last = max(start, 1), min(end, FRAMES)
+            if 1 <= action <= 51 and first <= last and start > -(2**31) and end < 2**31 and last - first < room:
+                row = (number, action, first, last - first + 1)
+                room -= row[3]
+        rows.append(row)
+    return rows
+
+
+def check_labels(data: bytes, thorough: bool) -> str:
+    """Every line that says something is a clip or an entry of the drop report with its line."""
+    source = Source("0291-L", (held("s/0291-L.txt", SEQUENCE), held("l/0291-L.txt", data)))
+    try:
+        clips = PKU[0].read(source)
+    except BadInput as error:
+        assert len(data) > 1 << 20, error
+        return "refused: size"
+    rows = twin_labels(data)
+    assert len(clips) == len(rows)
+    for clip, row in zip(clips, rows, strict=True):
+        if isinstance(clip, Dropped):
+            assert row is None, clip
+            assert clip.reason == "bad label"
+            assert ", line " in clip.detail
+        else:
+            assert row is not None, clip.name
+            number, action, _, frames = row
+            assert clip.name == f"F291V001C{action:03}L{number:03}"
+            assert clip.frames == frames
+            assert len(clip.joints) == 2 * frames
+            assert np.all(clip.joints == 1)
+    return f"{'read' if any(rows) else 'refused'}: {len(rows)} {rows.count(None)}"
+
+
+def check_lists(data: bytes, thorough: bool) -> str:
+    """A list names every word in it as a video of one side, or is refused with its line."""
+    text = data.decode("utf-8-sig", "replace")
+    outcomes = []
+    for part in PKU:
+        try:
+            found = part._split_lists(held("cross-subject.txt", data))
+        except BadInput as error:
+            outcomes.append(f"refused {error.what[-20:]}")
+            continue
+        if found is not None:
+            assert set(found) == {"train", "test"}
+            assert found["train"]
+            assert not set(found["train"]) & set(found["test"])
+            assert all(part.video_name(video) == video for side in found.values() for video in side)
+            assert sum(map(len, found.values())) <= text.count(",") + text.count("\n") + text.count("\r") + 1
+        outcomes.append("read" if found else "none of its videos")
+    read = any(outcome == "read" for outcome in outcomes)
+    return f"{'read' if read else 'refused'}: {outcomes}"
+
+
+# A line of two bytes that is wrong becomes an entry of some hundred; the sequence of the labels is in the base.
+TARGETS = {
+    "names": Target(check_names, WORDS, 200),
+    "labels": Target(check_labels, WORDS, 600, 1 << 18),
+    "lists": Target(check_lists, WORDS, 60),
+}
