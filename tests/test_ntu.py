@@ -5,6 +5,7 @@ import pytest
 from rawtext import BODY, files, ntu_clip, ntu_text, read_ntu, real_data
 
 from skelpipe.datasets import DATASETS, Dropped
+from skelpipe.datasets.base import list_files
 from skelpipe.datasets.ntu import clip_name, parse_name
 from skelpipe.datasets.text import parse_ntu
 from skelpipe.errors import BadInput
@@ -196,6 +197,36 @@ def test_encrypted_archive(tmp_path):
     path.write_bytes(data)
     with pytest.raises(BadInput, match=r"locked\.zip: is encrypted; unpack it with its password"):
         DATASETS["ntu60"].find(tmp_path)
+
+
+def test_members_are_what_zipfile_unpacks(tmp_path):
+    """Deflated ones take another way: names in UTF-8, streamed (sizes behind the data), with extra fields, empty."""
+    path, clip = tmp_path / "a.zip", ntu_clip(0)
+    with open(path, "wb") as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        file.seekable = lambda: False
+        for number, folder in enumerate(("a", "é", "日本", "e" * 300, "none"), 1):
+            member = zipfile.ZipInfo(f"{folder}/S001C001P001R001A00{number}.skeleton")
+            member.compress_type, member.extra = zipfile.ZIP_DEFLATED, b"\x0a\x00\x04\x00" + bytes(4)
+            archive.writestr(member, b"" if folder == "none" else clip * number)
+    files, _ = list_files(path, lambda name: name.endswith(".skeleton"))
+    with zipfile.ZipFile(path) as archive:
+        assert [file.read() for file in files] == [archive.read(file.member) for file in files]
+    assert [file._packed() is None for file in sorted(files, key=lambda file: file.stem)] == [False] * 4 + [True]
+
+
+@pytest.mark.parametrize("at", [200, -400, 14, 31], ids=["data", "end of the data", "checksum", "name"])
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_a_damaged_member_is_refused(tmp_path, method, at):
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w", method) as archive:
+        archive.writestr("S001C001P001R001A001.skeleton", ntu_clip(0))
+    data = bytearray(path.read_bytes())
+    place = data.index(b"PK\1\2") + 16 if at == 14 else at
+    data[place] ^= 1
+    path.write_bytes(data)
+    (source,) = DATASETS["ntu60"].find(tmp_path).sources
+    with pytest.raises(BadInput, match=r"a\.zip/S001C001P001R001A001\.skeleton: cannot be read"):
+        DATASETS["ntu60"].read(source)
 
 
 def test_damaged_member(tmp_path):

@@ -35,6 +35,8 @@ MAX_BYTES = 1 << 30
 SMALL_BYTES, MAX_RATIO = 1 << 24, 100
 # In the drop report. NumPy gives every entry of a column the room of its longest.
 LONGEST_NAME, LONGEST_DETAIL = 100, 400
+# Of a member's own header: its signature, and the lengths of its name and of what follows that.
+LOCAL_HEADER = struct.Struct("<4s22xHH")
 # What zipfile raises for damaged archives, beside its own errors.
 DAMAGE = (
     OSError, EOFError, RuntimeError, ValueError, LookupError, OverflowError, struct.error, zlib.error, MemoryError,
@@ -106,6 +108,8 @@ class File:
         if self.size > MAX_BYTES and limit < 0:
             raise BadInput(self.shown, f"has {self.size:,} bytes, which no recording has", "remove it")
         try:
+            if self.member and limit < 0 and (packed := self._packed()) is not None:
+                return self._inflated(*packed)
             with self._open() as file:
                 # Without a number zipfile unpacks all there is, whatever the archive says of the size.
                 return file.read(self.size if self.member and limit < 0 else limit)
@@ -117,10 +121,45 @@ class File:
             raise BadInput(self.shown, f"cannot be read ({error})", "download or copy it again") from None
 
     def _open(self) -> IO[bytes]:
-        if not self.member:
-            return open(self.path, "rb")
+        return self._archive().open(self.member) if self.member else open(self.path, "rb")
+
+    def _archive(self) -> zipfile.ZipFile:
         about = os.stat(self.path)  # noqa: PTH116
-        return _archive(self.path, os.getpid(), about.st_mtime_ns, about.st_size).open(self.member)
+        return _archive(self.path, os.getpid(), about.st_mtime_ns, about.st_size)
+
+    def _packed(self) -> tuple[bytes, int] | None:
+        """A deflated member's bytes as they lie in the archive, and its checksum; None leaves it to zipfile."""
+        about = self._archive().getinfo(self.member)
+        if about.compress_type != zipfile.ZIP_DEFLATED or about.flag_bits & 1 or not self.size:
+            return None
+        with open(self.path, "rb") as file:
+            file.seek(about.header_offset)
+            header = file.read(LOCAL_HEADER.size)
+            if len(header) < LOCAL_HEADER.size:
+                return None
+            signature, name, extra = LOCAL_HEADER.unpack(header)
+            if signature != b"PK\3\4" or file.read(name) != about.orig_filename.encode(_encoding(about)):
+                return None
+            file.seek(extra, os.SEEK_CUR)
+            return file.read(about.compress_size), about.CRC
+
+    def _inflated(self, packed: bytes, checksum: int) -> bytes:
+        """What zipfile would unpack, in half its time; no more than the archive says there is."""
+        from isal import isal_zlib
+
+        try:
+            data: bytes = isal_zlib.decompressobj(-zlib.MAX_WBITS).decompress(packed, self.size)
+        except isal_zlib.error as error:
+            raise zlib.error(str(error)) from None
+        if len(data) != self.size:
+            raise EOFError(f"{len(data):,} bytes of {self.size:,}")
+        if isal_zlib.crc32(data) != checksum:
+            raise zipfile.BadZipFile("bad checksum")
+        return data
+
+
+def _encoding(about: zipfile.ZipInfo) -> str:
+    return "utf-8" if about.flag_bits & 0x800 else "cp437"
 
 
 @lru_cache(maxsize=8)
