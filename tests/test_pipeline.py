@@ -16,13 +16,12 @@ from pathlib import Path
 import pytest
 import yaml
 from click.testing import CliRunner
-from filelock import FileLock
 
 from skelpipe import dag, resources
 from skelpipe.cli import main
 from skelpipe.datasets.synthetic import write_raw
 from skelpipe.errors import BadInput
-from skelpipe.outputs import read_digest
+from skelpipe.outputs import lock, read_digest
 from skelpipe.pipeline import list_raw, load_pipeline, plan, run
 from skelpipe.recipe import load_recipe
 
@@ -221,7 +220,8 @@ def test_arguments_reach_snakemake_and_a_failed_stage_is_told(tmp_path, capsys):
 def test_one_pipeline_at_a_time_in_a_data_folder(tmp_path):
     toy = Toy(tmp_path)
     (toy.data / ".snakemake").mkdir(parents=True)
-    with FileLock(toy.data / ".snakemake/skelpipe.lock"), pytest.raises(BadInput, match="another 'skelpipe run'"):
+    lock(toy.data / ".snakemake/skelpipe.lock")
+    with pytest.raises(BadInput, match="another 'skelpipe run'"):
         toy.go()
 
 
