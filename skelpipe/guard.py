@@ -1,8 +1,8 @@
 """Run as a program of its own: ends a process group once the process that started it is gone, however that ended.
 
-It leads the group, so that no time passes in which the group has members and no guard. Its stdin is a pipe that only the
-starter can write to, and that the kernel closes when the starter dies, even by SIGKILL. The starter ends the guard by
-writing a byte. While it lives it holds what descriptors it was given, such as a lock.
+It leads the group, so that no time passes in which the group has members and no guard. Its stdin is a pipe that only
+the starter can write to, and that the kernel closes when the starter dies, even by SIGKILL. The starter ends the guard
+by writing a byte. While it lives it holds what descriptors it was given, such as a lock.
 """
 
 from __future__ import annotations

@@ -19,6 +19,7 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
+from shlex import split
 from typing import Any
 
 from conftest import TINY
@@ -117,17 +118,17 @@ def commands(protocols: bool) -> list[Command]:
     recipe = ["pretrain", "crosnnclr", "clips", "OUT", "--split", "xsub60", "--stream", "joint", *CPU, *SETS]
     recipe += ["--set", "positives.nn_start_epoch=2", "--set", "keep_every=2", "--epochs", "4"]
     evaluate = ["evaluate", "run", "clips", "OUT", *CPU]
-    synth = "synth ntu60 OUT --actions 3 --subjects 4 --setups 1 --replications 2 --frames 10 14".split()
-    prepare = "prepare store OUT --frames 12 --threads 1".split()
+    synth = split("synth ntu60 OUT --actions 3 --subjects 4 --setups 1 --replications 2 --frames 10 14")
+    prepare = split("prepare store OUT --frames 12 --threads 1")
     knn = [*evaluate, "--protocol", "knn"]
     found = [
         Command("raw", synth, [*synth, "--seed", "1"]),
-        Command("store", "ingest ntu60 raw OUT --workers 0".split(), "ingest ntu60 raw/a OUT --workers 0".split()),
+        Command("store", split("ingest ntu60 raw OUT --workers 0"), split("ingest ntu60 raw/a OUT --workers 0")),
         Command("clips", prepare, [*prepare, "--no-turn"]),
         Command("part1", [*prepare, "--part", "1/2"]),
         Command("part2", [*prepare, "--part", "2/2"]),
-        Command("joined", "join part1 part2 OUT".split(), prepare),
-        Command("streams", "streams clips OUT --threads 1".split(), "streams clips OUT --stream bone".split()),
+        Command("joined", split("join part1 part2 OUT"), prepare),
+        Command("streams", split("streams clips OUT --threads 1"), split("streams clips OUT --stream bone")),
         Command("run", recipe, [*recipe, "--seed", "1"], {"checkpoint_seconds": 0}),
         Command("knn", knn, [*knn, "--k", "3"]),
     ]
@@ -142,8 +143,8 @@ def commands(protocols: bool) -> list[Command]:
             Command("bones", bones),
             Command("linear", linear, knn),
             Command("tuned", tuned),
-            Command("fused", "fuse knn bones --out OUT".split(), "fuse knn bones --out OUT --weights 1,1".split()),
-            Command("report", "report knn bones fused --out OUT".split(), "report knn --out OUT".split()),
+            Command("fused", split("fuse knn bones --out OUT"), split("fuse knn bones --out OUT --weights 1,1")),
+            Command("report", split("report knn bones fused --out OUT"), split("report knn --out OUT")),
         ]
     return found
 
@@ -176,6 +177,9 @@ class Workshop:
                 words = [*words[:2], str(few), *words[3:]]
             ended = self.forked.run(command.to(command.older, words), **command.more)
             assert ended.status == 0, ended.said
+
+    def named(self, name: str) -> Command:
+        return next(command for command in self.found if command.name == name)
 
     def points(self) -> list[tuple[Command, int, str]]:
         """Before and after each call of each command."""
@@ -219,20 +223,19 @@ class Workshop:
             ended = self.forked.run(words, **command.more)
             assert ended.status == 0, f"{command.name}: {ended.said}"
         assert differences(content(out), command.made) == [], command.name
-        if out.name in os.listdir(room):
-            assert_whole(out)
-        leftovers = set(os.listdir(room)) - {"out"}
+        assert_whole(out)
+        leftovers = names(room) - {"out"}
         if leftovers:  # of a kill after the commit: the next command there removes them
             assert leftovers <= {".out.partial", ".out.lock", ".out.old"}, leftovers
             assert self.forked.run([*words, "--force"], **command.more).status == 0
             assert differences(content(out), command.made) == [], command.name
-            assert os.listdir(room) == ["out"] or command.name in ("run", "bone"), os.listdir(room)
+            assert names(room) == {"out"}, names(room)
         return hit
 
     def look(self, command: Command, out: Path, before: Any, ended: Ended, what: str) -> None:
         """What holds after any kill."""
         assert "Traceback" not in ended.said, what
-        leftovers = set(os.listdir(out.parent)) - {"out"}
+        leftovers = names(out.parent) - {"out"}
         assert leftovers <= {".out.partial", ".out.lock", ".out.old"}, what
         if ended.status in ORDERLY:
             assert not leftovers, (leftovers, what)
@@ -248,6 +251,10 @@ class Workshop:
         else:
             assert command.name in ("run", "bone"), what
             assert {"recipe.yaml", "settings.json", "provenance.json"} <= set(found) | {"provenance.json"}, what
+
+
+def names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
 
 
 def assert_whole(folder: Path) -> None:
@@ -306,3 +313,16 @@ def _state(path: Path) -> bytes:
 def differences(found: dict[str, str], wanted: dict[str, str]) -> list[str]:
     """Names of files that differ, are missing or are too many."""
     return sorted(name for name in found.keys() | wanted.keys() if found.get(name) != wanted.get(name))
+
+
+def at_work(data: Path) -> list[str]:
+    """Command lines of processes that name or work in a data folder."""
+    found = []
+    for folder in Path("/proc").iterdir():
+        try:
+            words = (folder / "cmdline").read_bytes().decode(errors="replace")
+            if words and (str(data) in words or (folder / "cwd").resolve() == data):
+                found.append(words)
+        except OSError:
+            continue
+    return found
