@@ -376,13 +376,11 @@ class Log:
     """`log.jsonl`, one object per epoch, and the same for TensorBoard; cut back to where a resumed run stands."""
 
     def __init__(self, run: Path, at: Position) -> None:
-        from torch.utils.tensorboard import SummaryWriter
-
         self.path = run / LOG
         with open(self.path, "ab") as file:
             file.truncate(at.log_bytes)
         self.last = last_entry(run)
-        self.board = SummaryWriter(str(run / "tensorboard"), purge_step=at.epoch)
+        self.board = Board(run / "tensorboard", at.epoch)
         self.warnings: list[str] = []
 
     def write(self, at: Position, lr: float, clips: int, guessing: float | None) -> None:
@@ -401,14 +399,45 @@ class Log:
             file.flush()
             os.fsync(file.fileno())
             at.log_bytes = file.tell()
-        for name, value in entry.items():
-            if isinstance(value, float):
-                self.board.add_scalar(name, value, at.epoch)
+        self.board.write(at.epoch, {name: value for name, value in entry.items() if isinstance(value, float)})
         self.last = entry
 
     def close(self) -> None:
-        """Flush the TensorBoard file."""
+        """Close the TensorBoard file."""
         self.board.close()
+
+
+class Board:
+    """A file of TensorBoard's, written at once: a killed run lacks nothing in it that its checkpoint has.
+
+    Torch's own writer keeps events back for two minutes, and its thread, not the caller, learns of a full disk.
+    """
+
+    def __init__(self, folder: Path, epoch: int) -> None:
+        from tensorboard.compat.proto import event_pb2
+        from tensorboard.summary.writer.record_writer import RecordWriter
+
+        folder.mkdir(exist_ok=True)
+        # Read in the order of their names; a resumed run's file takes back what an older one says from `epoch` on.
+        self._file = open(folder / f"events.out.tfevents.{time.time():.6f}.{os.getpid()}", "wb")  # noqa: SIM115
+        self._events, self._records = event_pb2, RecordWriter(self._file)
+        self._write(file_version="brain.Event:2")
+        self._write(step=epoch, session_log=event_pb2.SessionLog(status=event_pb2.SessionLog.START))
+
+    def _write(self, **content: Any) -> None:
+        self._records.write(self._events.Event(wall_time=time.time(), **content).SerializeToString())
+        self._file.flush()
+
+    def write(self, epoch: int, values: Mapping[str, float]) -> None:
+        """Add the scalars of an epoch."""
+        from tensorboard.compat.proto.summary_pb2 import Summary
+
+        scalars = [Summary.Value(tag=name, simple_value=value) for name, value in values.items()]
+        self._write(step=epoch, summary=Summary(value=scalars))
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
 
 
 def collapsed(entry: Mapping[str, Any], stream: str, guessing: float) -> bool:

@@ -21,7 +21,8 @@ from pathlib import Path
 
 LATE = (  # what functions import
     "zarr", "h5py", "safetensors.torch", "sklearn.linear_model", "sklearn.manifold", "numba", "pandas",
-    "matplotlib.figure", "matplotlib.backends.backend_agg", "torch.utils.tensorboard", "jinja2",
+    "matplotlib.figure", "matplotlib.backends.backend_agg", "jinja2",
+    "tensorboard.summary.writer.record_writer", "tensorboard.compat.proto.summary_pb2",
 )  # fmt: skip
 CALLS = ("fsync", "rename", "replace", "rmdir", "unlink", "mkdir", "open")
 

@@ -22,7 +22,9 @@ from pathlib import Path
 from shlex import split
 from typing import Any
 
+import numpy as np
 from conftest import TINY
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from skelpipe import outputs
 
@@ -224,6 +226,8 @@ class Workshop:
             assert ended.status == 0, f"{command.name}: {ended.said}"
         assert differences(content(out), command.made) == [], command.name
         assert_whole(out)
+        if command.more:
+            check_log(out, 4)
         leftovers = names(room) - {"out"}
         if leftovers:  # of a kill after the commit: the next command there removes them
             assert leftovers <= {".out.partial", ".out.lock", ".out.old"}, leftovers
@@ -326,3 +330,15 @@ def at_work(data: Path) -> list[str]:
         except OSError:
             continue
     return found
+
+
+def check_log(run: Path, epochs: int) -> None:
+    """The log and the TensorBoard files have every epoch once, with the same figures."""
+    log = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    assert [entry["epoch"] for entry in log] == list(range(1, epochs + 1))
+    board = EventAccumulator(str(run / "tensorboard"), size_guidance={"scalars": 0})
+    board.Reload()
+    assert set(board.Tags()["scalars"]) >= {"loss", "lr", "spread"}
+    told = board.Scalars("loss")
+    assert [point.step for point in told] == [entry["epoch"] for entry in log]
+    np.testing.assert_allclose([point.value for point in told], [entry["loss"] for entry in log], rtol=1e-6)

