@@ -142,13 +142,14 @@ def test_whole_pipelines_killed_again_and_again(tmp_path):
                 killed[number.name] += process.returncode != 0
             status = process.returncode
             assert status in (0, 130, -number), said
-            assert "Traceback" not in said
+            assert status == -number or "Traceback" not in said  # Python's own, before any of our code has begun
             until = time.monotonic() + 90
             while at_work(data) and time.monotonic() < until:
                 assert status == -signal.SIGKILL, (said, at_work(data))
                 time.sleep(0.2)
             assert at_work(data) == []
             made = outputs_in(data) if data.exists() else {}
+            print(f"\n{number.name} at a random moment: status {status}, {len(made)} whole outputs", flush=True)
             for name, found in made.items():
                 assert name not in whole or differences(found, whole[name]) == [], name
         assert made == whole
