@@ -64,6 +64,7 @@ class Forked:
         """Start `skelpipe WORDS` in the folder."""
         self.number += 1
         said = self.folder / f"said-{self.number}.txt"
+        said.touch()  # a kill may come before it is opened
         order |= {"do": "start", "words": [str(w) for w in words], "said": str(said)}
         return Started(self, self._ask(**{"in": str(self.folder), **order})["pid"], said, time.monotonic())
 

@@ -55,21 +55,26 @@ def workshop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workshop]:
 
 
 def kill(workshop: Workshop, wanted: int, rng: random.Random, each: int = 1) -> None:
-    """Kill commands until so many kills have hit, half of them at calls, `each` in a row before one may finish."""
+    """Kill commands until so many kills have hit, `each` in a row before one may finish.
+
+    The first of a row comes at a call in three rows of four, the others at random moments.
+    """
     points = workshop.points()
     rng.shuffle(points)
     hit = turn = 0
     while hit < wanted:
         turn += 1
         assert turn < 20 * wanted, "kills do not hit"
-        if turn % 2 and points:
+        if turn % 4 and points:
             command, at, then = points.pop()
             kills = [{"signal": rng.choice(SIGNALS), "at": at, "then": then}]
         else:
-            command = workshop.found[turn // 2 % len(workshop.found)]
-            kills = [{"signal": SIGNALS[turn // 2 % 3]}]
+            command = workshop.found[turn // 4 % len(workshop.found)]
+            kills = [{"signal": SIGNALS[turn // 4 % 3]}]
         kills += [{"signal": rng.choice(SIGNALS)} for _ in range(each - 1)]
         hit += workshop.trial(command, rng.random() < 0.5, kills, rng)
+        if turn % 10 == 0:
+            print(f"\n{hit} kills, {turn} commands", flush=True)
 
 
 def test_killed_at_any_moment(workshop):
@@ -80,10 +85,10 @@ def test_killed_at_any_moment(workshop):
 @pytest.mark.soak
 @pytest.mark.timeout(0)
 def test_killed_hundreds_of_times(tmp_path):
-    """SKELPIPE_SOAK_KILLS kills over all stages and protocols, up to three in a row before a command may finish."""
+    """SKELPIPE_SOAK_KILLS kills over all stages and protocols, up to five in a row before a command may finish."""
     workshop = Workshop(tmp_path, commands(protocols=True))
     try:
-        kill(workshop, KILLS, random.Random(SEED), each=3)
+        kill(workshop, KILLS, random.Random(SEED), each=5)
     finally:
         workshop.forked.close()
         told = Counter()
