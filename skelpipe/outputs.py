@@ -98,7 +98,6 @@ def new_folder(
             if old.exists() and not target.exists():  # a kill between the renames of `_swap`
                 old.rename(target)
             check_target(target, force)
-            shutil.rmtree(scratch, ignore_errors=True)
             scratch.mkdir()
             started, digests = time.time(), read_digests(inputs or {})
             with _kept(scratch):
@@ -143,6 +142,8 @@ def locked(target: Path) -> Iterator[None]:
     except OSError as error:
         raise unwritable(target, error) from None
     try:
+        if (left := target.with_name(f".{target.name}.partial")).exists():  # by a kill: nobody writes it now
+            _remove(left)
         yield
     finally:
         with undisturbed():
@@ -414,7 +415,6 @@ def discard(target: Path) -> None:
     """
     scratch = target.with_name(f".{target.name}.partial")
     with locked(target), refusals(target):
-        _remove(scratch)
         target.rename(scratch)
         _remove(scratch)
 

@@ -110,23 +110,27 @@ class Command:
     seconds: float = 0.0
     calls: int = 0
     made: dict[str, str] = field(default_factory=dict)  # what an undisturbed run has made
-    older: Path | None = None
 
     def to(self, out: Path, words: list[str] | None = None) -> list[str]:
         return [str(out) if word == "OUT" else word for word in words or self.words]
 
 
-def commands(protocols: bool) -> list[Command]:
-    """All stages, in order; with `protocols` the slow ones too. Inputs are the outputs of those before, by name."""
+def commands() -> list[Command]:
+    """All stages, in order. Inputs are the outputs of those before, by name."""
     recipe = ["pretrain", "crosnnclr", "clips", "OUT", "--split", "xsub60", "--stream", "joint", *CPU, *SETS]
     recipe += ["--set", "positives.nn_start_epoch=2", "--set", "keep_every=2", "--epochs", "4"]
     evaluate = ["evaluate", "run", "clips", "OUT", *CPU]
     synth = split("synth ntu60 OUT --actions 3 --subjects 4 --setups 1 --replications 2 --frames 10 14")
     prepare = split("prepare store OUT --frames 12 --threads 1")
     knn = [*evaluate, "--protocol", "knn"]
-    found = [
+    bone = [word if word != "joint" else "bone" for word in recipe]
+    bones = [word if word != "run" else "run2" for word in knn]
+    linear = [*evaluate, "--protocol", "linear", "--probe", "lbfgs", "--protocol", "retrieval"]
+    tuned = [*evaluate, "--protocol", "finetune", "--set", "finetune.epochs=2", "--protocol", "semi"]
+    tuned += ["--set", "semi.epochs=2", "--set", "semi.draws=1"]
+    return [
         Command("raw", synth, [*synth, "--seed", "1"]),
-        Command("store", split("ingest ntu60 raw OUT --workers 0"), split("ingest ntu60 raw/a OUT --workers 0")),
+        Command("store", split("ingest ntu60 raw OUT --workers 0"), split("ingest ntu60 few OUT --workers 0")),
         Command("clips", prepare, [*prepare, "--no-turn"]),
         Command("part1", [*prepare, "--part", "1/2"]),
         Command("part2", [*prepare, "--part", "2/2"]),
@@ -134,33 +138,32 @@ def commands(protocols: bool) -> list[Command]:
         Command("streams", split("streams clips OUT --threads 1"), split("streams clips OUT --stream bone")),
         Command("run", recipe, [*recipe, "--seed", "1"], {"checkpoint_seconds": 0}),
         Command("knn", knn, [*knn, "--k", "3"]),
+        Command("run2", bone, None, {"checkpoint_seconds": 0}),
+        Command("knn2", bones),
+        Command("linear", linear, knn),
+        Command("tuned", tuned),
+        Command("fused", split("fuse knn knn2 --out OUT"), split("fuse knn knn2 --out OUT --weights 1,1")),
+        Command("report", split("report knn knn2 fused --out OUT"), split("report knn --out OUT")),
     ]
-    if protocols:
-        bone = [word if word != "joint" else "bone" for word in recipe]
-        linear = [*evaluate, "--protocol", "linear", "--probe", "lbfgs", "--protocol", "retrieval"]
-        tuned = [*evaluate, "--protocol", "finetune", "--set", "finetune.epochs=2", "--protocol", "semi"]
-        tuned += ["--set", "semi.epochs=2", "--set", "semi.draws=1"]
-        bones = [word if word != "run" else "bone" for word in knn]
-        found += [
-            Command("bone", bone, None, {"checkpoint_seconds": 0}),
-            Command("bones", bones),
-            Command("linear", linear, knn),
-            Command("tuned", tuned),
-            Command("fused", split("fuse knn bones --out OUT"), split("fuse knn bones --out OUT --weights 1,1")),
-            Command("report", split("report knn bones fused --out OUT"), split("report knn --out OUT")),
-        ]
-    return found
 
 
 class Workshop:
-    """A folder with an undisturbed output of every command, and the kills made so far."""
+    """A folder with an undisturbed output of every command that was asked for, and the kills made so far."""
 
     def __init__(self, folder: Path, found: list[Command]) -> None:
         self.folder, self.found = folder, found
         self.forked = Forked(folder)
         self.killed: Counter[str] = Counter()
-        for command in found:
+
+    def named(self, name: str) -> Command:
+        """A command, with its output and those that it reads."""
+        command = next(command for command in self.found if command.name == name)
+        if not command.made:
+            for word in [*command.words, *(command.before or ())]:
+                if any(other.name == word != name for other in self.found):
+                    self.named(word)
             self._make(command)
+        return command
 
     def _make(self, command: Command) -> None:
         out = self.folder / command.name
@@ -169,24 +172,23 @@ class Workshop:
         assert ended.status == 0, ended.said
         command.calls, command.seconds = int(count.read_text()), ended.seconds
         command.made = content(out)
-        if command.before is not None:
-            command.older = self.folder / "older" / command.name
-            words = command.before
-            if words[:3] == ["ingest", "ntu60", "raw/a"]:  # fewer recordings
-                few = self.folder / "few"
-                few.mkdir()
-                for file in sorted((self.folder / "raw").rglob("*.skeleton"))[:5]:
-                    shutil.copy(file, few / file.name)
-                words = [*words[:2], str(few), *words[3:]]
-            ended = self.forked.run(command.to(command.older, words), **command.more)
+        if command.name == "raw":  # and fewer of them
+            (self.folder / "few").mkdir()
+            for file in sorted(out.rglob("*.skeleton"))[:5]:
+                shutil.copy(file, self.folder / "few" / file.name)
+
+    def older(self, command: Command) -> Path:
+        """An output of the command in another form."""
+        path = self.folder / "older" / command.name
+        if not path.exists():
+            assert command.before is not None
+            ended = self.forked.run(command.to(path, command.before), **command.more)
             assert ended.status == 0, ended.said
+        return path
 
-    def named(self, name: str) -> Command:
-        return next(command for command in self.found if command.name == name)
-
-    def points(self) -> list[tuple[Command, int, str]]:
+    def points(self, found: list[Command]) -> list[tuple[Command, int, str]]:
         """Before and after each call of each command."""
-        return [(c, at, then) for c in self.found for at in range(1, c.calls + 1) for then in ("before", "after")]
+        return [(c, at, then) for c in found for at in range(1, c.calls + 1) for then in ("before", "after")]
 
     def trial(self, command: Command, replace: bool, kills: list[dict[str, Any]], rng: random.Random) -> int:
         """Kill a command as told, one kill after the other, and let it finish at last; returns how many kills hit.
@@ -200,8 +202,8 @@ class Workshop:
         room.mkdir()
         out = room / "out"
         words, before = command.to(out), None
-        if replace and command.older is not None:
-            shutil.copytree(command.older, out)
+        if replace and command.before is not None:
+            shutil.copytree(self.older(command), out)
             words, before = [*words, "--force"], content(out)
         hit = 0
         for kill in kills:
@@ -254,7 +256,7 @@ class Workshop:
             assert_whole(out)
             assert found in (command.made, before), what
         else:
-            assert command.name in ("run", "bone"), what
+            assert command.name in ("run", "run2"), what
             assert {"recipe.yaml", "settings.json", "provenance.json"} <= set(found) | {"provenance.json"}, what
 
 

@@ -19,6 +19,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -46,7 +47,7 @@ SEED = int(os.environ.get("SKELPIPE_SOAK_SEED", "0"))
 
 @pytest.fixture(scope="session")
 def workshop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workshop]:
-    made = Workshop(tmp_path_factory.mktemp("workshop"), commands(protocols=False))
+    made = Workshop(tmp_path_factory.mktemp("workshop"), commands())
     yield made
     made.forked.close()
 
@@ -54,12 +55,12 @@ def workshop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workshop]:
 # Killed at any moment -----------------------------------------------------------------------------------------------
 
 
-def kill(workshop: Workshop, wanted: int, rng: random.Random, each: int = 1) -> None:
+def kill(workshop: Workshop, found: list[Command], wanted: int, rng: random.Random, each: int = 1) -> None:
     """Kill commands until so many kills have hit, `each` in a row before one may finish.
 
     The first of a row comes at a call in three rows of four, the others at random moments.
     """
-    points = workshop.points()
+    points = workshop.points(found)
     rng.shuffle(points)
     hit = turn = 0
     while hit < wanted:
@@ -69,7 +70,7 @@ def kill(workshop: Workshop, wanted: int, rng: random.Random, each: int = 1) -> 
             command, at, then = points.pop()
             kills = [{"signal": rng.choice(SIGNALS), "at": at, "then": then}]
         else:
-            command = workshop.found[turn // 4 % len(workshop.found)]
+            command = found[turn // 4 % len(found)]
             kills = [{"signal": SIGNALS[turn // 4 % 3]}]
         kills += [{"signal": rng.choice(SIGNALS)} for _ in range(each - 1)]
         hit += workshop.trial(command, rng.random() < 0.5, kills, rng)
@@ -78,19 +79,19 @@ def kill(workshop: Workshop, wanted: int, rng: random.Random, each: int = 1) -> 
 
 
 def test_killed_at_any_moment(workshop):
-    kill(workshop, 12, random.Random(SEED))
-    assert sum(workshop.killed.values()) >= 12
+    found = [workshop.named(name) for name in ("raw", "store", "clips", "run")]
+    kill(workshop, found, 10, random.Random(SEED))
+    assert sum(workshop.killed.values()) >= 10
 
 
 @pytest.mark.soak
 @pytest.mark.timeout(0)
-def test_killed_hundreds_of_times(tmp_path):
+def test_killed_hundreds_of_times(workshop):
     """SKELPIPE_SOAK_KILLS kills over all stages and protocols, up to five in a row before a command may finish."""
-    workshop = Workshop(tmp_path, commands(protocols=True))
     try:
-        kill(workshop, KILLS, random.Random(SEED), each=5)
+        found = [workshop.named(command.name) for command in workshop.found]
+        kill(workshop, found, KILLS, random.Random(SEED), each=5)
     finally:
-        workshop.forked.close()
         told = Counter()
         for name, count in workshop.killed.items():
             for part in name.split(", "):
@@ -176,7 +177,7 @@ def race(workshop: Workshop, command: Command, force: bool, writers: int = 3) ->
     out = room / "out"
     words = command.to(out)
     if force:
-        shutil.copytree(command.older, out)
+        shutil.copytree(workshop.older(command), out)
         words = [*words, "--force"]
     begin = time.time() + 0.3
     started = [workshop.forked.start(words, begin=begin, **command.more) for _ in range(writers)]
@@ -211,7 +212,7 @@ def race(workshop: Workshop, command: Command, force: bool, writers: int = 3) ->
 RACES = [("store", False), ("store", True), ("clips", False), ("clips", True), ("run", False), ("knn", True)]
 
 
-@pytest.mark.parametrize(("name", "force"), RACES)
+@pytest.mark.parametrize(("name", "force"), [("store", False), ("clips", True), ("run", False)])
 def test_two_at_once(workshop, name, force):
     statuses = race(workshop, workshop.named(name), force)
     if not force and name != "run":  # a run that is finished is whole for whoever comes later
@@ -310,14 +311,25 @@ def refuses(workshop: Workshop, command: Command, out: Path, words: list[str], s
         assert (out / "recipe.yaml").exists()
 
 
-@pytest.mark.parametrize("name", ["store", "clips", "joined", "streams", "run", "knn"])
-@pytest.mark.parametrize("over", [False, True])
+def in_soak(short: set[object], every: list[Any]) -> list[Any]:
+    """Cases of which only `short` are in the normal suite."""
+    return [case if case in short else pytest.param(*_tuple(case), marks=pytest.mark.soak) for case in every]
+
+
+def _tuple(case: object) -> tuple[Any, ...]:
+    return case if isinstance(case, tuple) else (case,)
+
+
+FULL = [(name, over) for name in ("store", "clips", "joined", "streams", "run", "knn") for over in (False, True)]
+
+
+@pytest.mark.parametrize(("name", "over"), in_soak({("clips", True), ("run", False)}, FULL))
 def test_a_full_disk(workshop, disk, name, over):
     command = workshop.named(name)
     out = disk.path / "out"
     words = command.to(out)
     if over:
-        shutil.copytree(command.older, out)
+        shutil.copytree(workshop.older(command), out)
         words = [*words, "--force"]
     used = sum(-(-file.stat().st_size // 4096) * 4 for file in [disk.path, *disk.path.rglob("*")])
     for kilobytes in (8, 40):
@@ -328,10 +340,10 @@ def test_a_full_disk(workshop, disk, name, over):
     assert differences(content(out), command.made) == []
 
 
-@pytest.mark.parametrize("name", ["store", "run", "knn"])
+@pytest.mark.parametrize("name", in_soak({"clips"}, ["clips", "store", "run", "knn"]))
 def test_a_read_only_disk(workshop, disk, name):
     command = workshop.named(name)
-    shutil.copytree(command.older, disk.path / "out")
+    shutil.copytree(workshop.older(command), disk.path / "out")
     disk.change("ro")
     words = [*command.to(disk.path / "out"), "--force"]
     refuses(workshop, command, disk.path / "out", words, "Read-only file system); choose a path")
@@ -339,15 +351,17 @@ def test_a_read_only_disk(workshop, disk, name):
     assert "Read-only file system" in workshop.forked.run(words).said
 
 
-@pytest.mark.parametrize("name", ["clips", "run", "knn"])
-@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO])
+FAILING = [(name, number) for name in ("clips", "run", "knn") for number in (errno.ENOSPC, errno.EIO)]
+
+
+@pytest.mark.parametrize(("name", "number"), in_soak({("clips", errno.EIO)}, FAILING))
 def test_a_disk_that_fails_at_any_call(workshop, name, number):
     """The same without a file system of its own: from the n-th call on, flushing and renaming fail."""
     command = workshop.named(name)
     room = workshop.folder / "room"
     for at in (1, command.calls // 2, command.calls - 8):
         shutil.rmtree(room, ignore_errors=True)
-        shutil.copytree(command.older, room / "out")
+        shutil.copytree(workshop.older(command), room / "out")
         before = content(room / "out")
         fault = {"at": at, "then": "", "fail": number, "of": ["fsync", "rename", "replace"]}
         ended = workshop.forked.run([*command.to(room / "out"), "--force"], hook=fault, **command.more)
@@ -363,7 +377,13 @@ def test_a_disk_that_fails_at_any_call(workshop, name, number):
 # Things that vanish -------------------------------------------------------------------------------------------------
 
 
+def made(workshop: Workshop, name: str) -> Path:
+    """The undisturbed output of a command."""
+    return workshop.folder / workshop.named(name).name
+
+
 def copied(workshop: Workshop, name: str, to: Path) -> Path:
+    workshop.named(name)
     return Path(shutil.copytree(workshop.folder / name, to / name))
 
 
@@ -386,7 +406,7 @@ def test_an_input_that_is_deleted_or_replaced_meanwhile_is_named(workshop, tmp_p
 
     def replace(*news):
         removing(clips)()
-        shutil.copytree(workshop.folder / "older" / "clips", clips)
+        shutil.copytree(workshop.older(workshop.named("clips")), clips)
 
     with pytest.raises(BadInput, match=r"/clips: was replaced while it was read"):
         write_streams(clips, tmp_path / "out", threads=1, progress=replace)
@@ -398,7 +418,7 @@ def test_clips_that_vanish_while_they_are_loaded_are_not_trained_on(workshop, tm
 
     def late(self, *given):
         removing(clips)()
-        return np.zeros_like(load(Clips(workshop.folder / "clips"), *given))
+        return np.zeros_like(load(Clips(made(workshop, "clips")), *given))
 
     monkeypatch.setattr(Clips, "load", late)
     recipe = load_recipe("crosnnclr", TINY, epochs=1)
@@ -421,9 +441,9 @@ def test_an_expired_scratch_folder_is_named(workshop, tmp_path):
     scratch = tmp_path / "scratch"
     said = r"was lost: it, or the folder that held it, was deleted.*choose a path that lasts.*same command"
     with pytest.raises(BadInput, match=said):
-        pretrain(recipe, workshop.folder / "clips", scratch / "run", progress=removing(scratch), **tiny())
+        pretrain(recipe, made(workshop, "clips"), scratch / "run", progress=removing(scratch), **tiny())
     with pytest.raises(BadInput, match=said):
-        prepare(workshop.folder / "store", scratch / "a" / "b", frames=12, threads=1, progress=removing(scratch))
+        prepare(made(workshop, "store"), scratch / "a" / "b", frames=12, threads=1, progress=removing(scratch))
     assert names(tmp_path) <= {"scratch"}
     assert not scratch.exists() or not any(path.is_file() for path in scratch.rglob("*"))
 
@@ -442,7 +462,7 @@ def test_weights_that_are_no_numbers_reach_no_checkpoint(workshop, tmp_path, mon
     monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0)
     monkeypatch.setattr(training, "train_step", poisoned)
     with pytest.raises(BadInput, match=r"epoch 2, step \d+: the weights are not all finite; lower the rate"):
-        pretrain(recipe, workshop.folder / "clips", run, **tiny())
+        pretrain(recipe, made(workshop, "clips"), run, **tiny())
     assert torch.load(run / "checkpoint.pt", weights_only=True)["position"]["epoch"] == 2  # where it begins
     assert not (run / "done.json").exists()
 
@@ -497,7 +517,7 @@ class LongRun:
 
 
 def test_a_long_run_in_short(workshop, tmp_path):
-    watched = train_for(3, workshop.folder / "clips", tmp_path / "run")
+    watched = train_for(3, made(workshop, "clips"), tmp_path / "run")
     assert len(watched.events) >= 3
 
 
