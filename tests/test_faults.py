@@ -78,9 +78,10 @@ def kill(workshop: Workshop, found: list[Command], wanted: int, rng: random.Rand
             print(f"\n{hit} kills, {turn} commands", flush=True)
 
 
+@pytest.mark.timeout(1200)
 def test_killed_at_any_moment(workshop):
     found = [workshop.named(name) for name in ("raw", "store", "clips", "run")]
-    kill(workshop, found, 10, random.Random(SEED))
+    kill(workshop, found, 10, random.Random(SEED), each=3)
     assert sum(workshop.killed.values()) >= 10
 
 
