@@ -278,17 +278,28 @@ def content(folder: Path) -> dict[str, str]:
         name = path.relative_to(folder).as_posix()
         if path.is_file() and name not in LEFT_OUT and not name.startswith("tensorboard/"):
             found[name] = _digest(path)
+    if "report.json" in found:  # its page says the same, and both say when each result was made
+        for name in ("report.html", outputs.DONE):
+            found.pop(name, None)
     return found
 
 
 def _digest(path: Path) -> str:
     if path.name == "log.jsonl":
         data = json.dumps([{k: v for k, v in e.items() if k not in TIMED} for e in read_log(path)]).encode()
+    elif path.name == "report.json":
+        data = json.dumps(_timeless(json.loads(path.read_text()))).encode()
     elif path.name == "checkpoint.pt":
         data = _state(path)
     else:
         data = path.read_bytes()
     return hashlib.sha256(data).hexdigest()
+
+
+def _timeless(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _timeless(each) for key, each in value.items() if key not in ("finished", "seconds")}
+    return [_timeless(each) for each in value] if isinstance(value, list) else value
 
 
 def read_log(path: Path) -> list[dict[str, Any]]:
