@@ -8,6 +8,7 @@ import os
 import shlex
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
@@ -104,6 +105,23 @@ def _stop_in_order() -> None:
         raise KeyboardInterrupt
 
     signal.signal(signal.SIGTERM, stop)
+    if not isinstance(sys.unraisablehook, _Again):
+        sys.unraisablehook = _Again(sys.unraisablehook)
+
+
+class _Again:
+    """Sends an interrupt again that came while C code called back, as Numba's loader does, and was swallowed there."""
+
+    def __init__(self, before: Callable[[Any], object]) -> None:
+        self.before, self.owner = before, os.getpid()
+
+    def __call__(self, what: Any) -> None:
+        if not issubclass(what.exc_type, KeyboardInterrupt) or os.getpid() != self.owner:
+            self.before(what)
+            return
+        again = threading.Timer(0.05, os.kill, (self.owner, signal.SIGTERM))
+        again.daemon = True
+        again.start()
 
 
 # Options that several commands share ------------------------------------------------------------------------------

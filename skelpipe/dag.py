@@ -1,7 +1,7 @@
 """Snakemake: asked what is to do, started, watched and stopped.
 
 It runs as a process of its own, so that any of its arguments can be passed on, and in a process group of its own, so
-that one signal reaches it and every stage that it started.
+that one signal reaches it and every stage that it started. A guard ends that group if this process is killed.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
-from filelock import FileLock, Timeout
 from rich.console import Console, RenderableType
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
 import skelpipe
+from skelpipe import guard
 from skelpipe.errors import BadInput, printable
-from skelpipe.outputs import DONE, write_json
+from skelpipe.outputs import DONE, lock, write_json
 from skelpipe.resources import shipped
 
 AREA = ".snakemake"  # Snakemake's own folder in the data folder; the plan and the lock lie there too
@@ -103,26 +103,46 @@ class Job:
 
 
 @contextmanager
-def locked(data: Path) -> Iterator[None]:
-    """Hold the data folder for one pipeline at a time.
+def locked(data: Path) -> Iterator[int | None]:
+    """Hold the data folder for one pipeline at a time; yields the lock's descriptor, if there can be one.
 
     Raises:
         BadInput: another one runs there, or the folder cannot be written.
     """
     try:
         (data / AREA).mkdir(parents=True, exist_ok=True)
-        lock = FileLock(data / AREA / "skelpipe.lock", blocking=False)
-        lock.acquire()
-    except Timeout:
+        held = lock(data / AREA / "skelpipe.lock")
+    except BlockingIOError:
         raise BadInput(
             data, "another 'skelpipe run' works in this folder", "wait for it, or use another --data"
         ) from None
     except OSError as error:
         raise BadInput(data, f"cannot be written ({error.strerror})", "choose another folder by --data") from None
     try:
-        yield
+        yield held
     finally:
-        lock.release()
+        if held is not None:
+            os.close(held)
+
+
+@contextmanager
+def guarded(held: int | None) -> Iterator[int]:
+    """Yield a process group that ends when this process does, and that holds the lock `held` until it has ended."""
+    process = subprocess.Popen(
+        [sys.executable, "-I", "-S", guard.__file__],
+        stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        pass_fds=() if held is None else (held,), process_group=0,
+    )  # fmt: skip
+    assert process.stdin is not None
+    try:
+        yield process.pid
+    finally:
+        with suppress(OSError):
+            process.stdin.write(b".")
+            process.stdin.flush()
+        with suppress(OSError):
+            process.stdin.close()
+        process.wait()
 
 
 def survey(data: Path, config: dict[str, Any], arguments: Sequence[str], verbose: bool = False) -> list[Stage]:
@@ -193,9 +213,18 @@ def _summary(stages: Sequence[Stage]) -> Table:
 
 
 def execute(
-    data: Path, config: dict[str, Any], stages: Sequence[Stage], arguments: Sequence[str], verbose: bool = False
+    data: Path,
+    config: dict[str, Any],
+    stages: Sequence[Stage],
+    arguments: Sequence[str],
+    verbose: bool = False,
+    held: int | None = None,
 ) -> int:
-    """Run what is to do; returns 0, 1 if a stage or Snakemake failed, 130 if interrupted."""
+    """Run what is to do; returns 0, 1 if a stage or Snakemake failed, 130 if interrupted.
+
+    Args:
+        held: the descriptor of the lock on `data`, which outlives this process until nothing works there any more.
+    """
     if not any(stage.to_do for stage in stages) and not arguments:
         return 0
     console = _console()
@@ -205,13 +234,14 @@ def execute(
         console=console, get_renderable=watch.at_work, refresh_per_second=2, transient=True,
         redirect_stdout=False, redirect_stderr=False,
     )  # fmt: skip
-    with signals.taken(), live if console.is_terminal else nullcontext():
+    with guarded(held) as group, signals.taken(), live if console.is_terminal else nullcontext():
+        signals.group = group
         process = subprocess.Popen(
             _command(data, config, arguments), env=_environment(),
-            stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, errors="replace", process_group=0,
+            stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, errors="replace", process_group=group,
         )  # fmt: skip
-        signals.group = process.pid
         try:
+            signals.send_again()
             assert process.stderr is not None
             for line in process.stderr:
                 watch.see(line.rstrip("\n"))
@@ -223,7 +253,9 @@ def execute(
     if signals.received:
         _error(f"interrupted ({signals.received[0].name}); the same command goes on from what is done")
         return 130
-    if status and not watch.failed:
+    if status < 0:
+        _error(f"snakemake: was killed by {signal.Signals(-status).name}; the same command goes on from what is done")
+    elif status and not watch.failed:
         _error(f"snakemake: {watch.tail()}; check what follows '--' on the command line, or use -v to see it all")
     return 1 if status else 0
 
@@ -420,6 +452,11 @@ class _Signals:
         """Handle a signal: the second one asks harder, and the third one does not ask."""
         self.received.append(signal.Signals(number))
         self.send((signal.Signals(number), signal.SIGTERM, signal.SIGKILL)[min(len(self.received), 3) - 1])
+
+    def send_again(self) -> None:
+        """Send what was received before there was anything to send it to."""
+        if self.received:
+            self.send(self.received[-1])
 
     def send(self, number: signal.Signals) -> None:
         """Send a signal to the whole group, if it is still there."""

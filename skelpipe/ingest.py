@@ -27,7 +27,7 @@ import numpy as np
 import numpy.typing as npt
 
 from skelpipe.datasets import DATASETS, Dataset, Dropped, Recording, find_dataset
-from skelpipe.datasets.base import FAULTS, UNREADABLE, Found, Source, column_array
+from skelpipe.datasets.base import FAULTS, UNREADABLE, Found, Source, Vanished, column_array
 from skelpipe.errors import BadInput
 from skelpipe.outputs import new_folder
 from skelpipe.parallel import cpu_count
@@ -310,6 +310,8 @@ def _read_batch(dataset: str, sources: list[Source], keep_missing: bool) -> list
     for source in sources:
         try:
             outcomes.append((source, DATASETS[dataset].read(source, keep_missing)))
+        except Vanished:
+            raise
         except BadInput as error:
             outcomes.append((source, [Dropped(source.name, UNREADABLE, str(error))]))
     return outcomes

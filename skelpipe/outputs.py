@@ -11,14 +11,18 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
+import logging
 import os
 import platform
+import re
 import shlex
 import shutil
+import signal
 import sys
+import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +37,15 @@ REFUSED = {
     errno.EACCES: "choose a path you may write to",
     errno.EPERM: "choose a path you may write to",
     errno.ENOTDIR: "choose a path whose parent is a folder",
+    errno.EFBIG: "its file system, or a limit of this account, takes no larger files: choose another path",
+    errno.EIO: "check that disk, or choose another path",
+    errno.ESTALE: "its file system is gone: mount it again, or choose another path",
 }
+GO_ON = "run the same command again"
+# How a file system says that it has no locks, as some network file systems do.
+NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL)
+BUSY = (errno.EACCES, errno.EAGAIN, errno.EWOULDBLOCK)
+EXCHANGE, HERE = 2, -100  # RENAME_EXCHANGE of <linux/fs.h>, AT_FDCWD of <fcntl.h>
 
 
 def is_output(path: Path) -> bool:
@@ -61,38 +73,57 @@ def new_folder(
     force: bool = False,
     inputs: Mapping[str, str | os.PathLike[str]] | None = None,
     settings: Mapping[str, Any] | None = None,
+    sealed: bool = True,
+    lock: bool = True,
 ) -> Iterator[Path]:
     """Yield a scratch folder that becomes `target` when the block ends well and vanishes when it does not.
 
     Args:
-        target: the folder to make. It is replaced only if it is ours and `force` is set.
+        target: the folder to make. It is replaced only if it is ours and `force` is set, and then in one step.
         kind: what the folder holds ("store", "clips", "streams", "evaluation", "fusion", "report", ...).
         inputs: role -> path of what was read; the digest of each of our own outputs among them is recorded.
         settings: everything that decided the content, for provenance.
+        sealed: whether it is whole when the block ends; else something else is to finish it.
+        lock: False where the caller has `locked` the target.
 
     Raises:
-        BadInput: the target is taken, is being written by another process, or cannot be written.
+        BadInput: the target is taken, is being written by another process, or cannot be written; or an input was
+            deleted or replaced meanwhile.
     """
     target = Path(os.path.abspath(target))
     scratch, old = target.with_name(f".{target.name}.partial"), target.with_name(f".{target.name}.old")
     check_target(target, force)
-    with locked(target):
+    with locked(target) if lock else nullcontext(), refusals(target):
         try:
-            if old.exists() and not target.exists():  # a kill between the two renames of `_swap`
+            if old.exists() and not target.exists():  # a kill between the renames of `_swap`
                 old.rename(target)
             check_target(target, force)
-            shutil.rmtree(scratch, ignore_errors=True)
             scratch.mkdir()
-            started = time.time()
-            yield scratch
-            seal(scratch, kind, inputs=inputs, settings=settings, started=started)
-            _swap(scratch, target, old)
-        except OSError as error:
-            if error.errno in REFUSED:
-                raise unwritable(target, error) from None
-            raise
+            started, digests = time.time(), read_digests(inputs or {})
+            with _kept(scratch):
+                yield scratch
+            check_unchanged(inputs or {}, digests)
+            if sealed:
+                seal(scratch, kind, inputs=inputs, settings=settings, started=started)
+            else:
+                write_json(scratch / PROVENANCE, provenance(kind, inputs or {}, settings or {}, started))
+            with undisturbed():
+                _swap(scratch, target, old)
         finally:
-            shutil.rmtree(scratch, ignore_errors=True)
+            with undisturbed():
+                _remove(scratch)
+
+
+@contextmanager
+def _kept(folder: Path) -> Iterator[None]:
+    """Raise FileNotFoundError if `folder` was deleted meanwhile, even if a library has then made it again."""
+    before = os.open(folder, os.O_RDONLY)  # held open, so that no new folder gets its number
+    try:
+        yield
+        if not os.path.samestat(os.fstat(before), folder.stat()):
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), os.fspath(folder))
+    finally:
+        os.close(before)
 
 
 @contextmanager
@@ -102,31 +133,133 @@ def locked(target: Path) -> Iterator[None]:
     Raises:
         BadInput: another process is writing it, or its folder cannot be made.
     """
-    from filelock import FileLock, Timeout
-
     made = [folder for folder in target.parents if not folder.exists()]
+    path = target.with_name(f".{target.name}.lock")
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(target.with_name(f".{target.name}.lock"), blocking=False)
-        lock.acquire()
-    except Timeout:
+        lock = _lock_beside(path)
+    except BlockingIOError:
         raise BadInput(target, "is being written by another process", "wait for it, or choose another path") from None
     except OSError as error:
         raise unwritable(target, error) from None
     try:
+        if (left := target.with_name(f".{target.name}.partial")).exists():  # by a kill: nobody writes it now
+            _remove(left)
         yield
     finally:
-        Path(lock.lock_file).unlink(missing_ok=True)
-        lock.release()
-        for folder in made:  # nearest first; one that holds something stays, and so do those above it
+        with undisturbed():
             with suppress(OSError):
-                folder.rmdir()
+                path.unlink(missing_ok=True)  # whoever opened it before this sees that it is gone
+            if lock is not None:
+                os.close(lock)
+            for folder in made:  # nearest first; one that holds something stays, and so do those above it
+                with suppress(OSError):
+                    folder.rmdir()
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Hold back Ctrl-C and SIGTERM until the block has ended, so that what cleans up is not left half-way."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came: list[int] = []
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.signal(number, lambda number, frame: came.append(number)) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler or signal.SIG_DFL)
+        if came:
+            signal.raise_signal(came[0])
+
+
+def _lock_beside(path: Path) -> int | None:
+    """`lock` on a file whose folders are made, and may be removed by a process that has just ended."""
+    for attempt in range(10):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            return lock(path)
+        except FileNotFoundError:
+            if attempt == 9:
+                raise
+    raise AssertionError
+
+
+def lock(path: Path) -> int | None:
+    """Take the lock that is the file `path`; the kernel releases it when its descriptor is closed, or its holder dies.
+
+    Returns:
+        The open descriptor, or None where the file system has no locks, after a warning.
+
+    Raises:
+        BlockingIOError: another process holds it.
+        OSError: the file cannot be made.
+    """
+    import fcntl
+
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # A holder removes the file before it lets go, and then a lock on it would keep nobody out.
+            if os.fstat(descriptor).st_nlink:
+                return descriptor
+            os.close(descriptor)
+        except OSError as error:
+            os.close(descriptor)
+            if error.errno in BUSY:
+                raise BlockingIOError(*error.args) from None
+            if error.errno not in NO_LOCKS:
+                raise
+            told = "%s: its file system has no locks (%s); take care that nothing else writes there meanwhile"
+            logging.getLogger(__name__).warning(told, path.parent, error.strerror)
+            return None
+
+
+@contextmanager
+def refusals(target: Path) -> Iterator[None]:
+    """Turn what the file system refuses while `target` is written into BadInput.
+
+    Raises:
+        BadInput: the disk is full, read-only or gone, or the folder of `target` is.
+    """
+    try:
+        yield
+    except OSError as error:
+        number = refused(error)
+        where = Path(os.path.abspath(os.fsdecode(error.filename))) if _is_path(error.filename) else target
+        ours = (target, *(target.with_name(f".{target.name}.{end}") for end in ("partial", "old", "lock")))
+        mine = number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) or any(map(where.is_relative_to, ours))
+        if mine and number in (errno.ENOENT, errno.ESTALE):
+            what = "was lost: it, or the folder that held it, was deleted while it was written"
+            remedy = f"choose a path that lasts (scratch disks are cleaned from time to time), and {GO_ON}"
+            raise BadInput(target, what, remedy) from None
+        if number not in REFUSED:
+            raise
+        if mine:
+            raise unwritable(target, error) from None
+        raise BadInput(where, f"cannot be used ({os.strerror(number)})", REFUSED[number]) from None
+
+
+def _is_path(name: object) -> bool:
+    return isinstance(name, str | bytes | os.PathLike) and bool(name)
+
+
+def refused(error: OSError) -> int:
+    """The error's number, also where a library only tells it in words."""
+    if error.errno:
+        return error.errno
+    if told := re.search(r"errno = (\d+)", str(error)):  # HDF5
+        return int(told[1])
+    return errno.ENOSPC if re.search(r"requested and \d+ written|free space", str(error)) else 0  # NumPy
 
 
 def unwritable(target: Path, error: OSError) -> BadInput:
     """The BadInput for a file system that refuses."""
-    remedy = REFUSED.get(error.errno or 0, "choose a path you may write to")
-    return BadInput(target, f"cannot be written ({error.strerror})", remedy)
+    number = refused(error)
+    remedy = REFUSED.get(number, "choose a path you may write to")
+    return BadInput(target, f"cannot be written ({os.strerror(number) if number else error})", remedy)
 
 
 def seal(
@@ -163,6 +296,22 @@ def provenance(
         "settings": dict(settings),
         "inputs": {role: {"path": os.fspath(p), "digest": read_digest(p)} for role, p in inputs.items()},
     }
+
+
+def read_digests(inputs: Mapping[str, str | os.PathLike[str]]) -> dict[str, str | None]:
+    """The digest of each input that is an output of ours; None for the others."""
+    return {role: read_digest(path) for role, path in inputs.items()}
+
+
+def check_unchanged(inputs: Mapping[str, str | os.PathLike[str]], before: Mapping[str, str | None]) -> None:
+    """Raise BadInput if an input no longer has the digest that it had before it was read.
+
+    What vanishes while it is read may read as zeros, so that nothing else would tell.
+    """
+    for role, path in inputs.items():
+        if before[role] is not None and read_digest(path) != before[role]:
+            what = "was replaced" if os.path.exists(path) else "was deleted"  # noqa: PTH110
+            raise BadInput(path, f"{what} while it was read", f"make it again if it is gone, and {GO_ON}")
 
 
 def read_digest(path: str | os.PathLike[str]) -> str | None:
@@ -205,13 +354,18 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Replace `path` by `data` in one step."""
+    """Replace `path` by `data` in one step; nothing is left of it if that fails."""
     scratch = path.with_name(f".{path.name}.partial")
-    with open(scratch, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    scratch.replace(path)
+    try:
+        with open(scratch, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        scratch.replace(path)
+    except BaseException:
+        with suppress(OSError):
+            scratch.unlink(missing_ok=True)
+        raise
 
 
 def _digest(folder: Path, content: tuple[str, ...] | None) -> str:
@@ -230,8 +384,45 @@ def _digest(folder: Path, content: tuple[str, ...] | None) -> str:
 
 
 def _swap(scratch: Path, target: Path, old: Path) -> None:
-    shutil.rmtree(old, ignore_errors=True)
-    if target.exists() and any(target.iterdir()):
-        target.rename(old)
-    scratch.rename(target)  # also replaces an empty folder
-    shutil.rmtree(old, ignore_errors=True)
+    """Put `scratch` in the place of `target`; what was there is `scratch` afterwards."""
+    if not target.exists() or not any(target.iterdir()):
+        scratch.rename(target)  # also replaces an empty folder
+        return
+    if _exchange(scratch, target):
+        return
+    _remove(old)
+    target.rename(old)
+    scratch.rename(target)
+    old.rename(scratch)  # so that an `old` is never half removed: it may have to be put back
+
+
+def _exchange(a: Path, b: Path) -> bool:
+    """Let two folders change places in one step, so that no reader finds neither; False where that cannot be done."""
+    import ctypes
+
+    try:
+        rename = ctypes.CDLL(None, use_errno=True).renameat2  # Linux
+    except (OSError, AttributeError, TypeError):
+        return False
+    return bool(rename(HERE, os.fsencode(a), HERE, os.fsencode(b), EXCHANGE) == 0)
+
+
+def discard(target: Path) -> None:
+    """Remove one of our folders so that a kill meanwhile leaves none that is half removed, but scratch.
+
+    Raises:
+        BadInput: it is being written by another process, or cannot be removed.
+    """
+    scratch = target.with_name(f".{target.name}.partial")
+    with locked(target), refusals(target):
+        target.rename(scratch)
+        _remove(scratch)
+
+
+def _remove(folder: Path) -> None:
+    """Remove scratch. A thread that an interrupt left behind may still be writing into it, so it is tried again."""
+    for _ in range(5):
+        shutil.rmtree(folder, ignore_errors=True)
+        if not folder.exists():
+            return
+        time.sleep(0.1)

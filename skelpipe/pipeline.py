@@ -12,7 +12,6 @@ import math
 import os
 import re
 import shlex
-import shutil
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,7 +22,7 @@ import yaml
 from pydantic import Field, field_validator, model_validator
 
 from skelpipe.errors import BadInput
-from skelpipe.outputs import DONE, PROVENANCE, read_digest
+from skelpipe.outputs import DONE, PROVENANCE, discard, read_digest
 from skelpipe.resources import find
 from skelpipe.settings import Settings, check, hint, load_yaml, override
 
@@ -373,12 +372,12 @@ def run(
                 pipeline.title, dag.survey(Path(empty), config, snakemake_args, verbose), data, verbose, lacking
             )
         return 0
-    with dag.locked(data):
+    with dag.locked(data) as held:
         stages = dag.survey(data, config, snakemake_args, verbose)
         dag.show_plan(pipeline.title, stages, data, verbose, lacking)
         if dry_run:
             return 0
-        status = dag.execute(data, config, stages, snakemake_args, verbose)
+        status = dag.execute(data, config, stages, snakemake_args, verbose, held)
         _remove_parts(config, data)
     report = data / next(iter(config["reports"]))
     if status == 0 and (report / DONE).is_file():
@@ -498,7 +497,7 @@ def _remove_parts(config: Mapping[str, Any], data: Path) -> None:
         joined = _part_digests(data / whole) if "parts" in stage else []
         for part in map(data.joinpath, stage.get("parts", ())):
             if read_digest(part) in joined:
-                shutil.rmtree(part)
+                discard(part)
 
 
 def _clips_name(pipeline: Pipeline) -> str:

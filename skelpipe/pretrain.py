@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import shutil
 import signal
 import threading
 import time
@@ -29,14 +28,14 @@ from skelpipe.methods.moco import Network
 from skelpipe.methods.synced import pool_norms, sync_norms
 from skelpipe.outputs import (
     DONE,
-    PROVENANCE,
     check_target,
+    check_unchanged,
     is_output,
     locked,
-    provenance,
+    new_folder,
     read_digest,
+    refusals,
     seal,
-    unwritable,
     write_bytes,
     write_json,
 )
@@ -135,7 +134,7 @@ def pretrain(
         )
         run = Path(os.path.abspath(run))
         writes = ranks.mine() == 0
-        with locked(run) if writes else nullcontext():
+        with locked(run) if writes else nullcontext(), refusals(run):
             if writes:
                 prepare_folder(run, recipe, settings, force)
             ranks.wait()  # before that RUN may hold another run's checkpoint
@@ -229,6 +228,7 @@ def train_method(
         return finish(run, recipe, settings, source.path, method, at, fresh=not (run / DONE).exists())
 
     data = source.load(rows, "float16" if settings["half_storage"] else "float32")[..., : recipe.bodies]
+    check_unchanged({"clips": source.path}, {"clips": settings["clips_digest"]})
     batches = Batches(
         np.ascontiguousarray(data),
         rows,
@@ -271,6 +271,7 @@ def train_method(
             if log is not None:
                 guessing = math.log(recipe.method.queue_size + 1) if hasattr(recipe.method, "queue_size") else None
                 log.write(at, recipe.optimizer.rate(at.epoch), batches.steps * recipe.batch_size, guessing)
+            check_finite(method, at)
             at.next_epoch()
             if recipe.keep_every and (at.epoch - 1) % recipe.keep_every == 0 and log is not None:
                 save_weights(run / kept_weights(at.epoch - 1), method)
@@ -284,9 +285,20 @@ def train_method(
         return Result("finished" if at.epoch > recipe.epochs else "stopped", at.epoch - 1, recipe.epochs, None, ())
     log.close()
     if at.epoch <= recipe.epochs:
+        check_finite(method, at)
         save_checkpoint(run / CHECKPOINT, method, sgd, at, place)
         return Result("stopped", at.epoch - 1, recipe.epochs, log.last, tuple(log.warnings))
     return finish(run, recipe, settings, source.path, method, at, fresh=True)
+
+
+def check_finite(method: torch.nn.Module, at: Position) -> None:
+    """Raise BadInput rather than let a checkpoint be written that nothing could go on from."""
+    if at.sums:
+        at.means()
+    # One addition a tensor, whose result is not finite if anything in it is not; read from the device once.
+    sums = [value.double().sum() for value in method.state_dict().values() if value.is_floating_point()]
+    if sums and not bool(torch.isfinite(torch.stack(sums)).all()):
+        raise at.diverged("the weights are not all finite")
 
 
 def start_ranks(method: torch.nn.Module, recipe: Recipe, at: Position, seed: int) -> None:
@@ -338,12 +350,13 @@ class Position:
         """The epoch's averages so far; what was never a number is None."""
         means = {name: float(total) / max(1, self.step) for name, total in self.sums.items()}
         if not math.isfinite(means["loss"]):
-            raise BadInput(
-                f"epoch {self.epoch}, step {self.step}",
-                f"the loss is {means['loss']}",
-                "lower the rate (--set optimizer.lr=…) or use --precision fp32; the last checkpoint is kept",
-            )
+            raise self.diverged(f"the loss is {means['loss']}")
         return {name: value if math.isfinite(value) else None for name, value in means.items()}
+
+    def diverged(self, what: str) -> BadInput:
+        """What to say of numbers that are none."""
+        remedy = "lower the rate (--set optimizer.lr=…) or use --precision fp32; the last checkpoint is kept"
+        return BadInput(f"epoch {self.epoch}, step {self.step}", what, remedy)
 
     def event(self, epochs: int, steps: int, rate: float) -> Event:
         """What a progress display shows; reading the loss waits for the device, so it is read ten times an epoch.
@@ -365,13 +378,11 @@ class Log:
     """`log.jsonl`, one object per epoch, and the same for TensorBoard; cut back to where a resumed run stands."""
 
     def __init__(self, run: Path, at: Position) -> None:
-        from torch.utils.tensorboard import SummaryWriter
-
         self.path = run / LOG
         with open(self.path, "ab") as file:
             file.truncate(at.log_bytes)
         self.last = last_entry(run)
-        self.board = SummaryWriter(str(run / "tensorboard"), purge_step=at.epoch)
+        self.board = Board(run / "tensorboard", at.epoch)
         self.warnings: list[str] = []
 
     def write(self, at: Position, lr: float, clips: int, guessing: float | None) -> None:
@@ -390,14 +401,45 @@ class Log:
             file.flush()
             os.fsync(file.fileno())
             at.log_bytes = file.tell()
-        for name, value in entry.items():
-            if isinstance(value, float):
-                self.board.add_scalar(name, value, at.epoch)
+        self.board.write(at.epoch, {name: value for name, value in entry.items() if isinstance(value, float)})
         self.last = entry
 
     def close(self) -> None:
-        """Flush the TensorBoard file."""
+        """Close the TensorBoard file."""
         self.board.close()
+
+
+class Board:
+    """A file of TensorBoard's, written at once: a killed run lacks nothing in it that its checkpoint has.
+
+    Torch's own writer keeps events back for two minutes, and its thread, not the caller, learns of a full disk.
+    """
+
+    def __init__(self, folder: Path, epoch: int) -> None:
+        from tensorboard.compat.proto import event_pb2
+        from tensorboard.summary.writer.record_writer import RecordWriter
+
+        folder.mkdir(exist_ok=True)
+        # Read in the order of their names; a resumed run's file takes back what an older one says from `epoch` on.
+        self._file = open(folder / f"events.out.tfevents.{time.time():.6f}.{os.getpid()}", "wb")  # noqa: SIM115
+        self._events, self._records = event_pb2, RecordWriter(self._file)
+        self._write(file_version="brain.Event:2")
+        self._write(step=epoch, session_log=event_pb2.SessionLog(status=event_pb2.SessionLog.START))
+
+    def _write(self, **content: Any) -> None:
+        self._records.write(self._events.Event(wall_time=time.time(), **content).SerializeToString())
+        self._file.flush()
+
+    def write(self, epoch: int, values: Mapping[str, float]) -> None:
+        """Add the scalars of an epoch."""
+        from tensorboard.compat.proto.summary_pb2 import Summary
+
+        scalars = [Summary.Value(tag=name, simple_value=value) for name, value in values.items()]
+        self._write(step=epoch, summary=Summary(value=scalars))
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
 
 
 def collapsed(entry: Mapping[str, Any], stream: str, guessing: float) -> bool:
@@ -468,16 +510,12 @@ def prepare_folder(run: Path, recipe: Recipe, settings: dict[str, Any], force: b
         if not force:
             what = "was made with other settings (see its recipe.yaml and settings.json)"
             raise BadInput(run, what, "choose another path, or pass --force to start anew")
-        shutil.rmtree(run)
     else:
         check_target(run, force=False)
-    try:
-        run.mkdir(parents=True, exist_ok=True)
-        write_bytes(run / RECIPE, recipe.dump().encode())
-        write_json(run / SETTINGS, settings)
-        write_json(run / PROVENANCE, provenance("run", {}, settings))
-    except OSError as error:
-        raise unwritable(run, error) from None
+    # In one step: a run that a kill left without its provenance would be nobody's, and could not be gone on with.
+    with new_folder(run, "run", force=force, settings=settings, sealed=False, lock=False) as folder:
+        write_bytes(folder / RECIPE, recipe.dump().encode())
+        write_json(folder / SETTINGS, settings)
 
 
 def same_settings(run: Path, settings: dict[str, Any]) -> bool:
@@ -505,10 +543,7 @@ def save_checkpoint(
     }
     buffer = io.BytesIO()
     torch.save(state, buffer)
-    try:
-        write_bytes(path, buffer.getvalue())
-    except OSError as error:
-        raise unwritable(path, error) from None
+    write_bytes(path, buffer.getvalue())
 
 
 def load_checkpoint(path: Path, method: torch.nn.Module, sgd: torch.optim.Optimizer, device: torch.device) -> Position:

@@ -52,7 +52,7 @@ def create_group(path: Path, kind: str, attributes: Mapping[str, Any]) -> zarr.G
     import zarr
 
     attributes = {"skelpipe": {"kind": kind, "format_version": FORMAT_VERSION, **attributes}}
-    return zarr.create_group(path, overwrite=True, zarr_format=3, attributes=attributes)
+    return zarr.create_group(path, zarr_format=3, attributes=attributes)
 
 
 def create_array(group: zarr.Group, name: str, shape: tuple[int, ...], dtype: Any, chunk: int) -> zarr.Array[Any]:

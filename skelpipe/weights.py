@@ -28,7 +28,7 @@ from skelpipe.errors import BadInput
 from skelpipe.methods.crossclr import CrosSCLR
 from skelpipe.methods.moco import MoCo, Network
 from skelpipe.methods.skeletonclr import SkeletonCLR
-from skelpipe.outputs import DONE, new_folder, read_digest, require, unwritable, write_bytes, write_json
+from skelpipe.outputs import new_folder, read_digest, require, unwritable, write_bytes, write_json
 from skelpipe.pretrain import (
     ALL_STREAMS,
     CHECKPOINT,
@@ -175,7 +175,8 @@ def import_weights(
     done = Imported(found.family, in_words(recipe, found, layout), epoch, total, total == epoch, found.resumable)
     inputs = {"weights": path} if clips is None else {"weights": path, "clips": Path(clips)}
     origin = {"file": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest(), "epoch": epoch}
-    with new_folder(run, "run", force=force, inputs=inputs, settings=settings) as folder:
+    # One that is not finished is sealed by the pretraining that goes on from here.
+    with new_folder(run, "run", force=force, inputs=inputs, settings=settings, sealed=done.finished) as folder:
         write_bytes(folder / RECIPE, recipe.dump().encode())
         write_json(folder / SETTINGS, settings)
         write_json(folder / IMPORTED, {**origin, "family": done.family, "shape": done.shape})
@@ -183,8 +184,6 @@ def import_weights(
             write_checkpoint(folder / CHECKPOINT, recipe, method, epoch)
         if done.finished:
             save_weights(folder / WEIGHTS, method)
-    if not done.finished:  # to be sealed by the pretraining that goes on from here
-        (Path(run) / DONE).unlink()
     return done
 
 

@@ -175,3 +175,21 @@ def test_training_progress_keeps_the_last_loss(monkeypatch, capsys):
         progress({"epoch": 1, "epochs": 2, "step": 1, "steps": 4, "loss": 4.5, "clips_per_second": 1234.5})
         progress({"epoch": 1, "epochs": 2, "step": 2, "steps": 4})
     assert capsys.readouterr().err == "epoch 1/2, loss 4.500, 1,234 clips/s\n"
+
+
+SWALLOWED = """
+import ctypes, os, signal, time
+from skelpipe import cli
+cli._stop_in_order()
+called = ctypes.CFUNCTYPE(None)(lambda: (os.kill(os.getpid(), signal.SIGINT), time.sleep(10)))
+try:
+    called()
+    time.sleep(60)
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+
+
+def test_an_interrupt_that_c_code_swallows_is_not_lost():
+    done = subprocess.run([sys.executable, "-c", SWALLOWED], capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("interrupted\n", "")

@@ -115,6 +115,25 @@ def test_a_killed_process_leaves_no_output_and_no_lock(tmp_path):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["out"]
 
 
+def test_what_a_kill_left_is_removed_even_where_nothing_is_to_do(tmp_path):
+    write(tmp_path / "out")
+    (tmp_path / ".out.partial").mkdir()
+    with outputs.locked(tmp_path / "out"):
+        pass
+    assert [p.name for p in tmp_path.iterdir()] == ["out"]
+
+
+def test_folders_change_places_in_one_step_or_else_in_three(tmp_path, monkeypatch):
+    for step in (outputs._exchange, lambda a, b: False):
+        monkeypatch.setattr(outputs, "_exchange", step)
+        write(tmp_path / "out", "a")
+        write(tmp_path / "out", "b", force=True)
+        assert (tmp_path / "out" / "page.html").read_text() == "b"
+        assert [p.name for p in tmp_path.iterdir()] == ["out"]
+        outputs.discard(tmp_path / "out")
+        assert list(tmp_path.iterdir()) == []
+
+
 def test_two_at_once(tmp_path):
     with new_folder(tmp_path / "out", "report") as folder:
         (folder / "page.html").write_text("first")

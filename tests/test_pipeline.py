@@ -16,13 +16,13 @@ from pathlib import Path
 import pytest
 import yaml
 from click.testing import CliRunner
-from filelock import FileLock
+from kills import at_work
 
 from skelpipe import dag, resources
 from skelpipe.cli import main
 from skelpipe.datasets.synthetic import write_raw
 from skelpipe.errors import BadInput
-from skelpipe.outputs import read_digest
+from skelpipe.outputs import lock, read_digest
 from skelpipe.pipeline import list_raw, load_pipeline, plan, run
 from skelpipe.recipe import load_recipe
 
@@ -51,6 +51,15 @@ class Toy:
 
     def __init__(self, folder: Path, data: str = "data", **changes) -> None:
         self.file, self.data = write_toy(folder, **changes), folder / data
+
+    @property
+    def code(self) -> str:
+        """A program that does what `go` does."""
+        command = f"[sys.executable, {str(FAKE)!r}]"
+        return (
+            "import sys; from skelpipe.pipeline import run;"
+            f"sys.exit(run({str(self.file)!r}, data={str(self.data)!r}, command={command}))"
+        )
 
     def go(self, *snakemake_args: str, **options) -> tuple[int, list[str]]:
         (self.data / "calls.txt").unlink(missing_ok=True)
@@ -182,12 +191,8 @@ def test_an_interrupt_reaches_the_stage_and_ends_everything(tmp_path):
     toy = Toy(tmp_path, recipes=["./one.yaml"], streams=["joint"])
     toy.data.mkdir()
     (toy.data / "interrupt").write_text("wait")
-    code = (
-        "import sys; from skelpipe.pipeline import run;"
-        f"sys.exit(run({str(toy.file)!r}, data={str(toy.data)!r}, command=[sys.executable, {str(FAKE)!r}]))"
-    )
     process = subprocess.Popen(
-        [sys.executable, "-c", code], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
+        [sys.executable, "-c", toy.code], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
     )
     waiting = toy.data / "waiting"
     while not waiting.exists() and process.poll() is None:
@@ -199,6 +204,29 @@ def test_an_interrupt_reaches_the_stage_and_ends_everything(tmp_path):
     stage = int(waiting.read_text())
     with pytest.raises(ProcessLookupError):
         os.kill(stage, 0)
+
+
+def test_a_killed_run_takes_its_stages_along_and_its_lock_until_then(tmp_path):
+    """SIGKILL reaches one process only; what it started must not go on beside the next run."""
+    toy = Toy(tmp_path, recipes=["./one.yaml"], streams=["joint"])
+    toy.data.mkdir()
+    (toy.data / "interrupt").write_text("wait")
+    process = subprocess.Popen([sys.executable, "-c", toy.code])
+    waiting = toy.data / "waiting"
+    while not (waiting.exists() and waiting.read_text()) and process.poll() is None:
+        time.sleep(0.1)
+    with pytest.raises(BadInput, match="another 'skelpipe run' works in this folder"):
+        toy.go()
+    process.kill()
+    process.wait()
+    until = time.monotonic() + 60
+    while at_work(toy.data) and time.monotonic() < until:
+        time.sleep(0.1)
+    assert at_work(toy.data) == []
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(waiting.read_text()), 0)
+    status, calls = toy.go()
+    assert (status, stages(calls)) == (0, ["evaluate", "pretrain", "report"])
 
 
 def test_arguments_reach_snakemake_and_a_failed_stage_is_told(tmp_path, capsys):
@@ -221,7 +249,8 @@ def test_arguments_reach_snakemake_and_a_failed_stage_is_told(tmp_path, capsys):
 def test_one_pipeline_at_a_time_in_a_data_folder(tmp_path):
     toy = Toy(tmp_path)
     (toy.data / ".snakemake").mkdir(parents=True)
-    with FileLock(toy.data / ".snakemake/skelpipe.lock"), pytest.raises(BadInput, match="another 'skelpipe run'"):
+    lock(toy.data / ".snakemake/skelpipe.lock")
+    with pytest.raises(BadInput, match="another 'skelpipe run'"):
         toy.go()
 
 

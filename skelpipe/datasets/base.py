@@ -78,6 +78,10 @@ class Dropped:
         object.__setattr__(self, "detail", shortened(self.detail, LONGEST_DETAIL))
 
 
+class Vanished(BadInput):
+    """A file that was found is no longer there: not its fault, so it must not be left out as a faulty one is."""
+
+
 @dataclass(frozen=True, order=True)
 class File:
     """A file in a folder, or a member of a zip archive.
@@ -117,6 +121,9 @@ class File:
             raise BadInput(
                 self.shown, f"cannot be unpacked ({error})", "unpack the archive and give its folder"
             ) from None
+        except FileNotFoundError:
+            remedy = "check that its disk is still there, and run the same command again"
+            raise Vanished(self.path, "has vanished since its folder was searched", remedy) from None
         except DAMAGE as error:
             raise BadInput(self.shown, f"cannot be read ({error})", "download or copy it again") from None
 
