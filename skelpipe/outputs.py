@@ -2,7 +2,7 @@
 
 Every stage writes a folder. Beside the stage's own files it holds
 
-- `provenance.json`: command, versions, time, seed, settings and the digests of the inputs;
+- `provenance.json`: command, versions, time, seed, settings, the digests of the inputs, and their provenance in turn;
 - `done.json`: written last; the kind of output and a digest over all its bytes. Without it the output is not whole.
 """
 
@@ -28,8 +28,8 @@ from typing import Any
 
 from skelpipe import __version__
 from skelpipe.errors import BadInput
+from skelpipe.history import BESIDE, DONE, PROVENANCE, gather, go_on, read_made
 
-PROVENANCE, DONE = "provenance.json", "done.json"
 REFUSED = {
     errno.ENOSPC: "free some space or choose another path",
     errno.EDQUOT: "free some space or choose another path",
@@ -42,6 +42,8 @@ REFUSED = {
     errno.ESTALE: "its file system is gone: mount it again, or choose another path",
 }
 GO_ON = "run the same command again"
+LIBRARIES = ("numpy", "numba", "torch", "zarr", "sklearn", "h5py", "pandas", "matplotlib", "isal")
+log = logging.getLogger(__name__)
 # How a file system says that it has no locks, as some network file systems do.
 NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL)
 BUSY = (errno.EACCES, errno.EAGAIN, errno.EWOULDBLOCK)
@@ -73,6 +75,7 @@ def new_folder(
     force: bool = False,
     inputs: Mapping[str, str | os.PathLike[str]] | None = None,
     settings: Mapping[str, Any] | None = None,
+    more: Mapping[str, Any] | None = None,
     sealed: bool = True,
     lock: bool = True,
 ) -> Iterator[Path]:
@@ -83,6 +86,7 @@ def new_folder(
         kind: what the folder holds ("store", "clips", "streams", "evaluation", "fusion", "report", ...).
         inputs: role -> path of what was read; the digest of each of our own outputs among them is recorded.
         settings: everything that decided the content, for provenance.
+        more: what else provenance tells; it may be filled until the block ends.
         sealed: whether it is whole when the block ends; else something else is to finish it.
         lock: False where the caller has `locked` the target.
 
@@ -100,15 +104,23 @@ def new_folder(
             check_target(target, force)
             scratch.mkdir()
             started, digests = time.time(), read_digests(inputs or {})
+            log.info("%s: writing this %s%s", target, kind, ", which replaces another" if target.exists() else "")
+            for role, digest in digests.items():
+                log.debug("%s: %s, digest %s", role, (inputs or {})[role], digest or "none: it is no output of ours")
+            above = {"output": os.fspath(target)}
             with _kept(scratch):
                 yield scratch
             check_unchanged(inputs or {}, digests)
             if sealed:
-                seal(scratch, kind, inputs=inputs, settings=settings, started=started)
+                seal(scratch, kind, inputs=inputs, settings=settings, started=started, more={**(more or {}), **above})
             else:
-                write_json(scratch / PROVENANCE, provenance(kind, inputs or {}, settings or {}, started))
+                write_json(
+                    scratch / PROVENANCE,
+                    provenance(kind, inputs or {}, settings or {}, started, {**(more or {}), **above}),
+                )
             with undisturbed():
                 _swap(scratch, target, old)
+            log.debug("%s: is in its place", target)
         finally:
             with undisturbed():
                 _remove(scratch)
@@ -143,6 +155,7 @@ def locked(target: Path) -> Iterator[None]:
         raise unwritable(target, error) from None
     try:
         if (left := target.with_name(f".{target.name}.partial")).exists():  # by a kill: nobody writes it now
+            log.info("%s: removed what a killed process left", left)
             _remove(left)
         yield
     finally:
@@ -213,7 +226,7 @@ def lock(path: Path) -> int | None:
             if error.errno not in NO_LOCKS:
                 raise
             told = "%s: its file system has no locks (%s); take care that nothing else writes there meanwhile"
-            logging.getLogger(__name__).warning(told, path.parent, error.strerror)
+            log.warning(told, path.parent, error.strerror)
             return None
 
 
@@ -270,32 +283,90 @@ def seal(
     settings: Mapping[str, Any] | None = None,
     started: float | None = None,
     content: tuple[str, ...] | None = None,
+    more: Mapping[str, Any] | None = None,
+    begun: Mapping[str, Any] | None = None,
 ) -> None:
     """Write `provenance.json`, then `done.json`, and flush everything to the disk.
 
     Args:
         content: file names that make up the digest; None takes every file.
+        more: what else provenance tells.
+        begun: the provenance that it had before it was gone on with.
     """
-    write_json(folder / PROVENANCE, provenance(kind, inputs or {}, settings or {}, started))
+    made = provenance(kind, inputs or {}, settings or {}, started, more)
+    write_json(folder / PROVENANCE, made if begun is None else go_on(made, begun))
     write_json(folder / DONE, {"kind": kind, "digest": _digest(folder, content)})
 
 
 def provenance(
-    kind: str, inputs: Mapping[str, str | os.PathLike[str]], settings: Mapping[str, Any], started: float | None = None
+    kind: str,
+    inputs: Mapping[str, str | os.PathLike[str]],
+    settings: Mapping[str, Any],
+    started: float | None = None,
+    more: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """What was run, with which versions and settings, on which inputs."""
+    """What was run, with which versions and settings, on which inputs, and how those were made in turn.
+
+    Args:
+        more: what else is to be told.
+    """
     now = time.time()
+    sources = {role: _source(Path(path)) for role, path in inputs.items()}
+    loaded = {name: getattr(sys.modules.get(name), "__version__", None) for name in LIBRARIES}
     return {
         "kind": kind,
-        "command": shlex.join(["skelpipe", *sys.argv[1:]]) if sys.argv else "skelpipe",
+        "command": command(),
+        "folder": os.getcwd(),  # noqa: PTH109
         "skelpipe": __version__,
         "python": platform.python_version(),
-        "libraries": {m: sys.modules[m].__version__ for m in ("numpy", "numba", "torch", "zarr") if m in sys.modules},
-        "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime(now)),
+        "platform": platform.platform(),
+        "libraries": {name: version for name, version in loaded.items() if version},
+        "finished": clock(now),
         "seconds": None if started is None else round(now - started, 3),
+        **({"seed": settings["seed"]} if "seed" in settings else {}),
         "settings": dict(settings),
-        "inputs": {role: {"path": os.fspath(p), "digest": read_digest(p)} for role, p in inputs.items()},
+        "inputs": sources,
+        **(more or {}),
+        "history": gather((each["digest"], read_made(Path(each["path"]), each["digest"])) for each in sources.values()),
     }
+
+
+def file_provenance(kind: str, out: Path, inputs: Mapping[str, Path], settings: Mapping[str, Any]) -> str:
+    """The provenance of an output that is one file, as text that is kept in it."""
+    return json.dumps(provenance(kind, inputs, settings, more={"output": os.path.abspath(out)}), ensure_ascii=False)
+
+
+def write_beside(out: Path, data: bytes, kind: str, inputs: Mapping[str, Path], settings: Mapping[str, Any]) -> None:
+    """Write a file, and its provenance beside it, since nothing else may be in it."""
+    more = {"output": os.path.abspath(out), "digest": hashlib.sha256(data).hexdigest()}
+    write_bytes(out, data)
+    write_json(Path(f"{out}{BESIDE}"), provenance(kind, inputs, settings, more=more))
+
+
+def command() -> str:
+    """The command line of this process."""
+    return shlex.join(["skelpipe", *sys.argv[1:]]) if sys.argv else "skelpipe"
+
+
+def clock(seconds: float | None = None) -> str:
+    """A time of `time.time()`, or now, as it is written in provenance."""
+    return time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime(seconds))
+
+
+def _source(path: Path) -> dict[str, Any]:
+    """What is recorded of an input: of a single file its sha256, and of a folder that is no output of ours its path."""
+    if path.is_file():
+        return {"path": os.fspath(path), "digest": file_digest(path), "kind": "file", "bytes": path.stat().st_size}
+    return {"path": os.fspath(path), "digest": read_digest(path)}
+
+
+def file_digest(path: Path) -> str | None:
+    """The sha256 of a file's bytes, or None where it cannot be read."""
+    try:
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return None
 
 
 def read_digests(inputs: Mapping[str, str | os.PathLike[str]]) -> dict[str, str | None]:

@@ -6,6 +6,7 @@ is of a kind of its own ("store part", "clips part"): no stage takes it for the 
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,8 +19,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from skelpipe.datasets.base import Seen
 from skelpipe.errors import BadInput
-from skelpipe.outputs import new_folder, read_kind
+from skelpipe.history import read_json
+from skelpipe.outputs import PROVENANCE, new_folder, read_kind
 from skelpipe.store import (
     CLIPS_PER_CHUNK,
     ROWS_PER_CHUNK,
@@ -37,6 +40,8 @@ CHUNKS_AT_ONCE = 8
 PER_ROW, REPORT = ("joints", "row_frame", "row_body"), ("name", "reason", "detail")
 COUNTS = ("clips", "rows")  # attributes, of a store
 OWN = ("part", *COUNTS)  # the attributes in which parts of one whole differ
+
+log = logging.getLogger(__name__)
 
 Progress = Callable[[int, int], object]
 
@@ -128,10 +133,25 @@ def join(
         raise BadInput(opened[0].path, "has no clip, nor has another of the parts", "check what they were made from")
     inputs = {f"part {n}": part.path for n, part in enumerate(opened, 1)}
     settings = {key: value for key, value in about.items() if key not in ("kind", "columns", "split_files")}
-    with new_folder(whole, kind, force=force, inputs=inputs, settings=settings) as folder:
+    for role, part in inputs.items():
+        log.info("%s of %d: %s", role, len(opened), part)
+    more = _raw(opened) if kind == "store" else {}
+    with new_folder(whole, kind, force=force, inputs=inputs, settings=settings, more=more) as folder:
         group = create_group(folder, kind, about)
         (_join_store if kind == "store" else _join_clips)(group, opened, progress)
     return Summary(kind, len(opened), total)
+
+
+def _raw(parts: list[_Opened]) -> dict[str, Any]:
+    """What the provenance of a whole store says of the raw files, if those of all parts do."""
+    seen = Seen()
+    for part in parts:
+        told = read_json(part.path / PROVENANCE).get("raw")
+        try:
+            seen.more(Seen(int(told["files"]), int(told["bytes"]), int(told["digest"], 16)))  # type: ignore[index]
+        except (TypeError, KeyError, ValueError):  # made by an older version
+            return {}
+    return {"raw": {"files": seen.files, "bytes": seen.bytes, "digest": seen.digest}}
 
 
 def _kind(path: Path) -> str:

@@ -15,6 +15,7 @@ import shlex
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import dropwhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -618,7 +619,8 @@ def _check_owner(run: Path, planned: Mapping[str, str]) -> None:
     """
     try:
         command = shlex.split(json.loads((run / PROVENANCE).read_text("utf-8"))["command"])
-        before = command[2] if command[:2] == ["skelpipe", "pretrain"] else planned["recipe"]
+        own = list(dropwhile(lambda word: word.startswith("-"), command[1:]))  # without -v
+        before = own[1] if command[:1] == ["skelpipe"] and own[:1] == ["pretrain"] else planned["recipe"]
     except (OSError, ValueError, KeyError, IndexError):
         return
     if before != planned["recipe"] and _retold(before, planned["flags"]) not in (None, planned["content"]):

@@ -71,10 +71,10 @@ def new_figure(width: float, height: float) -> Figure:
     return figure
 
 
-def png_bytes(figure: Figure, dpi: int = 150) -> bytes:
-    """The figure as PNG; the same figure always gives the same bytes."""
+def png_bytes(figure: Figure, dpi: int = 150, made: str | None = None) -> bytes:
+    """The figure as PNG; the same figure always gives the same bytes. `made` becomes its text `skelpipe`."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None})
+    figure.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None, **({"skelpipe": made} if made else {})})
     return buffer.getvalue()
 
 
@@ -383,7 +383,11 @@ def animate(
     motion = load_motion(path, name)
     if np.isnan(motion.joints).all():
         raise BadInput(path, f"the clip {name} holds no body in any frame", "choose another clip")
-    data = _gif(motion, stream) if out.suffix.lower() == ".gif" else png_bytes(film_strip(motion, stream))
+    made = outputs.file_provenance("picture", out, {"of": Path(path)}, {"clip": name, "stream": stream})
+    if out.suffix.lower() == ".gif":
+        data = _gif(motion, stream, made)
+    else:
+        data = png_bytes(film_strip(motion, stream), made=made)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         outputs.write_bytes(out, data)
@@ -477,7 +481,7 @@ def film_strip(motion: Motion, stream: str = "joint", frames: int = 8) -> Figure
         return figure
 
 
-def _gif(motion: Motion, stream: str, most: int = 150) -> bytes:
+def _gif(motion: Motion, stream: str, made: str, most: int = 150) -> bytes:
     from PIL import Image
 
     scene = _Scene(motion, stream)
@@ -495,7 +499,9 @@ def _gif(motion: Motion, stream: str, most: int = 150) -> bytes:
     ]
     buffer = io.BytesIO()
     first, *rest = pictures
-    first.save(buffer, format="GIF", save_all=True, append_images=rest, duration=milliseconds, loop=0, disposal=1)
+    first.save(
+        buffer, format="GIF", save_all=True, append_images=rest, duration=milliseconds, loop=0, disposal=1, comment=made
+    )
     return buffer.getvalue()
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import logging
 import re
 import warnings
 from collections.abc import Mapping
@@ -28,7 +29,17 @@ from skelpipe.errors import BadInput
 from skelpipe.methods.crossclr import CrosSCLR
 from skelpipe.methods.moco import MoCo, Network
 from skelpipe.methods.skeletonclr import SkeletonCLR
-from skelpipe.outputs import new_folder, read_digest, require, unwritable, write_bytes, write_json
+from skelpipe.outputs import (
+    clock,
+    command,
+    new_folder,
+    read_digest,
+    require,
+    unwritable,
+    write_beside,
+    write_bytes,
+    write_json,
+)
 from skelpipe.pretrain import (
     ALL_STREAMS,
     CHECKPOINT,
@@ -48,6 +59,7 @@ from skelpipe.skeleton import LAYOUTS, Layout
 from skelpipe.store import Clips
 
 State = dict[str, Tensor]
+log = logging.getLogger(__name__)
 
 IMPORTED = "imported.json"
 GRAPH, COUNTER = "A", "num_batches_tracked"
@@ -175,8 +187,18 @@ def import_weights(
     done = Imported(found.family, in_words(recipe, found, layout), epoch, total, total == epoch, found.resumable)
     inputs = {"weights": path} if clips is None else {"weights": path, "clips": Path(clips)}
     origin = {"file": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest(), "epoch": epoch}
+    log.info("%s: %s; %s", path, done.family, done.shape)
+    session = {
+        "command": command(),
+        "skelpipe": __version__,
+        "ended": clock(),
+        "state": "imported",
+        "epochs_done": epoch,
+    }
     # One that is not finished is sealed by the pretraining that goes on from here.
-    with new_folder(run, "run", force=force, inputs=inputs, settings=settings, sealed=done.finished) as folder:
+    with new_folder(
+        run, "run", force=force, inputs=inputs, settings=settings, more={"sessions": [session]}, sealed=done.finished
+    ) as folder:
         write_bytes(folder / RECIPE, recipe.dump().encode())
         write_json(folder / SETTINGS, settings)
         write_json(folder / IMPORTED, {**origin, "family": done.family, "shape": done.shape})
@@ -211,7 +233,8 @@ def export_weights(run: str | Path, file: str | Path, *, encoder_only: bool = Fa
     torch.save(state, buffer)
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        write_bytes(file, buffer.getvalue())
+        # The public code takes every name in the file for a tensor.
+        write_beside(file, buffer.getvalue(), "weights", {"run": run}, {"encoder_only": encoder_only})
     except OSError as error:
         raise unwritable(file, error) from None
     return len(state)
