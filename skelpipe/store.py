@@ -18,6 +18,9 @@ clips — one clip per row, ready to train on
     + the same columns
 
 A part of either (`skelpipe.parts`) holds the same arrays of its share, and says which in the attribute `part`.
+
+How they lie on the disk is told by Zarr's own metadata, so `zarr.open` reads them as they are listed here: `create_array`
+has it in one place. Every chunk is written, one of zeros too, so that a chunk that is missing is damage and not zeros.
 """
 
 from __future__ import annotations
@@ -36,9 +39,12 @@ from skelpipe.skeleton import LAYOUTS, Layout
 if TYPE_CHECKING:
     import zarr
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2  # 1 left chunks of zeros out
 ROWS_PER_CHUNK = 4096
 CLIPS_PER_CHUNK = 128
+# Order of the axes inside a chunk, by the number of axes: the bodies one behind the other, so that an absent one is a
+# run of zeros, and time last, so that the bytes that change little from frame to frame lie side by side.
+ON_DISK = {3: (1, 2, 0), 5: (4, 0, 1, 3, 2)}
 REMADE = {
     "store": "skelpipe ingest", "clips": "skelpipe prepare", "streams": "skelpipe streams",
     "store part": "skelpipe ingest --part", "clips part": "skelpipe prepare --part",
@@ -56,12 +62,17 @@ def create_group(path: Path, kind: str, attributes: Mapping[str, Any]) -> zarr.G
 
 
 def create_array(group: zarr.Group, name: str, shape: tuple[int, ...], dtype: Any, chunk: int) -> zarr.Array[Any]:
-    """Add an array chunked along its first axis: Blosc lz4 with byte shuffle, and a checksum on every chunk."""
-    from zarr.codecs import BloscCodec, Crc32cCodec
+    """Add an array chunked along its first axis: `ON_DISK`, Blosc lz4 with byte shuffle, a checksum on every chunk."""
+    from zarr.codecs import BloscCodec, Crc32cCodec, TransposeCodec
 
-    codecs = [BloscCodec(cname="lz4", shuffle="shuffle", clevel=5), Crc32cCodec()]
     return group.create_array(
-        name, shape=shape, dtype=dtype, chunks=(max(1, min(chunk, shape[0])), *shape[1:]), compressors=codecs
+        name,
+        shape=shape,
+        dtype=dtype,
+        chunks=(max(1, min(chunk, shape[0])), *shape[1:]),
+        filters=[TransposeCodec(order=ON_DISK[len(shape)])] if len(shape) in ON_DISK else None,
+        compressors=[BloscCodec(cname="lz4", shuffle="shuffle", clevel=5), Crc32cCodec()],
+        config={"write_empty_chunks": True},
     )
 
 
