@@ -115,7 +115,7 @@ def open_group(path: str | Path, kind: str) -> tuple[zarr.Group, dict[str, Any]]
         raise BadInput(path, what, remade)
     check_files(path, lambda name: name.endswith(META), remade)
     for name, shape in find_shapes(group, attributes, path, remade).items():
-        found = open_array(group, name).shape
+        found = open_array(group, name).shape if name in group else shape  # a missing one is named by who needs it
         if found != shape:
             raise BadInput(path / name, f"has shape {found}, and by the other arrays should have {shape}", remade)
     return group, attributes
@@ -123,15 +123,19 @@ def open_group(path: str | Path, kind: str) -> tuple[zarr.Group, dict[str, Any]]
 
 def find_shapes(group: zarr.Group, attributes: dict[str, Any], path: Path, remedy: str) -> dict[str, tuple[int, ...]]:
     """The name of every array that a group must have, and its shape, by the attributes and the array `name`."""
+    if "name" not in group or not {"layout", "columns"} <= attributes.keys():
+        return {}
     try:
         columns, joints = list(attributes["columns"]), len(LAYOUTS[attributes["layout"]].joints)
         clips = open_array(group, "name").shape[0]
         shapes: dict[str, tuple[int, ...]] = dict.fromkeys(columns, (clips,))
-        if "rows" in attributes:
-            rows, dropped = attributes["rows"], open_array(group, "dropped/name").shape
+        if str(attributes.get("kind")).startswith("store"):
+            rows = attributes.get("rows", open_array(group, "joints").shape[0])
             shapes |= {"joints": (rows, joints, 3), "row_frame": (rows,), "row_body": (rows,)}
             shapes |= {"clip_offset": (clips + 1,), "clip_frames": (clips,)}
-            shapes |= {f"dropped/{name}": dropped for name in ("reason", "detail")}
+            if "dropped" in group:
+                dropped = open_array(group, "dropped/name").shape
+                shapes |= {f"dropped/{name}": dropped for name in ("name", "reason", "detail")}
         else:
             fixed = (clips, 3, attributes["frames"], joints, 2)
             streams = attributes.get("streams")
