@@ -255,6 +255,7 @@ def train_method(
                 group["lr"] = recipe.optimizer.rate(at.epoch)
             started = time.monotonic()
             first = at.step
+            votes = ranks.Votes()
             for batch in batches.epoch(at.epoch, first):
                 at.add(train_step(method, sgd, batch, at.epoch))
                 rate = (at.step - first) * recipe.batch_size / max(time.monotonic() - started, 1e-9)
@@ -262,8 +263,9 @@ def train_method(
                     event = at.event(recipe.epochs, batches.steps, rate)
                     if progress is not None:
                         progress(event)
-                if asked_to_stop(stop):
+                if votes.cast(asked_to_stop(stop)):
                     break
+            votes.counted()
             at.seconds += time.monotonic() - started
             at.pool()
             pool_norms(method)
@@ -275,7 +277,7 @@ def train_method(
             at.next_epoch()
             if recipe.keep_every and (at.epoch - 1) % recipe.keep_every == 0 and log is not None:
                 save_weights(run / kept_weights(at.epoch - 1), method)
-            ends = asked_to_stop(stop) or at.epoch > recipe.epochs
+            ends = ranks.anywhere(asked_to_stop(stop)) or at.epoch > recipe.epochs
             if log is not None and (time.monotonic() - saved > CHECKPOINT_SECONDS or ends):
                 save_checkpoint(run / CHECKPOINT, method, sgd, at, place)
                 saved = time.monotonic()
@@ -311,8 +313,8 @@ def train_step(
 
 
 def asked_to_stop(stop: threading.Event) -> bool:
-    """Whether Ctrl-C or SIGTERM has reached any rank, or what started one is gone."""
-    return ranks.anywhere(stop.is_set() or ranks.abandoned())
+    """Whether Ctrl-C or SIGTERM has reached this rank, or what started it is gone."""
+    return stop.is_set() or ranks.abandoned()
 
 
 class Position:

@@ -128,6 +128,36 @@ def anywhere(flag: bool) -> bool:
     return bool(votes)
 
 
+class Votes:
+    """As `anywhere`, called at every step: its answer is that to the call before, which has been on its way meanwhile.
+
+    So nobody waits for the others' votes. The flag must be one that stays set.
+    """
+
+    def __init__(self) -> None:
+        self.votes: Tensor | None = None
+        self.work: Any = None
+
+    def cast(self, flag: bool) -> bool:
+        """Vote, and hear what the last vote came to; False at first."""
+        if count() == 1:
+            return flag
+        decided = self.counted()
+        self.votes = torch.tensor(int(flag))
+        with _exchange():
+            self.work = dist.all_reduce(self.votes, dist.ReduceOp.MAX, async_op=True)
+        return decided
+
+    def counted(self) -> bool:
+        """What the last vote came to."""
+        if self.votes is None:
+            return False
+        with _exchange():
+            self.work.wait()
+        decided, self.votes = bool(self.votes), None
+        return decided
+
+
 def wait() -> None:
     """Return once all ranks have come here."""
     anywhere(False)

@@ -57,6 +57,15 @@ def moments(mean, square, rows):  # type: ignore[no-untyped-def]
     return average, deviation / rows
 
 
+# x (R, C); scale, shift (C,)
+@njit(cache=True, nogil=True)
+def scale_rows(x, scale, shift, first, last):  # type: ignore[no-untyped-def]
+    """Turn x into scale · x + shift, in place."""
+    for r in range(first, last):
+        for c in range(x.shape[1]):
+            x[r, c] = scale[c] * x[r, c] + shift[c]
+
+
 # x, out (R, C); scale, shift (C,)
 @njit(cache=True, nogil=True)
 def scale_relu(x, scale, shift, out, first, last):  # type: ignore[no-untyped-def]
@@ -76,28 +85,28 @@ def scale_drop_add_relu(x, scale, shift, bits, threshold, residual, out, first, 
             out[r, c] = max(y + residual[r, c], np.float32(0))
 
 
-# x, grad, y (R, C); centre (C,); plain, moment (chunks, C)
-@njit(cache=True, nogil=True, fastmath=SUM)
-def relu_sums(x, grad, y, centre, plain, moment, first, last):  # type: ignore[no-untyped-def]
-    """Every chunk's sums of g and g · (x - centre), where g is the gradient where y > 0."""
+# x, grad (R, C); scale, shift, centre (C,); plain, moment (chunks, C)
+@njit(cache=True, nogil=True, fastmath={"reassoc"})  # uncontracted, so that it finds what `scale_relu` let through
+def relu_sums(x, grad, scale, shift, centre, plain, moment, first, last):  # type: ignore[no-untyped-def]
+    """Every chunk's sums of g and g · (x - centre), where g is the gradient where scale · x + shift > 0."""
     rows, channels = x.shape
     for k in range(first, last):
         plain[k] = 0
         moment[k] = 0
         for r in range(k * CHUNK, min((k + 1) * CHUNK, rows)):
             for c in range(channels):
-                g = grad[r, c] if y[r, c] > 0 else np.float32(0)
+                g = grad[r, c] if scale[c] * x[r, c] + shift[c] > 0 else np.float32(0)
                 plain[k, c] += g
                 moment[k, c] += g * (x[r, c] - centre[c])
 
 
-# x, grad, y, out (R, C); by_grad, by_x, constant (C,)
+# x, grad, out (R, C); scale, shift, by_grad, by_x, constant (C,)
 @njit(cache=True, nogil=True)
-def relu_gradient(x, grad, y, by_grad, by_x, constant, out, first, last):  # type: ignore[no-untyped-def]
-    """Write by_grad · g + by_x · x + constant, where g is the gradient where y > 0."""
+def relu_gradient(x, grad, scale, shift, by_grad, by_x, constant, out, first, last):  # type: ignore[no-untyped-def]
+    """Write by_grad · g + by_x · x + constant, where g is the gradient where scale · x + shift > 0."""
     for r in range(first, last):
         for c in range(x.shape[1]):
-            g = grad[r, c] if y[r, c] > 0 else np.float32(0)
+            g = grad[r, c] if scale[c] * x[r, c] + shift[c] > 0 else np.float32(0)
             out[r, c] = by_grad[c] * g + by_x[c] * x[r, c] + constant[c]
 
 

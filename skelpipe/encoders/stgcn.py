@@ -86,12 +86,10 @@ class SpatialGraphConv(nn.Module):
 
     def fused(self, x: Tensor, adjacency: Tensor, graph: cpu.Graph) -> Tensor:
         """The same on a CPU: (T, B·M, V, C_in) -> (T, B·M, V, C_out)."""
-        mixed = cpu.mix_joints(x, adjacency, graph)
         weight = self.conv.weight.view(self.partitions, self.channels_out, -1).transpose(1, 2).flatten(0, 1)
         assert self.conv.bias is not None
         bias = adjacency.sum(1).t() @ self.conv.bias.view(self.partitions, self.channels_out)
-        y = (mixed.flatten(0, 1) @ weight).view(-1, len(bias), self.channels_out).add_(bias)
-        return y.view(*x.shape[:-1], self.channels_out)
+        return cpu.graph_conv(x, adjacency, weight, bias, graph)
 
 
 class STGCNBlock(nn.Module):
@@ -131,21 +129,12 @@ class STGCNBlock(nn.Module):
 
     def fused(self, x: Tensor, adjacency: Tensor, graph: cpu.Graph) -> Tensor:
         """The same on a CPU: (T, B·M, V, C_in) -> (T_out, B·M, V, C_out)."""
-        y = cpu.norm_relu(self.spatial.fused(x, adjacency, graph), self.spatial_norm)
-        y = cpu.temporal(y, self.temporal)
+        y = cpu.norm_relu_conv(self.spatial.fused(x, adjacency, graph), self.spatial_norm, self.temporal)
         if self.residual is None:
             return cpu.norm_relu(y, self.temporal_norm)
         if isinstance(self.residual, nn.Sequential):
-            x = self.shortcut(x, *self.residual)
+            x = cpu.shortcut(x, *self.residual)
         return cpu.norm_drop_add_relu(y, x, self.temporal_norm, self.dropout.rate if self.training else 0.0)
-
-    @staticmethod
-    def shortcut(x: Tensor, conv: nn.Conv2d, norm: nn.BatchNorm2d) -> Tensor:
-        """The residual's 1×1 convolution and norm: (T, B·M, V, C_in) -> (T_out, B·M, V, C_out)."""
-        x = x[:: conv.stride[0]]
-        y = torch.addmm(conv.bias, x.reshape(-1, conv.in_channels), conv.weight.flatten(1).t())  # type: ignore[arg-type]
-        y = y.view(*x.shape[:-1], conv.out_channels)
-        return cpu.film(norm(cpu.image(y)), y)
 
 
 class STGCN(nn.Module):
