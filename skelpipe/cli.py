@@ -10,7 +10,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, TypeVar
@@ -226,21 +226,44 @@ def ingest(dataset: str, raw: Path, store: Path, **options: Any) -> None:
 
 
 @main.command()
-@path_argument("store")
-@path_argument("raw")
+@path_argument("path")
+@click.argument("raw", required=False, type=click.Path(path_type=Path))
 @workers_option
-def verify(store: Path, raw: Path, **options: Any) -> None:
-    """Compare every value of a store with the raw files.
+def verify(path: Path, raw: Path | None, **options: Any) -> None:
+    """Check that outputs are as they were made.
+
+    PATH is any output, or a folder that is searched for outputs to its depth: every file is compared with the sha256
+    that was noted when it was made, and stores and clips are read as a whole. With RAW, PATH is a store, and every
+    value of it is also compared with those raw files.
 
     \b
     Example:
+      skelpipe verify data
       skelpipe verify data/stores/ntu120.zarr data/raw/ntu120
     """
+    from skelpipe.damage import check
+
+    with _bar("checking", "outputs") as tell:
+        seen = check(path, tell)
+    _damaged(seen.damaged)
+    what = "output is" if seen.outputs == 1 else "outputs are"
+    click.echo(f"{path}: {seen.outputs:,} {what} as made, {seen.files:,} files, {_bytes(seen.bytes)}")
+    if raw is None:
+        return
     from skelpipe.ingest import verify as run_verify
 
     with _bar("comparing", "files") as progress:
-        found = run_verify(store, raw, progress=progress, **options)
-    click.echo(f"{store}: all {found.clips:,} clips and {found.rows:,} bodies in frames equal the raw files")
+        found = run_verify(path, raw, progress=progress, **options)
+    click.echo(f"{path}: all {found.clips:,} clips and {found.rows:,} bodies in frames equal the raw files")
+
+
+def _damaged(found: Sequence[Any], shown: int = 50) -> None:
+    """A line for each damaged file, the last as the error that ends the command."""
+    for each in found[: shown - 1][: len(found) - 1]:
+        click.echo(f"skelpipe: {each.where}: {each.what}; {each.remedy}", err=True)
+    if found:
+        last, more = found[min(len(found), shown) - 1], len(found) - shown
+        raise BadInput(last.where, last.what + (f", and {more:,} more are damaged" if more > 0 else ""), last.remedy)
 
 
 @main.command()
