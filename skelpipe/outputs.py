@@ -140,20 +140,25 @@ def locked(target: Path) -> Iterator[None]:
     """
     made = [folder for folder in target.parents if not folder.exists()]
     path = target.with_name(f".{target.name}.lock")
+    taken, lock = False, None
     try:
-        lock = _lock_beside(path)
-    except BlockingIOError:
-        raise BadInput(target, "is being written by another process", "wait for it, or choose another path") from None
-    except OSError as error:
-        raise unwritable(target, error) from None
-    try:
+        with undisturbed():  # what is taken is known to be taken, so that it is given back
+            try:
+                lock = _lock_beside(path)
+                taken = True
+            except BlockingIOError:
+                remedy = "wait for it, or choose another path"
+                raise BadInput(target, "is being written by another process", remedy) from None
+            except OSError as error:
+                raise unwritable(target, error) from None
         if (left := target.with_name(f".{target.name}.partial")).exists():  # by a kill: nobody writes it now
             _remove(left)
         yield
     finally:
         with undisturbed():
-            with suppress(OSError):
-                path.unlink(missing_ok=True)  # whoever opened it before this sees that it is gone
+            if taken:
+                with suppress(OSError):
+                    path.unlink(missing_ok=True)  # whoever opened it before this sees that it is gone
             if lock is not None:
                 os.close(lock)
             for folder in made:  # nearest first; one that holds something stays, and so do those above it

@@ -28,7 +28,7 @@ from skelpipe.errors import BadInput
 from skelpipe.methods.crossclr import CrosSCLR
 from skelpipe.methods.moco import MoCo, Network
 from skelpipe.methods.skeletonclr import SkeletonCLR
-from skelpipe.outputs import DONE, check_files, new_folder, read_digest, require, unwritable, write_bytes, write_json
+from skelpipe.outputs import check_files, new_folder, read_digest, require, unwritable, write_bytes, write_json
 from skelpipe.pretrain import (
     ALL_STREAMS,
     CHECKPOINT,
