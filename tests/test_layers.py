@@ -14,7 +14,8 @@ PACKAGE = Path(skelpipe.__file__).parent
 LAYERS = {
     1: ["allocator", "errors", "guard", "skeleton", "outputs", "parallel", "resources", "settings"],
     2: [
-        "store", "damage", "datasets", "prepare", "parts", "streams", "augment", "philox", "rowwise", "scores", "pickles",
+        "store", "damage", "datasets", "prepare", "parts", "streams", "augment", "philox", "rowwise", "scores",
+        "pickles",
     ],
     3: ["ingest", "batches", "formats"],
     4: ["encoders", "methods", "ranks"],
