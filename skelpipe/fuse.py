@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from skelpipe.errors import BadInput
-from skelpipe.outputs import new_folder, require, write_json
+from skelpipe.outputs import check_files, new_folder, require, write_json
 from skelpipe.scores import (
     confusion,
     over_draws,
@@ -103,6 +103,7 @@ def fuse(
 def _load(path: Path) -> Part:
     remedy = "name the folders that 'skelpipe evaluate' wrote"
     require(path, "evaluation", remedy)
+    check_files(path, lambda name: name in ("metrics.json", "scores.npz"), "run 'skelpipe evaluate' again")
     try:
         metrics = json.loads((path / "metrics.json").read_text("utf-8"))
         missing = {"recipe", "stream", "split", "dataset", "seed", "epochs", "classes", "protocols"} - set(metrics)

@@ -28,6 +28,7 @@ from skelpipe.store import (
     ROWS_PER_CHUNK,
     create_array,
     create_group,
+    open_array,
     open_group,
     read_array,
     write_array,
@@ -176,7 +177,7 @@ class _Opened:
 
     @cached_property
     def clips(self) -> int:
-        return int(self.group["name"].shape[0])
+        return int(open_array(self.group, "name").shape[0])
 
 
 def _in_order(parts: list[_Opened]) -> list[_Opened]:
@@ -220,7 +221,7 @@ def _join_store(group: Any, parts: list[_Opened], progress: Progress | None) -> 
     starts = np.cumsum([0, *(offset[-1] for offset in offsets)])
     rows = int(starts[-1])
     for name in PER_ROW:
-        like = parts[0].group[name]
+        like = open_array(parts[0].group, name)
         # An array of a whole chunk that is resized: with fewer rows than that, its chunks would be smaller.
         array = create_array(group, name, (ROWS_PER_CHUNK, *like.shape[1:]), like.dtype, ROWS_PER_CHUNK)
         array.resize((rows, *like.shape[1:]))
@@ -237,7 +238,7 @@ def _join_store(group: Any, parts: list[_Opened], progress: Progress | None) -> 
 def _join_clips(group: Any, parts: list[_Opened], progress: Progress | None) -> None:
     starts = np.cumsum([0, *(part.clips for part in parts)])
     write_columns(group, _columns(parts))
-    like = parts[0].group["clips"]
+    like = open_array(parts[0].group, "clips")
     array = create_array(group, "clips", (int(starts[-1]), *like.shape[1:]), like.dtype, CLIPS_PER_CHUNK)
     _stream(array, "clips", parts, starts, CHUNKS_AT_ONCE * CLIPS_PER_CHUNK, progress)
     write_array(group, "length", _all(parts, "length"))

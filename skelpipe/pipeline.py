@@ -23,7 +23,7 @@ import yaml
 from pydantic import Field, field_validator, model_validator
 
 from skelpipe.errors import BadInput
-from skelpipe.outputs import DONE, PROVENANCE, discard, read_digest
+from skelpipe.outputs import DONE, PROVENANCE, check_files, discard, read_digest
 from skelpipe.resources import find
 from skelpipe.settings import Settings, check, hint, load_yaml, override
 
@@ -396,6 +396,7 @@ def results(config: Mapping[str, Any], data: Path) -> list[dict[str, Any]]:
     for folder in [*config["evaluations"], *config["fusions"]]:
         if not (data / folder / DONE).is_file():
             continue
+        check_files(data / folder, "metrics.json", "delete its folder, and run this pipeline again")
         metrics = json.loads((data / folder / "metrics.json").read_text("utf-8"))
         key = {"experiment": folder.split("/")[3], **{k: metrics[k] for k in ("stream", "epochs", "split")}}
         rows.setdefault(tuple(key.values()), {**key, "metrics": []})["metrics"].append(metrics)

@@ -403,17 +403,7 @@ def load_motion(path: str | os.PathLike[str], name: str) -> Motion:
         BadInput: not such a folder, or no clip of that name.
     """
     path = Path(path)
-    return _from_store(path, name) if _kind(path) == "store" else _from_clips(path, name)
-
-
-def _kind(path: Path) -> str | None:
-    import json
-
-    try:
-        done = json.loads((path / outputs.DONE).read_text())
-        return str(done["kind"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+    return _from_store(path, name) if outputs.read_kind(path) == "store" else _from_clips(path, name)
 
 
 def _find(names: npt.NDArray[Any], name: str, path: Path) -> int:
@@ -445,10 +435,9 @@ def _from_clips(path: Path, name: str) -> Motion:
 def _from_store(path: Path, name: str) -> Motion:
     group, attributes = open_group(path, "store")
     row = _find(read_array(group, "name"), name, path)
-    stored: Any = group
-    first, last = (int(v) for v in stored["clip_offset"][row : row + 2])
-    joints, frame, body = (np.asarray(stored[key][first:last]) for key in ("joints", "row_frame", "row_body"))
-    frames = int(stored["clip_frames"][row])
+    first, last = (int(v) for v in read_array(group, "clip_offset", slice(row, row + 2)))
+    joints, frame, body = (read_array(group, key, slice(first, last)) for key in ("joints", "row_frame", "row_body"))
+    frames = int(read_array(group, "clip_frames")[row])
     bodies = list(dict.fromkeys(body.tolist()))  # in order of appearance
     layout = LAYOUTS[str(attributes["layout"])]
     dense = np.full((frames, max(1, len(bodies)), len(layout.joints), 3), np.nan, np.float32)

@@ -9,6 +9,7 @@ import os
 import signal
 import threading
 import time
+import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -31,6 +32,7 @@ from skelpipe.history import read_json
 from skelpipe.outputs import (
     DONE,
     PROVENANCE,
+    check_files,
     check_target,
     check_unchanged,
     clock,
@@ -58,6 +60,7 @@ CHECKPOINT, WEIGHTS, LOG, SETTINGS, RECIPE = (
     "recipe.yaml",
 )
 COLLAPSE_SPREAD, COLLAPSE_LOSS = 1e-3, 0.01  # the second relative to ln(K+1)
+ANEW = "delete this run, or pass --force to start anew"
 COLLAPSE_REMEDY = (
     "the embeddings have collapsed: all clips look alike and the loss stays at that of guessing (ln(K+1)); "
     "start from '--set init=torch --set method.key_init=copy', which does not begin on this plateau"
@@ -571,10 +574,12 @@ def prepare_folder(run: Path, recipe: Recipe, settings: dict[str, Any], force: b
         BadInput: RUN is something else, or was made with other settings and `force` is not set.
     """
     if is_output(run):
-        if same_settings(run, settings):
+        if same_settings(run, settings) and not (force and damaged(run)):
+            check_files(run, is_kept, ANEW)
             log.info("%s: is there, of the same recipe, clips and options, so this goes on with it", run)
             return
         if not force:
+            check_files(run, is_kept, ANEW)
             what = "was made with other settings (see its recipe.yaml and settings.json)"
             raise BadInput(run, what, "choose another path, or pass --force to start anew")
     else:
@@ -619,6 +624,20 @@ def sessions_of(made: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [session for session in told if isinstance(session, dict)] if isinstance(told, list) else []
 
 
+def is_kept(name: str) -> bool:
+    """Whether a file of a finished run has to be as it was; lost weights are written again from the checkpoint."""
+    return name != WEIGHTS
+
+
+def damaged(run: Path) -> bool:
+    """Whether a file of a finished run is not as it was."""
+    try:
+        check_files(run, is_kept)
+    except BadInput:
+        return True
+    return False
+
+
 def same_settings(run: Path, settings: dict[str, Any]) -> bool:
     """Whether RUN was started from the same recipe, clips and options."""
     try:
@@ -654,6 +673,9 @@ def load_checkpoint(path: Path, method: torch.nn.Module, sgd: torch.optim.Optimi
         BadInput: the file is damaged or does not fit.
     """
     try:
+        with zipfile.ZipFile(path) as archive:  # torch.load does not look at the checksums
+            if torn := archive.testzip():
+                raise ValueError(f"{torn} in it is damaged")
         state = torch.load(path, map_location="cpu", weights_only=True)
         method.load_state_dict(state["method"])
         sgd.load_state_dict(state["optimizer"])
@@ -686,6 +708,8 @@ def finish(
 ) -> Result:
     """Write the weights and seal RUN, unless that was done before or falls to another rank."""
     last = last_entry(run)
+    if not fresh and (run / WEIGHTS).exists():
+        check_files(run, WEIGHTS, f"delete {WEIGHTS}, and the same command writes it again")
     if ranks.mine() == 0 and (fresh or not (run / WEIGHTS).exists()):
         save_weights(run / WEIGHTS, method)
         seal(

@@ -134,7 +134,7 @@ def write_streams(
         kept = {k: v for k, v in clips.attributes.items() if k not in ("kind", "format_version")}
         group = store.create_group(folder, "streams", {**kept, **settings})
         store.write_columns(group, clips.columns)
-        shape = clips.group["clips"].shape  # type: ignore[union-attr]
+        shape = store.open_array(clips.group, "clips").shape
         arrays = {s: store.create_array(group, s, shape, "float32", store.CLIPS_PER_CHUNK) for s in streams}
         step = store.CLIPS_PER_CHUNK * 4
         for start in range(0, len(clips), step):

@@ -30,6 +30,7 @@ from skelpipe.methods.crossclr import CrosSCLR
 from skelpipe.methods.moco import MoCo, Network
 from skelpipe.methods.skeletonclr import SkeletonCLR
 from skelpipe.outputs import (
+    check_files,
     clock,
     command,
     new_folder,
@@ -222,6 +223,8 @@ def export_weights(run: str | Path, file: str | Path, *, encoder_only: bool = Fa
     run, file = Path(run), Path(file)
     if file.is_dir() or (file.exists() and not force):
         raise BadInput(file, "already exists", "choose another path, or pass --force to replace it")
+    wanted = (RECIPE, SETTINGS, WEIGHTS if encoder_only else CHECKPOINT)
+    check_files(run, lambda name: name in wanted, "train this run again")
     recipe = checking.check(Recipe, checking.load_yaml(run / RECIPE), run / RECIPE)
     check_encoder(recipe.model_dump(mode="json"), run / RECIPE)
     try:

@@ -30,6 +30,7 @@ from skelpipe.evaluate.finetune import (
 )
 from skelpipe.evaluate.protocol import Setup
 from skelpipe.fuse import fuse
+from skelpipe.outputs import seal
 from skelpipe.pretrain import pretrain
 from skelpipe.recipe import load_recipe
 from skelpipe.scores import read_scores, topk_accuracy
@@ -76,6 +77,7 @@ def other_clips(tmp_path_factory):
     path = write_clips(tmp_path_factory.mktemp("other") / "clips.zarr", seed=1)
     file = path / "zarr.json"
     file.write_text(file.read_text().replace('"ntu60"', '"ntu120"'))
+    seal(path, "clips")
     assert Clips(path).dataset == "ntu120"
     return path
 

@@ -210,7 +210,7 @@ class File:
 
         try:
             data: bytes = isal_zlib.decompressobj(-zlib.MAX_WBITS).decompress(packed, self.size)
-        except isal_zlib.error as error:
+        except isal_zlib.error as error:  # type: ignore[misc]
             raise zlib.error(str(error)) from None
         if len(data) != self.size:
             raise EOFError(f"{len(data):,} bytes of {self.size:,}")

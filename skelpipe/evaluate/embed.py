@@ -17,8 +17,8 @@ from skelpipe import settings as checking
 from skelpipe.datasets import find_split, fitting_splits, group_column, split_masks
 from skelpipe.errors import BadInput
 from skelpipe.methods.moco import Network
-from skelpipe.outputs import file_provenance, require
-from skelpipe.pretrain import RECIPE, SETTINGS, WEIGHTS, choose_device, collapsed_at, kept_weights
+from skelpipe.outputs import check_files, file_provenance, require
+from skelpipe.pretrain import LOG, RECIPE, SETTINGS, WEIGHTS, choose_device, collapsed_at, kept_weights
 from skelpipe.recipe import Recipe
 from skelpipe.store import CLIPS_PER_CHUNK, Clips
 from skelpipe.streams import apply_stream
@@ -84,6 +84,7 @@ def load_run(
             layout or number of frames.
     """
     path = require(path, "run", "finish it with 'skelpipe pretrain'")
+    check_files(path, lambda name: name in (SETTINGS, RECIPE, LOG), "train this run again")
     try:
         settings = json.loads((path / SETTINGS).read_text())
     except (OSError, ValueError) as error:
@@ -99,6 +100,7 @@ def load_run(
             )
     stream = find_stream(path, recipe, settings, stream)
     weights, epoch = find_weights(path, settings, epoch)
+    check_files(path, weights.name, "train this run again")
     evaluated: Any = recipe.build_method(clips.layout, find_split(settings["split"]).classes).evaluated
     try:
         from safetensors.torch import load_file
