@@ -18,7 +18,7 @@ from skelpipe.datasets import DATASETS
 from skelpipe.errors import BadInput, printable
 from skelpipe.history import BESIDE, KEPT, read_json, read_made
 from skelpipe.ingest import search
-from skelpipe.outputs import PROVENANCE, file_digest, find_damage, is_output, read_digest, read_kind, read_sums
+from skelpipe.outputs import PROVENANCE, file_digest, find_damage, is_output, read_digest, read_sums
 from skelpipe.parts import Part
 
 DEEPEST = 50  # steps one behind another; a chain of ours has ten
@@ -146,7 +146,8 @@ def _inside_picture(path: Path) -> bytes | str | None:
 
 
 INSIDE = {
-    ".npz": _inside_npz, ".h5": _inside_h5, ".parquet": _inside_parquet, ".png": _inside_picture, ".gif": _inside_picture,
+    ".npz": _inside_npz, ".h5": _inside_h5, ".parquet": _inside_parquet, ".png": _inside_picture,
+    ".gif": _inside_picture,
 }  # fmt: skip
 
 
@@ -162,11 +163,11 @@ class _Walk:
         self.compared: dict[tuple[Path | None, str | None], tuple[str, str]] = {}
 
     def add_inputs(self, step: Step, place: Path | None, depth: int = 0) -> None:
-        """Add what a step was made of; `place` is where it lies now."""
+        """Add what a step was made of; `place` is where it lies now, or would if it were there."""
         for role, source in _map(step.made.get("inputs")).items():
             source = _map(source)
             digest, recorded = _text(source.get("digest")), _text(source.get("path")) or "?"
-            found = _place(recorded, digest, step.made, place)
+            found, near = _place(recorded, digest, step.made, place)
             raw = role == "raw" and digest is None
             state, why = _compared_raw(found, step.made) if raw else self._compare(found, digest)
             made = _map(self.history.get(digest or ""))
@@ -176,7 +177,7 @@ class _Walk:
             step.inputs.append(below)
             if not below.told and depth < DEEPEST:
                 self.told.add(digest or "")
-                self.add_inputs(below, found, depth + 1)
+                self.add_inputs(below, found or near, depth + 1)
 
     def _compare(self, place: Path | None, digest: str | None) -> tuple[str, str]:
         if (place, digest) not in self.compared:
@@ -184,14 +185,14 @@ class _Walk:
         return self.compared[place, digest]
 
 
-def _place(recorded: str, digest: str | None, by: Mapping[str, Any], place: Path | None) -> Path | None:
-    """Where an input lies now: at its path as it was, or as far from its successor as then, if both were moved."""
+def _place(recorded: str, digest: str | None, by: Mapping[str, Any], place: Path | None) -> tuple[Path | None, Path]:
+    """Where an input lies now, at its path as it was or as far from its successor as then, and where it should lie."""
     then = Path(os.path.normpath(Path(_text(by.get("folder")) or "", recorded)))
     places = [then]
     if place is not None and (output := _text(by.get("output"))) is not None and then.is_absolute():
         places.append(Path(os.path.normpath(place.absolute() / os.path.relpath(then, output))))
     there = [each for each in places if each.exists()]
-    return next((each for each in there if _digest_now(each) == digest), there[0] if there else None)
+    return next((each for each in there if _digest_now(each) == digest), there[0] if there else None), places[-1]
 
 
 def _digest_now(place: Path) -> str | None:
@@ -224,7 +225,7 @@ def _compared(place: Path | None, digest: str | None) -> tuple[str, str]:
 
 
 def _compared_raw(place: Path | None, by: Mapping[str, Any]) -> tuple[str, str]:
-    """Raw files as they are now against how many and how large they were; to read them all would take as long as then."""
+    """Raw files as they are now against how many and how large they were; reading all would take as long as then."""
     raw, settings = _map(by.get("raw")), _map(by.get("settings"))
     dataset, part = _text(settings.get("dataset")), _text(settings.get("part"))
     if place is None:
@@ -277,8 +278,9 @@ def _facts(made: Mapping[str, Any], above: Mapping[str, Any]) -> Iterator[str]:
         yield f"read {count} raw files of {size} bytes, digest {_short(_text(raw.get('digest')))}"
     sessions = made.get("sessions")
     for number, session in enumerate(sessions if isinstance(sessions, list) else [], 1):
-        told = [f"{key.replace('_', ' ')} {session[key]}" for key in SESSION if key in _map(session)]
-        yield f"session {number}: " + ", ".join([*told, *([] if "ended" in _map(session) else ["killed, or at work"])])
+        session = {k: v for k, v in _map(session).items() if (k, v) != ("command", made.get("command"))}
+        told = [f"{key.replace('_', ' ')} {session[key]}" for key in SESSION if key in session]
+        yield f"session {number}: " + ", ".join([*told, *([] if "ended" in session else ["killed, or at work"])])
 
 
 SESSION = ("command", "started", "from_epoch", "device", "threads", "ranks", "state", "ended", "epochs_done")

@@ -113,7 +113,7 @@ def new_folder(
             check_target(target, force)
             scratch.mkdir()
             started, digests = time.time(), read_digests(inputs or {})
-            log.info("%s: writing this %s%s", target, kind, ", which replaces another" if target.exists() else "")
+            log.info("%s: being made (%s)%s", target, kind, ", in place of what is there" if target.exists() else "")
             for role, digest in digests.items():
                 log.debug("%s: %s, digest %s", role, (inputs or {})[role], digest or "none: it is no output of ours")
             above = {"output": os.fspath(target)}

@@ -25,10 +25,10 @@ from skelpipe.allocator import keep_memory
 from skelpipe.batches import Batch, Batches, check_batch
 from skelpipe.datasets import find_split, split_masks
 from skelpipe.errors import BadInput
+from skelpipe.history import read_json
 from skelpipe.methods import METHODS
 from skelpipe.methods.moco import Network
 from skelpipe.methods.synced import pool_norms, sync_norms
-from skelpipe.history import read_json
 from skelpipe.outputs import (
     DONE,
     PROVENANCE,
@@ -131,6 +131,7 @@ def pretrain(
         share = ranks.share(recipe.batch_size)
         tell_plan(recipe, source, len(rows), split, stream, seed, share)
         tell_threads(log, threads)
+        log.info("threads of torch: %d", torch.get_num_threads())
         settings = run_settings(
             recipe,
             stream=stream,
@@ -555,7 +556,7 @@ def choose_device(name: str) -> torch.device:
 
 def no_gpu() -> str:
     """Why there is no GPU to be used."""
-    if not torch.backends.cuda.is_built():
+    if torch.version.cuda is None and torch.version.hip is None:
         return "this torch is built without CUDA"
     return "torch finds no CUDA device"
 

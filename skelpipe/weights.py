@@ -22,6 +22,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from skelpipe import __version__
 from skelpipe import settings as checking
 from skelpipe.datasets import find_split, split_masks
 from skelpipe.encoders.graph import spatial_partitions

@@ -119,6 +119,7 @@ def evaluate(
     for name, own in chosen.items():
         log.info("%s: %s", name, own.model_dump(mode="json"))
     tell_threads(log, threads)
+    log.info("threads of torch: %d", torch.get_num_threads())
     facts: dict[str, Any] = {}
     settings = {
         "protocols": list(protocols), "probe": probe, "k": k, "best_on_test": best_on_test, "seed": seed,
