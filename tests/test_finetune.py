@@ -379,6 +379,7 @@ def test_a_split_is_asked_for_where_the_runs_own_does_not_fit(other_clips, clips
     path = make_run(clips, tmp_path / "run")
     settings = path / "settings.json"
     settings.write_text(settings.read_text().replace("xsub60", "pku2-xsub"))
+    seal(path, "run")
     with pytest.raises(BadInput, match=r"own split pku2-xsub.*--split: xsub60, xview60, xsub120, xset120"):
         evaluate(path, other_clips, tmp_path / "out")
 
