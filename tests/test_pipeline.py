@@ -519,12 +519,21 @@ def test_a_run_of_another_recipe_of_the_same_name_is_not_lost(tmp_path):
     (run / "provenance.json").write_text('{"command": "skelpipe pretrain skeletonclr CLIPS RUN"}')
     plan(*load_pipeline(file), tmp_path / "data")
     (mine / "skeletonclr.yaml").write_text(recipe.replace("temperature: 0.07", "temperature: 0.2"))
-    with pytest.raises(BadInput, match=r"was trained from skeletonclr, which is another recipe than .*mine"):
-        plan(*load_pipeline(file), tmp_path / "data")
+    for options in ("", "-v ", "-vv --traceback "):
+        (run / "provenance.json").write_text(f'{{"command": "skelpipe {options}pretrain skeletonclr CLIPS RUN"}}')
+        with pytest.raises(BadInput, match=r"was trained from skeletonclr, which is another recipe than .*mine"):
+            plan(*load_pipeline(file), tmp_path / "data")
     # Its own file may change, and one that is gone has no claim.
     for command in (f"skelpipe pretrain {mine}/skeletonclr.yaml", "skelpipe pretrain gone.yaml"):
         (run / "provenance.json").write_text(json.dumps({"command": f"{command} CLIPS RUN"}))
         plan(*load_pipeline(file), tmp_path / "data")
+
+
+@pytest.mark.parametrize("verbose", [False, True])
+def test_stages_say_what_they_decide_if_the_pipeline_is_to(tmp_path, verbose):
+    dag._command(tmp_path, {"pipeline": "toy", "slots": 1}, [], verbose)
+    started = json.loads((tmp_path / dag.AREA / "skelpipe-toy.json").read_text())["command"]
+    assert started[1:] == ["-m", "skelpipe", *(["-v"] if verbose else [])]
 
 
 # What a person sees -------------------------------------------------------------------------------------------------
