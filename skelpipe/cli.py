@@ -10,7 +10,8 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, TypeVar
@@ -80,7 +81,7 @@ def _end(ctx: click.Context, message: str, status: int, error: BaseException) ->
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__, prog_name="skelpipe")
-@click.option("-v", "--verbose", count=True, help="Say more; -vv says everything.")
+@click.option("-v", "--verbose", count=True, help="Say what is decided, and why; -vv tells of every file and epoch.")
 @click.option("--traceback", is_flag=True, help="Show where in the code an error arose.")
 @click.pass_context
 def main(ctx: click.Context, verbose: int, traceback: bool) -> None:
@@ -90,34 +91,65 @@ def main(ctx: click.Context, verbose: int, traceback: bool) -> None:
     Example:
       skelpipe run demo
     """
-    logging.basicConfig(level=max(logging.DEBUG, logging.WARNING - 10 * verbose), format="skelpipe: %(message)s")
+    _speak(verbose)
     ctx.obj = verbose
     _stop_in_order()
+
+
+def _speak(verbose: int) -> None:
+    """Send what our modules log to stderr, from the level on that is asked for; of other libraries only warnings."""
+    root, ours = logging.getLogger(), logging.getLogger("skelpipe")
+    if not any(isinstance(handler, _Lines) for handler in root.handlers):
+        root.addHandler(_Lines())
+    # Of several processes that train together, one tells what they do; the others speak of their own trouble only.
+    silent = os.environ.get("RANK", "0") not in ("", "0")
+    ours.setLevel(logging.WARNING if silent else max(logging.DEBUG, logging.WARNING - 10 * verbose))
+
+
+class _Lines(logging.Handler):
+    """A line for each record, on what stderr is at that time: above a progress bar, while one is shown."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            where = f"{record.name.removeprefix('skelpipe.')}: " if record.levelno <= logging.DEBUG else ""
+            sys.stderr.write(printable(f"skelpipe: {where}{record.getMessage()}") + "\n")
+            sys.stderr.flush()
+        except (OSError, ValueError):  # a closed pipe ends the command where it next writes, as without -v
+            pass
 
 
 def _stop_in_order() -> None:
     """A SIGTERM, such as batch systems send, ends a stage as Ctrl-C does: scratch is removed, a checkpoint is saved."""
     owner = os.getpid()
+    hook = sys.unraisablehook if isinstance(sys.unraisablehook, _Again) else _Again(sys.unraisablehook)
+    sys.unraisablehook = hook
 
     def stop(number: int, frame: object) -> None:
         if os.getpid() != owner:  # a worker process that inherited this
             os._exit(128 + number)
+        hook.stopping = True
+        warnings.simplefilter("ignore")
         raise KeyboardInterrupt
 
     signal.signal(signal.SIGTERM, stop)
-    if not isinstance(sys.unraisablehook, _Again):
-        sys.unraisablehook = _Again(sys.unraisablehook)
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, stop)
 
 
 class _Again:
-    """Sends an interrupt again that came while C code called back, as Numba's loader does, and was swallowed there."""
+    """Sends an interrupt again that came while C code called back, as Numba's loader does, and was swallowed there.
+
+    Attributes:
+        stopping: an interrupt is on its way up. What it left half-built, as asyncio's event loops, is not worth a word.
+    """
 
     def __init__(self, before: Callable[[Any], object]) -> None:
-        self.before, self.owner = before, os.getpid()
+        self.before, self.owner, self.stopping = before, os.getpid(), False
 
     def __call__(self, what: Any) -> None:
         if not issubclass(what.exc_type, KeyboardInterrupt) or os.getpid() != self.owner:
-            self.before(what)
+            if not self.stopping:
+                self.before(what)
             return
         again = threading.Timer(0.05, os.kill, (self.owner, signal.SIGTERM))
         again.daemon = True
@@ -226,21 +258,44 @@ def ingest(dataset: str, raw: Path, store: Path, **options: Any) -> None:
 
 
 @main.command()
-@path_argument("store")
-@path_argument("raw")
+@path_argument("path")
+@click.argument("raw", required=False, type=click.Path(path_type=Path))
 @workers_option
-def verify(store: Path, raw: Path, **options: Any) -> None:
-    """Compare every value of a store with the raw files.
+def verify(path: Path, raw: Path | None, **options: Any) -> None:
+    """Check that outputs are as they were made.
+
+    PATH is any output, or a folder that is searched for outputs to its depth: every file is compared with the sha256
+    that was noted when it was made, and stores and clips are read as a whole. With RAW, PATH is a store, and every
+    value of it is also compared with those raw files.
 
     \b
     Example:
+      skelpipe verify data
       skelpipe verify data/stores/ntu120.zarr data/raw/ntu120
     """
+    from skelpipe.damage import check
+
+    with _bar("checking", "outputs") as tell:
+        seen = check(path, tell)
+    _damaged(seen.damaged)
+    what = "output is" if seen.outputs == 1 else "outputs are"
+    click.echo(f"{path}: {seen.outputs:,} {what} as made, {seen.files:,} files, {_bytes(seen.bytes)}")
+    if raw is None:
+        return
     from skelpipe.ingest import verify as run_verify
 
     with _bar("comparing", "files") as progress:
-        found = run_verify(store, raw, progress=progress, **options)
-    click.echo(f"{store}: all {found.clips:,} clips and {found.rows:,} bodies in frames equal the raw files")
+        found = run_verify(path, raw, progress=progress, **options)
+    click.echo(f"{path}: all {found.clips:,} clips and {found.rows:,} bodies in frames equal the raw files")
+
+
+def _damaged(found: Sequence[Any], shown: int = 50) -> None:
+    """A line for each damaged file, the last as the error that ends the command."""
+    for each in found[: shown - 1][: len(found) - 1]:
+        click.echo(f"skelpipe: {each.where}: {each.what}; {each.remedy}", err=True)
+    if found:
+        last, more = found[min(len(found), shown) - 1], len(found) - shown
+        raise BadInput(last.where, last.what + (f", and {more:,} more are damaged" if more > 0 else ""), last.remedy)
 
 
 @main.command()
@@ -616,13 +671,29 @@ def report(runs: tuple[Path, ...], out: Path, figures: tuple[str, ...], **option
 
 @main.command()
 @path_argument("path")
-def inspect(path: Path) -> None:
+@click.option("--provenance", is_flag=True, help="Follow it back to the raw files, and tell what has changed since.")
+@click.option("--json", "as_json", is_flag=True, help="With --provenance: the same as JSON.")
+def inspect(path: Path, provenance: bool, as_json: bool) -> None:
     """Show what a store, clips, run, evaluation or report holds.
+
+    With --provenance, PATH may also be a file of 'skelpipe embed', 'plot' or 'export-weights'. Every step is held
+    against what lies in its place now, and is known even if it was deleted.
 
     \b
     Example:
       skelpipe inspect data/stores/ntu120.zarr
+      skelpipe inspect --provenance data/reports/mine
     """
+    if as_json and not provenance:
+        raise click.UsageError("--json goes with --provenance only")
+    if provenance:
+        import json
+
+        from skelpipe import lineage
+
+        chain = lineage.follow(path)
+        click.echo(json.dumps(lineage.as_json(chain), indent=2) if as_json else "\n".join(lineage.tree(chain)))
+        return
     from rich.console import Console
 
     from skelpipe.describe import describe

@@ -237,7 +237,7 @@ def execute(
     with guarded(held) as group, signals.taken(), live if console.is_terminal else nullcontext():
         signals.group = group
         process = subprocess.Popen(
-            _command(data, config, arguments), env=_environment(),
+            _command(data, config, arguments, verbose), env=_environment(),
             stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, errors="replace", process_group=group,
         )  # fmt: skip
         try:
@@ -417,11 +417,11 @@ def _stage(data: Path, rule: str, output: str, status: str, planned: str) -> Sta
     return Stage(rule, folder, to_do, why if to_do else "")
 
 
-def _command(data: Path, config: dict[str, Any], arguments: Sequence[str]) -> list[str]:
+def _command(data: Path, config: dict[str, Any], arguments: Sequence[str], verbose: bool = False) -> list[str]:
     """The command line of Snakemake; what the user adds comes last and so wins."""
     plan = data / AREA / f"skelpipe-{config['pipeline']}.json"
     plan.parent.mkdir(parents=True, exist_ok=True)
-    write_json(plan, {"command": [sys.executable, "-m", "skelpipe"], **config})
+    write_json(plan, {"command": [sys.executable, "-m", "skelpipe", *(["-v"] if verbose else [])], **config})
     given = {argument.partition("=")[0] for argument in arguments}
     mine = []
     if given.isdisjoint({"-c", "--cores", "-j", "--jobs", "-e", "--executor", "--profile"}):

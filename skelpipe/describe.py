@@ -17,8 +17,8 @@ from rich.text import Text
 
 from skelpipe.datasets import DATASETS, fitting_splits, split_masks
 from skelpipe.errors import BadInput, printable
-from skelpipe.outputs import DONE, PROVENANCE, is_output
-from skelpipe.store import open_group, read_array
+from skelpipe.outputs import DONE, FILES, PROVENANCE, check_files, is_output
+from skelpipe.store import open_array, open_group, read_array
 
 Facts = Iterable[tuple[str, object]]
 
@@ -37,6 +37,7 @@ def describe(path: str | Path) -> RenderableType:
         raise BadInput(
             path, "was not made by skelpipe", "give a store, clips, run, evaluation, fusion or report folder"
         )
+    check_files(path, lambda name: name in ("settings.json", "metrics.json", "log.jsonl"))
     done = _json(path / DONE)
     kind = str(done.get("kind") or _json(path / PROVENANCE).get("kind") or "run")
     files = [file for file in path.rglob("*") if file.is_file()]
@@ -70,7 +71,7 @@ def _clips(path: Path, kind: str = "clips") -> list[RenderableType]:
         ("data set", _title(about["dataset"])),
         ("clips", _of(len(columns["name"]), about["dataset"])),
         ("classes seen", len(np.unique(columns["label"]))),
-        ("shape", " x ".join(map(str, group["clips"].shape))),
+        ("shape", " x ".join(map(str, open_array(group, "clips").shape))),
         ("recorded frames", _spread(read_array(group, "length"))),
         *((name, about[name]) for name in ("frames", "bodies", "centre", "turn") if name in about),
         *_part(about),
@@ -85,7 +86,7 @@ def _part(about: Mapping[str, Any]) -> list[tuple[str, object]]:
 def _streams(path: Path) -> list[RenderableType]:
     group: Any
     group, about = open_group(path, "streams")
-    arrays = [(name, group[name]) for name in about.get("streams", []) if name in group]
+    arrays = [(name, open_array(group, name)) for name in about["streams"]]
     facts = [(name, f"{' x '.join(map(str, array.shape))} {array.dtype}") for name, array in arrays]
     said = [(name, value) for name, value in about.items() if isinstance(value, (str, int, float))]
     return [_facts("streams", facts), _facts("attributes", said)]
@@ -118,7 +119,7 @@ def _scored(path: Path) -> list[RenderableType]:
 
 def _files(path: Path) -> list[RenderableType]:
     """A report, or anything else: its files."""
-    files = sorted(p for p in path.rglob("*") if p.is_file() and p.name not in (DONE, PROVENANCE))
+    files = sorted(p for p in path.rglob("*") if p.is_file() and p.name not in (DONE, FILES, PROVENANCE))
     shown = [(p.relative_to(path).as_posix(), _bytes(p.stat().st_size)) for p in files[:20]]
     more = [("...", f"and {len(files) - len(shown)} more")] if len(files) > len(shown) else []
     return [_facts("files", [*shown, *more])]

@@ -14,6 +14,7 @@ alone as a whole; pickles are read without the power to run anything.
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 import re
@@ -36,6 +37,7 @@ from skelpipe.datasets.pku import VIEWS, Pku
 from skelpipe.datasets.splits import RECORDED
 from skelpipe.errors import BadInput, shortened, suggest
 from skelpipe.outputs import new_folder
+from skelpipe.parallel import tell_threads
 from skelpipe.pickles import plain, read_pickle, reading, write_pickle
 from skelpipe.prepare import (
     BODIES,
@@ -51,6 +53,8 @@ from skelpipe.skeleton import KINECT_V2, LAYOUTS
 
 if TYPE_CHECKING:
     import zarr
+
+log = logging.getLogger(__name__)
 
 LAYOUT = KINECT_V2
 JOINTS = len(LAYOUT.joints)
@@ -448,6 +452,9 @@ def import_arrays(
     columns = _columns(about, parts, split)
     total = len(columns["name"])
     inputs: Mapping[str, Any] = {f"file {number}": path for number, path in enumerate(paths, 1)}
+    log.info("%s: %s clips of %s%s", format, f"{total:,}", dataset, f", for {split} only" if split else "")
+    log.info("%d frames; centred: %s; turned: %s", settings.frames, settings.centre, settings.turn)
+    tell_threads(log, threads)
     said = {"format": format, "dataset": dataset, "split": split, **asdict(settings)}
     with new_folder(clips, "clips", force=force, inputs=inputs, settings=said) as folder:
         kept = {"dataset": dataset, "layout": LAYOUT.name, "columns": list(columns), "imported": format}
@@ -663,6 +670,8 @@ def export_arrays(
     what = "clips" if kind.prepared else "store"
     opened = _open_source(source, what, split)
     counts = {part: len(rows) for part, rows in opened.rows.items()}
+    told = ", ".join(f"{count:,} {part}" for part, count in counts.items())
+    log.info("%s from %s %s, split %s: %s", format, what, source, split, told)
     tell = _counter(progress, sum(counts.values()))
     with new_folder(
         out, "arrays", force=force, inputs={what: source}, settings={"format": format, "split": split}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 import os
 from collections.abc import Sequence
@@ -14,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from skelpipe.errors import BadInput
-from skelpipe.outputs import new_folder, require, write_json
+from skelpipe.outputs import check_files, new_folder, require, write_json
 from skelpipe.scores import (
     confusion,
     over_draws,
@@ -26,6 +27,8 @@ from skelpipe.scores import (
 )
 
 # The weights that AimCLR's ensembles use on raw logits for NTU-60 and PKU-MMD I.
+log = logging.getLogger(__name__)
+
 STREAM_WEIGHTS = {"joint": 0.6, "bone": 0.6, "motion": 0.4}
 STREAM_ORDER = ("joint", "motion", "bone")
 # How a protocol was run, as its entry in metrics.json says: what all parts share is kept, and what differs is told.
@@ -82,6 +85,13 @@ def fuse(
     protocols = [p for p in loaded[0].scores if all(p in part.scores for part in loaded)]
     if not protocols:
         raise BadInput(loaded[0].path, "has no protocol in common with the other parts", "evaluate all with the same")
+    why = "the usual ones of the streams" if weights is None else "as asked"
+    for part, weight in zip(loaded, used, strict=True):
+        told = (part.path, part.stream, part.metrics["epochs"], part.metrics["seed"], weight, why)
+        log.info("%s: stream %s, epoch %s, seed %s, weight %g (%s)", *told)
+    alone = sorted({p for part in loaded for p in part.scores} - set(protocols))
+    left = f"; left out, as not all parts have them: {', '.join(alone)}" if alone else ""
+    log.info("protocols %s%s", ", ".join(protocols), left)
     fused = {p: _sum(loaded, rows, used, p) for p in protocols}
     metrics = _metrics(loaded, used, fused)
     inputs = {f"part {i} ({part.stream})": part.path for i, part in enumerate(loaded)}
@@ -93,6 +103,7 @@ def fuse(
 def _load(path: Path) -> Part:
     remedy = "name the folders that 'skelpipe evaluate' wrote"
     require(path, "evaluation", remedy)
+    check_files(path, lambda name: name in ("metrics.json", "scores.npz"), "run 'skelpipe evaluate' again")
     try:
         metrics = json.loads((path / "metrics.json").read_text("utf-8"))
         missing = {"recipe", "stream", "split", "dataset", "seed", "epochs", "classes", "protocols"} - set(metrics)

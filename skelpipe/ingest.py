@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import multiprocessing
 import os
 import signal
@@ -27,10 +28,10 @@ import numpy as np
 import numpy.typing as npt
 
 from skelpipe.datasets import DATASETS, Dataset, Dropped, Recording, find_dataset
-from skelpipe.datasets.base import FAULTS, UNREADABLE, Found, Source, Vanished, column_array
+from skelpipe.datasets.base import FAULTS, UNREADABLE, Found, Seen, Source, Vanished, column_array, watched
 from skelpipe.errors import BadInput
 from skelpipe.outputs import new_folder
-from skelpipe.parallel import cpu_count
+from skelpipe.parallel import cores, cpu_count
 from skelpipe.parts import Part, kind_of
 from skelpipe.skeleton import KINECT_V2
 from skelpipe.store import (
@@ -47,7 +48,9 @@ if TYPE_CHECKING:
     import zarr
 
 Progress = Callable[[int, int, int], object]
-Outcome = tuple[Source, list[Recording | Dropped]]
+Outcome = tuple[Source, list[Recording | Dropped], Seen]
+
+log = logging.getLogger(__name__)
 
 CHUNKS_AT_ONCE = 8  # written together: Zarr compresses the chunks of one write in parallel
 BATCH_BYTES, BATCH_SOURCES = 4 << 20, 256  # raw text and sources per task, at most
@@ -127,23 +130,41 @@ def ingest(
     """
     started, kind, raw = time.perf_counter(), find_dataset(dataset), Path(raw)
     settings = {"dataset": dataset, "keep_missing": keep_missing, **({"part": str(part)} if part else {})}
-    with new_folder(store, kind_of("store", part), force=force, inputs={"raw": raw}, settings=settings) as folder:
-        found = kind.find(raw, keep_missing)
+    facts: dict[str, Any] = {}
+    with new_folder(
+        store, kind_of("store", part), force=force, inputs={"raw": raw}, settings=settings, more=facts
+    ) as folder:
+        with watched() as seen:
+            found = kind.find(raw, keep_missing)
+        _tell_found(kind, raw, found, keep_missing)
         if not found.sources and not found.dropped:
             raise BadInput(raw, f"holds no {kind.title} recordings", "give the folder or the .zip files that hold them")
         for entry in found.dropped:
             _check_fault(entry, strict)
-        found, mark = (found, {}) if part is None else _take(found, part)
+        if part is not None:
+            found, mark = _take(found, part)
+            seen = seen if part.number == 1 else Seen()  # the lists that the search read count once
+            log.info("part %s: %s of the files that can be read", part, f"{len(found.sources):,}")
+        else:
+            mark = {}
+        listed = count_files(found, seen)
         writer = _Writer(folder, kind, found.dropped)
         bytes_read = 0
-        for done, (source, results) in enumerate(_parsed(kind, found.sources, keep_missing, workers), 1):
+        for done, (source, results, read) in enumerate(_parsed(kind, found.sources, keep_missing, workers), 1):
+            seen.more(read)
             for result in results:
                 writer.add(result)
+                if log.isEnabledFor(logging.DEBUG):
+                    _tell_result(source, result)
                 _check_fault(result, strict)
             bytes_read += source.size
             if progress is not None:
                 progress(done, len(found.sources), bytes_read)
         counts = Counter(dropped.reason for dropped in writer.dropped)
+        facts["raw"] = {**listed, "digest": seen.digest}
+        log.info("read %s raw files, %s bytes, digest %.12s", f"{seen.files:,}", f"{seen.bytes:,}", seen.digest)
+        told = f"left out: {_reasons(counts)}; each is named in the store's drop report" if counts else "left out: none"
+        log.info("%s", told)
         if not writer.columns["name"] and part is None:
             raise BadInput(raw, f"no clip can be kept ({_reasons(counts)})", _remedy(kind, writer.dropped))
         writer.finish(
@@ -165,6 +186,44 @@ def ingest(
         seconds=time.perf_counter() - started,
         expected=kind.clips,
     )
+
+
+def count_files(found: Found, lists: Seen) -> dict[str, int]:
+    """How many files a search found to read, and their bytes, with the `lists` that it has read itself."""
+    return {
+        "files": lists.files + sum(len(source.files) for source in found.sources),
+        "bytes": lists.bytes + sum(source.size for source in found.sources),
+    }
+
+
+def search(dataset: str, raw: Path, keep_missing: bool, part: Part | None) -> dict[str, int]:
+    """How many files an ingest with these settings would find now, and their bytes.
+
+    Raises:
+        BadInput: `raw` cannot be searched.
+    """
+    with watched() as lists:
+        found = find_dataset(dataset).find(raw, keep_missing)
+    if part is None:
+        return count_files(found, lists)
+    return count_files(_take(found, part)[0], lists if part.number == 1 else Seen())
+
+
+def _tell_found(kind: Dataset, raw: Path, found: Found, keep_missing: bool) -> None:
+    log.info("%s: %s recordings of %s to read", raw, f"{len(found.sources):,}", kind.title)
+    asked = "kept, by --keep-missing" if keep_missing else "left out, without --keep-missing"
+    log.info("clips on the publisher's list of missing skeletons, and clips without any body, are %s", asked)
+    if found.split_files:
+        log.info(
+            "split lists found among the files: %s; they go before the built-in ones", ", ".join(found.split_files)
+        )
+
+
+def _tell_result(source: Source, result: Recording | Dropped) -> None:
+    if isinstance(result, Dropped):
+        log.debug("%s: left out: %s (%s)", result.name, result.reason, result.detail)
+    else:
+        log.debug("%s: %d frames, %d bodies in them", result.name, result.frames, len(result.joints))
 
 
 def _take(found: Found, part: Part) -> tuple[Found, dict[str, Any]]:
@@ -273,7 +332,12 @@ def _parsed(
 ) -> Generator[Outcome, None, None]:
     """What each source gives, in the order of the sources."""
     if workers is None:
-        workers = cpu_count() if sum(source.size for source in sources) > SMALL else 0
+        size = sum(source.size for source in sources)
+        workers = cpu_count() if size > SMALL else 0
+        why = f"there are {size / 1e6:,.1f} MB to read, and processes pay from {SMALL / 1e6:,.0f} MB on; {cores()}"
+    else:
+        why = "as asked"
+    log.info("parser processes: %s (%s)", workers if workers > 0 else "none, but this one", why)
     batches = list(_batches(sources))
     if workers <= 0:
         for source in sources:
@@ -308,12 +372,14 @@ def _read_batch(dataset: str, sources: list[Source], keep_missing: bool) -> list
     """Read some sources; an unreadable one becomes an entry of the drop report."""
     outcomes: list[Outcome] = []
     for source in sources:
-        try:
-            outcomes.append((source, DATASETS[dataset].read(source, keep_missing)))
-        except Vanished:
-            raise
-        except BadInput as error:
-            outcomes.append((source, [Dropped(source.name, UNREADABLE, str(error))]))
+        with watched() as seen:
+            try:
+                results = DATASETS[dataset].read(source, keep_missing)
+            except Vanished:
+                raise
+            except BadInput as error:
+                results = [Dropped(source.name, UNREADABLE, str(error))]
+        outcomes.append((source, results, seen))
     return outcomes
 
 
@@ -386,7 +452,7 @@ def verify(
     comparison = _Comparison(Path(store), group, kind, found)
     bytes_read = 0
     with closing(_parsed(kind, found.sources, keep_missing, workers)) as parsed:
-        for done, (source, results) in enumerate(parsed, 1):
+        for done, (source, results, _) in enumerate(parsed, 1):
             for result in results:
                 comparison.add(result)
             bytes_read += source.size

@@ -2,8 +2,13 @@
 
 Every stage writes a folder. Beside the stage's own files it holds
 
-- `provenance.json`: command, versions, time, seed, settings and the digests of the inputs;
-- `done.json`: written last; the kind of output and a digest over all its bytes. Without it the output is not whole.
+- `files.sha256`: the sha256 of each of its files, in the form that `sha256sum --check` reads;
+- `provenance.json`: command, versions, time, seed, settings, the digests of the inputs, how those were made in turn,
+  and a sha256 of all that;
+- `done.json`: written last; the kind of output, a digest over its content, and the sha256 of `files.sha256`. Without it
+  the output is not whole.
+
+Whoever reads a file of an output asks `check_files` first whether it still is as it was made.
 """
 
 from __future__ import annotations
@@ -21,15 +26,19 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
 from skelpipe import __version__
 from skelpipe.errors import BadInput
+from skelpipe.history import BESIDE, gather, go_on, read_made
+from skelpipe.history import DONE as DONE
+from skelpipe.history import PROVENANCE as PROVENANCE
 
-PROVENANCE, DONE = "provenance.json", "done.json"
+FILES = "files.sha256"
+REMAKE = "make it anew"
 REFUSED = {
     errno.ENOSPC: "free some space or choose another path",
     errno.EDQUOT: "free some space or choose another path",
@@ -42,6 +51,8 @@ REFUSED = {
     errno.ESTALE: "its file system is gone: mount it again, or choose another path",
 }
 GO_ON = "run the same command again"
+LIBRARIES = ("numpy", "numba", "torch", "zarr", "sklearn", "h5py", "pandas", "matplotlib", "isal")
+log = logging.getLogger(__name__)
 # How a file system says that it has no locks, as some network file systems do.
 NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL)
 BUSY = (errno.EACCES, errno.EAGAIN, errno.EWOULDBLOCK)
@@ -73,6 +84,7 @@ def new_folder(
     force: bool = False,
     inputs: Mapping[str, str | os.PathLike[str]] | None = None,
     settings: Mapping[str, Any] | None = None,
+    more: Mapping[str, Any] | None = None,
     sealed: bool = True,
     lock: bool = True,
 ) -> Iterator[Path]:
@@ -83,6 +95,7 @@ def new_folder(
         kind: what the folder holds ("store", "clips", "streams", "evaluation", "fusion", "report", ...).
         inputs: role -> path of what was read; the digest of each of our own outputs among them is recorded.
         settings: everything that decided the content, for provenance.
+        more: what else provenance tells; it may be filled until the block ends.
         sealed: whether it is whole when the block ends; else something else is to finish it.
         lock: False where the caller has `locked` the target.
 
@@ -100,15 +113,23 @@ def new_folder(
             check_target(target, force)
             scratch.mkdir()
             started, digests = time.time(), read_digests(inputs or {})
+            log.info("%s: being made (%s)%s", target, kind, ", in place of what is there" if target.exists() else "")
+            for role, digest in digests.items():
+                log.debug("%s: %s, digest %s", role, (inputs or {})[role], digest or "none: it is no output of ours")
+            above = {"output": os.fspath(target)}
             with _kept(scratch):
                 yield scratch
             check_unchanged(inputs or {}, digests)
             if sealed:
-                seal(scratch, kind, inputs=inputs, settings=settings, started=started)
+                seal(scratch, kind, inputs=inputs, settings=settings, started=started, more={**(more or {}), **above})
             else:
-                write_json(scratch / PROVENANCE, provenance(kind, inputs or {}, settings or {}, started))
+                write_json(
+                    scratch / PROVENANCE,
+                    provenance(kind, inputs or {}, settings or {}, started, {**(more or {}), **above}),
+                )
             with undisturbed():
                 _swap(scratch, target, old)
+            log.debug("%s: is in its place", target)
         finally:
             with undisturbed():
                 _remove(scratch)
@@ -135,20 +156,26 @@ def locked(target: Path) -> Iterator[None]:
     """
     made = [folder for folder in target.parents if not folder.exists()]
     path = target.with_name(f".{target.name}.lock")
+    taken, lock = False, None
     try:
-        lock = _lock_beside(path)
-    except BlockingIOError:
-        raise BadInput(target, "is being written by another process", "wait for it, or choose another path") from None
-    except OSError as error:
-        raise unwritable(target, error) from None
-    try:
+        with undisturbed():  # what is taken is known to be taken, so that it is given back
+            try:
+                lock = _lock_beside(path)
+                taken = True
+            except BlockingIOError:
+                remedy = "wait for it, or choose another path"
+                raise BadInput(target, "is being written by another process", remedy) from None
+            except OSError as error:
+                raise unwritable(target, error) from None
         if (left := target.with_name(f".{target.name}.partial")).exists():  # by a kill: nobody writes it now
+            log.info("%s: removed what a killed process left", left)
             _remove(left)
         yield
     finally:
         with undisturbed():
-            with suppress(OSError):
-                path.unlink(missing_ok=True)  # whoever opened it before this sees that it is gone
+            if taken:
+                with suppress(OSError):
+                    path.unlink(missing_ok=True)  # whoever opened it before this sees that it is gone
             if lock is not None:
                 os.close(lock)
             for folder in made:  # nearest first; one that holds something stays, and so do those above it
@@ -213,7 +240,7 @@ def lock(path: Path) -> int | None:
             if error.errno not in NO_LOCKS:
                 raise
             told = "%s: its file system has no locks (%s); take care that nothing else writes there meanwhile"
-            logging.getLogger(__name__).warning(told, path.parent, error.strerror)
+            log.warning(told, path.parent, error.strerror)
             return None
 
 
@@ -270,32 +297,104 @@ def seal(
     settings: Mapping[str, Any] | None = None,
     started: float | None = None,
     content: tuple[str, ...] | None = None,
+    more: Mapping[str, Any] | None = None,
+    begun: Mapping[str, Any] | None = None,
 ) -> None:
     """Write `provenance.json`, then `done.json`, and flush everything to the disk.
 
     Args:
         content: file names that make up the digest; None takes every file.
+        more: what else provenance tells.
+        begun: the provenance that it had before it was gone on with.
     """
-    write_json(folder / PROVENANCE, provenance(kind, inputs or {}, settings or {}, started))
-    write_json(folder / DONE, {"kind": kind, "digest": _digest(folder, content)})
+    made = provenance(kind, inputs or {}, settings or {}, started, more)
+    sums = _sums(folder)
+    listing = _as_list(sums)
+    write_bytes(folder / FILES, listing)
+    write_json(folder / PROVENANCE, signed(made if begun is None else go_on(made, begun)))
+    done: dict[str, Any] = {
+        "kind": kind,
+        "digest": _digest(sums, content),
+        "files": hashlib.sha256(listing).hexdigest(),
+    }
+    write_json(folder / DONE, done if content is None else {**done, "content": list(content)})
+
+
+def signed(made: Mapping[str, Any]) -> dict[str, Any]:
+    """A JSON object with a sha256 of the rest of it."""
+    rest = {key: value for key, value in made.items() if key != "sha256"}
+    return {**rest, "sha256": hashlib.sha256(_as_json(rest)).hexdigest()}
 
 
 def provenance(
-    kind: str, inputs: Mapping[str, str | os.PathLike[str]], settings: Mapping[str, Any], started: float | None = None
+    kind: str,
+    inputs: Mapping[str, str | os.PathLike[str]],
+    settings: Mapping[str, Any],
+    started: float | None = None,
+    more: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """What was run, with which versions and settings, on which inputs."""
+    """What was run, with which versions and settings, on which inputs, and how those were made in turn.
+
+    Args:
+        more: what else is to be told.
+    """
     now = time.time()
+    sources = {role: _source(Path(path)) for role, path in inputs.items()}
+    loaded = {name: getattr(sys.modules.get(name), "__version__", None) for name in LIBRARIES}
     return {
         "kind": kind,
-        "command": shlex.join(["skelpipe", *sys.argv[1:]]) if sys.argv else "skelpipe",
+        "command": command(),
+        "folder": os.getcwd(),  # noqa: PTH109
         "skelpipe": __version__,
         "python": platform.python_version(),
-        "libraries": {m: sys.modules[m].__version__ for m in ("numpy", "numba", "torch", "zarr") if m in sys.modules},
-        "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime(now)),
+        "platform": platform.platform(),
+        "libraries": {name: version for name, version in loaded.items() if version},
+        "finished": clock(now),
         "seconds": None if started is None else round(now - started, 3),
+        **({"seed": settings["seed"]} if "seed" in settings else {}),
         "settings": dict(settings),
-        "inputs": {role: {"path": os.fspath(p), "digest": read_digest(p)} for role, p in inputs.items()},
+        "inputs": sources,
+        **(more or {}),
+        "history": gather((each["digest"], read_made(Path(each["path"]), each["digest"])) for each in sources.values()),
     }
+
+
+def file_provenance(kind: str, out: Path, inputs: Mapping[str, Path], settings: Mapping[str, Any]) -> str:
+    """The provenance of an output that is one file, as text that is kept in it."""
+    return json.dumps(provenance(kind, inputs, settings, more={"output": os.path.abspath(out)}), ensure_ascii=False)
+
+
+def write_beside(out: Path, data: bytes, kind: str, inputs: Mapping[str, Path], settings: Mapping[str, Any]) -> None:
+    """Write a file, and its provenance beside it, since nothing else may be in it."""
+    more = {"output": os.path.abspath(out), "digest": hashlib.sha256(data).hexdigest()}
+    write_bytes(out, data)
+    write_json(Path(f"{out}{BESIDE}"), provenance(kind, inputs, settings, more=more))
+
+
+def command() -> str:
+    """The command line of this process."""
+    return shlex.join(["skelpipe", *sys.argv[1:]]) if sys.argv else "skelpipe"
+
+
+def clock(seconds: float | None = None) -> str:
+    """A time of `time.time()`, or now, as it is written in provenance."""
+    return time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime(seconds))
+
+
+def _source(path: Path) -> dict[str, Any]:
+    """What is recorded of an input: of a single file its sha256, and of a folder that is no output of ours its path."""
+    if path.is_file():
+        return {"path": os.fspath(path), "digest": file_digest(path), "kind": "file", "bytes": path.stat().st_size}
+    return {"path": os.fspath(path), "digest": read_digest(path)}
+
+
+def file_digest(path: Path) -> str | None:
+    """The sha256 of a file's bytes, or None where it cannot be read."""
+    try:
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return None
 
 
 def read_digests(inputs: Mapping[str, str | os.PathLike[str]]) -> dict[str, str | None]:
@@ -341,16 +440,116 @@ def require(path: str | os.PathLike[str], kind: str, remedy: str) -> Path:
     try:
         found = json.loads((path / DONE).read_text())["kind"]
     except (OSError, ValueError, KeyError, TypeError):
-        what = "is not whole (it has no valid done.json)" if is_output(path) else f"is not a skelpipe {kind}"
+        what = f"is not whole (it has no valid {DONE})" if is_output(path) else f"is not a skelpipe {kind}"
         raise BadInput(path, what, remedy) from None
     if found != kind:
         raise BadInput(path, f"is a folder of kind {found!r}, not {kind!r}", remedy)
     return path
 
 
+def check_files(folder: Path, wanted: str | Callable[[str], bool], remedy: str = REMAKE) -> None:
+    """Raise BadInput if a file of an output is not as it was made; says nothing of an output that is still being made.
+
+    Args:
+        wanted: the file's path in the folder, or which of them all to look at.
+
+    Raises:
+        BadInput: the file, or the list of files, is missing or was changed.
+    """
+    for name, each in read_sums(folder, remedy).items():
+        if (name == wanted if isinstance(wanted, str) else wanted(name)) and (what := _changed(folder / name, each)):
+            raise BadInput(folder / name, what, remedy)
+
+
+def read_sums(folder: Path, remedy: str = REMAKE) -> dict[str, str]:
+    """The sha256 of each file of an output by its path in there; {} for one that is being made or has no such list.
+
+    Raises:
+        BadInput: the list is missing or was changed.
+    """
+    try:
+        done = json.loads((folder / DONE).read_bytes())
+        told = done.get("files") if isinstance(done, dict) else None
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise BadInput(folder / DONE, f"cannot be read ({error})", remedy) from None
+    if told is None and not (folder / FILES).exists():
+        return {}
+    try:
+        listing = (folder / FILES).read_bytes()
+    except OSError as error:
+        raise BadInput(folder / FILES, f"cannot be read ({error.strerror})", remedy) from None
+    if hashlib.sha256(listing).hexdigest() != told:
+        raise BadInput(folder / FILES, f"is not the list of files that {DONE} tells of", remedy)
+    return {name: each for each, _, name in (line.partition("  ") for line in listing.decode().splitlines())}
+
+
+def find_damage(folder: Path) -> Iterator[tuple[Path, str]]:
+    """Yield (file, what is wrong with it) for all that is not as it was made in one output, however it was damaged."""
+    try:
+        raw = (folder / DONE).read_bytes()
+        done = json.loads(raw)
+    except FileNotFoundError:
+        yield folder / DONE, "is missing: the output is being made, or was interrupted or damaged"
+        return
+    except (OSError, ValueError) as error:
+        yield folder / DONE, f"cannot be read ({error})"
+        return
+    known = {"kind": str, "digest": str, "files": str, "content": list}
+    if not isinstance(done, dict) or not all(isinstance(v, known.get(k, ())) for k, v in done.items()):
+        yield folder / DONE, "does not hold what belongs in it"
+        return
+    try:
+        sums = read_sums(folder)
+    except BadInput as error:
+        # Which of the two was changed is told by the files themselves.
+        whole = Path(folder / FILES).is_file() and (folder / FILES).read_bytes() == _as_list(_sums(folder))
+        yield (folder / DONE, "was changed") if whole else (Path(error.where), error.what)
+        return
+    if not sums:
+        yield folder / DONE, "has no list of files, as outputs of older versions: their bytes cannot be checked"
+        return
+    if _as_json(done) != raw or _digest(sums, done.get("content")) != done.get("digest"):
+        yield folder / DONE, "was changed"
+    for name, each in sums.items():
+        if what := _changed(folder / name, each):
+            yield folder / name, what
+    yield from _damaged_provenance(folder, str(done.get("kind")))
+
+
+def _damaged_provenance(folder: Path, kind: str) -> Iterator[tuple[Path, str]]:
+    try:
+        raw = (folder / PROVENANCE).read_bytes()
+        made = json.loads(raw)
+    except (OSError, ValueError) as error:
+        yield folder / PROVENANCE, f"cannot be read ({error})"
+        return
+    if not isinstance(made, dict) or _as_json(signed(made)) != raw:
+        yield folder / PROVENANCE, "was changed"
+    elif made.get("kind") != kind:
+        yield folder / DONE, f"says that the output is of kind {kind!r}, and {PROVENANCE} {made.get('kind')!r}"
+
+
+def _changed(path: Path, told: str) -> str | None:
+    """What is wrong with a file that had that sha256."""
+    try:
+        with open(path, "rb") as file:
+            same = hashlib.file_digest(file, "sha256").hexdigest() == told
+    except FileNotFoundError:
+        return "is missing"
+    except OSError as error:
+        return f"cannot be read ({error.strerror})"
+    return None if same else "is damaged: its bytes are not those that were written"
+
+
 def write_json(path: Path, value: Any) -> None:
     """Write `value` as JSON so that the file is either old or new, never torn."""
-    write_bytes(path, (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode())
+    write_bytes(path, _as_json(value))
+
+
+def _as_json(value: Any) -> bytes:
+    return (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode()
 
 
 def write_bytes(path: Path, data: bytes) -> None:
@@ -368,19 +567,29 @@ def write_bytes(path: Path, data: bytes) -> None:
         raise
 
 
-def _digest(folder: Path, content: tuple[str, ...] | None) -> str:
-    """sha256 over the names and bytes of the files, in order of name; flushes each file on the way."""
-    total = hashlib.sha256()
-    files = sorted(p for p in folder.rglob("*") if p.is_file()) if content is None else [folder / c for c in content]
-    for path in files:
-        name = path.relative_to(folder).as_posix()
-        if name in (PROVENANCE, DONE):
-            continue
-        with open(path, "rb") as file:
-            each = hashlib.file_digest(file, "sha256")
-            os.fsync(file.fileno())
-        total.update(f"{name}\0{each.hexdigest()}\n".encode())
-    return total.hexdigest()
+def _sums(folder: Path) -> dict[str, str]:
+    """The sha256 of each file, in order of path; flushes each on the way. Outputs inside an output are not its own."""
+    sums = {}
+    for top, below, names in os.walk(folder):
+        below[:] = [each for each in below if not is_output(Path(top, each))]
+        for path in (Path(top, name) for name in names):
+            name = path.relative_to(folder).as_posix()
+            if name in (PROVENANCE, DONE, FILES):
+                continue
+            with open(path, "rb") as file:
+                sums[name] = hashlib.file_digest(file, "sha256").hexdigest()
+                os.fsync(file.fileno())
+    return {name: sums[name] for name in sorted(sums, key=lambda name: Path(name))}
+
+
+def _as_list(sums: Mapping[str, str]) -> bytes:
+    return "".join(f"{each}  {name}\n" for name, each in sums.items()).encode()
+
+
+def _digest(sums: Mapping[str, str], content: Sequence[str] | None) -> str:
+    """sha256 over the paths and sha256 of the files, of all or of those that are told."""
+    names = sums if content is None else content
+    return hashlib.sha256("".join(f"{name}\0{sums.get(name)}\n" for name in names).encode()).hexdigest()
 
 
 def _swap(scratch: Path, target: Path, old: Path) -> None:

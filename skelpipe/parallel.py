@@ -7,6 +7,7 @@ nothing breaks when a process forks.
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +21,18 @@ def cpu_count() -> int:
         return len(os.sched_getaffinity(0))
     except AttributeError:  # not on macOS
         return os.cpu_count() or 1
+
+
+def cores() -> str:
+    """How many cores there are, in words."""
+    mine, all_of_them = cpu_count(), os.cpu_count() or 1
+    return f"this process may use {mine} of {all_of_them} cores"
+
+
+def tell_threads(log: logging.Logger, threads: int | None) -> None:
+    """Log how many threads there are to be, and why; None takes all cores."""
+    asked = "as asked" if threads else "one per core, as none were asked for"
+    log.info("threads: %d (%s; %s)", threads or cpu_count(), asked, cores())
 
 
 @cache

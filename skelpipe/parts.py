@@ -6,6 +6,7 @@ is of a kind of its own ("store part", "clips part"): no stage takes it for the 
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,13 +19,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from skelpipe.datasets.base import Seen
 from skelpipe.errors import BadInput
-from skelpipe.outputs import new_folder, read_kind
+from skelpipe.history import read_json
+from skelpipe.outputs import PROVENANCE, new_folder, read_kind
 from skelpipe.store import (
     CLIPS_PER_CHUNK,
     ROWS_PER_CHUNK,
     create_array,
     create_group,
+    open_array,
     open_group,
     read_array,
     write_array,
@@ -37,6 +41,8 @@ CHUNKS_AT_ONCE = 8
 PER_ROW, REPORT = ("joints", "row_frame", "row_body"), ("name", "reason", "detail")
 COUNTS = ("clips", "rows")  # attributes, of a store
 OWN = ("part", *COUNTS)  # the attributes in which parts of one whole differ
+
+log = logging.getLogger(__name__)
 
 Progress = Callable[[int, int], object]
 
@@ -128,10 +134,25 @@ def join(
         raise BadInput(opened[0].path, "has no clip, nor has another of the parts", "check what they were made from")
     inputs = {f"part {n}": part.path for n, part in enumerate(opened, 1)}
     settings = {key: value for key, value in about.items() if key not in ("kind", "columns", "split_files")}
-    with new_folder(whole, kind, force=force, inputs=inputs, settings=settings) as folder:
+    for role, part in inputs.items():
+        log.info("%s of %d: %s", role, len(opened), part)
+    more = _raw(opened) if kind == "store" else {}
+    with new_folder(whole, kind, force=force, inputs=inputs, settings=settings, more=more) as folder:
         group = create_group(folder, kind, about)
         (_join_store if kind == "store" else _join_clips)(group, opened, progress)
     return Summary(kind, len(opened), total)
+
+
+def _raw(parts: list[_Opened]) -> dict[str, Any]:
+    """What the provenance of a whole store says of the raw files, if those of all parts do."""
+    seen = Seen()
+    for part in parts:
+        told = read_json(part.path / PROVENANCE).get("raw")
+        try:
+            seen.more(Seen(int(told["files"]), int(told["bytes"]), int(told["digest"], 16)))  # type: ignore[index]
+        except (TypeError, KeyError, ValueError):  # made by an older version
+            return {}
+    return {"raw": {"files": seen.files, "bytes": seen.bytes, "digest": seen.digest}}
 
 
 def _kind(path: Path) -> str:
@@ -156,7 +177,7 @@ class _Opened:
 
     @cached_property
     def clips(self) -> int:
-        return int(self.group["name"].shape[0])
+        return int(open_array(self.group, "name").shape[0])
 
 
 def _in_order(parts: list[_Opened]) -> list[_Opened]:
@@ -200,7 +221,7 @@ def _join_store(group: Any, parts: list[_Opened], progress: Progress | None) -> 
     starts = np.cumsum([0, *(offset[-1] for offset in offsets)])
     rows = int(starts[-1])
     for name in PER_ROW:
-        like = parts[0].group[name]
+        like = open_array(parts[0].group, name)
         # An array of a whole chunk that is resized: with fewer rows than that, its chunks would be smaller.
         array = create_array(group, name, (ROWS_PER_CHUNK, *like.shape[1:]), like.dtype, ROWS_PER_CHUNK)
         array.resize((rows, *like.shape[1:]))
@@ -217,7 +238,7 @@ def _join_store(group: Any, parts: list[_Opened], progress: Progress | None) -> 
 def _join_clips(group: Any, parts: list[_Opened], progress: Progress | None) -> None:
     starts = np.cumsum([0, *(part.clips for part in parts)])
     write_columns(group, _columns(parts))
-    like = parts[0].group["clips"]
+    like = open_array(parts[0].group, "clips")
     array = create_array(group, "clips", (int(starts[-1]), *like.shape[1:]), like.dtype, CLIPS_PER_CHUNK)
     _stream(array, "clips", parts, starts, CHUNKS_AT_ONCE * CLIPS_PER_CHUNK, progress)
     write_array(group, "length", _all(parts, "length"))

@@ -15,6 +15,7 @@ import shlex
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import dropwhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -22,7 +23,7 @@ import yaml
 from pydantic import Field, field_validator, model_validator
 
 from skelpipe.errors import BadInput
-from skelpipe.outputs import DONE, PROVENANCE, discard, read_digest
+from skelpipe.outputs import DONE, PROVENANCE, check_files, discard, read_digest
 from skelpipe.resources import find
 from skelpipe.settings import Settings, check, hint, load_yaml, override
 
@@ -395,6 +396,7 @@ def results(config: Mapping[str, Any], data: Path) -> list[dict[str, Any]]:
     for folder in [*config["evaluations"], *config["fusions"]]:
         if not (data / folder / DONE).is_file():
             continue
+        check_files(data / folder, "metrics.json", "delete its folder, and run this pipeline again")
         metrics = json.loads((data / folder / "metrics.json").read_text("utf-8"))
         key = {"experiment": folder.split("/")[3], **{k: metrics[k] for k in ("stream", "epochs", "split")}}
         rows.setdefault(tuple(key.values()), {**key, "metrics": []})["metrics"].append(metrics)
@@ -618,7 +620,8 @@ def _check_owner(run: Path, planned: Mapping[str, str]) -> None:
     """
     try:
         command = shlex.split(json.loads((run / PROVENANCE).read_text("utf-8"))["command"])
-        before = command[2] if command[:2] == ["skelpipe", "pretrain"] else planned["recipe"]
+        own = list(dropwhile(lambda word: word.startswith("-"), command[1:]))  # without -v
+        before = own[1] if command[:1] == ["skelpipe"] and own[:1] == ["pretrain"] else planned["recipe"]
     except (OSError, ValueError, KeyError, IndexError):
         return
     if before != planned["recipe"] and _retold(before, planned["flags"]) not in (None, planned["content"]):

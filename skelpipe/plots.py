@@ -71,10 +71,10 @@ def new_figure(width: float, height: float) -> Figure:
     return figure
 
 
-def png_bytes(figure: Figure, dpi: int = 150) -> bytes:
-    """The figure as PNG; the same figure always gives the same bytes."""
+def png_bytes(figure: Figure, dpi: int = 150, made: str | None = None) -> bytes:
+    """The figure as PNG; the same figure always gives the same bytes. `made` becomes its text `skelpipe`."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None})
+    figure.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None, **({"skelpipe": made} if made else {})})
     return buffer.getvalue()
 
 
@@ -383,7 +383,11 @@ def animate(
     motion = load_motion(path, name)
     if np.isnan(motion.joints).all():
         raise BadInput(path, f"the clip {name} holds no body in any frame", "choose another clip")
-    data = _gif(motion, stream) if out.suffix.lower() == ".gif" else png_bytes(film_strip(motion, stream))
+    made = outputs.file_provenance("picture", out, {"of": Path(path)}, {"clip": name, "stream": stream})
+    if out.suffix.lower() == ".gif":
+        data = _gif(motion, stream, made)
+    else:
+        data = png_bytes(film_strip(motion, stream), made=made)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         outputs.write_bytes(out, data)
@@ -399,17 +403,7 @@ def load_motion(path: str | os.PathLike[str], name: str) -> Motion:
         BadInput: not such a folder, or no clip of that name.
     """
     path = Path(path)
-    return _from_store(path, name) if _kind(path) == "store" else _from_clips(path, name)
-
-
-def _kind(path: Path) -> str | None:
-    import json
-
-    try:
-        done = json.loads((path / outputs.DONE).read_text())
-        return str(done["kind"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+    return _from_store(path, name) if outputs.read_kind(path) == "store" else _from_clips(path, name)
 
 
 def _find(names: npt.NDArray[Any], name: str, path: Path) -> int:
@@ -441,10 +435,9 @@ def _from_clips(path: Path, name: str) -> Motion:
 def _from_store(path: Path, name: str) -> Motion:
     group, attributes = open_group(path, "store")
     row = _find(read_array(group, "name"), name, path)
-    stored: Any = group
-    first, last = (int(v) for v in stored["clip_offset"][row : row + 2])
-    joints, frame, body = (np.asarray(stored[key][first:last]) for key in ("joints", "row_frame", "row_body"))
-    frames = int(stored["clip_frames"][row])
+    first, last = (int(v) for v in read_array(group, "clip_offset", slice(row, row + 2)))
+    joints, frame, body = (read_array(group, key, slice(first, last)) for key in ("joints", "row_frame", "row_body"))
+    frames = int(read_array(group, "clip_frames")[row])
     bodies = list(dict.fromkeys(body.tolist()))  # in order of appearance
     layout = LAYOUTS[str(attributes["layout"])]
     dense = np.full((frames, max(1, len(bodies)), len(layout.joints), 3), np.nan, np.float32)
@@ -477,7 +470,7 @@ def film_strip(motion: Motion, stream: str = "joint", frames: int = 8) -> Figure
         return figure
 
 
-def _gif(motion: Motion, stream: str, most: int = 150) -> bytes:
+def _gif(motion: Motion, stream: str, made: str, most: int = 150) -> bytes:
     from PIL import Image
 
     scene = _Scene(motion, stream)
@@ -495,7 +488,9 @@ def _gif(motion: Motion, stream: str, most: int = 150) -> bytes:
     ]
     buffer = io.BytesIO()
     first, *rest = pictures
-    first.save(buffer, format="GIF", save_all=True, append_images=rest, duration=milliseconds, loop=0, disposal=1)
+    first.save(
+        buffer, format="GIF", save_all=True, append_images=rest, duration=milliseconds, loop=0, disposal=1, comment=made
+    )
     return buffer.getvalue()
 
 

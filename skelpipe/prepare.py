@@ -12,6 +12,7 @@ The steps and their order are those of CrosSCLR and AimCLR (whose NTU preprocess
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 from collections.abc import Callable
@@ -25,12 +26,14 @@ from numba import njit
 from skelpipe import store
 from skelpipe.errors import BadInput
 from skelpipe.outputs import new_folder, read_digest
-from skelpipe.parallel import map_slices
+from skelpipe.parallel import map_slices, tell_threads
 from skelpipe.parts import Part, kind_of
 from skelpipe.skeleton import LAYOUTS, Layout, X, Y, Z
 
 if TYPE_CHECKING:
     import zarr
+
+log = logging.getLogger(__name__)
 
 BODIES = 2
 LONGEST = 300
@@ -486,6 +489,8 @@ def prepare(
         share, mark = part.share(store.read_array(group, "clip_frames")), {"part": part.mark(read_digest(store_path))}
         columns = {name: values[share] for name, values in columns.items()}
     kind, told = kind_of("clips", part), {**asdict(settings), **({"part": str(part)} if part else {})}
+    tell(settings, len(columns["name"]), part)
+    tell_threads(log, threads)
     with new_folder(clips, kind, force=force, inputs={"store": store_path}, settings=told) as folder:
         kept: dict[str, Any] = {
             k: attributes[k] for k in ("dataset", "layout", "columns", "split_files") if k in attributes
@@ -494,7 +499,22 @@ def prepare(
         store.write_columns(made, columns)
         lengths, shortened = _write_clips(group, share, made, layout, settings, threads, progress)
     empty = tuple(str(name) for name in columns["name"][lengths == 0])
+    log.info("%d clips show nobody and are all zeros; %d were cut to %s frames first", len(empty), shortened, longest)
+    for name in empty:
+        log.debug("%s shows nobody", name)
     return Summary(len(lengths), empty, shortened)
+
+
+def tell(settings: Settings, clips: int, part: Part | None) -> None:
+    """Log what is about to be done to how many clips."""
+    log.info("%s clips%s become %d frames long", f"{clips:,}", f", part {part}," if part else "", settings.frames)
+    policy = {"first": "the first two seen", "energy": "the two that move most", "denoise": "denoised tracks"}
+    log.info(
+        "bodies: %s (%s); length: %s", settings.bodies, policy.get(settings.bodies, settings.bodies), settings.length
+    )
+    centre = "each body's upper spine is put at the origin" if settings.centre else "left where the sensor saw them"
+    turn = "shoulders are turned to the camera plane" if settings.turn else "not turned"
+    log.info("%s; %s", centre, turn)
 
 
 def _write_clips(

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 import os
 import signal
 import threading
 import time
+import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -23,13 +25,18 @@ from skelpipe.allocator import keep_memory
 from skelpipe.batches import Batch, Batches, check_batch
 from skelpipe.datasets import find_split, split_masks
 from skelpipe.errors import BadInput
+from skelpipe.history import read_json
 from skelpipe.methods import METHODS
 from skelpipe.methods.moco import Network
 from skelpipe.methods.synced import pool_norms, sync_norms
 from skelpipe.outputs import (
     DONE,
+    PROVENANCE,
+    check_files,
     check_target,
     check_unchanged,
+    clock,
+    command,
     is_output,
     locked,
     new_folder,
@@ -39,6 +46,7 @@ from skelpipe.outputs import (
     write_bytes,
     write_json,
 )
+from skelpipe.parallel import tell_threads
 from skelpipe.recipe import Optimizer, Recipe
 from skelpipe.store import Clips
 from skelpipe.streams import check_stream
@@ -52,12 +60,14 @@ CHECKPOINT, WEIGHTS, LOG, SETTINGS, RECIPE = (
     "recipe.yaml",
 )
 COLLAPSE_SPREAD, COLLAPSE_LOSS = 1e-3, 0.01  # the second relative to ln(K+1)
+ANEW = "delete this run, or pass --force to start anew"
 COLLAPSE_REMEDY = (
     "the embeddings have collapsed: all clips look alike and the loss stays at that of guessing (ln(K+1)); "
     "start from '--set init=torch --set method.key_init=copy', which does not begin on this plateau"
 )
 
 Event = dict[str, Any]
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -118,7 +128,10 @@ def pretrain(
         train, _ = split_masks(split, source.dataset, source.columns, source.attributes.get("split_files"))
         rows = np.flatnonzero(train)
         check_batch(recipe.batch_size, len(rows))
-        ranks.share(recipe.batch_size)
+        share = ranks.share(recipe.batch_size)
+        tell_plan(recipe, source, len(rows), split, stream, seed, share)
+        tell_threads(log, threads)
+        log.info("threads of torch: %d", torch.get_num_threads())
         settings = run_settings(
             recipe,
             stream=stream,
@@ -136,12 +149,46 @@ def pretrain(
         writes = ranks.mine() == 0
         with locked(run) if writes else nullcontext(), refusals(run):
             if writes:
-                prepare_folder(run, recipe, settings, force)
+                prepare_folder(run, recipe, settings, force, source.path)
             ranks.wait()  # before that RUN may hold another run's checkpoint
             return train_method(recipe, source, rows, run, settings, place, threads, progress)
 
 
 ALL_STREAMS = "3s"
+
+
+def tell_plan(recipe: Recipe, source: Clips, clips: int, split: str, stream: str, seed: int, share: int) -> None:
+    """Log what is about to be trained on what."""
+    log.info("recipe %s: %s, positives %s", recipe.name, recipe.method.name, recipe.positives.name)  # type: ignore[attr-defined]
+    log.debug("all of the recipe: %s", recipe.model_dump(mode="json"))
+    made = ", ".join(
+        f"{key} {source.attributes[key]}" for key in ("bodies", "centre", "turn") if key in source.attributes
+    )
+    log.info("clips %s: %s, %d frames, %s", source.path, source.dataset, source.frames, made or "nothing said of them")
+    log.info("split %s: %s of %s clips are its training part", split, f"{clips:,}", f"{len(source):,}")
+    streams = f"{', '.join(recipe.streams)}, trained together" if recipe.streams else stream
+    log.info("stream %s; %d bodies; seed %d; %d epochs", streams, recipe.bodies, seed, recipe.epochs)
+    if ranks.count() > 1:
+        norm = "over all ranks, by" if recipe.batch_norm == "synced" else "within each rank, by"
+        log.info("%d ranks, %d clips of each batch of %d each", ranks.count(), share, recipe.batch_size)
+        log.info("batch norm %s batch_norm: %s", norm, recipe.batch_norm)
+    else:
+        log.info("one process, batches of %d; batch_norm: %s makes no difference", recipe.batch_size, recipe.batch_norm)
+
+
+def tell_arithmetic(place: torch.device, precision: str, half_storage: bool, synced: bool, held: int) -> None:
+    """Log with which numbers and operators is computed, and why."""
+    if place.type != "cpu":
+        operators = "torch's operators, as the fused ones are for CPUs"
+    elif precision != "fp32":
+        operators = "torch's operators, as the fused ones compute in float32"
+    elif synced:
+        operators = "torch's operators, as the fused ones know no batch norm over ranks"
+    else:
+        operators = "fused operators, as this is float32 on a CPU"
+    log.info("precision %s: %s", precision, operators)
+    stored = "float16, by --half-storage" if half_storage else "float32, without --half-storage"
+    log.info("the clips take %s MB of memory as %s", f"{held / 1e6:,.1f}", stored)
 
 
 def check_recipe_stream(recipe: Recipe, stream: str) -> None:
@@ -223,12 +270,18 @@ def train_method(
     at = Position()
     if (run / CHECKPOINT).exists():
         at = load_checkpoint(run / CHECKPOINT, method, sgd, place)
+        where = f"epoch {at.epoch}, after {at.step} of its steps" if at.epoch <= recipe.epochs else "its end"
+        log.info("%s: goes on at %s, where its checkpoint stands", run, where)
+    else:
+        log.info("%s: starts at the first epoch, as there is no checkpoint", run)
     start_ranks(method, recipe, at, seed)
     if at.epoch > recipe.epochs:
         return finish(run, recipe, settings, source.path, method, at, fresh=not (run / DONE).exists())
 
     data = source.load(rows, "float16" if settings["half_storage"] else "float32")[..., : recipe.bodies]
     check_unchanged({"clips": source.path}, {"clips": settings["clips_digest"]})
+    synced = recipe.batch_norm == "synced" and ranks.count() > 1
+    tell_arithmetic(place, settings["precision"], settings["half_storage"], synced, data.nbytes)
     batches = Batches(
         np.ascontiguousarray(data),
         rows,
@@ -243,7 +296,9 @@ def train_method(
         ranks.mine(),
         ranks.count(),
     )
-    log = Log(run, at) if ranks.mine() == 0 else None
+    record = Log(run, at) if ranks.mine() == 0 else None
+    if record is not None:
+        begin_session(run, at, place, threads)
     saved = time.monotonic()
     method.train()
     with stop_requested() as stop:
@@ -268,26 +323,29 @@ def train_method(
             pool_norms(method)
             if at.step < batches.steps:  # asked to stop within the epoch
                 break
-            if log is not None:
+            if record is not None:
                 guessing = math.log(recipe.method.queue_size + 1) if hasattr(recipe.method, "queue_size") else None
-                log.write(at, recipe.optimizer.rate(at.epoch), batches.steps * recipe.batch_size, guessing)
+                record.write(at, recipe.optimizer.rate(at.epoch), batches.steps * recipe.batch_size, guessing)
             check_finite(method, at)
             at.next_epoch()
-            if recipe.keep_every and (at.epoch - 1) % recipe.keep_every == 0 and log is not None:
+            if recipe.keep_every and (at.epoch - 1) % recipe.keep_every == 0 and record is not None:
                 save_weights(run / kept_weights(at.epoch - 1), method)
+                log.info("epoch %d: its weights are kept, by keep_every: %d", at.epoch - 1, recipe.keep_every)
             ends = ranks.anywhere(asked_to_stop(stop)) or at.epoch > recipe.epochs
-            if log is not None and (time.monotonic() - saved > CHECKPOINT_SECONDS or ends):
+            if record is not None and (time.monotonic() - saved > CHECKPOINT_SECONDS or ends):
                 save_checkpoint(run / CHECKPOINT, method, sgd, at, place)
+                log.debug("checkpoint saved, to go on at epoch %d", at.epoch)
                 saved = time.monotonic()
             if ends:
                 break
-    if log is None:
+    if record is None:
         return Result("finished" if at.epoch > recipe.epochs else "stopped", at.epoch - 1, recipe.epochs, None, ())
-    log.close()
+    record.close()
     if at.epoch <= recipe.epochs:
         check_finite(method, at)
         save_checkpoint(run / CHECKPOINT, method, sgd, at, place)
-        return Result("stopped", at.epoch - 1, recipe.epochs, log.last, tuple(log.warnings))
+        end_session(run, "stopped", at)
+        return Result("stopped", at.epoch - 1, recipe.epochs, record.last, tuple(record.warnings))
     return finish(run, recipe, settings, source.path, method, at, fresh=True)
 
 
@@ -403,6 +461,7 @@ class Log:
             at.log_bytes = file.tell()
         self.board.write(at.epoch, {name: value for name, value in entry.items() if isinstance(value, float)})
         self.last = entry
+        log.debug("epoch %d: %s", at.epoch, entry)
 
     def close(self) -> None:
         """Close the TensorBoard file."""
@@ -479,16 +538,27 @@ def choose_device(name: str) -> torch.device:
     Raises:
         BadInput: the device does not exist here.
     """
+    why = "as asked"
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
+        why = "auto: the first GPU that torch finds" if name == "cuda" else f"auto: {no_gpu()}"
     try:
         device = torch.device(name)
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError):
         raise BadInput(f"--device {name}", "is not available here", "use auto or cpu") from None
+    log.info("device %s (%s)", device, why)
     if device.type == "cpu":
-        keep_memory()
+        kept = keep_memory()
+        log.debug("memory: %s", "kept between steps" if kept else "left to the C library, which cannot be told")
     return device
+
+
+def no_gpu() -> str:
+    """Why there is no GPU to be used."""
+    if torch.version.cuda is None and torch.version.hip is None:
+        return "this torch is built without CUDA"
+    return "torch finds no CUDA device"
 
 
 def set_determinism(seed: int) -> None:
@@ -498,24 +568,75 @@ def set_determinism(seed: int) -> None:
     torch.backends.cudnn.benchmark = False
 
 
-def prepare_folder(run: Path, recipe: Recipe, settings: dict[str, Any], force: bool) -> None:
+def prepare_folder(run: Path, recipe: Recipe, settings: dict[str, Any], force: bool, clips: Path) -> None:
     """Make RUN, or check that it is one that these settings may go on with.
 
     Raises:
         BadInput: RUN is something else, or was made with other settings and `force` is not set.
     """
     if is_output(run):
-        if same_settings(run, settings):
+        if same_settings(run, settings) and not (force and damaged(run)):
+            check_files(run, is_kept, ANEW)
+            log.info("%s: is there, of the same recipe, clips and options, so this goes on with it", run)
             return
         if not force:
+            check_files(run, is_kept, ANEW)
             what = "was made with other settings (see its recipe.yaml and settings.json)"
             raise BadInput(run, what, "choose another path, or pass --force to start anew")
     else:
         check_target(run, force=False)
     # In one step: a run that a kill left without its provenance would be nobody's, and could not be gone on with.
-    with new_folder(run, "run", force=force, settings=settings, sealed=False, lock=False) as folder:
+    inputs = {"clips": clips}
+    with new_folder(run, "run", force=force, inputs=inputs, settings=settings, sealed=False, lock=False) as folder:
         write_bytes(folder / RECIPE, recipe.dump().encode())
         write_json(folder / SETTINGS, settings)
+
+
+def begin_session(run: Path, at: Position, place: torch.device, threads: int | None) -> None:
+    """Note in the run's provenance that a command goes on with it from here."""
+    session = {
+        "command": command(),
+        "skelpipe": __version__,
+        "torch": torch.__version__,
+        "started": clock(),
+        "from_epoch": at.epoch,
+        "device": torch.cuda.get_device_name(place) if place.type == "cuda" else str(place),
+        "threads": threads or torch.get_num_threads(),
+        "ranks": ranks.count(),
+    }
+    made = read_json(run / PROVENANCE)
+    write_json(run / PROVENANCE, {**made, "sessions": [*sessions_of(made), session]})
+
+
+def end_session(run: Path, state: str, at: Position) -> dict[str, Any]:
+    """Note how far that command came, and return the run's provenance."""
+    made = read_json(run / PROVENANCE)
+    told = sessions_of(made)
+    if told and "ended" not in told[-1]:
+        told[-1] |= {"ended": clock(), "state": state, "epochs_done": at.epoch - 1}
+        made = {**made, "sessions": told}
+        write_json(run / PROVENANCE, made)
+    return made
+
+
+def sessions_of(made: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The commands that have worked on a run, the first one first."""
+    told = made.get("sessions")
+    return [session for session in told if isinstance(session, dict)] if isinstance(told, list) else []
+
+
+def is_kept(name: str) -> bool:
+    """Whether a file of a finished run has to be as it was; lost weights are written again from the checkpoint."""
+    return name != WEIGHTS
+
+
+def damaged(run: Path) -> bool:
+    """Whether a file of a finished run is not as it was."""
+    try:
+        check_files(run, is_kept)
+    except BadInput:
+        return True
+    return False
 
 
 def same_settings(run: Path, settings: dict[str, Any]) -> bool:
@@ -553,6 +674,9 @@ def load_checkpoint(path: Path, method: torch.nn.Module, sgd: torch.optim.Optimi
         BadInput: the file is damaged or does not fit.
     """
     try:
+        with zipfile.ZipFile(path) as archive:  # torch.load does not look at the checksums
+            if torn := archive.testzip():
+                raise ValueError(f"{torn} in it is damaged")
         state = torch.load(path, map_location="cpu", weights_only=True)
         method.load_state_dict(state["method"])
         sgd.load_state_dict(state["optimizer"])
@@ -585,9 +709,19 @@ def finish(
 ) -> Result:
     """Write the weights and seal RUN, unless that was done before or falls to another rank."""
     last = last_entry(run)
+    if not fresh and (run / WEIGHTS).exists():
+        check_files(run, WEIGHTS, f"delete {WEIGHTS}, and the same command writes it again")
     if ranks.mine() == 0 and (fresh or not (run / WEIGHTS).exists()):
         save_weights(run / WEIGHTS, method)
-        seal(run, "run", inputs={"clips": clips}, settings=settings, content=(RECIPE, SETTINGS, WEIGHTS))
+        seal(
+            run,
+            "run",
+            inputs={"clips": clips},
+            settings=settings,
+            content=(RECIPE, SETTINGS, WEIGHTS),
+            more={"output": os.fspath(run)},
+            begun=end_session(run, "finished", at),
+        )
     collapsed = bool(last and last.get("collapsed"))
     warnings = (f"epoch {recipe.epochs}: {COLLAPSE_REMEDY}",) if collapsed else ()
     return Result("finished" if fresh else "already finished", recipe.epochs, recipe.epochs, last, warnings)

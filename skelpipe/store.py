@@ -18,6 +18,9 @@ clips — one clip per row, ready to train on
     + the same columns
 
 A part of either (`skelpipe.parts`) holds the same arrays of its share, and says which in the attribute `part`.
+
+How they lie on the disk is told by Zarr's own metadata, so `zarr.open` reads them as listed here: `create_array` has it
+in one place. Every chunk is written, one of zeros too, so that a chunk that is missing is damage and not zeros.
 """
 
 from __future__ import annotations
@@ -30,15 +33,20 @@ import numpy as np
 import numpy.typing as npt
 
 from skelpipe.errors import BadInput
-from skelpipe.outputs import read_kind, require
+from skelpipe.outputs import check_files, read_kind, require
 from skelpipe.skeleton import LAYOUTS, Layout
 
 if TYPE_CHECKING:
     import zarr
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2  # 1 left chunks of zeros out
 ROWS_PER_CHUNK = 4096
 CLIPS_PER_CHUNK = 128
+# Order of the axes inside a chunk, by the number of axes: the bodies one behind the other, so that an absent one is a
+# run of zeros, and time last, so that the bytes that change little from frame to frame lie side by side.
+ON_DISK = {3: (1, 2, 0), 5: (4, 0, 1, 3, 2)}
+META = "zarr.json"
+REMADE_FOLDER = "remake the folder that holds it"
 REMADE = {
     "store": "skelpipe ingest", "clips": "skelpipe prepare", "streams": "skelpipe streams",
     "store part": "skelpipe ingest --part", "clips part": "skelpipe prepare --part",
@@ -56,12 +64,17 @@ def create_group(path: Path, kind: str, attributes: Mapping[str, Any]) -> zarr.G
 
 
 def create_array(group: zarr.Group, name: str, shape: tuple[int, ...], dtype: Any, chunk: int) -> zarr.Array[Any]:
-    """Add an array chunked along its first axis: Blosc lz4 with byte shuffle, and a checksum on every chunk."""
-    from zarr.codecs import BloscCodec, Crc32cCodec
+    """Add an array chunked along its first axis: `ON_DISK`, Blosc lz4 with byte shuffle, a checksum on every chunk."""
+    from zarr.codecs import BloscCodec, Crc32cCodec, TransposeCodec
 
-    codecs = [BloscCodec(cname="lz4", shuffle="shuffle", clevel=5), Crc32cCodec()]
     return group.create_array(
-        name, shape=shape, dtype=dtype, chunks=(max(1, min(chunk, shape[0])), *shape[1:]), compressors=codecs
+        name,
+        shape=shape,
+        dtype=dtype,
+        chunks=(max(1, min(chunk, shape[0])), *shape[1:]),
+        filters=[TransposeCodec(order=ON_DISK[len(shape)])] if len(shape) in ON_DISK else None,
+        compressors=[BloscCodec(cname="lz4", shuffle="shuffle", clevel=5), Crc32cCodec()],
+        config={"write_empty_chunks": True},
     )
 
 
@@ -83,41 +96,101 @@ def open_group(path: str | Path, kind: str) -> tuple[zarr.Group, dict[str, Any]]
     """Open a whole output of that kind for reading; returns the group and its `skelpipe` attributes.
 
     Raises:
-        BadInput: nothing there, not whole, of another kind, or written in another format version.
+        BadInput: nothing there, not whole, of another kind, written in another format version, or its metadata were
+            changed or contradict each other.
     """
     import zarr
 
     part = read_kind(path) == f"{kind} part"
     remedy = "join it with the other parts by 'skelpipe join'" if part else f"make it with {REMADE[kind]!r}"
-    path = require(path, kind, remedy)
+    path, remade = require(path, kind, remedy), f"remake it with {REMADE[kind]!r}"
     try:
         group = zarr.open_group(path, mode="r", zarr_format=3)  # format 2 may name codecs that run code
         attributes = dict(group.attrs["skelpipe"])  # type: ignore[arg-type]
         version = attributes["format_version"]
     except (OSError, KeyError, TypeError, ValueError) as error:
-        raise BadInput(
-            path, f"its Zarr metadata cannot be read ({error})", f"remake it with {REMADE[kind]!r}"
-        ) from None
+        raise BadInput(path / META, f"its Zarr metadata cannot be read ({error})", remade) from None
     if version != FORMAT_VERSION:
         what = f"has format version {version}, this skelpipe reads version {FORMAT_VERSION}"
-        raise BadInput(path, what, f"remake it with {REMADE[kind]!r}")
+        raise BadInput(path, what, remade)
+    check_files(path, lambda name: name.endswith(META), remade)
+    for name, shape in find_shapes(group, attributes, path, remade).items():
+        found = open_array(group, name).shape if name in group else shape  # a missing one is named by who needs it
+        if found != shape:
+            raise BadInput(path / name, f"has shape {found}, and by the other arrays should have {shape}", remade)
     return group, attributes
+
+
+def find_shapes(group: zarr.Group, attributes: dict[str, Any], path: Path, remedy: str) -> dict[str, tuple[int, ...]]:
+    """The name of every array that a group must have, and its shape, by the attributes and the array `name`."""
+    if "name" not in group or not {"layout", "columns"} <= attributes.keys():
+        return {}
+    try:
+        columns, joints = list(attributes["columns"]), len(LAYOUTS[attributes["layout"]].joints)
+        clips = open_array(group, "name").shape[0]
+        shapes: dict[str, tuple[int, ...]] = dict.fromkeys(columns, (clips,))
+        if str(attributes.get("kind")).startswith("store"):
+            rows = attributes.get("rows", open_array(group, "joints").shape[0])
+            shapes |= {"joints": (rows, joints, 3), "row_frame": (rows,), "row_body": (rows,)}
+            shapes |= {"clip_offset": (clips + 1,), "clip_frames": (clips,)}
+            if "dropped" in group:
+                dropped = open_array(group, "dropped/name").shape
+                shapes |= {f"dropped/{name}": dropped for name in ("name", "reason", "detail")}
+        else:
+            fixed = (clips, 3, attributes["frames"], joints, 2)
+            streams = attributes.get("streams")
+            shapes |= {"clips": fixed, "length": (clips,)} if streams is None else dict.fromkeys(streams, fixed)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise BadInput(path / META, f"lacks an attribute, or it is not known ({error})", remedy) from None
+    return shapes
+
+
+def open_array(group: zarr.Group, name: str) -> zarr.Array[Any]:
+    """An array of a group.
+
+    Raises:
+        BadInput: it is missing, or its metadata cannot be read.
+    """
+    import zarr
+
+    where = group.store_path.store.root / group.store_path.path / name  # type: ignore[attr-defined]
+    try:
+        array = group[name]
+    except KeyError:
+        raise BadInput(where, "is missing", REMADE_FOLDER) from None
+    except Exception as error:  # Zarr raises whatever its parsers do
+        raise BadInput(where / META, f"cannot be read ({error})", REMADE_FOLDER) from None
+    if not isinstance(array, zarr.Array):
+        raise BadInput(where, "is no array", REMADE_FOLDER)
+    return array
 
 
 def read_array(group: zarr.Group, name: str, rows: slice = slice(None)) -> npt.NDArray[Any]:
     """Read an array, or some rows of it; strings come back as NumPy `U`.
 
     Raises:
-        BadInput: the array is missing, or a chunk of it is damaged.
+        BadInput: the array is missing, or a chunk of it is missing or damaged.
     """
-    where, remedy = f"{group.store_path}/{name}", "remake the folder that holds it"
+    array = open_array(group, name)
+    _check_chunks(array, rows)
     try:
-        values = np.asarray(group[name][rows])  # type: ignore[index]
-    except KeyError:
-        raise BadInput(where, "is missing", remedy) from None
-    except (OSError, ValueError, RuntimeError) as error:
-        raise BadInput(where, f"is damaged ({error})", remedy) from None
+        values = np.asarray(array[rows])
+    except Exception as error:  # a torn chunk makes the codecs raise whatever they like
+        raise BadInput(_folder(array), f"is damaged ({error})", REMADE_FOLDER) from None
     return np.array(values.tolist(), dtype=str) if values.dtype.kind in "OT" else values
+
+
+def _folder(array: zarr.Array[Any]) -> Path:
+    return Path(array.store_path.store.root) / array.store_path.path  # type: ignore[attr-defined]
+
+
+def _check_chunks(array: zarr.Array[Any], rows: slice = slice(None)) -> None:
+    """Raise BadInput if a chunk that is to be read is missing: Zarr would take it for zeros."""
+    start, stop, _ = rows.indices(array.shape[0])
+    for chunk in range(start // array.chunks[0], -(-stop // array.chunks[0]) if stop > start else 0):
+        path = _folder(array) / array.metadata.encode_chunk_key((chunk, *[0] * (array.ndim - 1)))
+        if not path.is_file():
+            raise BadInput(path, "is missing", REMADE_FOLDER)
 
 
 class Clips:
@@ -151,8 +224,7 @@ class Clips:
     def load(self, rows: npt.NDArray[Any] | None = None, dtype: str = "float32") -> npt.NDArray[Any]:
         """Read clips (all, or the rows of a mask or index) into memory: (n, C, T, V, M), C-contiguous."""
         index = np.arange(len(self)) if rows is None else np.arange(len(self))[rows]
-        source = self.group["clips"]
-        out = np.empty((len(index), *source.shape[1:]), dtype)  # type: ignore[union-attr]
+        out = np.empty((len(index), *open_array(self.group, "clips").shape[1:]), dtype)
         # Chunk-aligned blocks: the memory needed beside the result stays at a few chunks.
         block = CLIPS_PER_CHUNK * 8
         order = np.argsort(index, kind="stable")
@@ -160,5 +232,9 @@ class Clips:
             lo, hi = np.searchsorted(index[order], [start, start + block])
             if lo < hi:
                 where = order[lo:hi]
-                out[where] = read_array(self.group, "clips", slice(start, start + block))[index[where] - start]
+                values = read_array(self.group, "clips", slice(start, start + block))
+                if rows is None:
+                    out[start : start + block] = values
+                else:
+                    out[where] = values[index[where] - start]
         return out

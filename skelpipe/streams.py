@@ -6,6 +6,7 @@ folder that `write_streams` makes holds the streams of clips that are not augmen
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,8 +18,10 @@ from numba import njit
 from skelpipe import store
 from skelpipe.errors import BadInput
 from skelpipe.outputs import new_folder
-from skelpipe.parallel import map_slices
+from skelpipe.parallel import map_slices, tell_threads
 from skelpipe.skeleton import Layout
+
+log = logging.getLogger(__name__)
 
 STREAMS = ("joint", "motion", "bone")
 
@@ -125,11 +128,13 @@ def write_streams(
         check_stream(stream)
     clips = store.Clips(os.fspath(clips_path))
     settings = {"streams": list(streams)}
+    log.info("streams %s of %s clips, unaugmented, float32", ", ".join(streams), f"{len(clips):,}")
+    tell_threads(log, threads)
     with new_folder(out, "streams", force=force, inputs={"clips": clips_path}, settings=settings) as folder:
         kept = {k: v for k, v in clips.attributes.items() if k not in ("kind", "format_version")}
         group = store.create_group(folder, "streams", {**kept, **settings})
         store.write_columns(group, clips.columns)
-        shape = clips.group["clips"].shape  # type: ignore[union-attr]
+        shape = store.open_array(clips.group, "clips").shape
         arrays = {s: store.create_array(group, s, shape, "float32", store.CLIPS_PER_CHUNK) for s in streams}
         step = store.CLIPS_PER_CHUNK * 4
         for start in range(0, len(clips), step):

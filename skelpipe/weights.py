@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import logging
 import re
 import warnings
 from collections.abc import Mapping
@@ -21,6 +22,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from skelpipe import __version__
 from skelpipe import settings as checking
 from skelpipe.datasets import find_split, split_masks
 from skelpipe.encoders.graph import spatial_partitions
@@ -28,7 +30,18 @@ from skelpipe.errors import BadInput
 from skelpipe.methods.crossclr import CrosSCLR
 from skelpipe.methods.moco import MoCo, Network
 from skelpipe.methods.skeletonclr import SkeletonCLR
-from skelpipe.outputs import new_folder, read_digest, require, unwritable, write_bytes, write_json
+from skelpipe.outputs import (
+    check_files,
+    clock,
+    command,
+    new_folder,
+    read_digest,
+    require,
+    unwritable,
+    write_beside,
+    write_bytes,
+    write_json,
+)
 from skelpipe.pretrain import (
     ALL_STREAMS,
     CHECKPOINT,
@@ -48,6 +61,7 @@ from skelpipe.skeleton import LAYOUTS, Layout
 from skelpipe.store import Clips
 
 State = dict[str, Tensor]
+log = logging.getLogger(__name__)
 
 IMPORTED = "imported.json"
 GRAPH, COUNTER = "A", "num_batches_tracked"
@@ -175,8 +189,18 @@ def import_weights(
     done = Imported(found.family, in_words(recipe, found, layout), epoch, total, total == epoch, found.resumable)
     inputs = {"weights": path} if clips is None else {"weights": path, "clips": Path(clips)}
     origin = {"file": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest(), "epoch": epoch}
+    log.info("%s: %s; %s", path, done.family, done.shape)
+    session = {
+        "command": command(),
+        "skelpipe": __version__,
+        "ended": clock(),
+        "state": "imported",
+        "epochs_done": epoch,
+    }
     # One that is not finished is sealed by the pretraining that goes on from here.
-    with new_folder(run, "run", force=force, inputs=inputs, settings=settings, sealed=done.finished) as folder:
+    with new_folder(
+        run, "run", force=force, inputs=inputs, settings=settings, more={"sessions": [session]}, sealed=done.finished
+    ) as folder:
         write_bytes(folder / RECIPE, recipe.dump().encode())
         write_json(folder / SETTINGS, settings)
         write_json(folder / IMPORTED, {**origin, "family": done.family, "shape": done.shape})
@@ -200,6 +224,8 @@ def export_weights(run: str | Path, file: str | Path, *, encoder_only: bool = Fa
     run, file = Path(run), Path(file)
     if file.is_dir() or (file.exists() and not force):
         raise BadInput(file, "already exists", "choose another path, or pass --force to replace it")
+    wanted = (RECIPE, SETTINGS, WEIGHTS if encoder_only else CHECKPOINT)
+    check_files(run, lambda name: name in wanted, "train this run again")
     recipe = checking.check(Recipe, checking.load_yaml(run / RECIPE), run / RECIPE)
     check_encoder(recipe.model_dump(mode="json"), run / RECIPE)
     try:
@@ -211,7 +237,8 @@ def export_weights(run: str | Path, file: str | Path, *, encoder_only: bool = Fa
     torch.save(state, buffer)
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        write_bytes(file, buffer.getvalue())
+        # The public code takes every name in the file for a tensor.
+        write_beside(file, buffer.getvalue(), "weights", {"run": run}, {"encoder_only": encoder_only})
     except OSError as error:
         raise unwritable(file, error) from None
     return len(state)

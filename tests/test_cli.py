@@ -190,6 +190,30 @@ except KeyboardInterrupt:
 """
 
 
+HALF_BUILT = """
+import os, signal, sys, warnings
+from skelpipe import cli
+cli._stop_in_order()
+class Loop:
+    def __init__(self):
+        os.kill(os.getpid(), getattr(signal, sys.argv[1]))
+        self.handlers = []
+    def __del__(self):
+        warnings.warn("never awaited", RuntimeWarning)
+        self.handlers.clear()
+try:
+    Loop()
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_what_an_interrupt_leaves_half_built_is_not_told(name):
+    done = subprocess.run([sys.executable, "-c", HALF_BUILT, name], capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("interrupted\n", "")
+
+
 def test_an_interrupt_that_c_code_swallows_is_not_lost():
     done = subprocess.run([sys.executable, "-c", SWALLOWED], capture_output=True, text=True, check=False)
     assert (done.stdout, done.stderr) == ("interrupted\n", "")

@@ -33,6 +33,7 @@ from skelpipe.evaluate.linear import (
 from skelpipe.evaluate.protocol import Setup
 from skelpipe.evaluate.retrieval import average_precision, retrieval
 from skelpipe.fuse import fuse
+from skelpipe.outputs import seal
 from skelpipe.pretrain import pretrain
 from skelpipe.recipe import load_recipe
 from skelpipe.report import write_report
@@ -282,6 +283,7 @@ def test_a_collapsed_run_is_named_in_its_evaluation(run, clips, tmp_path):
     with open(collapsed / "log.jsonl", "a") as file:
         last = json.loads((run / "settings.json").read_text())["epochs"]
         file.write(json.dumps({"epoch": last, "collapsed": True}) + "\n")
+    seal(collapsed, "run")
     for path, warned in ((run, False), (collapsed, True)):
         metrics = evaluate(path, clips, tmp_path / f"out-{warned}", protocols=["knn"], device="cpu")
         assert any("collapsed" in w for w in metrics["protocols"]["knn"]["warnings"]) is warned
@@ -343,6 +345,6 @@ def test_what_does_not_fit_is_refused(run, clips, tmp_path):
         if file.is_file():
             (broken / file.name).write_bytes(file.read_bytes())
     (broken / "weights.safetensors").write_bytes(data[:200])
-    with pytest.raises(BadInput, match=r"weights\.safetensors.*cannot be loaded"):
+    with pytest.raises(BadInput, match=r"weights\.safetensors: is damaged"):
         evaluate(broken, clips, tmp_path / "o")
     assert not (tmp_path / "o").exists()

@@ -30,6 +30,7 @@ from skelpipe.evaluate.finetune import (
 )
 from skelpipe.evaluate.protocol import Setup
 from skelpipe.fuse import fuse
+from skelpipe.outputs import seal
 from skelpipe.pretrain import pretrain
 from skelpipe.recipe import load_recipe
 from skelpipe.scores import read_scores, topk_accuracy
@@ -76,6 +77,7 @@ def other_clips(tmp_path_factory):
     path = write_clips(tmp_path_factory.mktemp("other") / "clips.zarr", seed=1)
     file = path / "zarr.json"
     file.write_text(file.read_text().replace('"ntu60"', '"ntu120"'))
+    seal(path, "clips")
     assert Clips(path).dataset == "ntu120"
     return path
 
@@ -377,6 +379,7 @@ def test_a_split_is_asked_for_where_the_runs_own_does_not_fit(other_clips, clips
     path = make_run(clips, tmp_path / "run")
     settings = path / "settings.json"
     settings.write_text(settings.read_text().replace("xsub60", "pku2-xsub"))
+    seal(path, "run")
     with pytest.raises(BadInput, match=r"own split pku2-xsub.*--split: xsub60, xview60, xsub120, xset120"):
         evaluate(path, other_clips, tmp_path / "out")
 

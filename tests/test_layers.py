@@ -10,9 +10,13 @@ import pytest
 import skelpipe
 
 PACKAGE = Path(skelpipe.__file__).parent
+# fmt: off
 LAYERS = {
-    1: ["allocator", "errors", "guard", "skeleton", "outputs", "parallel", "resources", "settings"],
-    2: ["store", "datasets", "prepare", "parts", "streams", "augment", "philox", "rowwise", "scores", "pickles"],
+    1: ["allocator", "errors", "guard", "history", "skeleton", "outputs", "parallel", "resources", "settings"],
+    2: [
+        "store", "damage", "datasets", "prepare", "parts", "streams", "augment", "philox", "rowwise", "scores",
+        "pickles",
+    ],
     3: ["ingest", "batches", "formats"],
     4: ["encoders", "methods", "ranks"],
     5: [
@@ -25,12 +29,14 @@ LAYERS = {
         "plots",
         "paper",
         "describe",
+        "lineage",
         "dag",
         "pipeline",
         "bench",
     ],
     6: ["cli", "__main__"],
 }
+# fmt: on
 LAYER = {name: layer for layer, names in LAYERS.items() for name in names}
 FORBIDDEN = {  # layer -> packages that do not belong there
     1: {"torch", "zarr", "numba", "click", "pandas", "matplotlib", "sklearn", "rich"},

@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -206,6 +207,16 @@ def test_an_interrupt_reaches_the_stage_and_ends_everything(tmp_path):
         os.kill(stage, 0)
 
 
+def as_soon_as_the_lock_is_free(toy, seconds=60):
+    """What ended the stages of a killed run goes last, and holds the lock until then."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        with suppress(BadInput):
+            return toy.go()
+        time.sleep(0.1)
+    return toy.go()
+
+
 def test_a_killed_run_takes_its_stages_along_and_its_lock_until_then(tmp_path):
     """SIGKILL reaches one process only; what it started must not go on beside the next run."""
     toy = Toy(tmp_path, recipes=["./one.yaml"], streams=["joint"])
@@ -223,9 +234,7 @@ def test_a_killed_run_takes_its_stages_along_and_its_lock_until_then(tmp_path):
     while at_work(toy.data) and time.monotonic() < until:
         time.sleep(0.1)
     assert at_work(toy.data) == []
-    with pytest.raises(ProcessLookupError):
-        os.kill(int(waiting.read_text()), 0)
-    status, calls = toy.go()
+    status, calls = as_soon_as_the_lock_is_free(toy)
     assert (status, stages(calls)) == (0, ["evaluate", "pretrain", "report"])
 
 
@@ -510,12 +519,21 @@ def test_a_run_of_another_recipe_of_the_same_name_is_not_lost(tmp_path):
     (run / "provenance.json").write_text('{"command": "skelpipe pretrain skeletonclr CLIPS RUN"}')
     plan(*load_pipeline(file), tmp_path / "data")
     (mine / "skeletonclr.yaml").write_text(recipe.replace("temperature: 0.07", "temperature: 0.2"))
-    with pytest.raises(BadInput, match=r"was trained from skeletonclr, which is another recipe than .*mine"):
-        plan(*load_pipeline(file), tmp_path / "data")
+    for options in ("", "-v ", "-vv --traceback "):
+        (run / "provenance.json").write_text(f'{{"command": "skelpipe {options}pretrain skeletonclr CLIPS RUN"}}')
+        with pytest.raises(BadInput, match=r"was trained from skeletonclr, which is another recipe than .*mine"):
+            plan(*load_pipeline(file), tmp_path / "data")
     # Its own file may change, and one that is gone has no claim.
     for command in (f"skelpipe pretrain {mine}/skeletonclr.yaml", "skelpipe pretrain gone.yaml"):
         (run / "provenance.json").write_text(json.dumps({"command": f"{command} CLIPS RUN"}))
         plan(*load_pipeline(file), tmp_path / "data")
+
+
+@pytest.mark.parametrize("verbose", [False, True])
+def test_stages_say_what_they_decide_if_the_pipeline_is_to(tmp_path, verbose):
+    dag._command(tmp_path, {"pipeline": "toy", "slots": 1}, [], verbose)
+    started = json.loads((tmp_path / dag.AREA / "skelpipe-toy.json").read_text())["command"]
+    assert started[1:] == ["-m", "skelpipe", *(["-v"] if verbose else [])]
 
 
 # What a person sees -------------------------------------------------------------------------------------------------

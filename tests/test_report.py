@@ -297,11 +297,15 @@ def test_best_and_worst_classes(tmp_path):
 
 def test_what_cannot_be_read_is_named(tmp_path):
     write_evaluation(tmp_path / "e", folder="good")
-    (write_evaluation(tmp_path / "e", folder="torn") / "metrics.json").write_text("{")
+    torn = write_evaluation(tmp_path / "e", folder="torn")
+    (torn / "metrics.json").write_text("{")
     (write_evaluation(tmp_path / "e", folder="half") / "done.json").unlink()
-    (write_evaluation(tmp_path / "e", recipe="aimclr", folder="scoreless") / "scores.npz").unlink()
-    wrong = write_evaluation(tmp_path / "e", folder="wrong") / "metrics.json"
-    outputs.write_json(wrong, {**json.loads(wrong.read_text()), "seed": "zero"})
+    scoreless = write_evaluation(tmp_path / "e", recipe="aimclr", folder="scoreless")
+    (scoreless / "scores.npz").unlink()
+    wrong = write_evaluation(tmp_path / "e", folder="wrong")
+    outputs.write_json(wrong / "metrics.json", {**json.loads((wrong / "metrics.json").read_text()), "seed": "zero"})
+    for folder in (torn, scoreless, wrong):
+        outputs.seal(folder, "evaluation")
     write_run(tmp_path / "e" / "going", done=False)
     page = report(tmp_path / "e", tmp_path / "r")
     reasons = {s["path"]: s["reason"] for s in page["skipped"]}
@@ -665,6 +669,7 @@ def test_scores_of_several_draws_have_a_confusion_matrix(tmp_path):
     names, labels = [f"clip{i:02d}" for i in range(24)], np.arange(24) % CLASSES
     draws = np.stack([np.eye(CLASSES)[labels], np.eye(CLASSES)[(labels + 1) % CLASSES]])
     write_scores(folder / "scores.npz", names, labels, {"semi1": draws})
+    outputs.seal(folder, "evaluation")
     (figure,) = report(tmp_path / "e", tmp_path / "r")["figures"]
     assert "semi 1 %" in figure["caption"]
 

@@ -13,6 +13,7 @@ from conftest import write_clips
 
 from skelpipe import store
 from skelpipe.errors import BadInput
+from skelpipe.outputs import new_folder
 from skelpipe.parallel import map_slices
 from skelpipe.store import Clips, create_group, read_array, write_array
 
@@ -72,13 +73,13 @@ def test_damage_is_named(clips, tmp_path):
 def test_a_missing_array_is_named(clips, tmp_path):
     path = copy(clips, tmp_path)
     shutil.rmtree(path / "label")
-    with pytest.raises(BadInput, match="label: is missing"):
+    with pytest.raises(BadInput, match="label/zarr.json: is missing; remake it"):
         Clips(path)
 
 
 def test_chunks_carry_checksums(clips):
     codecs = [c["name"] for c in zarr.open_group(clips, mode="r")["clips"].metadata.to_dict()["codecs"]]
-    assert codecs == ["bytes", "blosc", "crc32c"]
+    assert codecs == ["transpose", "bytes", "blosc", "crc32c"]
 
 
 @pytest.mark.parametrize(("n", "threads"), [(0, 4), (1, 4), (17, 4), (1000, 3), (1000, 1)])
@@ -100,3 +101,29 @@ def test_an_error_in_a_slice_is_raised():
 
     with pytest.raises(ZeroDivisionError):
         map_slices(fail, 100, 2)
+
+
+def test_what_lies_on_the_disk_is_bit_for_bit_what_was_given(tmp_path):
+    bits = np.random.default_rng(0).integers(0, 2**32, (300, 3, 4, 5, 2), np.uint32)
+    bits[:, :, :, :, 1] = 0x80000000  # -0.0, of which nothing may become 0.0
+    values = bits.view(np.float32)  # NaNs with a payload, denormals and infinities among them
+    with new_folder(tmp_path / "x", "clips") as folder:
+        group = store.create_group(folder, "clips", {})
+        store.write_array(group, "clips", values, store.CLIPS_PER_CHUNK)
+        store.write_array(group, "joints", values[0, ..., 0].transpose(1, 2, 0))
+    plain = zarr.open_group(tmp_path / "x", mode="r")  # needs nothing of ours
+    assert plain["clips"].shape == values.shape
+    assert plain["clips"][:].tobytes() == values.tobytes()
+    assert plain["joints"][:].tobytes() == values[0, ..., 0].transpose(1, 2, 0).tobytes()
+    assert read_array(plain, "clips", slice(120, 140)).tobytes() == values[120:140].tobytes()
+
+
+def test_an_absent_body_takes_no_space(tmp_path):
+    clips = np.random.default_rng(0).normal(size=(128, 3, 50, 25, 2)).astype(np.float32)
+    sizes = []
+    for name in ("both", "one"):
+        with new_folder(tmp_path / name, "clips") as folder:
+            store.write_array(store.create_group(folder, "clips", {}), "clips", clips, store.CLIPS_PER_CHUNK)
+        sizes.append(sum(p.stat().st_size for p in (tmp_path / name / "clips" / "c").rglob("*") if p.is_file()))
+        clips[..., 1] = 0
+    assert sizes[1] < 0.52 * sizes[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import stat
 import struct
@@ -9,6 +10,8 @@ import zipfile
 import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -78,6 +81,48 @@ class Dropped:
         object.__setattr__(self, "detail", shortened(self.detail, LONGEST_DETAIL))
 
 
+@dataclass
+class Seen:
+    """Which files were read, whatever their order and whoever read them: how many, their bytes, and what to tell by.
+
+    Attributes:
+        total: the sum, modulo 2^256, of the sha256 of each file's name, size and CRC-32; so sums of parts add up to
+            that of the whole.
+    """
+
+    files: int = 0
+    bytes: int = 0
+    total: int = 0
+
+    def add(self, name: str, size: int, checksum: int) -> None:
+        """Count a file."""
+        each = hashlib.sha256(f"{name}\0{size}\0{checksum:08x}".encode("utf-8", "surrogateescape")).digest()
+        self.more(Seen(1, size, int.from_bytes(each, "big")))
+
+    def more(self, other: Seen) -> None:
+        """Count what another has seen."""
+        self.files, self.bytes = self.files + other.files, self.bytes + other.bytes
+        self.total = (self.total + other.total) % (1 << 256)
+
+    @property
+    def digest(self) -> str:
+        """The total, as digests are written."""
+        return f"{self.total:064x}"
+
+
+_seen: ContextVar[Seen | None] = ContextVar("seen", default=None)
+
+
+@contextmanager
+def watched() -> Iterator[Seen]:
+    """Count the files that are read to their end meanwhile."""
+    token = _seen.set(seen := Seen())
+    try:
+        yield seen
+    finally:
+        _seen.reset(token)
+
+
 class Vanished(BadInput):
     """A file that was found is no longer there: not its fault, so it must not be left out as a faulty one is."""
 
@@ -113,10 +158,11 @@ class File:
             raise BadInput(self.shown, f"has {self.size:,} bytes, which no recording has", "remove it")
         try:
             if self.member and limit < 0 and (packed := self._packed()) is not None:
-                return self._inflated(*packed)
+                return self._noted(self._inflated(*packed), packed[1])
             with self._open() as file:
                 # Without a number zipfile unpacks all there is, whatever the archive says of the size.
-                return file.read(self.size if self.member and limit < 0 else limit)
+                data = file.read(self.size if self.member and limit < 0 else limit)
+                return self._noted(data) if limit < 0 else data
         except NotImplementedError as error:  # a compression that Python lacks
             raise BadInput(
                 self.shown, f"cannot be unpacked ({error})", "unpack the archive and give its folder"
@@ -126,6 +172,14 @@ class File:
             raise Vanished(self.path, "has vanished since its folder was searched", remedy) from None
         except DAMAGE as error:
             raise BadInput(self.shown, f"cannot be read ({error})", "download or copy it again") from None
+
+    def _noted(self, data: bytes, checksum: int | None = None) -> bytes:
+        """`data`, counted where somebody watches."""
+        if (seen := _seen.get()) is not None:
+            from isal import isal_zlib
+
+            seen.add(self.shown, len(data), isal_zlib.crc32(data) if checksum is None else checksum)
+        return data
 
     def _open(self) -> IO[bytes]:
         return self._archive().open(self.member) if self.member else open(self.path, "rb")
@@ -156,7 +210,7 @@ class File:
 
         try:
             data: bytes = isal_zlib.decompressobj(-zlib.MAX_WBITS).decompress(packed, self.size)
-        except isal_zlib.error as error:
+        except isal_zlib.error as error:  # type: ignore[misc]
             raise zlib.error(str(error)) from None
         if len(data) != self.size:
             raise EOFError(f"{len(data):,} bytes of {self.size:,}")

@@ -10,6 +10,7 @@ has the left hand at negative x and the front at negative z, as in the publisher
 
 from __future__ import annotations
 
+import logging
 import os
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
@@ -31,6 +32,8 @@ from skelpipe.outputs import new_folder
 
 Array = npt.NDArray[np.float64]
 Generator = np.random.Generator
+
+log = logging.getLogger(__name__)
 
 MARKER = "SYNTHETIC.md"
 FRAMES_PER_SECOND = 30
@@ -722,6 +725,9 @@ def write_raw(
         raise BadInput(target, "holds other files than synthetic recordings", "choose another path")
     plan = (_plan_ntu if dataset.startswith("ntu") else _plan_pku)(dataset, options, frames, seed)
     settings = {"dataset": dataset, **options, "frames": list(frames), "seed": seed, "zip": zip}
+    told = ", ".join(f"{count} {name}" for name, count in options.items())
+    kind = "archives" if zip else "files"
+    log.info("%s: %s; %d to %d frames, seed %d; %d %s", dataset, told, *frames, seed, plan.files, kind)
     size = 0
     with new_folder(target, "raw", force=force, settings=settings) as scratch, ExitStack() as archives:
         (scratch / MARKER).write_text(_statement(dataset, settings), encoding="utf-8")

@@ -5,6 +5,7 @@ One that has options of its own gets a line in `Options` too, and one that does 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ from skelpipe.evaluate.protocol import Outcome, Probe, Progress, Protocol, Setup
 from skelpipe.evaluate.retrieval import retrieval
 from skelpipe.evaluate.supervised import check_supervised, supervised
 from skelpipe.outputs import new_folder, write_json
+from skelpipe.parallel import tell_threads
 from skelpipe.plots import confusion_figure, save_figure
 from skelpipe.pretrain import COLLAPSE_REMEDY
 from skelpipe.scores import (
@@ -56,6 +58,9 @@ PROTOCOLS: dict[str, Protocol] = {
 }
 # What is found out before hours of work: (run, clips, split) -> None, or BadInput.
 CHECKS: dict[str, Callable[[Run, Clips, str], None]] = {"supervised": check_supervised, "transfer": check_transfer}
+
+
+log = logging.getLogger(__name__)
 
 
 class Options(Settings):
@@ -110,14 +115,22 @@ def evaluate(
     chosen = read_options(options, protocols)
     if threads:
         torch.set_num_threads(threads)
+    log.info("protocols %s; probe %s, k %d, seed %d", ", ".join(protocols), probe, k, seed)
+    for name, own in chosen.items():
+        log.info("%s: %s", name, own.model_dump(mode="json"))
+    tell_threads(log, threads)
+    log.info("threads of torch: %d", torch.get_num_threads())
+    facts: dict[str, Any] = {}
     settings = {
         "protocols": list(protocols), "probe": probe, "k": k, "best_on_test": best_on_test, "seed": seed,
         "split": split, "stream": stream, "epoch": epoch,
         "options": {name: own.model_dump(mode="json") for name, own in chosen.items()},
     }  # fmt: skip
-    with new_folder(out, "evaluation", force=force, inputs={"run": run, "clips": clips}, settings=settings) as folder:
+    inputs = {"run": run, "clips": clips}
+    with new_folder(out, "evaluation", force=force, inputs=inputs, settings=settings, more=facts) as folder:
         source = Clips(clips)
         loaded = load_run(run, source, device, stream=stream, epoch=epoch)
+        facts["device"] = str(loaded.device)
         split = choose_split(loaded, source, split)
         for name in protocols:
             if name in CHECKS:
@@ -136,6 +149,7 @@ def evaluate(
                 outcome.warnings.extend(cautions(loaded, source, split))
                 metrics["protocols"][entry] = judge(entry, outcome, features, classes)
                 all_scores[entry] = outcome.scores
+                log.debug("%s: top-1 %.4f", entry, metrics["protocols"][entry]["top1"])
                 write_confusion(folder, entry, outcome, features, names, metrics)
         test = ~features.train
         write_scores(folder / "scores.npz", features.name[test], features.label[test], all_scores)

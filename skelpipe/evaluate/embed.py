@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,13 +17,14 @@ from skelpipe import settings as checking
 from skelpipe.datasets import find_split, fitting_splits, group_column, split_masks
 from skelpipe.errors import BadInput
 from skelpipe.methods.moco import Network
-from skelpipe.outputs import require
-from skelpipe.pretrain import RECIPE, SETTINGS, WEIGHTS, choose_device, collapsed_at, kept_weights
+from skelpipe.outputs import check_files, file_provenance, require
+from skelpipe.pretrain import LOG, RECIPE, SETTINGS, WEIGHTS, choose_device, collapsed_at, kept_weights
 from skelpipe.recipe import Recipe
 from skelpipe.store import CLIPS_PER_CHUNK, Clips
 from skelpipe.streams import apply_stream
 
 Progress = Callable[[int, int], None]
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,7 @@ def load_run(
             layout or number of frames.
     """
     path = require(path, "run", "finish it with 'skelpipe pretrain'")
+    check_files(path, lambda name: name in (SETTINGS, RECIPE, LOG), "train this run again")
     try:
         settings = json.loads((path / SETTINGS).read_text())
     except (OSError, ValueError) as error:
@@ -97,6 +100,7 @@ def load_run(
             )
     stream = find_stream(path, recipe, settings, stream)
     weights, epoch = find_weights(path, settings, epoch)
+    check_files(path, weights.name, "train this run again")
     evaluated: Any = recipe.build_method(clips.layout, find_split(settings["split"]).classes).evaluated
     try:
         from safetensors.torch import load_file
@@ -104,6 +108,8 @@ def load_run(
         evaluated.load_state_dict(load_file(weights))
     except Exception as error:
         raise BadInput(weights, f"cannot be loaded ({error})", "train this run again") from None
+    log.info("run %s: recipe %s, %s", path, recipe.name, f"pretrained on {settings['split']}, seed {settings['seed']}")
+    log.info("weights %s, of epoch %d; stream %s", weights.name, epoch, stream)
     network = evaluated[stream] if recipe.streams else evaluated
     place = choose_device(device)
     network = network.to(place).eval().requires_grad_(False)
@@ -139,6 +145,7 @@ def choose_split(run: Run, clips: Clips, split: str | None) -> str:
     if split is None and own not in (fitting := fitting_splits(clips.dataset, clips.columns)):
         what = f"holds clips of {clips.dataset}, which the run's own split {own} does not divide"
         raise BadInput(clips.path, what, f"choose one by --split: {', '.join(fitting)}")
+    log.info("split %s (%s)", split or own, "as asked" if split else "that of the run")
     return split or own
 
 
@@ -146,6 +153,8 @@ def embed(run: Run, clips: Clips, split: str, progress: Progress | None = None) 
     """Features of all clips in a split: eval mode, no augmentation, the run's stream."""
     train, test = split_masks(split, clips.dataset, clips.columns, clips.attributes.get("split_files"))
     rows = np.flatnonzero(train | test)
+    left = len(train) - len(rows)
+    log.info("clips to embed: %d to train on and %d to test; %d are in neither part", train.sum(), test.sum(), left)
     return Features(
         clips.columns["name"][rows],
         clips.labels[rows],
@@ -197,11 +206,14 @@ def export(
         raise BadInput(out, "already exists", "choose another path, or pass --force to replace it")
     source = Clips(clips)
     loaded = load_run(run, source, device, stream=stream, epoch=epoch)
-    features = embed(loaded, source, choose_split(loaded, source, split), progress)
+    split = choose_split(loaded, source, split)
+    features = embed(loaded, source, split, progress)
+    inputs, settings = {"run": loaded.path, "clips": source.path}, {"split": split, "stream": loaded.stream}
+    made = file_provenance("features", out, inputs, {**settings, "epoch": loaded.epoch, "device": str(loaded.device)})
     scratch = out.with_name(f".{out.stem}.partial{out.suffix}")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        WRITERS[out.suffix](scratch, features)
+        WRITERS[out.suffix](scratch, features, made)
         scratch.replace(out)
     except OSError as error:
         raise BadInput(out, f"cannot be written ({error.strerror})", "choose a path you may write to") from None
@@ -210,29 +222,43 @@ def export(
     return features.feature.shape
 
 
-def write_npz(path: Path, features: Features) -> None:
-    """`name`, `label`, `train`, `feature`."""
-    np.savez(path, name=features.name, label=features.label, train=features.train, feature=features.feature)
+def write_npz(path: Path, features: Features, made: str) -> None:
+    """`name`, `label`, `train`, `feature`, and `provenance`, JSON."""
+    np.savez(
+        path,
+        name=features.name,
+        label=features.label,
+        train=features.train,
+        feature=features.feature,
+        provenance=np.array(made.encode()),
+    )
 
 
-def write_h5(path: Path, features: Features) -> None:
-    """The same four data sets."""
+def write_h5(path: Path, features: Features, made: str) -> None:
+    """The same five data sets."""
     import h5py
 
     with h5py.File(path, "w") as file:
         file["name"] = features.name.astype("S")
         file["label"], file["train"], file["feature"] = features.label, features.train, features.feature
+        file["provenance"] = made
 
 
-def write_parquet(path: Path, features: Features) -> None:
-    """One row per clip; the feature's numbers are columns h000, h001, ..."""
+def write_parquet(path: Path, features: Features, made: str) -> None:
+    """One row per clip; the feature's numbers are columns h000, h001, ...; the schema's metadata have `skelpipe`."""
     import pandas as pd
+    import pyarrow
+    import pyarrow.parquet
 
     frame = pd.DataFrame(features.feature, columns=[f"h{i:03d}" for i in range(features.feature.shape[1])])
     frame.insert(0, "name", features.name)
     frame.insert(1, "label", features.label)
     frame.insert(2, "train", features.train)
-    frame.to_parquet(path, index=False)
+    table = pyarrow.Table.from_pandas(frame, preserve_index=False)
+    table = table.replace_schema_metadata({**(table.schema.metadata or {}), b"skelpipe": made.encode()})
+    pyarrow.parquet.write_table(table, path)
 
 
-WRITERS: dict[str, Callable[[Path, Features], None]] = {".npz": write_npz, ".h5": write_h5, ".parquet": write_parquet}
+WRITERS: dict[str, Callable[[Path, Features, str], None]] = {
+    ".npz": write_npz, ".h5": write_h5, ".parquet": write_parquet,
+}  # fmt: skip

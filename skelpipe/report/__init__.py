@@ -7,6 +7,7 @@ things are called, and in which order they stand, is in `labels`.
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -21,6 +22,7 @@ from skelpipe.report.tables import tabulate
 __all__ = [
     "FIGURES", "cell_text", "collect", "md", "percent", "points", "published", "tabulate", "write_report",
 ]  # fmt: skip
+log = logging.getLogger(__name__)
 TITLE = "Skeleton action recognition"
 
 
@@ -61,8 +63,25 @@ def write_report(
         left = f"; {found.skipped[0][0]}: {found.skipped[0][1]}" if found.skipped else ""
         where = ", ".join(map(str, given)) or "report"
         raise BadInput(where, f"holds no evaluation and no fusion{left}", "run 'skelpipe evaluate' first")
+    log.info("found %d evaluations and fusions, and %d runs", len(found.results), len(found.runs))
+    for path, reason in found.skipped:
+        log.info("%s: left out: %s", path, reason)
+    for result in found.results:
+        log.debug(
+            "%s: %s, stream %s, %s epochs, seed %s",
+            result.shown,
+            result.kind,
+            result.stream,
+            result.epochs,
+            result.seed,
+        )
     page = {"title": title or TITLE, **tabulate(found)}
     pictures = draw(found, page["sweeps"], classes, wanted)
+    log.info(
+        "%d figures, of %s",
+        len(pictures),
+        "all kinds that there is data for" if figures is None else "the kinds asked for",
+    )
     page["skipped"] = [{"path": path, "reason": reason} for path, reason in found.skipped]
     page["figures"] = [{k: v for k, v in p.items() if k != "png"} for p in pictures]
     inputs = {result.shown: result.path for result in found.results}

@@ -14,6 +14,8 @@ from skelpipe.errors import BadInput
 from skelpipe.fuse import STREAM_WEIGHTS
 from skelpipe.report.labels import recipe_key, split_key, stream_key
 
+REMEDY = "make it anew, or report without its folder"
+
 
 @dataclass(frozen=True)
 class Result:
@@ -87,7 +89,11 @@ class Found:
 
 
 def collect(paths: Sequence[Path]) -> Found:
-    """Find evaluations, fusions and runs; a folder that is not whole or cannot be read is named, not passed over."""
+    """Find evaluations, fusions and runs; a folder that is not whole or cannot be read is named, not passed over.
+
+    Raises:
+        BadInput: a path is no folder, or what an output holds was damaged since it was made.
+    """
     found, seen = Found(), set[Path]()
     for given in paths:
         if not given.is_dir():
@@ -135,8 +141,10 @@ def _take(found: Found, folder: Path, shown: str) -> None:
         if kind is None:
             found.skipped.append((shown, "not whole: it has no done.json"))
         elif kind in ("evaluation", "fusion"):
+            outputs.check_files(folder, lambda name: name.endswith((".json", ".npz")), REMEDY)
             found.results.append(_read_result(folder, shown, kind))
         elif kind == "run":
+            outputs.check_files(folder, lambda name: name in ("settings.json", "log.jsonl"), REMEDY)
             found.runs.append(_read_run(folder, shown))
             if done is None:
                 found.skipped.append((shown, "pretraining has not finished; its curves so far are shown"))

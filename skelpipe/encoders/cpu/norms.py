@@ -16,6 +16,7 @@ from skelpipe import rowwise
 from skelpipe.parallel import map_slices
 
 Rows = npt.NDArray[np.float32]
+AnyNorm = nn.BatchNorm1d | nn.BatchNorm2d
 
 
 def rows(x: Tensor) -> Rows:
@@ -46,7 +47,7 @@ def each_chunk(kernel: Callable[[int, int], object], count: int) -> None:
 class Norm:
     """A batch norm as scale · x + shift, its statistics taken from x in training mode, and its gradient."""
 
-    def __init__(self, module: nn.BatchNorm1d | nn.BatchNorm2d, x: Rows) -> None:
+    def __init__(self, module: AnyNorm, x: Rows) -> None:
         self.count, self.training = len(x), module.training
         if self.training:
             self.mean, variance = self.measure(x)
@@ -67,7 +68,7 @@ class Norm:
         each_chunk(lambda a, b: rowwise.chunk_moments(x, a, b, mean, square), len(x))
         return rowwise.moments(mean, square, len(x))  # type: ignore[no-any-return]
 
-    def remember(self, module: nn.BatchNorm1d | nn.BatchNorm2d, variance: npt.NDArray[np.float64]) -> None:
+    def remember(self, module: AnyNorm, variance: npt.NDArray[np.float64]) -> None:
         """Move the running statistics as torch does, the variance as estimated from a sample."""
         assert module.running_mean is not None
         assert module.running_var is not None
@@ -133,12 +134,12 @@ class Norm:
 
 def norm(x: Tensor, module: nn.BatchNorm1d) -> Tensor:
     """BN(x): (R, C) -> the same."""
-    return PlainNorm.apply(x, module.weight, module.bias, module)  # type: ignore[no-any-return, no-untyped-call]
+    return Affine.apply(x, module.weight, module.bias, module, False)  # type: ignore[no-any-return, no-untyped-call]
 
 
 def norm_relu(x: Tensor, module: nn.BatchNorm2d) -> Tensor:
     """max(0, BN(x)): (T, B·M, V, C) -> the same."""
-    return NormRelu.apply(x, module.weight, module.bias, module)  # type: ignore[no-any-return, no-untyped-call]
+    return Affine.apply(x, module.weight, module.bias, module, True)  # type: ignore[no-any-return, no-untyped-call]
 
 
 def norm_drop_add_relu(x: Tensor, residual: Tensor, module: nn.BatchNorm2d, rate: float) -> Tensor:
@@ -152,34 +153,19 @@ def norm_drop_add_relu(x: Tensor, residual: Tensor, module: nn.BatchNorm2d, rate
     )
 
 
-class PlainNorm(Function):
-    """BN(x). Torch's own gives other sums on other numbers of threads."""
+class Affine(Function):
+    """BN(x), or max(0, BN(x)). Torch's own norm gives other sums on other numbers of threads."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, module: nn.BatchNorm1d) -> Tensor:
-        ctx.norm = Norm(module, rows(x))
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, module: AnyNorm, relu: bool) -> Tensor:
+        ctx.norm, ctx.relu = Norm(module, rows(x)), relu
         ctx.save_for_backward(x)
-        return ctx.norm.apply_(x.clone())  # type: ignore[no-any-return]
+        return ctx.norm.relu(x) if relu else ctx.norm.apply_(x.clone())  # type: ignore[no-any-return]
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
         (x,) = ctx.saved_tensors
-        return *ctx.norm.backward(x, grad.contiguous(), relu=False), None
-
-
-class NormRelu(Function):
-    """max(0, BN(x))."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, module: nn.BatchNorm2d) -> Tensor:
-        ctx.norm = Norm(module, rows(x))
-        ctx.save_for_backward(x)
-        return ctx.norm.relu(x)  # type: ignore[no-any-return]
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
-        (x,) = ctx.saved_tensors
-        return *ctx.norm.backward(x, grad.contiguous(), relu=True), None
+        return *ctx.norm.backward(x, grad.contiguous(), relu=ctx.relu), None, None
 
 
 class NormDropAddRelu(Function):
