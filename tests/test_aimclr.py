@@ -125,6 +125,30 @@ def test_drop_against_loops():
     torch.testing.assert_close(attention_drop(x), expected)
 
 
+def test_what_reaches_the_threshold_is_dropped():
+    torch.manual_seed(0)
+    x = torch.randn(1, 3, 4, 5, dtype=torch.float64)
+    a = attention(x, 1e-4)
+    third = float(a.mean(dim=(1, 2)).flatten().sort().values[2])
+    dropped = attention_drop(x, third)
+    assert (dropped != 0).any(dim=2).any(dim=1).sum() == 2  # the two joints below the third
+    torch.testing.assert_close(dropped, plain_drop(x, third)[0])
+    place = float(a[0, :, :, 0].max())  # its joint stays
+    joints = a.mean(dim=(1, 2)).flatten() < place
+    assert joints[0]
+    assert ((attention_drop(x, place) != 0) == ((a < place) & joints)).all()
+
+
+def test_of_one_joint_or_none_left():
+    torch.manual_seed(0)
+    x = torch.randn(1, 3, 4, 5, dtype=torch.float64)
+    second = float(attention(x, 1e-4).mean(dim=(1, 2)).flatten().sort().values[1])
+    dropped = attention_drop(x, second)
+    assert (dropped != 0).any(dim=2).any(dim=1).sum() == 1
+    torch.testing.assert_close(dropped, plain_drop(x, second)[0])
+    assert not attention_drop(x, 0.6).any()  # below the least attention there is: nothing is left, and nothing infinite
+
+
 def test_attention_bounds_and_share_of_gaussian_features():
     torch.manual_seed(0)
     a = attention(torch.randn(4, 64, 13, 25), 1e-4)

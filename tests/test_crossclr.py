@@ -329,6 +329,7 @@ def test_the_shared_head_stays_shared(key_init):
 
 def test_own_heads_are_three():
     method = toy(OwnKey(OwnKeyOptions()))
+    assert {s: method.evaluated[s] for s in method.evaluated} == {s: method.moco(s).query for s in STREAMS}
     assert len({id(method.moco(s).query.projector) for s in STREAMS}) == 3
     assert all(len(method.moco(s).query.projector) == 3 for s in STREAMS)
 

@@ -9,10 +9,13 @@ import pytest
 import torch
 from torch import nn
 
+from skelpipe.methods import METHODS
+from skelpipe.methods.aimclr import AimCLROptions, UnionOptions
 from skelpipe.methods.crosnnclr import LOSSES, CrossView, CrossViewOptions
+from skelpipe.methods.crossclr import CrosSCLROptions, CrossStreamOptions
 from skelpipe.methods.moco import MoCo, MoCoOptions, Network, initialise, projector
 from skelpipe.methods.positives import OwnKey, OwnKeyOptions, Pair
-from skelpipe.methods.skeletonclr import SkeletonCLR, SkeletonCLROptions
+from skelpipe.methods.skeletonclr import SkeletonCLR, SkeletonCLROptions, observe
 
 TAU = 0.5
 
@@ -297,3 +300,81 @@ def test_initialise_torch_draws_anew():
     before = network.encoder.linear.weight.clone()
     initialise(network, "torch")
     assert not torch.equal(before, network.encoder.linear.weight)
+
+
+@pytest.mark.parametrize(
+    ("options", "defaults"),
+    [
+        (MoCoOptions, {"queue_size": 32768, "momentum": 0.999, "temperature": 0.07, "key_init": "copy"}),
+        (AimCLROptions, {"drop_threshold": 0.7, "drop_lambda": 1e-4, "d3m_weight": 1.0}),
+        (CrosSCLROptions, {"heads": "own", "key_update": "all"}),
+        (UnionOptions, {"nn_start_epoch": 150, "top_k": 1}),
+        (CrossStreamOptions, {"nn_start_epoch": 150, "top_k": 1, "context": True}),
+        (
+            CrossViewOptions,
+            {"form": "equation", "nn_start_epoch": 150, "top_k": 1, "keep_union": False, "weight": 1.0},
+        ),
+    ],
+)
+def test_what_recipes_may_leave_out(options, defaults):
+    found = options()
+    assert {name: getattr(found, name) for name in defaults} == defaults
+
+
+@pytest.mark.parametrize(
+    ("options", "name", "taken", "refused"),
+    [
+        (MoCoOptions, "queue_size", (1,), (0,)),
+        (MoCoOptions, "momentum", (0, 0.5, 1), (-0.5, 1.5)),
+        (MoCoOptions, "temperature", (0.01, 1, 2), (0, -0.5)),
+        (AimCLROptions, "drop_threshold", (0.51, 1), (0.5, 1.01)),
+        (AimCLROptions, "drop_lambda", (1e-9, 1), (0,)),
+        (AimCLROptions, "d3m_weight", (0, 0.5), (-0.5,)),
+        (CrossViewOptions, "weight", (0.1, 1), (0, -0.5)),
+        (CrossViewOptions, "top_k", (1, 2), (0,)),
+        (CrossViewOptions, "nn_start_epoch", (0,), (-1,)),
+    ],
+)
+def test_what_recipes_may_say(options, name, taken, refused):
+    for value in taken:
+        assert getattr(options(**{name: value}), name) == value
+    for value in refused:
+        with pytest.raises(ValueError, match=name):
+            options(**{name: value})
+
+
+def test_what_a_method_is():
+    assert [name for name, method in METHODS.items() if method.SUPERVISED] == ["supervised"]
+    assert [name for name, method in METHODS.items() if method.STREAMS] == ["crossclr"]
+    method = toy(OwnKey(OwnKeyOptions()))
+    assert method.evaluated is method.moco.query
+
+
+def test_a_queue_starts_as_unit_vectors_of_no_class():
+    moco = toy(OwnKey(OwnKeyOptions())).moco
+    torch.testing.assert_close(moco.queue.norm(dim=0), torch.ones(10))
+    assert moco.queue_label.tolist() == [-1] * 10
+    assert int(moco.pointer) == 0
+
+
+def test_neither_keys_nor_the_log_hang_on_a_gradient():
+    """Else the graph of every step so far would stay in memory."""
+    method = toy(OwnKey(OwnKeyOptions())).train()
+    views = {"query": torch.randn(4, 12), "key": torch.randn(4, 12)}
+    loss, log = method(views, torch.zeros(4, dtype=torch.int64), 500)
+    assert loss.requires_grad
+    assert not any(value.requires_grad for value in log.values())
+    assert not any(value.requires_grad for value in [*method.moco.key.parameters(), method.moco.queue])
+    assert math.isnan(float(log["neighbour_label"]))  # own keys are all that is ever mined
+
+
+def test_the_log_by_hand():
+    pair = Pair(unit(0, 90), unit(28, 60), unit(10, 50, 100, 200).t().contiguous(), TAU)
+    log = observe(pair, torch.tensor([3, 4]), torch.tensor([3, 5, 4, 9]), mining=True)
+    cos = lambda degrees: math.cos(math.radians(degrees))  # noqa: E731
+    assert float(log["positive"]) == pytest.approx((cos(28) + cos(30)) / 2)
+    assert float(log["negative"]) == pytest.approx(sum(map(cos, (10, 50, 100, 200, 80, 40, 10, 110))) / 8)
+    # The embeddings are (1, 0) and (0, 1): each coordinate deviates by sqrt(1/2).
+    assert float(log["spread"]) == pytest.approx(math.sqrt(0.5))
+    # Clip 0, of class 3, mines 10° (3) by its query and 10° by its key; clip 1, of class 4, 100° (4) and 50° (5).
+    assert float(log["neighbour_label"]) == 0.75

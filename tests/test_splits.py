@@ -4,7 +4,7 @@ import sys
 import numpy as np
 import pytest
 
-from skelpipe.datasets import DATASETS, SPLITS, group_column, pretrained_on, split_masks
+from skelpipe.datasets import DATASETS, SPLITS, fitting_splits, group_column, pretrained_on, split_masks
 from skelpipe.datasets.base import column_array
 from skelpipe.datasets.ntu import SETUP_SUBJECTS, nominal_names, parse_name
 from skelpipe.datasets.tables import missing_skeletons
@@ -55,6 +55,17 @@ def test_published_counts(usable, split, store, train, test):
     assert not (masks[0] & masks[1]).any()
     assert len(usable["ntu60"]["name"]) == DATASETS["ntu60"].clips
     assert len(usable["ntu120"]["name"]) == DATASETS["ntu120"].clips
+
+
+def test_training_subjects_as_published():
+    """Some subjects were recorded equally often, so the counts alone do not tell them apart."""
+    of_60 = {1, 2, 4, 5, 8, 9, *range(13, 20), 25, 27, 28, 31, 34, 35, 38}
+    more = {45, 46, 47, 49, 50, *range(52, 60), 70, 74, 78, *range(80, 87), 89, *range(91, 96), 97, 98, 100, 103}
+    assert len(of_60) == 20
+    columns = {"name": np.zeros(106, str), "subject": np.arange(1, 107), "label": np.zeros(106, int),
+               "setup": np.ones(106, int)}  # fmt: skip
+    assert set(columns["subject"][split_masks("xsub60", "ntu60", columns)[0]]) == of_60
+    assert set(columns["subject"][split_masks("xsub120", "ntu120", columns)[0]]) == of_60 | more
 
 
 @pytest.mark.parametrize(("split", "train", "test"), [("xsub60", 40_320, 16_560), ("xview60", 37_920, 18_960)])
@@ -132,3 +143,44 @@ def test_an_encoder_of_ntu120_has_seen_most_of_ntu60s_test_clips(usable):
     assert (test & pretrained_on("xsub120", "ntu60", columns)).sum() == 13_415
     assert not (test & pretrained_on("xview60", "ntu60", columns)).any()
     assert not pretrained_on("pku1-xsub", "ntu60", columns).any()
+
+
+def test_ntu60_within_ntu120_is_of_both_its_classes_and_its_setups():
+    columns = {"label": np.array([59, 60, 59, 0]), "setup": np.array([17, 17, 18, 1]), "camera": np.array([2, 2, 2, 1])}
+    train, test = split_masks("xview60", "ntu120", columns)
+    assert (train.tolist(), test.tolist()) == ([True, False, False, False], [False, False, False, True])
+
+
+def test_splits_of_a_data_set():
+    ntu = ("xsub60", "xview60")
+    assert fitting_splits("ntu60") == ntu
+    assert fitting_splits("ntu120") == (*ntu, "xsub120", "xset120")
+    assert fitting_splits("pku2") == ("pku2-xsub", "pku2-xview")
+    assert fitting_splits("other") == ()
+    assert [SPLITS[name].classes for name in ("xsub60", "xsub120", "pku1-xsub", "pku2-xview")] == [60, 120, 51, 51]
+
+
+def test_clips_without_ids_hold_the_splits_they_came_with():
+    columns = {"name": np.array(["a", "b", "c"]), "train_xview60": np.array([1, 0, 1])}
+    assert fitting_splits("ntu60", columns) == ("xview60",)
+    assert fitting_splits("pku1", columns) == ()
+    train, test = split_masks("xview60", "ntu60", columns)
+    assert (train.tolist(), test.tolist()) == ([True, False, True], [False, True, False])
+    with pytest.raises(BadInput, match="have no ids and hold xview60 only"):
+        split_masks("xsub60", "ntu60", columns)
+    assert pretrained_on("xview60", "ntu60", columns).tolist() == [True, False, True]
+    assert pretrained_on("xsub60", "ntu60", columns).tolist() == [False, False, False]
+
+
+def test_what_an_encoder_of_another_store_has_seen():
+    columns = {
+        "name": np.array(["a", "b", "c"]), "label": np.array([3, 3, 70]), "setup": np.array([2, 3, 20]),
+        "subject": np.array([1, 3, 1]),
+    }  # fmt: skip
+    assert pretrained_on("xsub60", "ntu120", columns).tolist() == [True, False, False]
+    assert pretrained_on("xset120", "ntu60", columns).tolist() == [True, False, True]
+    assert pretrained_on("pku1-xsub", "ntu120", columns).tolist() == [False] * 3
+    assert pretrained_on("xsub60", "pku1", columns).tolist() == [False] * 3
+    of_pku = pku_columns(["0002-L", "0300-R"])
+    assert pretrained_on("pku1-xsub", "pku1", of_pku).tolist() == [True, False]
+    assert pretrained_on("pku2-xview", "pku1", of_pku).tolist() == [False, False]

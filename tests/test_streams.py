@@ -38,6 +38,12 @@ def test_a_hand_worked_clip():
     assert apply_stream(x, "motion", KINECT_V2)[0, 0, :, 3, 0].tolist() == [4, 0]
 
 
+def test_bones_of_three_bodies():
+    """Two bodies go through as complex numbers; more do not."""
+    x = np.random.default_rng(1).normal(size=(1, 3, 4, 25, 3)).astype(np.float32)
+    np.testing.assert_array_equal(apply_stream(x, "bone", KINECT_V2), twins.stream(x, "bone", KINECT_V2))
+
+
 def test_one_frame_has_no_motion():
     assert not apply_stream(np.ones((1, 3, 1, 25, 2), np.float32), "motion", KINECT_V2).any()
 

@@ -41,6 +41,8 @@ def test_cross_entropy_by_hand():
     assert float(log["train_top1"]) == 1.0
     loss, log = method({"clip": clips}, torch.tensor([0, 2]), 1)
     assert float(log["train_top1"]) == 0.5
+    assert not log["train_top1"].requires_grad
+    assert method.evaluated is method.network
 
 
 def test_the_shipped_recipe_is_the_original_size():
