@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from skelpipe.allocator import keep_memory
 from skelpipe.datasets import DATASETS, Dataset, Dropped, Recording, find_dataset
 from skelpipe.datasets.base import FAULTS, UNREADABLE, Found, Seen, Source, Vanished, column_array, watched
 from skelpipe.errors import BadInput
@@ -129,6 +130,7 @@ def ingest(
         BadInput: nothing to read or to keep, a damaged archive, a faulty file if `strict`, or `store` is taken.
     """
     started, kind, raw = time.perf_counter(), find_dataset(dataset), Path(raw)
+    keep_memory()  # a file's bytes and its arrays would be mapped, faulted in and unmapped anew each time
     settings = {"dataset": dataset, "keep_missing": keep_missing, **({"part": str(part)} if part else {})}
     facts: dict[str, Any] = {}
     with new_folder(
@@ -401,6 +403,7 @@ def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
 
 def _follow_parent() -> None:
     """In a worker: end when the parent does, which a worker waiting for work would not notice."""
+    keep_memory()
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
