@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,9 @@ import pytest
 from skelpipe import store
 from skelpipe.outputs import new_folder
 from skelpipe.recipe import Recipe, load_recipe
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell starts what it puts in the background so
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 TINY = [
     "encoder.width=2",
