@@ -351,6 +351,7 @@ def test_a_stage_that_fails_ends_growth():
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)  # it starts many processes, which a busy machine makes wait
+@pytest.mark.soak
 def test_growth_measures_every_stage(tmp_path, capsys):
     growth = script("growth")
     words = ["--sizes", "0.03", "--recipe", "demo_skeletonclr", "--batch", "4", "--workers", "1"]
