@@ -17,6 +17,7 @@ from rich.text import Text
 
 from skelpipe.datasets import DATASETS, fitting_splits, split_masks
 from skelpipe.errors import BadInput, printable
+from skelpipe.history import read_json
 from skelpipe.outputs import DONE, FILES, PROVENANCE, check_files, is_output
 from skelpipe.store import open_array, open_group, read_array
 
@@ -38,8 +39,8 @@ def describe(path: str | Path) -> RenderableType:
             path, "was not made by skelpipe", "give a store, clips, run, evaluation, fusion or report folder"
         )
     check_files(path, lambda name: name in ("settings.json", "metrics.json", "log.jsonl"))
-    done = _json(path / DONE)
-    kind = str(done.get("kind") or _json(path / PROVENANCE).get("kind") or "run")
+    done = read_json(path / DONE)
+    kind = str(done.get("kind") or read_json(path / PROVENANCE).get("kind") or "run")
     files = [file for file in path.rglob("*") if file.is_file()]
     state = kind if done else f"{kind}, not whole: it is being written, or was interrupted"
     facts = [("folder", path), ("kind", state), ("size", _bytes(sum(f.stat().st_size for f in files)))]
@@ -93,7 +94,7 @@ def _streams(path: Path) -> list[RenderableType]:
 
 
 def _run(path: Path) -> list[RenderableType]:
-    settings = _json(path / "settings.json")
+    settings = read_json(path / "settings.json")
     parts: list[RenderableType] = [_facts("settings", _flat(settings))]
     last = _last_line(path / "log.jsonl")
     if last:
@@ -103,7 +104,7 @@ def _run(path: Path) -> list[RenderableType]:
 
 def _scored(path: Path) -> list[RenderableType]:
     """An evaluation or a fusion."""
-    metrics = _json(path / "metrics.json")
+    metrics = read_json(path / "metrics.json")
     protocols = metrics.get("protocols")
     facts = [(name, value) for name, value in metrics.items() if name not in ("protocols", "run", "parts")]
     parts: list[RenderableType] = [_facts("what was scored", facts)]
@@ -133,7 +134,7 @@ BODIES: dict[str, Callable[[Path], list[RenderableType]]] = {
 
 
 def _provenance(path: Path) -> RenderableType:
-    made = _json(path / PROVENANCE)
+    made = read_json(path / PROVENANCE)
     inputs = made.get("inputs")
     facts = [(name, made.get(name)) for name in ("command", "finished", "seconds", "skelpipe", "python")]
     facts += [(name, version) for name, version in _flat(made.get("libraries"))]
@@ -165,15 +166,6 @@ def _dropped(group: Any) -> RenderableType:
 
 def _columns(group: Any, about: Mapping[str, Any]) -> dict[str, npt.NDArray[Any]]:
     return {name: read_array(group, name) for name in about["columns"]}
-
-
-def _json(path: Path) -> dict[str, Any]:
-    """A JSON object, or an empty one where there is none."""
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return value if isinstance(value, dict) else {}
 
 
 def _last_line(path: Path) -> dict[str, Any]:

@@ -33,7 +33,7 @@ from typing import Any
 
 from skelpipe import __version__
 from skelpipe.errors import BadInput
-from skelpipe.history import BESIDE, gather, go_on, read_made
+from skelpipe.history import BESIDE, gather, go_on, read_json, read_made
 from skelpipe.history import DONE as DONE
 from skelpipe.history import PROVENANCE as PROVENANCE
 
@@ -116,17 +116,14 @@ def new_folder(
             log.info("%s: being made (%s)%s", target, kind, ", in place of what is there" if target.exists() else "")
             for role, digest in digests.items():
                 log.debug("%s: %s, digest %s", role, (inputs or {})[role], digest or "none: it is no output of ours")
-            above = {"output": os.fspath(target)}
             with _kept(scratch):
                 yield scratch
             check_unchanged(inputs or {}, digests)
+            told = {**(more or {}), "output": os.fspath(target)}
             if sealed:
-                seal(scratch, kind, inputs=inputs, settings=settings, started=started, more={**(more or {}), **above})
+                seal(scratch, kind, inputs=inputs, settings=settings, started=started, more=told)
             else:
-                write_json(
-                    scratch / PROVENANCE,
-                    provenance(kind, inputs or {}, settings or {}, started, {**(more or {}), **above}),
-                )
+                write_json(scratch / PROVENANCE, provenance(kind, inputs or {}, settings or {}, started, told))
             with undisturbed():
                 _swap(scratch, target, old)
             log.debug("%s: is in its place", target)
@@ -391,10 +388,18 @@ def _source(path: Path) -> dict[str, Any]:
 def file_digest(path: Path) -> str | None:
     """The sha256 of a file's bytes, or None where it cannot be read."""
     try:
-        with open(path, "rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return _sha256(path)
     except OSError:
         return None
+
+
+def _sha256(path: Path, flush: bool = False) -> str:
+    """The sha256 of a file's bytes; `flush` sees to it that they are on the disk."""
+    with open(path, "rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+        if flush:
+            os.fsync(file.fileno())
+        return digest
 
 
 def read_digests(inputs: Mapping[str, str | os.PathLike[str]]) -> dict[str, str | None]:
@@ -424,11 +429,7 @@ def read_kind(path: str | os.PathLike[str]) -> str | None:
 
 
 def _read_done(path: str | os.PathLike[str], key: str) -> str | None:
-    try:
-        done = json.loads((Path(path) / DONE).read_text())
-    except (OSError, ValueError):
-        return None
-    value = done.get(key) if isinstance(done, dict) else None
+    value = read_json(Path(path) / DONE).get(key)
     return value if isinstance(value, str) else None
 
 
@@ -534,8 +535,7 @@ def _damaged_provenance(folder: Path, kind: str) -> Iterator[tuple[Path, str]]:
 def _changed(path: Path, told: str) -> str | None:
     """What is wrong with a file that had that sha256."""
     try:
-        with open(path, "rb") as file:
-            same = hashlib.file_digest(file, "sha256").hexdigest() == told
+        same = _sha256(path) == told
     except FileNotFoundError:
         return "is missing"
     except OSError as error:
@@ -576,9 +576,7 @@ def _sums(folder: Path) -> dict[str, str]:
             name = path.relative_to(folder).as_posix()
             if name in (PROVENANCE, DONE, FILES):
                 continue
-            with open(path, "rb") as file:
-                sums[name] = hashlib.file_digest(file, "sha256").hexdigest()
-                os.fsync(file.fileno())
+            sums[name] = _sha256(path, flush=True)
     return {name: sums[name] for name in sorted(sums, key=lambda name: Path(name))}
 
 

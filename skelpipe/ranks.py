@@ -120,12 +120,8 @@ def _exchange() -> Iterator[None]:
 
 def anywhere(flag: bool) -> bool:
     """Whether the flag is set in any rank: the same answer in all, which wait for each other here."""
-    if count() == 1:
-        return flag
-    votes = torch.tensor(int(flag))
-    with _exchange():
-        dist.all_reduce(votes, dist.ReduceOp.MAX)
-    return bool(votes)
+    votes = Votes()
+    return votes.cast(flag) or votes.counted()
 
 
 class Votes:

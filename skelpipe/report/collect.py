@@ -12,6 +12,7 @@ from typing import Any
 from skelpipe import outputs
 from skelpipe.errors import BadInput
 from skelpipe.fuse import STREAM_WEIGHTS
+from skelpipe.history import read_json
 from skelpipe.report.labels import recipe_key, split_key, stream_key
 
 REMEDY = "make it anew, or report without its folder"
@@ -164,10 +165,7 @@ def _read_result(folder: Path, shown: str, kind: str) -> Result:
         raise ValueError("metrics.json: a protocol is not a mapping")
     if not isinstance(metrics.get("pretrained_on") or {}, dict):
         raise ValueError("metrics.json: pretrained_on is not a mapping")
-    try:
-        made = json.loads((folder / outputs.PROVENANCE).read_text("utf-8"))
-    except (OSError, ValueError):
-        made = {}
+    made = read_json(folder / outputs.PROVENANCE)
     parts = [Path(str(p["path"])) for p in metrics.get("parts") or []]
     recipes = [_recipe_of(part) for part in parts or [folder]]
     shared = {k: v for k, v in recipes[0].items() if all(r.get(k) == v for r in recipes)}
