@@ -1,0 +1,191 @@
+"""The data path and the frozen encoder beside AimCLR's public code: how many times as fast.
+
+    python tests/bench/peer.py CHECKOUT [--files 3600] [--theirs 360] [--batch 128]
+
+CHECKOUT is that of AimCLR, used as it ships, apart from what NumPy 2 has renamed. Both sides run on one thread and take
+turns, and what counts is the CPU time of the fastest of ROUNDS rounds, with children. The two scripts of its data path
+are given fewer recordings than ours, and their time is taken as linear. Training steps are `gpu.py --device cpu --peer`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ[name] = "1"
+
+import numpy as np
+import torch
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))
+from skelpipe.allocator import keep_memory
+from skelpipe.augment import build_view, render_view
+from skelpipe.datasets.synthetic import write_raw
+from skelpipe.datasets.text import parse_ntu
+from skelpipe.encoders.stgcn import STGCN, STGCNOptions
+from skelpipe.skeleton import KINECT_V2
+
+ROUNDS = 3
+PARSED = 60  # files
+TWO_BODIES = 5  # one clip of so many shows a second one
+RENAMED = """
+import runpy, sys, numpy as np
+reshape = np.reshape
+np.int, np.float = int, float
+np.reshape = lambda a, shape=None, *rest, newshape=None, **more: reshape(a, newshape or shape, *rest, **more)
+script, *sys.argv[1:] = sys.argv[1:]
+sys.path.insert(0, ".")
+runpy.run_path(script, run_name="__main__")
+"""
+
+
+def main(words: list[str] | None = None) -> dict[str, float]:
+    """Measure every row and print it; returns the ratios."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("checkout", type=Path)
+    parser.add_argument("--files", type=int, default=3600, help="recordings that ours reads")
+    parser.add_argument("--theirs", type=int, default=360, help="of them, those that its scripts read")
+    parser.add_argument("--batch", type=int, default=128, help="clips that are embedded at a time")
+    options = parser.parse_args(words)
+    torch.set_num_threads(1)
+    keep_memory()
+    sys.path[:0] = [str(options.checkout / "tools"), str(options.checkout)]
+    found = {}
+    with tempfile.TemporaryDirectory(prefix="skelpipe-peer-") as folder:
+        files = recordings(Path(folder) / "raw", options.files)
+        found["parse"] = parse(files[:PARSED])
+        found["ingest and prepare"] = commands(Path(folder), files, options)
+    found |= views()
+    found["embed"] = embed(options.batch)
+    return found
+
+
+def seconds(call: Callable[[], object], times: int = 1) -> float:
+    """CPU seconds of a call, its children's with it."""
+    before = used()
+    for _ in range(times):
+        call()
+    return (used() - before) / times
+
+
+def used() -> float:
+    """User and system time of this process and of the children that have ended."""
+    both = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(each.ru_utime + each.ru_stime for each in both)
+
+
+def ratio(
+    what: str, ours: Callable[[], object], theirs: Callable[[], object], times: int = 1, scale: float = 1
+) -> float:
+    """Take turns and print how many times as fast ours is; `scale` is how much less work theirs is given."""
+    ours()  # kernels are compiled
+    pairs = [(seconds(ours, times), scale * seconds(theirs)) for _ in range(ROUNDS)]
+    mine, other = (min(column) for column in zip(*pairs, strict=True))
+    each = ", ".join(f"{b / a:.1f}" for a, b in pairs)
+    print(
+        f"{what}: {other / mine:.1f} times ({each} by round; {1e3 * mine:,.2f} ms, {1e3 * other:,.2f} ms)", flush=True
+    )
+    return other / mine
+
+
+def recordings(folder: Path, count: int) -> list[Path]:
+    """Synthetic recordings of NTU RGB+D 60, at least so many if there can be."""
+    subjects = min(40, max(1, -(-count // 180)))
+    write_raw("ntu60", folder, actions=60, subjects=subjects)
+    return sorted(folder.rglob("*.skeleton"))[:count]
+
+
+def parse(files: list[Path]) -> float:
+    """Text to coordinates, the files' reading included."""
+    from utils.ntu_read_skeleton import read_xyz
+
+    def ours() -> None:
+        for file in files:
+            parse_ntu(file.read_bytes(), file.name)
+
+    def theirs() -> None:
+        for file in files:
+            read_xyz(str(file), max_body=2, num_joint=25)
+
+    return ratio("parse", ours, theirs, times=5)
+
+
+def commands(folder: Path, files: list[Path], options: argparse.Namespace) -> float:
+    """Text to clips of 50 frames on the disk, for both benchmarks of NTU-60."""
+    (folder / "few").mkdir()
+    for file in files[:: max(1, len(files) // options.theirs)][: options.theirs]:
+        os.link(file, folder / "few" / file.name)
+    few = len(list((folder / "few").iterdir()))
+    (folder / "none.txt").touch()
+    data = {"data_path": folder / "few", "ignored_sample_path": folder / "none.txt", "out_folder": folder / "wide"}
+    short = {"dataset_path": folder / "wide", "out_folder": folder / "short"}
+
+    def run(where: Path, *words: object) -> None:
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        subprocess.run([sys.executable, *map(str, words)], cwd=where, env=environment, check=True, capture_output=True)
+
+    def theirs() -> None:
+        for place, script, named in (("tools", "ntu_gendata.py", data), ("feeder", "preprocess_ntu.py", short)):
+            told = [word for key, value in named.items() for word in (f"--{key}", value)]
+            run(options.checkout / place, "-c", RENAMED, script, *told)
+
+    def ours() -> None:
+        store, clips = folder / "store.zarr", folder / "clips.zarr"
+        run(folder, "-m", "skelpipe", "ingest", "ntu60", folder / "raw", store, "--workers", 0, "--force")
+        run(folder, "-m", "skelpipe", "prepare", store, clips, "--threads", 1, "--force")
+
+    return ratio(f"ingest and prepare, {len(files):,} recordings", ours, theirs, scale=len(files) / few)
+
+
+def views() -> dict[str, float]:
+    """A view of every clip: the gather and the stream included in ours, not in theirs."""
+    from feeder.ntu_feeder import Feeder_triple
+
+    for name, kind in (("int", int), ("float", float)):
+        setattr(np, name, kind)
+    clips = np.random.default_rng(0).standard_normal((256, 3, 50, 25, 2)).astype(np.float32)
+    rows, out = np.arange(len(clips)), np.empty_like(clips)
+    feeder: Any = Feeder_triple.__new__(Feeder_triple)
+    feeder.shear_amplitude, feeder.temperal_padding_ratio, feeder.aug_method = 0.5, 6, "12345"
+    found = {}
+    for name, augment in (("normal", feeder._aug), ("extreme", feeder._strong_aug)):
+        view = build_view(name)
+
+        def ours(view: Any = view) -> None:
+            render_view(clips, rows, rows, view, "bone", KINECT_V2, 0, 1, 0, out, 1)
+
+        def theirs(augment: Any = augment) -> None:
+            for clip in clips:
+                augment(clip)
+
+        found[f"{name} view"] = ratio(f"{name} view", ours, theirs, times=10)
+    return found
+
+
+def embed(batch: int) -> float:
+    """The frozen encoder at the paper's width."""
+    from net.st_gcn import Model
+
+    ours = STGCN(KINECT_V2, STGCNOptions()).eval()
+    graph = {"layout": "ntu-rgb+d", "strategy": "spatial"}
+    theirs = Model(
+        in_channels=3, hidden_channels=16, hidden_dim=256, num_class=60, dropout=0.5, graph_args=graph,
+        edge_importance_weighting=True,
+    ).eval()  # fmt: skip
+    x = torch.randn(batch, 3, 50, 25, 2)
+    x[torch.arange(batch) % TWO_BODIES != 0, ..., 1] = 0
+    with torch.no_grad():
+        return ratio(f"embed, {batch} clips", lambda: ours(x), lambda: theirs(x))
+
+
+if __name__ == "__main__":
+    main()
