@@ -4,7 +4,8 @@
 
 CHECKOUT is that of AimCLR, used as it ships, apart from what NumPy 2 has renamed. Both sides run on one thread and take
 turns, and what counts is the CPU time of the fastest of ROUNDS rounds, with children. The two scripts of its data path
-are given fewer recordings than ours, and their time is taken as linear. Training steps are `gpu.py --device cpu --peer`.
+are given fewer recordings than ours, and their time is taken as linear.
+Training steps are `gpu.py --device cpu --peer`.
 """
 
 from __future__ import annotations
