@@ -35,6 +35,7 @@ Options = Mapping[str, Any]
 CLIPS_AT_A_TIME = 8
 # The gather reads a piece of a clip three times, once for each coordinate it writes: it has to stay in the L1 cache.
 FRAMES_AT_A_TIME = 16
+POINTS_AT_A_TIME = 800
 # A tap of less weight, relative to the middle's, cannot be seen in a float32.
 WEIGHTLESS = 1e-9
 
@@ -135,7 +136,7 @@ def _reflect(t, frames):  # type: ignore[no-untyped-def]
 # a slice assignment does the same at three times the cost
 @njit(cache=True, nogil=True, inline="always")
 def _copy(row, to):  # type: ignore[no-untyped-def]
-    for i in range(to.size):
+    for i in range(row.size):
         to[i] = row[i]
 
 
@@ -168,20 +169,27 @@ def _draw_shear(u: Numbers, frames: int, options: Options) -> Numbers:
     return np.asarray((2 * u - 1) * options["amplitude"])
 
 
-# x (B, 3, T*V*M); matrices (B, 3, 3)
+# x (B, 3, T*V*M); matrices (B, 3, 3). Points are read from a copy: a loop that writes the three arrays that it reads
+# has no vector code
 @njit(cache=True, nogil=True)
 def _transform(x, matrices):  # type: ignore[no-untyped-def]
+    piece = np.empty((3, POINTS_AT_A_TIME), x.dtype)
     for b in range(len(x)):
-        a = matrices[b].astype(np.float32)
-        a00, a01, a02 = a[0, 0], a[0, 1], a[0, 2]
-        a10, a11, a12 = a[1, 0], a[1, 1], a[1, 2]
-        a20, a21, a22 = a[2, 0], a[2, 1], a[2, 2]
-        xs, ys, zs = x[b, 0], x[b, 1], x[b, 2]
-        for i in range(xs.size):
-            px, py, pz = xs[i], ys[i], zs[i]
-            xs[i] = a00 * px + a01 * py + a02 * pz
-            ys[i] = a10 * px + a11 * py + a12 * pz
-            zs[i] = a20 * px + a21 * py + a22 * pz
+        clip, matrix = x[b], matrices[b].astype(np.float32)
+        for start in range(0, clip.shape[1], POINTS_AT_A_TIME):
+            stop = min(start + POINTS_AT_A_TIME, clip.shape[1])
+            for c in range(3):
+                _copy(clip[c, start:stop], piece[c])
+            for c in range(3):
+                _turn(piece[0], piece[1], piece[2], matrix[c], clip[c, start:stop])
+
+
+# one coordinate of the product of points with a matrix, of which `row` makes it
+@njit(cache=True, nogil=True, inline="always")
+def _turn(xs, ys, zs, row, to):  # type: ignore[no-untyped-def]
+    ax, ay, az = row[0], row[1], row[2]
+    for i in range(to.size):
+        to[i] = ax * xs[i] + ay * ys[i] + az * zs[i]
 
 
 def _shears(params: Numbers) -> Numbers:
@@ -632,39 +640,46 @@ def _gather_single(source, rows, shifts, out):  # type: ignore[no-untyped-def]
                 _copy(source[rows[b], c, _reflect(t + shifts[b], frames)], out[b, c, t])
 
 
+# the frames t..stop-1 of a cropped clip that follow each other in the clip too, from there on; a reflected one is alone
+@njit(cache=True, nogil=True, inline="always")
+def _stretch(t, shift, frames, most):  # type: ignore[no-untyped-def]
+    first, end = max(0, -shift), min(frames, frames - shift)
+    stop = min(t + most, end) if first <= t < end else t + 1
+    return stop, _reflect(t + shift, frames)
+
+
 # as above, with C=3 and every point multiplied by its clip's matrix (B, 3, 3)
 @njit(cache=True, nogil=True)
 def _gather_turned(source, rows, shifts, matrices, out):  # type: ignore[no-untyped-def]
     batch, _, frames, width = out.shape
     for b in range(batch):
         clip, view, matrix = source[rows[b]].reshape(3, -1), out[b].reshape(3, -1), matrices[b].astype(np.float32)
-        first, end = max(0, -shifts[b]), min(frames, frames - shifts[b])  # the frames that are not reflected
         t = 0
         while t < frames:
-            stop = min(t + FRAMES_AT_A_TIME, end) if first <= t < end else t + 1
-            begin = _reflect(t + shifts[b], frames) * width
-            size = (stop - t) * width
-            xs, ys, zs = clip[0, begin : begin + size], clip[1, begin : begin + size], clip[2, begin : begin + size]
+            stop, begin = _stretch(t, shifts[b], frames, FRAMES_AT_A_TIME)
+            a, z = begin * width, (begin + stop - t) * width
             for c in range(3):
-                ax, ay, az, to = matrix[c, 0], matrix[c, 1], matrix[c, 2], view[c, t * width : stop * width]
-                for i in range(size):
-                    to[i] = ax * xs[i] + ay * ys[i] + az * zs[i]
+                _turn(clip[0, a:z], clip[1, a:z], clip[2, a:z], matrix[c], view[c, t * width : stop * width])
             t = stop
 
 
-# as above; source: the bits of float16; bits: the same memory as out. Numba has no float16, so the exponent and
-# fraction are moved to their places in a float32, and the product with 2**112 sets the bias right (subnormals too)
+# as above, without matrices; source: the bits of float16; bits: the same memory as out. Numba has no float16, so the
+# exponent and fraction are moved to their places in a float32, and the product with 2**112 sets the bias right
+# (subnormals too)
 @njit(cache=True, nogil=True)
 def _gather_half(source, rows, shifts, out, bits):  # type: ignore[no-untyped-def]
     batch, channels, frames, width = out.shape
     for b in range(batch):
         for c in range(channels):
-            for t in range(frames):
-                half, whole = source[rows[b], c, _reflect(t + shifts[b], frames)], bits[b, c, t]
-                for i in range(width):
+            clip, view, t = source[rows[b], c].reshape(-1), bits[b, c].reshape(-1), 0
+            while t < frames:
+                stop, begin = _stretch(t, shifts[b], frames, frames)
+                half, whole = clip[begin * width : (begin + stop - t) * width], view[t * width : stop * width]
+                for i in range(half.size):
                     h = np.uint32(half[i])
                     sign, rest = (h & np.uint32(0x8000)) << np.uint32(16), (h & np.uint32(0x7FFF)) << np.uint32(13)
                     whole[i] = sign | rest
+                t = stop
             values = out[b, c].reshape(-1)
             for i in range(values.size):
                 values[i] *= np.float32(2.0**112)

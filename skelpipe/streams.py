@@ -28,22 +28,26 @@ STREAMS = ("joint", "motion", "bone")
 Batch = npt.NDArray[np.float32]
 
 
-# x, out (B, C, T, V, M); out may be x
+# x, out (B, C, T, V, M); out may be x, so differences are taken elsewhere: a loop that writes what it reads from two
+# places has no vector code
 @njit(cache=True, nogil=True)
 def motion(x, out):  # type: ignore[no-untyped-def]
     """Write x[t + 1] - x[t]; the last frame is 0 (as ST-GCN's successors define it)."""
     batch, channels, frames, joints, bodies = x.shape
-    x_rows, out_rows = x.reshape(-1, joints * bodies), out.reshape(-1, joints * bodies)
-    for clip in range(batch * channels):
-        for t in range(frames - 1):
-            now, then, to = x_rows[clip * frames + t], x_rows[clip * frames + t + 1], out_rows[clip * frames + t]
-            for i in range(joints * bodies):
-                to[i] = then[i] - now[i]
-        out_rows[(clip + 1) * frames - 1] = 0
+    width = joints * bodies
+    x_rows, out_rows = x.reshape(batch * channels, frames * width), out.reshape(batch * channels, frames * width)
+    moved = np.zeros(frames * width, x.dtype)
+    for row in range(len(x_rows)):
+        now, to = x_rows[row], out_rows[row]
+        then = now[width:]
+        for i in range(then.size):
+            moved[i] = then[i] - now[i]
+        for i in range(moved.size):
+            to[i] = moved[i]
 
 
-# x, out (B, C, T, V, M); parents (V,); out may be x. All of a channel's parents are fetched before the first difference
-# is taken: reading vectors where single numbers were just written stalls the processor
+# x, out (B, C, T, V, M); parents (V,); out may be x, as above. All of a channel's parents are fetched before the first
+# difference is taken: reading vectors where single numbers were just written stalls the processor
 @njit(cache=True, nogil=True)
 def bone(x, out, parents):  # type: ignore[no-untyped-def]
     """Write x[v] - x[parents[v]]; the root, its own parent, becomes 0."""
@@ -54,15 +58,17 @@ def bone(x, out, parents):  # type: ignore[no-untyped-def]
     for v in range(joints):
         for m in range(bodies):
             origin[v * bodies + m] = parents[v] * bodies + m
-    starts = np.empty(frames * width, x.dtype)
+    bones = np.empty(frames * width, x.dtype)
     for row in range(len(x_rows)):
         source, to = x_rows[row], out_rows[row]
         for t in range(frames):
-            frame, start = source[t * width : (t + 1) * width], starts[t * width : (t + 1) * width]
+            frame, start = source[t * width : (t + 1) * width], bones[t * width : (t + 1) * width]
             for i in range(width):
                 start[i] = frame[origin[i]]
-        for i in range(starts.size):
-            to[i] = source[i] - starts[i]
+        for i in range(bones.size):
+            bones[i] = source[i] - bones[i]
+        for i in range(bones.size):
+            to[i] = bones[i]
 
 
 def apply_stream(x: Batch, stream: str, layout: Layout, out: Batch | None = None, threads: int | None = None) -> Batch:
