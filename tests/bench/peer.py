@@ -92,7 +92,7 @@ def ratio(
     measure: Callable[..., float] = seconds,
 ) -> float:
     """Take turns and print how many times as fast ours is; `scale` is how much less work theirs is given."""
-    ours()  # kernels are compiled
+    measure(ours)  # kernels are compiled
     pairs = [(measure(ours, times), scale * measure(theirs)) for _ in range(ROUNDS)]
     mine, other = (min(column) for column in zip(*pairs, strict=True))
     each = ", ".join(f"{b / a:.1f}" for a, b in pairs)
