@@ -87,6 +87,25 @@ def test_norm_drop_add_relu(training, rate):
         assert abs(float((keep > 0).float().mean()) - (1 - rate)) < 0.03
 
 
+def test_random_words_are_those_of_splitmix64():
+    expected, word = [], 2**64 - 1
+    for i in range(1, 6):
+        z = (2**62 - 5 + i * 0x9E3779B97F4A7C15) & word
+        z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9 & word
+        z = (z ^ (z >> 27)) * 0x94D049BB133111EB & word
+        expected.append(z ^ (z >> 31))
+    got = np.zeros(5, np.uint64)
+    rowwise.random_words(2**62 - 5, got, 0, 5)
+    assert got.tolist() == expected
+    # The first number that its authors' program prints for the seed 1234567.
+    rowwise.random_words(1234567, got, 0, 1)
+    assert got[0] == 6457827717110365317
+
+
+def test_masks_seldom_share_a_seed():
+    assert len({norms.Mask(0.5).seed for _ in range(200)}) == 200
+
+
 def test_random_bytes_are_uniform_and_follow_from_the_seed():
     torch.manual_seed(0)
     mask = norms.Mask(0.5)
@@ -103,12 +122,12 @@ def test_random_bytes_are_uniform_and_follow_from_the_seed():
     np.testing.assert_array_equal(norms.Mask(0.5).bits((1000, 64)), first)
 
 
-@pytest.mark.parametrize("rate", [0.0, 0.001, 0.1, 0.5, 0.9, 0.999])
+@pytest.mark.parametrize("rate", [0.0, 0.001, 0.1, 0.3, 0.5, 0.9, 0.996])
 def test_dropout_keeps_the_mean_at_any_rate(rate):
     mask = norms.Mask(rate)
     kept = (256 - int(mask.threshold)) / 256
     assert kept * mask.factor == pytest.approx(1)
-    assert abs(kept - (1 - rate)) <= 1 / 256
+    assert abs(kept - (1 - rate)) <= 0.5 / 256
 
 
 def test_graph_conv_against_einsum(monkeypatch):
@@ -207,6 +226,16 @@ def test_a_block_keeps_three_of_its_arrays_for_the_backward_pass():
     y = encoder.blocks[1].fused(x, encoder.adjacency, encoder.graph)
     arrays = (kept_by(y) - 4 * len(encoder.graph.entries[0])) / x.nbytes
     assert arrays == pytest.approx(3, abs=0.01)
+
+
+def test_where_the_fused_form_serves():
+    x, module = clip(2, 3, 4, 25, 2), nn.BatchNorm1d(75)
+    assert cpu.usable(x, module)
+    assert not cpu.usable(x, nn.SyncBatchNorm(75))
+    assert not cpu.usable(x.double(), module)
+    assert not cpu.usable(x.to("meta"), module)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert not cpu.usable(x, module)
 
 
 @pytest.mark.parametrize("training", [True, False])
