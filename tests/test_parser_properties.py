@@ -1,7 +1,5 @@
 """Whatever is written comes back exactly, and no byte string is more than a BadInput with a line number."""
 
-import ctypes
-import mmap
 import os
 import re
 
@@ -9,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
-from rawtext import ntu_clip, ntu_text, pku_text, pku_values, read_ntu
+from rawtext import Guarded, ntu_clip, ntu_text, pku_text, pku_values, read_ntu
 
 from skelpipe.datasets import text as kernels
 from skelpipe.datasets.text import parse_ntu, parse_pku
@@ -138,19 +136,6 @@ def test_no_damage_crashes_it(parse, edits):
     survives(parse, data)
 
 
-def before_a_closed_page(data):
-    """The bytes as an array behind whose end a page of memory begins that may not be read."""
-    pages = -(-max(len(data), 1) // mmap.PAGESIZE)
-    room = np.frombuffer(mmap.mmap(-1, (pages + 1) * mmap.PAGESIZE), np.uint8)
-    end = pages * mmap.PAGESIZE
-    protect = ctypes.CDLL(None, use_errno=True).mprotect
-    protect.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
-    assert protect(room.ctypes.data + end, mmap.PAGESIZE, 0) == 0
-    part = room[end - max(len(data), 1) : end]
-    part[:] = np.frombuffer(data or b"\n", np.uint8)
-    return part
-
-
 LAST_WORDS = [b"1e", b"1e-", b"1E+", b"-", b"+", b"0.", b"-0.1", b"0.123456789012345", b"1.5e5", b"7" * 70, b"\r"]
 
 
@@ -159,7 +144,7 @@ LAST_WORDS = [b"1e", b"1e-", b"1E+", b"-", b"+", b"0.", b"-0.1", b"0.12345678901
 def test_not_one_byte_behind_the_text_is_read(parse, monkeypatch):
     """In a process of its own, which a byte too many ends; every prefix of a file, and with odd last words."""
     parse(WHOLE[parse])  # compiles
-    monkeypatch.setattr(kernels, "_as_array", before_a_closed_page)
+    monkeypatch.setattr(kernels, "_as_array", Guarded().array)
     lines = WHOLE[parse].splitlines(keepends=True)
     starts = [sum(map(len, lines[:n])) for n in range(min(40, len(lines)))]
     prefixes = [WHOLE[parse][:end] for end in range(0, len(WHOLE[parse]), 3)]

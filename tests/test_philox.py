@@ -124,5 +124,11 @@ def test_numbers_beyond_32_bits_are_refused(change):
         uniforms(**given)
 
 
+def test_the_number_that_does_not_fit_is_told():
+    for low, high, told in ((0, 2**32, 4294967296), (-7, 2**40, -7), (-1, 5, -1)):
+        with pytest.raises(BadInput, match=f"^clip_ids: {told} does not fit"):
+            uniforms(0, 0, np.array([low, high]), 0, 0, 1)
+
+
 def test_no_clips_no_numbers():
     assert uniforms(0, 0, np.empty(0, int), 0, 0, 3).shape == (0, 3)
