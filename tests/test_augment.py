@@ -267,6 +267,8 @@ def test_a_view_that_cannot_be_built_says_why(plain, message):
 def test_a_view_stays_as_it_was_checked():
     with pytest.raises(AttributeError):
         build_view("normal").steps[0].name = "sheer"
+    with pytest.raises(AttributeError):
+        build_view("normal").steps = ()
 
 
 def test_whole_numbers_serve_as_numbers():

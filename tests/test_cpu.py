@@ -66,6 +66,21 @@ def test_norm_relu(training):
         torch.testing.assert_close(ours_, theirs_, rtol=1e-4, atol=1e-4)
 
 
+def test_where_a_relu_is_zero_it_passes_no_gradient():
+    """Exactly at zero: as torch has it."""
+    x = torch.tensor([[-1.0], [0.0], [1.0]]).numpy()
+    one, nothing = np.ones(1, np.float32), np.zeros(1, np.float32)
+    grad, out, sums = np.full((3, 1), 5, np.float32), np.empty((3, 1), np.float32), np.empty((2, 1, 1), np.float32)
+    rowwise.relu_gradient(x, grad, one, nothing, one, nothing, nothing, out, 0, 3)
+    assert out.ravel().tolist() == [0, 0, 5]
+    rowwise.relu_sums(x, grad, one, nothing, nothing, sums[0], sums[1], 0, 1)
+    assert sums.ravel().tolist() == [5, 5]
+    kept, past = np.full((3, 1), 255, np.uint8), np.empty((3, 1), np.float32)
+    rowwise.drop_sums(x, grad, x, kept, np.uint8(1), nothing, past, sums[0], sums[1], 0, 1)
+    assert past.ravel().tolist() == [0, 0, 5]
+    assert sums.ravel().tolist() == [5, 5]
+
+
 @pytest.mark.parametrize(("training", "rate"), [(True, 0.5), (True, 0.25), (True, 0.0), (False, 0.0)])
 def test_norm_drop_add_relu(training, rate):
     """The plain form takes the mask from what the fused one let through."""
