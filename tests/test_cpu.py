@@ -137,22 +137,24 @@ def test_random_bytes_are_uniform_and_follow_from_the_seed():
     np.testing.assert_array_equal(norms.Mask(0.5).bits((1000, 64)), first)
 
 
-@pytest.mark.parametrize("rate", [0.0, 0.001, 0.1, 0.3, 0.5, 0.9, 0.996])
+@pytest.mark.parametrize("rate", [0.0, 0.001, 0.004, 0.1, 0.3, 0.5, 0.9, 0.996])
 def test_dropout_keeps_the_mean_at_any_rate(rate):
     mask = norms.Mask(rate)
     kept = (256 - int(mask.threshold)) / 256
     assert kept * mask.factor == pytest.approx(1)
     assert abs(kept - (1 - rate)) <= 0.5 / 256
+    assert abs((mask.bits((500, 100)) >= mask.threshold).mean() - kept) <= 4 * np.sqrt(kept * (1 - kept) / 50_000)
 
 
-def test_graph_conv_against_einsum(monkeypatch):
-    """In blocks of 256 of the 675 skeletons."""
-    monkeypatch.setattr(mixing, "BLOCK", 1)
+@pytest.mark.parametrize("block", [1, mixing.BLOCK])
+def test_graph_conv_against_einsum(monkeypatch, block):
+    """In blocks of 256 of the 675 skeletons, or all at once, where their sums are taken chunk by chunk."""
+    monkeypatch.setattr(mixing, "BLOCK", block)
     adjacency = torch.from_numpy(spatial_partitions(KINECT_V2))
     graph = cpu.Graph(adjacency)
     weights = adjacency * (1 + 0.3 * clip(*adjacency.shape, seed=7))
     x, matrix, bias = clip(75, 9, 25, 5), clip(15, 7, seed=1), clip(25, 7, seed=2)
-    assert list(graph.blocks(675, 5)) == [(0, 256), (256, 512), (512, 675)]
+    assert list(graph.blocks(675, 5)) == ([(0, 256), (256, 512), (512, 675)] if block == 1 else [(0, 675)])
     mine, a, *my_rest = leaves = [leaf(each) for each in (x, weights, matrix, bias)]
     theirs, b, *rest = plain = [leaf(each) for each in (x, weights, matrix, bias)]
     y = cpu.graph_conv(mine, a, *my_rest, graph)
