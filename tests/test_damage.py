@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import shutil
@@ -180,6 +181,25 @@ def test_what_done_json_says_is_held_against_the_rest(tmp_path):
     assert {each.what for each in check(tmp_path / "out").damaged} == {"was changed"}
     with pytest.raises(BadInput, match="is not the list of files"):
         outputs.check_files(tmp_path / "out", "metrics.json")
+
+
+@pytest.mark.parametrize("name", ["/dev/zero", "../secret", "a/../../secret", "\udcff"])
+def test_a_list_of_files_names_none_outside_its_output(tmp_path, name):
+    """To read /dev/zero would take for ever."""
+    with outputs.new_folder(tmp_path / "out", "fusion") as folder:
+        (folder / "metrics.json").touch()
+    listing = f"{'0' * 64}  {name}\n".encode(errors="surrogateescape")
+    (tmp_path / "out" / outputs.FILES).write_bytes(listing)
+    done = json.loads((tmp_path / "out" / outputs.DONE).read_text())
+    told = {**done, "files": hashlib.sha256(listing).hexdigest()}
+    outputs.write_json(tmp_path / "out" / outputs.DONE, told)
+    said = "is missing" if name == "\udcff" else "which is no file of the output"
+    with pytest.raises(BadInput, match=said):
+        outputs.check_files(tmp_path / "out", lambda name: True)
+    assert check(tmp_path / "out").damaged
+    outputs.write_json(tmp_path / "out" / outputs.DONE, {**told, "content": [["metrics.json"]]})
+    (found,) = check(tmp_path / "out").damaged
+    assert found.what == "does not hold what belongs in it"
 
 
 def test_kinds_that_are_not_known_and_arrays_that_cannot_be_read_are_found(tmp_path):
