@@ -53,18 +53,19 @@ def bone(x, out, parents):  # type: ignore[no-untyped-def]
     """Write x[v] - x[parents[v]]; the root, its own parent, becomes 0."""
     batch, channels, frames, joints, bodies = x.shape
     width = joints * bodies
-    x_rows, out_rows = x.reshape(batch * channels, frames * width), out.reshape(batch * channels, frames * width)
+    x_rows, out_rows = x.reshape(batch * channels, frames, width), out.reshape(batch * channels, frames * width)
     origin = np.empty(width, np.uint64)  # unsigned: no test for a negative index
     for v in range(joints):
         for m in range(bodies):
             origin[v * bodies + m] = parents[v] * bodies + m
-    bones = np.empty(frames * width, x.dtype)
+    starts = np.empty((frames, width), x.dtype)
+    bones = starts.reshape(-1)
     for row in range(len(x_rows)):
-        source, to = x_rows[row], out_rows[row]
         for t in range(frames):
-            frame, start = source[t * width : (t + 1) * width], bones[t * width : (t + 1) * width]
+            frame, start = x_rows[row, t], starts[t]
             for i in range(width):
                 start[i] = frame[origin[i]]
+        source, to = x_rows[row].reshape(-1), out_rows[row]
         for i in range(bones.size):
             bones[i] = source[i] - bones[i]
         for i in range(bones.size):

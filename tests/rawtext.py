@@ -1,5 +1,7 @@
 """Raw files for tests, and plain readers to hold the parsers against."""
 
+import ctypes
+import mmap
 import os
 from pathlib import Path
 
@@ -72,3 +74,24 @@ def files(folder, **contents):
     for name, text in contents.items():
         (folder / f"{name}.skeleton").write_text(text, newline="")
     return folder
+
+
+class Guarded:
+    """Memory whose last byte lies before a page that must not be touched: to read past the end ends the process."""
+
+    def __init__(self, size: int = 1 << 20) -> None:
+        self.size = size
+        self.memory = mmap.mmap(-1, size + mmap.PAGESIZE)
+        start = ctypes.addressof(ctypes.c_char.from_buffer(self.memory))
+        libc = ctypes.CDLL(None, use_errno=True)
+        if libc.mprotect(ctypes.c_void_p(start + size), ctypes.c_size_t(mmap.PAGESIZE), 0):
+            raise OSError(ctypes.get_errno(), "mprotect")
+        self.view = np.frombuffer(self.memory, np.uint8, size)
+
+    def array(self, data: bytes) -> np.ndarray:
+        data = data or b"\n"
+        if len(data) > self.size:
+            return np.frombuffer(data, np.uint8)
+        place = self.view[self.size - len(data) :]
+        place[:] = np.frombuffer(data, np.uint8)
+        return place

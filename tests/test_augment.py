@@ -54,6 +54,12 @@ def test_every_augmentation_equals_its_twin(clips, name, options):
     np.testing.assert_allclose(in_place, expected, atol=2e-6, rtol=1e-6)
 
 
+def test_noise_reaches_the_last_numbers_of_a_clip_that_four_does_not_divide(clips):
+    odd, view, ids = np.ascontiguousarray(clips[:, :, :49]), build_view([{"noise": {"p": 1.0}}]), np.arange(24)
+    expected = twins.view(odd[5], view.steps, [p[5] for p in view.draws(1, 2, ids, 3, 49)], KINECT_V2)
+    np.testing.assert_allclose(view.render(odd, 1, 2, ids, 3, KINECT_V2)[5], expected, atol=2e-6)
+
+
 @pytest.mark.parametrize("stream", STREAMS)
 @pytest.mark.parametrize("name", VIEWS)
 @pytest.mark.parametrize("dtype", ["float32", "float16"])
@@ -258,6 +264,13 @@ def test_a_view_that_cannot_be_built_says_why(plain, message):
         build_view(plain)
 
 
+def test_a_view_stays_as_it_was_checked():
+    with pytest.raises(AttributeError):
+        build_view("normal").steps[0].name = "sheer"
+    with pytest.raises(AttributeError):
+        build_view("normal").steps = ()
+
+
 def test_whole_numbers_serve_as_numbers():
     assert build_view([{"shear": {"amplitude": 1}}, {"crop": None}]).steps[0].options == {"amplitude": 1.0}
 
@@ -270,6 +283,8 @@ def test_arrays_that_do_not_fit_are_refused(clips):
         {"source": clips[:, :2]},
         {"source": clips[:, :, :, :24]},
         {"source": clips.transpose(0, 1, 2, 4, 3)},
+        {"source": clips[0]},
+        {"source": np.asfortranarray(clips)},
         {"rows": np.array([0, 1, 24])},
         {"rows": np.array([0, 1, -1])},
         {"clip_ids": np.arange(4)},

@@ -69,11 +69,15 @@ def test_many_odd_tokens():
         ),
         (lambda t: t.replace("\n25\n", "\n24\n", 1), "line 4: a body has 24 joints, not 25, in frame 1 of 2"),
         (lambda t: t.replace(BODY, "99999999999999999999", 1), "line 3: a body id is too large for 64 bits"),
+        (lambda t: t.replace(BODY, str(2**63), 1), "line 3: a body id is too large for 64 bits"),
         (lambda t: t.replace(BODY, "7.2e16", 1), "line 3: a body"),
         (lambda t: t.replace("\n0.1 ", "\nnan ", 1), "line 5: a joint has a coordinate that is not a number"),
         (lambda t: t.replace("\n0.1 ", "\n-inf ", 1), "line 5: a joint has a coordinate that is not a number"),
         (lambda t: t.replace("\n0.1 ", "\n1e39 ", 1), "line 5: 1e39 is no length"),
         (lambda t: t.replace("\n0.1 ", "\n1e ", 1), "line 5"),
+        (lambda t: t.replace("\n0.1 ", "\n. ", 1), "line 5: a joint has a coordinate that is not a number"),
+        (lambda t: t.replace("\n0.1 ", "\n- ", 1), "line 5: a joint has a coordinate that is not a number"),
+        (lambda t: t.replace("\n0.1 ", "\ne5 ", 1), "line 5: a joint has a coordinate that is not a number"),
         (lambda t: t.replace("\n0.1 ", "\n1_0 ", 1), "line 5"),
         (lambda t: t.replace("\n0.1 ", "\n0x1 ", 1), "line 5"),
         (lambda t: t.replace("-0.2 3.785547 ", "-0.2\n3.785547 ", 1), "line 5: a joint has fewer than 3"),
@@ -89,12 +93,13 @@ def test_faults_name_their_line(change, message):
     assert caught.value.where.startswith("here, line ")
 
 
-def test_every_truncation_is_noticed():
-    text = ntu_text([ONE, ONE], final=False).encode()
+@pytest.mark.parametrize("frames", [1, 2])
+def test_every_truncation_is_noticed(frames):
+    text = ntu_text([ONE] * frames, final=False).encode()
     for end in range(len(text)):
         with pytest.raises(BadInput):
             parse_ntu(text[:end])
-    assert parse_ntu(text).frames == 2
+    assert parse_ntu(text).frames == frames
 
 
 def test_huge_promises_cost_no_memory():

@@ -1,13 +1,15 @@
 """Whatever is written comes back exactly, and no byte string is more than a BadInput with a line number."""
 
+import os
 import re
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
-from rawtext import ntu_clip, ntu_text, pku_text, pku_values, read_ntu
+from rawtext import Guarded, ntu_clip, ntu_text, pku_text, pku_values, read_ntu
 
+from skelpipe.datasets import text as kernels
 from skelpipe.datasets.text import parse_ntu, parse_pku
 from skelpipe.errors import BadInput
 
@@ -132,3 +134,31 @@ def test_no_damage_crashes_it(parse, edits):
             "end": data[:at],
         }[kind]
     survives(parse, data)
+
+
+LAST_WORDS = [b"1e", b"1e-", b"1E+", b"-", b"+", b"0.", b"-0.1", b"0.123456789012345", b"1.5e5", b"7" * 70, b"\r"]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs a process that may die")
+@pytest.mark.parametrize("parse", [parse_ntu, parse_pku])
+def test_not_one_byte_behind_the_text_is_read(parse, monkeypatch):
+    """In a process of its own, which a byte too many ends; every prefix of a file, and with odd last words."""
+    parse(WHOLE[parse])  # compiles
+    monkeypatch.setattr(kernels, "_as_array", Guarded().array)
+    lines = WHOLE[parse].splitlines(keepends=True)
+    starts = [sum(map(len, lines[:n])) for n in range(min(40, len(lines)))]
+    prefixes = [WHOLE[parse][:end] for end in range(0, len(WHOLE[parse]), 3)]
+    texts = [
+        *prefixes,
+        *(WHOLE[parse][:start] + blank + word for start in starts for word in LAST_WORDS for blank in (b"", b" 1 ")),
+    ]
+    if (child := os.fork()) == 0:
+        done = 1
+        try:
+            for text in texts:
+                survives(parse, text)
+            done = 0
+        finally:
+            os._exit(done)
+    _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == 0

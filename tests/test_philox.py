@@ -6,7 +6,7 @@ import twins
 from numba import njit
 
 from skelpipe.errors import BadInput
-from skelpipe.philox import normals4, philox4x32, uniforms
+from skelpipe.philox import _direction, _radius, normals4, philox4x32, uniforms
 
 
 @njit
@@ -68,6 +68,27 @@ def test_normals_equal_the_twin():
     np.testing.assert_allclose(got, twins.normals(800, (5, 9)), atol=3e-6)
 
 
+@njit
+def polar(words):
+    radius, direction = np.empty(len(words), np.float32), np.empty((len(words), 2), np.float32)
+    for i in range(len(words)):
+        radius[i] = _radius(words[i])
+        direction[i] = _direction(words[i])
+    return radius, direction
+
+
+def test_logarithm_sine_and_cosine_are_right_to_the_last_bits():
+    """From what a word becomes in float32, against float64: half a unit of the last place is 6e-8."""
+    some = np.random.default_rng(0).integers(0, 2**32, 200_000, dtype=np.uint32)
+    word = np.concatenate([some, 2 ** np.arange(32, dtype=np.uint32), np.array([0, 3, 2**31 - 1], np.uint32)])
+    radius, direction = polar(word)
+    u = (((word >> 1).astype(np.float32) + np.float32(0.5)) * np.float32(2.0**-31)).astype(np.float64)
+    np.testing.assert_allclose(radius, np.sqrt(-2 * np.log(u)), rtol=2e-7)
+    rest = (word << np.uint32(2)).view(np.int32).astype(np.float32) * np.float32(math.pi / 2**33)
+    angle = (word >> 30) * (math.pi / 2) + rest.astype(np.float64)
+    np.testing.assert_allclose(direction, np.c_[np.cos(angle), np.sin(angle)], atol=1.5e-7)
+
+
 def cdf(x):
     return np.array([0.5 * math.erfc(-v / math.sqrt(2)) for v in x])
 
@@ -101,6 +122,12 @@ def test_numbers_beyond_32_bits_are_refused(change):
     given = {"seed": 0, "epoch": 0, "clip_ids": np.array([0]), "view": 0, "slot": 0, "count": 1, **change}
     with pytest.raises(BadInput, match=next(iter(change))):
         uniforms(**given)
+
+
+def test_the_number_that_does_not_fit_is_told():
+    for low, high, told in ((0, 2**32, 4294967296), (-7, 2**40, -7), (-1, 5, -1)):
+        with pytest.raises(BadInput, match=f"^clip_ids: {told} does not fit"):
+            uniforms(0, 0, np.array([low, high]), 0, 0, 1)
 
 
 def test_no_clips_no_numbers():

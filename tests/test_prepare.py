@@ -159,6 +159,27 @@ def test_denoise_joins_one_person_seen_under_two_ids():
     np.testing.assert_allclose(second, other[:, 0, 0], rtol=1e-6)
 
 
+def test_denoise_joins_them_also_where_the_livelier_came_later():
+    early, late = standing(1, 15, 0.01), standing(2, 15, 0.09)
+    first, second = slots_at([[(1, early[t])] for t in range(15)] + [[(2, late[t])] for t in range(15)], "denoise")
+    np.testing.assert_allclose(first, [*early[:, 0, 0], *late[:, 0, 0]], rtol=1e-6)
+    assert not any(second)
+
+
+def test_denoise_takes_the_first_of_two_rows_with_one_id():
+    a, twice, b = standing(1, 20, 0.01), standing(7, 20), standing(2, 20, 0.05)
+    recording = [[(1, a[t]), (1, twice[t]), (2, b[t])] for t in range(20)]
+    assert [slot[0] for slot in slots_at(recording, "denoise")] == [2, 1]
+    np.testing.assert_allclose(slots_at(recording, "denoise")[1], a[:, 0, 0], rtol=1e-6)
+
+
+def test_denoise_takes_a_body_without_extent_for_a_clean_one():
+    upright, points = standing(1, 20, 0.01), standing(5, 20, 0.5)
+    points[:, :, 1] = 1
+    recording = [[(1, upright[t]), (2, points[t])] for t in range(20)]
+    assert [slot[0] for slot in slots_at(recording, "denoise")] == [5, 1]
+
+
 def test_denoise_removes_frames_without_a_body_and_closes_gaps_in_a_body():
     a = standing(1, 30, 0.01)
     recording = [[] if t in (0, 7, 8) else [(1, a[t])] for t in range(30)]

@@ -44,6 +44,11 @@ def test_bones_of_three_bodies():
     np.testing.assert_array_equal(apply_stream(x, "bone", KINECT_V2), twins.stream(x, "bone", KINECT_V2))
 
 
+def test_bones_in_double_precision():
+    x = np.random.default_rng(1).normal(size=(2, 3, 4, 25, 2))
+    np.testing.assert_array_equal(apply_stream(x, "bone", KINECT_V2), twins.stream(x, "bone", KINECT_V2))
+
+
 def test_one_frame_has_no_motion():
     assert not apply_stream(np.ones((1, 3, 1, 25, 2), np.float32), "motion", KINECT_V2).any()
 

@@ -7,7 +7,6 @@ anything that is a defect. Beside it stand seeds (whole files) and words (what i
 from __future__ import annotations
 
 import collections
-import ctypes
 import faulthandler
 import mmap
 import random
@@ -22,7 +21,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
+from rawtext import Guarded
 
 from skelpipe.datasets import text
 
@@ -63,30 +62,9 @@ class Result:
     rss: int = 0
 
 
-class Guarded:
-    """Memory whose last byte lies before a page that must not be touched: to read past the end ends the process."""
-
-    def __init__(self, size: int = LARGEST) -> None:
-        self.size = size
-        self.memory = mmap.mmap(-1, size + mmap.PAGESIZE)
-        start = ctypes.addressof(ctypes.c_char.from_buffer(self.memory))
-        libc = ctypes.CDLL(None, use_errno=True)
-        if libc.mprotect(ctypes.c_void_p(start + size), ctypes.c_size_t(mmap.PAGESIZE), 0):
-            raise OSError(ctypes.get_errno(), "mprotect")
-        self.view = np.frombuffer(self.memory, np.uint8, size)
-
-    def array(self, data: bytes) -> np.ndarray:
-        data = data or b"\n"
-        if len(data) > self.size:
-            return np.frombuffer(data, np.uint8)
-        place = self.view[self.size - len(data) :]
-        place[:] = np.frombuffer(data, np.uint8)
-        return place
-
-
 def guard_parsers() -> None:
     """Let the compiled parsers read from guarded memory."""
-    text._as_array = Guarded().array
+    text._as_array = Guarded(LARGEST).array
 
 
 def seeds(name: str) -> list[bytes]:

@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from engine import CORPUS, Guarded, allowed, peak_memory, seeds
-from rawtext import ntu_clip, ntu_text, pku_text, pku_values
+from engine import CORPUS, allowed, peak_memory, seeds
+from rawtext import Guarded, ntu_clip, ntu_text, pku_text, pku_values
 from target_names import held
 from targets import TARGETS
 
@@ -68,14 +68,14 @@ def test_a_twin_that_disagrees_is_noticed(monkeypatch):
 def test_reading_past_the_end_ends_the_process():
     code = (
         "import sys; sys.path[:0] = sys.argv[1:]\n"
-        "from engine import Guarded\n"
+        "from rawtext import Guarded\n"
         "import ctypes\n"
         "array = Guarded().array(b'12')\n"
         "ctypes.string_at(array.ctypes.data, int(sys.stdin.read()))\n"
     )
     for length, status in (("2", 0), ("3", -11)):
         done = subprocess.run(
-            [sys.executable, "-c", code, str(Path(__file__).parent)], input=length, text=True, check=False
+            [sys.executable, "-c", code, str(Path(__file__).parents[1])], input=length, text=True, check=False
         )
         assert done.returncode == status
 
