@@ -32,7 +32,7 @@ from pathlib import Path
 from typing import Any
 
 from skelpipe import __version__
-from skelpipe.errors import BadInput
+from skelpipe.errors import BadInput, shortened
 from skelpipe.history import BESIDE, gather, go_on, read_json, read_made
 from skelpipe.history import DONE as DONE
 from skelpipe.history import PROVENANCE as PROVENANCE
@@ -483,7 +483,12 @@ def read_sums(folder: Path, remedy: str = REMAKE) -> dict[str, str]:
         raise BadInput(folder / FILES, f"cannot be read ({error.strerror})", remedy) from None
     if hashlib.sha256(listing).hexdigest() != told:
         raise BadInput(folder / FILES, f"is not the list of files that {DONE} tells of", remedy)
-    return {name: each for each, _, name in (line.partition("  ") for line in listing.decode().splitlines())}
+    lines = (line.partition("  ") for line in listing.decode(errors="replace").splitlines())
+    sums = {name: each for each, _, name in lines}
+    for name in sums:  # a list from somebody else is not to choose what is read here
+        if name.startswith("/") or ".." in name.split("/"):
+            raise BadInput(folder / FILES, f"names {shortened(name, 60)}, which is no file of the output", remedy)
+    return sums
 
 
 def find_damage(folder: Path) -> Iterator[tuple[Path, str]]:
@@ -498,7 +503,8 @@ def find_damage(folder: Path) -> Iterator[tuple[Path, str]]:
         yield folder / DONE, f"cannot be read ({error})"
         return
     known = {"kind": str, "digest": str, "files": str, "content": list}
-    if not isinstance(done, dict) or not all(isinstance(v, known.get(k, ())) for k, v in done.items()):
+    fits = isinstance(done, dict) and all(isinstance(v, known.get(k, ())) for k, v in done.items())
+    if not fits or not all(isinstance(name, str) for name in done.get("content", [])):
         yield folder / DONE, "does not hold what belongs in it"
         return
     try:

@@ -667,6 +667,15 @@ def save_checkpoint(
     write_bytes(path, buffer.getvalue())
 
 
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """What `save_checkpoint` wrote; raises whatever zipfile and torch do where the file is damaged."""
+    with zipfile.ZipFile(path) as archive:  # torch.load does not look at the checksums
+        if torn := archive.testzip():
+            raise ValueError(f"{torn} in it is damaged")
+    state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    return state
+
+
 def load_checkpoint(path: Path, method: torch.nn.Module, sgd: torch.optim.Optimizer, device: torch.device) -> Position:
     """Put back what `save_checkpoint` wrote.
 
@@ -674,10 +683,7 @@ def load_checkpoint(path: Path, method: torch.nn.Module, sgd: torch.optim.Optimi
         BadInput: the file is damaged or does not fit.
     """
     try:
-        with zipfile.ZipFile(path) as archive:  # torch.load does not look at the checksums
-            if torn := archive.testzip():
-                raise ValueError(f"{torn} in it is damaged")
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        state = read_checkpoint(path)
         method.load_state_dict(state["method"])
         sgd.load_state_dict(state["optimizer"])
         torch.set_rng_state(state["cpu_random"])

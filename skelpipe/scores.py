@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
@@ -19,8 +20,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from skelpipe.errors import BadInput
+from skelpipe.errors import BadInput, shortened
 from skelpipe.outputs import write_bytes
+
+PROTOCOL = re.compile(r"[A-Za-z0-9_]{1,60}")
 
 Scores = npt.NDArray[np.floating[Any]]
 Labels = npt.NDArray[np.integer[Any]]
@@ -171,11 +174,19 @@ def read_scores(path: Path) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64], di
         raise BadInput(path, f"holds no array {error}", remedy) from None
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
         raise BadInput(path, f"cannot be read ({error})", remedy) from None
+    if names.ndim != 1 or names.dtype.kind != "U":
+        raise BadInput(path, "has names that are no list of texts", remedy)
+    if labels.shape != names.shape:
+        raise BadInput(path, f"holds {len(names)} names and {labels.size} labels", remedy)
     for key, values in arrays.items():
-        if not _fits(key, values.shape, len(names)):
-            raise BadInput(path, f"array {key!r} has shape {values.shape} for {len(names)} clips", remedy)
-    if len(labels) != len(names):
-        raise BadInput(path, f"holds {len(names)} names and {len(labels)} labels", remedy)
+        if not PROTOCOL.fullmatch(key):  # it is shown, and becomes part of a file's name
+            raise BadInput(path, f"has an array {shortened(key, 40)!r}, which is no protocol's name", remedy)
+        if not _fits(key, values.shape, len(names)) or values.dtype.kind != "f":
+            what = f"array {key!r} has shape {values.shape} and type {values.dtype} for {len(names)} clips"
+            raise BadInput(path, what, remedy)
+        if len(labels) and not (labels.min() >= 0 and labels.max() < values.shape[-1]):
+            what = f"has labels from {labels.min()} to {labels.max()}, and {key} has {values.shape[-1]} classes"
+            raise BadInput(path, what, remedy)
     found, count = np.unique(names, return_counts=True)
     if (count > 1).any():
         raise BadInput(path, f"lists the clip {found[count > 1][0]} more than once", remedy)

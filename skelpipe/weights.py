@@ -51,6 +51,7 @@ from skelpipe.pretrain import (
     Position,
     build_sgd,
     check_recipe_stream,
+    read_checkpoint,
     run_settings,
     save_checkpoint,
     save_weights,
@@ -562,7 +563,7 @@ def whole_state(run: Path, layout: Layout, streams: tuple[str, ...]) -> State:
     if not path.exists():
         raise BadInput(path, "does not exist", "pass --encoder-only to write the encoder alone")
     try:
-        state: State = torch.load(path, map_location="cpu", weights_only=True)["method"]
+        state: State = read_checkpoint(path)["method"]
     except Exception as error:
         raise BadInput(path, f"cannot be loaded ({type(error).__name__})", "train this run again") from None
     named: State = {}

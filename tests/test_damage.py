@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -16,17 +18,22 @@ from skelpipe import damage, outputs, store
 from skelpipe.cli import main
 from skelpipe.damage import check
 from skelpipe.datasets.synthetic import write_raw
+from skelpipe.describe import describe
 from skelpipe.errors import BadInput
 from skelpipe.evaluate import evaluate
+from skelpipe.evaluate.embed import load_run
 from skelpipe.formats import export_arrays
 from skelpipe.fuse import fuse
 from skelpipe.ingest import ingest
 from skelpipe.parts import Part
+from skelpipe.pipeline import results
 from skelpipe.prepare import prepare
 from skelpipe.pretrain import pretrain
 from skelpipe.recipe import load_recipe
 from skelpipe.report import write_report
+from skelpipe.report.collect import collect
 from skelpipe.streams import write_streams
+from skelpipe.weights import export_weights
 
 KINDS = (
     "raw", "store", "store part", "prepared", "clips part", "clips", "streams", "arrays",
@@ -141,6 +148,84 @@ def test_what_contradicts_itself_is_found_though_its_files_are_as_written(made, 
     assert "not finite" in check(tmp_path / "c").damaged[0].what
 
 
+def changed(text: str, old: str, new: str) -> str:
+    assert text.count(old) == 1
+    return text.replace(old, new)
+
+
+def test_what_done_json_says_is_held_against_the_rest(tmp_path):
+    """It is written as skelpipe would write it, so that only its meaning is wrong."""
+    with outputs.new_folder(tmp_path / "out", "fusion") as folder:
+        (folder / "metrics.json").write_text("{}")
+    path = tmp_path / "out" / outputs.DONE
+    whole, done = path.read_text(), json.loads(path.read_text())
+    flipped = ("0" if done["digest"][0] != "0" else "1") + done["digest"][1:]
+    for old, new, said in (
+        (done["digest"], flipped, "was changed"),
+        ('"fusion"', '"report"', "says that the output is of kind 'report', and provenance.json 'fusion'"),
+        ('"kind": "fusion"', '"kind":  "fusion"', "was changed"),
+        ('"fusion"', "5", "does not hold what belongs in it"),
+        ('"kind"', '"king"', "does not hold what belongs in it"),
+    ):
+        path.write_text(changed(whole, old, new))
+        assert check(tmp_path / "out").damaged[0] == damage.Damage(
+            path, said, check(tmp_path / "out").damaged[0].remedy
+        )
+    path.write_text(whole)
+    shutil.copytree(tmp_path / "out", tmp_path / "told")
+    other_digit(tmp_path / "told" / outputs.PROVENANCE)
+    assert [(each.where.name, each.what) for each in check(tmp_path / "told").damaged] == [
+        (outputs.PROVENANCE, "was changed")
+    ]
+    path.write_text(json.dumps({"kind": "fusion", "digest": done["digest"]}, indent=2) + "\n")
+    assert {each.what for each in check(tmp_path / "out").damaged} == {"was changed"}
+    with pytest.raises(BadInput, match="is not the list of files"):
+        outputs.check_files(tmp_path / "out", "metrics.json")
+
+
+@pytest.mark.parametrize("name", ["/dev/zero", "../secret", "a/../../secret", "\udcff"])
+def test_a_list_of_files_names_none_outside_its_output(tmp_path, name):
+    """To read /dev/zero would take for ever."""
+    with outputs.new_folder(tmp_path / "out", "fusion") as folder:
+        (folder / "metrics.json").touch()
+    listing = f"{'0' * 64}  {name}\n".encode(errors="surrogateescape")
+    (tmp_path / "out" / outputs.FILES).write_bytes(listing)
+    done = json.loads((tmp_path / "out" / outputs.DONE).read_text())
+    told = {**done, "files": hashlib.sha256(listing).hexdigest()}
+    outputs.write_json(tmp_path / "out" / outputs.DONE, told)
+    said = "is missing" if name == "\udcff" else "which is no file of the output"
+    with pytest.raises(BadInput, match=said):
+        outputs.check_files(tmp_path / "out", lambda name: True)
+    assert check(tmp_path / "out").damaged
+    outputs.write_json(tmp_path / "out" / outputs.DONE, {**told, "content": [["metrics.json"]]})
+    (found,) = check(tmp_path / "out").damaged
+    assert found.what == "does not hold what belongs in it"
+
+
+def test_kinds_that_are_not_known_and_arrays_that_cannot_be_read_are_found(tmp_path):
+    with outputs.new_folder(tmp_path / "out", "surprise") as folder:
+        (folder / "box").touch()
+    (found,) = check(tmp_path / "out").damaged
+    assert found.what == "tells of a kind of output that is not known: 'surprise'"
+    with outputs.new_folder(tmp_path / "a", "arrays") as folder:
+        (folder / "x.npz").write_bytes(b"PK\3\4 torn before it was sealed")
+    (found,) = check(tmp_path / "a").damaged
+    assert found.where == tmp_path / "a" / "x.npz"
+    assert "cannot be read" in found.what
+
+
+@pytest.mark.parametrize(
+    ("name", "place", "value"),
+    [("clip_offset", 0, 1), ("clip_offset", 1, -5), ("clip_offset", -1, 0), ("row_frame", 0, -1), ("row_frame", 0, 99)],
+)
+def test_rows_frames_and_offsets_are_held_against_each_other(made, tmp_path, name, place, value):
+    group = zarr.open_group(shutil.copytree(made / "store", tmp_path / "in"))
+    group[name][place] = value
+    outputs.seal(tmp_path / "in", "store")
+    (found,) = check(tmp_path / "in").damaged
+    assert "contradict each other" in found.what
+
+
 def test_an_output_that_is_being_made_is_not_whole(made, tmp_path):
     folder = Path(shutil.copytree(made / "run", tmp_path / "run"))
     (folder / outputs.DONE).unlink()
@@ -218,6 +303,51 @@ def test_readers_name_what_is_damaged(made, tmp_path, command):
             assert command == "pretrain" or not (tmp_path / "out").exists()
             path.parent.mkdir(exist_ok=True)
             path.write_bytes(before)
+
+
+def other_digit(path: Path) -> None:
+    """Change the first digit that is no 0 or 9, which leaves a text that reads well."""
+    text = path.read_text()
+    path.write_text(re.sub("[1-8]", lambda found: str(int(found[0]) + 1), text, count=1))
+
+
+# kind of output -> file -> who reads it, given the output and a free path
+READERS = {
+    "evaluation": {
+        "metrics.json": ("fuse", "report", "inspect", "results"),
+        "scores.npz": ("fuse", "report"),
+    },
+    "run": {
+        "settings.json": ("load", "export encoder", "export", "report", "inspect"),
+        "recipe.yaml": ("load", "export encoder", "export"),
+        "log.jsonl": ("load", "report", "inspect"),
+        "weights.safetensors": ("load", "export encoder"),
+        "checkpoint.pt": ("export",),
+    },
+}
+
+
+@pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind, files in READERS.items() for name in files])
+def test_readers_see_a_change_that_leaves_a_good_file(made, tmp_path, kind, name):
+    folder, free = Path(shutil.copytree(made / kind, tmp_path / "in")), tmp_path / "out"
+    readers = {
+        "fuse": lambda: fuse([folder, made / "evaluation 2"], free),
+        "report": lambda: collect([folder]),
+        "inspect": lambda: describe(folder),
+        "results": lambda: results({"evaluations": [folder.name], "fusions": []}, tmp_path),
+        "load": lambda: load_run(folder, store.Clips(made / "clips"), "cpu"),
+        "export encoder": lambda: export_weights(folder, free, encoder_only=True),
+        "export": lambda: export_weights(folder, free),
+    }
+    if (folder / name).suffix in (".json", ".jsonl", ".yaml"):
+        other_digit(folder / name)
+    else:
+        shutil.copy(made / f"{kind} 2" / name, folder / name)
+    assert (folder / name).read_bytes() != (made / kind / name).read_bytes()
+    for reader in READERS[kind][name]:
+        with pytest.raises(BadInput, match=f"{name}: is damaged: its bytes"):
+            readers[reader]()
+        assert not free.exists(), reader
 
 
 def split(words: str, made: Path) -> list[str]:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import collections
+import io
 import os
 import pickle
+import struct
 import tracemalloc
+import zipfile
 
 import h5py
 import numpy as np
@@ -387,6 +390,51 @@ def test_torn_or_foreign_archives_are_refused(tmp_path):
     with h5py.File(tmp_path / "a.h5", "w") as file:
         file["x"] = x
     refused("cannot be read", "sgn-h5", [tmp_path / "a.h5"], tmp_path, **options)
+
+
+def npy(values: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    np.lib.format.write_array(buffer, values, allow_pickle=False)
+    return buffer.getvalue()
+
+
+def test_archives_that_promise_what_they_do_not_hold_are_refused(tmp_path):
+    """Headers that tell of more than there is, other packings, and members that unpack beyond their size."""
+    x, y, path = np.ones((2, 4, 150), np.float32), np.zeros(2, np.int64), tmp_path / "a.npz"
+    whole = {"x_train": npy(x), "y_train": npy(y), "x_test": npy(x), "y_test": npy(y)}
+    promise = npy(x).replace(b"(2, 4, 150), } ", b"(2000000000, 4, 150), } ").replace(b" " * 10, b" ", 1)
+    for change, method, match in (
+        ({}, zipfile.ZIP_BZIP2, "another method than deflate"),
+        ({"x_train": promise}, zipfile.ZIP_DEFLATED, "says that it holds 2000000000 x 4 x 150 float32"),
+        ({"y_train": npy(y)[:-8]}, zipfile.ZIP_STORED, "says that it holds 2 int64, in 8 bytes"),
+    ):
+        with zipfile.ZipFile(path, "w", method) as archive:
+            for name, data in (whole | change).items():
+                archive.writestr(f"{name}.npy", data)
+        refused(match, "ctrgcn-npz", [path], tmp_path, split="xsub60")
+    size = len(many := npy(np.zeros(1024, np.int64)))
+    bomb = {"x_train": npy(np.zeros((1024, 4, 150), np.float32)), "y_train": many + bytes(1 << 25)}
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in (whole | bomb).items():
+            archive.writestr(f"{name}.npy", data)
+    path.write_bytes(path.read_bytes().replace(struct.pack("<I", size + (1 << 25)), struct.pack("<I", size)))
+    del bomb
+    tracemalloc.start()
+    refused("CRC", "ctrgcn-npz", [path], tmp_path, split="xsub60")
+    assert tracemalloc.get_traced_memory()[1] < 1 << 22
+    tracemalloc.stop()
+
+
+def test_clips_of_hours_and_labels_of_absurd_width_are_refused(tmp_path):
+    """HDF5 stores nothing of what was never written, so a small file may announce any size."""
+    for changed, shape, match in (
+        ("x", (2, formats.MAX_FRAMES + 1, 150), f"holds 2 x {formats.MAX_FRAMES + 1} x 150"),
+        ("y", (2, formats.MAX_FRAMES + 1), "y has 2 rows for 2 clips"),
+    ):
+        with h5py.File(tmp_path / "a.h5", "w") as file:
+            for name, usual in (("x", (2, 4, 150)), ("y", (2, 60)), ("test_x", (2, 4, 150)), ("test_y", (2, 60))):
+                file.create_dataset(name, shape if name == changed else usual, "f4", chunks=True)
+        refused(match, "sgn-h5", [tmp_path / "a.h5"], tmp_path, split="xsub60")
 
 
 def test_an_export_needs_the_right_source_and_keeps_what_exists(made, tmp_path):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import json
 import os
 import pickle
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -134,12 +137,123 @@ def test_folders_change_places_in_one_step_or_else_in_three(tmp_path, monkeypatc
         assert list(tmp_path.iterdir()) == []
 
 
+def test_what_was_replaced_is_never_half_removed_where_it_would_be_put_back(tmp_path, monkeypatch):
+    removed, remove = [], outputs._remove
+
+    def noted(folder):
+        removed.extend([folder.name] if folder.exists() else [])
+        remove(folder)
+
+    write(tmp_path / "out")
+    monkeypatch.setattr(outputs, "_exchange", lambda a, b: False)
+    monkeypatch.setattr(outputs, "_remove", noted)
+    write(tmp_path / "out", "b", force=True)
+    assert removed == [".out.partial"]
+
+
 def test_two_at_once(tmp_path):
     with new_folder(tmp_path / "out", "report") as folder:
         (folder / "page.html").write_text("first")
         with pytest.raises(BadInput, match="being written by another process"):
             write(tmp_path / "out", "second")
     assert (tmp_path / "out" / "page.html").read_text() == "first"
+
+
+def test_a_target_that_is_made_before_the_lock_is_taken_is_kept(tmp_path, monkeypatch):
+    take = outputs._lock_beside
+
+    def late(path):
+        monkeypatch.setattr(outputs, "_lock_beside", take)
+        write(tmp_path / "out")
+        return take(path)
+
+    monkeypatch.setattr(outputs, "_lock_beside", late)
+    with pytest.raises(BadInput, match="already exists"):
+        write(tmp_path / "out", "b")
+    assert (tmp_path / "out" / "page.html").read_text() == "a"
+
+
+def test_a_lock_that_cannot_be_taken_for_another_reason_is_not_done_without(tmp_path, monkeypatch):
+    def fails(*given):
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(fcntl, "flock", fails)
+    with pytest.raises(BadInput, match="Input/output error"):
+        write(tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize("at", ["_lock_beside", "_swap", "_remove"])
+def test_ctrl_c_while_a_folder_is_put_in_place_waits_until_it_is(tmp_path, monkeypatch, at, after):
+    """What takes the lock, changes folders and cleans up is never left half-way."""
+    write(tmp_path / "out")
+    (tmp_path / ".out.old").mkdir()  # what a kill left, beside a whole output
+    (tmp_path / ".out.old" / "page.html").write_text("older")
+    step = getattr(outputs, at)
+
+    def interrupted(*given):
+        monkeypatch.setattr(outputs, at, step)
+        made = step(*given) if after else None
+        signal.raise_signal(signal.SIGINT)
+        return made if after else step(*given)
+
+    monkeypatch.setattr(outputs, "_exchange", lambda a, b: False)
+    monkeypatch.setattr(outputs, at, interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        write(tmp_path / "out", "b", force=True)
+    left = {path.name for path in tmp_path.iterdir()}
+    assert left <= {"out", ".out.old"}
+    assert (tmp_path / "out" / "page.html").read_text() == ("a" if at == "_lock_beside" else "b")
+    write(tmp_path / "out", "c", force=True)
+    assert (tmp_path / "out" / "page.html").read_text() == "c"
+
+
+def test_what_is_discarded_is_out_of_the_way_before_it_is_removed(tmp_path, monkeypatch):
+    def killed(folder):
+        raise SystemExit
+
+    write(tmp_path / "out")
+    monkeypatch.setattr(outputs, "_remove", killed)
+    with pytest.raises(SystemExit):
+        outputs.discard(tmp_path / "out")
+    assert [path.name for path in tmp_path.iterdir()] == [".out.partial"]
+
+
+def test_all_is_on_the_disk_before_done_json_which_comes_last(tmp_path, monkeypatch):
+    told, fsync, replace = [], os.fsync, Path.replace
+
+    def synced(descriptor):
+        told.append(Path(f"/proc/self/fd/{descriptor}").readlink().name)
+        fsync(descriptor)
+
+    def replaced(self, to):
+        told.append(f"-> {to.name}")
+        return replace(self, to)
+
+    (tmp_path / "out" / "deep").mkdir(parents=True)
+    for name in ("page.html", "deep/figure.png"):
+        (tmp_path / "out" / name).write_text("a")
+    monkeypatch.setattr(outputs.os, "fsync", synced)
+    monkeypatch.setattr(Path, "replace", replaced)
+    outputs.seal(tmp_path / "out", "report")
+    assert sorted(told[:2]) == ["figure.png", "page.html"]
+    assert told[2:] == [
+        said
+        for name in (outputs.FILES, outputs.PROVENANCE, outputs.DONE)
+        for said in (f".{name}.partial", f"-> {name}")
+    ]
+
+
+def test_a_file_is_old_or_new_and_never_torn(tmp_path, monkeypatch):
+    def full(*given):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    outputs.write_bytes(tmp_path / "a", b"old")
+    monkeypatch.setattr(outputs.os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        outputs.write_bytes(tmp_path / "a", b"new")
+    assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("a", b"old")]
 
 
 def test_a_folder_that_refuses(tmp_path):

@@ -177,6 +177,19 @@ def test_split_files(tmp_path, name, split):
     assert PKU2.find(tmp_path).split_files == {"pku2-xsub": {"train": ["A01N02-L"], "test": []}}
 
 
+def test_a_video_in_both_lists_is_refused(tmp_path):
+    """It would change sides unseen."""
+    write(tmp_path, {"cross-subject.txt": LISTS.replace("0291-M", "0002-M")})
+    with pytest.raises(BadInput, match="has 0002-M in both lists"):
+        PKU1.find(tmp_path)
+
+
+def test_labels_do_not_multiply_a_sequence_without_end(tmp_path):
+    clips = clips_of(PKU1, part1(tmp_path, f"1,1,{len(VALUES)},1\n" * 12))
+    assert [isinstance(clip, Dropped) for clip in clips] == [False] * 10 + [True] * 2
+    assert "the clips are 10 times as long as their sequence already" in clips[-1].detail
+
+
 def test_split_files_that_disagree(tmp_path):
     write(tmp_path, {"a/cross-subject.txt": LISTS, "b/cross_subject.txt": LISTS})
     assert PKU1.find(tmp_path).split_files == {"pku1-xsub": BOTH}

@@ -110,12 +110,21 @@ def test_writing_refuses_what_does_not_fit(tmp_path):
         ({"name": np.array(list("abcd")), "label": LABELS, "semi1": SCORES[None, :2]}, "shape"),
         ({"name": np.array(list("abcd")), "label": LABELS, "semi1": SCORES[None, None]}, "shape"),
         ({"name": np.array(list("abcd")), "label": LABELS[:2]}, "2 labels"),
+        ({"name": np.array([list("abcd")]), "label": LABELS}, "no list of texts"),
+        ({"name": np.arange(4), "label": LABELS}, "no list of texts"),
+        ({"name": np.array(list("abcd")), "label": LABELS[:, None]}, "4 labels"),
+        ({"name": np.array(list("abcd")), "label": LABELS, "linear": SCORES.astype(str)}, "type <U"),
+        ({"name": np.array(list("abcd")), "label": LABELS, "linear": SCORES.astype(complex)}, "type complex"),
+        ({"name": np.array(list("abcd")), "label": LABELS - 1, "linear": SCORES}, "labels from -1 to"),
+        ({"name": np.array(list("abcd")), "label": LABELS + 4, "linear": SCORES}, "and linear has 4 classes"),
+        ({"name": np.array(list("abcd")), "label": LABELS, "\x1b[2J/../x": SCORES}, "which is no protocol's name"),
     ],
 )
 def test_bad_score_files(tmp_path, arrays, said):
     write_npz(tmp_path / "scores.npz", arrays)
-    with pytest.raises(BadInput, match=said):
+    with pytest.raises(BadInput, match=said) as caught:
         read_scores(tmp_path / "scores.npz")
+    assert str(caught.value).isprintable()
 
 
 def test_missing_and_damaged_score_files(tmp_path):

@@ -240,6 +240,20 @@ def test_an_hdf5_file_does_not_reach_into_another(tmp_path):
                 import_arrays(*arguments, dataset="ntu60", split="xsub60")
 
 
+@pytest.mark.parametrize("name", ["x", "y", "valid_x", "valid_y", "test_x", "test_y"])
+def test_no_array_of_an_hdf5_file_may_be_a_link(tmp_path, name):
+    x, y = np.ones((2, 4, 150), np.float32), np.eye(60)[:2]
+    with h5py.File(tmp_path / "secret.h5", "w") as file:
+        file["a"] = y if name.endswith("y") else x
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        for part in ("", "valid_", "test_"):
+            file[f"{part}x"], file[f"{part}y"] = x, y
+        del file[name]
+        file[name] = h5py.ExternalLink("secret.h5", "/a")
+    with pytest.raises(BadInput, match=f"{name} is a link to elsewhere"):
+        import_arrays("sgn-h5", [tmp_path / "a.h5"], tmp_path / "out", dataset="ntu60", split="xsub60")
+
+
 def test_a_store_in_an_older_zarr_format_names_no_codecs(tmp_path):
     """Zarr 2 has filters such as pickle, and arrays of objects."""
     path = write_clips(tmp_path / "clips.zarr", per_class=1, classes=1)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -438,6 +440,17 @@ def test_a_damaged_file_is_refused(tmp_path, trained):
             import_weights(file, tmp_path / "run", load_recipe("skeletonclr"), **USED)
     with pytest.raises(BadInput, match="cannot be read"):
         import_weights(tmp_path / "none.pt", tmp_path / "run", load_recipe("skeletonclr"), **USED)
+
+
+def test_a_damaged_checkpoint_of_an_unfinished_run_is_not_exported(trained, tmp_path):
+    run = Path(shutil.copytree(trained[0], tmp_path / "run"))
+    (run / DONE).unlink()  # with it goes the sha256 of the checkpoint
+    data = bytearray((run / "checkpoint.pt").read_bytes())
+    data[len(data) // 2] ^= 1  # amid the tensors
+    (run / "checkpoint.pt").write_bytes(data)
+    with pytest.raises(BadInput, match=r"checkpoint\.pt: cannot be loaded"):
+        export_weights(run, tmp_path / "file.pt")
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
 
 
 def test_what_was_said_must_fit(trained, clips, tmp_path):

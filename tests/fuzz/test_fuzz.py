@@ -24,7 +24,7 @@ from targets import TARGETS
 
 from skelpipe.cli import main
 from skelpipe.datasets import DATASETS, Dropped, text
-from skelpipe.datasets.base import MAX_BYTES, Source
+from skelpipe.datasets.base import MAX_BYTES, File, Source
 from skelpipe.errors import BadInput
 from skelpipe.ingest import ingest
 from skelpipe.store import open_group, read_array
@@ -319,16 +319,23 @@ def test_sizes_that_lie_and_bombs_take_no_memory(tmp_path):
         4,
         MAX_BYTES + 1,
     )
-    assert [path.stat().st_size < 1 << 17 for path in (small, liar, more, huge)] == [True] * 4
+    dense = patched(archive(tmp_path / "dense.zip", {"S001C001P001R001A005.skeleton": bomb}), 20, 4, 48 << 20)
+    assert [path.stat().st_size < 1 << 17 for path in (small, liar, more, huge, dense)] == [True] * 5
     tracemalloc.start()
     told = reasons(tmp_path)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 1 << 20
-    assert {name: reason for name, reason in told if name[-1] in "124"} == {
-        f"S001C001P001R001A00{n}": "unreadable" for n in (1, 2, 4)
+    assert {name: reason for name, reason in told if name[-1] in "1245"} == {
+        f"S001C001P001R001A00{n}": "unreadable" for n in (1, 2, 4, 5)
     }
-    assert ("S001C001P001R001A003", "clip") not in told or len(told) == 4
+    assert ("S001C001P001R001A003", "clip") not in told or len(told) == 5
+
+
+def test_what_is_larger_than_any_recording_is_not_read(tmp_path):
+    (tmp_path / "a.skeleton").write_text(CLIP)
+    with pytest.raises(BadInput, match="bytes, which no recording has"):
+        File("a.skeleton", str(tmp_path / "a.skeleton"), size=MAX_BYTES + 1).read()
 
 
 def test_long_names_do_not_widen_the_drop_report(tmp_path):
