@@ -29,10 +29,10 @@ import torch
 from skelpipe.augment import View, build_view, render_view
 from skelpipe.batches import Batch, Batches
 from skelpipe.datasets.text import parse_ntu
+from skelpipe.disk import write_json
 from skelpipe.errors import BadInput
 from skelpipe.methods import METHODS
 from skelpipe.methods.moco import Network
-from skelpipe.outputs import write_json
 from skelpipe.parallel import cpu_count
 from skelpipe.pretrain import build_sgd, pretrain
 from skelpipe.recipe import Recipe, load_recipe

@@ -28,8 +28,10 @@ from rich.text import Text
 
 import skelpipe
 from skelpipe import guard
+from skelpipe.disk import write_json
 from skelpipe.errors import BadInput, printable
-from skelpipe.outputs import DONE, lock, write_json
+from skelpipe.history import DONE
+from skelpipe.locks import lock
 from skelpipe.resources import shipped
 
 AREA = ".snakemake"  # Snakemake's own folder in the data folder; the plan and the lock lie there too

@@ -1,6 +1,6 @@
 """Whether outputs are as they were made: every file, every chunk, and what one says of the other.
 
-`outputs.check_files` is what readers ask about the few files that they use; here everything is read.
+`sums.check_files` is what readers ask about the few files that they use; here everything is read.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from skelpipe import outputs
+from skelpipe import history, outputs, sums
 from skelpipe.errors import BadInput
 from skelpipe.store import CLIPS_PER_CHUNK, REMADE, ROWS_PER_CHUNK, find_shapes, open_array, open_group, read_array
 
@@ -83,10 +83,10 @@ def check(path: str | os.PathLike[str], progress: Callable[[int, int], object] |
 def check_output(folder: Path) -> list[Damage]:
     """All that is wrong with one output."""
     kind = outputs.read_kind(folder)
-    remedy = REMEDIES.get(kind or "", outputs.REMAKE)
-    found = [Damage(where, what, remedy) for where, what in outputs.find_damage(folder)]
+    remedy = REMEDIES.get(kind or "", sums.REMAKE)
+    found = [Damage(where, what, remedy) for where, what in sums.find_damage(folder)]
     if kind is not None and kind not in REMEDIES:
-        found.append(Damage(folder / outputs.DONE, f"tells of a kind of output that is not known: {kind!r}", remedy))
+        found.append(Damage(folder / history.DONE, f"tells of a kind of output that is not known: {kind!r}", remedy))
     if found:  # what lies in damaged files says nothing more
         return found
     try:
@@ -103,7 +103,7 @@ def _outputs(path: Path) -> Iterator[Path]:
     """The outputs in a folder; those inside a run, too."""
     for folder, below, _ in os.walk(path):
         below[:] = sorted(each for each in below if not each.startswith("."))
-        if outputs.is_output(Path(folder)):
+        if sums.is_output(Path(folder)):
             yield Path(folder)
             if outputs.read_kind(folder) in REMADE:
                 below.clear()

@@ -17,9 +17,9 @@ from rich.text import Text
 
 from skelpipe.datasets import DATASETS, fitting_splits, split_masks
 from skelpipe.errors import BadInput, printable
-from skelpipe.history import read_json
-from skelpipe.outputs import DONE, FILES, PROVENANCE, check_files, is_output
+from skelpipe.history import DONE, PROVENANCE, read_json
 from skelpipe.store import open_array, open_group, read_array
+from skelpipe.sums import FILES, check_files, is_output
 
 Facts = Iterable[tuple[str, object]]
 

@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from skelpipe.disk import write_json
 from skelpipe.errors import BadInput
-from skelpipe.outputs import check_files, new_folder, require, write_json
+from skelpipe.outputs import new_folder, require
 from skelpipe.scores import (
     confusion,
     over_draws,
@@ -25,6 +26,7 @@ from skelpipe.scores import (
     write_confusion_csv,
     write_scores,
 )
+from skelpipe.sums import check_files
 
 # The weights that AimCLR's ensembles use on raw logits for NTU-60 and PKU-MMD I.
 log = logging.getLogger(__name__)

@@ -15,11 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from skelpipe.datasets import DATASETS
+from skelpipe.disk import file_digest
 from skelpipe.errors import BadInput, printable
-from skelpipe.history import BESIDE, KEPT, read_json, read_made
+from skelpipe.history import BESIDE, KEPT, PROVENANCE, read_json, read_made
 from skelpipe.ingest import search
-from skelpipe.outputs import PROVENANCE, file_digest, find_damage, is_output, read_digest, read_sums
+from skelpipe.outputs import read_digest
 from skelpipe.parts import Part
+from skelpipe.sums import find_damage, is_output, read_sums
 
 DEEPEST = 50  # steps one behind another; a chain of ours has ten
 MOST_BYTES = 1 << 26  # of provenance inside a file

@@ -8,7 +8,7 @@ Every stage writes a folder. Beside the stage's own files it holds
 - `done.json`: written last; the kind of output, a digest over its content, and the sha256 of `files.sha256`. Without it
   the output is not whole.
 
-Whoever reads a file of an output asks `check_files` first whether it still is as it was made.
+`skelpipe.sums` tells whether an output still is as it was made.
 """
 
 from __future__ import annotations
@@ -19,49 +19,23 @@ import json
 import logging
 import os
 import platform
-import re
 import shlex
-import shutil
-import signal
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
 from skelpipe import __version__
-from skelpipe.errors import BadInput, shortened
-from skelpipe.history import BESIDE, gather, go_on, read_json, read_made
-from skelpipe.history import DONE as DONE
-from skelpipe.history import PROVENANCE as PROVENANCE
+from skelpipe.disk import GO_ON, exchange, file_digest, refusals, remove, unwritable, write_bytes, write_json
+from skelpipe.errors import BadInput
+from skelpipe.history import BESIDE, DONE, PROVENANCE, gather, go_on, read_json, read_made
+from skelpipe.locks import lock, undisturbed
+from skelpipe.sums import FILES, as_list, digest_of, is_output, signed, take_sums
 
-FILES = "files.sha256"
-REMAKE = "make it anew"
-REFUSED = {
-    errno.ENOSPC: "free some space or choose another path",
-    errno.EDQUOT: "free some space or choose another path",
-    errno.EROFS: "choose a path you may write to",
-    errno.EACCES: "choose a path you may write to",
-    errno.EPERM: "choose a path you may write to",
-    errno.ENOTDIR: "choose a path whose parent is a folder",
-    errno.EFBIG: "its file system, or a limit of this account, takes no larger files: choose another path",
-    errno.EIO: "check that disk, or choose another path",
-    errno.ESTALE: "its file system is gone: mount it again, or choose another path",
-}
-GO_ON = "run the same command again"
 LIBRARIES = ("numpy", "numba", "torch", "zarr", "sklearn", "h5py", "pandas", "matplotlib", "isal")
 log = logging.getLogger(__name__)
-# How a file system says that it has no locks, as some network file systems do.
-NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL)
-BUSY = (errno.EACCES, errno.EAGAIN, errno.EWOULDBLOCK)
-EXCHANGE, HERE = 2, -100  # RENAME_EXCHANGE of <linux/fs.h>, AT_FDCWD of <fcntl.h>
-
-
-def is_output(path: Path) -> bool:
-    """Whether `path` is a folder that one of our stages made (whole or not)."""
-    return (path / PROVENANCE).is_file() or (path / DONE).is_file()
 
 
 def check_target(target: Path, force: bool) -> None:
@@ -129,7 +103,7 @@ def new_folder(
             log.debug("%s: is in its place", target)
         finally:
             with undisturbed():
-                _remove(scratch)
+                remove(scratch)
 
 
 @contextmanager
@@ -166,7 +140,7 @@ def locked(target: Path) -> Iterator[None]:
                 raise unwritable(target, error) from None
         if (left := target.with_name(f".{target.name}.partial")).exists():  # by a kill: nobody writes it now
             log.info("%s: removed what a killed process left", left)
-            _remove(left)
+            remove(left)
         yield
     finally:
         with undisturbed():
@@ -180,24 +154,6 @@ def locked(target: Path) -> Iterator[None]:
                     folder.rmdir()
 
 
-@contextmanager
-def undisturbed() -> Iterator[None]:
-    """Hold back Ctrl-C and SIGTERM until the block has ended, so that what cleans up is not left half-way."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    came: list[int] = []
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    before = {number: signal.signal(number, lambda number, frame: came.append(number)) for number in numbers}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler or signal.SIG_DFL)
-        if came:
-            signal.raise_signal(came[0])
-
-
 def _lock_beside(path: Path) -> int | None:
     """`lock` on a file whose folders are made, and may be removed by a process that has just ended."""
     for attempt in range(10):
@@ -208,82 +164,6 @@ def _lock_beside(path: Path) -> int | None:
             if attempt == 9:
                 raise
     raise AssertionError
-
-
-def lock(path: Path) -> int | None:
-    """Take the lock that is the file `path`; the kernel releases it when its descriptor is closed, or its holder dies.
-
-    Returns:
-        The open descriptor, or None where the file system has no locks, after a warning.
-
-    Raises:
-        BlockingIOError: another process holds it.
-        OSError: the file cannot be made.
-    """
-    import fcntl
-
-    while True:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # A holder removes the file before it lets go, and then a lock on it would keep nobody out.
-            if os.fstat(descriptor).st_nlink:
-                return descriptor
-            os.close(descriptor)
-        except OSError as error:
-            os.close(descriptor)
-            if error.errno in BUSY:
-                raise BlockingIOError(*error.args) from None
-            if error.errno not in NO_LOCKS:
-                raise
-            told = "%s: its file system has no locks (%s); take care that nothing else writes there meanwhile"
-            log.warning(told, path.parent, error.strerror)
-            return None
-
-
-@contextmanager
-def refusals(target: Path) -> Iterator[None]:
-    """Turn what the file system refuses while `target` is written into BadInput.
-
-    Raises:
-        BadInput: the disk is full, read-only or gone, or the folder of `target` is.
-    """
-    try:
-        yield
-    except OSError as error:
-        number = refused(error)
-        where = Path(os.path.abspath(os.fsdecode(error.filename))) if _is_path(error.filename) else target
-        ours = (target, *(target.with_name(f".{target.name}.{end}") for end in ("partial", "old", "lock")))
-        mine = number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) or any(map(where.is_relative_to, ours))
-        if mine and number in (errno.ENOENT, errno.ESTALE):
-            what = "was lost: it, or the folder that held it, was deleted while it was written"
-            remedy = f"choose a path that lasts (scratch disks are cleaned from time to time), and {GO_ON}"
-            raise BadInput(target, what, remedy) from None
-        if number not in REFUSED:
-            raise
-        if mine:
-            raise unwritable(target, error) from None
-        raise BadInput(where, f"cannot be used ({os.strerror(number)})", REFUSED[number]) from None
-
-
-def _is_path(name: object) -> bool:
-    return isinstance(name, str | bytes | os.PathLike) and bool(name)
-
-
-def refused(error: OSError) -> int:
-    """The error's number, also where a library only tells it in words."""
-    if error.errno:
-        return error.errno
-    if told := re.search(r"errno = (\d+)", str(error)):  # HDF5
-        return int(told[1])
-    return errno.ENOSPC if re.search(r"requested and \d+ written|free space", str(error)) else 0  # NumPy
-
-
-def unwritable(target: Path, error: OSError) -> BadInput:
-    """The BadInput for a file system that refuses."""
-    number = refused(error)
-    remedy = REFUSED.get(number, "choose a path you may write to")
-    return BadInput(target, f"cannot be written ({os.strerror(number) if number else error})", remedy)
 
 
 def seal(
@@ -305,22 +185,16 @@ def seal(
         begun: the provenance that it had before it was gone on with.
     """
     made = provenance(kind, inputs or {}, settings or {}, started, more)
-    sums = _sums(folder)
-    listing = _as_list(sums)
+    sums = take_sums(folder)
+    listing = as_list(sums)
     write_bytes(folder / FILES, listing)
     write_json(folder / PROVENANCE, signed(made if begun is None else go_on(made, begun)))
     done: dict[str, Any] = {
         "kind": kind,
-        "digest": _digest(sums, content),
+        "digest": digest_of(sums, content),
         "files": hashlib.sha256(listing).hexdigest(),
     }
     write_json(folder / DONE, done if content is None else {**done, "content": list(content)})
-
-
-def signed(made: Mapping[str, Any]) -> dict[str, Any]:
-    """A JSON object with a sha256 of the rest of it."""
-    rest = {key: value for key, value in made.items() if key != "sha256"}
-    return {**rest, "sha256": hashlib.sha256(_as_json(rest)).hexdigest()}
 
 
 def provenance(
@@ -385,23 +259,6 @@ def _source(path: Path) -> dict[str, Any]:
     return {"path": os.fspath(path), "digest": read_digest(path)}
 
 
-def file_digest(path: Path) -> str | None:
-    """The sha256 of a file's bytes, or None where it cannot be read."""
-    try:
-        return _sha256(path)
-    except OSError:
-        return None
-
-
-def _sha256(path: Path, flush: bool = False) -> str:
-    """The sha256 of a file's bytes; `flush` sees to it that they are on the disk."""
-    with open(path, "rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-        if flush:
-            os.fsync(file.fileno())
-        return digest
-
-
 def read_digests(inputs: Mapping[str, str | os.PathLike[str]]) -> dict[str, str | None]:
     """The digest of each input that is an output of ours; None for the others."""
     return {role: read_digest(path) for role, path in inputs.items()}
@@ -448,176 +305,17 @@ def require(path: str | os.PathLike[str], kind: str, remedy: str) -> Path:
     return path
 
 
-def check_files(folder: Path, wanted: str | Callable[[str], bool], remedy: str = REMAKE) -> None:
-    """Raise BadInput if a file of an output is not as it was made; says nothing of an output that is still being made.
-
-    Args:
-        wanted: the file's path in the folder, or which of them all to look at.
-
-    Raises:
-        BadInput: the file, or the list of files, is missing or was changed.
-    """
-    for name, each in read_sums(folder, remedy).items():
-        if (name == wanted if isinstance(wanted, str) else wanted(name)) and (what := _changed(folder / name, each)):
-            raise BadInput(folder / name, what, remedy)
-
-
-def read_sums(folder: Path, remedy: str = REMAKE) -> dict[str, str]:
-    """The sha256 of each file of an output by its path in there; {} for one that is being made or has no such list.
-
-    Raises:
-        BadInput: the list is missing or was changed.
-    """
-    try:
-        done = json.loads((folder / DONE).read_bytes())
-        told = done.get("files") if isinstance(done, dict) else None
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError) as error:
-        raise BadInput(folder / DONE, f"cannot be read ({error})", remedy) from None
-    if told is None and not (folder / FILES).exists():
-        return {}
-    try:
-        listing = (folder / FILES).read_bytes()
-    except OSError as error:
-        raise BadInput(folder / FILES, f"cannot be read ({error.strerror})", remedy) from None
-    if hashlib.sha256(listing).hexdigest() != told:
-        raise BadInput(folder / FILES, f"is not the list of files that {DONE} tells of", remedy)
-    lines = (line.partition("  ") for line in listing.decode(errors="replace").splitlines())
-    sums = {name: each for each, _, name in lines}
-    for name in sums:  # a list from somebody else is not to choose what is read here
-        if name.startswith("/") or ".." in name.split("/"):
-            raise BadInput(folder / FILES, f"names {shortened(name, 60)}, which is no file of the output", remedy)
-    return sums
-
-
-def find_damage(folder: Path) -> Iterator[tuple[Path, str]]:
-    """Yield (file, what is wrong with it) for all that is not as it was made in one output, however it was damaged."""
-    try:
-        raw = (folder / DONE).read_bytes()
-        done = json.loads(raw)
-    except FileNotFoundError:
-        yield folder / DONE, "is missing: the output is being made, or was interrupted or damaged"
-        return
-    except (OSError, ValueError) as error:
-        yield folder / DONE, f"cannot be read ({error})"
-        return
-    known = {"kind": str, "digest": str, "files": str, "content": list}
-    fits = isinstance(done, dict) and all(isinstance(v, known.get(k, ())) for k, v in done.items())
-    if not fits or not all(isinstance(name, str) for name in done.get("content", [])):
-        yield folder / DONE, "does not hold what belongs in it"
-        return
-    try:
-        sums = read_sums(folder)
-    except BadInput as error:
-        # Which of the two was changed is told by the files themselves.
-        whole = Path(folder / FILES).is_file() and (folder / FILES).read_bytes() == _as_list(_sums(folder))
-        yield (folder / DONE, "was changed") if whole else (Path(error.where), error.what)
-        return
-    if not sums:
-        yield folder / DONE, "has no list of files, as outputs of older versions: their bytes cannot be checked"
-        return
-    if _as_json(done) != raw or _digest(sums, done.get("content")) != done.get("digest"):
-        yield folder / DONE, "was changed"
-    for name, each in sums.items():
-        if what := _changed(folder / name, each):
-            yield folder / name, what
-    yield from _damaged_provenance(folder, str(done.get("kind")))
-
-
-def _damaged_provenance(folder: Path, kind: str) -> Iterator[tuple[Path, str]]:
-    try:
-        raw = (folder / PROVENANCE).read_bytes()
-        made = json.loads(raw)
-    except (OSError, ValueError) as error:
-        yield folder / PROVENANCE, f"cannot be read ({error})"
-        return
-    if not isinstance(made, dict) or _as_json(signed(made)) != raw:
-        yield folder / PROVENANCE, "was changed"
-    elif made.get("kind") != kind:
-        yield folder / DONE, f"says that the output is of kind {kind!r}, and {PROVENANCE} {made.get('kind')!r}"
-
-
-def _changed(path: Path, told: str) -> str | None:
-    """What is wrong with a file that had that sha256."""
-    try:
-        same = _sha256(path) == told
-    except FileNotFoundError:
-        return "is missing"
-    except OSError as error:
-        return f"cannot be read ({error.strerror})"
-    return None if same else "is damaged: its bytes are not those that were written"
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write `value` as JSON so that the file is either old or new, never torn."""
-    write_bytes(path, _as_json(value))
-
-
-def _as_json(value: Any) -> bytes:
-    return (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode()
-
-
-def write_bytes(path: Path, data: bytes) -> None:
-    """Replace `path` by `data` in one step; nothing is left of it if that fails."""
-    scratch = path.with_name(f".{path.name}.partial")
-    try:
-        with open(scratch, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        scratch.replace(path)
-    except BaseException:
-        with suppress(OSError):
-            scratch.unlink(missing_ok=True)
-        raise
-
-
-def _sums(folder: Path) -> dict[str, str]:
-    """The sha256 of each file, in order of path; flushes each on the way. Outputs inside an output are not its own."""
-    sums = {}
-    for top, below, names in os.walk(folder):
-        below[:] = [each for each in below if not is_output(Path(top, each))]
-        for path in (Path(top, name) for name in names):
-            name = path.relative_to(folder).as_posix()
-            if name in (PROVENANCE, DONE, FILES):
-                continue
-            sums[name] = _sha256(path, flush=True)
-    return {name: sums[name] for name in sorted(sums, key=lambda name: Path(name))}
-
-
-def _as_list(sums: Mapping[str, str]) -> bytes:
-    return "".join(f"{each}  {name}\n" for name, each in sums.items()).encode()
-
-
-def _digest(sums: Mapping[str, str], content: Sequence[str] | None) -> str:
-    """sha256 over the paths and sha256 of the files, of all or of those that are told."""
-    names = sums if content is None else content
-    return hashlib.sha256("".join(f"{name}\0{sums.get(name)}\n" for name in names).encode()).hexdigest()
-
-
 def _swap(scratch: Path, target: Path, old: Path) -> None:
     """Put `scratch` in the place of `target`; what was there is `scratch` afterwards."""
     if not target.exists() or not any(target.iterdir()):
         scratch.rename(target)  # also replaces an empty folder
         return
-    if _exchange(scratch, target):
+    if exchange(scratch, target):
         return
-    _remove(old)
+    remove(old)
     target.rename(old)
     scratch.rename(target)
     old.rename(scratch)  # so that an `old` is never half removed: it may have to be put back
-
-
-def _exchange(a: Path, b: Path) -> bool:
-    """Let two folders change places in one step, so that no reader finds neither; False where that cannot be done."""
-    import ctypes
-
-    try:
-        rename = ctypes.CDLL(None, use_errno=True).renameat2  # Linux
-    except (OSError, AttributeError, TypeError):
-        return False
-    return bool(rename(HERE, os.fsencode(a), HERE, os.fsencode(b), EXCHANGE) == 0)
 
 
 def discard(target: Path) -> None:
@@ -629,13 +327,4 @@ def discard(target: Path) -> None:
     scratch = target.with_name(f".{target.name}.partial")
     with locked(target), refusals(target):
         target.rename(scratch)
-        _remove(scratch)
-
-
-def _remove(folder: Path) -> None:
-    """Remove scratch. A thread that an interrupt left behind may still be writing into it, so it is tried again."""
-    for _ in range(5):
-        shutil.rmtree(folder, ignore_errors=True)
-        if not folder.exists():
-            return
-        time.sleep(0.1)
+        remove(scratch)

@@ -21,8 +21,8 @@ import numpy.typing as npt
 
 from skelpipe.datasets.base import Seen
 from skelpipe.errors import BadInput
-from skelpipe.history import read_json
-from skelpipe.outputs import PROVENANCE, new_folder, read_kind
+from skelpipe.history import PROVENANCE, read_json
+from skelpipe.outputs import new_folder, read_kind
 from skelpipe.store import (
     CLIPS_PER_CHUNK,
     ROWS_PER_CHUNK,

@@ -23,9 +23,11 @@ import yaml
 from pydantic import Field, field_validator, model_validator
 
 from skelpipe.errors import BadInput
-from skelpipe.outputs import DONE, PROVENANCE, check_files, discard, read_digest
+from skelpipe.history import DONE, PROVENANCE
+from skelpipe.outputs import discard, read_digest
 from skelpipe.resources import find
 from skelpipe.settings import Settings, check, hint, load_yaml, override
+from skelpipe.sums import check_files
 
 if TYPE_CHECKING:
     from skelpipe.recipe import Recipe

@@ -23,7 +23,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from skelpipe import outputs
+from skelpipe import disk, outputs
 from skelpipe.datasets import DATASETS
 from skelpipe.errors import BadInput, printable
 from skelpipe.skeleton import LAYOUTS, Layout
@@ -80,7 +80,7 @@ def png_bytes(figure: Figure, dpi: int = 150, made: str | None = None) -> bytes:
 
 def save_figure(figure: Figure, path: Path, dpi: int = 150) -> None:
     """Write the figure as PNG in one step."""
-    outputs.write_bytes(path, png_bytes(figure, dpi))
+    disk.write_bytes(path, png_bytes(figure, dpi))
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -390,7 +390,7 @@ def animate(
         data = png_bytes(film_strip(motion, stream), made=made)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        outputs.write_bytes(out, data)
+        disk.write_bytes(out, data)
     except OSError as error:
         raise BadInput(out, f"cannot be written ({error.strerror})", "choose a path you may write to") from None
     return out

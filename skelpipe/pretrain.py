@@ -24,32 +24,18 @@ from skelpipe import __version__, ranks
 from skelpipe.allocator import keep_memory
 from skelpipe.batches import Batch, Batches, check_batch
 from skelpipe.datasets import find_split, split_masks
+from skelpipe.disk import refusals, write_bytes, write_json
 from skelpipe.errors import BadInput
-from skelpipe.history import read_json
+from skelpipe.history import DONE, PROVENANCE, read_json
 from skelpipe.methods import METHODS
 from skelpipe.methods.moco import Network
 from skelpipe.methods.synced import pool_norms, sync_norms
-from skelpipe.outputs import (
-    DONE,
-    PROVENANCE,
-    check_files,
-    check_target,
-    check_unchanged,
-    clock,
-    command,
-    is_output,
-    locked,
-    new_folder,
-    read_digest,
-    refusals,
-    seal,
-    write_bytes,
-    write_json,
-)
+from skelpipe.outputs import check_target, check_unchanged, clock, command, locked, new_folder, read_digest, seal
 from skelpipe.parallel import tell_threads
 from skelpipe.recipe import Optimizer, Recipe
 from skelpipe.store import Clips
 from skelpipe.streams import check_stream
+from skelpipe.sums import check_files, is_output
 
 CHECKPOINT_SECONDS = 30.0  # at most this much work is lost to a kill, plus the epoch it fell in
 CHECKPOINT, WEIGHTS, LOG, SETTINGS, RECIPE = (

@@ -20,8 +20,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from skelpipe.disk import write_bytes
 from skelpipe.errors import BadInput, shortened
-from skelpipe.outputs import write_bytes
 
 PROTOCOL = re.compile(r"[A-Za-z0-9_]{1,60}")
 

@@ -33,8 +33,9 @@ import numpy as np
 import numpy.typing as npt
 
 from skelpipe.errors import BadInput
-from skelpipe.outputs import check_files, read_kind, require
+from skelpipe.outputs import read_kind, require
 from skelpipe.skeleton import LAYOUTS, Layout
+from skelpipe.sums import check_files
 
 if TYPE_CHECKING:
     import zarr

@@ -25,23 +25,13 @@ from torch import Tensor, nn
 from skelpipe import __version__
 from skelpipe import settings as checking
 from skelpipe.datasets import find_split, split_masks
+from skelpipe.disk import unwritable, write_bytes, write_json
 from skelpipe.encoders.graph import spatial_partitions
 from skelpipe.errors import BadInput
 from skelpipe.methods.crossclr import CrosSCLR
 from skelpipe.methods.moco import MoCo, Network
 from skelpipe.methods.skeletonclr import SkeletonCLR
-from skelpipe.outputs import (
-    check_files,
-    clock,
-    command,
-    new_folder,
-    read_digest,
-    require,
-    unwritable,
-    write_beside,
-    write_bytes,
-    write_json,
-)
+from skelpipe.outputs import clock, command, new_folder, read_digest, require, write_beside
 from skelpipe.pretrain import (
     ALL_STREAMS,
     CHECKPOINT,
@@ -60,6 +50,7 @@ from skelpipe.pretrain import (
 from skelpipe.recipe import Recipe
 from skelpipe.skeleton import LAYOUTS, Layout
 from skelpipe.store import Clips
+from skelpipe.sums import check_files
 
 State = dict[str, Tensor]
 log = logging.getLogger(__name__)

@@ -72,7 +72,7 @@ def hook(order: dict) -> dict[str, int]:
 
     for name in CALLS:
         setattr(os, name, wrapped(getattr(os, name)))
-    outputs._exchange = wrapped(outputs._exchange)
+    outputs.exchange = wrapped(outputs.exchange)
     return seen
 
 

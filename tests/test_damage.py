@@ -14,7 +14,7 @@ import zarr
 from click.testing import CliRunner
 from conftest import TINY, write_clips
 
-from skelpipe import damage, outputs, store
+from skelpipe import damage, disk, history, outputs, store, sums
 from skelpipe.cli import main
 from skelpipe.damage import check
 from skelpipe.datasets.synthetic import write_raw
@@ -40,7 +40,7 @@ KINDS = (
     "run", "evaluation", "fusion", "report",
 )  # fmt: skip
 PER_DAMAGE = 4  # files of each output, besides those of `ALWAYS`, that each kind of damage is done to
-ALWAYS = (outputs.DONE, outputs.PROVENANCE, outputs.FILES)
+ALWAYS = (history.DONE, history.PROVENANCE, sums.FILES)
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +104,7 @@ def test_verify_names_what_was_damaged(made, tmp_path, kind, how):
         before = path.read_bytes()
         DAMAGES[how](path, rng)
         result = verify(folder)
-        found = check(folder).damaged if outputs.is_output(folder) else ()
+        found = check(folder).damaged if sums.is_output(folder) else ()
         assert result.exit_code == 2, path
         assert path in {each.where for each in found}, (path, found)
         assert f"{path}: " in result.output
@@ -157,7 +157,7 @@ def test_what_done_json_says_is_held_against_the_rest(tmp_path):
     """It is written as skelpipe would write it, so that only its meaning is wrong."""
     with outputs.new_folder(tmp_path / "out", "fusion") as folder:
         (folder / "metrics.json").write_text("{}")
-    path = tmp_path / "out" / outputs.DONE
+    path = tmp_path / "out" / history.DONE
     whole, done = path.read_text(), json.loads(path.read_text())
     flipped = ("0" if done["digest"][0] != "0" else "1") + done["digest"][1:]
     for old, new, said in (
@@ -173,14 +173,14 @@ def test_what_done_json_says_is_held_against_the_rest(tmp_path):
         )
     path.write_text(whole)
     shutil.copytree(tmp_path / "out", tmp_path / "told")
-    other_digit(tmp_path / "told" / outputs.PROVENANCE)
+    other_digit(tmp_path / "told" / history.PROVENANCE)
     assert [(each.where.name, each.what) for each in check(tmp_path / "told").damaged] == [
-        (outputs.PROVENANCE, "was changed")
+        (history.PROVENANCE, "was changed")
     ]
     path.write_text(json.dumps({"kind": "fusion", "digest": done["digest"]}, indent=2) + "\n")
     assert {each.what for each in check(tmp_path / "out").damaged} == {"was changed"}
     with pytest.raises(BadInput, match="is not the list of files"):
-        outputs.check_files(tmp_path / "out", "metrics.json")
+        sums.check_files(tmp_path / "out", "metrics.json")
 
 
 @pytest.mark.parametrize("name", ["/dev/zero", "../secret", "a/../../secret", "\udcff"])
@@ -189,15 +189,15 @@ def test_a_list_of_files_names_none_outside_its_output(tmp_path, name):
     with outputs.new_folder(tmp_path / "out", "fusion") as folder:
         (folder / "metrics.json").touch()
     listing = f"{'0' * 64}  {name}\n".encode(errors="surrogateescape")
-    (tmp_path / "out" / outputs.FILES).write_bytes(listing)
-    done = json.loads((tmp_path / "out" / outputs.DONE).read_text())
+    (tmp_path / "out" / sums.FILES).write_bytes(listing)
+    done = json.loads((tmp_path / "out" / history.DONE).read_text())
     told = {**done, "files": hashlib.sha256(listing).hexdigest()}
-    outputs.write_json(tmp_path / "out" / outputs.DONE, told)
+    disk.write_json(tmp_path / "out" / history.DONE, told)
     said = "is missing" if name == "\udcff" else "which is no file of the output"
     with pytest.raises(BadInput, match=said):
-        outputs.check_files(tmp_path / "out", lambda name: True)
+        sums.check_files(tmp_path / "out", lambda name: True)
     assert check(tmp_path / "out").damaged
-    outputs.write_json(tmp_path / "out" / outputs.DONE, {**told, "content": [["metrics.json"]]})
+    disk.write_json(tmp_path / "out" / history.DONE, {**told, "content": [["metrics.json"]]})
     (found,) = check(tmp_path / "out").damaged
     assert found.what == "does not hold what belongs in it"
 
@@ -228,7 +228,7 @@ def test_rows_frames_and_offsets_are_held_against_each_other(made, tmp_path, nam
 
 def test_an_output_that_is_being_made_is_not_whole(made, tmp_path):
     folder = Path(shutil.copytree(made / "run", tmp_path / "run"))
-    (folder / outputs.DONE).unlink()
+    (folder / history.DONE).unlink()
     (found,) = check(folder).damaged
     assert "is being made, or was interrupted" in found.what
     with pytest.raises(BadInput, match="holds no output"):
@@ -386,7 +386,7 @@ def test_a_finished_run_is_gone_on_with_only_if_it_is_whole(made, tmp_path):
 
 def test_a_checkpoint_of_an_unfinished_run_carries_checksums(made, tmp_path):
     folder = Path(shutil.copytree(made / "run", tmp_path / "run"))
-    for name in (outputs.DONE, "weights.safetensors"):
+    for name in (history.DONE, "weights.safetensors"):
         (folder / name).unlink()
     path = next(folder.glob("checkpoint*"))
     data = bytearray(path.read_bytes())
@@ -412,8 +412,8 @@ def test_chunks_of_zeros_are_written(tmp_path):
 
 
 def test_the_list_of_files_is_one_that_sha256sum_reads(made):
-    lines = (made / "fusion" / outputs.FILES).read_text().splitlines()
+    lines = (made / "fusion" / sums.FILES).read_text().splitlines()
     assert {line.split("  ")[1] for line in lines} >= {"metrics.json", "scores.npz"}
     assert all(len(line.split("  ")[0]) == 64 for line in lines)
-    done = json.loads((made / "fusion" / outputs.DONE).read_text())
+    done = json.loads((made / "fusion" / history.DONE).read_text())
     assert set(done) == {"kind", "digest", "files"}

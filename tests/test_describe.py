@@ -6,9 +6,10 @@ from rawtext import files, ntu_clip
 from rich.console import Console
 
 from skelpipe.describe import describe
+from skelpipe.disk import write_json
 from skelpipe.errors import BadInput
 from skelpipe.ingest import ingest
-from skelpipe.outputs import new_folder, write_json
+from skelpipe.outputs import new_folder
 from skelpipe.store import create_group, write_array, write_columns
 
 

@@ -29,12 +29,13 @@ import yaml
 from conftest import TINY, write_clips
 from kills import SIGNALS, Command, Workshop, assert_whole, at_work, check_log, commands, content, differences, names
 
+from skelpipe import history, outputs
 from skelpipe import ingest as ingesting
-from skelpipe import outputs
 from skelpipe import pretrain as training
 from skelpipe.errors import BadInput
 from skelpipe.evaluate import evaluate
-from skelpipe.outputs import lock, read_digest
+from skelpipe.locks import lock
+from skelpipe.outputs import read_digest
 from skelpipe.prepare import prepare
 from skelpipe.pretrain import pretrain
 from skelpipe.recipe import load_recipe
@@ -122,7 +123,7 @@ def write_pipeline(folder: Path) -> list[str]:
 def outputs_in(data: Path) -> dict[str, dict[str, str]]:
     """Folder -> content, of every folder that says it is whole; each is looked at."""
     found = {}
-    for done in sorted(data.rglob(outputs.DONE)):
+    for done in sorted(data.rglob(history.DONE)):
         if not any(part.startswith(".") for part in done.relative_to(data).parts):
             assert_whole(done.parent)
             found[done.parent.relative_to(data).as_posix()] = content(done.parent)

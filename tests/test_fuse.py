@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from skelpipe import outputs
+from skelpipe import disk, outputs
 from skelpipe.errors import BadInput
 from skelpipe.fuse import fuse
 from skelpipe.scores import read_scores, write_scores
@@ -34,7 +34,7 @@ def write_part(path, stream, scores, names=NAMES, labels=LABELS, protocols=None,
         "protocols": protocols,
     }
     with outputs.new_folder(path, "evaluation", force=True) as folder:
-        outputs.write_json(folder / "metrics.json", {**metrics, **changes})
+        disk.write_json(folder / "metrics.json", {**metrics, **changes})
         write_scores(folder / "scores.npz", names, labels, {p: np.array(scores, float) for p in protocols})
     return path
 

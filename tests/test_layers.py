@@ -12,7 +12,10 @@ import skelpipe
 PACKAGE = Path(skelpipe.__file__).parent
 # fmt: off
 LAYERS = {
-    1: ["allocator", "errors", "guard", "history", "skeleton", "outputs", "parallel", "resources", "settings"],
+    1: [
+        "allocator", "disk", "errors", "guard", "history", "locks", "outputs", "parallel", "resources", "settings",
+        "skeleton", "sums",
+    ],
     2: [
         "store", "damage", "datasets", "prepare", "parts", "streams", "augment", "philox", "rowwise", "scores",
         "pickles",

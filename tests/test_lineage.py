@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 from conftest import TINY
 
-from skelpipe import lineage, outputs
+from skelpipe import history, lineage, outputs, sums
 from skelpipe.cli import main
 from skelpipe.datasets.base import File, Seen, watched
 from skelpipe.errors import BadInput
@@ -47,7 +47,7 @@ def made(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(base)
         skelpipe("synth ntu60 raw --actions 2 --subjects 4 --replications 1 --frames 10 10")
-        for name in (outputs.DONE, outputs.PROVENANCE, outputs.FILES):
+        for name in (history.DONE, history.PROVENANCE, sums.FILES):
             Path("raw", name).unlink()
         skelpipe("ingest ntu60 raw store --workers 0")
         skelpipe("prepare store clips --frames 8 --threads 1")
@@ -120,12 +120,12 @@ def test_the_same_as_json(made, monkeypatch):
 
 
 def test_every_digest_stands_once_in_the_history(made):
-    history = json.loads((made / "report" / outputs.PROVENANCE).read_text())["history"]
-    assert len(history) == 7
-    assert sorted(entry["kind"] for entry in history.values()) == [
+    kept = json.loads((made / "report" / history.PROVENANCE).read_text())["history"]
+    assert len(kept) == 7
+    assert sorted(entry["kind"] for entry in kept.values()) == [
         "clips", "evaluation", "evaluation", "fusion", "run", "run", "store",
     ]  # fmt: skip
-    assert not any("history" in entry for entry in history.values())
+    assert not any("history" in entry for entry in kept.values())
 
 
 def test_a_folder_that_was_moved_with_all_its_outputs_is_still_a_chain(chain):
@@ -155,7 +155,7 @@ def test_what_was_altered_or_remade_is_told(chain):
     assert "what lies there now has digest" in text
     assert "--weights 1,1" in text
     assert "--weights 1,2" not in text
-    (chain / "fused" / outputs.DONE).unlink()
+    (chain / "fused" / history.DONE).unlink()
     assert states()["fused"] == "changed"
     assert "no longer a whole output" in skelpipe("inspect --provenance report")
 
@@ -202,9 +202,9 @@ def test_a_run_goes_on_from_imported_weights_and_says_so(chain):
 
 
 def test_a_killed_session_is_told(chain):
-    made = json.loads(Path("runs/joint", outputs.PROVENANCE).read_text())
+    made = json.loads(Path("runs/joint", history.PROVENANCE).read_text())
     del made["sessions"][0]["ended"]
-    Path("runs/joint", outputs.PROVENANCE).write_text(json.dumps(made))
+    Path("runs/joint", history.PROVENANCE).write_text(json.dumps(made))
     assert "killed, or at work" in skelpipe("inspect --provenance runs/joint")
 
 
@@ -217,11 +217,11 @@ def test_a_chain_that_bites_its_tail_ends(tmp_path):
         "inputs": {"a": {"path": "b\x1b[31m", "digest": digest}, "c": 5, "d": {"digest": []}},
     }
     made = {"kind": "report", "inputs": entry["inputs"], "history": {digest: entry}, "settings": 3, "sessions": [1]}
-    (tmp_path / "out" / outputs.PROVENANCE).write_text(json.dumps(made))
+    (tmp_path / "out" / history.PROVENANCE).write_text(json.dumps(made))
     text = skelpipe(f"inspect --provenance {tmp_path / 'out'}")
     assert "\x1b" not in text
     assert "told above" in text
-    (tmp_path / "out" / outputs.PROVENANCE).write_text("[" * 100_000)
+    (tmp_path / "out" / history.PROVENANCE).write_text("[" * 100_000)
     assert "cannot be read" in skelpipe(f"inspect --provenance {tmp_path / 'out'}", status=2)
 
 
@@ -229,7 +229,7 @@ def test_a_chain_that_bites_its_tail_ends(tmp_path):
 
 
 def raw_digest(path: Path) -> dict[str, object]:
-    found: dict[str, object] = json.loads((path / outputs.PROVENANCE).read_text())["raw"]
+    found: dict[str, object] = json.loads((path / history.PROVENANCE).read_text())["raw"]
     return found
 
 

@@ -14,9 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from skelpipe import outputs
+from skelpipe import disk, history, outputs, sums
 from skelpipe.errors import BadInput
-from skelpipe.outputs import is_output, new_folder, read_digest, require
+from skelpipe.outputs import new_folder, read_digest, require
+from skelpipe.sums import is_output
 
 
 def write(target, text="a", **options):
@@ -127,8 +128,8 @@ def test_what_a_kill_left_is_removed_even_where_nothing_is_to_do(tmp_path):
 
 
 def test_folders_change_places_in_one_step_or_else_in_three(tmp_path, monkeypatch):
-    for step in (outputs._exchange, lambda a, b: False):
-        monkeypatch.setattr(outputs, "_exchange", step)
+    for step in (outputs.exchange, lambda a, b: False):
+        monkeypatch.setattr(outputs, "exchange", step)
         write(tmp_path / "out", "a")
         write(tmp_path / "out", "b", force=True)
         assert (tmp_path / "out" / "page.html").read_text() == "b"
@@ -138,15 +139,15 @@ def test_folders_change_places_in_one_step_or_else_in_three(tmp_path, monkeypatc
 
 
 def test_what_was_replaced_is_never_half_removed_where_it_would_be_put_back(tmp_path, monkeypatch):
-    removed, remove = [], outputs._remove
+    removed, remove = [], outputs.remove
 
     def noted(folder):
         removed.extend([folder.name] if folder.exists() else [])
         remove(folder)
 
     write(tmp_path / "out")
-    monkeypatch.setattr(outputs, "_exchange", lambda a, b: False)
-    monkeypatch.setattr(outputs, "_remove", noted)
+    monkeypatch.setattr(outputs, "exchange", lambda a, b: False)
+    monkeypatch.setattr(outputs, "remove", noted)
     write(tmp_path / "out", "b", force=True)
     assert removed == [".out.partial"]
 
@@ -184,7 +185,7 @@ def test_a_lock_that_cannot_be_taken_for_another_reason_is_not_done_without(tmp_
 
 
 @pytest.mark.parametrize("after", [False, True])
-@pytest.mark.parametrize("at", ["_lock_beside", "_swap", "_remove"])
+@pytest.mark.parametrize("at", ["_lock_beside", "_swap", "remove"])
 def test_ctrl_c_while_a_folder_is_put_in_place_waits_until_it_is(tmp_path, monkeypatch, at, after):
     """What takes the lock, changes folders and cleans up is never left half-way."""
     write(tmp_path / "out")
@@ -198,7 +199,7 @@ def test_ctrl_c_while_a_folder_is_put_in_place_waits_until_it_is(tmp_path, monke
         signal.raise_signal(signal.SIGINT)
         return made if after else step(*given)
 
-    monkeypatch.setattr(outputs, "_exchange", lambda a, b: False)
+    monkeypatch.setattr(outputs, "exchange", lambda a, b: False)
     monkeypatch.setattr(outputs, at, interrupted)
     with pytest.raises(KeyboardInterrupt):
         write(tmp_path / "out", "b", force=True)
@@ -214,7 +215,7 @@ def test_what_is_discarded_is_out_of_the_way_before_it_is_removed(tmp_path, monk
         raise SystemExit
 
     write(tmp_path / "out")
-    monkeypatch.setattr(outputs, "_remove", killed)
+    monkeypatch.setattr(outputs, "remove", killed)
     with pytest.raises(SystemExit):
         outputs.discard(tmp_path / "out")
     assert [path.name for path in tmp_path.iterdir()] == [".out.partial"]
@@ -239,9 +240,7 @@ def test_all_is_on_the_disk_before_done_json_which_comes_last(tmp_path, monkeypa
     outputs.seal(tmp_path / "out", "report")
     assert sorted(told[:2]) == ["figure.png", "page.html"]
     assert told[2:] == [
-        said
-        for name in (outputs.FILES, outputs.PROVENANCE, outputs.DONE)
-        for said in (f".{name}.partial", f"-> {name}")
+        said for name in (sums.FILES, history.PROVENANCE, history.DONE) for said in (f".{name}.partial", f"-> {name}")
     ]
 
 
@@ -249,10 +248,10 @@ def test_a_file_is_old_or_new_and_never_torn(tmp_path, monkeypatch):
     def full(*given):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    outputs.write_bytes(tmp_path / "a", b"old")
+    disk.write_bytes(tmp_path / "a", b"old")
     monkeypatch.setattr(outputs.os, "fsync", full)
     with pytest.raises(OSError, match="No space left"):
-        outputs.write_bytes(tmp_path / "a", b"new")
+        disk.write_bytes(tmp_path / "a", b"new")
     assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("a", b"old")]
 
 

@@ -23,7 +23,8 @@ from skelpipe import dag, resources
 from skelpipe.cli import main
 from skelpipe.datasets.synthetic import write_raw
 from skelpipe.errors import BadInput
-from skelpipe.outputs import lock, read_digest
+from skelpipe.locks import lock
+from skelpipe.outputs import read_digest
 from skelpipe.pipeline import list_raw, load_pipeline, plan, run
 from skelpipe.recipe import load_recipe
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from skelpipe import cli, outputs, paper
+from skelpipe import cli, disk, outputs, paper
 from skelpipe.cli import main
 from skelpipe.errors import BadInput
 from skelpipe.fuse import fuse
@@ -47,7 +47,7 @@ def write_evaluation(root, recipe="crosnnclr", stream="joint", split="xsub60", s
     features = changes.pop("features", False)
     inputs = changes.pop("inputs", None)
     with outputs.new_folder(folder, "evaluation", force=True, inputs=inputs) as out:
-        outputs.write_json(out / "metrics.json", {**metrics, **changes})
+        disk.write_json(out / "metrics.json", {**metrics, **changes})
         write_scores(out / "scores.npz", names, labels, {"linear": scores})
         if features:
             arrays = {"name": np.array(names), "label": labels, "train": np.arange(24) < 2, "feature": scores}
@@ -59,14 +59,14 @@ def write_run(folder, lines=3, done=True, log=None, **changes):
     """A pretraining folder with its log."""
     settings = {"recipe": "crosnnclr", "stream": "joint", "split": "xsub60", "seed": 0, "epochs": 3, **changes}
     folder.mkdir(parents=True)
-    outputs.write_json(folder / "settings.json", settings)
+    disk.write_json(folder / "settings.json", settings)
     log = log or [{"epoch": e, "loss": 3 / e, "lr": 0.1, "spread": 0.01} for e in range(1, lines + 1)]
     log = [json.dumps(line) for line in log]
     (folder / "log.jsonl").write_text("\n".join([*log, '{"epoch": 9, "lo'] if not done else log))
     if done:
         outputs.seal(folder, "run")
     else:
-        outputs.write_json(folder / "provenance.json", {})
+        disk.write_json(folder / "provenance.json", {})
     return folder
 
 
@@ -195,7 +195,7 @@ def test_the_newest_evaluation_of_a_seed_counts(tmp_path):
     for name, when, top1 in (("b", "2024-01-01", 0.3), ("a", "2025-01-01", 0.6)):
         folder = write_evaluation(tmp_path / "e", top1=top1, folder=name)
         made = json.loads((folder / "provenance.json").read_text())
-        outputs.write_json(folder / "provenance.json", {**made, "finished": when})
+        disk.write_json(folder / "provenance.json", {**made, "finished": when})
     page = report(tmp_path / "e", tmp_path / "r")
     assert cell(page, "joint")["values"] == [0.6]
     assert any("only the newest counts" in w["text"] for w in page["warnings"])
@@ -303,7 +303,7 @@ def test_what_cannot_be_read_is_named(tmp_path):
     scoreless = write_evaluation(tmp_path / "e", recipe="aimclr", folder="scoreless")
     (scoreless / "scores.npz").unlink()
     wrong = write_evaluation(tmp_path / "e", folder="wrong")
-    outputs.write_json(wrong / "metrics.json", {**json.loads((wrong / "metrics.json").read_text()), "seed": "zero"})
+    disk.write_json(wrong / "metrics.json", {**json.loads((wrong / "metrics.json").read_text()), "seed": "zero"})
     for folder in (torn, scoreless, wrong):
         outputs.seal(folder, "evaluation")
     write_run(tmp_path / "e" / "going", done=False)

@@ -19,7 +19,8 @@ from skelpipe.cli import main
 from skelpipe.encoders.graph import spatial_partitions
 from skelpipe.errors import BadInput
 from skelpipe.evaluate.embed import encode, load_run
-from skelpipe.outputs import DONE, require
+from skelpipe.history import DONE
+from skelpipe.outputs import require
 from skelpipe.pretrain import pretrain
 from skelpipe.recipe import load_recipe
 from skelpipe.skeleton import KINECT_V2

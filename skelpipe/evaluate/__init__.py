@@ -15,6 +15,7 @@ import torch
 
 from skelpipe import settings as checking
 from skelpipe.datasets import find_split, pretrained_on, split_masks
+from skelpipe.disk import write_json
 from skelpipe.errors import BadInput, suggest
 from skelpipe.evaluate.embed import Features, Run, choose_split, embed, load_run
 from skelpipe.evaluate.finetune import (
@@ -31,7 +32,7 @@ from skelpipe.evaluate.linear import linear
 from skelpipe.evaluate.protocol import Outcome, Probe, Progress, Protocol, Setup
 from skelpipe.evaluate.retrieval import retrieval
 from skelpipe.evaluate.supervised import check_supervised, supervised
-from skelpipe.outputs import new_folder, write_json
+from skelpipe.outputs import new_folder
 from skelpipe.parallel import tell_threads
 from skelpipe.plots import confusion_figure, save_figure
 from skelpipe.pretrain import COLLAPSE_REMEDY

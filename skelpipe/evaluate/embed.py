@@ -17,11 +17,12 @@ from skelpipe import settings as checking
 from skelpipe.datasets import find_split, fitting_splits, group_column, split_masks
 from skelpipe.errors import BadInput
 from skelpipe.methods.moco import Network
-from skelpipe.outputs import check_files, file_provenance, require
+from skelpipe.outputs import file_provenance, require
 from skelpipe.pretrain import LOG, RECIPE, SETTINGS, WEIGHTS, choose_device, collapsed_at, kept_weights
 from skelpipe.recipe import Recipe
 from skelpipe.store import CLIPS_PER_CHUNK, Clips
 from skelpipe.streams import apply_stream
+from skelpipe.sums import check_files
 
 Progress = Callable[[int, int], None]
 log = logging.getLogger(__name__)

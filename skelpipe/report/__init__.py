@@ -12,7 +12,7 @@ import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from skelpipe import outputs
+from skelpipe import disk, outputs
 from skelpipe.errors import BadInput
 from skelpipe.report.collect import collect
 from skelpipe.report.figures import FIGURES, draw
@@ -89,8 +89,8 @@ def write_report(
     with outputs.new_folder(out, "report", force=force, inputs=inputs, settings=settings) as folder:
         (folder / "figures").mkdir()
         for picture in pictures:
-            outputs.write_bytes(folder / picture["file"], picture["png"])
-        outputs.write_json(folder / "report.json", page)
-        outputs.write_bytes(folder / "report.html", html(page, pictures).encode())
-        outputs.write_bytes(folder / "report.md", markdown(page).encode())
+            disk.write_bytes(folder / picture["file"], picture["png"])
+        disk.write_json(folder / "report.json", page)
+        disk.write_bytes(folder / "report.html", html(page, pictures).encode())
+        disk.write_bytes(folder / "report.md", markdown(page).encode())
     return out
