@@ -27,7 +27,7 @@ from skelpipe.errors import BadInput, printable
 from skelpipe.formats import import_arrays
 from skelpipe.outputs import new_folder
 from skelpipe.pickles import read_pickle
-from skelpipe.pipeline import load_pipeline, plan, run
+from skelpipe.pipeline import _word, load_pipeline, plan, run
 from skelpipe.recipe import load_recipe
 from skelpipe.report.page import md
 from skelpipe.settings import load_yaml
@@ -377,6 +377,11 @@ def test_names_that_become_folders_are_plain(tmp_path, name):
         for made in config[kind]:
             assert all(part not in ("", "..") for part in made.split("/")), made
             assert set(made) <= set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.,+=-/"), made
+
+
+@pytest.mark.parametrize("value", [*HOSTILE, "/tmp/x", "..", ["a", "../b"], {"a": "/b"}])
+def test_a_setting_in_a_folder_name_leads_nowhere(value):
+    assert set(_word(value)) <= set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.,-")
 
 
 # ---- what a person sees
