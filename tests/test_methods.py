@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import nn
 
+from skelpipe import ranks
 from skelpipe.methods import METHODS
 from skelpipe.methods.aimclr import AimCLROptions, UnionOptions
 from skelpipe.methods.crosnnclr import LOSSES, CrossView, CrossViewOptions
@@ -69,6 +70,22 @@ def test_algorithm1_form_by_hand():
     second1 = -math.log(e(30) / (e(62) + e(30) + e(50) + e(40)))
     expected = ((first0 + first1) / 2 + (second0 + second1) / 2) / 2
     assert float(LOSSES["algorithm1"](pair)) == pytest.approx(expected, abs=1e-12)
+
+
+def test_algorithm1_form_takes_its_negatives_from_all_ranks(monkeypatch):
+    """Two ranks with two clips each have the mean loss of four."""
+    query, key, queue = unit(0, 90, 150, 200), unit(28, 60, 170, 210), unit(10, 50, 100, 200).t().contiguous()
+    whole, loss = LOSSES["algorithm1"], []
+    for rank in (0, 1):
+        mine = slice(2 * rank, 2 * rank + 2)
+        part = Pair(query[mine], key[mine], queue, TAU)
+        everybody = {id(part.query): query, id(part.key): key}
+        monkeypatch.setattr(ranks, "mine", lambda rank=rank: rank)
+        for name in ("gather", "gather_with_gradient"):
+            monkeypatch.setattr(ranks, name, lambda x, everybody=everybody: everybody[id(x)])
+        loss.append(float(whole(part)))
+    monkeypatch.undo()
+    assert sum(loss) / 2 == pytest.approx(float(whole(Pair(query, key, queue, TAU))), abs=1e-12)
 
 
 def test_released_form_by_hand():
