@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import sys
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 from conftest import TINY
@@ -287,3 +289,39 @@ def test_the_digest_tells_a_byte_a_name_and_a_file_but_no_order(tmp_path):
 def test_only_what_is_ours_can_be_followed(tmp_path):
     with pytest.raises(BadInput, match="was not made by skelpipe"):
         lineage.follow(tmp_path)
+
+
+def test_a_file_that_is_not_the_one_its_provenance_tells_of(tmp_path):
+    outputs.write_beside(tmp_path / "w.pt", b"abc", "weights", {}, {})
+    assert lineage.follow(tmp_path / "w.pt").state == lineage.UNCHANGED
+    (tmp_path / "w.pt").write_bytes(b"abd")
+    assert lineage.follow(tmp_path / "w.pt").state == lineage.CHANGED
+
+
+def test_provenance_that_would_fill_the_memory_is_not_read(tmp_path, monkeypatch):
+    text = json.dumps({"kind": "features"}).encode()
+    np.savez(tmp_path / "features.npz", provenance=np.array(text))
+    assert lineage.read_provenance(tmp_path / "features.npz") == {"kind": "features"}
+    monkeypatch.setattr(lineage, "MOST_BYTES", 16)
+    with pytest.raises(BadInput, match="its provenance cannot be read"):
+        lineage.read_provenance(tmp_path / "features.npz")
+
+
+def hostile(path: Path, inputs: dict[str, object], history_: dict[str, object]) -> None:
+    path.write_bytes(b"")
+    digest = hashlib.sha256(b"").hexdigest()
+    made = {"kind": "weights", "digest": digest, "inputs": inputs, "history": history_}
+    Path(f"{path}.provenance.json").write_text(json.dumps(made))
+
+
+def test_a_chain_without_end_is_followed_so_far(tmp_path):
+    chain = {f"{n}": {"kind": "run", "inputs": {"run": {"path": "r", "digest": f"{n + 1}"}}} for n in range(3000)}
+    hostile(tmp_path / "w.pt", {"run": {"path": "r", "digest": "0"}}, chain)
+    assert len(list(lineage.tree(lineage.follow(tmp_path / "w.pt")))) < 4 * lineage.DEEPEST
+
+
+def test_what_provenance_says_does_not_reach_the_terminal_as_it_is(tmp_path):
+    hostile(tmp_path / "w.pt", {"a\x1b[31m": {"path": "b\x1b[2J\nc", "digest": "d\x07"}}, {})
+    lines = list(lineage.tree(lineage.follow(tmp_path / "w.pt")))
+    assert len(lines) >= 2
+    assert all(line.isprintable() for line in lines), lines

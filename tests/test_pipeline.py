@@ -19,7 +19,7 @@ import yaml
 from click.testing import CliRunner
 from kills import at_work
 
-from skelpipe import dag, resources
+from skelpipe import dag, guard, resources
 from skelpipe.cli import main
 from skelpipe.datasets.synthetic import write_raw
 from skelpipe.errors import BadInput
@@ -237,6 +237,47 @@ def test_a_killed_run_takes_its_stages_along_and_its_lock_until_then(tmp_path):
     assert at_work(toy.data) == []
     status, calls = as_soon_as_the_lock_is_free(toy)
     assert (status, stages(calls)) == (0, ["evaluate", "pretrain", "report"])
+
+
+@pytest.fixture
+def guarded_group():
+    """A guard, and a process of its group that says when it was asked to end."""
+    watch = subprocess.Popen(
+        [sys.executable, "-I", "-S", guard.__file__], stdin=subprocess.PIPE, process_group=0, stdout=subprocess.DEVNULL
+    )
+    asked = "import signal, sys, time; signal.signal(signal.SIGTERM, lambda *_: sys.exit(7)); print(flush=True)"
+    worker = subprocess.Popen(
+        [sys.executable, "-c", f"{asked}; time.sleep(50)"], stdout=subprocess.PIPE, process_group=watch.pid
+    )
+    worker.stdout.readline()
+    yield watch, worker
+    for process in (watch, worker):
+        process.kill(), process.wait()
+
+
+def ignored(pid):
+    """The signals that a process ignores."""
+    (line,) = (row for row in Path(f"/proc/{pid}/status").read_text().splitlines() if row.startswith("SigIgn"))
+    return {number for number in range(1, 32) if int(line.split()[1], 16) >> (number - 1) & 1}
+
+
+@pytest.mark.skipif(not Path("/proc").exists(), reason="needs /proc")
+def test_a_guard_asks_its_group_to_end_when_its_starter_is_gone(guarded_group):
+    watch, worker = guarded_group
+    wanted = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
+    until = time.monotonic() + 20
+    while not wanted <= ignored(watch.pid) and time.monotonic() < until:
+        time.sleep(0.02)
+    assert wanted <= ignored(watch.pid)  # they are meant for the others
+    watch.stdin.close()
+    assert worker.wait(timeout=20) == 7
+    assert watch.wait(timeout=20) == 0
+
+
+def test_a_guard_that_is_dismissed_leaves_its_group_alone(guarded_group):
+    watch, worker = guarded_group
+    watch.communicate(b".", timeout=20)
+    assert (watch.returncode, worker.poll()) == (0, None)
 
 
 def test_arguments_reach_snakemake_and_a_failed_stage_is_told(tmp_path, capsys):
