@@ -208,7 +208,7 @@ class Workshop:
         hit = 0
         for kill in kills:
             told = {"hook": kill} if "at" in kill else {}
-            earlier = names(room)  # what a SIGKILL left stays, if the next one comes before it is looked at
+            earlier = scratch_in(room)  # what a SIGKILL left stays, if the next one comes before it is looked at
             started = self.forked.start(words, **told, **command.more)
             if not told:
                 time.sleep(rng.uniform(0, 1.1 * command.seconds))
@@ -243,11 +243,9 @@ class Workshop:
     def look(self, command: Command, out: Path, before: Any, earlier: set[str], ended: Ended, what: str) -> None:
         """What holds after any kill."""
         assert "Traceback" not in ended.said, what
-        leftovers = names(out.parent) - {"out"}
-        assert leftovers <= {".out.partial", ".out.lock", ".out.old"}, what
+        assert names(out.parent) <= {"out", ".out.partial", ".out.lock", ".out.old"}, what
         if ended.status in ORDERLY:
-            assert leftovers <= earlier, (leftovers, what)
-            assert not list(out.rglob(".*.partial")), what
+            assert scratch_in(out.parent) <= earlier, (scratch_in(out.parent) - earlier, what)
         if before is not None:
             assert out.exists(), f"what was there is lost: {what}"
         if not out.exists():
@@ -263,6 +261,11 @@ class Workshop:
 
 def names(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir()}
+
+
+def scratch_in(room: Path) -> set[str]:
+    """What lies beside the output, and the files in it that are not yet whole."""
+    return names(room) - {"out"} | {path.name for path in (room / "out").rglob(".*.partial")}
 
 
 def assert_whole(folder: Path) -> None:
