@@ -8,6 +8,7 @@ import json
 import os
 import re
 import shutil
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -27,6 +28,7 @@ REFUSED = {
     errno.EIO: "check that disk, or choose another path",
     errno.ESTALE: "its file system is gone: mount it again, or choose another path",
 }
+SETTLE_SECONDS = 5.0
 GO_ON = "run the same command again"
 EXCHANGE, HERE = 2, -100  # RENAME_EXCHANGE of <linux/fs.h>, AT_FDCWD of <fcntl.h>
 
@@ -82,6 +84,21 @@ def exchange(a: Path, b: Path) -> bool:
     except (OSError, AttributeError, TypeError):
         return False
     return bool(rename(HERE, os.fsencode(a), HERE, os.fsencode(b), EXCHANGE) == 0)
+
+
+def settle() -> None:
+    """After an interrupt, wait for what Zarr's own thread is still writing: it would make a removed folder anew."""
+    loop = (getattr(sys.modules.get("zarr.core.sync"), "loop", None) or [None])[0]
+    if loop is None or not loop.is_running():
+        return
+    import asyncio
+
+    async def others() -> None:
+        if rest := asyncio.all_tasks() - {asyncio.current_task()}:
+            await asyncio.wait(rest, timeout=SETTLE_SECONDS)
+
+    with suppress(Exception):
+        asyncio.run_coroutine_threadsafe(others(), loop).result(2 * SETTLE_SECONDS)
 
 
 def remove(folder: Path) -> None:

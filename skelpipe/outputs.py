@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from skelpipe import __version__
-from skelpipe.disk import GO_ON, exchange, file_digest, refusals, remove, unwritable, write_bytes, write_json
+from skelpipe.disk import GO_ON, exchange, file_digest, refusals, remove, settle, unwritable, write_bytes, write_json
 from skelpipe.errors import BadInput
 from skelpipe.history import BESIDE, DONE, PROVENANCE, gather, go_on, read_json, read_made
 from skelpipe.locks import lock, undisturbed
@@ -101,6 +101,10 @@ def new_folder(
             with undisturbed():
                 _swap(scratch, target, old)
             log.debug("%s: is in its place", target)
+        except BaseException:
+            with undisturbed():
+                settle()
+            raise
         finally:
             with undisturbed():
                 remove(scratch)

@@ -293,3 +293,23 @@ def test_require_names_what_is_wrong(tmp_path):
 def test_bad_input_survives_the_way_back_from_a_worker():
     error = pickle.loads(pickle.dumps(BadInput("a", "b", "c")))
     assert (error.where, error.what, error.remedy, str(error)) == ("a", "b", "c", "a: b; c")
+
+
+def test_what_zarr_still_writes_after_an_interrupt_makes_no_scratch_anew(tmp_path):
+    """Its thread goes on where Ctrl-C has ended the wait for it."""
+    import asyncio
+
+    import zarr
+    from zarr.core import sync
+
+    async def late(folder):
+        await asyncio.sleep(0.3)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "chunk").write_bytes(b"a")
+
+    with pytest.raises(KeyboardInterrupt), new_folder(tmp_path / "out", "clips") as folder:
+        zarr.create_group(folder)
+        pending = asyncio.run_coroutine_threadsafe(late(folder), sync.loop[0])
+        raise KeyboardInterrupt
+    pending.result(10)
+    assert list(tmp_path.iterdir()) == []
