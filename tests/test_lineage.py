@@ -307,10 +307,10 @@ def test_provenance_that_would_fill_the_memory_is_not_read(tmp_path, monkeypatch
         lineage.read_provenance(tmp_path / "features.npz")
 
 
-def hostile(path: Path, inputs: dict[str, object], history_: dict[str, object]) -> None:
+def hostile(path: Path, inputs: dict[str, object], ancestors: dict[str, object]) -> None:
     path.write_bytes(b"")
     digest = hashlib.sha256(b"").hexdigest()
-    made = {"kind": "weights", "digest": digest, "inputs": inputs, "history": history_}
+    made = {"kind": "weights", "digest": digest, "inputs": inputs, "history": ancestors}
     Path(f"{path}.provenance.json").write_text(json.dumps(made))
 
 

@@ -75,7 +75,7 @@ def test_algorithm1_form_by_hand():
 def test_algorithm1_form_takes_its_negatives_from_all_ranks(monkeypatch):
     """Two ranks with two clips each have the mean loss of four."""
     query, key, queue = unit(0, 90, 150, 200), unit(28, 60, 170, 210), unit(10, 50, 100, 200).t().contiguous()
-    whole, loss = LOSSES["algorithm1"], []
+    algorithm1, loss = LOSSES["algorithm1"], []
     for rank in (0, 1):
         mine = slice(2 * rank, 2 * rank + 2)
         part = Pair(query[mine], key[mine], queue, TAU)
@@ -83,9 +83,9 @@ def test_algorithm1_form_takes_its_negatives_from_all_ranks(monkeypatch):
         monkeypatch.setattr(ranks, "mine", lambda rank=rank: rank)
         for name in ("gather", "gather_with_gradient"):
             monkeypatch.setattr(ranks, name, lambda x, everybody=everybody: everybody[id(x)])
-        loss.append(float(whole(part)))
+        loss.append(float(algorithm1(part)))
     monkeypatch.undo()
-    assert sum(loss) / 2 == pytest.approx(float(whole(Pair(query, key, queue, TAU))), abs=1e-12)
+    assert sum(loss) / 2 == pytest.approx(float(algorithm1(Pair(query, key, queue, TAU))), abs=1e-12)
 
 
 def test_released_form_by_hand():

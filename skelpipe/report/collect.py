@@ -9,11 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from skelpipe import history, outputs, sums
 from skelpipe.errors import BadInput
 from skelpipe.fuse import STREAM_WEIGHTS
-from skelpipe.history import read_json
+from skelpipe.history import DONE, PROVENANCE, read_json
+from skelpipe.outputs import read_digest
 from skelpipe.report.labels import recipe_key, split_key, stream_key
+from skelpipe.sums import check_files
 
 REMEDY = "make it anew, or report without its folder"
 
@@ -120,7 +121,7 @@ def collect(paths: Sequence[Path]) -> Found:
 def _outputs_under(given: Path) -> Iterator[Path]:
     for folder, below, names in os.walk(given):
         below[:] = sorted(name for name in below if not name.startswith("."))
-        if history.DONE in names or history.PROVENANCE in names:
+        if DONE in names or PROVENANCE in names:
             yield Path(folder)
             if "settings.json" not in names:  # only a run may hold evaluations of its own
                 below.clear()
@@ -137,15 +138,15 @@ def _shown(folder: Path, top: Path) -> str:
 
 def _take(found: Found, folder: Path, shown: str) -> None:
     try:
-        done = json.loads((folder / history.DONE).read_text("utf-8")) if (folder / history.DONE).exists() else None
+        done = json.loads((folder / DONE).read_text("utf-8")) if (folder / DONE).exists() else None
         kind = done["kind"] if done else "run" if (folder / "settings.json").exists() else None
         if kind is None:
             found.skipped.append((shown, "not whole: it has no done.json"))
         elif kind in ("evaluation", "fusion"):
-            sums.check_files(folder, lambda name: name.endswith((".json", ".npz")), REMEDY)
+            check_files(folder, lambda name: name.endswith((".json", ".npz")), REMEDY)
             found.results.append(_read_result(folder, shown, kind))
         elif kind == "run":
-            sums.check_files(folder, lambda name: name in ("settings.json", "log.jsonl"), REMEDY)
+            check_files(folder, lambda name: name in ("settings.json", "log.jsonl"), REMEDY)
             found.runs.append(_read_run(folder, shown))
             if done is None:
                 found.skipped.append((shown, "pretraining has not finished; its curves so far are shown"))
@@ -165,12 +166,12 @@ def _read_result(folder: Path, shown: str, kind: str) -> Result:
         raise ValueError("metrics.json: a protocol is not a mapping")
     if not isinstance(metrics.get("pretrained_on") or {}, dict):
         raise ValueError("metrics.json: pretrained_on is not a mapping")
-    made = read_json(folder / history.PROVENANCE)
+    made = read_json(folder / PROVENANCE)
     parts = [Path(str(p["path"])) for p in metrics.get("parts") or []]
     recipes = [_recipe_of(part) for part in parts or [folder]]
     shared = {k: v for k, v in recipes[0].items() if all(r.get(k) == v for r in recipes)}
     settings = {**(metrics.get("run") or {}), **shared}
-    return Result(folder, shown, kind, metrics, {**made, "digest": outputs.read_digest(folder)}, settings)
+    return Result(folder, shown, kind, metrics, {**made, "digest": read_digest(folder)}, settings)
 
 
 def _recipe_of(evaluation: Path) -> dict[str, Any]:
