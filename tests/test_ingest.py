@@ -223,7 +223,8 @@ def test_killed_ingest_leaves_no_store_and_no_worker(tmp_path, stop):
             ingest.BATCH_BYTES = 1
             def progress(done, total, count):
                 print(*[child.pid for child in active_children()], flush=True)
-                time.sleep(60)
+                for _ in range(1200):  # an interrupt just before one long sleep would wait for its end
+                    time.sleep(0.05)
             ingest.ingest("ntu60", sys.argv[1], sys.argv[2], workers=2, progress=progress)
         """)
     )

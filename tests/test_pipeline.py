@@ -245,10 +245,10 @@ def guarded_group():
     watch = subprocess.Popen(
         [sys.executable, "-I", "-S", guard.__file__], stdin=subprocess.PIPE, process_group=0, stdout=subprocess.DEVNULL
     )
-    asked = "import signal, sys, time; signal.signal(signal.SIGTERM, lambda *_: sys.exit(7)); print(flush=True)"
-    worker = subprocess.Popen(
-        [sys.executable, "-c", f"{asked}; time.sleep(50)"], stdout=subprocess.PIPE, process_group=watch.pid
-    )
+    # Blocked and waited for: a handler would not run until the end of a sleep that it came just before.
+    asked = "import signal, sys; wanted = {signal.SIGTERM}; signal.pthread_sigmask(signal.SIG_BLOCK, wanted)"
+    asked += "; print(flush=True); sys.exit(7 if signal.sigtimedwait(wanted, 50) else 1)"
+    worker = subprocess.Popen([sys.executable, "-c", asked], stdout=subprocess.PIPE, process_group=watch.pid)
     worker.stdout.readline()
     yield watch, worker
     for process in (watch, worker):
