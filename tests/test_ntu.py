@@ -193,6 +193,34 @@ def test_bad_places(tmp_path):
         dataset.find(tmp_path)
 
 
+NAMED = "S001C001P001R001A001.skeleton"
+
+
+@pytest.mark.parametrize("place", [".", "a/.", ".\\a", "a\\b", "a..b", "..a/b", "a:b"])
+def test_where_a_member_lies_in_its_archive_does_not_matter(tmp_path, place):
+    separator = "\\" if "\\" in place else "/"
+    with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(f"{place}{separator}{NAMED}", ntu_clip(0))
+    found = DATASETS["ntu60"].find(tmp_path)
+    hidden = place == "..a/b"  # as any folder is whose name begins with a point
+    assert ([s.name for s in found.sources], found.dropped) == ([] if hidden else [NAMED[:-9]], [])
+    for source in found.sources:
+        (recording,) = DATASETS["ntu60"].read(source)
+        assert np.array_equal(recording.joints, read_ntu(ntu_clip(0))[1])
+
+
+@pytest.mark.parametrize("place", ["../", "/", "a/../../", "/a/", "..\\", "a\\..\\", "\\", "c:\\a\\", "C:/"])
+def test_a_member_that_points_outside_does_not_take_the_place_of_a_genuine_one(tmp_path, place):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr(f"{place}{NAMED}", "broken")
+        archive.writestr(f"raw/{NAMED}", ntu_clip(0))
+    found = DATASETS["ntu60"].find(tmp_path)
+    assert [source.files[0].shown for source in found.sources] == [f"a.zip/raw/{NAMED}"]
+    (dropped,) = found.dropped
+    assert (dropped.name, dropped.reason) == (NAMED[:-9], "unreadable")
+    assert "names a place outside its archive" in dropped.detail
+
+
 def test_encrypted_archive(tmp_path):
     path = tmp_path / "locked.zip"
     with zipfile.ZipFile(path, "w") as archive:

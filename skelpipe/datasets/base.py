@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import stat
 import struct
 import zipfile
@@ -40,6 +41,8 @@ SMALL_BYTES, MAX_RATIO = 1 << 24, 100
 LONGEST_NAME, LONGEST_DETAIL = 100, 400
 # Of a member's own header: its signature, and the lengths of its name and of what follows that.
 LOCAL_HEADER = struct.Struct("<4s22xHH")
+# Of a member that would not be unpacked below the folder it is unpacked in: /x, C:\x, a/../../x.
+OUTSIDE = re.compile(r"^[/\\]|^[A-Za-z]:[/\\]|(^|[/\\])\.\.([/\\]|$)")
 # What zipfile raises for damaged archives, beside its own errors.
 DAMAGE = (
     OSError, EOFError, RuntimeError, ValueError, LookupError, OverflowError, struct.error, zlib.error, MemoryError,
@@ -324,7 +327,8 @@ def list_files(raw: Path, wanted: Callable[[str], bool]) -> tuple[list[File], li
 
     Returns:
         The files, and those that are not safe to read: archives inside archives, members that unpack to absurd sizes
-        or by methods that cannot be bounded, devices, and links that lead nowhere.
+        or by methods that cannot be bounded, members named as if outside their archive, devices, and links that lead
+        nowhere.
 
     Raises:
         BadInput: `raw` is neither folder nor archive, or something below it cannot be searched.
@@ -386,10 +390,11 @@ def _archive_files(path: Path, shown: str, wanted: Callable[[str], bool], left_o
     _check_places(path, members)
     names = set()
     for member in members:
-        name = f"{shown}/{printable(member.filename)}"
-        hidden = any(part.startswith((".", "__MACOSX")) and part != ".." for part in member.filename.split("/"))
+        place = member.filename.replace("\\", "/")  # as some programs write it
+        name = f"{shown}/{printable(place)}"
+        hidden = any(part.startswith((".", "__MACOSX")) and part not in (".", "..") for part in place.split("/"))
         nested = name.lower().endswith(".zip")
-        if member.filename.endswith("/") or hidden or not (nested or wanted(name)):
+        if place.endswith("/") or hidden or not (nested or wanted(name)):
             continue
         if member.flag_bits & 1:
             raise BadInput(path, "is encrypted", "unpack it with its password and give the folder instead")
@@ -416,6 +421,8 @@ def _check_places(path: Path, members: list[zipfile.ZipInfo]) -> None:
 
 def _refused(member: zipfile.ZipInfo, path: Path) -> str:
     """Why a member is not to be read; "" if it may be."""
+    if OUTSIDE.search(member.filename):
+        return "names a place outside its archive; unpack it with care and give the folder"
     if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         return "is packed by another method than deflate; unpack the archive and give its folder"
     if stat.S_ISLNK(member.external_attr >> 16):
