@@ -21,6 +21,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 from rawtext import Guarded
 
 from skelpipe.datasets import text
@@ -30,6 +32,8 @@ LARGEST = 1 << 20  # bytes of an input
 HANG = 20  # seconds of this process's own time; a thousand inputs take less than one
 TOLD = 100_000  # after so many inputs the progress is told
 THOROUGH = 32  # one input in so many is held against the twin, and one in 64 times as many has its memory measured
+# The bit of a count, as libFuzzer tells counts apart: 1, 2, 3, 4 to 7, 8 to 15, 16 to 31, 32 to 127, more.
+OFTEN = np.array([0, *(1 << np.searchsorted((2, 3, 4, 8, 16, 32, 128), range(1, 256), "right"))], np.uint8)
 INTERESTING = 0, 1, 9, 10, 13, 32, 43, 45, 46, 48, 57, 69, 101, 127, 128, 255
 
 
@@ -122,6 +126,16 @@ def allowed(target: Target, size: int) -> float:
     return target.base + target.factor * size
 
 
+def measured(target: Target, data: bytes, result: Result) -> str:
+    """The outcome; raises if the input took more memory than it may."""
+    outcome, peak = peak_memory(target, data)
+    share = peak / allowed(target, len(data))
+    result.measured += 1
+    result.peak, result.worst = max(result.peak, peak), max(result.worst, share)
+    assert share <= 1, f"{peak:,} bytes of memory for {len(data):,} bytes of input"
+    return outcome
+
+
 def fuzz(
     name: str, target: Target, runs: int, seed: int = 0, seconds: float | None = None, last: Path | None = None
 ) -> Result:
@@ -157,11 +171,7 @@ def fuzz(
         mark = zlib.crc32(data) + 1  # of nothing it is 0
         try:
             if mark % (64 * THOROUGH) == 0:
-                outcome, peak = peak_memory(target, data)
-                share = peak / allowed(target, len(data))
-                result.measured += 1
-                result.peak, result.worst = max(result.peak, peak), max(result.worst, share)
-                assert share <= 1, f"{peak:,} bytes of memory for {len(data):,} bytes of input"
+                outcome = measured(target, data, result)
             else:
                 outcome = target.check(data, mark % THOROUGH == 0)
         except BaseException:
@@ -179,3 +189,47 @@ def fuzz(
     result.seconds = time.monotonic() - started
     result.rss = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     return result
+
+
+class Guided:
+    """Checks inputs for a fuzzer that looks at the counters of compiled code after each.
+
+    What reaches something new, as one in `THOROUGH` of all, is held against the twin as well.
+
+    Attributes:
+        counters: what the kernels count up.
+        pool: whole files to change: the first ones, and those that were read and reached something new.
+        reached: for each counter the bits of how often one input reached it: once, twice, three times, …
+    """
+
+    def __init__(self, target: Target, counters: npt.NDArray[np.uint8], pool: list[bytes]) -> None:
+        self.target, self.counters, self.pool = target, counters, pool
+        self.result, self.started = Result(), time.monotonic()
+        self.reached = np.zeros_like(counters)
+
+    def __call__(self, data: bytes) -> None:
+        outcome = self.target.check(data, False)
+        counts = self.counters.copy()  # what follows would count once more
+        self.result.runs += 1
+        self.result.outcomes[outcome[: outcome.find(":")]] += 1
+        often, mark = OFTEN[counts], zlib.crc32(data) + 1
+        new = bool((often & ~self.reached).any())
+        if new:
+            self.reached |= often
+            if outcome.startswith("read"):
+                self.pool.append(data)
+        if new or mark % THOROUGH == 0:
+            self.target.check(data, True)
+            if mark % (64 * THOROUGH) == 0:
+                measured(self.target, data, self.result)
+            self.counters[:] = counts
+
+    def saw(self, places: Sequence[str]) -> dict[str, object]:
+        """What came of the inputs, with the places in functions that were called which none reached."""
+        self.result.seconds = time.monotonic() - self.started
+        self.result.rss = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        functions = np.array([place.partition(",")[0] for place in places])
+        within = np.isin(functions, functions[self.reached > 0])
+        missed = [places[k] for k in np.flatnonzero(within & (self.reached == 0))]
+        features = int(np.unpackbits(self.reached).sum())
+        return {**vars(self.result), "features": features, "places": int(within.sum()), "missed": missed}

@@ -34,6 +34,7 @@ def npy(array: np.ndarray) -> bytes:
 
 def seeds() -> dict[str, bytes]:
     pose = [SHORT[min(v, 2)] if v < 3 else SHORT[v % 2] for v in range(25)]
+    odd = ntu_text([[(1, [["1e23"] * 3] * 25)]])  # more numbers than are left to Python at once
     whole = ntu_clip(1, frames=1, bodies=2)
     values = pku_values(3, 2, second=[1])
     clip = ntu_text([[(1, pose)]])
@@ -48,7 +49,9 @@ def seeds() -> dict[str, bytes]:
         "ntu/empty-frames": b"3\n0\n0\n0\n",
         "ntu/short": clip.replace(" " + JOINT_REST, "").encode(),
         "ntu/crlf": ntu_text([[], [(5, pose)]], end="\r\n", final=False).encode(),
+        "ntu/odd": odd.replace(" " + JOINT_REST, "").encode(),
         "ntu/two-bodies": whole.encode(),
+        "pku/odd": b"1e23 " * 149 + b"0\n",
         "pku/one": (" ".join(SHORT[2 if i < 3 else i % 2][i % 3] for i in range(150)) + "\n").encode(),
         "pku/two": pku_text(values).encode(),
         "pku/zeros": ("0 " * 150 + "\n" + " ".join(["-0.0"] * 150)).encode(),
