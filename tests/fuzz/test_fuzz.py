@@ -1,7 +1,8 @@
 """What the fuzzers keep is replayed, and files that lie on purpose have the outcome that is said here.
 
 `pytest -m soak tests/fuzz` runs the fuzzers themselves: SKELPIPE_FUZZ_RUNS inputs in all (10 million by default, some 30
-minutes on one core), nine tenths of them for the two text parsers, and a hundredth of them guided by coverage.
+minutes on one core), nine tenths of them for the two text parsers. As many again for these, and a hundredth for the other
+readers, are guided by coverage.
 """
 
 from __future__ import annotations
@@ -10,10 +11,12 @@ import json
 import os
 import subprocess
 import sys
+import textwrap
 import tracemalloc
 import zipfile
 from pathlib import Path
 
+import counted
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -85,7 +88,7 @@ def test_reading_past_the_end_ends_the_process():
 @pytest.mark.parametrize("name", TARGETS)
 @pytest.mark.parametrize("how", ["compiled", "covered"])
 def test_fuzz(name, how):
-    runs = max(1, int(RUNS * SHARES[name] * (0.01 if how == "covered" else 1)))
+    runs = max(1, int(RUNS * SHARES[name] * (0.01 if how == "covered" and name not in ("ntu", "pku") else 1)))
     words = [str(Path(__file__).with_name("run.py")), "--target", name, "--runs", str(runs)]
     if how == "covered":
         pytest.importorskip("atheris")
@@ -94,6 +97,77 @@ def test_fuzz(name, how):
     assert done.returncode == 0, done.stderr[-4000:]
     if how == "compiled":
         assert json.loads(done.stdout)["runs"] == runs
+
+
+# ---- what guides
+
+
+def kernels(folder: Path, name: str, body: str) -> None:
+    """A module with one kernel, `read`."""
+    lines = textwrap.indent(textwrap.dedent(body).strip(), "    ")
+    (folder / f"{name}.py").write_text(f"from numba import njit\n\n\n@njit(cache=True)\ndef read(data):\n{lines}\n")
+
+
+def test_kernels_count_the_ways_they_take(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(counted, "COUNTERS", np.zeros(64, np.uint8))
+    kernels(
+        tmp_path,
+        "counting_kernel",
+        """
+        odd = 0
+        for value in data:
+            wide = value > 9
+            if value % 2 == 1 and not wide:
+                odd += 1 if value < 5 else 10
+        while odd > 0:
+            odd -= 1
+        return odd
+        """,
+    )
+    places = counted.load("counting_kernel")
+    read = sys.modules.pop("counting_kernel").read
+    assert read(np.array([1, 3, 7, 8, 11] + [2] * 300, np.uint8)) == 0
+    counts = {place.partition(": ")[2]: int(n) for place, n in zip(places, counted.COUNTERS, strict=False)}
+    assert counts == {
+        "called": 1, "for value in data": 255, "not (value > 9)": 255, "value > 9": 1, "not (value % 2 == 1)": 255,
+        "value % 2 == 1": 4, "not (wide)": 3, "wide": 1, "not (value < 5)": 1, "value < 5": 2, "not (odd > 0)": 1, "odd > 0": 12,
+    }  # fmt: skip
+    assert not list(tmp_path.rglob("*.nbc"))
+
+
+@pytest.mark.parametrize("how", ["guided", "blind"])
+def test_guidance_finds_what_lies_deep(tmp_path, how):
+    """Three bytes must be right for the kernel to read past the end; told which ways were new, libFuzzer gets there."""
+    pytest.importorskip("atheris")
+    nested = "if len(data) > 4:\n if data[0] == 200:\n  if data[1] == 13:\n   if data[2] == 77:\n    return data[4 * len(data)]\nreturn 0"
+    kernels(tmp_path, "deep_kernel", nested)
+    code = """
+        import sys
+        sys.path[:0] = sys.argv[1:3]
+        import atheris, counted
+        import numpy as np
+        places = counted.load("deep_kernel")
+        import deep_kernel
+        check = lambda data: deep_kernel.read(np.frombuffer(data or b"0", np.uint8))
+        check(b"")
+        words = ["", "-runs=100000", "-seed=1", "-max_len=8", "-artifact_prefix=" + sys.argv[2] + "/"]
+        atheris.Setup(words, check, custom_mutator=lambda data, longest, seed: atheris.Mutate(data, longest))
+        if sys.argv[3] == "guided":
+            counted.watched(len(places))
+        atheris.Fuzz()
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code), str(Path(__file__).parent), str(tmp_path), how],
+        env={**os.environ, "NUMBA_BOUNDSCHECK": "1"},
+        capture_output=True, text=True, errors="replace", check=False,
+    )  # fmt: skip
+    crashes = [path.read_bytes()[:3] for path in tmp_path.glob("crash-*")]
+    if how == "guided":
+        assert "IndexError" in done.stdout + done.stderr
+        assert crashes == [bytes([200, 13, 77])]
+    else:
+        assert (done.returncode, crashes) == (0, []), done.stderr
 
 
 # ---- text that lies
