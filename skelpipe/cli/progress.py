@@ -10,6 +10,8 @@ from typing import Any
 
 import click
 
+SECONDS = 10.0  # between two lines
+
 
 @contextmanager
 def bar(verb: str, unit: str) -> Iterator[Callable[..., None]]:
@@ -101,12 +103,12 @@ def _training_line(event: Mapping[str, Any]) -> str:
     return ", ".join(parts)
 
 
-def _now_and_then(line: Callable[..., str], seconds: float = 10) -> Callable[..., None]:
+def _now_and_then(line: Callable[..., str]) -> Callable[..., None]:
     last = time.monotonic()
 
     def say(*news: Any) -> None:
         nonlocal last
-        if time.monotonic() - last >= seconds:
+        if time.monotonic() - last >= SECONDS:
             last = time.monotonic()
             click.echo(line(*news), err=True)
 
