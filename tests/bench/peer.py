@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import pickle
 import resource
 import subprocess
 import sys
@@ -27,18 +28,22 @@ for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
 
 import numpy as np
 import torch
+from torch.utils.data import DataLoader
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 from skelpipe.allocator import keep_memory
 from skelpipe.augment import build_view, render_view
+from skelpipe.batches import Batches
 from skelpipe.datasets.synthetic import write_raw
 from skelpipe.datasets.text import parse_ntu
 from skelpipe.encoders.stgcn import STGCN, STGCNOptions
+from skelpipe.recipe import load_recipe
 from skelpipe.skeleton import KINECT_V2
 
 ROUNDS = 3
 PARSED = 60  # files
+BATCH = 128  # clips of a training batch
 TWO_BODIES = 5  # one clip of so many shows a second one
 RENAMED = """
 import numpy as np
@@ -71,6 +76,7 @@ def main(words: list[str] | None = None) -> dict[str, float]:
         files = sorted(raw.resolve().rglob("*.skeleton"))
         found["parse"] = parse(files[:PARSED])
         found |= commands(Path(folder), raw.resolve(), files, options)
+        found["batches"] = batches(Path(folder))
     found |= views()
     found["embed"] = embed(options.batch)
     return found
@@ -212,6 +218,31 @@ def views() -> dict[str, float]:
         for what, call in ((f"{name} view", ours), (f"{name} view, bone (theirs without)", bones)):
             found[what] = ratio(what, partial(seconds, call, 10), partial(seconds, theirs))
     return found
+
+
+def batches(folder: Path) -> float:
+    """An epoch of batches with the three views of AimCLR's recipe; theirs by a DataLoader with two workers."""
+    from feeder.ntu_feeder import Feeder_triple
+
+    exec(RENAMED, {})
+    clips = np.random.default_rng(0).standard_normal((2048, 3, 50, 25, 2)).astype(np.float32)
+    rows, labels = np.arange(len(clips)), np.zeros(len(clips), np.int64)
+    np.save(folder / "clips.npy", clips)
+    (folder / "labels.pkl").write_bytes(pickle.dumps(([""] * len(clips), labels.tolist())))
+    feeder: Any = Feeder_triple(folder / "clips.npy", folder / "labels.pkl")
+    recipe = load_recipe("aimclr")
+    views = {name: recipe.view(name) for name in recipe.views}
+    made = Batches(clips, rows, labels, views, "joint", KINECT_V2, BATCH, 0, torch.device("cpu"), 1)
+
+    def ours() -> None:
+        for _ in made.epoch(1):
+            pass
+
+    def theirs() -> None:
+        for _ in DataLoader(feeder, BATCH, shuffle=True, num_workers=2):
+            pass
+
+    return ratio(f"an epoch of batches, {len(clips):,} clips", partial(seconds, ours), partial(seconds, theirs))
 
 
 def embed(batch: int) -> float:
