@@ -23,7 +23,7 @@ from typing import Any
 
 from skelpipe import __version__
 from skelpipe.datasets import DATASETS, find_dataset
-from skelpipe.datasets.synthetic.ntu import NTUClip, ntu_clip, ntu_text
+from skelpipe.datasets.synthetic.ntu import NTUClip, ntu_clip
 from skelpipe.datasets.synthetic.packing import plain, zipped
 from skelpipe.datasets.synthetic.pku import PKUVideo, pku_video
 from skelpipe.datasets.synthetic.plan import checked, plan_files
@@ -31,7 +31,7 @@ from skelpipe.errors import BadInput
 from skelpipe.outputs import new_folder
 
 __all__ = [
-    "MARKER", "NTUClip", "PKUVideo", "Summary", "ntu_clip", "ntu_text", "pku_video", "write_raw",
+    "MARKER", "NTUClip", "PKUVideo", "Summary", "ntu_clip", "pku_video", "write_raw",
 ]  # fmt: skip
 log = logging.getLogger(__name__)
 
