@@ -7,11 +7,13 @@ that one signal reaches it and every stage that it started. A guard ends that gr
 from __future__ import annotations
 
 import os
+import queue
 import re
 import shlex
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,7 +21,7 @@ from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import mean, stdev
-from typing import Any
+from typing import IO, Any
 
 from rich.console import Console, RenderableType
 from rich.live import Live
@@ -53,6 +55,7 @@ DATA = ("synth", "store_parts", "stores", "clips_parts", "clips")
 LONG = 40  # stages; a longer plan is shown as a summary
 FIRST = 3  # stages of each kind that a summary names
 LONGEST = 1000  # characters of a command line
+HEAR_SECONDS = 0.5
 WIDE = 6  # columns of accuracies; more are shown as a table for each split
 
 
@@ -245,7 +248,7 @@ def execute(
         try:
             signals.send_again()
             assert process.stderr is not None
-            for line in process.stderr:
+            for line in _lines(process.stderr):
                 watch.see(line.rstrip("\n"))
         finally:
             if sys.exc_info()[0] is not None:
@@ -260,6 +263,31 @@ def execute(
     elif status and not watch.failed:
         _error(f"snakemake: {watch.tail()}; check what follows '--' on the command line, or use -v to see it all")
     return 1 if status else 0
+
+
+def _lines(stream: IO[str]) -> Iterator[str]:
+    """The lines of a pipe as they come, waited for in short turns.
+
+    A signal that comes just before a wait begins is only taken at its end, and the next line may be hours away.
+    """
+    found: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+
+    def read() -> None:
+        try:
+            for line in stream:
+                found.put(line)
+        finally:
+            found.put(None)
+
+    threading.Thread(target=read, name="skelpipe-lines", daemon=True).start()
+    while True:
+        try:
+            line = found.get(timeout=HEAR_SECONDS)
+        except queue.Empty:
+            continue
+        if line is None:
+            return
+        yield line
 
 
 def show_results(results: Sequence[Mapping[str, Any]], report: Path) -> None:

@@ -9,7 +9,6 @@ import os
 import signal
 import threading
 import time
-import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -33,6 +32,7 @@ from skelpipe.methods.synced import pool_norms, sync_norms
 from skelpipe.outputs import check_target, check_unchanged, clock, command, locked, new_folder, read_digest, seal
 from skelpipe.parallel import tell_threads
 from skelpipe.recipe import Optimizer, Recipe
+from skelpipe.saved import read_saved
 from skelpipe.store import Clips
 from skelpipe.streams import check_stream
 from skelpipe.sums import check_files, is_output
@@ -653,15 +653,6 @@ def save_checkpoint(
     write_bytes(path, buffer.getvalue())
 
 
-def read_checkpoint(path: Path) -> dict[str, Any]:
-    """What `save_checkpoint` wrote; raises whatever zipfile and torch do where the file is damaged."""
-    with zipfile.ZipFile(path) as archive:  # torch.load does not look at the checksums
-        if torn := archive.testzip():
-            raise ValueError(f"{torn} in it is damaged")
-    state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    return state
-
-
 def load_checkpoint(path: Path, method: torch.nn.Module, sgd: torch.optim.Optimizer, device: torch.device) -> Position:
     """Put back what `save_checkpoint` wrote.
 
@@ -669,7 +660,7 @@ def load_checkpoint(path: Path, method: torch.nn.Module, sgd: torch.optim.Optimi
         BadInput: the file is damaged or does not fit.
     """
     try:
-        state = read_checkpoint(path)
+        state: dict[str, Any] = read_saved(path)
         method.load_state_dict(state["method"])
         sgd.load_state_dict(state["optimizer"])
         torch.set_rng_state(state["cpu_random"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, Union
 
@@ -125,7 +125,7 @@ def hint(word: str, known: Iterable[str]) -> str:
 def _describe(model: type[BaseModel], detail: ErrorDetails) -> str:
     place = [str(part) for part in detail["loc"]]
     if detail["type"] == "extra_forbidden":
-        return f"{_dotted(model, place)}: unknown key{hint(place[-1], _keys_at(model, place[:-1]))}"
+        return f"{_dotted(model, place)}: unknown key{_key_hint(model, place)}"
     if detail["type"] == "union_tag_invalid":
         tag, known = str(detail["ctx"]["tag"]), detail["ctx"]["expected_tags"]
         meant = hint(tag, [k.strip("' ") for k in str(known).split(",")])
@@ -178,6 +178,25 @@ def _models(annotation: Any) -> Any:
 
 def _dotted(model: type[BaseModel], place: list[str]) -> str:
     return ".".join(_walk(model, place)[0]) or "the whole file"
+
+
+def _key_hint(model: type[BaseModel], place: list[str]) -> str:
+    """The key that was meant: one that belongs here, or one that belongs elsewhere, named with its place."""
+    here, everywhere = _keys_at(model, place[:-1]), list(_paths(model))
+    near = nearest(place[-1], [*here, *(path[-1] for path in everywhere)])
+    if near is None or near in here:
+        return hint(place[-1], here)
+    meant = dict.fromkeys(repr(".".join(path)) for path in everywhere if path[-1] == near)
+    return f" (did you mean {' or '.join(meant)}?)"
+
+
+def _paths(model: type[BaseModel], above: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """The keys of a model and of all models in it."""
+    for name, field in model.model_fields.items():
+        yield (*above, name)
+        inner = _models(field.annotation)
+        for each in inner.values() if isinstance(inner, dict) else [inner] if inner else []:
+            yield from _paths(each, (*above, name))
 
 
 def _keys_at(model: type[BaseModel], place: list[str]) -> list[str]:

@@ -41,13 +41,13 @@ from skelpipe.pretrain import (
     Position,
     build_sgd,
     check_recipe_stream,
-    read_checkpoint,
     run_settings,
     save_checkpoint,
     save_weights,
     set_determinism,
 )
 from skelpipe.recipe import Recipe
+from skelpipe.saved import read_saved
 from skelpipe.skeleton import LAYOUTS, Layout
 from skelpipe.store import Clips
 from skelpipe.sums import check_files
@@ -271,7 +271,7 @@ def read_state(path: Path) -> State:
     try:
         with warnings.catch_warnings():  # about pickles that torch did not write, which are refused below anyway
             warnings.simplefilter("ignore")
-            state = torch.load(path, map_location="cpu", weights_only=True)
+            state = read_saved(path)
     except OSError as error:
         raise BadInput(path, f"cannot be read ({error.strerror or error})", "check the path") from None
     except Exception as error:  # torch tells of a damaged file in a dozen ways
@@ -554,7 +554,7 @@ def whole_state(run: Path, layout: Layout, streams: tuple[str, ...]) -> State:
     if not path.exists():
         raise BadInput(path, "does not exist", "pass --encoder-only to write the encoder alone")
     try:
-        state: State = read_checkpoint(path)["method"]
+        state: State = read_saved(path)["method"]
     except Exception as error:
         raise BadInput(path, f"cannot be loaded ({type(error).__name__})", "train this run again") from None
     named: State = {}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import os
+import pkgutil
 import shlex
 import signal
 import subprocess
@@ -13,19 +15,20 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from skelpipe import cli
-from skelpipe.cli import SECTIONS, main
+from skelpipe import cli, streams
+from skelpipe.cli import main, options
+from skelpipe.cli.program import SECTIONS
+from skelpipe.cli.progress import bar, training
 from skelpipe.errors import BadInput
 
 SLOW = ("torch", "numpy", "numba", "zarr", "pandas", "matplotlib", "sklearn", "snakemake", "rich", "pydantic", "h5py")
 COMMANDS = sorted(main.commands)
+ROOT = Path(cli.__file__).parents[2]
 
 
 def skelpipe(*words: str, **options) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "skelpipe", *words]
-    return subprocess.run(
-        command, capture_output=True, text=True, check=False, cwd=Path(cli.__file__).parents[1], **options
-    )
+    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT, **options)
 
 
 def call(*words: object):
@@ -40,11 +43,24 @@ def test_importing_the_commands_imports_nothing_slow():
 
 def test_help_groups_every_command_by_stage():
     text = call("--help").output
-    assert sorted(name for members in SECTIONS.values() for name in members) == COMMANDS
+    assert sorted(command.name for members in SECTIONS.values() for command in members) == COMMANDS
     places = [text.index(f"\n{title}:") for title in SECTIONS]
     assert places == sorted(places)
     assert all(f"  {name} " in text for name in COMMANDS)
     assert "..." not in text.partition("\n")[2]  # no summary is cut short
+
+
+def test_every_command_is_listed_in_the_section_that_its_module_is_named_after():
+    written = {}
+    for found in pkgutil.iter_modules(cli.__path__):
+        module = importlib.import_module(f"skelpipe.cli.{found.name}")
+        commands = [each for each in vars(module).values() if isinstance(each, click.Command) and each is not main]
+        written |= {found.name: commands} if commands else {}
+    assert written == {title.lower().replace(" ", "_"): list(members) for title, members in SECTIONS.items()}
+
+
+def test_streams_to_choose_from_are_all_there_are():
+    assert options.STREAMS == streams.STREAMS  # which imports what is slow
 
 
 def examples(name: str) -> list[str]:
@@ -125,7 +141,7 @@ def test_a_closed_pipe_is_quiet():
     os.close(reader)
     process = subprocess.run(
         [sys.executable, "-m", "skelpipe", "--help"], stdout=writer, stderr=subprocess.PIPE, text=True, check=False,
-        cwd=Path(cli.__file__).parents[1],
+        cwd=ROOT,
     )  # fmt: skip
     os.close(writer)
     assert "Traceback" not in process.stderr
@@ -162,16 +178,16 @@ def test_raw_files_become_clips(tmp_path):
 
 
 def test_progress_off_a_terminal_is_a_line_now_and_then(monkeypatch, capsys):
-    monkeypatch.setattr(cli.time, "monotonic", iter([0, 5, 11, 11, 12, 30, 30]).__next__)
-    with cli._bar("reading", "files") as progress:
+    monkeypatch.setattr("skelpipe.cli.progress.time.monotonic", iter([0, 5, 11, 11, 12, 30, 30]).__next__)
+    with bar("reading", "files") as progress:
         for done in (1, 2, 3, 4):
             progress(done, 4, 1000)
     assert capsys.readouterr().err == "reading: 2 of 4 files\nreading: 4 of 4 files\n"
 
 
 def test_training_progress_keeps_the_last_loss(monkeypatch, capsys):
-    monkeypatch.setattr(cli.time, "monotonic", iter([0, 5, 11, 11]).__next__)
-    with cli._training("x") as progress:
+    monkeypatch.setattr("skelpipe.cli.progress.time.monotonic", iter([0, 5, 11, 11]).__next__)
+    with training("x") as progress:
         progress({"epoch": 1, "epochs": 2, "step": 1, "steps": 4, "loss": 4.5, "clips_per_second": 1234.5})
         progress({"epoch": 1, "epochs": 2, "step": 2, "steps": 4})
     assert capsys.readouterr().err == "epoch 1/2, loss 4.500, 1,234 clips/s\n"
@@ -179,8 +195,8 @@ def test_training_progress_keeps_the_last_loss(monkeypatch, capsys):
 
 SWALLOWED = """
 import ctypes, os, signal, time
-from skelpipe import cli
-cli._stop_in_order()
+from skelpipe.cli.interrupts import stop_in_order
+stop_in_order()
 called = ctypes.CFUNCTYPE(None)(lambda: (os.kill(os.getpid(), signal.SIGINT), time.sleep(10)))
 try:
     called()
@@ -192,8 +208,8 @@ except KeyboardInterrupt:
 
 HALF_BUILT = """
 import os, signal, sys, warnings
-from skelpipe import cli
-cli._stop_in_order()
+from skelpipe.cli.interrupts import stop_in_order
+stop_in_order()
 class Loop:
     def __init__(self):
         os.kill(os.getpid(), getattr(signal, sys.argv[1]))

@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from skelpipe import cli, formats, pickles, store
+from skelpipe import formats, pickles, store
+from skelpipe.cli import data, main
 from skelpipe.datasets import fitting_splits, pretrained_on, split_masks
 from skelpipe.datasets.synthetic import write_raw
 from skelpipe.describe import describe
@@ -464,11 +465,11 @@ def test_clips_of_an_import_can_be_exported_again(made, tmp_path):
 
 
 def call(*words):
-    return CliRunner().invoke(cli.main, [str(word) for word in words], prog_name="skelpipe")
+    return CliRunner().invoke(main, [str(word) for word in words], prog_name="skelpipe")
 
 
 def test_an_encoder_is_trained_and_measured_on_imported_clips(made, tmp_path, tiny):
-    assert tuple(FORMATS) == cli.FORMATS
+    assert tuple(FORMATS) == data.FORMATS
     arrays, clips = tmp_path / "arrays", tmp_path / "clips"
     told = call("export", "sgn-h5", made / "store", arrays, "--split", "xsub60")
     assert told.stdout == f"{arrays}: 24 training and 24 test clips in NTU_CS.h5\n"

@@ -21,7 +21,7 @@ LAYERS = {
         "pickles",
     ],
     3: ["ingest", "batches", "formats"],
-    4: ["encoders", "methods", "ranks"],
+    4: ["encoders", "methods", "ranks", "saved"],
     5: [
         "recipe",
         "pretrain",

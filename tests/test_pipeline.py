@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import json
 import os
 import re
@@ -10,6 +11,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -278,6 +280,22 @@ def test_a_guard_that_is_dismissed_leaves_its_group_alone(guarded_group):
     watch, worker = guarded_group
     watch.communicate(b".", timeout=20)
     assert (watch.returncode, worker.poll()) == (0, None)
+
+
+@pytest.mark.timeout(60)
+def test_a_signal_that_wakes_nobody_is_taken_before_the_next_line():
+    reading, writing = os.pipe()
+    before = signal.signal(signal.SIGUSR1, lambda *_: os.close(writing))
+    # It only notes the signal, as one does that comes just before a wait begins.
+    unheard = threading.Timer(0.2, _thread.interrupt_main, (signal.SIGUSR1,))
+    unheard.start()
+    try:
+        os.write(writing, b"one\ntwo\n")
+        with open(reading) as stream:
+            assert list(dag._lines(stream)) == ["one\n", "two\n"]
+    finally:
+        unheard.join()
+        signal.signal(signal.SIGUSR1, before)
 
 
 def test_arguments_reach_snakemake_and_a_failed_stage_is_told(tmp_path, capsys):

@@ -42,6 +42,9 @@ def test_paper_settings():
     [
         ("batchsize=3", "batchsize: unknown key (did you mean 'batch_size'?)"),
         ("encoder.widht=3", "encoder.widht: unknown key (did you mean 'width'?)"),
+        ("queue_size=64", "queue_size: unknown key (did you mean 'method.queue_size'?)"),
+        ("method.lr=0.1", "method.lr: unknown key (did you mean 'optimizer.lr'?)"),
+        ("qeue_size=64", "qeue_size: unknown key (did you mean 'method.queue_size'?)"),
         ("optimizer.lr=abc", "optimizer.lr: input should be a valid number"),
         ("optimizer.lr=.nan", "optimizer.lr: input should be a finite number"),
         ("positives.form=equatoin", "not 'equatoin' (did you mean 'equation'?)"),

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from skelpipe import cli, disk, outputs, paper
-from skelpipe.cli import main
+from skelpipe import disk, outputs, paper
+from skelpipe.cli import main, measure
 from skelpipe.errors import BadInput
 from skelpipe.fuse import fuse
 from skelpipe.plots import curves_figure
@@ -661,7 +661,7 @@ def test_the_command_chooses_title_and_figures(tmp_path):
     assert done.exit_code == 0, done.output
     page = json.loads((tmp_path / "r" / "report.json").read_text())
     assert (page["title"], [f["section"] for f in page["figures"]]) == ("T", ["confusion"])
-    assert cli.FIGURES == FIGURES
+    assert measure.FIGURES == FIGURES
 
 
 def test_scores_of_several_draws_have_a_confusion_matrix(tmp_path):

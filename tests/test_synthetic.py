@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from skelpipe.datasets import DATASETS, SPLITS, fitting_splits, split_masks, synthetic
-from skelpipe.datasets.synthetic import Summary, write_raw
+from skelpipe.datasets import DATASETS, SPLITS, fitting_splits, split_masks
+from skelpipe.datasets.synthetic import Summary, ntu, pku, plan, write_raw
+from skelpipe.datasets.synthetic.motion import motion_of
 from skelpipe.errors import BadInput
 
 SMALLEST = {
@@ -81,7 +82,7 @@ def columns_of(dataset, folder):
         keys = ("setup", "camera", "subject", "replication", "label")
         return {"name": np.array(list(recordings(folder))), **dict(zip(keys, (ids - [0, 0, 0, 0, 1]).T, strict=True))}
     rows = []
-    for path in sorted((folder / synthetic._PKU_LAYOUT[dataset][1]).iterdir()):
+    for path in sorted((folder / plan._PKU_LAYOUT[dataset][1]).iterdir()):
         rows += [(path.stem, int(line.split(",")[0]) - 1) for line in path.read_text().splitlines()]
     video, label = (np.array(column) for column in zip(*rows, strict=True))
     view = np.array(["LMR".index(v[-1]) + 1 for v in video])
@@ -144,16 +145,16 @@ def test_every_split_has_every_class_on_both_sides(smallest):
 
 @pytest.mark.parametrize("dataset", SMALLEST)
 def test_the_largest_set_stays_within_the_official_numbers(dataset):
-    options = {name: most for name, (_, _, most) in synthetic._RANGES[dataset].items()}
+    options = {name: most for name, (_, _, most) in plan._RANGES[dataset].items()}
     if dataset.startswith("pku"):
-        names = [n for n, _, _ in synthetic._pku_names(dataset, options["subjects"], options["replications"])]
+        names = [n for n, _, _ in plan._pku_names(dataset, options["subjects"], options["replications"])]
         assert len(set(names)) == len(names) == options["subjects"] * options["replications"]
         assert all(DATASETS[dataset].video_name(f"{n}-L") for n in names)
         numbers = np.array([[int(x) for x in re.findall(r"\d+", n)] for n in names])
         assert (numbers.min(0) >= (2 if dataset == "pku1" else 1)).all()
         assert (numbers.max(0) <= ([364] if dataset == "pku1" else [26, 13])).all()
         return
-    halves = synthetic._ntu_halves(dataset, options)
+    halves = plan._ntu_halves(dataset, options)
     actions, subjects, setups = ([i for half in halves for i in half[k]] for k in range(3))
     for found, name in ((actions, "actions"), (subjects, "subjects"), (setups, "setups")):
         assert sorted(found) == list(range(1, options[name] + 1))
@@ -170,8 +171,8 @@ def test_the_splits_of_the_small_default_do_not_coincide(tmp_path):
 
 
 def test_no_two_classes_are_the_same_motion():
-    for classes, pairs in ((120, synthetic._NTU_PAIRS), (51, synthetic._PKU_PAIRS)):
-        motions = [synthetic._motion(action, pairs) for action in range(1, classes + 1)]
+    for classes, pairs in ((120, ntu._PAIRS), (51, pku._PAIRS)):
+        motions = [motion_of(action, pairs) for action in range(1, classes + 1)]
         assert len(set(motions)) == classes
         assert {a for a, m in enumerate(motions, 1) if m.partner is not None} == pairs
 
@@ -305,7 +306,7 @@ def test_the_other_columns_are_plausible(ntu60):
 @pytest.mark.parametrize("smallest", ["pku1", "pku2"], indirect=True)
 def test_pku_files_have_the_published_form(smallest):
     dataset, folder, summary = smallest
-    skeletons, labels, *splits = synthetic._PKU_LAYOUT[dataset]
+    skeletons, labels, *splits = plan._PKU_LAYOUT[dataset]
     paths = sorted((folder / skeletons).iterdir())
     assert {p.stem[-2:] for p in paths} == {"-L", "-M", "-R"}
     assert [p.name for p in paths] == [p.name for p in sorted((folder / labels).iterdir())]
@@ -345,7 +346,7 @@ def test_pku_actions_do_not_overlap_and_the_second_person_is_there_for_interacti
     assert (rows[1:, 1] > rows[:-1, 2]).all(), "with idle time between"
     two = frames[:, 75:].any(axis=1) | ~frames[:, :75].any(axis=1)
     for action, start, end, _ in rows:
-        assert two[start - 1 : end].all() == (action in synthetic._PKU_PAIRS)
+        assert two[start - 1 : end].all() == (action in pku._PAIRS)
 
 
 @pytest.mark.parametrize("smallest", ["pku1", "pku2"], indirect=True)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import pickle
 import shutil
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -441,6 +443,37 @@ def test_a_damaged_file_is_refused(tmp_path, trained):
             import_weights(file, tmp_path / "run", load_recipe("skeletonclr"), **USED)
     with pytest.raises(BadInput, match="cannot be read"):
         import_weights(tmp_path / "none.pt", tmp_path / "run", load_recipe("skeletonclr"), **USED)
+
+
+def test_a_changed_bit_in_a_file_from_elsewhere_is_seen(tmp_path, trained):
+    data = bytearray(trained[1].read_bytes())
+    data[len(data) // 2] ^= 1  # amid the tensors, where torch would read another number
+    (tmp_path / "changed.pt").write_bytes(data)
+    torch.load(tmp_path / "changed.pt", weights_only=True)
+    with pytest.raises(BadInput, match=r"changed\.pt: is damaged"):
+        import_weights(tmp_path / "changed.pt", tmp_path / "run", load_recipe("skeletonclr"), **USED)
+
+
+@pytest.mark.parametrize("lie", ["packed", "overlapping"])
+def test_a_file_that_unpacks_to_more_than_it_takes_is_refused_at_once(tmp_path, trained, lie, monkeypatch):
+    with zipfile.ZipFile(trained[1]) as whole, zipfile.ZipFile(tmp_path / "big.pt", "w") as archive:
+        for name in whole.namelist():
+            archive.writestr(name, whole.read(name), zipfile.ZIP_DEFLATED if lie == "packed" else None)
+        if lie == "overlapping":
+            archive.filelist += [copy.copy(member) for member in archive.filelist]
+    unpacked: list[object] = []
+    monkeypatch.setattr(zipfile.ZipFile, "testzip", lambda archive: unpacked.append(archive))
+    with pytest.raises(BadInput, match=r"big\.pt: is damaged, or was not saved by torch"):
+        import_weights(tmp_path / "big.pt", tmp_path / "run", load_recipe("skeletonclr"), **USED)
+    assert not unpacked
+
+
+def test_a_file_in_the_format_without_an_archive_is_read(tmp_path, trained):
+    state = torch.load(trained[1], weights_only=True)
+    torch.save(state, tmp_path / "old.pt", _use_new_zipfile_serialization=False)
+    run = tmp_path / "run"
+    import_weights(tmp_path / "old.pt", run, load_recipe("skeletonclr"), **USED)
+    assert (run / "weights.safetensors").exists()
 
 
 def test_a_damaged_checkpoint_of_an_unfinished_run_is_not_exported(trained, tmp_path):

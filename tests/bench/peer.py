@@ -1,10 +1,10 @@
 """The data path and the frozen encoder beside AimCLR's public code: how many times as fast.
 
-    python tests/bench/peer.py CHECKOUT [--files 3600] [--theirs 360] [--batch 128]
+    python tests/bench/peer.py CHECKOUT [--files 3600 | --raw FOLDER] [--theirs 360] [--batch 128]
 
 CHECKOUT is that of AimCLR, used as it ships, apart from what NumPy 2 has renamed. Both sides run on one thread and take
 turns, and what counts is the CPU time of the fastest of ROUNDS rounds, with children. The two scripts of its data path
-are given fewer recordings than ours, and their time is taken as linear.
+are given fewer recordings than ours, twice, and each further recording is taken to cost what it did between the two.
 Training steps are `gpu.py --device cpu --peer`.
 """
 
@@ -12,11 +12,14 @@ from __future__ import annotations
 
 import argparse
 import os
+import pickle
 import resource
 import subprocess
 import sys
 import tempfile
+import zipfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,24 +28,31 @@ for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
 
 import numpy as np
 import torch
+from torch.utils.data import DataLoader
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 from skelpipe.allocator import keep_memory
 from skelpipe.augment import build_view, render_view
+from skelpipe.batches import Batches
 from skelpipe.datasets.synthetic import write_raw
 from skelpipe.datasets.text import parse_ntu
 from skelpipe.encoders.stgcn import STGCN, STGCNOptions
+from skelpipe.recipe import load_recipe
 from skelpipe.skeleton import KINECT_V2
 
 ROUNDS = 3
 PARSED = 60  # files
+BATCH = 128  # clips of a training batch
 TWO_BODIES = 5  # one clip of so many shows a second one
 RENAMED = """
-import runpy, sys, numpy as np
+import numpy as np
 reshape = np.reshape
 np.int, np.float = int, float
 np.reshape = lambda a, shape=None, *rest, newshape=None, **more: reshape(a, newshape or shape, *rest, **more)
+"""
+SCRIPT = f"""{RENAMED}
+import runpy, sys
 script, *sys.argv[1:] = sys.argv[1:]
 sys.path.insert(0, ".")
 runpy.run_path(script, run_name="__main__")
@@ -53,7 +63,8 @@ def main(words: list[str] | None = None) -> dict[str, float]:
     """Measure every row and print it; returns the ratios."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("checkout", type=Path)
-    parser.add_argument("--files", type=int, default=3600, help="recordings that ours reads")
+    parser.add_argument("--files", type=int, default=3600, help="synthetic recordings that ours reads")
+    parser.add_argument("--raw", type=Path, help="a folder of recordings of NTU RGB+D 60 to read instead")
     parser.add_argument("--theirs", type=int, default=360, help="of them, those that its scripts read")
     parser.add_argument("--batch", type=int, default=128, help="clips that are embedded at a time")
     options = parser.parse_args(words)
@@ -61,9 +72,11 @@ def main(words: list[str] | None = None) -> dict[str, float]:
     sys.path[:0] = [str(options.checkout / "tools"), str(options.checkout)]
     found = {}
     with tempfile.TemporaryDirectory(prefix="skelpipe-peer-") as folder:
-        files = recordings(Path(folder) / "raw", options.files)
+        raw = options.raw or recordings(Path(folder) / "raw", options.files)
+        files = sorted(raw.resolve().rglob("*.skeleton"))
         found["parse"] = parse(files[:PARSED])
-        found["ingest and prepare"] = commands(Path(folder), files, options)
+        found |= commands(Path(folder), raw.resolve(), files, options)
+        found["batches"] = batches(Path(folder))
     found |= views()
     found["embed"] = embed(options.batch)
     return found
@@ -83,17 +96,10 @@ def used() -> float:
     return sum(each.ru_utime + each.ru_stime for each in both)
 
 
-def ratio(
-    what: str,
-    ours: Callable[[], object],
-    theirs: Callable[[], object],
-    times: int = 1,
-    scale: float = 1,
-    measure: Callable[..., float] = seconds,
-) -> float:
-    """Take turns and print how many times as fast ours is; `scale` is how much less work theirs is given."""
-    measure(ours)  # kernels are compiled
-    pairs = [(measure(ours, times), scale * measure(theirs)) for _ in range(ROUNDS)]
+def ratio(what: str, ours: Callable[[], float], theirs: Callable[[], float]) -> float:
+    """Take turns and print how many times as fast ours is; each call gives its seconds."""
+    ours()  # kernels are compiled
+    pairs = [(ours(), theirs()) for _ in range(ROUNDS)]
     mine, other = (min(column) for column in zip(*pairs, strict=True))
     each = ", ".join(f"{b / a:.1f}" for a, b in pairs)
     print(
@@ -118,11 +124,15 @@ def seconds_apart(call: Callable[[], object], times: int = 1) -> float:
     return found
 
 
-def recordings(folder: Path, count: int) -> list[Path]:
-    """Synthetic recordings of NTU RGB+D 60, at least so many if there can be."""
+def recordings(folder: Path, count: int) -> Path:
+    """`count` synthetic recordings of NTU RGB+D 60, or as many as there can be, and nothing else in the folder."""
     subjects = min(40, max(1, -(-count // 180)))
-    write_raw("ntu60", folder, actions=60, subjects=subjects)
-    return sorted(folder.rglob("*.skeleton"))[:count]
+    with tempfile.TemporaryDirectory(dir=folder.parent) as made:
+        write_raw("ntu60", Path(made) / "raw", actions=60, subjects=subjects)
+        folder.mkdir()
+        for file in sorted(Path(made).rglob("*.skeleton"))[:count]:
+            file.rename(folder / file.name)
+    return folder
 
 
 def parse(files: list[Path]) -> float:
@@ -137,42 +147,56 @@ def parse(files: list[Path]) -> float:
         for file in files:
             read_xyz(str(file), max_body=2, num_joint=25)
 
-    return ratio("parse", ours, theirs, times=5)
+    return ratio("parse", partial(seconds, ours, 5), partial(seconds, theirs))
 
 
-def commands(folder: Path, files: list[Path], options: argparse.Namespace) -> float:
-    """Text to clips of 50 frames on the disk, for both benchmarks of NTU-60."""
-    (folder / "few").mkdir()
-    for file in files[:: max(1, len(files) // options.theirs)][: options.theirs]:
-        os.link(file, folder / "few" / file.name)
-    few = len(list((folder / "few").iterdir()))
+def commands(folder: Path, raw: Path, files: list[Path], options: argparse.Namespace) -> dict[str, float]:
+    """Text to clips of 50 frames on the disk, for both benchmarks of NTU-60; ours also from an archive."""
     (folder / "none.txt").touch()
-    data = {"data_path": folder / "few", "ignored_sample_path": folder / "none.txt", "out_folder": folder / "wide"}
-    short = {"dataset_path": folder / "wide", "out_folder": folder / "short"}
+    counts = (options.theirs // 4, options.theirs)
+    for count in counts:
+        (folder / f"{count}").mkdir()
+        for file in files[:: max(1, len(files) // count)][:count]:
+            (folder / f"{count}" / file.name).symlink_to(file)
+    with zipfile.ZipFile(folder / "raw.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        for file in files:
+            archive.write(file, file.name)
 
     def run(where: Path, *words: object) -> None:
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}
         subprocess.run([sys.executable, *map(str, words)], cwd=where, env=environment, check=True, capture_output=True)
 
-    def theirs() -> None:
-        for place, script, named in (("tools", "ntu_gendata.py", data), ("feeder", "preprocess_ntu.py", short)):
+    def theirs(count: int) -> None:
+        wide, short = folder / "wide", folder / "short"
+        data = {"data_path": folder / f"{count}", "ignored_sample_path": folder / "none.txt", "out_folder": wide}
+        for place, script, named in (
+            ("tools", "ntu_gendata.py", data),
+            ("feeder", "preprocess_ntu.py", {"dataset_path": wide, "out_folder": short}),
+        ):
             told = [word for key, value in named.items() for word in (f"--{key}", value)]
-            run(options.checkout / place, "-c", RENAMED, script, *told)
+            run(options.checkout / place, "-c", SCRIPT, script, *told)
 
-    def ours() -> None:
+    def of_all() -> float:
+        few, more = (seconds(partial(theirs, count)) for count in counts)
+        return more + (more - few) / (counts[1] - counts[0]) * (len(files) - counts[1])
+
+    def ours(raw: Path) -> None:
         store, clips = folder / "store.zarr", folder / "clips.zarr"
-        run(folder, "-m", "skelpipe", "ingest", "ntu60", folder / "raw", store, "--workers", 0, "--force")
+        run(folder, "-m", "skelpipe", "ingest", "ntu60", raw, store, "--workers", 0, "--force")
         run(folder, "-m", "skelpipe", "prepare", store, clips, "--threads", 1, "--force")
 
-    return ratio(f"ingest and prepare, {len(files):,} recordings", ours, theirs, scale=len(files) / few)
+    found = {}
+    for name, given in (("ingest and prepare", raw), ("ingest and prepare, zip", folder / "raw.zip")):
+        told = f"{name}, {len(files):,} recordings"
+        found[name] = ratio(told, partial(seconds, partial(ours, given)), of_all)
+    return found
 
 
 def views() -> dict[str, float]:
     """A view of every clip; ours gathers them too, and is also told with the stream that theirs computes elsewhere."""
     from feeder.ntu_feeder import Feeder_triple
 
-    for name, kind in (("int", int), ("float", float)):
-        setattr(np, name, kind)
+    exec(RENAMED, {})
     clips = np.random.default_rng(0).standard_normal((256, 3, 50, 25, 2)).astype(np.float32)
     rows, out = np.arange(len(clips)), np.empty_like(clips)
     feeder: Any = Feeder_triple.__new__(Feeder_triple)
@@ -191,9 +215,34 @@ def views() -> dict[str, float]:
         def bones(ours: Any = ours) -> None:
             ours(stream="bone")
 
-        found[f"{name} view"] = ratio(f"{name} view", ours, theirs, times=10)
-        found[f"{name} view, bone"] = ratio(f"{name} view, bone (theirs without)", bones, theirs, times=10)
+        for what, call in ((f"{name} view", ours), (f"{name} view, bone (theirs without)", bones)):
+            found[what] = ratio(what, partial(seconds, call, 10), partial(seconds, theirs))
     return found
+
+
+def batches(folder: Path) -> float:
+    """An epoch of batches with the three views of AimCLR's recipe; theirs by a DataLoader with two workers."""
+    from feeder.ntu_feeder import Feeder_triple
+
+    exec(RENAMED, {})
+    clips = np.random.default_rng(0).standard_normal((2048, 3, 50, 25, 2)).astype(np.float32)
+    rows, labels = np.arange(len(clips)), np.zeros(len(clips), np.int64)
+    np.save(folder / "clips.npy", clips)
+    (folder / "labels.pkl").write_bytes(pickle.dumps(([""] * len(clips), labels.tolist())))
+    feeder: Any = Feeder_triple(folder / "clips.npy", folder / "labels.pkl")
+    recipe = load_recipe("aimclr")
+    views = {name: recipe.view(name) for name in recipe.views}
+    made = Batches(clips, rows, labels, views, "joint", KINECT_V2, BATCH, 0, torch.device("cpu"), 1)
+
+    def ours() -> None:
+        for _ in made.epoch(1):
+            pass
+
+    def theirs() -> None:
+        for _ in DataLoader(feeder, BATCH, shuffle=True, num_workers=2):
+            pass
+
+    return ratio(f"an epoch of batches, {len(clips):,} clips", partial(seconds, ours), partial(seconds, theirs))
 
 
 def embed(batch: int) -> float:
@@ -214,7 +263,8 @@ def embed(batch: int) -> float:
         ours(x)
 
     with torch.no_grad():
-        return ratio(f"embed, {batch} clips", embed_ours, lambda: theirs(x), measure=seconds_apart)
+        told = f"embed, {batch} clips"
+        return ratio(told, partial(seconds_apart, embed_ours), partial(seconds_apart, partial(theirs, x)))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,135 @@
+"""Learn: pretraining, and weights to and from other projects."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import click
+
+from skelpipe.cli.options import (
+    STREAMS,
+    device_option,
+    force_option,
+    path_argument,
+    seed_option,
+    set_option,
+    threads_option,
+)
+from skelpipe.cli.progress import training
+from skelpipe.datasets import DATASETS, SPLITS
+from skelpipe.errors import BadInput
+from skelpipe.resources import names
+
+
+@click.command(epilog=f"Recipes that ship: {', '.join(names('models'))}.")
+@click.argument("recipe")
+@path_argument("clips")
+@path_argument("run")
+@click.option("--split", required=True, type=click.Choice(list(SPLITS)), help="Whose training clips to learn from.")
+@click.option("--stream", required=True, type=click.Choice([*STREAMS, "3s"]), help="3s: all, as CrosSCLR needs them.")
+@click.option("--epochs", type=click.IntRange(0), help="Instead of the recipe's; 0 leaves the encoder untrained.")
+@set_option
+@seed_option
+@device_option
+@click.option("--gpus", type=click.IntRange(1), help="Train as so many processes, each on a GPU, or on the CPU.")
+@click.option("--precision", default="fp32", show_default=True, type=click.Choice(["fp32", "bf16"]))
+@click.option("--half-storage", is_flag=True, help="Keep the clips in memory as float16.")
+@threads_option
+@force_option
+def pretrain(
+    recipe: str,
+    clips: Path,
+    run: Path,
+    overrides: tuple[str, ...],
+    epochs: int | None,
+    gpus: int | None,
+    **options: Any,
+) -> None:
+    """Pretrain an encoder without labels.
+
+    RECIPE is the name of a shipped recipe or a YAML file. The same command goes on from the last checkpoint of RUN,
+    with as many --gpus as there are now. 'torchrun … -m skelpipe pretrain …' does what --gpus does.
+
+    \b
+    Example:
+      skelpipe pretrain crosnnclr data/stores/ntu60-50.zarr data/runs/bone --split xsub60 --stream bone
+    """
+    from skelpipe import ranks
+    from skelpipe.pretrain import pretrain as run_pretrain
+    from skelpipe.recipe import load_recipe
+
+    checked = load_recipe(recipe, list(overrides), epochs)
+    if gpus and ranks.started() not in (1, gpus):
+        raise BadInput(f"--gpus {gpus}", f"is given to one of {ranks.started()} ranks", "leave it out with torchrun")
+    if gpus and gpus > 1 and ranks.started() == 1:
+        sys.exit(ranks.launch([sys.executable, "-m", "skelpipe", *sys.argv[1:]], gpus))
+    speaks = ranks.speaks()
+    with training(checked.name) if speaks else nullcontext() as progress:
+        result = run_pretrain(checked, clips, run, progress=progress, **options)
+    if not speaks:
+        return
+    for warning in result.warnings:
+        click.echo(f"skelpipe: {warning}", err=True)
+    loss = f", loss {result.last['loss']:.3f}" if result.last else ""
+    click.echo(f"{run}: {result.state}, epoch {result.epoch}/{result.epochs}{loss}")
+    if result.state == "stopped":
+        raise KeyboardInterrupt("a checkpoint is kept, and the same command goes on from it")
+
+
+@click.command("import-weights")
+@path_argument("file")
+@path_argument("run")
+@click.option("--stream", required=True, type=click.Choice([*STREAMS, "3s"]), help="3s: all of a CrosSCLR file.")
+@click.option("--split", required=True, type=click.Choice(list(SPLITS)), help="Whose training clips it has seen.")
+@click.option("--dataset", type=click.Choice(list(DATASETS)), help="[default: that of the clips, or the split's own]")
+@click.option("--recipe", default="skeletonclr", show_default=True, help="How it was trained; FILE decides the sizes.")
+@click.option("--epoch", default=300, show_default=True, type=click.IntRange(0), help="How many epochs it has seen.")
+@click.option("--clips", type=click.Path(path_type=Path), help="To go on training on these.")
+@click.option("--epochs", type=click.IntRange(0), help="With --clips: how many in all, instead of the recipe's.")
+@click.option("--frames", default=50, show_default=True, type=click.IntRange(2), help="T, without --clips.")
+@seed_option
+@force_option
+def import_weights(file: Path, run: Path, recipe: str, **options: Any) -> None:
+    """Make a run of a checkpoint of SkeletonCLR, CrosSCLR, AimCLR or CrosNNCLR.
+
+    FILE is a state dict as their public code saves it. RUN can be evaluated and embedded. With --clips the same
+    pretraining goes on in RUN from --epoch, with fresh momentum, since FILE holds no optimiser. Of a CrosSCLR file
+    RUN holds one stream, or all with --stream 3s --recipe crossclr.
+
+    \b
+    Example:
+      skelpipe import-weights aimclr.pt data/runs/aimclr --recipe aimclr --split xsub60 --stream joint
+    """
+    from skelpipe.recipe import load_recipe
+    from skelpipe.weights import import_weights as run_import
+
+    clips, split, stream = options["clips"], options["split"], options["stream"]
+    made = run_import(file, run, load_recipe(recipe), **options)
+    click.echo(f"{file}: {made.family}; {made.shape}")
+    state = "can be evaluated" if made.finished else "to be trained on"
+    click.echo(f"{run}: epoch {made.epoch}/{made.epochs}, {state}")
+    if not made.finished:
+        words = ["skelpipe", "pretrain", f"{run}/recipe.yaml", str(clips), str(run), "--split", split]
+        more = ["--seed", str(options["seed"])] if options["seed"] else []
+        click.echo(f"go on, with fresh momentum: {shlex.join([*words, '--stream', stream, *more])}")
+
+
+@click.command("export-weights")
+@path_argument("run")
+@path_argument("file")
+@click.option("--encoder-only", is_flag=True, help="Only the query encoder, as linear evaluation needs it.")
+@force_option
+def export_weights(run: Path, file: Path, **options: Any) -> None:
+    """Write a run as the public code of SkeletonCLR, AimCLR and CrosSCLR saves it.
+
+    \b
+    Example:
+      skelpipe export-weights data/runs/bone bone.pt
+    """
+    from skelpipe.weights import export_weights as run_export
+
+    click.echo(f"{file}: {run_export(run, file, **options):,} tensors")

@@ -1,0 +1,90 @@
+"""Look: what outputs hold, clips that move, and how fast this machine is."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from skelpipe.cli.options import STREAMS, force_option, path_argument, threads_option
+from skelpipe.cli.progress import bar
+
+
+@click.command()
+@path_argument("path")
+@click.option("--provenance", is_flag=True, help="Follow it back to the raw files, and tell what has changed since.")
+@click.option("--json", "as_json", is_flag=True, help="With --provenance: the same as JSON.")
+def inspect(path: Path, provenance: bool, as_json: bool) -> None:
+    """Show what a store, clips, run, evaluation or report holds.
+
+    With --provenance, PATH may also be a file of 'skelpipe embed', 'plot' or 'export-weights'. Every step is held
+    against what lies in its place now, and is known even if it was deleted.
+
+    \b
+    Example:
+      skelpipe inspect data/stores/ntu120.zarr
+      skelpipe inspect --provenance data/reports/mine
+    """
+    if as_json and not provenance:
+        raise click.UsageError("--json goes with --provenance only")
+    if provenance:
+        import json
+
+        from skelpipe import lineage
+
+        chain = lineage.follow(path)
+        click.echo(json.dumps(lineage.as_json(chain), indent=2) if as_json else "\n".join(lineage.tree(chain)))
+        return
+    from rich.console import Console
+
+    from skelpipe.describe import describe
+
+    Console().print(describe(path))
+
+
+@click.command()
+@path_argument("clips")
+@click.argument("name")
+@path_argument("out")
+@click.option("--stream", default="joint", show_default=True, type=click.Choice(STREAMS))
+@force_option
+def plot(clips: Path, name: str, out: Path, **options: Any) -> None:
+    """Draw a clip as a moving skeleton.
+
+    CLIPS may also be a store. OUT is a .gif, or a .png that shows eight frames side by side.
+
+    \b
+    Example:
+      skelpipe plot data/stores/ntu60-50.zarr S001C001P001R001A001 wave.gif --stream motion
+    """
+    from skelpipe.plots import animate
+
+    click.echo(f"{animate(clips, name, out, **options)}")
+
+
+@click.command()
+@click.option("--quick", is_flag=True, help="Less data and smaller batches: about a minute on two cores.")
+@click.option("--json", "out", type=click.Path(path_type=Path), metavar="FILE", help="Write the figures there too.")
+@threads_option
+def bench(quick: bool, out: Path | None, threads: int | None) -> None:
+    """Measure every stage on this machine.
+
+    Each stage stands beside a ceiling that is measured in the same run, such as reading the same bytes or multiplying
+    matrices, with what takes its time. The data are synthetic, and gone afterwards.
+
+    \b
+    Example:
+      skelpipe bench --quick
+    """
+    from rich.console import Console
+
+    from skelpipe.bench import FULL, QUICK, table, write_report
+    from skelpipe.bench import bench as run_bench
+
+    with bar("measuring", "stages") as progress:
+        report = run_bench(QUICK if quick else FULL, threads, progress)
+    Console(width=None if sys.stdout.isatty() else 160).print(table(report))
+    if out is not None:
+        write_report(report, out)

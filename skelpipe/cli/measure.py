@@ -1,0 +1,155 @@
+"""Measure: accuracies and features of encoders, and reports of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from skelpipe.cli.options import (
+    device_option,
+    epoch_option,
+    force_option,
+    out_option,
+    path_argument,
+    seed_option,
+    split_option,
+    stream_option,
+    threads_option,
+)
+from skelpipe.cli.progress import bar, stages
+from skelpipe.errors import printable
+
+FIGURES = ("sweeps", "curves", "confusion", "tsne")
+
+
+@click.command()
+@path_argument("run")
+@path_argument("clips")
+@path_argument("out")
+@click.option("--protocol", "protocols", multiple=True, default=("linear", "knn"), show_default=True,
+              metavar="NAME",
+              help="linear, knn or retrieval on the frozen encoder; supervised for a run's own classifier; finetune, "
+                   "semi or transfer, which train the encoder. Repeatable.")  # fmt: skip
+@click.option("--probe", default="reference", show_default=True,
+              type=click.Choice(["reference", "paper", "lbfgs", "grid"]),
+              help="The linear classifier: SGD at the released code's rate, at the paper's, L-BFGS, or SGD at the rate "
+                   "of a grid that does best on held-out training clips.")  # fmt: skip
+@click.option("--k", default=1, show_default=True, type=click.IntRange(1), help="Neighbours of knn.")
+@click.option("--best-on-test", is_flag=True, help="Also tell the best epoch on the test clips, as papers do.")
+@click.option("--set", "changes", multiple=True, metavar="KEY=VALUE",
+              help="Change an option of finetune, semi or transfer, such as finetune.epochs=10 or "
+                   "semi.fractions=[0.05]. Repeatable.")  # fmt: skip
+@split_option
+@stream_option
+@epoch_option
+@seed_option
+@device_option
+@threads_option
+@force_option
+def evaluate(
+    run: Path, clips: Path, out: Path, protocols: tuple[str, ...], changes: tuple[str, ...], **options: Any
+) -> None:
+    """Measure an encoder on a split's test clips.
+
+    RUN is not changed, whatever the protocol trains.
+
+    \b
+    Example:
+      skelpipe evaluate data/runs/bone data/stores/ntu60-50.zarr data/runs/bone-eval --protocol linear
+    """
+    from skelpipe.evaluate import evaluate as run_evaluate
+
+    with stages() as progress:
+        metrics = run_evaluate(
+            run, clips, out, protocols=list(protocols), options=list(changes), progress=progress, **options
+        )
+    _metrics(out, metrics)
+
+
+@click.command()
+@path_argument("run")
+@path_argument("clips")
+@path_argument("out")
+@split_option
+@stream_option
+@epoch_option
+@device_option
+@force_option
+def embed(run: Path, clips: Path, out: Path, **options: Any) -> None:
+    """Export the features of all clips of a split.
+
+    The suffix of OUT decides: .npz, .h5 or .parquet.
+
+    \b
+    Example:
+      skelpipe embed data/runs/bone data/stores/ntu60-50.zarr features.parquet
+    """
+    from skelpipe.evaluate.embed import export
+
+    with bar("embedding", "clips") as progress:
+        rows, size = export(run, clips, out, progress=progress, **options)
+    click.echo(f"{out}: {rows:,} clips, {size} features each")
+
+
+def _numbers(ctx: click.Context, option: click.Parameter, text: str | None) -> list[float] | None:
+    if text is None:
+        return None
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        raise click.BadParameter(f"{text!r} is not a list of numbers; write for example 0.6,0.6,0.4") from None
+
+
+@click.command()
+@click.argument("parts", nargs=-1, required=True, type=click.Path(path_type=Path))
+@out_option("The folder of the fused scores.")
+@click.option(
+    "--weights", callback=_numbers, metavar="W,W,…", help="One per part. [default: joint and bone 0.6, motion 0.4]"
+)
+@force_option
+def fuse(parts: tuple[Path, ...], out: Path, **options: Any) -> None:
+    """Add the scores of several evaluations, clip by clip.
+
+    \b
+    Example:
+      skelpipe fuse runs/joint/eval runs/bone/eval runs/motion/eval --out runs/fused --weights 0.6,0.6,0.4
+    """
+    from skelpipe.fuse import fuse as run_fuse
+
+    _metrics(out, run_fuse(parts, out, **options))
+
+
+@click.command()
+@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
+@out_option("The folder of the report.")
+@click.option("--title", help="Stands above the page.")
+@click.option("--figure", "figures", multiple=True, type=click.Choice(FIGURES),
+              help="Draw only these. Repeatable. [default: all]")  # fmt: skip
+@force_option
+def report(runs: tuple[Path, ...], out: Path, figures: tuple[str, ...], **options: Any) -> None:
+    """Write tables and figures as one page.
+
+    RUNS are folders of runs, evaluations and fusions, searched to their depth. Our accuracies stand beside the papers',
+    with what is missing, on one HTML page, and as Markdown and JSON.
+
+    \b
+    Example:
+      skelpipe report data/runs/ntu60-50/xsub60 --out data/reports/mine
+    """
+    from skelpipe.report import write_report
+
+    click.echo(f"{write_report(runs, out, figures=figures or None, **options) / 'report.html'}")
+
+
+def _metrics(out: Path, metrics: Mapping[str, Any]) -> None:
+    """The accuracies of an evaluation or a fusion in one line, and a line per warning."""
+    parts = []
+    for protocol, values in metrics["protocols"].items():
+        for warning in values.get("warnings", ()):
+            click.echo(printable(f"skelpipe: {protocol}: {warning}"), err=True)
+        spread = "" if values.get("std") is None else f" ± {100 * values['std']:.1f}"
+        parts.append(f"{protocol} top-1 {100 * values['top1']:.1f}{spread} %, top-5 {100 * values['top5']:.1f} %")
+    click.echo(f"{out}: {'; '.join(parts)}")

@@ -1,0 +1,51 @@
+"""Options and arguments that several commands share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from skelpipe.datasets import DATASETS, SPLITS
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+STREAMS = ("joint", "motion", "bone")
+
+
+def path_argument(name: str) -> Callable[[Function], Function]:
+    """An argument that is a path, shown as `name` in capitals."""
+    return click.argument(name, type=click.Path(path_type=Path))
+
+
+def out_option(what: str) -> Callable[[Function], Function]:
+    """`--out PATH`, which has to be given; `what` is its help."""
+    return click.option("--out", required=True, type=click.Path(path_type=Path), metavar="PATH", help=what)
+
+
+force_option = click.option("--force", is_flag=True, help="Replace an older output of ours.")
+seed_option = click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Of all randomness.")
+threads_option = click.option("--threads", type=click.IntRange(1), help="How many threads. [default: all cores]")
+workers_option = click.option("--workers", type=click.IntRange(0), help="Processes; 0 is none. [default: all cores]")
+device_option = click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:1.")
+set_option = click.option(
+    "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a setting. Repeatable."
+)
+split_option = click.option("--split", type=click.Choice(list(SPLITS)), help="Another split than the run's.")
+stream_option = click.option("--stream", type=click.Choice(STREAMS), help="Which encoder, where a run holds several.")
+epoch_option = click.option("--epoch", type=click.IntRange(0), help="Weights that were kept then. [default: the last]")
+part_option = click.option(
+    "--part",
+    callback=lambda ctx, option, value: value and _part(value),
+    metavar="K/N",
+    help="Only the K-th of N parts.",
+)
+dataset_argument = click.argument("dataset", type=click.Choice(list(DATASETS)))
+
+
+def _part(text: str) -> Any:
+    from skelpipe.parts import Part
+
+    return Part.parse(text)

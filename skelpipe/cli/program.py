@@ -1,0 +1,112 @@
+"""The program `skelpipe`: which commands it has, and how it speaks and ends."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import sys
+from typing import Any
+
+import click
+
+from skelpipe import __version__
+from skelpipe.cli import all_at_once, data, learn, look, measure
+from skelpipe.cli.interrupts import stop_in_order
+from skelpipe.errors import BadInput, printable
+
+# Idle OpenMP threads must sleep, not spin: on a core that another process uses, spinning at every small operation
+# was seen to slow a probe from 4 s to 69 s. It has to be set before torch is loaded.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+SECTIONS = {
+    "Data": (
+        data.synth, data.ingest, data.verify, data.prepare, data.join, data.streams, data.import_arrays,
+        data.export_arrays,
+    ),
+    "Learn": (learn.pretrain, learn.import_weights, learn.export_weights),
+    "Measure": (measure.evaluate, measure.embed, measure.fuse, measure.report),
+    "Look": (look.inspect, look.plot, look.bench),
+    "All at once": (all_at_once.run_pipeline,),
+}  # fmt: skip
+REFUSED = {
+    errno.ENOSPC: "free some space", errno.EDQUOT: "free some space",
+    errno.EROFS: "choose a path you may write to", errno.EACCES: "choose a path you may use",
+}  # fmt: skip
+
+
+class Commands(click.Group):
+    """A group that lists its commands by stage, and that turns what a user did wrong into one line."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        width = max(map(len, self.commands))
+        for title, members in SECTIONS.items():
+            rows = [(f"{command.name:{width}}", command.get_short_help_str(100)) for command in members]
+            with formatter.section(title):
+                formatter.write_dl(rows)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BadInput as error:
+            _end(ctx, f"{error}", 2, error)
+        except click.UsageError as error:
+            command = error.ctx.command_path if error.ctx else "skelpipe"
+            what = error.format_message().strip().removesuffix(".")
+            _end(ctx, f"{what}; '{command} --help' shows how it is used", 2, error)
+        except KeyboardInterrupt as error:
+            _end(ctx, f"interrupted; {error}" if error.args else "interrupted; nothing half-made is left", 130, error)
+        except OSError as error:
+            if error.errno not in REFUSED:
+                raise
+            _end(ctx, f"{error.filename or 'disk'}: {error.strerror}; {REFUSED[error.errno]}", 2, error)
+
+
+def _end(ctx: click.Context, message: str, status: int, error: BaseException) -> None:
+    if ctx.params.get("traceback"):
+        raise error
+    click.echo("skelpipe: " + printable(" ".join(message.split())), err=True)
+    ctx.exit(status)
+
+
+@click.group(
+    cls=Commands,
+    commands=[command for members in SECTIONS.values() for command in members],
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+)
+@click.version_option(__version__, prog_name="skelpipe")
+@click.option("-v", "--verbose", count=True, help="Say what is decided, and why; -vv tells of every file and epoch.")
+@click.option("--traceback", is_flag=True, help="Show where in the code an error arose.")
+@click.pass_context
+def main(ctx: click.Context, verbose: int, traceback: bool) -> None:
+    """From raw skeleton recordings to the accuracies of self-supervised action recognition.
+
+    \b
+    Example:
+      skelpipe run demo
+    """
+    _speak(verbose)
+    ctx.obj = verbose
+    stop_in_order()
+
+
+def _speak(verbose: int) -> None:
+    """Send what our modules log to stderr, from the level on that is asked for; of other libraries only warnings."""
+    root, ours = logging.getLogger(), logging.getLogger("skelpipe")
+    if not any(isinstance(handler, _Lines) for handler in root.handlers):
+        root.addHandler(_Lines())
+    # Of several processes that train together, one tells what they do; the others speak of their own trouble only.
+    silent = os.environ.get("RANK", "0") not in ("", "0")
+    ours.setLevel(logging.WARNING if silent else max(logging.DEBUG, logging.WARNING - 10 * verbose))
+
+
+class _Lines(logging.Handler):
+    """A line for each record, on what stderr is at that time: above a progress bar, while one is shown."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            where = f"{record.name.removeprefix('skelpipe.')}: " if record.levelno <= logging.DEBUG else ""
+            sys.stderr.write(printable(f"skelpipe: {where}{record.getMessage()}") + "\n")
+            sys.stderr.flush()
+        except (OSError, ValueError):  # a closed pipe ends the command where it next writes, as without -v
+            pass
