@@ -117,29 +117,23 @@ def _is_kernel(node: ast.stmt) -> bool:
     return any(isinstance(name, ast.Name) and name.id in DECORATORS for name in names)
 
 
-def counting(source: str) -> tuple[ast.Module, list[str]]:
-    """A module whose kernels count, and what each counter counts."""
-    tree, change = ast.parse(source), _Counting()
+def load(name: str) -> list[str]:
+    """Import the module, which nothing has imported yet, with kernels that count; returns what each counter counts."""
+    assert name not in sys.modules, name
+    path = importlib.util.find_spec(name).origin
+    tree, change = ast.parse(Path(path).read_text()), _Counting()
     for node in ast.walk(tree):
         if isinstance(node, ast.keyword) and node.arg == "cache":
             node.value = ast.Constant(False)  # what counts knows places of this process: no other may find it
     tree.body = [change.visit(node) if _is_kernel(node) else node for node in tree.body]
     assert len(change.places) <= len(COUNTERS)
-    return ast.fix_missing_locations(tree), change.places
-
-
-def load(name: str) -> list[str]:
-    """Import the module, which nothing has imported yet, with kernels that count; returns what each counter counts."""
-    assert name not in sys.modules, name
-    path = importlib.util.find_spec(name).origin
-    tree, places = counting(Path(path).read_text())
     module = sys.modules[name] = ModuleType(name)
     vars(module).update(__file__=path, passed=passed, held=held)
-    exec(compile(tree, path, "exec"), vars(module))
+    exec(compile(ast.fix_missing_locations(tree), path, "exec"), vars(module))
     parent, _, last = name.rpartition(".")
     if parent:
         setattr(sys.modules[parent], last, module)
-    return places
+    return change.places
 
 
 def watched(count: int) -> None:
