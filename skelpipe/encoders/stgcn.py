@@ -14,6 +14,10 @@ from skelpipe.encoders.graph import spatial_partitions
 from skelpipe.settings import Settings
 from skelpipe.skeleton import Layout
 
+# Bodies are embedded in multiples of so many. If every batch had another size, the tensors that one leaves behind would
+# not fit the next, and the memory of a long embedding would grow without end.
+BODIES_STEP = 32
+
 
 class STGCNOptions(Settings):
     """What a recipe may say about the encoder.
@@ -209,8 +213,10 @@ class STGCN(nn.Module):
         batch, channels, frames, joints, bodies = x.shape
         x = x.permute(0, 4, 1, 2, 3).reshape(batch * bodies, channels, frames, joints)
         present = x.flatten(1).any(dim=1)
-        some = torch.cat([x[present], x.new_zeros(1, channels, frames, joints)])
+        count = int(present.sum())
+        some = x.new_zeros(-(-(count + 1) // BODIES_STEP) * BODIES_STEP, channels, frames, joints)
+        some[:count] = x[present]
         features = self.feature_map(some.unsqueeze(-1)).mean(dim=(2, 3))
         h = features[-1].repeat(batch * bodies, 1)
-        h[present] = features[:-1]
+        h[present] = features[:count]
         return h.view(batch, bodies, -1).mean(dim=1)

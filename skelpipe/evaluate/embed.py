@@ -171,16 +171,20 @@ def encode(
     run: Run, clips: Clips, rows: npt.NDArray[np.int64], progress: Progress | None = None
 ) -> npt.NDArray[np.float32]:
     """The encoder's features of the clips `rows`, read and embedded a block at a time: (n, D) float32."""
-    out = []
-    block = CLIPS_PER_CHUNK * 4
+    # Made before anything is embedded: small results between large intermediate ones would split the heap into holes.
+    size: int = run.network.encoder.features  # type: ignore[assignment]
+    out = np.empty((len(rows), size), np.float32)
+    block = CLIPS_PER_CHUNK * 8
     for start in range(0, len(rows), block):
         data = clips.load(rows[start : start + block])[..., : run.recipe.bodies]
         data = apply_stream(np.ascontiguousarray(data), run.stream, clips.layout)
-        parts = torch.split(torch.from_numpy(data), CLIPS_PER_CHUNK)
-        out += [run.network.encoder(part.to(run.device)).float().cpu().numpy() for part in parts]
+        for first in range(0, len(data), CLIPS_PER_CHUNK):
+            part = torch.from_numpy(data[first : first + CLIPS_PER_CHUNK]).to(run.device)
+            found = run.network.encoder(part).float().cpu().numpy()
+            out[start + first : start + first + len(found)] = found
         if progress is not None:
             progress(min(start + block, len(rows)), len(rows))
-    return np.concatenate(out) if out else np.empty((0, 0), np.float32)
+    return out
 
 
 def export(

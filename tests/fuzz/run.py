@@ -5,7 +5,8 @@ The parsers run compiled, with Numba's bounds checks and in memory that ends whe
 the readers, and changes inputs to take others.
 
 What a run saw is printed as a JSON object; with --coverage for the parsers alone, at every 100,000 inputs and after the
-last, with the places that no input reached. An input that finds a defect is kept as `corpus/found-TARGET`, or is the file that atheris names.
+last, with the places that no input reached. An input that finds a defect is kept as `corpus/found-TARGET`, or is the file
+that atheris names.
 """
 
 from __future__ import annotations
