@@ -118,6 +118,16 @@ def test_what_ends_a_command_is_told_in_one_line(monkeypatch, error, status, tol
     assert (result.exit_code, result.stderr) == (status, told)
 
 
+@pytest.mark.parametrize("where", ["make_context", "invoke"])
+def test_an_interrupt_outside_of_a_command_ends_as_one_within(monkeypatch, where):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(main, where, interrupted)
+    result = call("inspect", "x")
+    assert (result.exit_code, result.stderr.lstrip("\n")) == (130, "skelpipe: interrupted; nothing half-made is left\n")
+
+
 def test_a_mistake_in_the_code_is_not_hidden(monkeypatch):
     monkeypatch.setattr("skelpipe.describe.describe", lambda path: 1 / 0)
     assert isinstance(call("inspect", "x").exception, ZeroDivisionError)

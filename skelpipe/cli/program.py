@@ -6,6 +6,8 @@ import errno
 import logging
 import os
 import sys
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import click
@@ -29,6 +31,7 @@ SECTIONS = {
     "Look": (look.inspect, look.plot, look.bench),
     "All at once": (all_at_once.run_pipeline,),
 }  # fmt: skip
+INTERRUPTED = "interrupted; nothing half-made is left"
 REFUSED = {
     errno.ENOSPC: "free some space", errno.EDQUOT: "free some space",
     errno.EROFS: "choose a path you may write to", errno.EACCES: "choose a path you may use",
@@ -45,6 +48,20 @@ class Commands(click.Group):
             with formatter.section(title):
                 formatter.write_dl(rows)
 
+    def main(self, *words: Any, standalone_mode: bool = True, **extra: Any) -> Any:
+        """As click's; an interrupt before the command has begun, or after its end, ends as one within it."""
+        run: Callable[[], Any] = partial(super().main, *words, standalone_mode=False, **extra)
+        if not standalone_mode:
+            return run()
+        try:
+            sys.exit(run())
+        except click.ClickException as error:
+            error.show()
+            sys.exit(error.exit_code)
+        except click.Abort:
+            click.echo(f"skelpipe: {INTERRUPTED}", err=True)
+            sys.exit(130)
+
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
@@ -55,7 +72,7 @@ class Commands(click.Group):
             what = error.format_message().strip().removesuffix(".")
             _end(ctx, f"{what}; '{command} --help' shows how it is used", 2, error)
         except KeyboardInterrupt as error:
-            _end(ctx, f"interrupted; {error}" if error.args else "interrupted; nothing half-made is left", 130, error)
+            _end(ctx, f"interrupted; {error}" if error.args else INTERRUPTED, 130, error)
         except OSError as error:
             if error.errno not in REFUSED:
                 raise
