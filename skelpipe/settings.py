@@ -184,10 +184,10 @@ def _key_hint(model: type[BaseModel], place: list[str]) -> str:
     """The key that was meant: one that belongs here, or one that belongs elsewhere, named with its place."""
     here, everywhere = _keys_at(model, place[:-1]), list(_paths(model))
     near = nearest(place[-1], [*here, *(path[-1] for path in everywhere)])
-    if near is None or near in here:
-        return hint(place[-1], here)
-    meant = dict.fromkeys(repr(".".join(path)) for path in everywhere if path[-1] == near)
-    return f" (did you mean {' or '.join(meant)}?)"
+    if near is None:
+        return ""
+    meant = [near] if near in here else dict.fromkeys(".".join(path) for path in everywhere if path[-1] == near)
+    return f" (did you mean {' or '.join(map(repr, meant))}?)"
 
 
 def _paths(model: type[BaseModel], above: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:

@@ -70,12 +70,13 @@ def main(words: list[str] | None = None) -> dict[str, float]:
     options = parser.parse_args(words)
     torch.set_num_threads(1)
     sys.path[:0] = [str(options.checkout / "tools"), str(options.checkout)]
+    exec(RENAMED, {})
     found = {}
     with tempfile.TemporaryDirectory(prefix="skelpipe-peer-") as folder:
-        raw = options.raw or recordings(Path(folder) / "raw", options.files)
-        files = sorted(raw.resolve().rglob("*.skeleton"))
+        raw = (options.raw or recordings(Path(folder) / "raw", options.files)).resolve()
+        files = sorted(raw.rglob("*.skeleton"))
         found["parse"] = parse(files[:PARSED])
-        found |= commands(Path(folder), raw.resolve(), files, options)
+        found |= commands(Path(folder), raw, files, options)
         found["batches"] = batches(Path(folder))
     found |= views()
     found["embed"] = embed(options.batch)
@@ -108,13 +109,13 @@ def ratio(what: str, ours: Callable[[], float], theirs: Callable[[], float]) -> 
     return other / mine
 
 
-def seconds_apart(call: Callable[[], object], times: int = 1) -> float:
+def seconds_apart(call: Callable[[], object]) -> float:
     """CPU seconds of a call, after a first one, in a process of its own, so that one side's settings stay there."""
     reading, writing = os.pipe()
     if (child := os.fork()) == 0:
         try:
             call()
-            os.write(writing, repr(seconds(call, times)).encode())
+            os.write(writing, repr(seconds(call)).encode())
         finally:
             os._exit(0)
     os.close(writing)
@@ -196,7 +197,6 @@ def views() -> dict[str, float]:
     """A view of every clip; ours gathers them too, and is also told with the stream that theirs computes elsewhere."""
     from feeder.ntu_feeder import Feeder_triple
 
-    exec(RENAMED, {})
     clips = np.random.default_rng(0).standard_normal((256, 3, 50, 25, 2)).astype(np.float32)
     rows, out = np.arange(len(clips)), np.empty_like(clips)
     feeder: Any = Feeder_triple.__new__(Feeder_triple)
@@ -224,7 +224,6 @@ def batches(folder: Path) -> float:
     """An epoch of batches with the three views of AimCLR's recipe; theirs by a DataLoader with two workers."""
     from feeder.ntu_feeder import Feeder_triple
 
-    exec(RENAMED, {})
     clips = np.random.default_rng(0).standard_normal((2048, 3, 50, 25, 2)).astype(np.float32)
     rows, labels = np.arange(len(clips)), np.zeros(len(clips), np.int64)
     np.save(folder / "clips.npy", clips)

@@ -65,6 +65,15 @@ class Result:
     worst: float = 0.0  # the largest peak over its allowance
     rss: int = 0
 
+    def note(self, outcome: str) -> None:
+        """Count what came of an input, without the details."""
+        self.outcomes[outcome[: outcome.find(":")]] += 1
+
+    def end(self, started: float) -> None:
+        """Note the time since then, and the most memory that the process has had."""
+        self.seconds = time.monotonic() - started
+        self.rss = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
 
 def guard_parsers() -> None:
     """Let the compiled parsers read from guarded memory."""
@@ -177,7 +186,7 @@ def fuzz(
         except BaseException:
             (CORPUS / f"found-{name}").write_bytes(data)
             raise
-        result.outcomes[outcome[: outcome.find(":")]] += 1
+        result.note(outcome)
         if outcome in told:
             continue
         told.add(outcome)
@@ -186,8 +195,7 @@ def fuzz(
             kinds.add(kind)
             (refused if kind.startswith("refused") else pool).append(data)
     resource.setrlimit(resource.RLIMIT_CPU, (resource.RLIM_INFINITY, resource.getrlimit(resource.RLIMIT_CPU)[1]))
-    result.seconds = time.monotonic() - started
-    result.rss = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    result.end(started)
     return result
 
 
@@ -211,7 +219,7 @@ class Guided:
         outcome = self.target.check(data, False)
         counts = self.counters.copy()  # what follows would count once more
         self.result.runs += 1
-        self.result.outcomes[outcome[: outcome.find(":")]] += 1
+        self.result.note(outcome)
         often, mark = OFTEN[counts], zlib.crc32(data) + 1
         new = bool((often & ~self.reached).any())
         if new:
@@ -226,8 +234,7 @@ class Guided:
 
     def saw(self, places: Sequence[str]) -> dict[str, object]:
         """What came of the inputs, with the places in functions that were called which none reached."""
-        self.result.seconds = time.monotonic() - self.started
-        self.result.rss = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        self.result.end(self.started)
         functions = np.array([place.partition(",")[0] for place in places])
         within = np.isin(functions, functions[self.reached > 0])
         missed = [places[k] for k in np.flatnonzero(within & (self.reached == 0))]

@@ -62,7 +62,8 @@ def cover(given: argparse.Namespace) -> None:
         from targets import TARGETS
     target = TARGETS[given.target]
     guard_parsers()
-    for data in seeds(given.target):
+    first = seeds(given.target)
+    for data in first:
         target.check(data, True)  # to compile would look like a hang
     folder = Path(tempfile.mkdtemp(prefix="skelpipe-fuzz-"))
     found = given.found or folder / "found"
@@ -76,7 +77,7 @@ def cover(given: argparse.Namespace) -> None:
         f"-artifact_prefix={folder}/", "-timeout=20", "-rss_limit_mb=3000", "-print_final_stats=1", "-mutate_depth=2", *limit,
         str(found), str(CORPUS / given.target),
     ]  # fmt: skip
-    guided = Guided(target, counted.COUNTERS[: len(places)], seeds(given.target))
+    guided = Guided(target, counted.COUNTERS[: len(places)], first)
 
     def check(data: bytes) -> None:
         if given.target not in COMPILED:
