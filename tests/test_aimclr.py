@@ -9,13 +9,13 @@ import pytest
 import torch
 from torch import nn
 
+from skelpipe.layouts.kinect_v2 import KINECT_V2
 from skelpipe.methods.aimclr import AimCLR, AimCLROptions, Union, UnionOptions, attention, attention_drop
 from skelpipe.methods.aimclr import distribution_loss as d3m
 from skelpipe.methods.crosnnclr import LOSSES, CrossView, CrossViewOptions
 from skelpipe.methods.moco import Network, projector
 from skelpipe.methods.positives import Pair
-from skelpipe.recipe import load_recipe
-from skelpipe.skeleton import KINECT_V2
+from skelpipe.training.recipe import load_recipe
 
 TAU = 0.5
 

@@ -2,17 +2,11 @@ import numpy as np
 import pytest
 import twins
 
-from skelpipe.augment import (
-    AUGMENTATIONS,
-    EXTREME,
-    NORMAL,
-    VIEWS,
-    build_view,
-    render_view,
-)
+from skelpipe.clips.augment import AUGMENTATIONS
+from skelpipe.clips.streams import STREAMS
+from skelpipe.clips.views import EXTREME, NORMAL, VIEWS, build_view, render_view
 from skelpipe.errors import BadInput
-from skelpipe.skeleton import KINECT_V2
-from skelpipe.streams import STREAMS
+from skelpipe.layouts.kinect_v2 import KINECT_V2
 
 TOP = np.nextafter(1, 0)
 VARIANTS = [

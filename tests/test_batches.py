@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from skelpipe.augment import build_view, render_view
-from skelpipe.batches import Batches
+from skelpipe.clips.batches import Batches
+from skelpipe.clips.views import build_view, render_view
 from skelpipe.errors import BadInput
-from skelpipe.skeleton import KINECT_V2
+from skelpipe.layouts.kinect_v2 import KINECT_V2
 
 VIEWS = {"query": build_view("normal"), "key": build_view("extreme")}
 

@@ -18,14 +18,19 @@ from conftest import TINY
 from rich.console import Console
 from torch.utils.flop_counter import FlopCounterMode
 
-from skelpipe import bench, cli
-from skelpipe.bench import Bench, Roofline, Scale, Trainer, encoder_work, limit, measure, step_work, time_calls
+from skelpipe import cli
+from skelpipe.bench import stages, steps, table, timing
+from skelpipe.bench.stages import Bench
+from skelpipe.bench.steps import Trainer
+from skelpipe.bench.table import Scale
+from skelpipe.bench.timing import Roofline, measure, time_calls
+from skelpipe.bench.work import encoder_work, limit, step_work
 from skelpipe.encoders.stgcn import STGCN, STGCNOptions
 from skelpipe.errors import BadInput
+from skelpipe.layouts.kinect_v2 import KINECT_V2
 from skelpipe.methods.moco import Network
-from skelpipe.pretrain import build_sgd
-from skelpipe.recipe import load_recipe
-from skelpipe.skeleton import KINECT_V2
+from skelpipe.training.optim import build_sgd
+from skelpipe.training.recipe import load_recipe
 
 SCRIPTS = Path(__file__).parent / "bench"
 BATCH, SHAPE = 8, (3, 50, 25)
@@ -107,7 +112,7 @@ def test_half_the_bytes_leave_the_products_with_the_queue_as_they_are():
 
 
 def test_what_bounds_a_step():
-    least = Roofline(flop=1e12, bytes=1e9).least(bench.Work(flop=2e10, bytes=1e7))
+    least = Roofline(flop=1e12, bytes=1e9).least(timing.Work(flop=2e10, bytes=1e7))
     assert least == pytest.approx((0.02, 0.01))
     assert limit(least, 0.03) == "arithmetic (20.0 ms)"
     assert limit(least[::-1], 0.03) == "memory (20.0 ms)"
@@ -144,7 +149,7 @@ def test_time_calls_divides_by_the_number_of_calls():
     ("value", "text"), [(0.01234, "0.0123"), (1.2345, "1.23"), (123.4, "123"), (12345, "12,345"), (0, "0")]
 )
 def test_figures_have_three_digits(value, text):
-    assert bench.figure(value) == text
+    assert table.figure(value) == text
 
 
 # ---- the rows
@@ -153,9 +158,9 @@ def test_figures_have_three_digits(value, text):
 @pytest.mark.slow
 @pytest.mark.timeout(900)  # it starts many processes, which a busy machine makes wait
 def test_every_row_is_there_and_finite(tmp_path, monkeypatch):
-    monkeypatch.setattr(bench, "POOL", 64)
-    monkeypatch.setattr(bench, "VIEWS_AT_ONCE", 16)
-    monkeypatch.setattr(bench, "QUICK", TOY)
+    monkeypatch.setattr(steps, "POOL", 64)
+    monkeypatch.setattr(stages, "VIEWS_AT_ONCE", 16)
+    monkeypatch.setattr(table, "QUICK", TOY)
     before = torch.get_num_threads()
     out = tmp_path / "bench.json"
     result = CliRunner().invoke(cli.main, ["bench", "--quick", "--threads", "1", "--json", str(out)])
@@ -186,10 +191,10 @@ def test_every_row_is_there_and_finite(tmp_path, monkeypatch):
 
 
 def test_the_table_tells_the_machine_and_every_row():
-    machine = bench.Machine("some CPU", 2, 1, "2.9", None, 3.5)
-    row = bench.Row("parse, one core", 512.3, "MB/s", 0.25, "reading the files, 2,000 MB/s", "digits")
+    machine = timing.Machine("some CPU", 2, 1, "2.9", None, 3.5)
+    row = table.Row("parse, one core", 512.3, "MB/s", 0.25, "reading the files, 2,000 MB/s", "digits")
     console = Console(width=150, record=True, file=io.StringIO())
-    console.print(bench.table(bench.Report(machine, [row], notes=["a note"])))
+    console.print(table.table(table.Report(machine, [row], notes=["a note"])))
     text = console.export_text()
     assert text.splitlines()[0] == "2 cores (some CPU), 1 threads, torch 2.9, no GPU, load 3.5"
     assert "512 MB/s" in text
@@ -204,9 +209,9 @@ def test_a_command_that_fails_is_told(tmp_path):
 
 
 def test_a_report_that_cannot_be_written_is_told(tmp_path):
-    report = bench.Report(bench.Machine("", 1, 1, "", None, 0.0))
+    report = table.Report(timing.Machine("", 1, 1, "", None, 0.0))
     with pytest.raises(BadInput, match="cannot be written"):
-        bench.write_report(report, tmp_path / "no" / "folder.json")
+        table.write_report(report, tmp_path / "no" / "folder.json")
 
 
 # ---- the scripts
@@ -366,10 +371,10 @@ def test_growth_measures_every_stage(tmp_path, capsys):
 
 def test_a_trainer_takes_the_step_of_pretraining():
     recipe = load_recipe("skeletonclr", TINY)
-    trainer = bench.build_trainer(recipe, torch.device("cpu"), "fp32")
+    trainer = steps.build_trainer(recipe, torch.device("cpu"), "fp32")
     assert isinstance(trainer, Trainer)
-    batches = bench.build_batches(recipe, torch.randn(16, *SHAPE, 2).numpy(), torch.device("cpu"), 1)
-    batch = bench.resident_batch(batches)
+    batches = steps.build_batches(recipe, torch.randn(16, *SHAPE, 2).numpy(), torch.device("cpu"), 1)
+    batch = steps.resident_batch(batches)
     torch.manual_seed(0)
     twin = recipe.build_method(KINECT_V2, 60).train()
     twin.load_state_dict(trainer.method.state_dict())

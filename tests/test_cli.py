@@ -15,10 +15,11 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from skelpipe import cli, streams
+from skelpipe import cli
 from skelpipe.cli import main, options
 from skelpipe.cli.program import SECTIONS
 from skelpipe.cli.progress import bar, training
+from skelpipe.clips import streams
 from skelpipe.errors import BadInput
 
 SLOW = ("torch", "numpy", "numba", "zarr", "pandas", "matplotlib", "sklearn", "snakemake", "rich", "pydantic", "h5py")
@@ -113,7 +114,7 @@ def test_what_ends_a_command_is_told_in_one_line(monkeypatch, error, status, tol
     def fail(*_, **__):
         raise error
 
-    monkeypatch.setattr("skelpipe.describe.describe", fail)
+    monkeypatch.setattr("skelpipe.inspect.describe.describe", fail)
     result = call("inspect", "x")
     assert (result.exit_code, result.stderr) == (status, told)
 
@@ -129,7 +130,7 @@ def test_an_interrupt_outside_of_a_command_ends_as_one_within(monkeypatch, where
 
 
 def test_a_mistake_in_the_code_is_not_hidden(monkeypatch):
-    monkeypatch.setattr("skelpipe.describe.describe", lambda path: 1 / 0)
+    monkeypatch.setattr("skelpipe.inspect.describe.describe", lambda path: 1 / 0)
     assert isinstance(call("inspect", "x").exception, ZeroDivisionError)
 
 
@@ -137,7 +138,7 @@ def test_sigterm_ends_a_stage_as_ctrl_c_does(tmp_path):
     code = (
         "import skelpipe.describe, signal, sys; from skelpipe.cli import main\n"
         "def wait(path): print('here', flush=True); signal.pause()\n"
-        "skelpipe.describe.describe = wait; main(['inspect', 'x'])"
+        "skelpipe.inspect.describe.describe = wait; main(['inspect', 'x'])"
     )
     process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdout.readline() == "here\n"

@@ -11,12 +11,11 @@ import pytest
 import torch
 from torch import nn
 
-from skelpipe import rowwise
 from skelpipe.encoders import cpu
-from skelpipe.encoders.cpu import mixing, norms, temporal
+from skelpipe.encoders.cpu import mixing, norms, rowwise, temporal
 from skelpipe.encoders.graph import spatial_partitions
 from skelpipe.encoders.stgcn import STGCN, STGCNOptions
-from skelpipe.skeleton import KINECT_V2
+from skelpipe.layouts.kinect_v2 import KINECT_V2
 
 SHAPE = (5, 7, 25, 6)  # T, B·M, V, C: 875 rows, three chunks and a piece
 

@@ -20,21 +20,24 @@ from torch import nn
 from torch.nn.functional import normalize
 
 from skelpipe import settings
-from skelpipe.augment import build_view
-from skelpipe.batches import Batches
 from skelpipe.cli import main
+from skelpipe.clips.batches import Batches
+from skelpipe.clips.streams import apply_stream
+from skelpipe.clips.views import build_view
 from skelpipe.errors import BadInput
-from skelpipe.evaluate import evaluate
 from skelpipe.evaluate.embed import load_run
+from skelpipe.evaluate.evaluate import evaluate
+from skelpipe.layouts.kinect_v2 import KINECT_V2
 from skelpipe.methods.crosnnclr import LOSSES, CrossView, CrossViewOptions
 from skelpipe.methods.crossclr import CrosSCLR, CrosSCLROptions, CrossStream, CrossStreamOptions
 from skelpipe.methods.moco import Network, projector
 from skelpipe.methods.positives import OwnKey, OwnKeyOptions, Pair
-from skelpipe.pretrain import COLLAPSE_REMEDY, Log, Position, build_sgd, pretrain
-from skelpipe.recipe import Recipe, load_recipe
-from skelpipe.skeleton import KINECT_V2
-from skelpipe.store import Clips
-from skelpipe.streams import apply_stream
+from skelpipe.recordings.store import Clips
+from skelpipe.training.checkpoint import Position
+from skelpipe.training.log import COLLAPSE_REMEDY, Log
+from skelpipe.training.optim import build_sgd
+from skelpipe.training.pretrain import pretrain
+from skelpipe.training.recipe import Recipe, load_recipe
 
 TAU = 0.5
 STREAMS = ("joint", "motion", "bone")

@@ -14,33 +14,35 @@ import zarr
 from click.testing import CliRunner
 from conftest import TINY, write_clips
 
-from skelpipe import damage, disk, history, outputs, store, sums
 from skelpipe.cli import main
-from skelpipe.damage import check
-from skelpipe.datasets.synthetic import write_raw
-from skelpipe.describe import describe
+from skelpipe.clips.prepare import prepare
+from skelpipe.clips.streams import write_streams
 from skelpipe.errors import BadInput
-from skelpipe.evaluate import evaluate
 from skelpipe.evaluate.embed import load_run
-from skelpipe.formats import export_arrays
-from skelpipe.fuse import fuse
-from skelpipe.ingest import ingest
-from skelpipe.parts import Part
-from skelpipe.pipeline import results
-from skelpipe.prepare import prepare
-from skelpipe.pretrain import pretrain
-from skelpipe.recipe import load_recipe
-from skelpipe.report import write_report
+from skelpipe.evaluate.evaluate import evaluate
+from skelpipe.evaluate.fuse import fuse
+from skelpipe.exchange.arrays.exporting import export_arrays
+from skelpipe.exchange.weights.exporting import export_weights
+from skelpipe.inspect import damage
+from skelpipe.inspect.damage import check
+from skelpipe.inspect.describe import describe
+from skelpipe.outputs import ancestry, checksums, files, folders
+from skelpipe.pipeline.run import results
+from skelpipe.recordings import store
+from skelpipe.recordings.ingest import ingest
+from skelpipe.recordings.parts import Part
+from skelpipe.recordings.synthetic import write_raw
 from skelpipe.report.collect import collect
-from skelpipe.streams import write_streams
-from skelpipe.weights import export_weights
+from skelpipe.report.write import write_report
+from skelpipe.training.pretrain import pretrain
+from skelpipe.training.recipe import load_recipe
 
 KINDS = (
     "raw", "store", "store part", "prepared", "clips part", "clips", "streams", "arrays",
     "run", "evaluation", "fusion", "report",
 )  # fmt: skip
 PER_DAMAGE = 4  # files of each output, besides those of `ALWAYS`, that each kind of damage is done to
-ALWAYS = (history.DONE, history.PROVENANCE, sums.FILES)
+ALWAYS = (ancestry.DONE, ancestry.PROVENANCE, checksums.FILES)
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +106,7 @@ def test_verify_names_what_was_damaged(made, tmp_path, kind, how):
         before = path.read_bytes()
         DAMAGES[how](path, rng)
         result = verify(folder)
-        found = check(folder).damaged if sums.is_output(folder) else ()
+        found = check(folder).damaged if checksums.is_output(folder) else ()
         assert result.exit_code == 2, path
         assert path in {each.where for each in found}, (path, found)
         assert f"{path}: " in result.output
@@ -130,11 +132,11 @@ def test_verify_tells_of_each_and_goes_below(made, tmp_path):
 def test_what_contradicts_itself_is_found_though_its_files_are_as_written(made, tmp_path):
     group = zarr.open_group(shutil.copytree(made / "store", tmp_path / "a"))
     group["clip_offset"][1] = 10**6
-    outputs.seal(tmp_path / "a", "store")
+    folders.seal(tmp_path / "a", "store")
     assert "contradict each other" in check(tmp_path / "a").damaged[0].what
     group = zarr.open_group(shutil.copytree(made / "clips", tmp_path / "b"))
     group["length"].resize((3,))
-    outputs.seal(tmp_path / "b", "clips")
+    folders.seal(tmp_path / "b", "clips")
     (found,) = check(tmp_path / "b").damaged
     assert found == damage.Damage(
         tmp_path / "b" / "length", "has shape (3,), and by the other arrays should have (32,)", found.remedy
@@ -144,7 +146,7 @@ def test_what_contradicts_itself_is_found_though_its_files_are_as_written(made, 
     (tmp_path / "c").mkdir()
     group = zarr.open_group(shutil.copytree(made / "clips", tmp_path / "c", dirs_exist_ok=True))
     group["clips"][0, 0, 0, 0, 0] = np.nan
-    outputs.seal(tmp_path / "c", "clips")
+    folders.seal(tmp_path / "c", "clips")
     assert "not finite" in check(tmp_path / "c").damaged[0].what
 
 
@@ -155,9 +157,9 @@ def changed(text: str, old: str, new: str) -> str:
 
 def test_what_done_json_says_is_held_against_the_rest(tmp_path):
     """It is written as skelpipe would write it, so that only its meaning is wrong."""
-    with outputs.new_folder(tmp_path / "out", "fusion") as folder:
+    with folders.new_folder(tmp_path / "out", "fusion") as folder:
         (folder / "metrics.json").write_text("{}")
-    path = tmp_path / "out" / history.DONE
+    path = tmp_path / "out" / ancestry.DONE
     whole, done = path.read_text(), json.loads(path.read_text())
     flipped = ("0" if done["digest"][0] != "0" else "1") + done["digest"][1:]
     for old, new, said in (
@@ -173,41 +175,41 @@ def test_what_done_json_says_is_held_against_the_rest(tmp_path):
         )
     path.write_text(whole)
     shutil.copytree(tmp_path / "out", tmp_path / "told")
-    other_digit(tmp_path / "told" / history.PROVENANCE)
+    other_digit(tmp_path / "told" / ancestry.PROVENANCE)
     assert [(each.where.name, each.what) for each in check(tmp_path / "told").damaged] == [
-        (history.PROVENANCE, "was changed")
+        (ancestry.PROVENANCE, "was changed")
     ]
     path.write_text(json.dumps({"kind": "fusion", "digest": done["digest"]}, indent=2) + "\n")
     assert {each.what for each in check(tmp_path / "out").damaged} == {"was changed"}
     with pytest.raises(BadInput, match="is not the list of files"):
-        sums.check_files(tmp_path / "out", "metrics.json")
+        checksums.check_files(tmp_path / "out", "metrics.json")
 
 
 @pytest.mark.parametrize("name", ["/dev/zero", "../secret", "a/../../secret", "\udcff"])
 def test_a_list_of_files_names_none_outside_its_output(tmp_path, name):
     """To read /dev/zero would take for ever."""
-    with outputs.new_folder(tmp_path / "out", "fusion") as folder:
+    with folders.new_folder(tmp_path / "out", "fusion") as folder:
         (folder / "metrics.json").touch()
     listing = f"{'0' * 64}  {name}\n".encode(errors="surrogateescape")
-    (tmp_path / "out" / sums.FILES).write_bytes(listing)
-    done = json.loads((tmp_path / "out" / history.DONE).read_text())
+    (tmp_path / "out" / checksums.FILES).write_bytes(listing)
+    done = json.loads((tmp_path / "out" / ancestry.DONE).read_text())
     told = {**done, "files": hashlib.sha256(listing).hexdigest()}
-    disk.write_json(tmp_path / "out" / history.DONE, told)
+    files.write_json(tmp_path / "out" / ancestry.DONE, told)
     said = "is missing" if name == "\udcff" else "which is no file of the output"
     with pytest.raises(BadInput, match=said):
-        sums.check_files(tmp_path / "out", lambda name: True)
+        checksums.check_files(tmp_path / "out", lambda name: True)
     assert check(tmp_path / "out").damaged
-    disk.write_json(tmp_path / "out" / history.DONE, {**told, "content": [["metrics.json"]]})
+    files.write_json(tmp_path / "out" / ancestry.DONE, {**told, "content": [["metrics.json"]]})
     (found,) = check(tmp_path / "out").damaged
     assert found.what == "does not hold what belongs in it"
 
 
 def test_kinds_that_are_not_known_and_arrays_that_cannot_be_read_are_found(tmp_path):
-    with outputs.new_folder(tmp_path / "out", "surprise") as folder:
+    with folders.new_folder(tmp_path / "out", "surprise") as folder:
         (folder / "box").touch()
     (found,) = check(tmp_path / "out").damaged
     assert found.what == "tells of a kind of output that is not known: 'surprise'"
-    with outputs.new_folder(tmp_path / "a", "arrays") as folder:
+    with folders.new_folder(tmp_path / "a", "arrays") as folder:
         (folder / "x.npz").write_bytes(b"PK\3\4 torn before it was sealed")
     (found,) = check(tmp_path / "a").damaged
     assert found.where == tmp_path / "a" / "x.npz"
@@ -221,14 +223,14 @@ def test_kinds_that_are_not_known_and_arrays_that_cannot_be_read_are_found(tmp_p
 def test_rows_frames_and_offsets_are_held_against_each_other(made, tmp_path, name, place, value):
     group = zarr.open_group(shutil.copytree(made / "store", tmp_path / "in"))
     group[name][place] = value
-    outputs.seal(tmp_path / "in", "store")
+    folders.seal(tmp_path / "in", "store")
     (found,) = check(tmp_path / "in").damaged
     assert "contradict each other" in found.what
 
 
 def test_an_output_that_is_being_made_is_not_whole(made, tmp_path):
     folder = Path(shutil.copytree(made / "run", tmp_path / "run"))
-    (folder / history.DONE).unlink()
+    (folder / ancestry.DONE).unlink()
     (found,) = check(folder).damaged
     assert "is being made, or was interrupted" in found.what
     with pytest.raises(BadInput, match="holds no output"):
@@ -386,7 +388,7 @@ def test_a_finished_run_is_gone_on_with_only_if_it_is_whole(made, tmp_path):
 
 def test_a_checkpoint_of_an_unfinished_run_carries_checksums(made, tmp_path):
     folder = Path(shutil.copytree(made / "run", tmp_path / "run"))
-    for name in (history.DONE, "weights.safetensors"):
+    for name in (ancestry.DONE, "weights.safetensors"):
         (folder / name).unlink()
     path = next(folder.glob("checkpoint*"))
     data = bytearray(path.read_bytes())
@@ -406,14 +408,14 @@ def test_a_missing_chunk_is_never_zeros(made, tmp_path):
 
 
 def test_chunks_of_zeros_are_written(tmp_path):
-    with outputs.new_folder(tmp_path / "x", "clips") as folder:
+    with folders.new_folder(tmp_path / "x", "clips") as folder:
         store.write_array(store.create_group(folder, "clips", {}), "zero", np.zeros(9000, np.int32))
     assert sorted(p.name for p in (tmp_path / "x" / "zero" / "c").iterdir()) == ["0", "1", "2"]
 
 
 def test_the_list_of_files_is_one_that_sha256sum_reads(made):
-    lines = (made / "fusion" / sums.FILES).read_text().splitlines()
+    lines = (made / "fusion" / checksums.FILES).read_text().splitlines()
     assert {line.split("  ")[1] for line in lines} >= {"metrics.json", "scores.npz"}
     assert all(len(line.split("  ")[0]) == 64 for line in lines)
-    done = json.loads((made / "fusion" / history.DONE).read_text())
+    done = json.loads((made / "fusion" / ancestry.DONE).read_text())
     assert set(done) == {"kind", "digest", "files"}

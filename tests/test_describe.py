@@ -5,12 +5,12 @@ import pytest
 from rawtext import files, ntu_clip
 from rich.console import Console
 
-from skelpipe.describe import describe
-from skelpipe.disk import write_json
 from skelpipe.errors import BadInput
-from skelpipe.ingest import ingest
-from skelpipe.outputs import new_folder
-from skelpipe.store import create_group, write_array, write_columns
+from skelpipe.inspect.describe import describe
+from skelpipe.outputs.files import write_json
+from skelpipe.outputs.folders import new_folder
+from skelpipe.recordings.ingest import ingest
+from skelpipe.recordings.store import create_group, write_array, write_columns
 
 
 def shown(path):

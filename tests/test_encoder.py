@@ -8,9 +8,9 @@ import torch
 
 from skelpipe.encoders.graph import spatial_partitions
 from skelpipe.encoders.stgcn import STGCN, Dropout, SpatialGraphConv, STGCNOptions
+from skelpipe.layouts.kinect_v2 import KINECT_V2
 from skelpipe.methods.moco import initialise
-from skelpipe.recipe import load_recipe
-from skelpipe.skeleton import KINECT_V2
+from skelpipe.training.recipe import load_recipe
 
 # 1-based (joint, parent) pairs as published with ST-GCN and AimCLR's bone stream.
 EDGES = [(1, 2), (2, 21), (3, 21), (4, 3), (5, 21), (6, 5), (7, 6), (8, 7), (9, 21), (10, 9), (11, 10), (12, 11)]

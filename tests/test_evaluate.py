@@ -15,9 +15,11 @@ import torch
 from conftest import TINY
 from sklearn.metrics import average_precision_score
 
+from skelpipe.clips.streams import apply_stream
 from skelpipe.errors import BadInput
-from skelpipe.evaluate import evaluate
 from skelpipe.evaluate.embed import Features, embed, export, load_run
+from skelpipe.evaluate.evaluate import evaluate
+from skelpipe.evaluate.fuse import fuse
 from skelpipe.evaluate.knn import knn
 from skelpipe.evaluate.linear import (
     GRID,
@@ -32,14 +34,12 @@ from skelpipe.evaluate.linear import (
 )
 from skelpipe.evaluate.protocol import Setup
 from skelpipe.evaluate.retrieval import average_precision, retrieval
-from skelpipe.fuse import fuse
-from skelpipe.outputs import seal
-from skelpipe.pretrain import pretrain
-from skelpipe.recipe import load_recipe
-from skelpipe.report import write_report
-from skelpipe.scores import read_scores, topk_accuracy
-from skelpipe.store import Clips
-from skelpipe.streams import apply_stream
+from skelpipe.evaluate.scores import read_scores, topk_accuracy
+from skelpipe.outputs.folders import seal
+from skelpipe.recordings.store import Clips
+from skelpipe.report.write import write_report
+from skelpipe.training.pretrain import pretrain
+from skelpipe.training.recipe import load_recipe
 
 CPU = torch.device("cpu")
 FROZEN = ("linear", "knn", "retrieval")

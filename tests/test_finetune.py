@@ -12,11 +12,12 @@ import torch
 from click.testing import CliRunner
 from conftest import TINY, write_clips
 
-from skelpipe.batches import Batches
 from skelpipe.cli import main
+from skelpipe.clips.batches import Batches
+from skelpipe.clips.streams import apply_stream
 from skelpipe.errors import BadInput
-from skelpipe.evaluate import evaluate
 from skelpipe.evaluate.embed import embed, load_run
+from skelpipe.evaluate.evaluate import evaluate
 from skelpipe.evaluate.finetune import (
     FinetuneOptions,
     SemiOptions,
@@ -28,14 +29,13 @@ from skelpipe.evaluate.finetune import (
     semi,
     train,
 )
+from skelpipe.evaluate.fuse import fuse
 from skelpipe.evaluate.protocol import Setup
-from skelpipe.fuse import fuse
-from skelpipe.outputs import seal
-from skelpipe.pretrain import pretrain
-from skelpipe.recipe import load_recipe
-from skelpipe.scores import read_scores, topk_accuracy
-from skelpipe.store import Clips
-from skelpipe.streams import apply_stream
+from skelpipe.evaluate.scores import read_scores, topk_accuracy
+from skelpipe.outputs.folders import seal
+from skelpipe.recordings.store import Clips
+from skelpipe.training.pretrain import pretrain
+from skelpipe.training.recipe import load_recipe
 
 CPU = torch.device("cpu")
 SMALL = ["encoder.width=4", "encoder.features=16", "encoder.time_kernel=3"]

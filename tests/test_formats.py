@@ -15,19 +15,24 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from skelpipe import formats, pickles, store
 from skelpipe.cli import data, main
-from skelpipe.datasets import fitting_splits, pretrained_on, split_masks
-from skelpipe.datasets.synthetic import write_raw
-from skelpipe.describe import describe
+from skelpipe.clips import prepare
+from skelpipe.clips.prepare import prepare
 from skelpipe.errors import BadInput
-from skelpipe.evaluate import evaluate
-from skelpipe.formats import FORMATS, STEMS, export_arrays, import_arrays
-from skelpipe.ingest import ingest
-from skelpipe.outputs import new_folder
-from skelpipe.pickles import read_pickle
-from skelpipe.prepare import prepare
-from skelpipe.pretrain import pretrain
+from skelpipe.evaluate.evaluate import evaluate
+from skelpipe.exchange import pickles
+from skelpipe.exchange.arrays import FORMATS, base
+from skelpipe.exchange.arrays.base import STEMS
+from skelpipe.exchange.arrays.exporting import export_arrays
+from skelpipe.exchange.arrays.importing import import_arrays
+from skelpipe.exchange.pickles import read_pickle
+from skelpipe.inspect.describe import describe
+from skelpipe.outputs.folders import new_folder
+from skelpipe.recordings import store
+from skelpipe.recordings.datasets import fitting_splits, pretrained_on, split_masks
+from skelpipe.recordings.ingest import ingest
+from skelpipe.recordings.synthetic import write_raw
+from skelpipe.training.pretrain import pretrain
 
 UNNAMED = ("ctrgcn-npz", "sgn-h5")
 FULL = [name for name, kind in FORMATS.items() if not kind.prepared]
@@ -65,7 +70,7 @@ def dump(path, value, protocol=4):
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_what_is_exported_comes_back_as_the_same_clips(made, tmp_path, monkeypatch, name):
-    monkeypatch.setattr(formats, "CLIPS_PER_BLOCK", 7)
+    monkeypatch.setattr(prepare, "CLIPS_PER_BLOCK", 7)
     monkeypatch.setattr(store, "CLIPS_PER_CHUNK", 4)
     result, files = exported(made, tmp_path / "out", name)
     split = "xsub60" if name in UNNAMED else None
@@ -429,8 +434,8 @@ def test_archives_that_promise_what_they_do_not_hold_are_refused(tmp_path):
 def test_clips_of_hours_and_labels_of_absurd_width_are_refused(tmp_path):
     """HDF5 stores nothing of what was never written, so a small file may announce any size."""
     for changed, shape, match in (
-        ("x", (2, formats.MAX_FRAMES + 1, 150), f"holds 2 x {formats.MAX_FRAMES + 1} x 150"),
-        ("y", (2, formats.MAX_FRAMES + 1), "y has 2 rows for 2 clips"),
+        ("x", (2, base.MAX_FRAMES + 1, 150), f"holds 2 x {base.MAX_FRAMES + 1} x 150"),
+        ("y", (2, base.MAX_FRAMES + 1), "y has 2 rows for 2 clips"),
     ):
         with h5py.File(tmp_path / "a.h5", "w") as file:
             for name, usual in (("x", (2, 4, 150)), ("y", (2, 60)), ("test_x", (2, 4, 150)), ("test_y", (2, 60))):

@@ -5,10 +5,10 @@ import json
 import numpy as np
 import pytest
 
-from skelpipe import disk, outputs
 from skelpipe.errors import BadInput
-from skelpipe.fuse import fuse
-from skelpipe.scores import read_scores, write_scores
+from skelpipe.evaluate.fuse import fuse
+from skelpipe.evaluate.scores import read_scores, write_scores
+from skelpipe.outputs import digests, files, folders
 
 NAMES, LABELS = ["a", "b", "c"], [0, 1, 2]
 JOINT = [[4, 1, 0], [3, 2, 0], [1, 2, 0]]
@@ -33,8 +33,8 @@ def write_part(path, stream, scores, names=NAMES, labels=LABELS, protocols=None,
         "run": {"stream": stream, "frames": 50},
         "protocols": protocols,
     }
-    with outputs.new_folder(path, "evaluation", force=True) as folder:
-        disk.write_json(folder / "metrics.json", {**metrics, **changes})
+    with folders.new_folder(path, "evaluation", force=True) as folder:
+        files.write_json(folder / "metrics.json", {**metrics, **changes})
         write_scores(folder / "scores.npz", names, labels, {p: np.array(scores, float) for p in protocols})
     return path
 
@@ -67,11 +67,11 @@ def test_three_clips_by_hand(tmp_path, parts):
     assert metrics["run"] == {"frames": 50}
     assert [(p["stream"], p["weight"]) for p in metrics["parts"]] == [("joint", 0.6), ("bone", 0.6), ("motion", 0.4)]
     assert json.loads((tmp_path / "fused" / "metrics.json").read_text()) == metrics
-    assert outputs.require(tmp_path / "fused", "fusion", "") == tmp_path / "fused"
+    assert digests.require(tmp_path / "fused", "fusion", "") == tmp_path / "fused"
     assert (tmp_path / "fused" / "confusion_linear.csv").is_file()
     assert (tmp_path / "fused" / "confusion_linear.png").read_bytes().startswith(b"\x89PNG")
     made = json.loads((tmp_path / "fused" / "provenance.json").read_text())
-    assert made["inputs"]["part 1 (bone)"]["digest"] == outputs.read_digest(parts[1])
+    assert made["inputs"]["part 1 (bone)"]["digest"] == digests.read_digest(parts[1])
 
 
 def test_given_weights(tmp_path, parts):

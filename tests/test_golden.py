@@ -13,11 +13,11 @@ import pytest
 import torch
 from golden import CASES, curve
 
-from skelpipe import pretrain
 from skelpipe.methods import aimclr, crosnnclr, crossclr
 from skelpipe.methods.moco import MoCo
 from skelpipe.methods.positives import Pair
-from skelpipe.recipe import Optimizer
+from skelpipe.training import pretrain
+from skelpipe.training.recipe import Optimizer
 
 TOLERANCE, LEAST = 2e-3, 0.1
 WRITTEN = json.loads(golden.FILE.read_text())

@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 from rawtext import files, ntu_clip, ntu_text, pku_text, pku_values, read_ntu, real_data
 
-from skelpipe import ingest as module
-from skelpipe.datasets.ntu import clip_name
 from skelpipe.errors import BadInput
-from skelpipe.ingest import ingest, verify
-from skelpipe.store import open_group
+from skelpipe.recordings import reading, store, writer
+from skelpipe.recordings.datasets.ntu import clip_name
+from skelpipe.recordings.ingest import ingest
+from skelpipe.recordings.store import open_group
+from skelpipe.recordings.verify import verify
 
 
 def raw_folder(path, clips=6):
@@ -82,7 +83,7 @@ def test_store_holds_what_was_seen(tmp_path):
 def test_nothing_depends_on_workers_or_batches(tmp_path, monkeypatch):
     raw = raw_folder(tmp_path / "raw", clips=9)
     ingest("ntu60", raw, tmp_path / "one", workers=0)
-    monkeypatch.setattr(module, "BATCH_BYTES", 20_000)
+    monkeypatch.setattr(reading, "BATCH_BYTES", 20_000)
     ingest("ntu60", raw, tmp_path / "two", workers=2)
     assert digest(tmp_path / "one") == digest(tmp_path / "two")
 
@@ -91,8 +92,8 @@ def test_rows_across_chunks(tmp_path, monkeypatch):
     """More rows than one write holds, in chunks that no clip's end falls on."""
     raw = raw_folder(tmp_path / "raw", clips=9)
     ingest("ntu60", raw, tmp_path / "one", workers=0)
-    monkeypatch.setattr(module, "ROWS_PER_CHUNK", 7)
-    monkeypatch.setattr(module, "CHUNKS_AT_ONCE", 2)
+    monkeypatch.setattr(store, "ROWS_PER_CHUNK", 7)
+    monkeypatch.setattr(writer, "CHUNKS_AT_ONCE", 2)
     ingest("ntu60", raw, tmp_path / "many", workers=0)
     one, many = (open_group(tmp_path / name, "store")[0] for name in ("one", "many"))
     assert many["joints"].chunks == (7, 25, 3)

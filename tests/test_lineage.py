@@ -14,12 +14,13 @@ import pytest
 from click.testing import CliRunner
 from conftest import TINY
 
-from skelpipe import history, lineage, outputs, sums
 from skelpipe.cli import main
-from skelpipe.datasets.base import File, Seen, watched
 from skelpipe.errors import BadInput
-from skelpipe.ingest import ingest
-from skelpipe.parts import Part, join
+from skelpipe.inspect import lineage
+from skelpipe.outputs import ancestry, checksums, digests, folders, provenance
+from skelpipe.recordings.datasets.files import File, Seen, watched
+from skelpipe.recordings.ingest import ingest
+from skelpipe.recordings.parts import Part, join
 
 SMALL = [word for each in TINY for word in ("--set", each)]
 
@@ -49,7 +50,7 @@ def made(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(base)
         skelpipe("synth ntu60 raw --actions 2 --subjects 4 --replications 1 --frames 10 10")
-        for name in (history.DONE, history.PROVENANCE, sums.FILES):
+        for name in (ancestry.DONE, ancestry.PROVENANCE, checksums.FILES):
             Path("raw", name).unlink()
         skelpipe("ingest ntu60 raw store --workers 0")
         skelpipe("prepare store clips --frames 8 --threads 1")
@@ -122,7 +123,7 @@ def test_the_same_as_json(made, monkeypatch):
 
 
 def test_every_digest_stands_once_in_the_history(made):
-    kept = json.loads((made / "report" / history.PROVENANCE).read_text())["history"]
+    kept = json.loads((made / "report" / ancestry.PROVENANCE).read_text())["history"]
     assert len(kept) == 7
     assert sorted(entry["kind"] for entry in kept.values()) == [
         "clips", "evaluation", "evaluation", "fusion", "run", "run", "store",
@@ -157,7 +158,7 @@ def test_what_was_altered_or_remade_is_told(chain):
     assert "what lies there now has digest" in text
     assert "--weights 1,1" in text
     assert "--weights 1,2" not in text
-    (chain / "fused" / history.DONE).unlink()
+    (chain / "fused" / ancestry.DONE).unlink()
     assert states()["fused"] == "changed"
     assert "no longer a whole output" in skelpipe("inspect --provenance report")
 
@@ -204,26 +205,26 @@ def test_a_run_goes_on_from_imported_weights_and_says_so(chain):
 
 
 def test_a_killed_session_is_told(chain):
-    made = json.loads(Path("runs/joint", history.PROVENANCE).read_text())
+    made = json.loads(Path("runs/joint", ancestry.PROVENANCE).read_text())
     del made["sessions"][0]["ended"]
-    Path("runs/joint", history.PROVENANCE).write_text(json.dumps(made))
+    Path("runs/joint", ancestry.PROVENANCE).write_text(json.dumps(made))
     assert "killed, or at work" in skelpipe("inspect --provenance runs/joint")
 
 
 def test_a_chain_that_bites_its_tail_ends(tmp_path):
-    with outputs.new_folder(tmp_path / "out", "report"):
+    with folders.new_folder(tmp_path / "out", "report"):
         pass
-    digest = outputs.read_digest(tmp_path / "out")
+    digest = digests.read_digest(tmp_path / "out")
     entry = {
         "kind": "clips\x1b[2J",
         "inputs": {"a": {"path": "b\x1b[31m", "digest": digest}, "c": 5, "d": {"digest": []}},
     }
     made = {"kind": "report", "inputs": entry["inputs"], "history": {digest: entry}, "settings": 3, "sessions": [1]}
-    (tmp_path / "out" / history.PROVENANCE).write_text(json.dumps(made))
+    (tmp_path / "out" / ancestry.PROVENANCE).write_text(json.dumps(made))
     text = skelpipe(f"inspect --provenance {tmp_path / 'out'}")
     assert "\x1b" not in text
     assert "told above" in text
-    (tmp_path / "out" / history.PROVENANCE).write_text("[" * 100_000)
+    (tmp_path / "out" / ancestry.PROVENANCE).write_text("[" * 100_000)
     assert "cannot be read" in skelpipe(f"inspect --provenance {tmp_path / 'out'}", status=2)
 
 
@@ -231,7 +232,7 @@ def test_a_chain_that_bites_its_tail_ends(tmp_path):
 
 
 def raw_digest(path: Path) -> dict[str, object]:
-    found: dict[str, object] = json.loads((path / history.PROVENANCE).read_text())["raw"]
+    found: dict[str, object] = json.loads((path / ancestry.PROVENANCE).read_text())["raw"]
     return found
 
 
@@ -292,7 +293,7 @@ def test_only_what_is_ours_can_be_followed(tmp_path):
 
 
 def test_a_file_that_is_not_the_one_its_provenance_tells_of(tmp_path):
-    outputs.write_beside(tmp_path / "w.pt", b"abc", "weights", {}, {})
+    provenance.write_beside(tmp_path / "w.pt", b"abc", "weights", {}, {})
     assert lineage.follow(tmp_path / "w.pt").state == lineage.UNCHANGED
     (tmp_path / "w.pt").write_bytes(b"abd")
     assert lineage.follow(tmp_path / "w.pt").state == lineage.CHANGED

@@ -82,16 +82,16 @@ def test_only_our_modules_speak(capsys):
         patch.setenv("RANK", "0")
         call("-vv", "run", "--help")
         CliRunner().invoke(main, ["-vv", "inspect", "nothing"])
-        assert logging.getLogger("skelpipe.store").isEnabledFor(logging.DEBUG)
+        assert logging.getLogger("skelpipe.recordings.store").isEnabledFor(logging.DEBUG)
         for name in ("numba", "matplotlib", "zarr", "asyncio", "snakemake", "h5py", "PIL"):
             assert not logging.getLogger(name).isEnabledFor(logging.INFO), name
         patch.setenv("RANK", "1")
         CliRunner().invoke(main, ["-vv", "inspect", "nothing"])
-        assert not logging.getLogger("skelpipe.store").isEnabledFor(logging.INFO)
-        assert logging.getLogger("skelpipe.store").isEnabledFor(logging.WARNING)
+        assert not logging.getLogger("skelpipe.recordings.store").isEnabledFor(logging.INFO)
+        assert logging.getLogger("skelpipe.recordings.store").isEnabledFor(logging.WARNING)
         patch.delenv("RANK")
         CliRunner().invoke(main, ["inspect", "nothing"])
-        assert not logging.getLogger("skelpipe.store").isEnabledFor(logging.INFO)
+        assert not logging.getLogger("skelpipe.recordings.store").isEnabledFor(logging.INFO)
 
 
 def test_each_line_is_told_once(raw, tmp_path):

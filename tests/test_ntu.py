@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from rawtext import BODY, files, ntu_clip, ntu_text, read_ntu, real_data
 
-from skelpipe.datasets import DATASETS, Dropped
-from skelpipe.datasets.base import list_files
-from skelpipe.datasets.ntu import clip_name, parse_name
-from skelpipe.datasets.text import parse_ntu
 from skelpipe.errors import BadInput
+from skelpipe.recordings.datasets import DATASETS, Dropped
+from skelpipe.recordings.datasets.files import list_files
+from skelpipe.recordings.datasets.ntu import clip_name, parse_name
+from skelpipe.recordings.text.ntu import parse_ntu
 
 POSE = [["0.1", "-0.2", "3.785547"]] * 25
 ONE = [(BODY, POSE)]

@@ -14,10 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from skelpipe import disk, history, outputs, sums
 from skelpipe.errors import BadInput
-from skelpipe.outputs import new_folder, read_digest, require
-from skelpipe.sums import is_output
+from skelpipe.outputs import ancestry, checksums, files, folders
+from skelpipe.outputs.checksums import is_output
+from skelpipe.outputs.digests import read_digest, require
+from skelpipe.outputs.folders import new_folder
 
 
 def write(target, text="a", **options):
@@ -122,32 +123,32 @@ def test_a_killed_process_leaves_no_output_and_no_lock(tmp_path):
 def test_what_a_kill_left_is_removed_even_where_nothing_is_to_do(tmp_path):
     write(tmp_path / "out")
     (tmp_path / ".out.partial").mkdir()
-    with outputs.locked(tmp_path / "out"):
+    with folders.locked(tmp_path / "out"):
         pass
     assert [p.name for p in tmp_path.iterdir()] == ["out"]
 
 
 def test_folders_change_places_in_one_step_or_else_in_three(tmp_path, monkeypatch):
-    for step in (outputs.exchange, lambda a, b: False):
-        monkeypatch.setattr(outputs, "exchange", step)
+    for step in (files.exchange, lambda a, b: False):
+        monkeypatch.setattr(files, "exchange", step)
         write(tmp_path / "out", "a")
         write(tmp_path / "out", "b", force=True)
         assert (tmp_path / "out" / "page.html").read_text() == "b"
         assert [p.name for p in tmp_path.iterdir()] == ["out"]
-        outputs.discard(tmp_path / "out")
+        folders.discard(tmp_path / "out")
         assert list(tmp_path.iterdir()) == []
 
 
 def test_what_was_replaced_is_never_half_removed_where_it_would_be_put_back(tmp_path, monkeypatch):
-    removed, remove = [], outputs.remove
+    removed, remove = [], files.remove
 
     def noted(folder):
         removed.extend([folder.name] if folder.exists() else [])
         remove(folder)
 
     write(tmp_path / "out")
-    monkeypatch.setattr(outputs, "exchange", lambda a, b: False)
-    monkeypatch.setattr(outputs, "remove", noted)
+    monkeypatch.setattr(files, "exchange", lambda a, b: False)
+    monkeypatch.setattr(files, "remove", noted)
     write(tmp_path / "out", "b", force=True)
     assert removed == [".out.partial"]
 
@@ -161,14 +162,14 @@ def test_two_at_once(tmp_path):
 
 
 def test_a_target_that_is_made_before_the_lock_is_taken_is_kept(tmp_path, monkeypatch):
-    take = outputs._lock_beside
+    take = folders._lock_beside
 
     def late(path):
-        monkeypatch.setattr(outputs, "_lock_beside", take)
+        monkeypatch.setattr(folders, "_lock_beside", take)
         write(tmp_path / "out")
         return take(path)
 
-    monkeypatch.setattr(outputs, "_lock_beside", late)
+    monkeypatch.setattr(folders, "_lock_beside", late)
     with pytest.raises(BadInput, match="already exists"):
         write(tmp_path / "out", "b")
     assert (tmp_path / "out" / "page.html").read_text() == "a"
@@ -199,7 +200,7 @@ def test_ctrl_c_while_a_folder_is_put_in_place_waits_until_it_is(tmp_path, monke
         signal.raise_signal(signal.SIGINT)
         return made if after else step(*given)
 
-    monkeypatch.setattr(outputs, "exchange", lambda a, b: False)
+    monkeypatch.setattr(files, "exchange", lambda a, b: False)
     monkeypatch.setattr(outputs, at, interrupted)
     with pytest.raises(KeyboardInterrupt):
         write(tmp_path / "out", "b", force=True)
@@ -215,9 +216,9 @@ def test_what_is_discarded_is_out_of_the_way_before_it_is_removed(tmp_path, monk
         raise SystemExit
 
     write(tmp_path / "out")
-    monkeypatch.setattr(outputs, "remove", killed)
+    monkeypatch.setattr(files, "remove", killed)
     with pytest.raises(SystemExit):
-        outputs.discard(tmp_path / "out")
+        folders.discard(tmp_path / "out")
     assert [path.name for path in tmp_path.iterdir()] == [".out.partial"]
 
 
@@ -237,10 +238,12 @@ def test_all_is_on_the_disk_before_done_json_which_comes_last(tmp_path, monkeypa
         (tmp_path / "out" / name).write_text("a")
     monkeypatch.setattr(outputs.os, "fsync", synced)
     monkeypatch.setattr(Path, "replace", replaced)
-    outputs.seal(tmp_path / "out", "report")
+    folders.seal(tmp_path / "out", "report")
     assert sorted(told[:2]) == ["figure.png", "page.html"]
     assert told[2:] == [
-        said for name in (sums.FILES, history.PROVENANCE, history.DONE) for said in (f".{name}.partial", f"-> {name}")
+        said
+        for name in (checksums.FILES, ancestry.PROVENANCE, ancestry.DONE)
+        for said in (f".{name}.partial", f"-> {name}")
     ]
 
 
@@ -248,10 +251,10 @@ def test_a_file_is_old_or_new_and_never_torn(tmp_path, monkeypatch):
     def full(*given):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    disk.write_bytes(tmp_path / "a", b"old")
+    files.write_bytes(tmp_path / "a", b"old")
     monkeypatch.setattr(outputs.os, "fsync", full)
     with pytest.raises(OSError, match="No space left"):
-        disk.write_bytes(tmp_path / "a", b"new")
+        files.write_bytes(tmp_path / "a", b"new")
     assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("a", b"old")]
 
 

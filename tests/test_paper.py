@@ -2,8 +2,8 @@
 
 import pytest
 
-from skelpipe import paper
-from skelpipe.datasets import SPLITS
+from skelpipe.recordings.datasets import SPLITS
+from skelpipe.report import paper
 
 
 def test_every_table_says_where_it_is_from():

@@ -8,10 +8,11 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from rawtext import Guarded, ntu_clip, ntu_text, pku_text, pku_values, read_ntu
-
 from skelpipe.datasets import text as kernels
-from skelpipe.datasets.text import parse_ntu, parse_pku
+
 from skelpipe.errors import BadInput
+from skelpipe.recordings.text.ntu import parse_ntu
+from skelpipe.recordings.text.pku import parse_pku
 
 quick = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 

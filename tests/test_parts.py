@@ -13,17 +13,19 @@ import pytest
 from click.testing import CliRunner
 from rawtext import files, ntu_clip, ntu_text, pku_text, pku_values
 
-from skelpipe import ingest as ingest_module
-from skelpipe import parts as module
-from skelpipe import prepare as prepare_module
+from skelpipe.recordings import ingest
+from skelpipe.recordings import parts
+from skelpipe.clips import prepare
+from  import skelpipe
 from skelpipe.cli import main
-from skelpipe.datasets.ntu import clip_name
+from skelpipe.recordings.datasets.ntu import clip_name
 from skelpipe.errors import BadInput
-from skelpipe.ingest import ingest, verify
-from skelpipe.outputs import read_digest
-from skelpipe.parts import Part, join
-from skelpipe.prepare import prepare
-from skelpipe.store import Clips, open_group
+from skelpipe.recordings.ingest import ingest
+from skelpipe.recordings.verify import verify
+from skelpipe.outputs.digests import read_digest
+from skelpipe.recordings.parts import Part, join
+from skelpipe.clips.prepare import prepare
+from skelpipe.recordings.store import Clips, open_group
 
 
 def write_ntu(path: Path, clips: int = 11) -> Path:
@@ -65,9 +67,9 @@ def small_chunks(monkeypatch):
     for of in (ingest_module, module):
         monkeypatch.setattr(of, "ROWS_PER_CHUNK", 7)
         monkeypatch.setattr(of, "CHUNKS_AT_ONCE", 2)
-    monkeypatch.setattr(module, "CLIPS_PER_CHUNK", 2)
-    monkeypatch.setattr(prepare_module.store, "CLIPS_PER_CHUNK", 2)
-    monkeypatch.setattr(prepare_module, "CLIPS_PER_BLOCK", 4)
+    monkeypatch.setattr(parts, "CLIPS_PER_CHUNK", 2)
+    monkeypatch.setattr(skelpipe.recordings.store, "CLIPS_PER_CHUNK", 2)
+    monkeypatch.setattr(prepare, "CLIPS_PER_BLOCK", 4)
 
 
 def ingest_parts(dataset, raw, folder, of, **options) -> list[Path]:
@@ -153,7 +155,7 @@ def test_shares_cover_everything_once_in_order_and_are_alike():
 
 
 def test_memory_to_join_does_not_grow_with_the_whole(tmp_path, monkeypatch):
-    for of in (module, prepare_module.store):
+    for of in (module, skelpipe.recordings.store):
         monkeypatch.setattr(of, "CLIPS_PER_CHUNK", 2)
     peaks = []
     for count in (40, 120):

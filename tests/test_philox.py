@@ -5,8 +5,8 @@ import pytest
 import twins
 from numba import njit
 
+from skelpipe.clips.philox import _direction, _radius, normals4, philox4x32, uniforms
 from skelpipe.errors import BadInput
-from skelpipe.philox import _direction, _radius, normals4, philox4x32, uniforms
 
 
 @njit

@@ -21,14 +21,17 @@ import yaml
 from click.testing import CliRunner
 from kills import at_work
 
-from skelpipe import dag, guard, resources
+from skelpipe import resources
 from skelpipe.cli import main
-from skelpipe.datasets.synthetic import write_raw
 from skelpipe.errors import BadInput
-from skelpipe.locks import lock
-from skelpipe.outputs import read_digest
-from skelpipe.pipeline import list_raw, load_pipeline, plan, run
-from skelpipe.recipe import load_recipe
+from skelpipe.outputs.digests import read_digest
+from skelpipe.outputs.locks import lock
+from skelpipe.pipeline import lock, show, snakemake, watch, watchdog
+from skelpipe.pipeline.plan import list_raw, plan
+from skelpipe.pipeline.run import run
+from skelpipe.pipeline.spec import load_pipeline
+from skelpipe.recordings.synthetic import write_raw
+from skelpipe.training.recipe import load_recipe
 
 FAKE = Path(__file__).with_name("fake_stage.py")
 TOY = {
@@ -174,7 +177,7 @@ def test_shards_change_nothing_in_the_clips(tmp_path):
     write_raw("pku2", tmp_path / "raw", actions=2, subjects=2, replications=2, frames=(12, 20))
     for shards, planned in config.items():
         folder = tmp_path / f"{shards}"
-        for kind in dag.DATA[1:]:
+        for kind in show.DATA[1:]:
             for path, stage in planned[kind].items():
                 part = ["--part", stage["part"]] if "part" in stage else []
                 if "parts" in stage:
@@ -245,7 +248,10 @@ def test_a_killed_run_takes_its_stages_along_and_its_lock_until_then(tmp_path):
 def guarded_group():
     """A guard, and a process of its group that says when it was asked to end."""
     watch = subprocess.Popen(
-        [sys.executable, "-I", "-S", guard.__file__], stdin=subprocess.PIPE, process_group=0, stdout=subprocess.DEVNULL
+        [sys.executable, "-I", "-S", watchdog.__file__],
+        stdin=subprocess.PIPE,
+        process_group=0,
+        stdout=subprocess.DEVNULL,
     )
     # Blocked and waited for: a handler would not run until the end of a sleep that it came just before.
     asked = "import signal, sys; wanted = {signal.SIGTERM}; signal.pthread_sigmask(signal.SIG_BLOCK, wanted)"
@@ -292,7 +298,7 @@ def test_a_signal_that_wakes_nobody_is_taken_before_the_next_line():
     try:
         os.write(writing, b"one\ntwo\n")
         with open(reading) as stream:
-            assert list(dag._lines(stream)) == ["one\n", "two\n"]
+            assert list(watch.read_lines(stream)) == ["one\n", "two\n"]
     finally:
         unheard.join()
         signal.signal(signal.SIGUSR1, before)
@@ -591,8 +597,8 @@ def test_a_run_of_another_recipe_of_the_same_name_is_not_lost(tmp_path):
 
 @pytest.mark.parametrize("verbose", [False, True])
 def test_stages_say_what_they_decide_if_the_pipeline_is_to(tmp_path, verbose):
-    dag._command(tmp_path, {"pipeline": "toy", "slots": 1}, [], verbose)
-    started = json.loads((tmp_path / dag.AREA / "skelpipe-toy.json").read_text())["command"]
+    snakemake._command(tmp_path, {"pipeline": "toy", "slots": 1}, [], verbose)
+    started = json.loads((tmp_path / lock.AREA / "skelpipe-toy.json").read_text())["command"]
     assert started[1:] == ["-m", "skelpipe", *(["-v"] if verbose else [])]
 
 
@@ -600,9 +606,9 @@ def test_stages_say_what_they_decide_if_the_pipeline_is_to(tmp_path, verbose):
 
 
 def test_a_long_plan_is_summed_up_unless_all_is_asked_for(tmp_path, capsys):
-    stages = [dag.Stage("ingest", "stores/ntu60.zarr", False)]
-    stages += [dag.Stage("pretrain", f"runs/{n}", n > 0, "its settings changed" if n > 40 else "") for n in range(43)]
-    dag.show_plan("long", stages, tmp_path)
+    stages = [show.Stage("ingest", "stores/ntu60.zarr", False)]
+    stages += [show.Stage("pretrain", f"runs/{n}", n > 0, "its settings changed" if n > 40 else "") for n in range(43)]
+    show.show_plan("long", stages, tmp_path)
     shown = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
     assert shown == [
         "long",
@@ -615,7 +621,7 @@ def test_a_long_plan_is_summed_up_unless_all_is_asked_for(tmp_path, capsys):
         "2 of 44 stages are done, 42 to do. 'skelpipe -v run' lists them all.",
         "",
     ]
-    dag.show_plan("long", stages, tmp_path, verbose=True)
+    show.show_plan("long", stages, tmp_path, verbose=True)
     assert "runs/42 to do: its settings changed" in " ".join(capsys.readouterr().out.split())
 
 
@@ -628,7 +634,7 @@ def test_accuracies_stand_in_a_column_per_split_or_a_table_per_split(tmp_path, c
         {"experiment": "a", "stream": "joint", "epochs": epochs, "split": split, "metrics": [metrics(linear=top1)] * 2}
         for epochs, split, top1 in ((1, "xsub60", 0.1), (2, "xsub60", 0.2), (1, "xview60", 0.3))
     ]
-    dag.show_results(rows, tmp_path)
+    show.show_results(rows, tmp_path)
     shown = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert shown[2:7] == [
         ["xsub60", "xview60"],
@@ -641,7 +647,7 @@ def test_accuracies_stand_in_a_column_per_split_or_a_table_per_split(tmp_path, c
         {"experiment": "a", "stream": "joint", "epochs": 1, "split": s, "metrics": [metrics(linear=0.1, knn=0.2)]}
         for s in ("xsub60", "xview60", "xsub120", "xset120")
     ]
-    dag.show_results(wide, tmp_path)
+    show.show_results(wide, tmp_path)
     shown = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert shown[2:5] == [["xsub60"], ["recipe", "stream", "linear", "knn"], ["a", "joint", "10.0", "20.0"]]
     assert ["xset120"] in shown

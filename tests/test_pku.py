@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from rawtext import pku_text, pku_values, real_data
 
-from skelpipe.datasets import DATASETS, Dropped
-from skelpipe.datasets.text import parse_pku
 from skelpipe.errors import BadInput
+from skelpipe.recordings.datasets import DATASETS, Dropped
+from skelpipe.recordings.text.pku import parse_pku
 
 PKU1, PKU2 = DATASETS["pku1"], DATASETS["pku2"]
 VALUES = pku_values(1, 12, second=range(4, 9))

@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from skelpipe import outputs, plots, store
 from skelpipe.errors import BadInput
-from skelpipe.skeleton import KINECT_V2
+from skelpipe.layouts.kinect_v2 import KINECT_V2
+from skelpipe.outputs import folders
+from skelpipe.plots import animate, confusion, curves, motion, style, sweeps, tsne
+from skelpipe.recordings import store
 
 T, V = 6, 25
 
@@ -32,7 +34,7 @@ def clips(tmp_path):
     data[1, :, 2:4, :, 1] = data[0, :, 2:4, :, 0] + 0.2
     columns = {"name": np.array(["one", "two bodies", "empty"]), "label": np.arange(3, dtype=np.int32)}
     attributes = {"dataset": "ntu60", "layout": "kinect_v2", "frames": T, "columns": list(columns), "centre": False}
-    with outputs.new_folder(tmp_path / "clips", "clips") as folder:
+    with folders.new_folder(tmp_path / "clips", "clips") as folder:
         group = store.create_group(folder, "clips", attributes)
         store.write_array(group, "clips", data)
         store.write_array(group, "length", np.array([60, 12, 6], np.int32))
@@ -45,7 +47,7 @@ def raw(tmp_path):
     """A store: clip `first` has 4 frames, body 7 in all, body 9 in frame 2 only, nobody in frame 3."""
     joints = np.concatenate([body(3), body(1) + 1, body(2)])
     columns = {"name": np.array(["first", "second"]), "label": np.zeros(2, np.int32)}
-    with outputs.new_folder(tmp_path / "store", "store") as folder:
+    with folders.new_folder(tmp_path / "store", "store") as folder:
         attributes = {"dataset": "ntu60", "layout": "kinect_v2", "columns": list(columns)}
         group = store.create_group(folder, "store", attributes)
         store.write_array(group, "joints", joints)
@@ -58,11 +60,11 @@ def raw(tmp_path):
 
 
 def size(figure):
-    return Image.open(io.BytesIO(plots.png_bytes(figure, dpi=50))).size
+    return Image.open(io.BytesIO(style.png_bytes(figure, dpi=50))).size
 
 
 def test_a_store_becomes_bodies_over_time(raw):
-    motion = plots.load_motion(raw, "first")
+    motion = motion.load_motion(raw, "first")
     assert motion.joints.shape == (4, 2, V, 3)
     present = ~np.isnan(motion.joints).all(axis=(2, 3))
     assert present.tolist() == [[True, False], [True, False], [True, True], [False, False]]
@@ -71,7 +73,7 @@ def test_a_store_becomes_bodies_over_time(raw):
 
 
 def test_absent_bodies_of_clips(clips):
-    motion = plots.load_motion(clips, "two bodies")
+    motion = motion.load_motion(clips, "two bodies")
     present = ~np.isnan(motion.joints).all(axis=(2, 3))
     assert present[:, 0].all()
     assert present[:, 1].tolist() == [False, False, True, True, False, False]
@@ -79,18 +81,18 @@ def test_absent_bodies_of_clips(clips):
 
 
 def test_steps_and_bones_are_those_of_the_streams(clips):
-    joints = plots.load_motion(clips, "one").joints[:, 0]
-    scene = plots._Scene(plots.load_motion(clips, "one"), "motion")
+    joints = motion.load_motion(clips, "one").joints[:, 0]
+    scene = animate._Scene(motion.load_motion(clips, "one"), "motion")
     np.testing.assert_allclose(scene.steps[:-1, 0], joints[1:] - joints[:-1], atol=1e-6)
     assert not scene.steps[-1].any()
-    bones = plots._Scene(plots.load_motion(clips, "one"), "bone").joints[:, 0]
+    bones = animate._Scene(motion.load_motion(clips, "one"), "bone").joints[:, 0]
     assert not bones[:, KINECT_V2.centre].any()
     for child, parent in KINECT_V2.edges:
         np.testing.assert_allclose(bones[:, child] - bones[:, parent], joints[:, child] - joints[:, parent], atol=1e-6)
 
 
 def test_sides_of_the_body():
-    scene = plots._Scene(plots.Motion("x", body()[:, None], KINECT_V2, 0.1, ""), "joint")
+    scene = animate._Scene(motion.Motion("x", body()[:, None], KINECT_V2, 0.1, ""), "joint")
     sides = dict(zip(KINECT_V2.joints, scene.side, strict=True))
     assert sides["left thumb"] == "left"
     assert sides["right foot"] == "right"
@@ -100,7 +102,7 @@ def test_sides_of_the_body():
 
 
 def test_both_panels_have_one_scale():
-    scene = plots._Scene(plots.Motion("x", body()[:, None], KINECT_V2, 0.1, ""), "joint")
+    scene = animate._Scene(motion.Motion("x", body()[:, None], KINECT_V2, 0.1, ""), "joint")
     assert scene.limits[0][0] < body()[..., 0].min()
     assert scene.limits[0][1] > body()[..., 0].max()
     assert [view.across for view in scene.views] == [0, 2]
@@ -108,7 +110,7 @@ def test_both_panels_have_one_scale():
 
 @pytest.mark.parametrize("stream", ["joint", "motion", "bone"])
 def test_gif(clips, tmp_path, stream):
-    out = plots.animate(clips, "two bodies", tmp_path / "new" / "x.gif", stream=stream)
+    out = animate.animate(clips, "two bodies", tmp_path / "new" / "x.gif", stream=stream)
     with Image.open(out) as picture:
         assert picture.n_frames == T
         assert picture.info["duration"] == 70  # 12 recorded frames at 30 a second over 6 frames, in steps of 10 ms
@@ -123,7 +125,7 @@ def test_gif(clips, tmp_path, stream):
 
 
 def test_film_strip_of_a_store(raw, tmp_path):
-    out = plots.animate(raw, "first", tmp_path / "x.png")
+    out = animate.animate(raw, "first", tmp_path / "x.png")
     with Image.open(out) as picture:
         assert picture.width > picture.height
     assert np.asarray(Image.open(out).convert("L")).std() > 5
@@ -131,36 +133,36 @@ def test_film_strip_of_a_store(raw, tmp_path):
 
 def test_animate_refuses(clips, tmp_path):
     with pytest.raises(BadInput, match="did you mean two bodies"):
-        plots.animate(clips, "two bodys", tmp_path / "x.gif")
+        animate.animate(clips, "two bodys", tmp_path / "x.gif")
     with pytest.raises(BadInput, match="inspect"):
-        plots.animate(clips, "zzzzzz", tmp_path / "x.gif")
+        animate.animate(clips, "zzzzzz", tmp_path / "x.gif")
     with pytest.raises(BadInput, match=r"\.gif nor a \.png"):
-        plots.animate(clips, "one", tmp_path / "x.mp4")
+        animate.animate(clips, "one", tmp_path / "x.mp4")
     with pytest.raises(BadInput, match="not a stream"):
-        plots.animate(clips, "one", tmp_path / "x.gif", stream="depth")
+        animate.animate(clips, "one", tmp_path / "x.gif", stream="depth")
     with pytest.raises(BadInput, match="no body"):
-        plots.animate(clips, "empty", tmp_path / "x.gif")
+        animate.animate(clips, "empty", tmp_path / "x.gif")
     with pytest.raises(BadInput, match="does not exist"):
-        plots.animate(tmp_path / "none", "one", tmp_path / "x.gif")
+        animate.animate(tmp_path / "none", "one", tmp_path / "x.gif")
     assert not list(tmp_path.glob("x.*"))
 
 
 def test_animate_keeps_what_is_there(clips, tmp_path):
     (tmp_path / "x.png").write_text("mine")
     with pytest.raises(BadInput, match="already exists"):
-        plots.animate(clips, "one", tmp_path / "x.png")
+        animate.animate(clips, "one", tmp_path / "x.png")
     assert (tmp_path / "x.png").read_text() == "mine"
-    plots.animate(clips, "one", tmp_path / "x.png", force=True)
+    animate.animate(clips, "one", tmp_path / "x.png", force=True)
     assert (tmp_path / "x.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_confusion_of_some_classes_writes_percentages_and_the_rest():
     matrix = np.array([[8, 1, 1], [0, 4, 0], [0, 0, 0]])
-    figure = plots.confusion_figure(matrix, ["a", "b", "c"], "title", classes=[0, 1, 2])
+    figure = confusion.confusion_figure(matrix, ["a", "b", "c"], "title", classes=[0, 1, 2])
     texts = [t.get_text() for t in figure.axes[0].texts]
     assert texts == ["80", "10", "10", "100"]
     assert [t.get_text() for t in figure.axes[0].get_xticklabels()] == ["a", "b", "c", "other"]
-    some = plots.confusion_figure(matrix, ["a", "b", "c"], "title", classes=[0, 1])
+    some = confusion.confusion_figure(matrix, ["a", "b", "c"], "title", classes=[0, 1])
     assert [t.get_text() for t in some.axes[0].texts] == ["80", "10", "10", "100"]  # the third is now "other"
     assert size(some)[0] > 50
 
@@ -169,7 +171,7 @@ def test_confusion_of_some_classes_writes_percentages_and_the_rest():
 def test_confusion_of_all_classes(classes):
     matrix = np.eye(classes, dtype=int)
     matrix[0] = 0  # a class without clips
-    figure = plots.confusion_figure(matrix, [f"class $ {i}" for i in range(classes)], "title")
+    figure = confusion.confusion_figure(matrix, [f"class $ {i}" for i in range(classes)], "title")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert min(size(figure)) > 100
@@ -183,14 +185,14 @@ def test_curves_leave_gaps_and_leave_out_what_was_not_logged():
         "a": [{"epoch": 1, "loss": 3.0, "neighbour_label": None}, {"epoch": 2, "loss": float("nan")}],
         "b": [{"epoch": 1, "loss": 2.0, "lr": 0.1}],
     }
-    figure = plots.curves_figure(logs)
+    figure = curves.curves_figure(logs)
     assert [axes.get_title(loc="left") for axes in figure.axes] == ["loss", "learning rate"]
     y = figure.axes[0].lines[0].get_ydata()
     assert y[0] == 3.0
     assert np.isnan(y[1])
     assert [t.get_text() for t in figure.legends[0].get_texts()] == ["a", "b"]
     assert min(size(figure)) > 50
-    assert min(size(plots.curves_figure({}))) > 50
+    assert min(size(curves.curves_figure({}))) > 50
 
 
 def test_a_sweep_is_drawn_at_its_values_with_its_deviations():
@@ -199,7 +201,7 @@ def test_a_sweep_is_drawn_at_its_values_with_its_deviations():
         {"title": "linear", "lines": [{"label": "a $", "points": points}, {"label": "b", "points": points[1:]}]},
         {"title": "1-NN", "lines": [{"label": "b", "points": points}]},
     ]
-    figure = plots.sweep_figure(panels, "queue size", doubling=True)
+    figure = sweeps.sweep_figure(panels, "queue size", doubling=True)
     left, right = figure.axes
     assert (left.get_title(loc="left"), left.get_xlabel(), left.get_xscale()) == ("linear", "queue size", "log")
     assert left.get_xticks().tolist() == [128, 256, 4096]
@@ -212,7 +214,7 @@ def test_a_sweep_is_drawn_at_its_values_with_its_deviations():
     assert right.containers[0].lines[0].get_color() == left.containers[1].lines[0].get_color()  # both are b
     assert [t.get_text() for t in figure.legends[0].get_texts()] == ["a $", "b"]
     assert min(size(figure)) > 50
-    assert plots.sweep_figure(panels, "pretraining epochs").axes[0].get_xscale() == "linear"
+    assert sweeps.sweep_figure(panels, "pretraining epochs").axes[0].get_xscale() == "linear"
 
 
 def test_tsne_says_what_it_shows_and_repeats():
@@ -220,8 +222,8 @@ def test_tsne_says_what_it_shows_and_repeats():
     features = rng.normal(size=(40, 8)) + 6 * np.eye(8)[np.arange(40) % 4]
     labels = np.arange(40) % 4
     names = {0: "zero", 1: "one", 2: "two"}
-    first, again = (plots.tsne_figure(features, labels, names, "8-d features of test clips") for _ in range(2))
-    assert plots.png_bytes(first) == plots.png_bytes(again)
+    first, again = (tsne.tsne_figure(features, labels, names, "8-d features of test clips") for _ in range(2))
+    assert style.png_bytes(first) == style.png_bytes(again)
     title = first.axes[0].get_title(loc="left")
     assert "8-d features of test clips" in title
     assert "n = 30" in title  # class 3 is not asked for
@@ -236,12 +238,12 @@ def test_tsne_says_what_it_shows_and_repeats():
 
 def test_tsne_of_too_few():
     with pytest.raises(ValueError, match="too few"):
-        plots.tsne_figure(np.eye(3), np.zeros(3, int), {0: "a"}, "")
+        tsne.tsne_figure(np.eye(3), np.zeros(3, int), {0: "a"}, "")
 
 
 def test_class_names():
-    assert plots.class_names("ntu60", 60)[0] == "drink water"
-    assert plots.class_names("elsewhere", 2) == ["class 1", "class 2"]
+    assert style.class_names("ntu60", 60)[0] == "drink water"
+    assert style.class_names("elsewhere", 2) == ["class 1", "class 2"]
 
 
 def test_no_pyplot():

@@ -17,11 +17,11 @@ import yaml
 from conftest import TINY, write_clips
 from safetensors.torch import load_file
 
-from skelpipe import pretrain as module
 from skelpipe.errors import BadInput
-from skelpipe.outputs import require
-from skelpipe.pretrain import pretrain
-from skelpipe.recipe import load_recipe
+from skelpipe.outputs.digests import require
+from skelpipe.training import folder
+from skelpipe.training.pretrain import pretrain
+from skelpipe.training.recipe import load_recipe
 
 KEPT = ("weights.safetensors", "recipe.yaml", "settings.json")
 
@@ -272,4 +272,4 @@ def test_splits_change_what_is_trained_on(tiny, tmp_path):
     path = write_clips(tmp_path / "c.zarr", per_class=12)
     train(tiny, path, tmp_path / "run", split="xview60")
     assert json.loads((tmp_path / "run" / "settings.json").read_text())["clips"] == 32
-    assert module.LOG == "log.jsonl"
+    assert folder.LOG == "log.jsonl"

@@ -20,13 +20,13 @@ from safetensors.torch import load_file
 from torch import nn
 
 from skelpipe import ranks
-from skelpipe.augment import build_view
-from skelpipe.batches import Batches
+from skelpipe.clips.batches import Batches
+from skelpipe.clips.views import build_view
 from skelpipe.errors import BadInput
+from skelpipe.layouts.kinect_v2 import KINECT_V2
 from skelpipe.methods.synced import SyncedNorm, sync_norms
-from skelpipe.pretrain import pretrain
-from skelpipe.recipe import load_recipe
-from skelpipe.skeleton import KINECT_V2
+from skelpipe.training.pretrain import pretrain
+from skelpipe.training.recipe import load_recipe
 
 HERE = Path(__file__).parent
 

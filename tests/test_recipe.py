@@ -6,11 +6,11 @@ import pytest
 
 from skelpipe.encoders import ENCODERS
 from skelpipe.errors import BadInput
+from skelpipe.layouts.kinect_v2 import KINECT_V2
 from skelpipe.methods import METHODS, POSITIVES
-from skelpipe.recipe import Recipe, load_recipe
 from skelpipe.resources import names
 from skelpipe.settings import load_yaml, override
-from skelpipe.skeleton import KINECT_V2
+from skelpipe.training.recipe import Recipe, load_recipe
 
 
 @pytest.mark.parametrize("name", names("models"))

@@ -8,15 +8,16 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from skelpipe import disk, outputs, paper
 from skelpipe.cli import main, measure
 from skelpipe.errors import BadInput
-from skelpipe.fuse import fuse
-from skelpipe.plots import curves_figure
-from skelpipe.report import FIGURES, cell_text, figures, md, percent, points, published, write_report
+from skelpipe.evaluate.fuse import fuse
+from skelpipe.evaluate.scores import write_npz, write_scores
+from skelpipe.outputs import digests, files, folders
+from skelpipe.plots.curves import curves_figure
+from skelpipe.report import figures, paper
 from skelpipe.report.experiments import set_apart
 from skelpipe.report.labels import setting_label
-from skelpipe.scores import write_npz, write_scores
+from skelpipe.report.write import FIGURES, cell_text, md, percent, points, published, write_report
 
 CLASSES = 12
 
@@ -46,8 +47,8 @@ def write_evaluation(root, recipe="crosnnclr", stream="joint", split="xsub60", s
     }
     features = changes.pop("features", False)
     inputs = changes.pop("inputs", None)
-    with outputs.new_folder(folder, "evaluation", force=True, inputs=inputs) as out:
-        disk.write_json(out / "metrics.json", {**metrics, **changes})
+    with folders.new_folder(folder, "evaluation", force=True, inputs=inputs) as out:
+        files.write_json(out / "metrics.json", {**metrics, **changes})
         write_scores(out / "scores.npz", names, labels, {"linear": scores})
         if features:
             arrays = {"name": np.array(names), "label": labels, "train": np.arange(24) < 2, "feature": scores}
@@ -59,14 +60,14 @@ def write_run(folder, lines=3, done=True, log=None, **changes):
     """A pretraining folder with its log."""
     settings = {"recipe": "crosnnclr", "stream": "joint", "split": "xsub60", "seed": 0, "epochs": 3, **changes}
     folder.mkdir(parents=True)
-    disk.write_json(folder / "settings.json", settings)
+    files.write_json(folder / "settings.json", settings)
     log = log or [{"epoch": e, "loss": 3 / e, "lr": 0.1, "spread": 0.01} for e in range(1, lines + 1)]
     log = [json.dumps(line) for line in log]
     (folder / "log.jsonl").write_text("\n".join([*log, '{"epoch": 9, "lo'] if not done else log))
     if done:
-        outputs.seal(folder, "run")
+        folders.seal(folder, "run")
     else:
-        disk.write_json(folder / "provenance.json", {})
+        files.write_json(folder / "provenance.json", {})
     return folder
 
 
@@ -195,7 +196,7 @@ def test_the_newest_evaluation_of_a_seed_counts(tmp_path):
     for name, when, top1 in (("b", "2024-01-01", 0.3), ("a", "2025-01-01", 0.6)):
         folder = write_evaluation(tmp_path / "e", top1=top1, folder=name)
         made = json.loads((folder / "provenance.json").read_text())
-        disk.write_json(folder / "provenance.json", {**made, "finished": when})
+        files.write_json(folder / "provenance.json", {**made, "finished": when})
     page = report(tmp_path / "e", tmp_path / "r")
     assert cell(page, "joint")["values"] == [0.6]
     assert any("only the newest counts" in w["text"] for w in page["warnings"])
@@ -273,7 +274,7 @@ def test_the_page_is_self_contained(tmp_path):
     tsne = page["figures"][2]["caption"]
     assert "12-d encoder features of test clips" in tsne
     assert "CrosNNCLR, 800 epochs, joint, NTU-60 xsub, seed 0" in tsne
-    assert outputs.require(tmp_path / "r", "report", "") == tmp_path / "r"
+    assert digests.require(tmp_path / "r", "report", "") == tmp_path / "r"
 
 
 def test_classes_to_draw(tmp_path):
@@ -303,9 +304,9 @@ def test_what_cannot_be_read_is_named(tmp_path):
     scoreless = write_evaluation(tmp_path / "e", recipe="aimclr", folder="scoreless")
     (scoreless / "scores.npz").unlink()
     wrong = write_evaluation(tmp_path / "e", folder="wrong")
-    disk.write_json(wrong / "metrics.json", {**json.loads((wrong / "metrics.json").read_text()), "seed": "zero"})
+    files.write_json(wrong / "metrics.json", {**json.loads((wrong / "metrics.json").read_text()), "seed": "zero"})
     for folder in (torn, scoreless, wrong):
-        outputs.seal(folder, "evaluation")
+        folders.seal(folder, "evaluation")
     write_run(tmp_path / "e" / "going", done=False)
     page = report(tmp_path / "e", tmp_path / "r")
     reasons = {s["path"]: s["reason"] for s in page["skipped"]}
@@ -318,7 +319,7 @@ def test_what_cannot_be_read_is_named(tmp_path):
 def test_evaluations_inside_a_run_are_found_and_other_outputs_are_not_searched(tmp_path):
     run = write_run(tmp_path / "e" / "run")
     write_evaluation(run, folder="evaluation")
-    with outputs.new_folder(tmp_path / "e" / "old report", "report") as folder:
+    with folders.new_folder(tmp_path / "e" / "old report", "report") as folder:
         (folder / "x").mkdir()
     write_evaluation(tmp_path / "e" / "old report", folder="inside")
     page = report(tmp_path / "e", tmp_path / "r")
@@ -669,7 +670,7 @@ def test_scores_of_several_draws_have_a_confusion_matrix(tmp_path):
     names, labels = [f"clip{i:02d}" for i in range(24)], np.arange(24) % CLASSES
     draws = np.stack([np.eye(CLASSES)[labels], np.eye(CLASSES)[(labels + 1) % CLASSES]])
     write_scores(folder / "scores.npz", names, labels, {"semi1": draws})
-    outputs.seal(folder, "evaluation")
+    folders.seal(folder, "evaluation")
     (figure,) = report(tmp_path / "e", tmp_path / "r")["figures"]
     assert "semi 1 %" in figure["caption"]
 

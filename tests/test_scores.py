@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from skelpipe.errors import BadInput
-from skelpipe.scores import (
+from skelpipe.evaluate.scores import (
     confusion,
     over_draws,
     per_class,

@@ -4,11 +4,11 @@ import sys
 import numpy as np
 import pytest
 
-from skelpipe.datasets import DATASETS, SPLITS, fitting_splits, group_column, pretrained_on, split_masks
-from skelpipe.datasets.base import column_array
-from skelpipe.datasets.ntu import SETUP_SUBJECTS, nominal_names, parse_name
-from skelpipe.datasets.tables import missing_skeletons
 from skelpipe.errors import BadInput
+from skelpipe.recordings.datasets import DATASETS, SPLITS, fitting_splits, group_column, pretrained_on, split_masks
+from skelpipe.recordings.datasets.base import column_array
+from skelpipe.recordings.datasets.ntu import SETUP_SUBJECTS, nominal_names, parse_name
+from skelpipe.recordings.datasets.tables import missing_skeletons
 
 
 def columns_of(names):
@@ -121,9 +121,7 @@ def test_wrong_splits():
 
 def test_names_cost_no_numba():
     """The command line lists data sets and splits before it loads anything heavy."""
-    code = (
-        "import sys, skelpipe.datasets; sys.exit(any(m in sys.modules for m in ('numba', 'zarr', 'torch', 'pandas')))"
-    )
+    code = "import sys, skelpipe.recordings.datasets; sys.exit(any(m in sys.modules for m in ('numba', 'zarr', 'torch', 'pandas')))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

@@ -11,11 +11,11 @@ import pytest
 import zarr
 from conftest import write_clips
 
-from skelpipe import store
 from skelpipe.errors import BadInput
-from skelpipe.outputs import new_folder
+from skelpipe.outputs.folders import new_folder
 from skelpipe.parallel import map_slices
-from skelpipe.store import Clips, create_group, read_array, write_array
+from skelpipe.recordings import store
+from skelpipe.recordings.store import Clips, create_group, read_array, write_array
 
 
 def test_clips_load_whole_by_mask_and_by_index(tmp_path):

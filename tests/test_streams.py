@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 import twins
 
-from skelpipe import store
+from skelpipe.clips.streams import STREAMS, apply_stream, write_streams
 from skelpipe.errors import BadInput
-from skelpipe.outputs import new_folder
-from skelpipe.skeleton import KINECT_V2
-from skelpipe.streams import STREAMS, apply_stream, write_streams
+from skelpipe.layouts.kinect_v2 import KINECT_V2
+from skelpipe.outputs.folders import new_folder
+from skelpipe.recordings import store
 
 
 @pytest.fixture

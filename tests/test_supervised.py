@@ -9,12 +9,12 @@ import pytest
 import torch
 from torch import nn
 
+from skelpipe.layouts.kinect_v2 import KINECT_V2
 from skelpipe.methods.moco import Network
 from skelpipe.methods.positives import OwnKey, OwnKeyOptions
 from skelpipe.methods.supervised import Supervised, SupervisedOptions
-from skelpipe.pretrain import pretrain
-from skelpipe.recipe import load_recipe
-from skelpipe.skeleton import KINECT_V2
+from skelpipe.training.pretrain import pretrain
+from skelpipe.training.recipe import load_recipe
 
 TINY = ["encoder.width=2", "encoder.features=8", "encoder.time_kernel=3", "batch_size=8", "init=torch"]
 

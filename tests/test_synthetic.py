@@ -6,11 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from skelpipe.datasets.synthetic import ntu, pku, plan
 
-from skelpipe.datasets import DATASETS, SPLITS, fitting_splits, split_masks
-from skelpipe.datasets.synthetic import Summary, ntu, pku, plan, write_raw
-from skelpipe.datasets.synthetic.motion import motion_of
 from skelpipe.errors import BadInput
+from skelpipe.recordings.datasets import DATASETS, SPLITS, fitting_splits, split_masks
+from skelpipe.recordings.synthetic import Summary, write_raw
+from skelpipe.recordings.synthetic.motion import motion_of
 
 SMALLEST = {
     "ntu60": {"actions": 1, "subjects": 2, "setups": 1, "replications": 1},

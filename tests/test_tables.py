@@ -16,10 +16,13 @@ import pytest
 from click.testing import CliRunner
 from conftest import TINY
 
-from skelpipe import dag, resources
+from skelpipe import resources
 from skelpipe.cli import main
-from skelpipe.datasets.synthetic import write_raw
-from skelpipe.pipeline import load_pipeline, plan, results
+from skelpipe.pipeline import show, snakemake
+from skelpipe.pipeline.plan import plan
+from skelpipe.pipeline.run import results
+from skelpipe.pipeline.spec import load_pipeline
+from skelpipe.recordings.synthetic import write_raw
 
 FAKE = Path(__file__).with_name("fake_stage.py")
 KINDS = ("runs", "evaluations", "fusions")
@@ -164,11 +167,11 @@ def commands(configs, tmp_path_factory) -> dict[str, list[str]]:
     fake = tmp_path_factory.mktemp("fake")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(Path(resources.__file__).parents[1]))
-        to_do = [dag.Stage("report", "reports", True)]
-        assert dag.execute(fake, merged, to_do, []) == 0
+        to_do = [show.Stage("report", "reports", True)]
+        assert snakemake.execute(fake, merged, to_do, []) == 0
         # What was made for all of them together is done for each of them alone.
         alone = {**configs["table3"], "command": merged["command"]}
-        assert not [stage for stage in dag.survey(fake, alone, []) if stage.to_do]
+        assert not [stage for stage in snakemake.survey(fake, alone, []) if stage.to_do]
     lines = [shlex.split(line) for line in (fake / "calls.txt").read_text().splitlines()]
     place = {"ingest": 3, "prepare": 2, "pretrain": 3, "evaluate": 3}
     return {line[place[line[0]] if line[0] in place else line.index("--out") + 1]: line for line in lines}

@@ -21,13 +21,15 @@ from skelpipe.cli import main
 from skelpipe.encoders.graph import spatial_partitions
 from skelpipe.errors import BadInput
 from skelpipe.evaluate.embed import encode, load_run
-from skelpipe.history import DONE
-from skelpipe.outputs import require
-from skelpipe.pretrain import pretrain
-from skelpipe.recipe import load_recipe
-from skelpipe.skeleton import KINECT_V2
-from skelpipe.store import Clips
-from skelpipe.weights import export_weights, import_weights, reference_name
+from skelpipe.exchange.weights.contents import reference_name
+from skelpipe.exchange.weights.exporting import export_weights
+from skelpipe.exchange.weights.importing import import_weights
+from skelpipe.layouts.kinect_v2 import KINECT_V2
+from skelpipe.outputs.ancestry import DONE
+from skelpipe.outputs.digests import require
+from skelpipe.recordings.store import Clips
+from skelpipe.training.pretrain import pretrain
+from skelpipe.training.recipe import load_recipe
 
 USED = {"stream": "motion", "split": "xsub60"}
 

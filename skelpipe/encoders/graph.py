@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from skelpipe.skeleton import Layout
+from skelpipe.layouts.base import Layout
 
 
 def hop_distance(layout: Layout, max_hop: int = 1) -> npt.NDArray[np.float64]:

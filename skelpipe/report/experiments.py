@@ -165,7 +165,7 @@ def usual_experiments(experiments: Iterable[Experiment]) -> set[Experiment]:
 @cache
 def shipped_recipe(name: str) -> tuple[dict[str, Any], int | None]:
     """The settings of the recipe of that name as it ships, and its epochs; nothing if there is none."""
-    from skelpipe.recipe import load_recipe  # imports torch, which few reports need
+    from skelpipe.training.recipe import load_recipe
 
     if name not in names("models"):
         return {}, None

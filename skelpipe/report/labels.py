@@ -6,8 +6,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from skelpipe import paper
-from skelpipe.fuse import STREAM_ORDER
+from skelpipe.evaluate.fuse import STREAM_ORDER
+from skelpipe.report import paper
 
 STREAM_RANK = {name: rank for rank, name in enumerate((*STREAM_ORDER, "3s"))}
 RECIPE_RANK = {name: rank for rank, name in enumerate(paper.RECIPES)}

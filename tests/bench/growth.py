@@ -26,9 +26,9 @@ from pathlib import Path
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-from skelpipe.datasets.ntu import nominal_names, parse_name
-from skelpipe.datasets.synthetic import NTUClip, ntu_clip
 from skelpipe.parallel import cpu_count
+from skelpipe.recordings.datasets.ntu import nominal_names, parse_name
+from skelpipe.recordings.synthetic import NTUClip, ntu_clip
 
 ROOT = Path(__file__).resolve().parents[2]
 DATASET, SPLIT, STREAM = "ntu120", "xsub120", "joint"

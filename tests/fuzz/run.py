@@ -55,7 +55,7 @@ def cover(given: argparse.Namespace) -> None:
     import atheris
     import counted
 
-    seen = ["skelpipe.datasets", "skelpipe.formats", "skelpipe.pickles", "skelpipe.settings"]
+    seen = ["skelpipe.recordings.datasets", "skelpipe.formats", "skelpipe.exchange.pickles", "skelpipe.settings"]
     with atheris.instrument_imports(include=seen):
         places = counted.load("skelpipe.datasets.text")
         from engine import CORPUS, LARGEST, TOLD, Guided, guard_parsers, mutated, seeds

@@ -22,15 +22,17 @@ import pytest
 from click.testing import CliRunner
 from engine import CORPUS, allowed, peak_memory, seeds
 from rawtext import Guarded, ntu_clip, ntu_text, pku_text, pku_values
+from skelpipe.datasets import text
 from target_names import held
 from targets import TARGETS
 
 from skelpipe.cli import main
-from skelpipe.datasets import DATASETS, Dropped, text
-from skelpipe.datasets.base import MAX_BYTES, File, Source
 from skelpipe.errors import BadInput
-from skelpipe.ingest import ingest
-from skelpipe.store import open_group, read_array
+from skelpipe.recordings.datasets import DATASETS, Dropped
+from skelpipe.recordings.datasets.base import Source
+from skelpipe.recordings.datasets.files import MAX_BYTES, File
+from skelpipe.recordings.ingest import ingest
+from skelpipe.recordings.store import open_group, read_array
 
 NAME = "S001C001P001R001A001"
 POSE = [["0.1", "-0.2", "3.5"]] * 25

@@ -1,0 +1,48 @@
+"""Joint layouts: the graph, the bone stream and the flip are all derived from these tables."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+
+X, Y, Z = 0, 1, 2
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A set of named joints and how they hang together; joint numbers are 0-based.
+
+    Attributes:
+        name: how stores and recipes call the layout.
+        joints: the V joint names, in the order of the arrays.
+        parents: for every joint the joint its bone starts from; the root is its own parent.
+        mirror: for every joint its counterpart on the other side of the body (itself on the middle line).
+        centre: the joint that bodies are centred on, and the root of the graph's hop distances.
+        shoulders: (right, left), the line that is turned parallel to the camera plane.
+        torso: joints along the spine, drawn thicker.
+    """
+
+    name: str
+    joints: tuple[str, ...]
+    parents: tuple[int, ...]
+    mirror: tuple[int, ...]
+    centre: int
+    shoulders: tuple[int, int]
+    torso: tuple[int, ...]
+
+    @property
+    def edges(self) -> tuple[tuple[int, int], ...]:
+        """The V-1 (joint, parent) pairs, the root's own left out."""
+        return tuple((v, p) for v, p in enumerate(self.parents) if v != p)
+
+    @property
+    def parent_index(self) -> npt.NDArray[np.int64]:
+        """`parents` as an index array: bone = x - x[..., parent_index, :]."""
+        import numpy as np
+
+        return np.array(self.parents, dtype=np.int64)
