@@ -39,7 +39,7 @@ def load() -> None:
 
     torch.set_num_threads(1)
     for module in pkgutil.walk_packages(skelpipe.__path__, "skelpipe."):
-        if not module.name.endswith(("__main__", "guard")):
+        if not module.name.endswith(("__main__", "watchdog")):
             importlib.import_module(module.name)
     for name in LATE:
         importlib.import_module(name)
@@ -47,7 +47,7 @@ def load() -> None:
 
 def hook(order: dict) -> dict[str, int]:
     """Count the calls to the file system, and at one of them die or have it fail."""
-    from skelpipe.outputs import files
+    from skelpipe.outputs import folders
 
     seen = {"calls": 0}
     main = threading.main_thread()
@@ -72,7 +72,7 @@ def hook(order: dict) -> dict[str, int]:
 
     for name in CALLS:
         setattr(os, name, wrapped(getattr(os, name)))
-    files.exchange = wrapped(files.exchange)
+    folders.exchange = wrapped(folders.exchange)
     return seen
 
 

@@ -26,6 +26,7 @@ import numpy as np
 from conftest import TINY
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+import skelpipe
 from skelpipe.inspect import damage
 from skelpipe.outputs import ancestry, checksums
 
@@ -43,7 +44,7 @@ class Forked:
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.number = folder, 0
-        package = Path(outputs.__file__).parents[1]
+        package = Path(skelpipe.__file__).parents[1]
         path = os.pathsep.join([str(package), *filter(None, [os.environ.get("PYTHONPATH")])])
         self.process = subprocess.Popen(
             [sys.executable, str(Path(__file__).with_name("forked.py"))],

@@ -19,7 +19,8 @@ from rich.console import Console
 from torch.utils.flop_counter import FlopCounterMode
 
 from skelpipe import cli
-from skelpipe.bench import stages, steps, table, timing
+from skelpipe.bench import stages, table, timing
+from skelpipe.bench import steps as training_steps
 from skelpipe.bench.stages import Bench
 from skelpipe.bench.steps import Trainer
 from skelpipe.bench.table import Scale
@@ -158,7 +159,7 @@ def test_figures_have_three_digits(value, text):
 @pytest.mark.slow
 @pytest.mark.timeout(900)  # it starts many processes, which a busy machine makes wait
 def test_every_row_is_there_and_finite(tmp_path, monkeypatch):
-    monkeypatch.setattr(steps, "POOL", 64)
+    monkeypatch.setattr(training_steps, "POOL", 64)
     monkeypatch.setattr(stages, "VIEWS_AT_ONCE", 16)
     monkeypatch.setattr(table, "QUICK", TOY)
     before = torch.get_num_threads()
@@ -371,10 +372,10 @@ def test_growth_measures_every_stage(tmp_path, capsys):
 
 def test_a_trainer_takes_the_step_of_pretraining():
     recipe = load_recipe("skeletonclr", TINY)
-    trainer = steps.build_trainer(recipe, torch.device("cpu"), "fp32")
+    trainer = training_steps.build_trainer(recipe, torch.device("cpu"), "fp32")
     assert isinstance(trainer, Trainer)
-    batches = steps.build_batches(recipe, torch.randn(16, *SHAPE, 2).numpy(), torch.device("cpu"), 1)
-    batch = steps.resident_batch(batches)
+    batches = training_steps.build_batches(recipe, torch.randn(16, *SHAPE, 2).numpy(), torch.device("cpu"), 1)
+    batch = training_steps.resident_batch(batches)
     torch.manual_seed(0)
     twin = recipe.build_method(KINECT_V2, 60).train()
     twin.load_state_dict(trainer.method.state_dict())

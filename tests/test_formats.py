@@ -16,12 +16,11 @@ import pytest
 from click.testing import CliRunner
 
 from skelpipe.cli import data, main
-from skelpipe.clips import prepare
 from skelpipe.clips.prepare import prepare
 from skelpipe.errors import BadInput
 from skelpipe.evaluate.evaluate import evaluate
 from skelpipe.exchange import pickles
-from skelpipe.exchange.arrays import FORMATS, base
+from skelpipe.exchange.arrays import FORMATS, base, importing, sgn
 from skelpipe.exchange.arrays.base import STEMS
 from skelpipe.exchange.arrays.exporting import export_arrays
 from skelpipe.exchange.arrays.importing import import_arrays
@@ -70,7 +69,8 @@ def dump(path, value, protocol=4):
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_what_is_exported_comes_back_as_the_same_clips(made, tmp_path, monkeypatch, name):
-    monkeypatch.setattr(prepare, "CLIPS_PER_BLOCK", 7)
+    for of in (base, importing, sgn):
+        monkeypatch.setattr(of, "CLIPS_PER_BLOCK", 7)
     monkeypatch.setattr(store, "CLIPS_PER_CHUNK", 4)
     result, files = exported(made, tmp_path / "out", name)
     split = "xsub60" if name in UNNAMED else None

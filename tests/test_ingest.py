@@ -6,13 +6,15 @@ import sys
 import textwrap
 import time
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
 from rawtext import files, ntu_clip, ntu_text, pku_text, pku_values, read_ntu, real_data
 
+import skelpipe
 from skelpipe.errors import BadInput
-from skelpipe.recordings import reading, store, writer
+from skelpipe.recordings import reading, writer
 from skelpipe.recordings.datasets.ntu import clip_name
 from skelpipe.recordings.ingest import ingest
 from skelpipe.recordings.store import open_group
@@ -92,7 +94,7 @@ def test_rows_across_chunks(tmp_path, monkeypatch):
     """More rows than one write holds, in chunks that no clip's end falls on."""
     raw = raw_folder(tmp_path / "raw", clips=9)
     ingest("ntu60", raw, tmp_path / "one", workers=0)
-    monkeypatch.setattr(store, "ROWS_PER_CHUNK", 7)
+    monkeypatch.setattr(writer, "ROWS_PER_CHUNK", 7)
     monkeypatch.setattr(writer, "CHUNKS_AT_ONCE", 2)
     ingest("ntu60", raw, tmp_path / "many", workers=0)
     one, many = (open_group(tmp_path / name, "store")[0] for name in ("one", "many"))
@@ -219,18 +221,19 @@ def test_killed_ingest_leaves_no_store_and_no_worker(tmp_path, stop):
         textwrap.dedent("""
         import sys, time
         from multiprocessing import active_children
-        from skelpipe import ingest
+        from skelpipe.recordings import reading
+        from skelpipe.recordings.ingest import ingest
         if __name__ == "__main__":
-            ingest.BATCH_BYTES = 1
+            reading.BATCH_BYTES = 1
             def progress(done, total, count):
                 print(*[child.pid for child in active_children()], flush=True)
                 for _ in range(1200):  # an interrupt just before one long sleep would wait for its end
                     time.sleep(0.05)
-            ingest.ingest("ntu60", sys.argv[1], sys.argv[2], workers=2, progress=progress)
+            ingest("ntu60", sys.argv[1], sys.argv[2], workers=2, progress=progress)
         """)
     )
     command = [sys.executable, script, raw, tmp_path / "store"]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(module.Path(module.__file__).parents[1])])}
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(skelpipe.__file__).parents[1])])}
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment, text=True
     ) as process:

@@ -129,8 +129,8 @@ def test_what_a_kill_left_is_removed_even_where_nothing_is_to_do(tmp_path):
 
 
 def test_folders_change_places_in_one_step_or_else_in_three(tmp_path, monkeypatch):
-    for step in (files.exchange, lambda a, b: False):
-        monkeypatch.setattr(files, "exchange", step)
+    for step in (folders.exchange, lambda a, b: False):
+        monkeypatch.setattr(folders, "exchange", step)
         write(tmp_path / "out", "a")
         write(tmp_path / "out", "b", force=True)
         assert (tmp_path / "out" / "page.html").read_text() == "b"
@@ -140,15 +140,15 @@ def test_folders_change_places_in_one_step_or_else_in_three(tmp_path, monkeypatc
 
 
 def test_what_was_replaced_is_never_half_removed_where_it_would_be_put_back(tmp_path, monkeypatch):
-    removed, remove = [], files.remove
+    removed, remove = [], folders.remove
 
     def noted(folder):
         removed.extend([folder.name] if folder.exists() else [])
         remove(folder)
 
     write(tmp_path / "out")
-    monkeypatch.setattr(files, "exchange", lambda a, b: False)
-    monkeypatch.setattr(files, "remove", noted)
+    monkeypatch.setattr(folders, "exchange", lambda a, b: False)
+    monkeypatch.setattr(folders, "remove", noted)
     write(tmp_path / "out", "b", force=True)
     assert removed == [".out.partial"]
 
@@ -192,16 +192,16 @@ def test_ctrl_c_while_a_folder_is_put_in_place_waits_until_it_is(tmp_path, monke
     write(tmp_path / "out")
     (tmp_path / ".out.old").mkdir()  # what a kill left, beside a whole output
     (tmp_path / ".out.old" / "page.html").write_text("older")
-    step = getattr(outputs, at)
+    step = getattr(folders, at)
 
     def interrupted(*given):
-        monkeypatch.setattr(outputs, at, step)
+        monkeypatch.setattr(folders, at, step)
         made = step(*given) if after else None
         signal.raise_signal(signal.SIGINT)
         return made if after else step(*given)
 
-    monkeypatch.setattr(files, "exchange", lambda a, b: False)
-    monkeypatch.setattr(outputs, at, interrupted)
+    monkeypatch.setattr(folders, "exchange", lambda a, b: False)
+    monkeypatch.setattr(folders, at, interrupted)
     with pytest.raises(KeyboardInterrupt):
         write(tmp_path / "out", "b", force=True)
     left = {path.name for path in tmp_path.iterdir()}
@@ -216,7 +216,7 @@ def test_what_is_discarded_is_out_of_the_way_before_it_is_removed(tmp_path, monk
         raise SystemExit
 
     write(tmp_path / "out")
-    monkeypatch.setattr(files, "remove", killed)
+    monkeypatch.setattr(folders, "remove", killed)
     with pytest.raises(SystemExit):
         folders.discard(tmp_path / "out")
     assert [path.name for path in tmp_path.iterdir()] == [".out.partial"]
@@ -236,7 +236,7 @@ def test_all_is_on_the_disk_before_done_json_which_comes_last(tmp_path, monkeypa
     (tmp_path / "out" / "deep").mkdir(parents=True)
     for name in ("page.html", "deep/figure.png"):
         (tmp_path / "out" / name).write_text("a")
-    monkeypatch.setattr(outputs.os, "fsync", synced)
+    monkeypatch.setattr(os, "fsync", synced)
     monkeypatch.setattr(Path, "replace", replaced)
     folders.seal(tmp_path / "out", "report")
     assert sorted(told[:2]) == ["figure.png", "page.html"]
@@ -252,7 +252,7 @@ def test_a_file_is_old_or_new_and_never_torn(tmp_path, monkeypatch):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     files.write_bytes(tmp_path / "a", b"old")
-    monkeypatch.setattr(outputs.os, "fsync", full)
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="No space left"):
         files.write_bytes(tmp_path / "a", b"new")
     assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("a", b"old")]
@@ -275,7 +275,7 @@ def test_a_full_disk_is_one_line(tmp_path, monkeypatch):
     def full(*args):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(outputs.os, "fsync", full)
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(BadInput, match="No space left.*free some space"):
         write(tmp_path / "out")
     assert list(tmp_path.iterdir()) == []

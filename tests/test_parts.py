@@ -13,19 +13,18 @@ import pytest
 from click.testing import CliRunner
 from rawtext import files, ntu_clip, ntu_text, pku_text, pku_values
 
-from skelpipe.recordings import ingest
-from skelpipe.recordings import parts
-from skelpipe.clips import prepare
-from  import skelpipe
 from skelpipe.cli import main
-from skelpipe.recordings.datasets.ntu import clip_name
-from skelpipe.errors import BadInput
-from skelpipe.recordings.ingest import ingest
-from skelpipe.recordings.verify import verify
-from skelpipe.outputs.digests import read_digest
-from skelpipe.recordings.parts import Part, join
+from skelpipe.clips import prepare as preparing
 from skelpipe.clips.prepare import prepare
+from skelpipe.errors import BadInput
+from skelpipe.outputs.digests import read_digest
+from skelpipe.recordings import parts as joining
+from skelpipe.recordings import store, writer
+from skelpipe.recordings.datasets.ntu import clip_name
+from skelpipe.recordings.ingest import ingest
+from skelpipe.recordings.parts import Part, join
 from skelpipe.recordings.store import Clips, open_group
+from skelpipe.recordings.verify import verify
 
 
 def write_ntu(path: Path, clips: int = 11) -> Path:
@@ -64,12 +63,12 @@ def recordings(request, tmp_path_factory):
 @pytest.fixture
 def small_chunks(monkeypatch):
     """Chunks so small that parts begin and end inside them."""
-    for of in (ingest_module, module):
+    for of in (writer, joining):
         monkeypatch.setattr(of, "ROWS_PER_CHUNK", 7)
         monkeypatch.setattr(of, "CHUNKS_AT_ONCE", 2)
-    monkeypatch.setattr(parts, "CLIPS_PER_CHUNK", 2)
-    monkeypatch.setattr(skelpipe.recordings.store, "CLIPS_PER_CHUNK", 2)
-    monkeypatch.setattr(prepare, "CLIPS_PER_BLOCK", 4)
+    monkeypatch.setattr(joining, "CLIPS_PER_CHUNK", 2)
+    monkeypatch.setattr(store, "CLIPS_PER_CHUNK", 2)
+    monkeypatch.setattr(preparing, "CLIPS_PER_BLOCK", 4)
 
 
 def ingest_parts(dataset, raw, folder, of, **options) -> list[Path]:
@@ -155,7 +154,7 @@ def test_shares_cover_everything_once_in_order_and_are_alike():
 
 
 def test_memory_to_join_does_not_grow_with_the_whole(tmp_path, monkeypatch):
-    for of in (module, skelpipe.recordings.store):
+    for of in (joining, store):
         monkeypatch.setattr(of, "CLIPS_PER_CHUNK", 2)
     peaks = []
     for count in (40, 120):

@@ -26,10 +26,12 @@ from skelpipe.cli import main
 from skelpipe.errors import BadInput
 from skelpipe.outputs.digests import read_digest
 from skelpipe.outputs.locks import lock
-from skelpipe.pipeline import lock, show, snakemake, watch, watchdog
+from skelpipe.pipeline import show, snakemake, watchdog
+from skelpipe.pipeline.lock import AREA
 from skelpipe.pipeline.plan import list_raw, plan
 from skelpipe.pipeline.run import run
 from skelpipe.pipeline.spec import load_pipeline
+from skelpipe.pipeline.watch import read_lines
 from skelpipe.recordings.synthetic import write_raw
 from skelpipe.training.recipe import load_recipe
 
@@ -298,7 +300,7 @@ def test_a_signal_that_wakes_nobody_is_taken_before_the_next_line():
     try:
         os.write(writing, b"one\ntwo\n")
         with open(reading) as stream:
-            assert list(watch.read_lines(stream)) == ["one\n", "two\n"]
+            assert list(read_lines(stream)) == ["one\n", "two\n"]
     finally:
         unheard.join()
         signal.signal(signal.SIGUSR1, before)
@@ -598,7 +600,7 @@ def test_a_run_of_another_recipe_of_the_same_name_is_not_lost(tmp_path):
 @pytest.mark.parametrize("verbose", [False, True])
 def test_stages_say_what_they_decide_if_the_pipeline_is_to(tmp_path, verbose):
     snakemake._command(tmp_path, {"pipeline": "toy", "slots": 1}, [], verbose)
-    started = json.loads((tmp_path / lock.AREA / "skelpipe-toy.json").read_text())["command"]
+    started = json.loads((tmp_path / AREA / "skelpipe-toy.json").read_text())["command"]
     assert started[1:] == ["-m", "skelpipe", *(["-v"] if verbose else [])]
 
 

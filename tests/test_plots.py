@@ -12,7 +12,8 @@ from PIL import Image
 from skelpipe.errors import BadInput
 from skelpipe.layouts.kinect_v2 import KINECT_V2
 from skelpipe.outputs import folders
-from skelpipe.plots import animate, confusion, curves, motion, style, sweeps, tsne
+from skelpipe.plots import animate, confusion, curves, style, sweeps, tsne
+from skelpipe.plots.motion import Motion, load_motion
 from skelpipe.recordings import store
 
 T, V = 6, 25
@@ -64,7 +65,7 @@ def size(figure):
 
 
 def test_a_store_becomes_bodies_over_time(raw):
-    motion = motion.load_motion(raw, "first")
+    motion = load_motion(raw, "first")
     assert motion.joints.shape == (4, 2, V, 3)
     present = ~np.isnan(motion.joints).all(axis=(2, 3))
     assert present.tolist() == [[True, False], [True, False], [True, True], [False, False]]
@@ -73,7 +74,7 @@ def test_a_store_becomes_bodies_over_time(raw):
 
 
 def test_absent_bodies_of_clips(clips):
-    motion = motion.load_motion(clips, "two bodies")
+    motion = load_motion(clips, "two bodies")
     present = ~np.isnan(motion.joints).all(axis=(2, 3))
     assert present[:, 0].all()
     assert present[:, 1].tolist() == [False, False, True, True, False, False]
@@ -81,18 +82,18 @@ def test_absent_bodies_of_clips(clips):
 
 
 def test_steps_and_bones_are_those_of_the_streams(clips):
-    joints = motion.load_motion(clips, "one").joints[:, 0]
-    scene = animate._Scene(motion.load_motion(clips, "one"), "motion")
+    joints = load_motion(clips, "one").joints[:, 0]
+    scene = animate._Scene(load_motion(clips, "one"), "motion")
     np.testing.assert_allclose(scene.steps[:-1, 0], joints[1:] - joints[:-1], atol=1e-6)
     assert not scene.steps[-1].any()
-    bones = animate._Scene(motion.load_motion(clips, "one"), "bone").joints[:, 0]
+    bones = animate._Scene(load_motion(clips, "one"), "bone").joints[:, 0]
     assert not bones[:, KINECT_V2.centre].any()
     for child, parent in KINECT_V2.edges:
         np.testing.assert_allclose(bones[:, child] - bones[:, parent], joints[:, child] - joints[:, parent], atol=1e-6)
 
 
 def test_sides_of_the_body():
-    scene = animate._Scene(motion.Motion("x", body()[:, None], KINECT_V2, 0.1, ""), "joint")
+    scene = animate._Scene(Motion("x", body()[:, None], KINECT_V2, 0.1, ""), "joint")
     sides = dict(zip(KINECT_V2.joints, scene.side, strict=True))
     assert sides["left thumb"] == "left"
     assert sides["right foot"] == "right"
@@ -102,7 +103,7 @@ def test_sides_of_the_body():
 
 
 def test_both_panels_have_one_scale():
-    scene = animate._Scene(motion.Motion("x", body()[:, None], KINECT_V2, 0.1, ""), "joint")
+    scene = animate._Scene(Motion("x", body()[:, None], KINECT_V2, 0.1, ""), "joint")
     assert scene.limits[0][0] < body()[..., 0].min()
     assert scene.limits[0][1] > body()[..., 0].max()
     assert [view.across for view in scene.views] == [0, 2]

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import twins
 
-from skelpipe.clips import prepare
+from skelpipe.clips import prepare as module
 from skelpipe.clips.bodies import BODY_POLICIES
 from skelpipe.clips.prepare import Ragged, Settings, prepare, prepare_clips
 from skelpipe.errors import BadInput
@@ -331,7 +331,7 @@ def small_store(tmp_path_factory, recordings):
 
 @pytest.mark.parametrize("bodies", BODY_POLICIES)
 def test_prepare_writes_what_prepare_clips_computes(small_store, recordings, tmp_path, monkeypatch, bodies):
-    monkeypatch.setattr(prepare, "CLIPS_PER_BLOCK", 4)
+    monkeypatch.setattr(module, "CLIPS_PER_BLOCK", 4)
     seen = []
     summary = prepare(small_store, tmp_path / "clips", bodies=bodies, progress=lambda *at: seen.append(at))
     clips = store.Clips(tmp_path / "clips")
@@ -368,7 +368,7 @@ def test_a_damaged_store_leaves_no_clips(recordings, tmp_path):
 
 
 def test_memory_does_not_grow_with_the_store(tmp_path, monkeypatch):
-    monkeypatch.setattr(prepare, "CLIPS_PER_BLOCK", 16)
+    monkeypatch.setattr(module, "CLIPS_PER_BLOCK", 16)
     monkeypatch.setattr(store, "CLIPS_PER_CHUNK", 16)
     recording = a_recording(np.random.default_rng(0), 40, 2)
     peaks = []

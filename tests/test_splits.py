@@ -121,7 +121,8 @@ def test_wrong_splits():
 
 def test_names_cost_no_numba():
     """The command line lists data sets and splits before it loads anything heavy."""
-    code = "import sys, skelpipe.recordings.datasets; sys.exit(any(m in sys.modules for m in ('numba', 'zarr', 'torch', 'pandas')))"
+    slow = ("numba", "zarr", "torch", "pandas")
+    code = f"import sys, skelpipe.recordings.datasets; sys.exit(any(m in sys.modules for m in {slow}))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

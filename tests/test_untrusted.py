@@ -504,12 +504,12 @@ def test_a_title_is_one_line(tmp_path, title):
 def test_a_stage_cannot_write_to_the_terminal(tmp_path, capsys):
     (tmp_path / "a.log").write_bytes(b"skelpipe: \x1b[31m[/red] \xc2\x9b2J\n\n")
     job = watch.Job("ingest", {"log": "a.log", "output": "x/done.json"}, command="skelpipe \x1b[31m > a.log 2>&1")
-    watch = watch.Watch(show.new_console(), tmp_path, 1, False, watch.Signals())
-    for end in (watch._finish, watch._fail):
-        watch.jobs["1"] = job
+    watcher = watch.Watch(show.new_console(), tmp_path, 1, False, watch.Signals())
+    for end in (watcher._finish, watcher._fail):
+        watcher.jobs["1"] = job
         end("1")
-    watch._open, job.facts["jobid"] = job, "2"
-    watch._announce()
+    watcher._open, job.facts["jobid"] = job, "2"
+    watcher._announce()
     told = capsys.readouterr()
     assert "failed: \\x1b[31m[/red] \\x9b2J" in told.err
     assert all(line.isprintable() for line in (told.out + told.err).split("\n"))

@@ -17,7 +17,8 @@ clips — one clip per row, ready to train on
     length  (N,) int32, how many frames of the recording were resized to T
     + the same columns
 
-A part of either (`skelpipe.recordings.parts`) holds the same arrays of its share, and says which in the attribute `part`.
+A part of either (`skelpipe.recordings.parts`) holds the same arrays of its share, and says which in the attribute
+`part`.
 
 How they lie on the disk is told by Zarr's own metadata, so `zarr.open` reads them as listed here: `create_array` has it
 in one place. Every chunk is written, one of zeros too, so that a chunk that is missing is damage and not zeros.

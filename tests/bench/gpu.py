@@ -4,8 +4,8 @@
 
 Synthetic clips of xsub60's size lie in memory (40,091 of 3 × 50 × 25 × 2 float32, 1.2 GB). After a warm-up every
 configuration is timed by the device's own events, first on one batch that lies on the device, then with the batches of
-an epoch. The least a step can take follows from its arithmetic and its memory traffic (`skelpipe.bench.work.step_work`) and
-from what matrix products and copies reach on this very device. `--peer` names a checkout of the public CrosSCLR or
+an epoch. The least a step can take follows from its arithmetic and its memory traffic (`bench.work.step_work`) and from
+what matrix products and copies reach on this very device. `--peer` names a checkout of the public CrosSCLR or
 AimCLR code; its step is timed beside ours, as it ships, on the same data.
 
 `--device cpu --tiny` runs all of it in seconds, to see that it works. Only torch, NumPy, Numba, Pydantic and PyYAML are
@@ -32,7 +32,9 @@ import numpy as np
 import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-from skelpipe.bench import stages, steps, table, timing, work
+from skelpipe.bench import stages, table, timing
+from skelpipe.bench.steps import FRAMES, build_batches, build_trainer, resident_batch
+from skelpipe.bench.work import step_work
 from skelpipe.clips.batches import Batch, Batches
 from skelpipe.layouts.kinect_v2 import KINECT_V2
 from skelpipe.training.device import choose_device, set_determinism
@@ -137,7 +139,7 @@ def precisions(device: torch.device, asked: list[str]) -> list[str]:
 def make_clips(count: int) -> np.ndarray:
     """Numbers in place of poses, (N, 3, 50, 25, 2) float32: 1.2 GB at true scale; most clips show one body."""
     rng = np.random.default_rng(0)
-    clips = rng.standard_normal((count, 3, steps.FRAMES, len(KINECT_V2.joints), 2), np.float32)
+    clips = rng.standard_normal((count, 3, FRAMES, len(KINECT_V2.joints), 2), np.float32)
     clips[: round(ONE_BODY * count), ..., 1] = 0
     return clips
 
@@ -157,13 +159,13 @@ def measure_recipe(
     peers: list[Row],
 ) -> list[Row]:
     """All precisions and modes of one recipe."""
-    batches = steps.build_batches(recipe, clips, device, options.threads)
-    batch = steps.resident_batch(batches)
+    batches = build_batches(recipe, clips, device, options.threads)
+    batch = resident_batch(batches)
     steps = min(options.steps, batches.steps) if not options.tiny else 2
     loading = 1e3 * alone(batches, steps, device)
     rows = []
     for precision, roofline in ceilings.items():
-        work = work.step_work(recipe, KINECT_V2, steps.FRAMES, recipe.batch_size, 2 if precision == "bf16" else 4)
+        work = step_work(recipe, KINECT_V2, FRAMES, recipe.batch_size, 2 if precision == "bf16" else 4)
         for mode in options.modes:
             row = Row(recipe.name, precision, mode, least=1e3 * max(roofline.least(work)), peer=fastest(peers, recipe))
             with timing.tf32(*PRECISIONS[precision]):
@@ -178,7 +180,7 @@ def measure_recipe(
 def measure_mode(row: Row, recipe: Recipe, batch: Batch, batches: Batches, steps: int, device: torch.device) -> None:
     """Fill in the times and the memory of one configuration, or why there are none."""
     reset_memory(device)
-    trainer = steps.build_trainer(recipe, device, row.precision)
+    trainer = build_trainer(recipe, device, row.precision)
     if MODES[row.mode] is not None:
         torch._dynamo.reset()
         torch._dynamo.config.recompile_limit = 64  # every block of the encoder has its own sizes
@@ -253,8 +255,8 @@ def peer_rows(options: argparse.Namespace, clips: np.ndarray, device: torch.devi
             if not (folder / "net" / f"{module}.py").is_file():
                 continue
             recipe = load_recipe(module, TINY if options.tiny else [f"batch_size={options.batch}"])
-            batches = steps.build_batches(recipe, clips, device, options.threads)
-            batch = steps.resident_batch(batches)
+            batches = build_batches(recipe, clips, device, options.threads)
+            batch = resident_batch(batches)
             row = Row(f"{module}, {folder.name}", "as shipped", "eager")
             reset_memory(device)
             with ExitStack() as stack:
