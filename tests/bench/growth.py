@@ -146,10 +146,10 @@ LOAD = f"""
 import sys
 import numpy as np
 import torch
-from skelpipe.batches import Batches
-from skelpipe.datasets import split_masks
-from skelpipe.recipe import load_recipe
-from skelpipe.store import Clips
+from skelpipe.clips.batches import Batches
+from skelpipe.recordings.datasets import split_masks
+from skelpipe.training.recipe import load_recipe
+from skelpipe.recordings.store import Clips
 name, path, threads, batch = sys.argv[1:]
 recipe, clips = load_recipe(name, ["batch_size=" + batch]), Clips(path)
 rows = np.flatnonzero(split_masks({SPLIT!r}, clips.dataset, clips.columns, None)[0])

@@ -1,4 +1,4 @@
-"""Looks at many bytes of text at once, for the kernels of `skelpipe.datasets.text`.
+"""Looks at many bytes of text at once, for the kernels of `skelpipe.recordings.text`.
 
 Each becomes a few vector instructions. None checks bounds: `REACH` bytes from p on must lie within the text. Processors
 that are not little-endian would order the bytes otherwise; for them `REACH` is beyond any text.

@@ -35,7 +35,7 @@ from skelpipe.pipeline.watch import read_lines
 from skelpipe.recordings.synthetic import write_raw
 from skelpipe.training.recipe import load_recipe
 
-FAKE = Path(__file__).with_name("fake_stage.py")
+FAKE = Path(__file__).parents[1] / "fake_stage.py"
 TOY = {
     "title": "toy",
     "splits": ["xsub60"],

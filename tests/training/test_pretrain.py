@@ -113,15 +113,16 @@ def test_resume_is_bit_equal_wherever_it_stopped(whole, clips, tmp_path, stop_at
 
 KILLED = """
 import os, signal, sys
-from skelpipe import pretrain as module
-from skelpipe.recipe import load_recipe
-module.CHECKPOINT_SECONDS = 0
+from skelpipe.training import loop
+from skelpipe.training.pretrain import pretrain
+from skelpipe.training.recipe import load_recipe
+loop.CHECKPOINT_SECONDS = 0
 def kill(event):
     if (event["epoch"], event["step"]) == (3, 2):
         os.kill(os.getpid(), signal.SIGKILL)
 recipe = load_recipe("crosnnclr", sys.argv[3:], epochs=4)
 options = {"split": "xsub60", "stream": "motion", "device": "cpu", "threads": 1}
-module.pretrain(recipe, sys.argv[1], sys.argv[2], progress=kill, **options)
+pretrain(recipe, sys.argv[1], sys.argv[2], progress=kill, **options)
 """
 
 

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from rawtext import Guarded, ntu_clip, ntu_text, pku_text, pku_values, read_ntu
-from skelpipe.datasets import text as kernels
 
 from skelpipe.errors import BadInput
+from skelpipe.recordings.text import ntu, pku
 from skelpipe.recordings.text.ntu import parse_ntu
 from skelpipe.recordings.text.pku import parse_pku
 
@@ -145,7 +145,8 @@ LAST_WORDS = [b"1e", b"1e-", b"1E+", b"-", b"+", b"0.", b"-0.1", b"0.12345678901
 def test_not_one_byte_behind_the_text_is_read(parse, monkeypatch):
     """In a process of its own, which a byte too many ends; every prefix of a file, and with odd last words."""
     parse(WHOLE[parse])  # compiles
-    monkeypatch.setattr(kernels, "_as_array", Guarded().array)
+    for of in (ntu, pku):
+        monkeypatch.setattr(of, "as_array", Guarded().array)
     lines = WHOLE[parse].splitlines(keepends=True)
     starts = [sum(map(len, lines[:n])) for n in range(min(40, len(lines)))]
     prefixes = [WHOLE[parse][:end] for end in range(0, len(WHOLE[parse]), 3)]

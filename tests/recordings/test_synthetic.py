@@ -6,11 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from skelpipe.datasets.synthetic import ntu, pku, plan
 
 from skelpipe.errors import BadInput
 from skelpipe.recordings.datasets import DATASETS, SPLITS, fitting_splits, split_masks
-from skelpipe.recordings.synthetic import Summary, write_raw
+from skelpipe.recordings.synthetic import Summary, ntu, pku, plan, write_raw
 from skelpipe.recordings.synthetic.motion import motion_of
 
 SMALLEST = {

@@ -24,7 +24,7 @@ from skelpipe.pipeline.run import results
 from skelpipe.pipeline.spec import load_pipeline
 from skelpipe.recordings.synthetic import write_raw
 
-FAKE = Path(__file__).with_name("fake_stage.py")
+FAKE = Path(__file__).parents[1] / "fake_stage.py"
 KINDS = ("runs", "evaluations", "fusions")
 # Pretrainings, evaluations and fusions of each pipeline.
 COUNTS = {

@@ -136,7 +136,7 @@ def test_a_mistake_in_the_code_is_not_hidden(monkeypatch):
 
 def test_sigterm_ends_a_stage_as_ctrl_c_does(tmp_path):
     code = (
-        "import skelpipe.describe, signal, sys; from skelpipe.cli import main\n"
+        "import skelpipe.inspect.describe, signal, sys; from skelpipe.cli import main\n"
         "def wait(path): print('here', flush=True); signal.pause()\n"
         "skelpipe.inspect.describe.describe = wait; main(['inspect', 'x'])"
     )

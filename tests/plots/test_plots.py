@@ -252,5 +252,5 @@ def test_no_pyplot():
     import sys
 
     code = "import sys, skelpipe.plots; assert 'matplotlib.pyplot' not in sys.modules"
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     assert subprocess.run([sys.executable, "-c", code], env=environment).returncode == 0

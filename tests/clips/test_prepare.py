@@ -383,7 +383,7 @@ def test_memory_does_not_grow_with_the_store(tmp_path, monkeypatch):
 
 # ---- real recordings, where they are at hand
 
-REAL = Path(os.environ.get("SKELPIPE_REALDATA") or Path(__file__).parents[2] / "shared" / "realdata")
+REAL = Path(os.environ.get("SKELPIPE_REALDATA") or Path(__file__).parents[3] / "shared" / "realdata")
 
 
 def read_ntu(path):

@@ -16,7 +16,7 @@ from golden import CASES, curve
 from skelpipe.methods import aimclr, crosnnclr, crossclr
 from skelpipe.methods.moco import MoCo
 from skelpipe.methods.positives import Pair
-from skelpipe.training import pretrain
+from skelpipe.training import optim
 from skelpipe.training.recipe import Optimizer
 
 TOLERANCE, LEAST = 2e-3, 0.1
@@ -105,7 +105,7 @@ WRONG = {
     "another stream's clip": ("CrosSCLR", crossclr.CrossStream, "towards", lambda self, pair, partner: pair.info_nce),
     "the rate's schedule": ("SkeletonCLR", Optimizer, "rate", lambda self, epoch: self.lr),
     "no momentum": (
-        "supervised", pretrain, "build_sgd", lambda options, method: torch.optim.SGD(method.parameters(), options.lr)
+        "supervised", optim, "build_sgd", lambda options, method: torch.optim.SGD(method.parameters(), options.lr)
     ),
 }  # fmt: skip
 

@@ -33,7 +33,7 @@ from skelpipe.methods.moco import Network
 from skelpipe.training.optim import build_sgd
 from skelpipe.training.recipe import load_recipe
 
-SCRIPTS = Path(__file__).parent / "bench"
+SCRIPTS = Path(__file__).parent
 BATCH, SHAPE = 8, (3, 50, 25)
 TOY = Scale(
     actions=2,

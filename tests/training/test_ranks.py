@@ -28,7 +28,7 @@ from skelpipe.methods.synced import SyncedNorm, sync_norms
 from skelpipe.training.pretrain import pretrain
 from skelpipe.training.recipe import load_recipe
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parents[1]
 
 
 # Against one process ----------------------------------------------------------------------------------------------
