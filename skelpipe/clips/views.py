@@ -11,8 +11,8 @@ import numpy.typing as npt
 from numba import njit
 
 from skelpipe.clips.augment import AUGMENTATIONS
-from skelpipe.clips.augment.base import FRAMES_AT_A_TIME, Augmentation, Batch, Moves, Numbers
-from skelpipe.clips.augment.crop import copy_row, reflect
+from skelpipe.clips.augment.base import FRAMES_AT_A_TIME, Augmentation, Batch, Moves, Numbers, copy_row
+from skelpipe.clips.augment.crop import reflect
 from skelpipe.clips.augment.flip import flip_joints
 from skelpipe.clips.augment.linear import transform, turn_row
 from skelpipe.clips.philox import uniforms

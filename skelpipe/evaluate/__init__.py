@@ -1,0 +1,1 @@
+"""How good an encoder is: features, protocols, scores and their fusion."""

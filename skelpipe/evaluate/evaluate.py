@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from skelpipe.plots.confusion import confusion_figure
 from skelpipe.plots.style import save_figure
 from skelpipe.recordings.datasets import find_split, pretrained_on, split_masks
 from skelpipe.recordings.store import Clips
+from skelpipe.settings import Settings
 from skelpipe.training.log import COLLAPSE_REMEDY
 
 log = logging.getLogger(__name__)
@@ -73,10 +75,41 @@ def evaluate(
     Raises:
         BadInput: an input does not fit, or `out` exists and `force` is not set.
     """
+    check_protocols(protocols)
+    chosen = read_options(options, protocols)
+    tell_settings(protocols, chosen, threads, probe, k, seed)
+    settings = {
+        "protocols": list(protocols), "probe": probe, "k": k, "best_on_test": best_on_test, "seed": seed, "split": split,
+        "stream": stream, "epoch": epoch, "options": {name: own.model_dump(mode="json") for name, own in chosen.items()},
+    }  # fmt: skip
+    inputs, facts = {"run": run, "clips": clips}, dict[str, Any]()
+    with new_folder(out, "evaluation", force=force, inputs=inputs, settings=settings, more=facts) as folder:
+        source = Clips(clips)
+        loaded = load_run(run, source, device, stream=stream, epoch=epoch)
+        facts["device"], split = str(loaded.device), choose_split(loaded, source, split)
+        for name in filter(CHECKS.__contains__, protocols):
+            CHECKS[name](loaded, source, split)
+        features = embed(loaded, source, split, _part(progress, "embed"))
+        check(features, split)
+        classes = find_split(split).classes  # the store may be of a larger data set, with more classes
+        setup = Setup(classes, loaded.device, seed, probe, k, best_on_test, loaded, source, chosen, None, threads)
+        metrics = describe_run(loaded, source, features, split, classes)
+        reports = {name: _part(progress, name) for name in protocols}
+        write_outcomes(folder, metrics, features, setup, reports, cautions(loaded, source, split))
+    return metrics
+
+
+def check_protocols(protocols: Sequence[str]) -> None:
+    """Raise BadInput unless all of these are protocols."""
     for name in protocols:
         if name not in PROTOCOLS:
             raise BadInput(f"--protocol {name}", "is not a protocol", f"use one of {', '.join(PROTOCOLS)}")
-    chosen = read_options(options, protocols)
+
+
+def tell_settings(
+    protocols: Sequence[str], chosen: Mapping[str, Settings], threads: int | None, probe: str, k: int, seed: int
+) -> None:
+    """Set the number of threads, and log what is about to be measured."""
     if threads:
         torch.set_num_threads(threads)
     log.info("protocols %s; probe %s, k %d, seed %d", ", ".join(protocols), probe, k, seed)
@@ -84,43 +117,32 @@ def evaluate(
         log.info("%s: %s", name, own.model_dump(mode="json"))
     tell_threads(log, threads)
     log.info("threads of torch: %d", torch.get_num_threads())
-    facts: dict[str, Any] = {}
-    settings = {
-        "protocols": list(protocols), "probe": probe, "k": k, "best_on_test": best_on_test, "seed": seed,
-        "split": split, "stream": stream, "epoch": epoch,
-        "options": {name: own.model_dump(mode="json") for name, own in chosen.items()},
-    }  # fmt: skip
-    inputs = {"run": run, "clips": clips}
-    with new_folder(out, "evaluation", force=force, inputs=inputs, settings=settings, more=facts) as folder:
-        source = Clips(clips)
-        loaded = load_run(run, source, device, stream=stream, epoch=epoch)
-        facts["device"] = str(loaded.device)
-        split = choose_split(loaded, source, split)
-        for name in protocols:
-            if name in CHECKS:
-                CHECKS[name](loaded, source, split)
-        features = embed(loaded, source, split, _part(progress, "embed"))
-        check(features, split)
-        benchmark = find_split(split)  # the store may be of a larger data set, with more classes
-        classes, names = benchmark.classes, benchmark.datasets[0].class_names
-        metrics = describe_run(loaded, source, features, split, classes)
-        all_scores = {}
-        for name in dict.fromkeys(protocols):
-            report = _part(progress, name)
-            setup = Setup(classes, loaded.device, seed, probe, k, best_on_test, loaded, source, chosen, report, threads)
-            found = PROTOCOLS[name](features, setup)
-            for entry, outcome in found.items() if isinstance(found, dict) else [(name, found)]:
-                outcome.warnings.extend(cautions(loaded, source, split))
-                metrics["protocols"][entry] = judge(entry, outcome, features, classes)
-                all_scores[entry] = outcome.scores
-                log.debug("%s: top-1 %.4f", entry, metrics["protocols"][entry]["top1"])
-                write_confusion(folder, entry, outcome, features, names, metrics)
-        test = ~features.train
-        write_scores(folder / "scores.npz", features.name[test], features.label[test], all_scores)
-        arrays = {"name": features.name, "label": features.label, "train": features.train, "feature": features.feature}
-        write_npz(folder / "features.npz", arrays)
-        write_json(folder / "metrics.json", metrics)
-    return metrics
+
+
+def write_outcomes(
+    folder: Path,
+    metrics: dict[str, Any],
+    features: Features,
+    setup: Setup,
+    reports: Mapping[str, Callable[[int, int], None] | None],
+    doubts: Sequence[str],
+) -> None:
+    """Run each protocol of `reports`, and write its scores and confusion matrices, the features and `metrics`."""
+    names = find_split(metrics["split"]).datasets[0].class_names
+    all_scores = {}
+    for name, report in reports.items():
+        found = PROTOCOLS[name](features, replace(setup, progress=report))
+        for entry, outcome in found.items() if isinstance(found, dict) else [(name, found)]:
+            outcome.warnings.extend(doubts)
+            metrics["protocols"][entry] = judge(entry, outcome, features, setup.classes)
+            all_scores[entry] = outcome.scores
+            log.debug("%s: top-1 %.4f", entry, metrics["protocols"][entry]["top1"])
+            write_confusion(folder, entry, outcome, features, names, metrics)
+    test = ~features.train
+    write_scores(folder / "scores.npz", features.name[test], features.label[test], all_scores)
+    arrays = {"name": features.name, "label": features.label, "train": features.train, "feature": features.feature}
+    write_npz(folder / "features.npz", arrays)
+    write_json(folder / "metrics.json", metrics)
 
 
 def cautions(run: Run, clips: Clips, split: str) -> list[str]:

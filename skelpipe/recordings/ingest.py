@@ -13,7 +13,7 @@ import logging
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from skelpipe.recordings.datasets.base import Found, Source
 from skelpipe.recordings.datasets.files import Seen, watched
 from skelpipe.recordings.datasets.recording import FAULTS
 from skelpipe.recordings.parts import Part, kind_of
-from skelpipe.recordings.reading import read_all
+from skelpipe.recordings.reading import Outcome, read_all
 from skelpipe.recordings.writer import Writer
 
 log = logging.getLogger(__name__)
@@ -95,49 +95,23 @@ def ingest(
     keep_memory()  # a file's bytes and its arrays would be mapped, faulted in and unmapped anew each time
     settings = {"dataset": dataset, "keep_missing": keep_missing, **({"part": str(part)} if part else {})}
     facts: dict[str, Any] = {}
-    with new_folder(
-        store, kind_of("store", part), force=force, inputs={"raw": raw}, settings=settings, more=facts
-    ) as folder:
+    options: dict[str, Any] = {"inputs": {"raw": raw}, "settings": settings, "more": facts}
+    with new_folder(store, kind_of("store", part), force=force, **options) as folder:
         with watched() as seen:
-            found = kind.find(raw, keep_missing)
-        _tell_found(kind, raw, found, keep_missing)
-        if not found.sources and not found.dropped:
-            raise BadInput(raw, f"holds no {kind.title} recordings", "give the folder or the .zip files that hold them")
-        for entry in found.dropped:
-            _check_fault(entry, strict)
-        if part is not None:
-            found, mark = _take(found, part)
-            seen = seen if part.number == 1 else Seen()  # the lists that the search read count once
-            log.info("part %s: %s of the files that can be read", part, f"{len(found.sources):,}")
-        else:
-            mark = {}
+            found = _find(kind, raw, keep_missing, strict)
+        found, mark = (found, dict[str, Any]()) if part is None else _take(found, part)
+        seen = seen if part is None or part.number == 1 else Seen()  # the lists that the search read count once
         listed = count_files(found, seen)
         writer = Writer(folder, kind, found.dropped)
-        bytes_read = 0
-        for done, (source, results, read) in enumerate(read_all(kind, found.sources, keep_missing, workers), 1):
-            seen.more(read)
-            for result in results:
-                writer.add(result)
-                if log.isEnabledFor(logging.DEBUG):
-                    _tell_result(source, result)
-                _check_fault(result, strict)
-            bytes_read += source.size
-            if progress is not None:
-                progress(done, len(found.sources), bytes_read)
+        outcomes = read_all(kind, found.sources, keep_missing, workers)
+        bytes_read = _write_all(writer, outcomes, found, seen, strict, progress)
         counts = Counter(dropped.reason for dropped in writer.dropped)
         facts["raw"] = {**listed, "digest": seen.digest}
-        log.info("read %s raw files, %s bytes, digest %.12s", f"{seen.files:,}", f"{seen.bytes:,}", seen.digest)
-        told = f"left out: {_reasons(counts)}; each is named in the store's drop report" if counts else "left out: none"
-        log.info("%s", told)
+        _tell_read(seen, counts)
         if not writer.columns["name"] and part is None:
             raise BadInput(raw, f"no clip can be kept ({_reasons(counts)})", _remedy(kind, writer.dropped))
-        writer.finish(
-            {
-                "keep_missing": keep_missing,
-                **({"split_files": found.split_files} if found.split_files else {}),
-                **mark,
-            }
-        )
+        lists = {"split_files": found.split_files} if found.split_files else {}
+        writer.finish({"keep_missing": keep_missing, **lists, **mark})
     return Summary(
         dataset=dataset,
         clips=len(writer.columns["name"]),
@@ -150,6 +124,41 @@ def ingest(
         seconds=time.perf_counter() - started,
         expected=kind.clips,
     )
+
+
+def _find(kind: Dataset, raw: Path, keep_missing: bool, strict: bool) -> Found:
+    """What there is to read, or BadInput if there is nothing, or a fault if `strict`."""
+    found = kind.find(raw, keep_missing)
+    _tell_found(kind, raw, found, keep_missing)
+    if not found.sources and not found.dropped:
+        raise BadInput(raw, f"holds no {kind.title} recordings", "give the folder or the .zip files that hold them")
+    for entry in found.dropped:
+        _check_fault(entry, strict)
+    return found
+
+
+def _write_all(
+    writer: Writer, outcomes: Iterable[Outcome], found: Found, seen: Seen, strict: bool, progress: Progress | None
+) -> int:
+    """Hand what was read to the writer, and note in `seen` what that was; returns the bytes of raw text."""
+    bytes_read = 0
+    for done, (source, results, read) in enumerate(outcomes, 1):
+        seen.more(read)
+        for result in results:
+            writer.add(result)
+            if log.isEnabledFor(logging.DEBUG):
+                _tell_result(source, result)
+            _check_fault(result, strict)
+        bytes_read += source.size
+        if progress is not None:
+            progress(done, len(found.sources), bytes_read)
+    return bytes_read
+
+
+def _tell_read(seen: Seen, counts: Mapping[str, int]) -> None:
+    log.info("read %s raw files, %s bytes, digest %.12s", f"{seen.files:,}", f"{seen.bytes:,}", seen.digest)
+    told = f"left out: {_reasons(counts)}; each is named in the store's drop report" if counts else "left out: none"
+    log.info("%s", told)
 
 
 def count_files(found: Found, lists: Seen) -> dict[str, int]:
@@ -197,6 +206,7 @@ def _take(found: Found, part: Part) -> tuple[Found, dict[str, Any]]:
     digest = hashlib.sha256(json.dumps([seen, left_out]).encode()).hexdigest()
     sources = found.sources[part.share([source.size for source in found.sources])]
     dropped = found.dropped if part.number == 1 else []
+    log.info("part %s: %s of the files that can be read", part, f"{len(sources):,}")
     return Found(sources, dropped, found.split_files), {"kind": kind_of("store", part), "part": part.mark(digest)}
 
 

@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -63,94 +63,164 @@ def train_method(
     threads: int | None,
     progress: Callable[[Event], None] | None,
 ) -> Result:
-    """The loop: from the run's last checkpoint, or from the start, to its last epoch."""
-    seed, stream = settings["seed"], settings["stream"]
-    set_determinism(seed)
+    """Train from the run's last checkpoint, or from the start, to its last epoch."""
+    set_determinism(settings["seed"])
     method = recipe.build_method(source.layout, find_split(settings["split"]).classes).to(place)
     for module in method.modules():
         if isinstance(module, Network):
             module.bfloat16_encoder = settings["precision"] == "bf16"
     sgd = build_sgd(recipe.optimizer, method)
-    at = Position()
-    if (run / CHECKPOINT).exists():
-        at = load_checkpoint(run / CHECKPOINT, method, sgd, place)
-        where = f"epoch {at.epoch}, after {at.step} of its steps" if at.epoch <= recipe.epochs else "its end"
-        log.info("%s: goes on at %s, where its checkpoint stands", run, where)
-    else:
-        log.info("%s: starts at the first epoch, as there is no checkpoint", run)
-    start_ranks(method, recipe, at, seed)
+    at = go_on(run, recipe, method, sgd, place)
+    start_ranks(method, recipe, at, settings["seed"])
+    training = Training(recipe, source.path, run, settings, place, method, sgd, at)
     if at.epoch > recipe.epochs:
-        return finish(run, recipe, settings, source.path, method, at, fresh=not (run / DONE).exists())
+        return training.finish(fresh=not (run / DONE).exists())
+    batches = load_batches(recipe, source, rows, settings, place, threads)
+    if ranks.mine() == 0:
+        training.record = Log(run, at)
+        begin_session(run, at, place, threads)
+    training.train(batches, progress)
+    return training.end()
 
+
+def go_on(
+    run: Path, recipe: Recipe, method: torch.nn.Module, sgd: torch.optim.Optimizer, place: torch.device
+) -> Position:
+    """Where the run's checkpoint stands, with all that it holds put back; or the start."""
+    if not (run / CHECKPOINT).exists():
+        log.info("%s: starts at the first epoch, as there is no checkpoint", run)
+        return Position()
+    at = load_checkpoint(run / CHECKPOINT, method, sgd, place)
+    where = f"epoch {at.epoch}, after {at.step} of its steps" if at.epoch <= recipe.epochs else "its end"
+    log.info("%s: goes on at %s, where its checkpoint stands", run, where)
+    return at
+
+
+def load_batches(
+    recipe: Recipe,
+    source: Clips,
+    rows: npt.NDArray[np.int64],
+    settings: dict[str, Any],
+    place: torch.device,
+    threads: int | None,
+) -> Batches:
+    """The training clips in memory, and the recipe's views of them."""
     data = source.load(rows, "float16" if settings["half_storage"] else "float32")[..., : recipe.bodies]
     check_unchanged({"clips": source.path}, {"clips": settings["clips_digest"]})
     synced = recipe.batch_norm == "synced" and ranks.count() > 1
     tell_arithmetic(place, settings["precision"], settings["half_storage"], synced, data.nbytes)
-    batches = Batches(
+    return Batches(
         np.ascontiguousarray(data),
         rows,
         source.labels[rows],
         {name: recipe.view(name) for name in METHODS[recipe.method.name].VIEWS},
-        recipe.streams or stream,
+        recipe.streams or settings["stream"],
         source.layout,
         recipe.batch_size,
-        seed,
+        settings["seed"],
         place,
         threads,
         ranks.mine(),
         ranks.count(),
     )
-    record = Log(run, at) if ranks.mine() == 0 else None
-    if record is not None:
-        begin_session(run, at, place, threads)
-    saved = time.monotonic()
-    method.train()
-    with stop_requested() as stop:
-        while at.epoch <= recipe.epochs:
-            for group in sgd.param_groups:
-                group["lr"] = recipe.optimizer.rate(at.epoch)
-            started = time.monotonic()
-            first = at.step
-            votes = ranks.Votes()
-            for batch in batches.epoch(at.epoch, first):
-                at.add(train_step(method, sgd, batch, at.epoch))
-                rate = (at.step - first) * recipe.batch_size / max(time.monotonic() - started, 1e-9)
-                if progress is not None or ranks.count() > 1:
-                    event = at.event(recipe.epochs, batches.steps, rate)
-                    if progress is not None:
-                        progress(event)
-                if votes.cast(asked_to_stop(stop)):
+
+
+@dataclass
+class Training:
+    """What is trained, where it stands, and what it leaves; `record` is the log of the rank that writes."""
+
+    recipe: Recipe
+    clips: Path
+    run: Path
+    settings: dict[str, Any]
+    place: torch.device
+    method: torch.nn.Module
+    sgd: torch.optim.Optimizer
+    at: Position
+    record: Log | None = None
+    saved: float = field(default_factory=time.monotonic)
+
+    def train(self, batches: Batches, progress: Callable[[Event], None] | None) -> None:
+        """The loop over epochs and steps, until the last or until asked to stop."""
+        at = self.at
+        self.method.train()
+        with stop_requested() as stop:
+            while at.epoch <= self.recipe.epochs:
+                for group in self.sgd.param_groups:
+                    group["lr"] = self.recipe.optimizer.rate(at.epoch)
+                started, first = time.monotonic(), at.step
+                votes = ranks.Votes()
+                for batch in batches.epoch(at.epoch, first):
+                    at.add(train_step(self.method, self.sgd, batch, at.epoch))
+                    if progress is not None or ranks.count() > 1:
+                        rate = (at.step - first) * self.recipe.batch_size / max(time.monotonic() - started, 1e-9)
+                        event = at.event(self.recipe.epochs, batches.steps, rate)
+                        if progress is not None:
+                            progress(event)
+                    if votes.cast(asked_to_stop(stop)):
+                        break
+                votes.counted()
+                at.seconds += time.monotonic() - started
+                at.pool()
+                pool_norms(self.method)
+                if at.step < batches.steps:  # asked to stop within the epoch
                     break
-            votes.counted()
-            at.seconds += time.monotonic() - started
-            at.pool()
-            pool_norms(method)
-            if at.step < batches.steps:  # asked to stop within the epoch
-                break
-            if record is not None:
-                guessing = math.log(recipe.method.queue_size + 1) if hasattr(recipe.method, "queue_size") else None
-                record.write(at, recipe.optimizer.rate(at.epoch), batches.steps * recipe.batch_size, guessing)
-            check_finite(method, at)
-            at.next_epoch()
-            if recipe.keep_every and (at.epoch - 1) % recipe.keep_every == 0 and record is not None:
-                save_weights(run / kept_weights(at.epoch - 1), method)
-                log.info("epoch %d: its weights are kept, by keep_every: %d", at.epoch - 1, recipe.keep_every)
-            ends = ranks.anywhere(asked_to_stop(stop)) or at.epoch > recipe.epochs
-            if record is not None and (time.monotonic() - saved > CHECKPOINT_SECONDS or ends):
-                save_checkpoint(run / CHECKPOINT, method, sgd, at, place)
-                log.debug("checkpoint saved, to go on at epoch %d", at.epoch)
-                saved = time.monotonic()
-            if ends:
-                break
-    if record is None:
-        return Result("finished" if at.epoch > recipe.epochs else "stopped", at.epoch - 1, recipe.epochs, None, ())
-    record.close()
-    if at.epoch <= recipe.epochs:
-        check_finite(method, at)
-        save_checkpoint(run / CHECKPOINT, method, sgd, at, place)
-        end_session(run, "stopped", at)
-        return Result("stopped", at.epoch - 1, recipe.epochs, record.last, tuple(record.warnings))
-    return finish(run, recipe, settings, source.path, method, at, fresh=True)
+                self.end_epoch(batches.steps * self.recipe.batch_size)
+                ends = ranks.anywhere(asked_to_stop(stop)) or at.epoch > self.recipe.epochs
+                if self.record is not None and (time.monotonic() - self.saved > CHECKPOINT_SECONDS or ends):
+                    self.save()
+                if ends:
+                    break
+
+    def end_epoch(self, clips: int) -> None:
+        """Log an epoch that trained on so many clips, and keep its weights if the recipe asks for it."""
+        recipe, at = self.recipe, self.at
+        if self.record is not None:
+            guessing = math.log(recipe.method.queue_size + 1) if hasattr(recipe.method, "queue_size") else None
+            self.record.write(at, recipe.optimizer.rate(at.epoch), clips, guessing)
+        check_finite(self.method, at)
+        at.next_epoch()
+        if recipe.keep_every and (at.epoch - 1) % recipe.keep_every == 0 and self.record is not None:
+            save_weights(self.run / kept_weights(at.epoch - 1), self.method)
+            log.info("epoch %d: its weights are kept, by keep_every: %d", at.epoch - 1, recipe.keep_every)
+
+    def save(self) -> None:
+        """Write the checkpoint."""
+        save_checkpoint(self.run / CHECKPOINT, self.method, self.sgd, self.at, self.place)
+        log.debug("checkpoint saved, to go on at epoch %d", self.at.epoch)
+        self.saved = time.monotonic()
+
+    def end(self) -> Result:
+        """Leave a run that can go on, or one that is finished."""
+        at, epochs, record = self.at, self.recipe.epochs, self.record
+        if record is None:
+            return Result("finished" if at.epoch > epochs else "stopped", at.epoch - 1, epochs, None, ())
+        record.close()
+        if at.epoch > epochs:
+            return self.finish(fresh=True)
+        check_finite(self.method, at)
+        self.save()
+        end_session(self.run, "stopped", at)
+        return Result("stopped", at.epoch - 1, epochs, record.last, tuple(record.warnings))
+
+    def finish(self, fresh: bool) -> Result:
+        """Write the weights and seal the run, unless that was done before or falls to another rank."""
+        run, epochs, last = self.run, self.recipe.epochs, last_entry(self.run)
+        if not fresh and (run / WEIGHTS).exists():
+            check_files(run, WEIGHTS, f"delete {WEIGHTS}, and the same command writes it again")
+        if ranks.mine() == 0 and (fresh or not (run / WEIGHTS).exists()):
+            save_weights(run / WEIGHTS, self.method)
+            seal(
+                run,
+                "run",
+                inputs={"clips": self.clips},
+                settings=self.settings,
+                content=(RECIPE, SETTINGS, WEIGHTS),
+                more={"output": os.fspath(run)},
+                begun=end_session(run, "finished", self.at),
+            )
+        warnings = (f"epoch {epochs}: {COLLAPSE_REMEDY}",) if last and last.get("collapsed") else ()
+        return Result("finished" if fresh else "already finished", epochs, epochs, last, warnings)
 
 
 def check_finite(method: torch.nn.Module, at: Position) -> None:
@@ -186,29 +256,6 @@ def train_step(
 def asked_to_stop(stop: threading.Event) -> bool:
     """Whether Ctrl-C or SIGTERM has reached this rank, or what started it is gone."""
     return stop.is_set() or ranks.abandoned()
-
-
-def finish(
-    run: Path, recipe: Recipe, settings: dict[str, Any], clips: Path, method: torch.nn.Module, at: Position, fresh: bool
-) -> Result:
-    """Write the weights and seal RUN, unless that was done before or falls to another rank."""
-    last = last_entry(run)
-    if not fresh and (run / WEIGHTS).exists():
-        check_files(run, WEIGHTS, f"delete {WEIGHTS}, and the same command writes it again")
-    if ranks.mine() == 0 and (fresh or not (run / WEIGHTS).exists()):
-        save_weights(run / WEIGHTS, method)
-        seal(
-            run,
-            "run",
-            inputs={"clips": clips},
-            settings=settings,
-            content=(RECIPE, SETTINGS, WEIGHTS),
-            more={"output": os.fspath(run)},
-            begun=end_session(run, "finished", at),
-        )
-    collapsed = bool(last and last.get("collapsed"))
-    warnings = (f"epoch {recipe.epochs}: {COLLAPSE_REMEDY}",) if collapsed else ()
-    return Result("finished" if fresh else "already finished", recipe.epochs, recipe.epochs, last, warnings)
 
 
 @contextmanager

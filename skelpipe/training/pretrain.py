@@ -13,7 +13,6 @@ import torch
 
 from skelpipe import ranks
 from skelpipe.clips.batches import check_batch
-from skelpipe.outputs.digests import read_digest
 from skelpipe.outputs.folders import locked
 from skelpipe.outputs.refusals import refusals
 from skelpipe.parallel import tell_threads
@@ -25,7 +24,7 @@ from skelpipe.training.device import choose_device
 from skelpipe.training.folder import prepare_folder
 from skelpipe.training.loop import Result, train_method
 from skelpipe.training.recipe import Recipe
-from skelpipe.training.run_settings import check_recipe_stream, run_settings
+from skelpipe.training.run_settings import check_recipe_stream, settings_on
 
 log = logging.getLogger(__name__)
 
@@ -81,19 +80,8 @@ def pretrain(
         tell_plan(recipe, source, len(rows), split, stream, seed, share)
         tell_threads(log, threads)
         log.info("threads of torch: %d", torch.get_num_threads())
-        settings = run_settings(
-            recipe,
-            stream=stream,
-            split=split,
-            seed=seed,
-            dataset=source.dataset,
-            layout=source.layout.name,
-            frames=source.frames,
-            clips=len(rows),
-            clips_digest=read_digest(source.path),
-            precision=precision,
-            half_storage=half_storage,
-        )
+        arithmetic = {"precision": precision, "half_storage": half_storage}
+        settings = settings_on(recipe, source, len(rows), stream=stream, split=split, seed=seed, **arithmetic)
         run = Path(os.path.abspath(run))
         writes = ranks.mine() == 0
         with locked(run) if writes else nullcontext(), refusals(run):

@@ -6,6 +6,8 @@ from typing import Any
 
 from skelpipe.clips.streams import check_stream
 from skelpipe.errors import BadInput
+from skelpipe.outputs.digests import read_digest
+from skelpipe.recordings.store import Clips
 from skelpipe.training.recipe import Recipe
 
 ALL_STREAMS = "3s"
@@ -56,3 +58,16 @@ def run_settings(
         "half_storage": half_storage,
         "recipe_settings": recipe.model_dump(mode="json"),
     }
+
+
+def settings_on(recipe: Recipe, source: Clips, clips: int, **options: Any) -> dict[str, Any]:
+    """What `settings.json` holds of a run on so many of the clips of a folder; `options` are those of `pretrain`."""
+    return run_settings(
+        recipe,
+        dataset=source.dataset,
+        layout=source.layout.name,
+        frames=source.frames,
+        clips=clips,
+        clips_digest=read_digest(source.path),
+        **options,
+    )

@@ -66,7 +66,7 @@ class Toy:
         """A program that does what `go` does."""
         command = f"[sys.executable, {str(FAKE)!r}]"
         return (
-            "import sys; from skelpipe.pipeline import run;"
+            "import sys; from skelpipe.pipeline.run import run;"
             f"sys.exit(run({str(self.file)!r}, data={str(self.data)!r}, command={command}))"
         )
 

@@ -251,6 +251,6 @@ def test_no_pyplot():
     import subprocess
     import sys
 
-    code = "import sys, skelpipe.plots; assert 'matplotlib.pyplot' not in sys.modules"
+    code = "import sys, skelpipe.plots.animate, skelpipe.plots.tsne; assert 'matplotlib.pyplot' not in sys.modules"
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     assert subprocess.run([sys.executable, "-c", code], env=environment).returncode == 0

@@ -7,17 +7,15 @@ import math
 import numpy as np
 from numba import njit
 
-from skelpipe.clips.augment.base import Batch, Numbers, Options, draw_whether
-from skelpipe.clips.augment.crop import copy_row
+from skelpipe.clips.augment.base import Augmentation, Batch, Numbers, Option, Options, P, copy_row, draw_whether
 from skelpipe.layouts.base import Layout
 
 # A tap of less weight, relative to the middle's, cannot be seen in a float32.
 WEIGHTLESS = 1e-9
 
 
-# ---- blur: along time, weights exp(-k^2 / 2 sigma^2), zeros beyond the ends; their sum is not 1 unless `normalise`
 # parameters: whether, sigma (in frames)
-def draw_blur(u: Numbers, frames: int, options: Options) -> Numbers:
+def _draw_blur(u: Numbers, frames: int, options: Options) -> Numbers:
     sigma = options["low"] + u[:, 1:] * (options["high"] - options["low"])
     return np.hstack([draw_whether(u[:, :1], frames, options), sigma])
 
@@ -63,6 +61,20 @@ def _bell(taps, sigma, normalise):  # type: ignore[no-untyped-def]
     return weights.astype(np.float32)
 
 
-def apply_blur(x: Batch, params: Numbers, layout: Layout, options: Options) -> None:
+def _apply_blur(x: Batch, params: Numbers, layout: Layout, options: Options) -> None:
     taps, normalise = options["taps"], options["normalise"]
     _blur(x.reshape(*x.shape[:3], -1), params[:, 0] > 0, params[:, 1], taps, normalise)
+
+
+BLUR = Augmentation(
+    2,
+    _draw_blur,
+    _apply_blur,
+    {
+        "p": P,
+        "taps": Option(15, 1, 999),
+        "low": Option(0.1, 1e-3),
+        "high": Option(2.0, 1e-3),
+        "normalise": Option(False),
+    },
+)

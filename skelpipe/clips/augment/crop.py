@@ -5,13 +5,12 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from skelpipe.clips.augment.base import Batch, Moves, Numbers, Options, whole
+from skelpipe.clips.augment.base import Augmentation, Batch, Moves, Numbers, Option, Options, copy_row, whole
 from skelpipe.layouts.base import Layout
 
 
-# ---- crop: a window of T frames out of the clip extended at both ends by its reflection, the edge frame doubled
 # parameters: shift, the window's first frame in the clip's own count, -pad..pad
-def draw_crop(u: Numbers, frames: int, options: Options) -> Numbers:
+def _draw_crop(u: Numbers, frames: int, options: Options) -> Numbers:
     pad = frames // options["ratio"]
     return np.asarray(whole(u, 2 * pad + 1) - pad)
 
@@ -21,13 +20,6 @@ def reflect(t, frames):  # type: ignore[no-untyped-def]
     if t < 0:
         return -1 - t
     return 2 * frames - 1 - t if t >= frames else t
-
-
-# a slice assignment does the same at three times the cost
-@njit(cache=True, nogil=True, inline="always")
-def copy_row(row, to):  # type: ignore[no-untyped-def]
-    for i in range(row.size):
-        to[i] = row[i]
 
 
 # x (B, C, T, K); shifts (B,)
@@ -43,9 +35,12 @@ def _crop(x, shifts):  # type: ignore[no-untyped-def]
                 copy_row(scratch[reflect(t + shifts[b], frames)], x[b, c, t])
 
 
-def move_crop(moves: Moves, params: Numbers, options: Options) -> Moves:
+def _move_crop(moves: Moves, params: Numbers, options: Options) -> Moves:
     return moves._replace(shifts=params[:, 0].astype(np.int64))
 
 
-def apply_crop(x: Batch, params: Numbers, layout: Layout, options: Options) -> None:
+def _apply_crop(x: Batch, params: Numbers, layout: Layout, options: Options) -> None:
     _crop(x.reshape(*x.shape[:3], -1), params[:, 0].astype(np.int64))
+
+
+CROP = Augmentation(1, _draw_crop, _apply_crop, {"ratio": Option(6, 1)}, _move_crop)

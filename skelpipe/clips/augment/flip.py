@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from skelpipe.clips.augment.base import Batch, Moves, Numbers, Options
+from skelpipe.clips.augment.base import Augmentation, Batch, Moves, Numbers, Option, Options, P, draw_whether
 from skelpipe.layouts.base import Layout, X
 
 
@@ -45,14 +45,17 @@ def _mirrors(whether: npt.NDArray[np.bool_]) -> Numbers:
     return matrices
 
 
-def move_flip(moves: Moves, params: Numbers, options: Options) -> Moves:
+def _move_flip(moves: Moves, params: Numbers, options: Options) -> Moves:
     flips = params[:, 0] > 0
     moves = moves._replace(flips=flips if moves.flips is None else flips != moves.flips)
     return moves.turned(_mirrors(flips)) if options["mirror_x"] else moves
 
 
-def apply_flip(x: Batch, params: Numbers, layout: Layout, options: Options) -> None:
+def _apply_flip(x: Batch, params: Numbers, layout: Layout, options: Options) -> None:
     whether = params[:, 0] > 0
     flip_joints(x, whether, layout)
     if options["mirror_x"]:
         x[whether, X] *= -1
+
+
+FLIP = Augmentation(1, draw_whether, _apply_flip, {"p": P, "mirror_x": Option(False)}, _move_flip)

@@ -7,14 +7,23 @@ import math
 import numpy as np
 from numba import njit
 
-from skelpipe.clips.augment.base import POINTS_AT_A_TIME, Batch, Moves, Numbers, Options, whole
-from skelpipe.clips.augment.crop import copy_row
+from skelpipe.clips.augment.base import (
+    POINTS_AT_A_TIME,
+    Augmentation,
+    Batch,
+    Moves,
+    Numbers,
+    Option,
+    Options,
+    copy_row,
+    whole,
+)
 from skelpipe.layouts.base import Layout
 
 
-# ---- shear: p' = A p with A = [[1, a, b], [c, 1, d], [e, f, 1]]
+# shear: p' = A p with A = [[1, a, b], [c, 1, d], [e, f, 1]]
 # parameters: a, b, c, d, e, f
-def draw_shear(u: Numbers, frames: int, options: Options) -> Numbers:
+def _draw_shear(u: Numbers, frames: int, options: Options) -> Numbers:
     return np.asarray((2 * u - 1) * options["amplitude"])
 
 
@@ -47,17 +56,17 @@ def _shears(params: Numbers) -> Numbers:
     return matrices.reshape(-1, 3, 3)
 
 
-def move_shear(moves: Moves, params: Numbers, options: Options) -> Moves:
+def _move_shear(moves: Moves, params: Numbers, options: Options) -> Moves:
     return moves.turned(_shears(params))
 
 
-def apply_shear(x: Batch, params: Numbers, layout: Layout, options: Options) -> None:
+def _apply_shear(x: Batch, params: Numbers, layout: Layout, options: Options) -> None:
     transform(x.reshape(*x.shape[:2], -1), _shears(params))
 
 
-# ---- rotate: about x, then y, then z; one axis, drawn, is turned far and the others little, never backwards
+# rotate: about x, then y, then z; one axis, drawn, is turned far and the others little, never backwards
 # parameters: the three angles in radians
-def draw_rotate(u: Numbers, frames: int, options: Options) -> Numbers:
+def _draw_rotate(u: Numbers, frames: int, options: Options) -> Numbers:
     main = np.arange(3) == whole(u[:, :1], 3)
     return np.asarray(u[:, 1:] * np.where(main, options["angle"], options["other"]) * (math.pi / 180))
 
@@ -75,9 +84,17 @@ def _rotations(angles):  # type: ignore[no-untyped-def]
     return out
 
 
-def move_rotate(moves: Moves, params: Numbers, options: Options) -> Moves:
+def _move_rotate(moves: Moves, params: Numbers, options: Options) -> Moves:
     return moves.turned(_rotations(params))
 
 
-def apply_rotate(x: Batch, params: Numbers, layout: Layout, options: Options) -> None:
+def _apply_rotate(x: Batch, params: Numbers, layout: Layout, options: Options) -> None:
     transform(x.reshape(*x.shape[:2], -1), _rotations(params))
+
+
+SHEAR = Augmentation(6, _draw_shear, _apply_shear, {"amplitude": Option(0.5)}, _move_shear)
+
+
+ROTATE = Augmentation(
+    4, _draw_rotate, _apply_rotate, {"angle": Option(30.0, -360, 360), "other": Option(1.0, -360, 360)}, _move_rotate
+)

@@ -5,14 +5,13 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from skelpipe.clips.augment.base import Batch, Numbers, Options, draw_whether, whole
+from skelpipe.clips.augment.base import Augmentation, Batch, Numbers, Option, Options, P, draw_whether, whole
 from skelpipe.clips.philox import WORD, normals4
 from skelpipe.layouts.base import Layout
 
 
-# ---- noise: + N(0, std^2) on every number, those of absent bodies too unless `absent` is false
 # parameters: whether, and the two words of the key that the normal numbers grow from
-def draw_noise(u: Numbers, frames: int, options: Options) -> Numbers:
+def _draw_noise(u: Numbers, frames: int, options: Options) -> Numbers:
     return np.hstack([draw_whether(u[:, :1], frames, options), whole(u[:, 1:], WORD)])
 
 
@@ -38,8 +37,11 @@ def _noise(x, whether, keys, std):  # type: ignore[no-untyped-def]
             third[i] += r2
 
 
-def apply_noise(x: Batch, params: Numbers, layout: Layout, options: Options) -> None:
+def _apply_noise(x: Batch, params: Numbers, layout: Layout, options: Options) -> None:
     present = None if options["absent"] else x.any(axis=(1, 3), keepdims=True)
     _noise(x.reshape(len(x), -1), params[:, 0] > 0, params[:, 1:].astype(np.uint32), np.float32(options["std"]))
     if present is not None:
         np.multiply(x, present, out=x)
+
+
+NOISE = Augmentation(3, _draw_noise, _apply_noise, {"p": P, "std": Option(0.01), "absent": Option(True)})

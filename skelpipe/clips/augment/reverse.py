@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from numba import njit
 
-from skelpipe.clips.augment.base import Batch, Numbers, Options
+from skelpipe.clips.augment.base import Augmentation, Batch, Numbers, Options, P, draw_whether
 from skelpipe.layouts.base import Layout
 
 
-# ---- reverse: the frames run backwards
 # parameters: whether
 # x (B, C, T, K)
 @njit(cache=True, nogil=True)
@@ -24,5 +23,8 @@ def _reverse(x, whether):  # type: ignore[no-untyped-def]
                     early[i], late[i] = late[i], early[i]
 
 
-def apply_reverse(x: Batch, params: Numbers, layout: Layout, options: Options) -> None:
+def _apply_reverse(x: Batch, params: Numbers, layout: Layout, options: Options) -> None:
     _reverse(x.reshape(*x.shape[:3], -1), params[:, 0] > 0)
+
+
+REVERSE = Augmentation(1, draw_whether, _apply_reverse, {"p": P})

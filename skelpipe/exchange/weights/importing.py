@@ -99,34 +99,24 @@ def import_weights(
     found = choose_contents(read_state(path), recipe.streams or (stream,), path)
     layout, *_ = [find_layout(part, path) for part in found.parts.values()]
     recipe = fit_recipe(recipe, found, path)
-    total = epoch if clips is None else recipe.epochs if epochs is None else epochs
-    if clips is None and epochs not in (None, epoch):
-        raise BadInput("--epochs", "training goes on only on clips", "give them with --clips")
-    if total < epoch:
-        raise BadInput(f"--epoch {epoch}", f"is past the end of {total} epochs", f"pass --epochs {epoch} or more")
-    if clips is not None and not found.resumable:
-        what = "holds no key encoder, queue and head of ours, so it cannot be trained on"
-        raise BadInput(path, f"({found.family}) {what}", "leave out --clips to evaluate it")
-    recipe = recipe.model_copy(update={"epochs": total})
+    recipe = recipe.model_copy(update={"epochs": total_epochs(recipe, found, path, clips, epoch, epochs)})
     settings = imported_settings(recipe, stream, split, dataset, clips, layout, frames, seed)
     set_determinism(seed)
     method = recipe.build_method(layout, find_split(split).classes)
     fill(method, found, path)
-    done = Imported(found.family, in_words(recipe, found, layout), epoch, total, total == epoch, found.resumable)
+    shape, total = in_words(recipe, found, layout), recipe.epochs
+    done = Imported(found.family, shape, epoch, total, total == epoch, found.resumable)
     inputs = {"weights": path} if clips is None else {"weights": path, "clips": Path(clips)}
     origin = {"file": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest(), "epoch": epoch}
     log.info("%s: %s; %s", path, done.family, done.shape)
-    session = {
-        "command": command(),
-        "skelpipe": __version__,
-        "ended": clock(),
-        "state": "imported",
-        "epochs_done": epoch,
-    }
+    session = {"command": command(), "skelpipe": __version__, "ended": clock(), "state": "imported"}
     # One that is not finished is sealed by the pretraining that goes on from here.
-    with new_folder(
-        run, "run", force=force, inputs=inputs, settings=settings, more={"sessions": [session]}, sealed=done.finished
-    ) as folder:
+    options: dict[str, Any] = {
+        "inputs": inputs,
+        "settings": settings,
+        "more": {"sessions": [{**session, "epochs_done": epoch}]},
+    }
+    with new_folder(run, "run", force=force, sealed=done.finished, **options) as folder:
         write_bytes(folder / RECIPE, recipe.dump().encode())
         write_json(folder / SETTINGS, settings)
         write_json(folder / IMPORTED, {**origin, "family": done.family, "shape": done.shape})
@@ -135,6 +125,21 @@ def import_weights(
         if done.finished:
             save_weights(folder / WEIGHTS, method)
     return done
+
+
+def total_epochs(
+    recipe: Recipe, found: Contents, path: Path, clips: str | Path | None, epoch: int, epochs: int | None
+) -> int:
+    """How many epochs the run is to have in all, or BadInput if the file cannot be trained on for so long."""
+    total = epoch if clips is None else recipe.epochs if epochs is None else epochs
+    if clips is None and epochs not in (None, epoch):
+        raise BadInput("--epochs", "training goes on only on clips", "give them with --clips")
+    if total < epoch:
+        raise BadInput(f"--epoch {epoch}", f"is past the end of {total} epochs", f"pass --epochs {epoch} or more")
+    if clips is not None and not found.resumable:
+        what = "holds no key encoder, queue and head of ours, so it cannot be trained on"
+        raise BadInput(path, f"({found.family}) {what}", "leave out --clips to evaluate it")
+    return total
 
 
 def check_method(recipe: Recipe, stream: str) -> None:
