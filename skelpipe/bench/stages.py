@@ -110,7 +110,7 @@ class Bench:
         Raises:
             BadInput: it failed.
         """
-        root = str(Path(__file__).resolve().parents[1])
+        root = str(Path(__file__).resolve().parents[2])
         path = os.pathsep.join(p for p in (root, os.environ.get("PYTHONPATH")) if p)
         command, environment = [sys.executable, "-m", "skelpipe", *map(str, words)], os.environ | {"PYTHONPATH": path}
         started = time.perf_counter()

@@ -75,12 +75,12 @@ def evaluate(
     Raises:
         BadInput: an input does not fit, or `out` exists and `force` is not set.
     """
-    check_protocols(protocols)
     chosen = read_options(options, protocols)
     tell_settings(protocols, chosen, threads, probe, k, seed)
+    own = {name: each.model_dump(mode="json") for name, each in chosen.items()}
     settings = {
-        "protocols": list(protocols), "probe": probe, "k": k, "best_on_test": best_on_test, "seed": seed, "split": split,
-        "stream": stream, "epoch": epoch, "options": {name: own.model_dump(mode="json") for name, own in chosen.items()},
+        "protocols": list(protocols), "probe": probe, "k": k, "best_on_test": best_on_test, "seed": seed,
+        "split": split, "stream": stream, "epoch": epoch, "options": own,
     }  # fmt: skip
     inputs, facts = {"run": run, "clips": clips}, dict[str, Any]()
     with new_folder(out, "evaluation", force=force, inputs=inputs, settings=settings, more=facts) as folder:
@@ -97,13 +97,6 @@ def evaluate(
         reports = {name: _part(progress, name) for name in protocols}
         write_outcomes(folder, metrics, features, setup, reports, cautions(loaded, source, split))
     return metrics
-
-
-def check_protocols(protocols: Sequence[str]) -> None:
-    """Raise BadInput unless all of these are protocols."""
-    for name in protocols:
-        if name not in PROTOCOLS:
-            raise BadInput(f"--protocol {name}", "is not a protocol", f"use one of {', '.join(PROTOCOLS)}")
 
 
 def tell_settings(

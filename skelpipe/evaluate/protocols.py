@@ -54,6 +54,9 @@ def read_options(changes: Sequence[str], protocols: Sequence[str]) -> dict[str, 
     Raises:
         BadInput: a protocol, option or value is wrong, or the protocol is not among those that are run.
     """
+    for name in protocols:
+        if name not in PROTOCOLS:
+            raise BadInput(f"--protocol {name}", "is not a protocol", f"use one of {', '.join(PROTOCOLS)}")
     data = checking.override({}, changes)
     known = Options.model_fields
     for name, own in data.items():

@@ -112,16 +112,22 @@ def ingest(
             raise BadInput(raw, f"no clip can be kept ({_reasons(counts)})", _remedy(kind, writer.dropped))
         lists = {"split_files": found.split_files} if found.split_files else {}
         writer.finish({"keep_missing": keep_missing, **lists, **mark})
+    took = time.perf_counter() - started
+    return _summary(kind, writer, files=len(found.sources), bytes_read=bytes_read, store=Path(store), seconds=took)
+
+
+def _summary(kind: Dataset, writer: Writer, *, files: int, bytes_read: int, store: Path, seconds: float) -> Summary:
+    counts = Counter(dropped.reason for dropped in writer.dropped)
     return Summary(
-        dataset=dataset,
+        dataset=kind.name,
         clips=len(writer.columns["name"]),
         rows=writer.rows,
         dropped=dict(sorted(counts.items())),
         faults=tuple(dropped for dropped in writer.dropped if dropped.reason in FAULTS),
-        files=len(found.sources),
+        files=files,
         bytes_read=bytes_read,
-        store_bytes=sum(p.stat().st_size for p in Path(store).rglob("*") if p.is_file()),
-        seconds=time.perf_counter() - started,
+        store_bytes=sum(p.stat().st_size for p in store.rglob("*") if p.is_file()),
+        seconds=seconds,
         expected=kind.clips,
     )
 

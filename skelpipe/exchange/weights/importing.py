@@ -106,25 +106,27 @@ def import_weights(
     fill(method, found, path)
     shape, total = in_words(recipe, found, layout), recipe.epochs
     done = Imported(found.family, shape, epoch, total, total == epoch, found.resumable)
-    inputs = {"weights": path} if clips is None else {"weights": path, "clips": Path(clips)}
-    origin = {"file": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest(), "epoch": epoch}
     log.info("%s: %s; %s", path, done.family, done.shape)
+    inputs = {"weights": path} if clips is None else {"weights": path, "clips": Path(clips)}
     session = {"command": command(), "skelpipe": __version__, "ended": clock(), "state": "imported"}
+    more = {"sessions": [{**session, "epochs_done": epoch}]}
     # One that is not finished is sealed by the pretraining that goes on from here.
-    options: dict[str, Any] = {
-        "inputs": inputs,
-        "settings": settings,
-        "more": {"sessions": [{**session, "epochs_done": epoch}]},
-    }
-    with new_folder(run, "run", force=force, sealed=done.finished, **options) as folder:
-        write_bytes(folder / RECIPE, recipe.dump().encode())
+    sealed = done.finished
+    with new_folder(run, "run", force=force, inputs=inputs, settings=settings, more=more, sealed=sealed) as folder:
         write_json(folder / SETTINGS, settings)
-        write_json(folder / IMPORTED, {**origin, "family": done.family, "shape": done.shape})
-        if found.resumable:
-            write_checkpoint(folder / CHECKPOINT, recipe, method, epoch)
-        if done.finished:
-            save_weights(folder / WEIGHTS, method)
+        write_run(folder, recipe, method, path, done)
     return done
+
+
+def write_run(folder: Path, recipe: Recipe, method: nn.Module, file: Path, done: Imported) -> None:
+    """Write what `pretrain` would have left, as far as the file holds it, and where it is from."""
+    origin = {"file": file.name, "sha256": hashlib.sha256(file.read_bytes()).hexdigest(), "epoch": done.epoch}
+    write_bytes(folder / RECIPE, recipe.dump().encode())
+    write_json(folder / IMPORTED, {**origin, "family": done.family, "shape": done.shape})
+    if done.resumable:
+        write_checkpoint(folder / CHECKPOINT, recipe, method, done.epoch)
+    if done.finished:
+        save_weights(folder / WEIGHTS, method)
 
 
 def total_epochs(
