@@ -101,7 +101,7 @@ def test_a_kill_between_the_two_renames_loses_nothing(tmp_path):
 KILL = """
 import os, signal, sys
 from pathlib import Path
-from skelpipe.outputs import new_folder
+from skelpipe.outputs.folders import new_folder
 with new_folder(sys.argv[1], "report", force=True) as folder:
     (folder / "page.html").write_text("half")
     os.kill(os.getpid(), signal.SIGKILL)
