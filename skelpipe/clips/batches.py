@@ -9,7 +9,7 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -29,10 +29,17 @@ class Batch:
     """Views of the same clips: each (B, C, T, V, M) float32 on the device, with their labels (B,); B is a rank's share.
 
     The tensors are buffers that are filled anew once the next batch has been taken.
+
+    Attributes:
+        lengths: how many frames of a view are the clip's own, the rest being filled up: (B,) int64 by the view's name;
+            a view that is not there has no other frames.
+        targets: what the steps of a view brought along beside it, by the view's name and their own.
     """
 
     views: dict[str, Tensor]
     labels: Tensor
+    lengths: dict[str, Tensor] = field(default_factory=dict)
+    targets: dict[str, dict[str, Tensor]] = field(default_factory=dict)
 
 
 class Batches:

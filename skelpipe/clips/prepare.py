@@ -130,8 +130,8 @@ def prepare_clips(
     clips = np.zeros((count, 3, settings.frames, len(layout.joints), BODIES), np.float32)
     length, kept = np.zeros(count, np.int32), np.zeros(count, np.int32)
     policy = BODY_POLICIES[settings.bodies]
-    centre = layout.centre if settings.centre else -1
-    right, left = layout.shoulders if settings.turn else (-1, -1)
+    centre = layout.centre[0] if settings.centre else -1
+    (right,), (left,) = layout.shoulders if settings.turn else ((-1,), (-1,))
     most = int(ragged.clip_frames.max(initial=0))
 
     def prepare_slice(start: int, stop: int) -> None:

@@ -22,18 +22,29 @@ class Layout:
         joints: the V joint names, in the order of the arrays.
         parents: for every joint the joint its bone starts from; the root is its own parent.
         mirror: for every joint its counterpart on the other side of the body (itself on the middle line).
-        centre: the joint that bodies are centred on, and the root of the graph's hop distances.
-        shoulders: (right, left), the line that is turned parallel to the camera plane.
+        centre: the joints in whose mean bodies are centred; hop distances in the graph are counted from the nearest.
+        shoulders: (right, left), each the mean of some joints: the line that is turned parallel to the camera plane.
         torso: joints along the spine, drawn thicker.
+        parts: (name, joints) of the groups that part-wise models and masks work on; every joint is in one of them.
+        coordinates: 3, or 2 in a picture.
+        confidence: whether a channel behind the coordinates holds the detector's confidence.
     """
 
     name: str
     joints: tuple[str, ...]
     parents: tuple[int, ...]
     mirror: tuple[int, ...]
-    centre: int
-    shoulders: tuple[int, int]
+    centre: tuple[int, ...]
+    shoulders: tuple[tuple[int, ...], tuple[int, ...]]
     torso: tuple[int, ...]
+    parts: tuple[tuple[str, tuple[int, ...]], ...] = ()
+    coordinates: int = 3
+    confidence: bool = False
+
+    @property
+    def channels(self) -> int:
+        """C: the coordinates, and the confidence where there is one."""
+        return self.coordinates + self.confidence
 
     @property
     def edges(self) -> tuple[tuple[int, int], ...]:

@@ -249,7 +249,8 @@ def _set_apart(joints: Joints) -> Joints:
 
 def _bones_end_to_end(joints: Joints, layout: Layout) -> Joints:
     """The same bodies with the centre joint at the origin of every frame: what the bone vectors alone determine."""
-    return joints - joints[:, :, layout.centre : layout.centre + 1]
+    middle: Joints = joints[:, :, layout.centre].mean(axis=2, keepdims=True)
+    return joints - middle
 
 
 def _light(colour: str) -> str:
