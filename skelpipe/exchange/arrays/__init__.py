@@ -10,37 +10,25 @@ sgn-h5      one .h5: x, y, valid_x, ...       (T=300, 2*25*3)       none     rec
 Where clips have names, the columns are parsed from them and every split can be computed. Where they have none, the
 column `train_<split>` keeps the one division that the file knows, and ids are 0. Files are read in blocks, pyskl-pkl
 alone as a whole; pickles are read without the power to run anything.
+
+To add one: a file here with its reader, its writer and its `Format`, and a line in FORMATS.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-
 from skelpipe.errors import BadInput, suggest
-from skelpipe.exchange.arrays.base import Part
-from skelpipe.exchange.arrays.ctrgcn import read_npz
-from skelpipe.exchange.arrays.named import read_named
-from skelpipe.exchange.arrays.pyskl import read_pyskl
-from skelpipe.exchange.arrays.sgn import read_h5
-
-
-@dataclass(frozen=True)
-class Format:
-    """A convention: how its files are read, whether clips have names there, and what is exported to it."""
-
-    read: Callable[[Sequence[Path]], list[Part]]
-    named: bool = False
-    prepared: bool = False  # clips of final length, exported from clips; the others from a store
-
+from skelpipe.exchange.arrays.base import Format
+from skelpipe.exchange.arrays.ctrgcn import CTRGCN
+from skelpipe.exchange.arrays.named import AGCN, AIMCLR
+from skelpipe.exchange.arrays.pyskl import PYSKL
+from skelpipe.exchange.arrays.sgn import SGN
 
 FORMATS: dict[str, Format] = {
-    "aimclr-npy": Format(lambda files: read_named(files, False), named=True, prepared=True),
-    "agcn-npy": Format(lambda files: read_named(files, True), named=True),
-    "ctrgcn-npz": Format(read_npz),
-    "pyskl-pkl": Format(read_pyskl, named=True),
-    "sgn-h5": Format(read_h5),
+    "aimclr-npy": AIMCLR,
+    "agcn-npy": AGCN,
+    "ctrgcn-npz": CTRGCN,
+    "pyskl-pkl": PYSKL,
+    "sgn-h5": SGN,
 }
 
 

@@ -236,6 +236,23 @@ def open_source(path: str | os.PathLike[str], kind: str, split: str) -> Source:
     return Source(group, attributes, columns, rows, find_split(split).classes, split, *ragged)
 
 
+@dataclass(frozen=True)
+class Format:
+    """A convention of another project.
+
+    Attributes:
+        read: its files -> their parts.
+        write: (folder, what is exported, tell how many clips are done) -> None.
+        named: whether clips have names there.
+        prepared: whether it holds clips of final length, which are exported from clips; the others from a store.
+    """
+
+    read: Callable[[Sequence[Path]], list[Part]]
+    write: Callable[[Path, Source, Callable[[int], None]], None]
+    named: bool = False
+    prepared: bool = False
+
+
 def write_labels(to: Path, source: Source, part: str) -> None:
     names = [name + SUFFIX for name in source.names(part)]
     write_pickle(to / f"{part}_label.pkl", (names, source.labels(part).tolist()))

@@ -16,6 +16,7 @@ from skelpipe.exchange.arrays.base import (
     BLOCK_BYTES,
     FLAT,
     STEMS,
+    Format,
     Part,
     Source,
     check_rows,
@@ -87,10 +88,13 @@ def _npy_header(file: Any) -> tuple[tuple[int, ...], np.dtype[Any]]:
     return shape, dtype
 
 
-def write_ctrgcn(to: Path, source: Source, tell: Callable[[int], None]) -> None:
+def _write_ctrgcn(to: Path, source: Source, tell: Callable[[int], None]) -> None:
     with zipfile.ZipFile(to / f"{STEMS[source.split][0]}.npz", "w") as archive:
         for part, name in (("train", "train"), ("val", "test")):
             with archive.open(f"x_{name}.npy", "w", force_zip64=True) as file:
                 write_npy(file, (len(source.rows[part]), LONGEST, FLAT), source.padded(part), tell)
             with archive.open(f"y_{name}.npy", "w") as file:
                 np.lib.format.write_array(file, source.one_hot(part), allow_pickle=False)
+
+
+CTRGCN = Format(read_npz, _write_ctrgcn)

@@ -4,15 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable
-from pathlib import Path
 
 from skelpipe.exchange.arrays import find_format
-from skelpipe.exchange.arrays.base import Exported, Progress, Source, counter, open_source
-from skelpipe.exchange.arrays.ctrgcn import write_ctrgcn
-from skelpipe.exchange.arrays.named import write_agcn, write_aimclr
-from skelpipe.exchange.arrays.pyskl import write_pyskl
-from skelpipe.exchange.arrays.sgn import write_sgn
+from skelpipe.exchange.arrays.base import Exported, Progress, counter, open_source
 from skelpipe.outputs.folders import new_folder
 
 log = logging.getLogger(__name__)
@@ -53,15 +47,6 @@ def export_arrays(
     with new_folder(
         out, "arrays", force=force, inputs={what: source}, settings={"format": format, "split": split}
     ) as to:
-        WRITERS[format](to, opened, tell)
+        kind.write(to, opened, tell)
         files = tuple(sorted(path.name for path in to.iterdir()))
     return Exported(counts["train"], counts["val"], files)
-
-
-WRITERS: dict[str, Callable[[Path, Source, Callable[[int], None]], None]] = {
-    "aimclr-npy": write_aimclr,
-    "agcn-npy": write_agcn,
-    "ctrgcn-npz": write_ctrgcn,
-    "pyskl-pkl": write_pyskl,
-    "sgn-h5": write_sgn,
-}

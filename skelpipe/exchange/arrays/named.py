@@ -13,6 +13,7 @@ from skelpipe.clips.prepare import LONGEST
 from skelpipe.errors import BadInput
 from skelpipe.exchange.arrays.base import (
     JOINTS,
+    Format,
     Part,
     Source,
     as_floats,
@@ -60,7 +61,7 @@ def _named(path: Path, label_path: Path, looped: bool) -> Part:
     return Part(path, labels, called, False, blocks, array.shape[2], looped, not looped)
 
 
-def write_aimclr(to: Path, source: Source, tell: Callable[[int], None]) -> None:
+def _write_aimclr(to: Path, source: Source, tell: Callable[[int], None]) -> None:
     for part, rows in source.rows.items():
         shape = (len(rows), 3, int(source.attributes["frames"]), JOINTS, BODIES)
         with open(to / f"{part}_position.npy", "wb") as file:
@@ -68,9 +69,13 @@ def write_aimclr(to: Path, source: Source, tell: Callable[[int], None]) -> None:
         write_labels(to, source, part)
 
 
-def write_agcn(to: Path, source: Source, tell: Callable[[int], None]) -> None:
+def _write_agcn(to: Path, source: Source, tell: Callable[[int], None]) -> None:
     for part, rows in source.rows.items():
         with open(to / f"{part}_data_joint.npy", "wb") as file:
             blocks = (block.transpose(0, 4, 1, 3, 2) for block in source.padded(part))
             write_npy(file, (len(rows), 3, LONGEST, JOINTS, BODIES), blocks, tell)
         write_labels(to, source, part)
+
+
+AIMCLR = Format(lambda files: read_named(files, False), _write_aimclr, named=True, prepared=True)
+AGCN = Format(lambda files: read_named(files, True), _write_agcn, named=True)

@@ -13,6 +13,7 @@ from skelpipe.errors import BadInput, shortened
 from skelpipe.exchange.arrays.base import (
     JOINTS,
     STEMS,
+    Format,
     Part,
     Source,
     as_floats,
@@ -51,7 +52,7 @@ def read_pyskl(files: Sequence[Path]) -> list[Part]:
     return [Part(path, labels, names, False, blocks, 0)]
 
 
-def write_pyskl(to: Path, source: Source, tell: Callable[[int], None]) -> None:
+def _write_pyskl(to: Path, source: Source, tell: Callable[[int], None]) -> None:
     annotations = []
     for part in source.rows:
         labels = source.labels(part).tolist()
@@ -64,3 +65,6 @@ def write_pyskl(to: Path, source: Source, tell: Callable[[int], None]) -> None:
     split = {f"{key}_{part}": source.names(part) for part in source.rows}
     name = f"{source.attributes['dataset']}_3danno.pkl"
     write_pickle(to / name, {"split": split, "annotations": annotations})
+
+
+PYSKL = Format(read_pyskl, _write_pyskl, named=True)

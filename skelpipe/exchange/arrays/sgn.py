@@ -13,6 +13,7 @@ from skelpipe.clips.prepare import CLIPS_PER_BLOCK, LONGEST
 from skelpipe.exchange.arrays.base import (
     FLAT,
     STEMS,
+    Format,
     Part,
     Source,
     check_rows,
@@ -69,7 +70,7 @@ def _h5_part(path: Path, file: Any, x: str, y: str, train: bool) -> Part:
     return Part(path, labels, None, train, blocks, shape[1])
 
 
-def write_sgn(to: Path, source: Source, tell: Callable[[int], None]) -> None:
+def _write_sgn(to: Path, source: Source, tell: Callable[[int], None]) -> None:
     import h5py
 
     train = source.rows["train"]
@@ -85,3 +86,6 @@ def write_sgn(to: Path, source: Source, tell: Callable[[int], None]) -> None:
                 start += len(block)
                 tell(len(block))
             file.create_dataset(y, data=divided.one_hot(part))
+
+
+SGN = Format(read_h5, _write_sgn)
