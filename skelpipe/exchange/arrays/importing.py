@@ -17,8 +17,8 @@ import numpy.typing as npt
 from skelpipe.clips.bodies import BODIES
 from skelpipe.clips.prepare import CLIPS_PER_BLOCK, Ragged, Settings, prepare_clips
 from skelpipe.errors import BadInput, shortened
-from skelpipe.exchange.arrays import Format, find_format
-from skelpipe.exchange.arrays.base import JOINTS, LAYOUT, SUFFIX, Floats, Part, Progress
+from skelpipe.exchange.arrays import find_format
+from skelpipe.exchange.arrays.base import JOINTS, LAYOUT, SUFFIX, Floats, Format, Part, Progress
 from skelpipe.outputs.folders import new_folder
 from skelpipe.parallel import tell_threads
 from skelpipe.recordings import store

@@ -20,12 +20,12 @@ from torch import Tensor
 
 from skelpipe.encoders.graph import spatial_partitions
 from skelpipe.errors import BadInput
+from skelpipe.exchange.weights.families import Part, State, beneath, find_family, in_reference_names
 from skelpipe.layouts import LAYOUTS
 from skelpipe.layouts.base import Layout
 from skelpipe.training.run_settings import ALL_STREAMS
 from skelpipe.training.torch_files import read_saved
 
-State = dict[str, Tensor]
 GRAPH, COUNTER = "A", "num_batches_tracked"
 STREAM_ENCODERS = {"joint": "", "motion": "_motion", "bone": "_bone"}
 OWN_HEAD = {"0.weight", "0.bias", "2.weight", "2.bias"}  # beneath `fc.`
@@ -38,25 +38,6 @@ BLOCK_PARTS = {  # ours -> theirs, within a block
     "residual": "residual",
 }
 ANOTHER = "give a state dict as SkeletonCLR, CrosSCLR, AimCLR or CrosNNCLR save it"
-
-
-@dataclass(frozen=True)
-class Part:
-    """One stream's part of a reference file.
-
-    Attributes:
-        encoder: the query encoder under the reference's names, without prefix.
-        key: the key encoder in the same way, empty if the file has none.
-        queue: (D, K), or None.
-        pointer: where the next keys go.
-        suffix: what the names of this stream end in.
-    """
-
-    encoder: State
-    key: State
-    queue: Tensor | None
-    pointer: int
-    suffix: str
 
 
 @dataclass(frozen=True)
@@ -85,7 +66,6 @@ class Contents:
         return bool(self.heads) and all(part.key and part.queue is not None for part in self.parts.values())
 
 
-# Their names ------------------------------------------------------------------------------------------------------
 def reference_name(name: str) -> str:
     """The reference's name of a tensor of our `Network`: `encoder.blocks.4.temporal.bias` -> ….4.tcn.2.bias."""
     name = name.removeprefix("encoder.")
@@ -95,12 +75,6 @@ def reference_name(name: str) -> str:
     return re.sub(r"^input_norm\.", "data_bn.", re.sub(r"^projector\.", "fc.", name))
 
 
-def beneath(state: Mapping[str, Tensor], prefix: str) -> State:
-    """The tensors whose names begin with `prefix`, without it."""
-    return {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
-
-
-# Reading ----------------------------------------------------------------------------------------------------------
 def read_state(path: Path) -> State:
     """Read a state dict without running anything that the file may hold.
 
@@ -120,7 +94,7 @@ def read_state(path: Path) -> State:
     if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
         raise BadInput(path, "is not a bare state dict (names and tensors)", ANOTHER)
     # A model saved from within DataParallel has this before its names.
-    state = {str(name).removeprefix("module."): value for name, value in state.items()}
+    state = in_reference_names({str(name).removeprefix("module."): value for name, value in state.items()})
     for name, value in state.items():
         if value.is_floating_point() and not bool(torch.isfinite(value).all()):
             raise BadInput(path, f"{name} holds numbers that are not finite", "fetch it again")
@@ -164,15 +138,6 @@ def take_part(state: State, suffix: str, path: Path) -> Part:
         raise BadInput(path, f"queue_ptr{suffix} is not one number", ANOTHER)
     encoder, key = beneath(state, f"encoder_q{suffix}."), beneath(state, f"encoder_k{suffix}.")
     return Part(encoder, key, state.get(f"queue{suffix}"), int(pointer), suffix)
-
-
-def find_family(part: Part, several: bool) -> str:
-    """What kind of file a part is from, in words."""
-    if part.key:
-        return "pretraining by CrosSCLR" if several else "pretraining by SkeletonCLR, AimCLR or CrosNNCLR"
-    if "fc.weight" in part.encoder:
-        return f"linear evaluation, {len(part.encoder['fc.weight'])} classes"
-    return "an encoder alone"
 
 
 def find_heads(parts: Mapping[str, Part]) -> Literal["own", "shared", ""]:

@@ -13,7 +13,8 @@ from torch import Tensor
 from skelpipe import settings as checking
 from skelpipe.encoders.graph import spatial_partitions
 from skelpipe.errors import BadInput
-from skelpipe.exchange.weights.contents import GRAPH, STREAM_ENCODERS, State, beneath, check_encoder, reference_name
+from skelpipe.exchange.weights.contents import GRAPH, STREAM_ENCODERS, check_encoder, reference_name
+from skelpipe.exchange.weights.families import State, beneath
 from skelpipe.layouts import LAYOUTS
 from skelpipe.layouts.base import Layout
 from skelpipe.outputs.checksums import check_files

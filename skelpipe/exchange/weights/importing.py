@@ -20,13 +20,13 @@ from skelpipe.exchange.weights.contents import (
     COUNTER,
     GRAPH,
     Contents,
-    State,
     check_encoder,
     choose_contents,
     find_layout,
     read_state,
     reference_name,
 )
+from skelpipe.exchange.weights.families import State
 from skelpipe.layouts.base import Layout
 from skelpipe.methods.crossclr import CrosSCLR
 from skelpipe.methods.moco import MoCo, Network
