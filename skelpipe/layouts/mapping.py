@@ -162,7 +162,7 @@ def map_joints(
         sure = np.stack([x[..., row > 0, -1].min(axis=-1) for row in mapping.weights], axis=-1)
         out[sure == 0] = 0
     else:
-        sure = x.any(axis=(-2, -1), keepdims=True)[..., 0]
+        sure = np.asarray(x.any(axis=(-2, -1)))[..., None]
     if target.confidence:
         out[..., -1] = sure
     return out, mapping
