@@ -51,6 +51,9 @@ def test_parts(layout):
     for limb in ("arm", "leg"):
         assert {layout.mirror[v] for v in parts[f"left {limb}"]} == set(parts[f"right {limb}"])
         assert {layout.sides[v] for v in parts[f"left {limb}"]} == {"left"}
+    index = layout.part_index
+    assert list(index) == list(parts)
+    assert sorted(np.concatenate(list(index.values())).tolist()) == list(range(len(layout.joints)))
     for name, some in layout.parts:  # each part hangs together
         outside = [v for v in some if layout.parents[v] not in some or layout.parents[v] == v]
         assert len(outside) == 1, name
