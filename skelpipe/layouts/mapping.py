@@ -32,6 +32,8 @@ def _both(table: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
 
 # What joints are, where their name in that layout says something else to the others.
 PLACES = {
+    # In NW-UCLA it lies 0.07 m above the hip centre and 0.34 m below the shoulder centre.
+    "kinect_v1": {"spine": "spine 1"},
     "kinect_v2": {"spine base": "hip centre", "spine mid": "spine", "spine shoulder": "shoulder centre"},
     "openpose18": {"neck": "shoulder centre"},  # OpenPose's neck is learnt from the mean of the shoulders
     "openpose25": {"neck": "shoulder centre"},

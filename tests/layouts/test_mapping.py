@@ -27,11 +27,11 @@ def pose(name, frames=1):
             [0, 5.5, 6, 8, 10, 5, 7, 9, 12, 14, 16, 11, 13, 15, 2, 1, 4, 3],
             ("neck",), (),
         ),
-        # The shoulder centre of the first is the "spine shoulder" of the second, 20, and not its neck.
+        # The shoulder centre is the "spine shoulder", 20, and not the neck; the spine lies below the "spine mid", 1.
         (
             "kinect_v2", "kinect_v1", "refuse",
-            [0, 1, 20, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19],
-            (), (),
+            [0, 0.5, 20, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19],
+            ("spine",), (),
         ),
         (
             "mediapipe33", "coco17", "refuse",
@@ -47,7 +47,7 @@ def pose(name, frames=1):
         # Hips 23, 24; shoulders 11, 12; ears 7, 8; wrists 15, 16 and fingers 19, 20; heels 29, 30 and toes 31, 32.
         (
             "mediapipe33", "kinect_v1", "refuse",
-            [23.5, 17.5, 11.5, 7.5, 11, 13, 15, 17, 12, 14, 16, 18, 23, 25, 27, 30, 24, 26, 28, 31],
+            [23.5, 20.5, 11.5, 7.5, 11, 13, 15, 17, 12, 14, 16, 18, 23, 25, 27, 30, 24, 26, 28, 31],
             ("hip centre", "spine", "shoulder centre", "head", "left hand", "right hand", "left foot", "right foot"),
             (),
         ),
