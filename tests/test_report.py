@@ -104,29 +104,33 @@ def test_one_seed_has_no_deviation(tmp_path):
     assert cell(report(tmp_path / "e", tmp_path / "r"), "joint")["std"] is None
 
 
-def test_what_is_missing_and_not_known(tmp_path):
+def test_what_is_missing_and_what_has_no_figure(tmp_path):
     write_evaluation(tmp_path / "e", stream="bone")
+    write_evaluation(tmp_path / "e", "mine")
     write_evaluation(tmp_path / "e", stream="joint", split="xview60", train_clips=37646, test_clips=18932)
     page = report(tmp_path / "e", tmp_path / "r")
     (table,) = page["tables"]
     assert [s["split"] for s in table["splits"]] == ["xsub60", "xview60"]
     rows = {r["stream"]: r for r in table["groups"][0]["streams"]}
-    assert rows["bone"]["published"]["xsub60"] == {}
+    assert rows["bone"]["published"]["xsub60"]["linear"]["value"] == 64.3
     assert rows["joint"]["published"]["xsub60"]["linear"]["value"] == 73.2
     assert rows["joint"]["published"]["xsub60"]["linear"]["difference"] is None
     assert rows["joint"]["published"]["xview60"]["linear"]["difference"] == pytest.approx(50 - 81.0)
     assert table["missing"]["results"] == [
-        "CrosNNCLR: no joint (published 73.2), motion, 3s on NTU-60 xsub",
-        "CrosNNCLR: no joint after 400 epochs (published 78.4), motion, bone, 3s on NTU-60 xview",
+        "CrosNNCLR: no joint (published 73.2), motion (published 56.7), 3s (published 76.0) on NTU-60 xsub",
+        "CrosNNCLR: no motion (published 62.0), bone (published 72.9), 3s (published 83.4) on NTU-60 xview",
+        "mine: no motion, bone, 3s on NTU-60 xsub",
+        "mine: nothing on NTU-60 xview",
     ]
-    assert table["missing"]["figures"] == ["CrosNNCLR: bone on NTU-60 xsub (800 epochs)"]
+    assert table["missing"]["figures"] == ["mine: in no published table"]
     assert page["missing"] == [
-        "CrosNNCLR: nothing on NTU-120 xsub (published: joint 62.5)",
-        "CrosNNCLR: nothing on NTU-120 xset (published: joint 64.3)",
+        "CrosNNCLR: nothing on NTU-120 xsub (published: joint 62.5, motion 41.4, bone 60.4, 3s 67.4)",
+        "CrosNNCLR: nothing on NTU-120 xset (published: joint 64.3, motion 36.4, bone 64.3, 3s 68.3)",
+        "CrosNNCLR: nothing on PKU-MMD I xsub (published: joint 81.3, motion 67.4, bone 77.0, 3s 86.2)",
     ]
     for file in ("report.html", "report.md"):
         text = html.unescape((tmp_path / "r" / file).read_text())
-        assert "not known" in text
+        assert "not known" not in text
         for line in [*table["missing"]["results"], *table["missing"]["figures"], *page["missing"]]:
             assert line in text
 
@@ -393,10 +397,10 @@ def test_an_encoder_from_another_benchmark_has_rows_of_its_own(tmp_path):
     assert (own["label"], own["origin"]) == ("AimCLR, 800 epochs", "")
     assert (other["label"], other["origin"]) == ("AimCLR, 800 epochs, pretrained on NTU-60 xsub", "xsub60")
     assert [cell(page, "joint", "pku2-xsub", group=i)["values"] for i in range(2)] == [[0.3], [0.5]]
-    assert own["streams"][0]["published"]["pku2-xsub"]["linear"]["value"] == 38.5
+    assert own["streams"][0]["published"]["pku2-xsub"] == {}
     assert other["streams"][0]["published"]["pku2-xsub"] == {}
     assert (
-        "AimCLR: joint on PKU-MMD II xsub (800 epochs, pretrained on NTU-60 xsub)"
+        "AimCLR: joint on PKU-MMD II xsub (800 epochs; 800 epochs, pretrained on NTU-60 xsub)"
         in (page["tables"][0]["missing"]["figures"])
     )
     assert "pretrained on NTU-60 xsub" in (tmp_path / "r" / "report.html").read_text()
@@ -408,14 +412,14 @@ def test_a_published_transfer_stands_beside_the_same_transfer_only(tmp_path, mon
     row = {"method": "AimCLR", "recipe": "aimclr", "stream": "joint"}
     rows = [row | {"pretrained_on": o, "values": {"pku2-xsub": v}} for o, v in (("xsub60", 50.0), ("xsub120", 60.0))]
     table = {"id": "x", "title": "x", "protocol": "transfer", "source": source, "rows": rows}
-    data = {**paper._data(), "tables": [*paper.tables(), table]}
+    data = {**paper._data(), "elsewhere": [*paper._data()["elsewhere"], table]}
     monkeypatch.setattr(paper, "_data", lambda: data)
     protocols = {**linear(0.5), "transfer": {"top1": 0.52, "top5": 0.8}}
     write_evaluation(tmp_path / "e", "aimclr", folder="a", protocols=protocols, **PKU2, **FROM_NTU)
     write_evaluation(tmp_path / "e", "aimclr", folder="b", protocols=linear(0.3), **PKU2)
     page = report(tmp_path / "e", tmp_path / "r", figures=[])
     own, other = (g["streams"][0]["published"]["pku2-xsub"] for g in page["tables"][0]["groups"])
-    assert set(own) == {"linear"}
+    assert set(own) == set()
     assert set(other) == {"transfer"}
     assert other["transfer"]["value"] == 50.0
     assert other["transfer"]["difference"] == pytest.approx(2.0)
@@ -531,9 +535,11 @@ def test_lengths_of_one_run_are_a_series_beside_figures_of_the_same_length(tmp_p
     assert [g["epochs"] for g in groups] == [300, 400, 800, 1000]
     assert {g["variant"] for g in groups} == {""}
     figures = [g["streams"][0]["published"]["xview60"].get("linear", {}) for g in groups]
-    assert [f.get("value") for f in figures] == [None, 78.4, 81.0, None]  # the recipe's own length is 800
+    assert [f.get("value") for f in figures] == [76.5, 78.4, 81.0, 80.9]
     assert figures[1]["difference"] == pytest.approx(40 - 78.4)
-    assert page["tables"][0]["missing"]["figures"] == ["CrosNNCLR: joint on NTU-60 xview (300 epochs; 1000 epochs)"]
+    assert page["tables"][0]["missing"]["figures"] == []
+    lacking = page["tables"][0]["missing"]["results"][1]
+    assert lacking.startswith("CrosNNCLR: no joint after 500 epochs (published 79.4), joint after 600 epochs")
     (sweep,) = page["sweeps"]
     assert (sweep["setting"], sweep["name"], sweep["doubling"]) == ("epochs", "pretraining epochs", False)
     (line,) = sweep["panels"][0]["lines"]
@@ -552,7 +558,7 @@ def test_two_lengths_are_no_series(tmp_path):
 
 
 def test_a_single_length_that_is_not_the_usual_one_still_stands_beside_the_figure(tmp_path):
-    write_evaluation(tmp_path / "e", epochs=300)
+    write_evaluation(tmp_path / "e", epochs=250)
     (group,) = report(tmp_path / "e", tmp_path / "r", figures=[])["tables"][0]["groups"]
     assert group["streams"][0]["published"]["xsub60"]["linear"]["value"] == 73.2
 

@@ -10,7 +10,7 @@ from skelpipe import paper
 from skelpipe.fuse import STREAM_ORDER
 
 STREAM_RANK = {name: rank for rank, name in enumerate((*STREAM_ORDER, "3s"))}
-RECIPE_RANK = {name: rank for rank, name in enumerate(paper.RECIPES)}
+RECIPE_RANK = {name: rank for rank, name in enumerate(paper.SYSTEMS)}
 # What the settings that are swept most are called; any other stands as key=value.
 SETTINGS = {
     "method.queue_size": "queue size",
@@ -71,7 +71,10 @@ def stream_key(stream: str) -> tuple[int, str]:
 
 def recipe_name(recipe: str) -> str:
     """A published method's own name, else the recipe's."""
-    return paper.RECIPES.get(recipe, recipe)
+    if recipe not in paper.SYSTEMS:
+        return recipe
+    system = paper.SYSTEMS[recipe]
+    return f"{system.title} (supervised)" if system.protocol == "supervised" else system.title
 
 
 def figure_text(value: float) -> str:

@@ -55,7 +55,7 @@ def markdown(page: Mapping[str, Any]) -> str:
     for table in page["tables"]:
         lines += ["", f"## {md(table['title'])}", "", *_markdown_table(table), ""]
         lines += [f"- missing: {md(text)}" for text in table["missing"]["results"]]
-        lines += [f"- no published figure known: {md(text)}" for text in table["missing"]["figures"]]
+        lines += [f"- in no published table: {md(text)}" for text in table["missing"]["figures"]]
     if page["missing"]:
         lines += ["", "## Missing altogether", "", *(f"- {md(text)}" for text in page["missing"])]
     if page["sources"]:
@@ -119,8 +119,7 @@ def _markdown_table(table: Mapping[str, Any]) -> list[str]:
                         cells.append(f"{published(figure['value'])} [{figure['source']}]")
                         cells.append(points(figure["difference"]))
                     else:
-                        unknown = c["key"] == group["kind"] and of_split and not group["untrained"]
-                        cells += ["not known" if unknown else "—", "—"]
+                        cells += ["—", "—"]
             lines.append(_row(cells))
     return [*lines, "", *(md(note) + "  " for note in notes)]
 

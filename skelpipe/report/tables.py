@@ -180,7 +180,7 @@ def _published(
         paper.comparable(split, r.metrics.get("train_clips"), r.metrics.get("test_clips")) is not False for r in results
     )
     found: dict[str, dict[str, Any]] = {}
-    for kind in dict.fromkeys(table["protocol"] for table in paper.tables()):
+    for kind in paper.protocols():
         known = paper.figures(
             experiment.recipe,
             stream,
@@ -244,8 +244,7 @@ def _published_rows(split: str) -> list[dict[str, Any]]:
     return [
         {
             "method": row["method"],
-            "stream": row["stream"],
-            "epochs": row.get("epochs"),
+            **{key: row[key] for key in ("stream", "protocol", "epochs")},
             "value": value,
             "source": source,
         }
