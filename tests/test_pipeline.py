@@ -343,8 +343,8 @@ def test_all_mistakes_are_named_at_once_with_the_nearest_right_key(tmp_path):
         ({"sweep": {"batch_size": 8}}, "every key needs a list of values"),
         ({"sweep": [{"batch_sise": 8}]}, "batch_sise"),
         ({"sweep": {"epochs": [1, 2]}, "epochs": 3}, "epochs is swept and also fixed"),
-        ({"at_epochs": [50]}, "of 50 epochs one will keep no weights; it trains 800 epochs and has keep_every: 100"),
-        ({"at_epochs": [900]}, "of 900 epochs one will keep no weights"),
+        ({"at_epochs": [50]}, "of 50 epochs one will keep no weights; it trains 300 epochs and has keep_every: 100"),
+        ({"at_epochs": [400]}, "of 400 epochs one will keep no weights"),
         ({"at_epochs": [2], "epochs": 3, "set": {"one": ["keep_every=1"]}}, "of 2 epochs two will keep no weights"),
         ({"options": ["semi.draws=2"]}, "options: semi changes a protocol that is not run"),
         ({"options": ["semi.draw=2"], "protocols": ["semi"]}, "did you mean 'draws'"),
@@ -440,7 +440,7 @@ def folders(tmp_path: Path, kind: str = "runs", **changes) -> list[str]:
     [
         ({}, "skeletonclr"),
         # What is set to what it is anyway makes no other experiment.
-        ({"epochs": 800, "set": {"skeletonclr": ["projector.hidden=256", "positives={name: own_key}"]}}, "skeletonclr"),
+        ({"epochs": 300, "set": {"skeletonclr": ["projector.hidden=256", "positives={name: own_key}"]}}, "skeletonclr"),
         ({"epochs": 5, "precision": "bf16"}, "skeletonclr+epochs=5+precision=bf16"),
         ({"half_storage": True}, "skeletonclr+half_storage=true"),
         ({"set": {"skeletonclr": ["views.key=[crop]"]}}, "skeletonclr+views.key=crop"),
@@ -506,8 +506,8 @@ def test_a_sweep_goes_over_all_pairings_or_all_points(tmp_path):
             "semi-semi.draws=2",
             "--protocol semi --set semi.draws=2 --seed 0",
         ),
-        ({"at_epochs": [800], "protocols": ["knn"]}, "knn", "--protocol knn --seed 0"),
-        ({"at_epochs": [300], "protocols": ["knn"]}, "knn-e0300", "--protocol knn --epoch 300 --seed 0"),
+        ({"at_epochs": [300], "protocols": ["knn"]}, "knn", "--protocol knn --seed 0"),
+        ({"at_epochs": [200], "protocols": ["knn"]}, "knn-e0200", "--protocol knn --epoch 200 --seed 0"),
         (
             {"pretrain_on": "xsub60", "splits": ["xsub60", "xset120"], "protocols": ["knn"]},
             "knn-xset120",
