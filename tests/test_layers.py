@@ -31,6 +31,7 @@ LAYERS = {
         "report",
         "plots",
         "paper",
+        "systems",
         "describe",
         "lineage",
         "dag",

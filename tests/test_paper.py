@@ -2,7 +2,7 @@
 
 import pytest
 
-from skelpipe import paper, resources
+from skelpipe import paper, resources, systems
 from skelpipe.datasets import SPLITS
 from skelpipe.recipe import load_recipe
 from skelpipe.settings import load_yaml
@@ -115,18 +115,18 @@ def test_figures_of_the_paper_are_parts_of_its_tables():
 
 def test_systems_are_listed_once_and_missing_ones_are_those_without_a_recipe():
     named = {cell.recipe for table in TABLES for cell in cells(table).values()}
-    assert named == set(paper.SYSTEMS)
-    assert len(paper.SYSTEMS) == 15
-    for name in paper.missing():
+    assert named == set(systems.SYSTEMS)
+    assert len(systems.SYSTEMS) == 15
+    for name in systems.missing():
         assert not (resources.shipped("models") / f"{name}.yaml").exists()
-    for name in set(paper.SYSTEMS) - set(paper.missing()):
-        assert load_recipe(name).supervised == (paper.SYSTEMS[name].protocol == "supervised")
-    assert {"skeletonclr", "crosnnclr", "aimclr", "crosnnclr_star", "crossclr"}.isdisjoint(paper.missing())
+    for name in set(systems.SYSTEMS) - set(systems.missing()):
+        assert load_recipe(name).supervised == (systems.SYSTEMS[name].protocol == "supervised")
+    assert {"skeletonclr", "crosnnclr", "aimclr", "crosnnclr_star", "crossclr"}.isdisjoint(systems.missing())
 
 
 def test_a_system_is_no_longer_missing_when_its_recipe_ships(monkeypatch):
-    monkeypatch.setattr(paper, "names", lambda folder: [*paper.SYSTEMS][1:])
-    assert paper.missing() == ["skeletonclr"]
+    monkeypatch.setattr(systems, "names", lambda folder: [*systems.SYSTEMS][1:])
+    assert systems.missing() == ["skeletonclr"]
 
 
 def test_other_sources_say_where_they_are_from():
@@ -140,7 +140,7 @@ def test_other_sources_say_where_they_are_from():
         for row in table["rows"]:
             assert set(row) - {"epochs", "pretrained_on"} == {"method", "recipe", "stream", "values"}
             assert row.get("pretrained_on") in (None, *SPLITS)
-            assert row["recipe"] is None or row["recipe"] in paper.SYSTEMS
+            assert row["recipe"] is None or row["recipe"] in systems.SYSTEMS
             assert row["stream"] in paper.STREAMS
             assert set(row["values"]) <= set(SPLITS)
             assert all(20 < v < 100 for v in row["values"].values())

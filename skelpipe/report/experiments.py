@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
-from skelpipe import paper
 from skelpipe.report.collect import Result, Run
 from skelpipe.report.labels import column, recipe_key, recipe_name, setting_label, split_key, split_title, stream_key
 from skelpipe.resources import names
+from skelpipe.systems import SYSTEMS
 
 # Settings that do not make another experiment: what the rows name anyway, where it ran and how fast.
 SAME_EXPERIMENT = {
@@ -118,7 +118,7 @@ class Catalogue:
 
 def is_supervised(recipe: str, method: Any) -> bool:
     """Whether an encoder has learnt from labels; folders may not say the method."""
-    return method == "supervised" or (recipe in paper.SYSTEMS and paper.SYSTEMS[recipe].protocol == "supervised")
+    return method == "supervised" or (recipe in SYSTEMS and SYSTEMS[recipe].protocol == "supervised")
 
 
 def accuracies(name: str, protocol: Mapping[str, Any]) -> list[float]:

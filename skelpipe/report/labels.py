@@ -8,9 +8,10 @@ from typing import Any
 
 from skelpipe import paper
 from skelpipe.fuse import STREAM_ORDER
+from skelpipe.systems import SYSTEMS
 
 STREAM_RANK = {name: rank for rank, name in enumerate((*STREAM_ORDER, "3s"))}
-RECIPE_RANK = {name: rank for rank, name in enumerate(paper.SYSTEMS)}
+RECIPE_RANK = {name: rank for rank, name in enumerate(SYSTEMS)}
 # What the settings that are swept most are called; any other stands as key=value.
 SETTINGS = {
     "method.queue_size": "queue size",
@@ -71,9 +72,9 @@ def stream_key(stream: str) -> tuple[int, str]:
 
 def recipe_name(recipe: str) -> str:
     """A published method's own name, else the recipe's."""
-    if recipe not in paper.SYSTEMS:
+    if recipe not in SYSTEMS:
         return recipe
-    system = paper.SYSTEMS[recipe]
+    system = SYSTEMS[recipe]
     return f"{system.title} (supervised)" if system.protocol == "supervised" else system.title
 
 

@@ -10,6 +10,7 @@ from skelpipe.report.collect import Result
 from skelpipe.report.experiments import Catalogue
 from skelpipe.report.labels import family, figure_text, recipe_key, recipe_name, split_title, stream_key
 from skelpipe.report.sweeps import FEWEST
+from skelpipe.systems import SYSTEMS
 
 
 def measured_without_figure(groups: Sequence[Mapping[str, Any]], splits: Sequence[str]) -> list[str]:
@@ -18,7 +19,7 @@ def measured_without_figure(groups: Sequence[Mapping[str, Any]], splits: Sequenc
     for group in groups:
         if group["untrained"]:
             continue
-        if group["recipe"] not in paper.SYSTEMS:
+        if group["recipe"] not in SYSTEMS:
             lines[f"{group['recipe']}: in no published table"] = []
             continue
         for split in splits:
