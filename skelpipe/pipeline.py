@@ -13,21 +13,22 @@ import os
 import re
 import shlex
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import dropwhile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import yaml
-from pydantic import Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from skelpipe.errors import BadInput
 from skelpipe.history import DONE, PROVENANCE
 from skelpipe.outputs import discard, read_digest
-from skelpipe.resources import find
+from skelpipe.resources import find, names
 from skelpipe.settings import Settings, check, hint, load_yaml, override
 from skelpipe.sums import check_files
+from skelpipe.systems import SYSTEMS, missing
 
 if TYPE_CHECKING:
     from skelpipe.recipe import Recipe
@@ -44,11 +45,25 @@ WHERE_TO_ASK = {
 }
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
 MOST_POINTS = 10_000  # of a sweep
+# What a plan holds: stages by the folder that they make, and `measures`: what the accuracies in a folder are of.
+KINDS = (
+    "synth", "store_parts", "stores", "clips_parts", "clips", "runs", "evaluations", "fusions", "measures", "reports",
+)  # fmt: skip
 LONGEST_NAME = 100  # of a folder; file systems take 255 bytes
 
 Stream = Literal["joint", "motion", "bone"]
 STREAMS: tuple[Stream, ...] = ("joint", "motion", "bone")
 WEIGHTS: Mapping[Stream, float] = {"joint": 0.6, "motion": 0.4, "bone": 0.6}
+USUAL_PROTOCOLS: tuple[str, ...] = ("linear", "knn")
+OTHERS = "others"  # stands for the recipes that a mapping of recipes does not name
+
+
+def _for_others(value: Any) -> Any:
+    return {OTHERS: value} if isinstance(value, list | tuple) else value
+
+
+Streams = Annotated[dict[str, Annotated[tuple[Stream, ...], Field(min_length=1)]], BeforeValidator(_for_others)]
+Protocols = Annotated[dict[str, Annotated[tuple[str, ...], Field(min_length=1)]], BeforeValidator(_for_others)]
 
 
 class Synth(Settings):
@@ -71,18 +86,25 @@ class Pipeline(Settings):
         dataset: the store that serves all splits (an NTU-120 store serves xsub60 too); by default each split's own.
         pretrain_on: the split to pretrain on, for transfer; by default the one that is evaluated on.
         frames, bodies, centre, turn: the options of `skelpipe prepare`.
-        recipes: names of shipped recipes, or paths of others in the folder of the pipeline file.
-        streams, seeds: every recipe is pretrained on each stream with each seed.
+        recipes: names of shipped recipes, or paths of others in the folder of the pipeline file. Systems of the paper
+            that have no recipe yet may be named too, and are left out.
+        streams: every recipe is pretrained on each of them. A mapping of recipes gives some their own, and its key
+            `others` the rest theirs.
+        seeds: and with each of these.
         epochs: replaces the recipes' own number.
         set: recipe name -> KEY=VALUE changes of that recipe.
-        sweep: points, each of them {KEY: VALUE} changes of every recipe; {KEY: [VALUE, ...]} stands for all pairings.
+        sweep: points, each of them {KEY: VALUE} changes of every recipe, or {RECIPE: {KEY: VALUE}} of one;
+            {KEY: [VALUE, ...]} stands for all pairings.
         at_epochs: evaluate the weights that a run kept of these epochs, instead of its last.
         precision, half_storage: the options of `skelpipe pretrain`.
         protocols, probe, k, best_on_test: the options of `skelpipe evaluate`. Supervised recipes are evaluated by the
-            protocol `supervised` alone.
+            protocol `supervised` alone; a mapping of recipes gives some their own protocols, as with streams.
         options: PROTOCOL.KEY=VALUE, its --set.
         fusion: stream -> its weight in the fused scores.
         figures: what `skelpipe report` draws; by default all that it can.
+        paper: the table or figure of the CrosNNCLR paper that it makes; the report shows it first, in its own shape.
+        pipelines: names of shipped pipelines that are run together, with the keys that are given here in place of
+            theirs; then `splits` and `recipes` may be left out.
         threads: CPU threads of one pretraining or evaluation.
         slots: how many of these may run at once, if the user passes no --resources; one stands for one GPU.
         shards: in how many parts each store and clips folder is made and then joined; each is a job of its own.
@@ -90,15 +112,15 @@ class Pipeline(Settings):
     """
 
     title: str
-    splits: tuple[str, ...] = Field(min_length=1)
+    splits: tuple[str, ...] = Field((), min_length=1)
     dataset: str | None = None
     pretrain_on: str | None = None
     frames: int = Field(50, ge=2)
     bodies: Literal["first", "energy", "denoise"] = "first"
     centre: bool = True
     turn: bool = True
-    recipes: tuple[str, ...] = Field(min_length=1)
-    streams: tuple[Stream, ...] = Field(STREAMS, min_length=1)
+    recipes: tuple[str, ...] = Field((), min_length=1)
+    streams: Streams = Field(default_factory=lambda: {OTHERS: STREAMS})
     seeds: tuple[int, ...] = Field((0,), min_length=1)
     epochs: int | None = Field(None, ge=0)
     set: dict[str, tuple[str, ...]] = Field(default_factory=dict)
@@ -106,13 +128,15 @@ class Pipeline(Settings):
     at_epochs: tuple[int, ...] = ()
     precision: Literal["fp32", "bf16"] = "fp32"
     half_storage: bool = False
-    protocols: tuple[str, ...] = Field(("linear", "knn"), min_length=1)
+    protocols: Protocols = Field(default_factory=lambda: {OTHERS: USUAL_PROTOCOLS})
     probe: Literal["reference", "paper", "lbfgs", "grid"] = "reference"
     k: int = Field(1, ge=1)
     best_on_test: bool = False
     options: tuple[str, ...] = ()
     fusion: dict[Stream, float] = Field(default_factory=lambda: dict(WEIGHTS))
     figures: tuple[Literal["sweeps", "curves", "confusion", "tsne"], ...] = ()
+    paper: str | None = None
+    pipelines: tuple[str, ...] = ()
     threads: int = Field(8, ge=1)
     slots: int = Field(1, ge=1)
     shards: int = Field(1, ge=1, le=1000)
@@ -134,12 +158,25 @@ class Pipeline(Settings):
             _known(split, SPLITS)
         return value
 
-    @field_validator("splits", "recipes", "streams", "seeds", "at_epochs", "protocols", "figures")
+    @field_validator("paper")
     @classmethod
-    def _no_twins(cls, value: tuple[Any, ...]) -> tuple[Any, ...]:
-        stems = [Path(item).stem if isinstance(item, str) else item for item in value]
-        if len(set(stems)) < len(stems):
-            raise ValueError("names something twice")
+    def _known_exhibit(cls, value: str | None) -> str | None:
+        from skelpipe.paper import exhibits
+
+        return value if value is None else _known(value, exhibits())
+
+    @field_validator("pipelines")
+    @classmethod
+    def _known_pipelines(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(_known(name, names("pipelines")) for name in value)
+
+    @field_validator("splits", "recipes", "streams", "seeds", "at_epochs", "protocols", "figures", "pipelines")
+    @classmethod
+    def _no_twins(cls, value: Any) -> Any:
+        for items in value.values() if isinstance(value, dict) else [value]:
+            stems = [Path(item).stem if isinstance(item, str) else item for item in items]
+            if len(set(stems)) < len(stems):
+                raise ValueError("names something twice")
         return value
 
     @field_validator("seeds")
@@ -158,8 +195,9 @@ class Pipeline(Settings):
 
     @field_validator("streams")
     @classmethod
-    def _in_order(cls, value: tuple[Stream, ...]) -> tuple[Stream, ...]:
-        return tuple(stream for stream in STREAMS if stream in value)  # the same fusion has the same name
+    def _in_order(cls, value: dict[str, tuple[Stream, ...]]) -> dict[str, tuple[Stream, ...]]:
+        # The same fusion has the same name.
+        return {key: tuple(stream for stream in STREAMS if stream in own) for key, own in value.items()}
 
     @field_validator("sweep", mode="before")
     @classmethod
@@ -174,7 +212,8 @@ class Pipeline(Settings):
 
     @model_validator(mode="after")
     def _one_number_of_epochs(self) -> Pipeline:
-        if self.epochs is not None and any("epochs" in point for point in self.sweep):
+        points = [*self.sweep, *(own for point in self.sweep for own in point.values() if isinstance(own, dict))]
+        if self.epochs is not None and any("epochs" in point for point in points):
             raise ValueError("sweep: epochs is swept and also fixed by the key epochs; leave one of them out")
         return self
 
@@ -192,10 +231,31 @@ class Pipeline(Settings):
 
     @model_validator(mode="after")
     def _weights_for_all(self) -> Pipeline:
-        weights = [self.fusion.get(stream) for stream in self.streams]
-        if len(self.streams) > 1 and (None in weights or min(w or 0 for w in weights) < 0 or not any(weights)):
-            raise ValueError("fusion: every stream needs a weight, at least 0 and not all 0")
+        for streams in self.streams.values():
+            weights = [self.fusion.get(stream) for stream in streams]
+            if len(streams) > 1 and (None in weights or min(w or 0 for w in weights) < 0 or not any(weights)):
+                raise ValueError("fusion: every stream needs a weight, at least 0 and not all 0")
         return self
+
+    @model_validator(mode="after")
+    def _says_what_to_make(self) -> Pipeline:
+        for key in ("splits", "recipes"):
+            if not getattr(self, key) and not self.pipelines:
+                raise ValueError(f"{key}: is missing")
+        return self
+
+    def streams_of(self, recipe: str) -> tuple[Stream, ...]:
+        """The streams of a recipe, by its file's name."""
+        return self.streams.get(recipe, self.streams.get(OTHERS, STREAMS))
+
+    def protocols_of(self, recipe: str) -> tuple[str, ...]:
+        """The protocols of a recipe, by its file's name."""
+        return self.protocols.get(recipe, self.protocols.get(OTHERS, USUAL_PROTOCOLS))
+
+    @property
+    def all_protocols(self) -> list[str]:
+        """The protocols of all recipes."""
+        return list(dict.fromkeys(protocol for own in self.protocols.values() for protocol in own))
 
     def serving(self, split: str) -> str:
         """The data set whose store serves a split."""
@@ -220,17 +280,21 @@ class Experiment:
     """A recipe with its changes.
 
     Attributes:
+        stem: the name of the recipe's file.
         name: of its folder: the recipe's name and all that differs from the recipe as it stands in its file.
         called: how it is named to `skelpipe pretrain`.
         recipe: with the changes.
         content: a digest of what it says; comments and layout left out.
+        changes: what differs, by dotted key.
         flags: the changes, for `skelpipe pretrain`.
     """
 
+    stem: str
     name: str
     called: str
     recipe: Recipe
     content: str
+    changes: Mapping[str, Any]
     flags: tuple[str, ...]
 
 
@@ -282,20 +346,59 @@ def plan(
     Raises:
         BadInput: a recipe or protocol is wrong, or there are neither recordings nor a store made from them.
     """
-    _check_protocols(pipeline, path)
-    experiments = _experiments(pipeline, path)
     config: dict[str, Any] = {
         "pipeline": path.stem, "versions": VERSIONS, "threads": pipeline.threads, "slots": pipeline.slots,
-        **{kind: {} for kind in ("synth", "store_parts", "stores", "clips_parts", "clips")},
-        **{kind: {} for kind in ("runs", "evaluations", "fusions", "reports")},
+        "missing": [entry for entry in pipeline.recipes if entry in missing()], **{kind: {} for kind in KINDS},
     }  # fmt: skip
+    if pipeline.pipelines:
+        _plan_together(config, pipeline, data, raw, lacking)
+    else:
+        _plan_stages(config, pipeline, path, data, raw, lacking)
+    shown = ["--paper", pipeline.paper] if pipeline.paper else []
+    config["reports"][f"reports/{path.stem}"] = {
+        "parts": [*config["evaluations"], *config["fusions"]],
+        "flags": _shell(
+            ["--title", pipeline.title, *shown, *(w for name in pipeline.figures for w in ("--figure", name))]
+        ),
+    }
+    return config
+
+
+def _plan_together(
+    config: dict[str, Any], pipeline: Pipeline, data: Path, raw: Path | None, lacking: list[BadInput] | None
+) -> None:
+    """Plan all stages of the pipelines that are run together, but for their reports."""
+    given = pipeline.model_dump(exclude_unset=True, exclude={"title", "paper", "pipelines", "figures"})
+    parts = {}
+    for name in pipeline.pipelines:
+        file = find("pipelines", name)
+        parts[file] = check(Pipeline, {**load_yaml(file), **given}, file)
+    _check_raw(raw, {d: None for part in parts.values() if not part.synth for d in part.datasets}, config, data)
+    for file, part in parts.items():
+        own = plan(part, file, data, raw, lacking)
+        for kind in set(KINDS) - {"reports"}:
+            config[kind] |= own[kind]
+        config["missing"] = list(dict.fromkeys([*config["missing"], *own["missing"]]))
+
+
+def _plan_stages(
+    config: dict[str, Any],
+    pipeline: Pipeline,
+    path: Path,
+    data: Path,
+    raw: Path | None,
+    lacking: list[BadInput] | None,
+) -> None:
+    """Plan all stages of one pipeline, but for its report."""
+    _check_protocols(pipeline, path)
+    experiments = _experiments(pipeline, path)
     clips = _plan_clips(config, pipeline, path.stem, data, raw, lacking)
     for (home, splits), experiment, seed in itertools.product(pipeline.homes.items(), experiments, pipeline.seeds):
         top = f"runs/{Path(clips[pipeline.serving(home)]).stem}/{home}/{experiment.name}"
         runs = _plan_runs(config, pipeline, experiment, home, clips[pipeline.serving(home)], top, seed)
         for split, epoch in itertools.product(splits, pipeline.at_epochs or (experiment.recipe.epochs,)):
-            name, flags = _evaluation(pipeline, experiment.recipe, home, split, epoch)
-            parts = {}
+            name, flags = _evaluation(pipeline, experiment, home, split, epoch)
+            parts, facts = {}, _measure(pipeline, experiment, split, epoch, seed)
             for stream, run in runs.items():
                 parts[stream] = f"{top}/{stream}-s{seed}/{name}"
                 own = ["--stream", stream] if experiment.recipe.streams else []
@@ -304,16 +407,14 @@ def plan(
                     "clips": clips[pipeline.serving(split)],
                     "flags": _shell([*flags, *own, "--seed", seed]),
                 }
+                config["measures"][parts[stream]] = {**facts, "stream": stream}
             if len(parts) > 1:
-                fused, weights = _fusion(pipeline, name)
-                config["fusions"][f"{top}/fused-s{seed}/{fused}"] = {"parts": list(parts.values()), "flags": weights}
+                fused, stream, weights = _fusion(pipeline, pipeline.streams_of(experiment.stem), name)
+                folder = f"{top}/fused-s{seed}/{fused}"
+                config["fusions"][folder] = {"parts": list(parts.values()), "flags": weights}
+                config["measures"][folder] = {**facts, "stream": stream}
     for folder in config["runs"]:
         _check_owner(data / folder, config["runs"][folder])
-    config["reports"][f"reports/{path.stem}"] = {
-        "parts": [*config["evaluations"], *config["fusions"]],
-        "flags": _shell(["--title", pipeline.title, *(w for name in pipeline.figures for w in ("--figure", name))]),
-    }
-    return config
 
 
 def list_raw(folder: Path) -> str | None:
@@ -323,9 +424,9 @@ def list_raw(folder: Path) -> str | None:
     up to 114,480 files, and no stage changes them.
     """
     files = []
-    for where, folders, names in os.walk(folder, followlinks=True):
+    for where, folders, found in os.walk(folder, followlinks=True):
         folders[:] = [f for f in folders if not f.startswith(".")]
-        paths = (Path(where, n) for n in names if not n.startswith("."))
+        paths = (Path(where, n) for n in found if not n.startswith("."))
         files += [f"{p.relative_to(folder).as_posix()}\0{p.stat().st_size}\n" for p in paths if p.exists()]
     return hashlib.sha256("".join(sorted(files)).encode()).hexdigest() if files else None
 
@@ -419,7 +520,7 @@ def _check_protocols(pipeline: Pipeline, path: Path) -> None:
     # Found now and not after days of pretraining.
     from skelpipe.evaluate import PROTOCOLS
 
-    for protocol in pipeline.protocols:
+    for protocol in pipeline.all_protocols:
         if protocol not in PROTOCOLS:
             what = f"protocols: unknown protocol {protocol!r}{hint(protocol, PROTOCOLS)}"
             raise BadInput(path, what, f"known are {', '.join(PROTOCOLS)}")
@@ -428,7 +529,7 @@ def _check_protocols(pipeline: Pipeline, path: Path) -> None:
     except BadInput as error:
         words = ["options:", *error.where.split()[1:], error.what]  # without its --set
         raise BadInput(path, " ".join(words), error.remedy) from None
-    if "transfer" in pipeline.protocols:
+    if "transfer" in pipeline.all_protocols:
         for home, splits in pipeline.homes.items():
             if pipeline.serving(home) in map(pipeline.serving, splits):
                 what = f"protocols: transfer is between data sets, and {home} is of {pipeline.serving(home)} as well"
@@ -448,9 +549,7 @@ def _plan_clips(
 ) -> dict[str, str]:
     """Plan the way from recordings to clips of every data set; returns data set -> clips folder."""
     found = {}
-    if raw and len(pipeline.datasets) > 1 and not pipeline.synth:
-        what = f"is one folder, and {name} reads {', '.join(pipeline.datasets)}"
-        raise BadInput(f"--raw {raw}", what, f"put each under {data}/raw/<data set>")
+    _check_raw(raw, () if pipeline.synth else pipeline.datasets, config, data)
     for dataset in pipeline.datasets:
         # Synthetic recordings are the pipeline's own, and named after it.
         alone = name if len(pipeline.datasets) == 1 else f"{name}-{dataset}"
@@ -466,7 +565,7 @@ def _plan_clips(
                 problem = _no_recordings(dataset, folder)
                 if lacking is None:
                     raise problem
-                lacking.append(problem)
+                lacking += [problem] if str(problem) not in map(str, lacking) else []
                 listing = "none"
         if pipeline.synth or listing:
             config["stores"][store] = {"dataset": dataset, "raw": recordings, "listing": listing}
@@ -479,6 +578,12 @@ def _plan_clips(
                 config[kind_of_parts] |= parts
                 stage["parts"] = list(parts)
     return found
+
+
+def _check_raw(raw: Path | None, datasets: Collection[str], config: Mapping[str, Any], data: Path) -> None:
+    if raw and len(datasets) > 1:
+        what = f"is one folder, and {config['pipeline']} reads {', '.join(datasets)}"
+        raise BadInput(f"--raw {raw}", what, f"put each under {data}/raw/<data set>")
 
 
 def _shards(folder: Path, wanted: int) -> int:
@@ -536,23 +641,46 @@ def _no_recordings(dataset: str, folder: Path) -> BadInput:
 
 def _experiments(pipeline: Pipeline, path: Path) -> list[Experiment]:
     """Every recipe at every point of the sweep; what comes out the same is there once."""
-    found, known = {}, []
+    found, known, lacking = {}, [], missing()
+    _check_names(pipeline, path)
     for entry in pipeline.recipes:
+        if entry in lacking:
+            continue
         is_path = _is_path(entry)
         file = find("models", path.parent / entry if is_path else entry)
         if not NAME.fullmatch(file.stem):
             raise BadInput(file, "its name also names folders", "use letters, digits, '_', '-', '+' and '.' only")
         known.append(file.stem)
         for point in pipeline.sweep:
-            changes = [*pipeline.set.get(file.stem, ()), *(f"{key}={_text(value)}" for key, value in point.items())]
+            swept = {key: value for key, value in point.items() if not _of_one(key, value)} | point.get(file.stem, {})
+            changes = [*pipeline.set.get(file.stem, ()), *(f"{key}={_text(value)}" for key, value in swept.items())]
             experiment = _experiment(pipeline, file, os.path.abspath(file) if is_path else entry, changes)
-            _check_recipe(pipeline, path, experiment.recipe)
+            _check_recipe(pipeline, path, experiment)
             found[experiment.name] = experiment
-    unknown = sorted(pipeline.set.keys() - set(known))
+    if not found:
+        what = f"recipes: {', '.join(SYSTEMS[entry].title for entry in pipeline.recipes)} cannot be trained here yet"
+        raise BadInput(path, what, f"name a recipe that ships: {', '.join(names('models'))}")
+    unknown = sorted(pipeline.set.keys() - set(known) - set(pipeline.recipes))
     if unknown:
         what = f"set.{unknown[0]}: is not one of its recipes{hint(unknown[0], known)}"
         raise BadInput(path, what, f"they are {', '.join(known)}")
     return list(found.values())
+
+
+def _of_one(key: str, value: Any) -> bool:
+    """Whether an entry of a point of a sweep holds the changes of one recipe."""
+    return isinstance(value, dict) and (key in names("models") or key in SYSTEMS)
+
+
+def _check_names(pipeline: Pipeline, path: Path) -> None:
+    """Raise BadInput if a mapping of recipes names what is none. It may name more of them than the pipeline has."""
+    own = [Path(entry).stem for entry in pipeline.recipes]
+    known = [*own, OTHERS, *names("models"), *SYSTEMS]
+    for key in ("streams", "protocols"):
+        for name in getattr(pipeline, key):
+            if name not in known:
+                what = f"{key}.{name}: is not one of its recipes{hint(name, known)}"
+                raise BadInput(path, what, f"they are {', '.join(own)}, and '{OTHERS}' for all that are not named")
 
 
 def _experiment(pipeline: Pipeline, file: Path, called: str, changes: Sequence[str]) -> Experiment:
@@ -572,7 +700,8 @@ def _experiment(pipeline: Pipeline, file: Path, called: str, changes: Sequence[s
         differing["half_storage"] = True
         flags += ["--half-storage"]
     name = _folder_name(file.stem, differing)
-    return Experiment(name, called, recipe, _content(load_recipe(file, told, epochs)), tuple(flags))
+    content = _content(load_recipe(file, told, epochs))
+    return Experiment(file.stem, name, called, recipe, content, differing, tuple(flags))
 
 
 def _differences(before: Recipe, after: Recipe, stated: Mapping[str, Any]) -> dict[str, Any]:
@@ -595,17 +724,18 @@ def _content(recipe: Recipe) -> str:
     return _digest(recipe.model_dump_json(exclude_unset=True, exclude={"name", "title", "source"}))
 
 
-def _check_recipe(pipeline: Pipeline, path: Path, recipe: Recipe) -> None:
+def _check_recipe(pipeline: Pipeline, path: Path, experiment: Experiment) -> None:
     """Raise BadInput if a recipe cannot give what the pipeline wants of it."""
-    if "supervised" in pipeline.protocols and not recipe.supervised:
+    recipe, streams = experiment.recipe, pipeline.streams_of(experiment.stem)
+    if "supervised" in pipeline.protocols_of(experiment.stem) and not recipe.supervised:
         what = f"protocols: supervised measures a classifier, and {recipe.name} trains none"
         raise BadInput(path, what, "leave it out: recipes that learn from labels are evaluated by it anyway")
     if recipe.supervised and pipeline.pretrain_on:
         what = f"pretrain_on: {recipe.name} learns the classes of {pipeline.pretrain_on} and no others"
         raise BadInput(path, what, "leave it out of the recipes")
-    missing = [stream for stream in pipeline.streams if recipe.streams and stream not in recipe.streams]
-    if missing:
-        what = f"streams: {recipe.name} has no {missing[0]}"
+    lacking = [stream for stream in streams if recipe.streams and stream not in recipe.streams]
+    if lacking:
+        what = f"streams: {recipe.name} has no {lacking[0]}"
         raise BadInput(path, what, f"it trains {', '.join(recipe.streams)} together")
     for epoch in pipeline.at_epochs:
         kept = bool(recipe.keep_every) and epoch > 0 and epoch % recipe.keep_every == 0
@@ -671,7 +801,7 @@ def _plan_runs(
 ) -> dict[str, str]:
     """Plan the pretraining of an experiment; returns stream -> the run that has its encoder."""
     runs: dict[str, str] = {}
-    for stream in pipeline.streams:
+    for stream in pipeline.streams_of(experiment.stem):
         trained = "3s" if experiment.recipe.streams else stream
         runs[stream] = f"{top}/{trained}-s{seed}/run"
         config["runs"][runs[stream]] = {
@@ -683,12 +813,33 @@ def _plan_runs(
     return runs
 
 
-def _evaluation(pipeline: Pipeline, recipe: Recipe, home: str, split: str, epoch: int) -> tuple[str, list[Any]]:
-    """The folder name of an evaluation, and its flags: what is at its default stands in neither."""
-    from skelpipe.datasets import find_split
+def _protocols(pipeline: Pipeline, experiment: Experiment) -> list[str]:
     from skelpipe.evaluate import PROTOCOLS
 
-    protocols = ["supervised"] if recipe.supervised else [p for p in PROTOCOLS if p in pipeline.protocols]
+    if experiment.recipe.supervised:
+        return ["supervised"]
+    return [p for p in PROTOCOLS if p in pipeline.protocols_of(experiment.stem)]
+
+
+def _measure(pipeline: Pipeline, experiment: Experiment, split: str, epoch: int, seed: int) -> dict[str, Any]:
+    """What an accuracy is of, but for the stream."""
+    how: dict[str, dict[str, Any]] = {"linear": {"probe": pipeline.probe}, "knn": {"k": pipeline.k}}
+    return {
+        "recipe": experiment.recipe.name,
+        "split": split,
+        "pretrained_on": pipeline.pretrain_on or split,
+        "epochs": epoch,
+        "seed": seed,
+        "changes": dict(experiment.changes),
+        "protocols": {protocol: how.get(protocol, {}) for protocol in _protocols(pipeline, experiment)},
+    }
+
+
+def _evaluation(pipeline: Pipeline, experiment: Experiment, home: str, split: str, epoch: int) -> tuple[str, list[Any]]:
+    """The folder name of an evaluation, and its flags: what is at its default stands in neither."""
+    from skelpipe.datasets import find_split
+
+    recipe, protocols = experiment.recipe, _protocols(pipeline, experiment)
     parts: list[tuple[str, list[Any]]] = [("+".join(protocols), [w for p in protocols for w in ("--protocol", p)])]
     if not recipe.supervised:
         parts += [(pipeline.probe, ["--probe", pipeline.probe])] if pipeline.probe != "reference" else []
@@ -711,20 +862,21 @@ def _options(pipeline: Pipeline) -> dict[str, Any]:
     from skelpipe.evaluate import read_options
 
     changed: dict[str, Any] = {}
-    for protocol, own in read_options(pipeline.options, pipeline.protocols).items():
+    for protocol, own in read_options(pipeline.options, pipeline.all_protocols).items():
         usual = type(own)().model_dump(mode="json")
         values = own.model_dump(mode="json")
         changed |= {f"{protocol}.{key}": value for key, value in values.items() if value != usual[key]}
     return changed
 
 
-def _fusion(pipeline: Pipeline, evaluation: str) -> tuple[str, str]:
-    """The folder name of a fusion of evaluations of that name, and its flags."""
-    streams = pipeline.streams
+def _fusion(pipeline: Pipeline, streams: Sequence[Stream], evaluation: str) -> tuple[str, str, str]:
+    """The folder name of a fusion of evaluations of that name, its stream's name, and its flags."""
     usual = all(pipeline.fusion[stream] == WEIGHTS[stream] for stream in streams)
     parts = [stream if usual else f"{stream}{pipeline.fusion[stream]:g}" for stream in streams]
-    told = "" if usual and len(streams) == len(STREAMS) else "-" + "+".join(parts)
-    return evaluation + told, _shell(["--weights", ",".join(f"{pipeline.fusion[stream]:g}" for stream in streams)])
+    whole = usual and len(streams) == len(STREAMS)
+    told = "+".join(parts)
+    weights = _shell(["--weights", ",".join(f"{pipeline.fusion[stream]:g}" for stream in streams)])
+    return (evaluation, "3s", weights) if whole else (f"{evaluation}-{told}", told, weights)
 
 
 def _shell(words: Iterable[object]) -> str:

@@ -545,7 +545,7 @@ def test_a_fusion_tells_weights_that_are_not_the_usual_ones(tmp_path, changes, n
     assert folder == f"runs/toy-50/xsub60/aimclr/fused-s0/{name}"
     assert fusion["flags"] == f"--weights {weights}"
     assert [part.split("/")[4] for part in fusion["parts"]] == [
-        f"{stream}-s0" for stream in ("joint", "motion", "bone") if stream in load_pipeline(toy)[0].streams
+        f"{stream}-s0" for stream in ("joint", "motion", "bone") if stream in load_pipeline(toy)[0].streams_of("aimclr")
     ]
 
 
