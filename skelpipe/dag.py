@@ -183,7 +183,7 @@ def show_plan(
     Args:
         lacking: what has to be there before it can run.
     """
-    console = _console()
+    console = new_console()
     summary = len(stages) > LONG and not verbose
     console.print(
         Text(printable(title), style="bold"), _summary(stages) if summary else _listing(stages, data), sep="\n"
@@ -232,7 +232,7 @@ def execute(
     """
     if not any(stage.to_do for stage in stages) and not arguments:
         return 0
-    console = _console()
+    console = new_console()
     signals = _Signals()
     watch = _Watch(console, data, sum(stage.to_do for stage in stages), verbose, signals)
     live = Live(
@@ -296,7 +296,7 @@ def show_results(results: Sequence[Mapping[str, Any]], report: Path) -> None:
     Args:
         results: as `pipeline.results` gives them.
     """
-    console = _console()
+    console = new_console()
     console.print("\nTop-1 accuracy on the test clips, %")
     splits = list(dict.fromkeys(row["split"] for row in results))
     if len(_columns(results)) <= WIDE:
@@ -512,7 +512,8 @@ def _table(*headings: str) -> Table:
     return table
 
 
-def _console() -> Console:
+def new_console() -> Console:
+    """A console for standard output, wide where there is no terminal."""
     console = Console()
     # A table in a file or a pipe is not cut to the 80 columns of a terminal that is not there.
     return console if console.is_terminal else Console(width=160, highlight=False)

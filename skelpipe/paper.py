@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
 from typing import Any, NamedTuple
@@ -38,7 +38,7 @@ class Cell:
     split: str
     protocol: str
     epochs: int | None
-    changes: Mapping[str, Any]
+    changes: Mapping[str, Any] = field(hash=False)
     measure: str
     value: float | None
     right: float | None = None

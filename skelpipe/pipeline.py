@@ -472,21 +472,32 @@ def run(
     if dry_run and not data.is_dir():
         # Everything is still to do there as here, and a plan leaves no folder behind.
         with tempfile.TemporaryDirectory() as empty:
-            dag.show_plan(
-                pipeline.title, dag.survey(Path(empty), config, snakemake_args, verbose), data, verbose, lacking
-            )
+            stages = dag.survey(Path(empty), config, snakemake_args, verbose)
+            dag.show_plan(pipeline.title, stages, data, verbose, lacking)
+        _show_paper(pipeline, config, data)
         return 0
     with dag.locked(data) as held:
         stages = dag.survey(data, config, snakemake_args, verbose)
         dag.show_plan(pipeline.title, stages, data, verbose, lacking)
         if dry_run:
+            _show_paper(pipeline, config, data)
             return 0
         status = dag.execute(data, config, stages, snakemake_args, verbose, held)
         _remove_parts(config, data)
     report = data / next(iter(config["reports"]))
     if status == 0 and (report / DONE).is_file():
         dag.show_results(results(config, data), report)
+        _show_paper(pipeline, config, data)
     return status
+
+
+def _show_paper(pipeline: Pipeline, config: Mapping[str, Any], data: Path) -> None:
+    """Print the table or figure of the paper, in its own shape, that the pipeline makes."""
+    if pipeline.paper:
+        from skelpipe import dag
+        from skelpipe.report.paper_terminal import show
+
+        show(pipeline.paper, config["measures"], data, dag.new_console())
 
 
 def results(config: Mapping[str, Any], data: Path) -> list[dict[str, Any]]:

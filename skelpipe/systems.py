@@ -24,7 +24,7 @@ SYSTEMS: Mapping[str, System] = {
         "Li et al., 3D Human Action Representation Learning via Cross-View Consistency Pursuit, CVPR 2021",
     ),
     "crosnnclr": System(
-        "CrosNNCLR", "ours", "linear",
+        "CrosNNCLR", "CIRAC 22", "linear",
         "Zhang et al., Cross-View Nearest Neighbor Contrastive Learning of Human Skeleton Representation, 2022",
     ),
     "aimclr": System(
@@ -33,7 +33,7 @@ SYSTEMS: Mapping[str, System] = {
         " Recognition, AAAI 2022",
     ),
     "crosnnclr_star": System(
-        "CrosNNCLR*", "ours", "linear",
+        "CrosNNCLR*", "CIRAC 22", "linear",
         "Zhang et al., Cross-View Nearest Neighbor Contrastive Learning of Human Skeleton Representation, 2022",
     ),
     "crossclr": System(

@@ -498,7 +498,7 @@ def test_a_title_is_one_line(tmp_path, title):
 def test_a_stage_cannot_write_to_the_terminal(tmp_path, capsys):
     (tmp_path / "a.log").write_bytes(b"skelpipe: \x1b[31m[/red] \xc2\x9b2J\n\n")
     job = dag.Job("ingest", {"log": "a.log", "output": "x/done.json"}, command="skelpipe \x1b[31m > a.log 2>&1")
-    watch = dag._Watch(dag._console(), tmp_path, 1, False, dag._Signals())
+    watch = dag._Watch(dag.new_console(), tmp_path, 1, False, dag._Signals())
     for end in (watch._finish, watch._fail):
         watch.jobs["1"] = job
         end("1")
