@@ -98,14 +98,24 @@ def confusion_figure(
         title: printed above.
         classes: draw these classes only, with the numbers written in and a last column for all other predictions.
     """
-    count = matrix.sum(axis=1, keepdims=True)
-    share = np.divide(matrix, count, out=np.zeros(matrix.shape), where=count > 0)
     if classes is None:
-        return _confusion_all(share, names, title)
+        return _confusion_all(_shares(matrix), names, title)
+    count = matrix.sum(axis=1)[list(classes)]
+    return _confusion_some(confusion_shares(matrix, classes), [names[i] for i in classes], count, title)
+
+
+def confusion_shares(matrix: npt.NDArray[np.integer[Any]], classes: Sequence[int]) -> npt.NDArray[np.float64]:
+    """Shares of the clips of some classes: (classes, classes + 1), the last column for all other predictions."""
     index = np.asarray(classes, dtype=np.int64)
-    inside = share[np.ix_(index, index)]
-    other = np.where(count[index, 0] > 0, 1 - inside.sum(axis=1), 0.0)
-    return _confusion_some(np.column_stack([inside, other]), [names[i] for i in index], count[index, 0], title)
+    inside = _shares(matrix)[np.ix_(index, index)]
+    other = np.where(matrix.sum(axis=1)[index] > 0, 1 - inside.sum(axis=1), 0.0)
+    return np.column_stack([inside, other])
+
+
+def _shares(matrix: npt.NDArray[np.integer[Any]]) -> npt.NDArray[np.float64]:
+    count = matrix.sum(axis=1, keepdims=True)
+    share: npt.NDArray[np.float64] = np.divide(matrix, count, out=np.zeros(matrix.shape), where=count > 0)
+    return share
 
 
 def _confusion_all(share: npt.NDArray[np.float64], names: Sequence[str], title: str) -> Figure:
@@ -138,21 +148,28 @@ def _confusion_some(
     with rc_context(STYLE):
         figure = new_figure(2.6 + 0.44 * columns, 1.9 + 0.36 * rows)
         axes = figure.add_subplot()
-        axes.imshow(share, cmap="Blues", vmin=0, vmax=1, interpolation="nearest", aspect="auto")
-        axes.axvline(columns - 1.5, color="white", linewidth=3)
+        draw_confusion(axes, share, names)
         axes.set_title(title)
         axes.set_yticks(range(rows), [f"{_short(name)}  ({n})" for name, n in zip(names, count, strict=True)])
-        labels = [*(_short(name) for name in names), "other"]
-        axes.set_xticks(range(columns), labels, rotation=40, ha="right", rotation_mode="anchor")
         axes.set(xlabel="predicted", ylabel="label (test clips)")
-        _spines(axes)
-        for (i, j), value in np.ndenumerate(share):
-            if value >= 0.005:
-                axes.text(
-                    j, i, f"{100 * value:.0f}", ha="center", va="center", fontsize=8,
-                    color="white" if value > 0.55 else "#222222", fontweight="bold" if i == j else "normal",
-                )  # fmt: skip
         return figure
+
+
+def draw_confusion(axes: Any, share: npt.NDArray[np.float64], names: Sequence[str]) -> None:
+    """Draw the shares of `confusion_shares` on axes, with the numbers written in."""
+    rows, columns = share.shape
+    axes.imshow(share, cmap="Blues", vmin=0, vmax=1, interpolation="nearest", aspect="auto")
+    axes.axvline(columns - 1.5, color="white", linewidth=3)
+    axes.set_yticks(range(rows), [_short(name) for name in names])
+    labels = [*(_short(name) for name in names), "other"]
+    axes.set_xticks(range(columns), labels, rotation=40, ha="right", rotation_mode="anchor")
+    _spines(axes)
+    for (i, j), value in np.ndenumerate(share):
+        if value >= 0.005:
+            axes.text(
+                j, i, f"{100 * value:.0f}", ha="center", va="center", fontsize=8,
+                color="white" if value > 0.55 else "#222222", fontweight="bold" if i == j else "normal",
+            )  # fmt: skip
 
 
 def _spines(axes: Any) -> None:
@@ -296,11 +313,29 @@ def tsne_figure(
         caption: says which features and clips these are; how many clips and the map's settings are added to it.
         seed: of the map; the start is the principal components.
     """
+    keep = np.isin(labels, list(names))
+    features, labels = features[keep], np.asarray(labels)[keep]
+    place, perplexity = tsne_map(features, seed=seed)
+    with rc_context(STYLE):
+        figure = new_figure(7.0, 5.0)
+        axes = figure.add_subplot()
+        draw_map(axes, place, labels, names)
+        axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=8, markerscale=1.3)
+        told = f"n = {len(features)}, t-SNE perplexity {perplexity:.0f}, seed {seed}"
+        axes.set_title(f"{caption}; {told}", wrap=True, fontsize=8)
+        return figure
+
+
+def tsne_map(features: npt.NDArray[np.floating[Any]], *, seed: int = 0) -> tuple[npt.NDArray[np.floating[Any]], float]:
+    """The places (n, 2) of a t-SNE map of features (n, D), scaled to unit length first, and its perplexity.
+
+    Raises:
+        ValueError: there are fewer than four.
+    """
     from sklearn.manifold import TSNE
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-    keep = np.isin(labels, list(names))
-    features, labels = np.asarray(features[keep], np.float64), np.asarray(labels)[keep]
+    features = np.asarray(features, np.float64)
     n = len(features)
     if n < 4:
         raise ValueError(f"{n} clips are too few for a t-SNE map")
@@ -311,21 +346,21 @@ def tsne_figure(
     # On so few points OpenMP threads cost more than they give, and one thread adds in one order.
     with threadpool_limits(1):
         model = TSNE(perplexity=perplexity, init=init, learning_rate="auto", random_state=seed, n_jobs=1)
-        place = model.fit_transform(features)
-    with rc_context(STYLE):
-        figure = new_figure(7.0, 5.0)
-        axes = figure.add_subplot()
-        for order, (label, name) in enumerate(names.items()):
-            axes.scatter(
-                place[labels == label, 0], place[labels == label, 1], s=24, label=_short(name, 28),
-                color=TEN_COLOURS[order % len(TEN_COLOURS)], linewidths=0.3, edgecolors="white",
-                marker=MARKERS[order % len(MARKERS)],
-            )  # fmt: skip
-        axes.set(xticks=[], yticks=[])
-        axes.spines[:].set_visible(False)
-        axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=8, markerscale=1.3)
-        axes.set_title(f"{caption}; n = {n}, t-SNE perplexity {perplexity:.0f}, seed {seed}", wrap=True, fontsize=8)
-        return figure
+        return model.fit_transform(features), perplexity
+
+
+def draw_map(
+    axes: Any, place: npt.NDArray[np.floating[Any]], labels: npt.NDArray[np.integer[Any]], names: Mapping[int, str]
+) -> None:
+    """Draw a map's places (n, 2) on axes, each class of `names` in its colour and with its marker."""
+    for order, (label, name) in enumerate(names.items()):
+        axes.scatter(
+            place[labels == label, 0], place[labels == label, 1], s=24, label=_short(name, 28),
+            color=TEN_COLOURS[order % len(TEN_COLOURS)], linewidths=0.3, edgecolors="white",
+            marker=MARKERS[order % len(MARKERS)],
+        )  # fmt: skip
+    axes.set(xticks=[], yticks=[])
+    axes.spines[:].set_visible(False)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
