@@ -80,9 +80,9 @@ def planned(measures: Mapping[str, Mapping[str, Any]], data: Path) -> list[Measu
         settings = {**shipped_recipe(facts["recipe"])[0], **dict(flatten(facts["changes"]))}
         clips = [(told or {}).get(f"{part}_clips") for part in ("train", "test")]
         same = paper.comparable(facts["split"], *clips) is not False
-        what = {key: facts[key] for key in ("recipe", "stream", "split", "epochs", "seed")}
-        done = {"done": told is not None, "comparable": same, "path": data / folder}
-        found.append(Measured(**what, settings=settings, protocols=of, **done))
+        recipe, stream, split, epochs, seed = (facts[k] for k in ("recipe", "stream", "split", "epochs", "seed"))
+        done = told is not None
+        found.append(Measured(recipe, stream, split, epochs, seed, settings, of, done, same, path=data / folder))
     return found
 
 
@@ -105,11 +105,11 @@ def shape(exhibit: str, ours: Sequence[Measured]) -> dict[str, Any]:
         exhibit: one of `paper.exhibits()`.
 
     Returns:
-        {exhibit, title, grids, notes, remarks, missing}. A grid has {table, title, head, columns, rows}, a column {group,
-        title, notes}, a row {section, labels, recipe, missing, notes, cells}; a cell is {paper, right, ours, difference,
-        state, notes}: the paper's percent as printed, the true one of a misprint, ours as {mean, std, n, epochs} in
-        fractions, and the difference in points. A cell's, row's or column's `notes` are places in those of the whole,
-        from 0; `remarks` are on the whole; `missing` are the titles of systems that have no recipe.
+        {exhibit, title, grids, notes, remarks, missing}. A grid has {table, title, head, columns, rows}, a column
+        {group, title, notes}, a row {section, labels, recipe, missing, notes, cells}; a cell is {paper, right, ours,
+        difference, state, notes}: the paper's percent as printed, the true one of a misprint, ours as {mean, std, n,
+        epochs} in fractions, and the difference in points. `notes` of a cell, row or column are places in those of the
+        whole, from 0; `remarks` are on the whole; `missing` are the titles of systems that have no recipe.
     """
     notes = _Notes()
     for text in paper.notes(exhibit):

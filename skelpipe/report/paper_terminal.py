@@ -12,8 +12,8 @@ from rich.text import Text
 
 from skelpipe.errors import printable
 from skelpipe.report.labels import figure_text
-from skelpipe.report.page import cell_text
 from skelpipe.report.paper_shape import NO_RECIPE, mark, planned, shape
+from skelpipe.report.texts import cell_text
 
 READING = "Ours, and in brackets the paper's, in percent."
 
