@@ -3,19 +3,31 @@
 import html
 import json
 import re
+import shutil
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from skelpipe import disk, outputs, paper
+from skelpipe import disk, outputs, paper, systems
 from skelpipe.cli import main, measure
 from skelpipe.errors import BadInput
 from skelpipe.fuse import fuse
-from skelpipe.plots import curves_figure
-from skelpipe.report import FIGURES, cell_text, figures, md, percent, points, published, write_report
+from skelpipe.plots import GREEN, curves_figure, png_bytes
+from skelpipe.report import (
+    FIGURES,
+    cell_text,
+    figures,
+    md,
+    paper_figures,
+    percent,
+    points,
+    published,
+    write_report,
+)
 from skelpipe.report.experiments import set_apart
 from skelpipe.report.labels import setting_label
+from skelpipe.report.paper_shape import Measured, mark, shape
 from skelpipe.scores import write_npz, write_scores
 
 CLASSES = 12
@@ -373,6 +385,7 @@ def test_texts():
     assert cell_text({"mean": 0.5, "std": 0.012, "n": 2}) == "50.0 ± 1.2 (n = 2)"
     assert points(-1.25) == "−1.2"
     assert points(0.4) == "+0.4"
+    assert points(-0.04) == "+0.0"
     assert published(81.0) == "81.0"
     assert published(74.59) == "74.59"
     assert md("a|b<c>_d_") == "a\\|b&lt;c&gt;\\_d\\_"
@@ -694,3 +707,224 @@ def test_new_words_from_the_folders_are_escaped(tmp_path):
         text = (tmp_path / "r" / file).read_text()
         assert "&lt;img" in text
         assert "<img src=x" not in text
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# In the paper's shape
+
+
+def in_shape(page, row, column, grid=0):
+    """A cell of the paper's table, by the label of its row and the place of its column."""
+    rows = page["paper"]["grids"][grid]["rows"]
+    return next(r for r in rows if r["labels"][0] == row)["cells"][column]
+
+
+def test_a_table_is_shown_first_in_the_papers_shape(tmp_path, monkeypatch):
+    monkeypatch.setattr(systems, "names", lambda folder: ["stgcn_supervised", "aimclr", "crossclr", "crosnnclr_star"])
+    write_evaluation(tmp_path / "e", "stgcn_supervised", epochs=80, protocols={"supervised": {"top1": 0.5}}, **PKU2)
+    for seed, top1 in enumerate((0.40, 0.42)):
+        write_evaluation(tmp_path / "e", "aimclr", "3s", epochs=300, seed=seed, protocols=linear(top1), **PKU2)
+    page = report(tmp_path / "e", tmp_path / "r", paper="table5")
+    (grid,) = page["paper"]["grids"]
+    assert page["paper"]["title"] == "Table 5: Comparison on PKU-MMD"
+    assert grid["head"] == ["Method"]
+    assert [column["title"] for column in grid["columns"]] == ["part I", "part II"]
+    assert [(row["section"], row["labels"][0], row["missing"]) for row in grid["rows"]] == [
+        ("Supervised", "ST-GCN (AAAI 18)", False),
+        ("Supervised", "VA-RNN (TPAMI 19)", True),
+        ("Self-supervised", "LongT GAN (AAAI 18)", True),
+        ("Self-supervised", "MS²L (ACM MM 20)", True),
+        ("Self-supervised", "3s-CrosSCLR (CVPR 21)", False),
+        ("Self-supervised", "ISC (ACM MM 21)", True),
+        ("Self-supervised", "3s-AimCLR (AAAI 22)", False),
+        ("Self-supervised", "3s-CrosNNCLR* (CIRAC 22)", False),
+    ]
+    assert page["paper"]["missing"] == ["VA-RNN", "LongT GAN", "MS²L", "ISC"]
+    supervised = in_shape(page, "ST-GCN (AAAI 18)", 1)
+    assert (supervised["paper"], supervised["ours"]["mean"], supervised["state"]) == (48.2, 0.5, "done")
+    assert supervised["difference"] == pytest.approx(1.8)
+    fused = in_shape(page, "3s-AimCLR (AAAI 22)", 1)
+    assert (fused["ours"]["mean"], fused["ours"]["n"]) == (pytest.approx(0.41), 2)
+    assert fused["difference"] == pytest.approx(2.5)
+    assert in_shape(page, "3s-AimCLR (AAAI 22)", 0)["ours"] is None
+    assert in_shape(page, "VA-RNN (TPAMI 19)", 0)["state"] == "no recipe yet"
+    assert in_shape(page, "3s-CrosSCLR (CVPR 21)", 0)["state"] == ""
+    for file in ("report.html", "report.md"):
+        text = html.unescape((tmp_path / "r" / file).read_text())
+        assert text.index("Table 5: Comparison on PKU-MMD") < text.index("PKU-MMD II")
+        assert "no recipe yet" in text
+        assert "cross-subject is assumed" in text
+        assert "VA-RNN, LongT GAN, MS²L, ISC" in text
+    assert "| 41.0 ± 1.4 (n = 2) b (38.5, +2.5) |" in (tmp_path / "r" / "report.md").read_text()
+
+
+def test_without_being_asked_there_is_nothing_of_the_papers_shape(tmp_path):
+    write_evaluation(tmp_path / "e")
+    assert report(tmp_path / "e", tmp_path / "r", figures=[])["paper"] is None
+    assert "The paper</a>" not in (tmp_path / "r" / "report.html").read_text()
+    with pytest.raises(BadInput, match="did you mean 'table1'"):
+        write_report([tmp_path / "e"], tmp_path / "r", paper="tabel1", force=True)
+
+
+def test_the_command_shows_a_table_of_the_paper(tmp_path):
+    write_evaluation(tmp_path / "e")
+    done = CliRunner().invoke(main, ["report", str(tmp_path / "e"), "--out", str(tmp_path / "r"), "--paper", "table1"])
+    assert done.exit_code == 0, done.output
+    assert json.loads((tmp_path / "r" / "report.json").read_text())["paper"]["exhibit"] == "table1"
+
+
+def test_our_figure_says_what_sets_it_apart(tmp_path):
+    write_evaluation(tmp_path / "e", epochs=100, test_clips=24)
+    page = report(tmp_path / "e", tmp_path / "r", figures=[], paper="table3")
+    cell = in_shape(page, "CrosNNCLR (CIRAC 22)", 0)
+    assert cell["difference"] is None
+    assert [page["paper"]["notes"][place] for place in cell["notes"]] == [
+        "Ours after 100 epochs; the recipe has 800.",
+        "Ours by the probe 'reference'; the paper's is 'paper'.",
+        "Ours on other clips than the benchmark's, so no difference is given.",
+    ]
+
+
+def ours(recipe="crosnnclr", epochs=800, top1=0.5, probe="paper", settings=None, **changes):
+    """Something measured on the joint stream of xview60."""
+    told = {"stream": "joint", "split": "xview60", "seed": 0, "finished": "", **changes}
+    return Measured(
+        recipe, told["stream"], told["split"], epochs, told["seed"], settings or {},
+        {"linear": {"top1": top1, "top5": 0.9, "probe": probe}}, finished=told["finished"],
+    )  # fmt: skip
+
+
+def value(exhibit, row, column, *measured):
+    cell = shape(exhibit, measured)["grids"][0]["rows"][row]["cells"][column]
+    return cell["ours"] and cell["ours"]["mean"]
+
+
+def test_what_is_nearest_to_the_paper_stands_in_its_cell():
+    far = ours(top1=0.1, probe="reference")
+    assert value("table3", 7, 1, far) == 0.1
+    assert value("table3", 7, 1, far, ours(top1=0.2, epochs=900)) == 0.2
+    assert value("table3", 7, 1, far, ours(top1=0.2, epochs=900), ours(top1=0.3)) == 0.3
+    other = ours(top1=0.4, settings={"encoder.width": 4})
+    assert value("table3", 7, 1, other) == 0.4
+    assert value("table3", 7, 1, other, ours(top1=0.3)) == 0.3
+    # Of one seed the newest, of several the mean.
+    newer = ours(top1=0.6, finished="2")
+    assert value("table3", 7, 1, newer, ours(top1=0.3, finished="1")) == 0.6
+    assert value("table3", 7, 1, newer, ours(top1=0.4, seed=1)) == pytest.approx(0.5)
+    assert value("table3", 7, 1, ours("small_crosnnclr")) is None
+
+
+def test_lengths_and_changed_settings_have_columns_of_their_own():
+    lengths = [ours(epochs=epochs, top1=epochs / 1000) for epochs in (300, 900, 950)]
+    assert [value("table7", 3, column, *lengths) for column in range(8)] == [0.3, *[None] * 5, 0.9, None]
+    sizes = [ours(top1=n / 1e5, settings={"method.queue_size": n}) for n in (256, 300, 32768)]
+    assert [value("table10", 0, column, *sizes) for column in (0, 1, 7)] == [0.00256, None, 0.32768]
+    assert value("table10", 1, 0, *sizes) == 0.9  # top-5
+    crop = {"views.query": ["crop"], "views.key": ["crop"]}
+    shear = {"views.query": ["crop", "shear"], "views.key": ["crop", "shear"]}
+    views = [ours(top1=0.7, settings=shear), ours(top1=0.6, settings=crop)]
+    assert [value("table8", row, 1, *views) for row in (0, 1)] == [0.7, 0.6]
+    # CrosNNCLR* has a third view, which is to be cropped too.
+    normal = {"views.query": "normal", "views.key": "normal", "views.extreme": "extreme"}
+    stars = [normal, crop | {"views.extreme": "extreme"}, crop | {"views.extreme": ["crop"]}]
+    views = [ours("crosnnclr_star", 300, top1, settings=s) for top1, s in zip((0.7, 0.6, 0.5), stars, strict=True)]
+    assert [value("table8", row, 3, *views) for row in (0, 1)] == [0.7, 0.5]
+
+
+def test_a_misprint_is_shown_as_printed_and_compared_with_what_is_right():
+    isc = [ours("isc", 450, 0.7, split=split) for split in ("xsub120", "xset120")]
+    told = shape("table6", isc)
+    row = next(r for r in told["grids"][0]["rows"] if r["labels"][0].startswith("ISC"))
+    assert not row["missing"]
+    assert [(cell["paper"], cell["right"]) for cell in row["cells"]] == [(67.9, 67.1), (67.1, 67.9)]
+    assert [cell["difference"] for cell in row["cells"]] == pytest.approx([2.9, 2.1])
+    assert "swapped" in told["notes"][row["notes"][0]]
+
+
+def test_nearest_neighbours_stand_beside_figures_of_theirs():
+    one = {"knn": {"top1": 0.4, "k": 1}, "linear": {"top1": 0.9, "probe": "paper"}}
+    gan = [Measured("longt_gan", "joint", "xsub60", 9, 0, {}, one)]
+    assert value("table3", 0, 0, *gan) == 0.4
+    assert (
+        value("table3", 0, 0, Measured("longt_gan", "joint", "xsub60", 9, 0, {}, {"knn": {"top1": 1, "k": 5}})) is None
+    )
+
+
+def test_marks_of_notes():
+    assert mark([0, 2]) == "a,c"
+    assert mark([25, 26]) == "z,aa"
+
+
+def drawn(tmp_path, exhibit):
+    page = report(tmp_path / "e", tmp_path / "r", figures=[], paper=exhibit)
+    (figure,) = page["figures"]
+    assert (tmp_path / "r" / figure["file"]).read_bytes().startswith(b"\x89PNG")
+    assert f'alt="{figure["caption"]}"' in html.unescape((tmp_path / "r" / "report.html").read_text())
+    return figure
+
+
+def test_figure_1_has_a_panel_for_each_column_of_its_tables(tmp_path, monkeypatch):
+    seen = keep(monkeypatch)
+    write_evaluation(tmp_path / "e")
+    figure = drawn(tmp_path, "fig1")
+    assert "published (hollow) and ours (filled)" in figure["caption"]
+    axes = seen[0].axes
+    assert [a.get_title("left") for a in axes] == [
+        "NTU-60, joint, xsub", "NTU-60, joint, xview",
+        "NTU-60, three streams fused, xsub", "NTU-60, three streams fused, xview",
+        "PKU-MMD, part I", "PKU-MMD, part II", "NTU-120, xsub", "NTU-120, xset",
+    ]  # fmt: skip
+    markers = [(line.get_marker(), line.get_markerfacecolor(), line.get_xdata()[0]) for line in axes[0].lines]
+    assert ("X", "white", 73.2) in markers
+    assert ("X", GREEN, 50.0) in markers
+    assert ("o", "white", 75.2) in markers
+
+
+def test_figure_4_has_the_loss_and_the_accuracies_of_two_methods(tmp_path, monkeypatch):
+    seen = keep(monkeypatch)
+    write_lengths(tmp_path / "e", (300, 1000))
+    write_run(tmp_path / "e" / "run", split="xview60")
+    figure = drawn(tmp_path, "fig4")
+    assert figure["caption"].endswith("No training log of SkeletonCLR is here.")
+    left, right = seen[0].axes
+    assert [list(line.get_ydata()) for line in left.lines] == [[], [3, 1.5, 1]]
+    assert [list(line.get_xdata()) for line in right.lines][1:] == [[], [*range(300, 1001, 100)], [300, 1000]]
+    assert list(right.lines[2].get_ydata()) == [76.5, 78.4, 79.4, 80.0, 80.7, 81.0, 80.7, 80.9]
+    assert [text.get_text() for text in seen[0].legends[0].texts] == [
+        "SkeletonCLR, ours", "SkeletonCLR, published", "CrosNNCLR, ours", "CrosNNCLR, published",
+    ]  # fmt: skip
+
+
+def test_figures_5_and_6_are_laid_out_as_in_the_paper(tmp_path, monkeypatch):
+    seen = keep(monkeypatch)
+    write_evaluation(tmp_path / "e", features=True)
+    write_evaluation(tmp_path / "e", "crosnnclr_star", epochs=300, features=True, split="xview60")
+    drawn(tmp_path, "fig5")
+    methods = ("SkeletonCLR", "AimCLR", "CrosNNCLR", "CrosNNCLR*")
+    titles = [f"{name}, NTU-60 {split}" for name in methods for split in ("xsub", "xview")]
+    assert [a.get_title("left") for a in seen[0].axes] == titles
+    full = [bool(a.collections) for a in seen[0].axes]
+    assert full == [False] * 4 + [True, False, False, True]
+    assert len(seen[0].legends[0].texts) == 10
+    shutil.rmtree(tmp_path / "r")
+    drawn(tmp_path, "fig6")
+    assert [a.get_title("left") for a in seen[1].axes] == [
+        f"{name}, NTU-60 {split}" for split in ("xsub", "xview") for name in ("SkeletonCLR", "CrosNNCLR")
+    ]
+    assert [bool(a.images) for a in seen[1].axes] == [False, True, False, False]
+    assert "not measured here" in seen[1].axes[0].texts[0].get_text()
+
+
+def test_a_figure_of_which_nothing_is_there_is_left_out(tmp_path):
+    write_evaluation(tmp_path / "e", "aimclr", features=False)
+    for exhibit in ("fig5", "fig6"):
+        page = report(tmp_path / "e", tmp_path / exhibit, figures=[], paper=exhibit)
+        assert page["figures"] == []
+        assert page["paper"]["exhibit"] == exhibit
+
+
+def keep(monkeypatch):
+    """The figures of the paper that are drawn."""
+    seen = []
+    monkeypatch.setattr(paper_figures, "png_bytes", lambda figure: seen.append(figure) or png_bytes(figure))
+    return seen

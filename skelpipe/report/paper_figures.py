@@ -143,7 +143,7 @@ def _curves(drawn: Drawn) -> tuple[Figure, str] | None:
         for axes in (left, right):
             axes.grid(axis="y", color=LIGHT, linewidth=0.7)
             axes.set_axisbelow(True)
-        figure.legend(handles=_line_keys(stated), loc="outside lower center", ncols=2 * len(stated.rows), fontsize=8)
+        figure.legend(handles=[*_line_keys(stated)], loc="outside lower center", ncols=2 * len(stated.rows), fontsize=8)
     without = [recipe_name(recipe) for recipe, run in runs if run is None]
     lacking = f" No training log of {' and '.join(without)} is here." if without else ""
     return figure, f"{drawn.told['title']}, joint stream.{lacking}"

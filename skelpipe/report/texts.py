@@ -24,7 +24,8 @@ def cell_text(cell: Mapping[str, Any] | None) -> str:
 
 def points(value: float | None) -> str:
     """A difference in percentage points, with its sign; "—" for none."""
-    return "—" if value is None else f"{value:+.1f}".replace("-", "−")
+    # Without the sign of a zero that was rounded from below.
+    return "—" if value is None else f"{round(value, 1) + 0.0:+.1f}".replace("-", "−")
 
 
 def row_text(cells: Sequence[str]) -> str:
