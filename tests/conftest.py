@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from skelpipe import store
-from skelpipe.outputs import new_folder
-from skelpipe.recipe import Recipe, load_recipe
+from skelpipe.outputs.folders import new_folder
+from skelpipe.recordings import store
+from skelpipe.training.recipe import Recipe, load_recipe
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell starts what it puts in the background so
     signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -10,7 +10,8 @@ import signal
 import sys
 from pathlib import Path
 
-from skelpipe.outputs import new_folder, read_digest
+from skelpipe.outputs.digests import read_digest
+from skelpipe.outputs.folders import new_folder
 
 stage, *words = sys.argv[1:]
 with open("calls.txt", "a") as calls:

@@ -39,7 +39,7 @@ def load() -> None:
 
     torch.set_num_threads(1)
     for module in pkgutil.walk_packages(skelpipe.__path__, "skelpipe."):
-        if not module.name.endswith(("__main__", "guard")):
+        if not module.name.endswith(("__main__", "watchdog")):
             importlib.import_module(module.name)
     for name in LATE:
         importlib.import_module(name)
@@ -47,7 +47,7 @@ def load() -> None:
 
 def hook(order: dict) -> dict[str, int]:
     """Count the calls to the file system, and at one of them die or have it fail."""
-    from skelpipe import outputs
+    from skelpipe.outputs import folders
 
     seen = {"calls": 0}
     main = threading.main_thread()
@@ -72,7 +72,7 @@ def hook(order: dict) -> dict[str, int]:
 
     for name in CALLS:
         setattr(os, name, wrapped(getattr(os, name)))
-    outputs.exchange = wrapped(outputs.exchange)
+    folders.exchange = wrapped(folders.exchange)
     return seen
 
 
@@ -86,9 +86,10 @@ def child(order: dict) -> int:
     os.dup2(said, 1), os.dup2(said, 2)
     sys.argv = ["skelpipe", *words]
     seen = hook(order["hook"]) if "hook" in order else {}
-    from skelpipe import cli, pretrain
+    from skelpipe import cli
+    from skelpipe.training import loop
 
-    pretrain.CHECKPOINT_SECONDS = order.get("checkpoint_seconds", pretrain.CHECKPOINT_SECONDS)
+    loop.CHECKPOINT_SECONDS = order.get("checkpoint_seconds", loop.CHECKPOINT_SECONDS)
     if "begin" in order:  # all at the same moment
         while time.time() < order["begin"]:
             pass

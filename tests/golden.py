@@ -13,12 +13,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from skelpipe import pretrain
-from skelpipe.batches import Batches
-from skelpipe.datasets import split_masks
+from skelpipe.clips.batches import Batches
 from skelpipe.methods import METHODS
-from skelpipe.recipe import load_recipe
-from skelpipe.store import Clips
+from skelpipe.recordings.datasets import split_masks
+from skelpipe.recordings.store import Clips
+from skelpipe.training import checkpoint, device, loop, optim
+from skelpipe.training.recipe import load_recipe
 
 FILE = Path(__file__).with_name("golden.json")
 EPOCHS = 3  # of three steps each; neighbours count from the second on, the rate falls in the third
@@ -54,9 +54,9 @@ def curve(case: str, clips: Path) -> dict[str, list[float]]:
     recipe, source = load_recipe(name, [*SHAPE, *sets]), Clips(clips)
     rows = np.flatnonzero(split_masks("xsub60", source.dataset, source.columns)[0])
     threads = torch.get_num_threads()
-    pretrain.set_determinism(0)
+    device.set_determinism(0)
     method = recipe.build_method(source.layout, 4).train()
-    sgd = pretrain.build_sgd(recipe.optimizer, method)
+    sgd = optim.build_sgd(recipe.optimizer, method)
     batches = Batches(
         np.ascontiguousarray(source.load(rows)[..., : recipe.bodies]), rows, source.labels[rows],
         {view: recipe.view(view) for view in METHODS[recipe.method.name].VIEWS}, recipe.streams or "bone",
@@ -64,11 +64,11 @@ def curve(case: str, clips: Path) -> dict[str, list[float]]:
     )  # fmt: skip
     found: dict[str, list[float]] = {}
     for epoch in range(1, EPOCHS + 1):
-        at = pretrain.Position()
+        at = checkpoint.Position()
         for group in sgd.param_groups:
             group["lr"] = recipe.optimizer.rate(epoch)
         for batch in batches.epoch(epoch):
-            scalars = pretrain.train_step(method, sgd, batch, epoch)
+            scalars = loop.train_step(method, sgd, batch, epoch)
             found.setdefault("loss of a step", []).append(float(scalars["loss"]))
             at.add(scalars)
         for key, value in at.means().items():

@@ -26,7 +26,9 @@ import numpy as np
 from conftest import TINY
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from skelpipe import damage, history, outputs, sums
+import skelpipe
+from skelpipe.inspect import damage
+from skelpipe.outputs import ancestry, checksums
 
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 ORDERLY = (0, 1, 2, 130)  # exit statuses of a process that has ended by itself
@@ -42,7 +44,7 @@ class Forked:
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.number = folder, 0
-        package = Path(outputs.__file__).parents[1]
+        package = Path(skelpipe.__file__).parents[1]
         path = os.pathsep.join([str(package), *filter(None, [os.environ.get("PYTHONPATH")])])
         self.process = subprocess.Popen(
             [sys.executable, str(Path(__file__).with_name("forked.py"))],
@@ -251,7 +253,7 @@ class Workshop:
         if not out.exists():
             return
         found = content(out)
-        if (out / history.DONE).exists():
+        if (out / ancestry.DONE).exists():
             assert_whole(out)
             assert found in (command.made, before), what
         else:
@@ -278,10 +280,10 @@ def content(folder: Path) -> dict[str, str]:
     found = {}
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
-        if path.is_file() and name not in (*LEFT_OUT, sums.FILES) and not name.startswith("tensorboard/"):
+        if path.is_file() and name not in (*LEFT_OUT, checksums.FILES) and not name.startswith("tensorboard/"):
             found[name] = _digest(path)
     if "report.json" in found:  # its page says the same, and both say when each result was made
-        for name in ("report.html", history.DONE):
+        for name in ("report.html", ancestry.DONE):
             found.pop(name, None)
     return found
 
@@ -289,7 +291,7 @@ def content(folder: Path) -> dict[str, str]:
 def _digest(path: Path) -> str:
     if path.name == "log.jsonl":
         data = json.dumps([{k: v for k, v in e.items() if k not in TIMED} for e in read_log(path)]).encode()
-    elif path.name == history.DONE:  # of a run its digest leaves the log out, its list of files does not
+    elif path.name == ancestry.DONE:  # of a run its digest leaves the log out, its list of files does not
         done = json.loads(path.read_text())
         data = json.dumps([done["kind"], done["digest"]]).encode()
     elif path.name == "report.json":

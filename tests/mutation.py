@@ -39,37 +39,43 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 EQUIVALENT = ROOT / "tests" / "mutants.json"
 
-CPU = ("test_cpu.py",)
+CPU = ("encoders/test_cpu.py",)
+VIEWS = ("clips/test_augment.py",)
+CLIPS = ("clips/test_prepare.py",)
+TEXT = tuple(f"recordings/test_{name}.py" for name in ("ntu", "pku", "parser_properties"))
+
+AUGMENTING = ("base", "blur", "crop", "flip", "linear", "mask", "noise", "reverse")
 
 
 def golden(*cases: str) -> tuple[str, ...]:
-    return tuple(f"test_golden.py::test_first_steps[{case}]" for case in cases)
+    return tuple(f"training/test_golden.py::test_first_steps[{case}]" for case in cases)
 
 
 GUARDS = {  # module -> the tests that guard it
-    "datasets/splits.py": ("test_splits.py",),
-    "encoders/graph.py": ("test_encoder.py",),
-    "philox.py": ("test_philox.py",),
-    "streams.py": ("test_streams.py",),
-    "methods/aimclr.py": ("test_methods.py", "test_aimclr.py", *golden("AimCLR")),
-    "methods/crosnnclr.py": ("test_methods.py", "test_aimclr.py", *golden("CrosNNCLR, algorithm1")),
-    "methods/crossclr.py": ("test_methods.py", "test_crossclr.py"),
-    "methods/moco.py": ("test_methods.py", "test_encoder.py", *golden("SkeletonCLR", "supervised")),
-    "methods/positives.py": ("test_methods.py", "test_aimclr.py"),
-    "methods/skeletonclr.py": ("test_methods.py", *golden("SkeletonCLR", "CrosNNCLR, equation")),
-    "methods/supervised.py": ("test_methods.py", "test_supervised.py"),
-    "methods/synced.py": ("test_ranks.py",),
-    "rowwise.py": CPU,
+    "recordings/datasets/splits.py": ("recordings/test_splits.py",),
+    "encoders/graph.py": ("encoders/test_encoder.py",),
+    "clips/philox.py": ("clips/test_philox.py",),
+    "clips/streams.py": ("clips/test_streams.py",),
+    "methods/aimclr.py": ("methods/test_methods.py", "methods/test_aimclr.py", *golden("AimCLR")),
+    "methods/crosnnclr.py": ("methods/test_methods.py", "methods/test_aimclr.py", *golden("CrosNNCLR, algorithm1")),
+    "methods/crossclr.py": ("methods/test_methods.py", "methods/test_crossclr.py"),
+    "methods/moco.py": ("methods/test_methods.py", "encoders/test_encoder.py", *golden("SkeletonCLR", "supervised")),
+    "methods/positives.py": ("methods/test_methods.py", "methods/test_aimclr.py"),
+    "methods/skeletonclr.py": ("methods/test_methods.py", *golden("SkeletonCLR", "CrosNNCLR, equation")),
+    "methods/supervised.py": ("methods/test_methods.py", "methods/test_supervised.py"),
+    "methods/synced.py": ("training/test_ranks.py",),
     "encoders/cpu/__init__.py": CPU,
     "encoders/cpu/mixing.py": CPU,
     "encoders/cpu/norms.py": CPU,
     "encoders/cpu/shortcut.py": CPU,
+    "encoders/cpu/rowwise.py": CPU,
     "encoders/cpu/temporal.py": CPU,
-    "augment.py": ("test_augment.py",),
-    "prepare.py": ("test_prepare.py",),
-    "datasets/text.py": ("test_ntu.py", "test_pku.py", "test_parser_properties.py"),
+    **{f"clips/augment/{name}.py": VIEWS for name in AUGMENTING},
+    "clips/views.py": VIEWS,
+    **{f"clips/{name}.py": CLIPS for name in ("align", "bodies", "prepare", "time")},
+    **{f"recordings/text/{name}.py": TEXT for name in ("ntu", "numbers", "pku")},
 }
-KERNELS_ONLY = {"prepare.py", "datasets/text.py"}
+KERNELS_ONLY = {name for name, tests in GUARDS.items() if tests in (CLIPS, TEXT)}
 COMPILERS = {"njit", "compiled", "inlined"}
 
 # Of the eleven that could take an operator's place, the one that is hardest to see and still computes; with all of them

@@ -13,14 +13,18 @@ import numpy as np
 import torch
 from conftest import TINY
 
-from skelpipe import pretrain, ranks
-from skelpipe.batches import Batch, Batches
-from skelpipe.datasets import split_masks
+from skelpipe import ranks
+from skelpipe.clips.batches import Batch, Batches
 from skelpipe.methods import METHODS
 from skelpipe.methods.synced import pool_norms
-from skelpipe.pretrain import Position, build_sgd, set_determinism, start_ranks
-from skelpipe.recipe import Recipe, load_recipe
-from skelpipe.store import Clips
+from skelpipe.recordings.datasets import split_masks
+from skelpipe.recordings.store import Clips
+from skelpipe.training import loop
+from skelpipe.training.checkpoint import Position
+from skelpipe.training.device import set_determinism
+from skelpipe.training.loop import start_ranks
+from skelpipe.training.optim import build_sgd
+from skelpipe.training.recipe import Recipe, load_recipe
 
 MINING = "positives.nn_start_epoch=0"
 CASES = {
@@ -48,7 +52,7 @@ def load_case(name):
 @contextmanager
 def all_in_float64():
     """Where the library asks for float32 it gets float64, so that ranks differ by no more than the order of sums."""
-    build, step = Recipe.build_method, pretrain.train_step
+    build, step = Recipe.build_method, loop.train_step
 
     def step_in_float64(method, sgd, batch, epoch):
         views = {view: x.double() for view, x in batch.views.items()}
@@ -57,7 +61,7 @@ def all_in_float64():
     with (
         patch.object(torch.Tensor, "float", torch.Tensor.double),
         patch.object(Recipe, "build_method", lambda *given: build(*given).double()),
-        patch.object(pretrain, "train_step", step_in_float64),
+        patch.object(loop, "train_step", step_in_float64),
     ):
         yield
 
@@ -80,7 +84,7 @@ def three_steps(name, clips, seed=3):
             torch.device("cpu"), 1, ranks.mine(), ranks.count(),
         )  # fmt: skip
         for batch in batches.epoch(1):
-            at.add(pretrain.train_step(method, sgd, batch, 1))
+            at.add(loop.train_step(method, sgd, batch, 1))
         own_norms = [value.clone() for key, value in method.state_dict().items() if "running_mean" in key]
         at.pool()
         pool_norms(method)

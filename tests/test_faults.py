@@ -29,18 +29,18 @@ import yaml
 from conftest import TINY, write_clips
 from kills import SIGNALS, Command, Workshop, assert_whole, at_work, check_log, commands, content, differences, names
 
-from skelpipe import history, outputs
-from skelpipe import ingest as ingesting
-from skelpipe import pretrain as training
+from skelpipe.clips.prepare import prepare
+from skelpipe.clips.streams import write_streams
 from skelpipe.errors import BadInput
-from skelpipe.evaluate import evaluate
-from skelpipe.locks import lock
-from skelpipe.outputs import read_digest
-from skelpipe.prepare import prepare
-from skelpipe.pretrain import pretrain
-from skelpipe.recipe import load_recipe
-from skelpipe.store import Clips
-from skelpipe.streams import write_streams
+from skelpipe.evaluate.evaluate import evaluate
+from skelpipe.outputs import ancestry, folders
+from skelpipe.outputs.digests import read_digest
+from skelpipe.outputs.locks import lock
+from skelpipe.recordings import ingest, reading
+from skelpipe.recordings.store import Clips
+from skelpipe.training import loop
+from skelpipe.training.pretrain import pretrain
+from skelpipe.training.recipe import load_recipe
 
 KILLS = int(os.environ.get("SKELPIPE_SOAK_KILLS", "400"))
 PIPELINE_KILLS = int(os.environ.get("SKELPIPE_SOAK_PIPELINE_KILLS", "20"))
@@ -123,7 +123,7 @@ def write_pipeline(folder: Path) -> list[str]:
 def outputs_in(data: Path) -> dict[str, dict[str, str]]:
     """Folder -> content, of every folder that says it is whole; each is looked at."""
     found = {}
-    for done in sorted(data.rglob(history.DONE)):
+    for done in sorted(data.rglob(ancestry.DONE)):
         if not any(part.startswith(".") for part in done.relative_to(data).parts):
             assert_whole(done.parent)
             found[done.parent.relative_to(data).as_posix()] = content(done.parent)
@@ -268,7 +268,7 @@ def test_a_file_system_without_locks_is_told_and_used(tmp_path, monkeypatch, cap
         raise OSError(errno.ENOLCK, "No locks available")
 
     monkeypatch.setattr(fcntl, "flock", none)
-    with outputs.new_folder(tmp_path / "out", "report") as folder:
+    with folders.new_folder(tmp_path / "out", "report") as folder:
         (folder / "page.html").write_text("a")
     assert "no locks" in caplog.text
     assert names(tmp_path) == {"out"}
@@ -437,9 +437,9 @@ def test_clips_that_vanish_while_they_are_loaded_are_not_trained_on(workshop, tm
 @pytest.mark.parametrize("workers", [0, 1])
 def test_recordings_that_vanish_are_not_left_out_in_silence(workshop, tmp_path, workers, monkeypatch):
     raw = copied(workshop, "raw", tmp_path)
-    monkeypatch.setattr(ingesting, "BATCH_SOURCES", 1)
+    monkeypatch.setattr(reading, "BATCH_SOURCES", 1)
     with pytest.raises(BadInput, match=r"has vanished since its folder was searched; .*same command"):
-        ingesting.ingest("ntu60", raw, tmp_path / "out", workers=workers, progress=removing(raw))
+        ingest.ingest("ntu60", raw, tmp_path / "out", workers=workers, progress=removing(raw))
     assert names(tmp_path) == set()
 
 
@@ -458,7 +458,7 @@ def test_an_expired_scratch_folder_is_named(workshop, tmp_path):
 
 def test_weights_that_are_no_numbers_reach_no_checkpoint(workshop, tmp_path, monkeypatch):
     """A last step whose loss was finite may have made weights that are not."""
-    step, run = training.train_step, tmp_path / "run"
+    step, run = loop.train_step, tmp_path / "run"
     recipe = load_recipe("crosnnclr", TINY, epochs=2)
 
     def poisoned(method, sgd, batch, epoch):
@@ -467,8 +467,8 @@ def test_weights_that_are_no_numbers_reach_no_checkpoint(workshop, tmp_path, mon
             next(method.parameters()).data.view(-1)[0] = float("nan")
         return {**observed, "loss": torch.tensor(1.0)}
 
-    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0)
-    monkeypatch.setattr(training, "train_step", poisoned)
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0)
+    monkeypatch.setattr(loop, "train_step", poisoned)
     with pytest.raises(BadInput, match=r"epoch 2, step \d+: the weights are not all finite; lower the rate"):
         pretrain(recipe, made(workshop, "clips"), run, **tiny())
     assert torch.load(run / "checkpoint.pt", weights_only=True)["position"]["epoch"] == 2  # where it begins

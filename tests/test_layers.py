@@ -1,8 +1,9 @@
-"""Who may import whom: a module imports its own layer and those below."""
+"""Who may import whom: a wing imports those below it, and inside a wing, too, imports run one way."""
 
 from __future__ import annotations
 
 import ast
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -10,52 +11,49 @@ import pytest
 import skelpipe
 
 PACKAGE = Path(skelpipe.__file__).parent
-# fmt: off
-LAYERS = {
-    1: [
-        "allocator", "disk", "errors", "guard", "history", "locks", "outputs", "parallel", "resources", "settings",
-        "skeleton", "sums",
-    ],
-    2: [
-        "store", "damage", "datasets", "prepare", "parts", "streams", "augment", "philox", "rowwise", "scores",
-        "pickles",
-    ],
-    3: ["ingest", "batches", "formats"],
-    4: ["encoders", "methods", "ranks", "saved"],
-    5: [
-        "recipe",
-        "pretrain",
-        "weights",
-        "evaluate",
-        "fuse",
-        "report",
-        "plots",
-        "paper",
-        "systems",
-        "describe",
-        "lineage",
-        "dag",
-        "pipeline",
-        "bench",
-    ],
-    6: ["cli", "__main__"],
+# From the ground up; wings of one line know nothing of each other. `skelpipe` itself (the version) is below them all.
+WINGS = [
+    {"errors", "allocator", "parallel"},
+    {"layouts", "resources", "settings", "ranks"},
+    {"outputs"},
+    {"encoders", "methods"},
+    {"recordings"},
+    {"clips", "inspect", "plots"},
+    {"training"},
+    {"evaluate", "exchange"},
+    {"bench", "report"},
+    {"pipeline"},  # which shows what a report shows
+    {"cli"},
+    {"__main__"},
+]
+LEVEL = {wing: level for level, wings in enumerate(WINGS) for wing in wings}
+# The rooms of a wing in the same way; a module that stands in none of them may import all.
+ROOMS = {
+    "recordings": [{"text"}, {"datasets"}, {"store", "synthetic"}],
+    "clips": [{"philox", "streams"}, {"augment"}, {"views"}, {"batches"}],
+    "encoders": [{"graph", "cpu"}],
+    "evaluate": [{"scores"}, {"embed", "fuse"}, {"protocol"}],
+    "exchange": [{"pickles"}, {"arrays", "weights"}],
+    "plots": [{"style", "motion"}],
+    "cli": [{"options", "progress", "interrupts"}, {"all_at_once", "data", "learn", "look", "measure"}, {"program"}],
 }
-# fmt: on
-LAYER = {name: layer for layer, names in LAYERS.items() for name in names}
-FORBIDDEN = {  # layer -> packages that do not belong there
-    1: {"torch", "zarr", "numba", "click", "pandas", "matplotlib", "sklearn", "rich"},
-    2: {"torch", "click", "rich"},
-    3: {"click", "rich"},
-    4: {"zarr", "numba", "click", "rich"},
-    5: {"click"},
-    6: set(),
+# What does not belong into a wing at all: it would be slow to load, or is another wing's business.
+FOREIGN = {
+    **dict.fromkeys(("errors", "allocator", "parallel", "layouts", "resources", "settings"), "torch zarr numba pandas"),
+    "outputs": "torch zarr numba pandas",
+    "recordings": "torch",
+    "clips": "",  # batches are torch's
+    "encoders": "zarr",
+    "methods": "zarr numba",
 }
-MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
+EVERYWHERE = {"click": "cli", "snakemake": "pipeline", "matplotlib": "plots", "rich": "bench cli inspect pipeline"}
+MODULES = sorted(PACKAGE.rglob("*.py"))
 
 
-def part_of(path: Path) -> str:
-    """`skelpipe/datasets/ntu.py` -> datasets"""
-    return path.relative_to(PACKAGE).with_suffix("").parts[0]
+def name_of(path: Path) -> str:
+    """`skelpipe/recordings/datasets/ntu.py` -> recordings.datasets.ntu; of the package itself ''."""
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
 def imports(path: Path) -> set[str]:
@@ -79,19 +77,81 @@ def imports(path: Path) -> set[str]:
     return found
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.relative_to(PACKAGE).as_posix())
-def test_a_module_imports_its_own_layer_and_those_below(path):
-    layer = LAYER[part_of(path)]
+NAMES = {name_of(path) for path in MODULES}
+
+
+def known(name: str) -> str:
+    """The module that a full name of ours lies in, without `skelpipe.`."""
+    name = name.removeprefix("skelpipe").removeprefix(".")
+    while name not in NAMES:
+        name = name.rpartition(".")[0]
+    return name
+
+
+def ours(path: Path) -> set[str]:
+    """The modules of ours that a module imports."""
+    return {known(name) for name in imports(path) if name.partition(".")[0] == "skelpipe"} - {""}
+
+
+@pytest.mark.parametrize("path", [path for path in MODULES if name_of(path)], ids=name_of)
+def test_a_module_imports_its_own_wing_and_those_below(path):
+    wing = name_of(path).partition(".")[0]
+    assert wing in LEVEL, f"{wing} stands in no line of WINGS"
+    for name in ours(path):
+        other = name.partition(".")[0]
+        assert other == wing or LEVEL[other] < LEVEL[wing], f"{wing} does not import {name}"
+
+
+@pytest.mark.parametrize("path", [path for path in MODULES if name_of(path)], ids=name_of)
+def test_what_is_slow_or_foreign_stays_in_its_wing(path):
+    wing = name_of(path).partition(".")[0]
     for name in imports(path):
-        package, _, rest = name.partition(".")
-        assert package not in FORBIDDEN[layer], f"layer {layer} does not import {package}"
-        below = rest.partition(".")[0]
-        if package == "skelpipe" and below in LAYER:
-            assert LAYER[below] <= layer, f"layer {layer} does not import {name} of layer {LAYER[below]}"
+        package = name.partition(".")[0]
+        assert package not in FOREIGN.get(wing, "").split(), f"{wing} does not import {package}"
+        assert wing in EVERYWHERE.get(package, wing).split(), f"{wing} does not import {package}"
 
 
-def test_every_module_has_a_layer():
-    assert {part_of(path) for path in MODULES} == set(LAYER)
+@pytest.mark.parametrize("wing", sorted(LEVEL))
+def test_inside_a_wing_imports_run_one_way(wing):
+    rooms = {room: level for level, line in enumerate(ROOMS.get(wing, ())) for room in line}
+    graph: dict[str, set[str]] = {}
+    for path in MODULES:
+        name = name_of(path)
+        if name.partition(".")[0] != wing:
+            continue
+        graph[name] = {other for other in ours(path) if other.partition(".")[0] == wing} - {name}
+        room = name.partition(".")[2].partition(".")[0]
+        for other in graph[name]:
+            to = other.partition(".")[2].partition(".")[0]
+            if room in rooms and to and to != room:
+                assert rooms.get(to, len(rooms)) < rooms[room], f"{name} does not import {other}"
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail(f"a circle of imports: {' -> '.join(error.args[1])}")
+
+
+def test_the_root_is_small_and_modules_and_functions_fit_their_place():
+    assert len([path for path in MODULES if path.parent == PACKAGE]) <= 8
+    for path in MODULES:
+        text = path.read_text()
+        assert text.count("\n") <= 400, f"{path}: split it by what it lists"
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                lines = node.end_lineno - node.lineno + 1
+                assert lines <= 60, f"{path}: {node.name} has {lines} lines"
+
+
+def test_every_wing_and_room_is_there():
+    assert {name.partition(".")[0] for name in NAMES} - {""} == set(LEVEL)
+    for wing, lines in ROOMS.items():
+        assert {f"{wing}.{room}" for line in lines for room in line} <= NAMES
+
+
+def test_tests_stand_in_the_wings_that_they_test():
+    for folder in Path(__file__).parent.iterdir():
+        if folder.is_dir() and list(folder.glob("test_*.py")):
+            assert folder.name in {*LEVEL, "fuzz"}, f"{folder.name} is no wing"
 
 
 def test_the_rule_sees_imports_in_functions_and_skips_those_for_type_checkers(tmp_path):
@@ -99,3 +159,5 @@ def test_the_rule_sees_imports_in_functions_and_skips_those_for_type_checkers(tm
     hidden, seen = "if TYPE_CHECKING:\n    import zarr\nelse:\n    import a\n", "from skelpipe.cli import main"
     path.write_text(f"{hidden}def f():\n    {seen}\n    import b.c\n")
     assert imports(path) == {"a", "skelpipe.cli.main", "b.c"}
+    assert ours(path) == {"cli"}
+    assert known("skelpipe.cli.program.main") == "cli.program"

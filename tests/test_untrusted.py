@@ -20,17 +20,23 @@ from click.testing import CliRunner
 from conftest import write_clips
 
 import skelpipe
-from skelpipe import dag, plots, resources, store
+from skelpipe import resources
 from skelpipe.cli import main
-from skelpipe.datasets.base import Dropped
 from skelpipe.errors import BadInput, printable
-from skelpipe.formats import import_arrays
-from skelpipe.outputs import new_folder
-from skelpipe.pickles import read_pickle
-from skelpipe.pipeline import _word, load_pipeline, plan, run
-from skelpipe.recipe import load_recipe
+from skelpipe.exchange.arrays.importing import import_arrays
+from skelpipe.exchange.pickles import read_pickle
+from skelpipe.outputs.folders import new_folder
+from skelpipe.pipeline import show, watch
+from skelpipe.pipeline.experiments import as_word as _word
+from skelpipe.pipeline.plan import plan
+from skelpipe.pipeline.run import run
+from skelpipe.pipeline.spec import load_pipeline
+from skelpipe.plots import confusion, curves, style, sweeps
+from skelpipe.recordings import store
+from skelpipe.recordings.datasets.recording import Dropped
 from skelpipe.report.page import md
 from skelpipe.settings import load_yaml
+from skelpipe.training.recipe import load_recipe
 
 PACKAGE = Path(skelpipe.__file__).parent
 FAKE = Path(__file__).with_name("fake_stage.py")
@@ -373,7 +379,7 @@ def test_names_that_become_folders_are_plain(tmp_path, name):
     config = plan(
         *load_pipeline(file, [f"set={json.dumps({'mine': [f'name={json.dumps(name)}']})}"]), tmp_path / "data"
     )
-    for kind in (*dag.DATA, "runs", "evaluations", "fusions", "reports"):
+    for kind in (*show.DATA, "runs", "evaluations", "fusions", "reports"):
         for made in config[kind]:
             assert all(part not in ("", "..") for part in made.split("/")), made
             assert set(made) <= set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.,+=-/"), made
@@ -401,13 +407,13 @@ def test_text_from_files_is_shown_as_it_is(name):
 @pytest.mark.parametrize("name", HOSTILE)
 def test_figures_draw_any_name(name):
     counts = np.eye(3, dtype=int)
-    figure = plots.confusion_figure(counts, [name, "b", name], name, classes=[0, 2])
-    assert plots.png_bytes(figure, dpi=20).startswith(b"\x89PNG")
+    figure = confusion.confusion_figure(counts, [name, "b", name], name, classes=[0, 2])
+    assert style.png_bytes(figure, dpi=20).startswith(b"\x89PNG")
     points = [{"x": x, "mean": 0.5, "std": None} for x in (1, 2)]
-    figure = plots.sweep_figure([{"title": name, "lines": [{"label": name, "points": points}]}], name)
-    assert plots.png_bytes(figure, dpi=20).startswith(b"\x89PNG")
-    figure = plots.curves_figure({name: [{"epoch": 1, "loss": 1.0}]})
-    assert plots.png_bytes(figure, dpi=20).startswith(b"\x89PNG")
+    figure = sweeps.sweep_figure([{"title": name, "lines": [{"label": name, "points": points}]}], name)
+    assert style.png_bytes(figure, dpi=20).startswith(b"\x89PNG")
+    figure = curves.curves_figure({name: [{"epoch": 1, "loss": 1.0}]})
+    assert style.png_bytes(figure, dpi=20).startswith(b"\x89PNG")
 
 
 @pytest.fixture
@@ -497,13 +503,13 @@ def test_a_title_is_one_line(tmp_path, title):
 
 def test_a_stage_cannot_write_to_the_terminal(tmp_path, capsys):
     (tmp_path / "a.log").write_bytes(b"skelpipe: \x1b[31m[/red] \xc2\x9b2J\n\n")
-    job = dag.Job("ingest", {"log": "a.log", "output": "x/done.json"}, command="skelpipe \x1b[31m > a.log 2>&1")
-    watch = dag._Watch(dag.new_console(), tmp_path, 1, False, dag._Signals())
-    for end in (watch._finish, watch._fail):
-        watch.jobs["1"] = job
+    job = watch.Job("ingest", {"log": "a.log", "output": "x/done.json"}, command="skelpipe \x1b[31m > a.log 2>&1")
+    watcher = watch.Watch(show.new_console(), tmp_path, 1, False, watch.Signals())
+    for end in (watcher._finish, watcher._fail):
+        watcher.jobs["1"] = job
         end("1")
-    watch._open, job.facts["jobid"] = job, "2"
-    watch._announce()
+    watcher._open, job.facts["jobid"] = job, "2"
+    watcher._announce()
     told = capsys.readouterr()
     assert "failed: \\x1b[31m[/red] \\x9b2J" in told.err
     assert all(line.isprintable() for line in (told.out + told.err).split("\n"))

@@ -9,15 +9,15 @@ import sys
 
 from rank_worker import all_in_float64
 
-from skelpipe import pretrain
 from skelpipe.cli import main
 from skelpipe.errors import BadInput
+from skelpipe.training import loop
 
 how, rank, at, *words = sys.argv[1:]
 sys.argv = ["skelpipe", *words]
 
 with all_in_float64():
-    train_step, taken = pretrain.train_step, []
+    train_step, taken = loop.train_step, []
 
     def watched(*given):
         taken.append(1)
@@ -28,5 +28,5 @@ with all_in_float64():
                 os.kill(os.getpid(), signal.Signals[how])
         return train_step(*given)
 
-    pretrain.train_step = watched
+    loop.train_step = watched
     main(words, prog_name="skelpipe")

@@ -31,6 +31,6 @@ def run_pipeline(ctx: click.Context, /, pipeline: str, **options: Any) -> None:
       skelpipe run table1 -n
       skelpipe run ntu60_xsub --set seeds=[0,1,2] -- --executor slurm --jobs 8
     """
-    from skelpipe.pipeline import run
+    from skelpipe.pipeline.run import run
 
     ctx.exit(run(pipeline, verbose=bool(ctx.obj), **options))

@@ -20,8 +20,8 @@ from skelpipe.cli.options import (
     workers_option,
 )
 from skelpipe.cli.progress import bar
-from skelpipe.datasets import DATASETS, SPLITS
 from skelpipe.errors import BadInput, printable
+from skelpipe.recordings.datasets import DATASETS, SPLITS
 
 FORMATS = ("aimclr-npy", "agcn-npy", "ctrgcn-npz", "pyskl-pkl", "sgn-h5")
 
@@ -46,7 +46,7 @@ def synth(dataset: str, raw: Path, zipped: bool, **options: Any) -> None:
     Example:
       skelpipe synth ntu60 data/raw/toy --actions 5 --subjects 8
     """
-    from skelpipe.datasets.synthetic import write_raw
+    from skelpipe.recordings.synthetic import write_raw
 
     with bar("writing", "files") as progress:
         made = write_raw(dataset, raw, zip=zipped, progress=progress, **options)
@@ -74,7 +74,7 @@ def ingest(dataset: str, raw: Path, store: Path, **options: Any) -> None:
       skelpipe ingest ntu120 data/raw/ntu120 data/stores/ntu120.zarr
       skelpipe ingest ntu120 data/raw/ntu120 data/stores/ntu120-3of8.zarr --part 3/8
     """
-    from skelpipe.ingest import ingest as run_ingest
+    from skelpipe.recordings.ingest import ingest as run_ingest
 
     with bar("reading", "files") as progress:
         made = run_ingest(dataset, raw, store, progress=progress, **options)
@@ -103,7 +103,7 @@ def verify(path: Path, raw: Path | None, **options: Any) -> None:
       skelpipe verify data
       skelpipe verify data/stores/ntu120.zarr data/raw/ntu120
     """
-    from skelpipe.damage import check
+    from skelpipe.inspect.damage import check
 
     with bar("checking", "outputs") as tell:
         seen = check(path, tell)
@@ -112,7 +112,7 @@ def verify(path: Path, raw: Path | None, **options: Any) -> None:
     click.echo(f"{path}: {seen.outputs:,} {what} as made, {seen.files:,} files, {_bytes(seen.bytes)}")
     if raw is None:
         return
-    from skelpipe.ingest import verify as run_verify
+    from skelpipe.recordings.verify import verify as run_verify
 
     with bar("comparing", "files") as progress:
         found = run_verify(path, raw, progress=progress, **options)
@@ -153,7 +153,7 @@ def prepare(store: Path, clips: Path, **options: Any) -> None:
     Example:
       skelpipe prepare data/stores/ntu120.zarr data/stores/ntu120-50.zarr --frames 50
     """
-    from skelpipe.prepare import prepare as run_prepare
+    from skelpipe.clips.prepare import prepare as run_prepare
 
     with bar("preparing", "clips") as progress:
         made = run_prepare(store, clips, progress=progress, **options)
@@ -179,7 +179,7 @@ def join(parts: tuple[Path, ...], whole: Path, **options: Any) -> None:
     Example:
       skelpipe join data/stores/ntu120-1of2.zarr data/stores/ntu120-2of2.zarr data/stores/ntu120.zarr
     """
-    from skelpipe.parts import join as run_join
+    from skelpipe.recordings.parts import join as run_join
 
     with bar("joining", "rows") as progress:
         made = run_join(parts, whole, progress=progress, **options)
@@ -200,7 +200,7 @@ def streams(clips: Path, out: Path, **options: Any) -> None:
     Example:
       skelpipe streams data/stores/ntu60-50.zarr data/stores/ntu60-streams.zarr --stream bone
     """
-    from skelpipe.streams import write_streams
+    from skelpipe.clips.streams import write_streams
 
     with bar("writing", "clips") as progress:
         made = write_streams(clips, out, progress=progress, **options)
@@ -228,7 +228,7 @@ def import_arrays(format: str, files: tuple[Path, ...], clips: Path, **options: 
     Example:
       skelpipe import ctrgcn-npz NTU60_CS.npz data/stores/ctr-50.zarr --dataset ntu60 --split xsub60
     """
-    from skelpipe.formats import import_arrays as run_import
+    from skelpipe.exchange.arrays.importing import import_arrays as run_import
 
     with bar("importing", "clips") as progress:
         made = run_import(format, files, clips, progress=progress, **options)
@@ -254,7 +254,7 @@ def export_arrays(format: str, source: Path, out: Path, **options: Any) -> None:
     Example:
       skelpipe export pyskl-pkl data/stores/ntu60.zarr data/pyskl --split xsub60
     """
-    from skelpipe.formats import export_arrays as run_export
+    from skelpipe.exchange.arrays.exporting import export_arrays as run_export
 
     with bar("exporting", "clips") as progress:
         made = run_export(format, source, out, progress=progress, **options)

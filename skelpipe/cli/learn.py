@@ -20,8 +20,8 @@ from skelpipe.cli.options import (
     threads_option,
 )
 from skelpipe.cli.progress import training
-from skelpipe.datasets import DATASETS, SPLITS
 from skelpipe.errors import BadInput
+from skelpipe.recordings.datasets import DATASETS, SPLITS
 from skelpipe.resources import names
 
 
@@ -59,8 +59,8 @@ def pretrain(
       skelpipe pretrain crosnnclr data/stores/ntu60-50.zarr data/runs/bone --split xsub60 --stream bone
     """
     from skelpipe import ranks
-    from skelpipe.pretrain import pretrain as run_pretrain
-    from skelpipe.recipe import load_recipe
+    from skelpipe.training.pretrain import pretrain as run_pretrain
+    from skelpipe.training.recipe import load_recipe
 
     checked = load_recipe(recipe, list(overrides), epochs)
     if gpus and ranks.started() not in (1, gpus):
@@ -104,8 +104,8 @@ def import_weights(file: Path, run: Path, recipe: str, **options: Any) -> None:
     Example:
       skelpipe import-weights aimclr.pt data/runs/aimclr --recipe aimclr --split xsub60 --stream joint
     """
-    from skelpipe.recipe import load_recipe
-    from skelpipe.weights import import_weights as run_import
+    from skelpipe.exchange.weights.importing import import_weights as run_import
+    from skelpipe.training.recipe import load_recipe
 
     clips, split, stream = options["clips"], options["split"], options["stream"]
     made = run_import(file, run, load_recipe(recipe), **options)
@@ -130,6 +130,6 @@ def export_weights(run: Path, file: Path, **options: Any) -> None:
     Example:
       skelpipe export-weights data/runs/bone bone.pt
     """
-    from skelpipe.weights import export_weights as run_export
+    from skelpipe.exchange.weights.exporting import export_weights as run_export
 
     click.echo(f"{file}: {run_export(run, file, **options):,} tensors")

@@ -32,14 +32,14 @@ def inspect(path: Path, provenance: bool, as_json: bool) -> None:
     if provenance:
         import json
 
-        from skelpipe import lineage
+        from skelpipe.inspect import lineage
 
         chain = lineage.follow(path)
         click.echo(json.dumps(lineage.as_json(chain), indent=2) if as_json else "\n".join(lineage.tree(chain)))
         return
     from rich.console import Console
 
-    from skelpipe.describe import describe
+    from skelpipe.inspect.describe import describe
 
     Console().print(describe(path))
 
@@ -59,7 +59,7 @@ def plot(clips: Path, name: str, out: Path, **options: Any) -> None:
     Example:
       skelpipe plot data/stores/ntu60-50.zarr S001C001P001R001A001 wave.gif --stream motion
     """
-    from skelpipe.plots import animate
+    from skelpipe.plots.animate import animate
 
     click.echo(f"{animate(clips, name, out, **options)}")
 
@@ -80,8 +80,8 @@ def bench(quick: bool, out: Path | None, threads: int | None) -> None:
     """
     from rich.console import Console
 
-    from skelpipe.bench import FULL, QUICK, table, write_report
-    from skelpipe.bench import bench as run_bench
+    from skelpipe.bench.stages import bench as run_bench
+    from skelpipe.bench.table import FULL, QUICK, table, write_report
 
     with bar("measuring", "stages") as progress:
         report = run_bench(QUICK if quick else FULL, threads, progress)

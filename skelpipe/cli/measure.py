@@ -60,7 +60,7 @@ def evaluate(
     Example:
       skelpipe evaluate data/runs/bone data/stores/ntu60-50.zarr data/runs/bone-eval --protocol linear
     """
-    from skelpipe.evaluate import evaluate as run_evaluate
+    from skelpipe.evaluate.evaluate import evaluate as run_evaluate
 
     with stages() as progress:
         metrics = run_evaluate(
@@ -117,7 +117,7 @@ def fuse(parts: tuple[Path, ...], out: Path, **options: Any) -> None:
     Example:
       skelpipe fuse runs/joint/eval runs/bone/eval runs/motion/eval --out runs/fused --weights 0.6,0.6,0.4
     """
-    from skelpipe.fuse import fuse as run_fuse
+    from skelpipe.evaluate.fuse import fuse as run_fuse
 
     _metrics(out, run_fuse(parts, out, **options))
 
@@ -140,7 +140,7 @@ def report(runs: tuple[Path, ...], out: Path, figures: tuple[str, ...], **option
     Example:
       skelpipe report data/runs/ntu60-50/xsub60 --out data/reports/mine
     """
-    from skelpipe.report import write_report
+    from skelpipe.report.write import write_report
 
     click.echo(f"{write_report(runs, out, figures=figures or None, **options) / 'report.html'}")
 

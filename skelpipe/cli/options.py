@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
-from skelpipe.datasets import DATASETS, SPLITS
+from skelpipe.recordings.datasets import DATASETS, SPLITS
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -46,6 +46,6 @@ dataset_argument = click.argument("dataset", type=click.Choice(list(DATASETS)))
 
 
 def _part(text: str) -> Any:
-    from skelpipe.parts import Part
+    from skelpipe.recordings.parts import Part
 
     return Part.parse(text)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from skelpipe.skeleton import Layout
+from skelpipe.layouts.base import Layout
 
 
 def hop_distance(layout: Layout, max_hop: int = 1) -> npt.NDArray[np.float64]:
@@ -38,7 +38,7 @@ def spatial_partitions(layout: Layout) -> npt.NDArray[np.float32]:
     distance = hop_distance(layout)
     neighbour = distance <= 1
     weight = neighbour / neighbour.sum(axis=0, keepdims=True)
-    to_centre = distance[:, layout.centre]
+    to_centre = distance[:, layout.centre].min(axis=1)
     nearer = neighbour & (to_centre[:, None] < to_centre[None, :])
     own = distance == 0
     return np.stack([weight * own, weight * (neighbour & ~own & ~nearer), weight * nearer]).astype(np.float32)

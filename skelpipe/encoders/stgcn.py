@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from skelpipe.encoders import cpu
 from skelpipe.encoders.graph import spatial_partitions
+from skelpipe.layouts.base import Layout
 from skelpipe.settings import Settings
-from skelpipe.skeleton import Layout
 
 # Bodies are embedded in multiples of so many. If every batch had another size, the tensors that one leaves behind would
 # not fit the next, and the memory of a long embedding would grow without end.

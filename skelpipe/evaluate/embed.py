@@ -14,15 +14,19 @@ import numpy.typing as npt
 import torch
 
 from skelpipe import settings as checking
-from skelpipe.datasets import find_split, fitting_splits, group_column, split_masks
+from skelpipe.clips.streams import apply_stream
 from skelpipe.errors import BadInput
 from skelpipe.methods.moco import Network
-from skelpipe.outputs import file_provenance, require
-from skelpipe.pretrain import LOG, RECIPE, SETTINGS, WEIGHTS, choose_device, collapsed_at, kept_weights
-from skelpipe.recipe import Recipe
-from skelpipe.store import CLIPS_PER_CHUNK, Clips
-from skelpipe.streams import apply_stream
-from skelpipe.sums import check_files
+from skelpipe.outputs.checksums import check_files
+from skelpipe.outputs.digests import require
+from skelpipe.outputs.provenance import file_provenance
+from skelpipe.recordings.datasets import find_split, fitting_splits, group_column, split_masks
+from skelpipe.recordings.store import CLIPS_PER_CHUNK, Clips
+from skelpipe.training.checkpoint import kept_weights
+from skelpipe.training.device import choose_device
+from skelpipe.training.folder import LOG, RECIPE, SETTINGS, WEIGHTS
+from skelpipe.training.log import collapsed_at
+from skelpipe.training.recipe import Recipe
 
 Progress = Callable[[int, int], None]
 log = logging.getLogger(__name__)

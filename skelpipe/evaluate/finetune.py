@@ -13,19 +13,20 @@ import torch
 from pydantic import Field, NonNegativeInt, PositiveInt, field_validator, model_validator
 from torch import Tensor, nn
 
-from skelpipe.augment import build_view
-from skelpipe.batches import Batches
+from skelpipe.clips.batches import Batches
+from skelpipe.clips.streams import apply_stream
+from skelpipe.clips.views import build_view
 from skelpipe.errors import BadInput
 from skelpipe.evaluate.embed import Features, Run
 from skelpipe.evaluate.linear import TEST_EVERY, Ticks, best_epoch, collapse_loss
 from skelpipe.evaluate.protocol import Outcome, Setup
+from skelpipe.evaluate.scores import topk_accuracy
+from skelpipe.layouts.base import Layout
 from skelpipe.methods.moco import Network
-from skelpipe.pretrain import build_sgd, set_determinism
-from skelpipe.recipe import Optimizer
-from skelpipe.scores import topk_accuracy
-from skelpipe.skeleton import Layout
-from skelpipe.store import Clips
-from skelpipe.streams import apply_stream
+from skelpipe.recordings.store import Clips
+from skelpipe.training.device import set_determinism
+from skelpipe.training.optim import build_sgd
+from skelpipe.training.recipe import Optimizer
 
 SCORED_AT_ONCE = 128  # clips
 

@@ -11,8 +11,8 @@ import numpy.typing as npt
 import torch
 
 from skelpipe.evaluate.embed import Features, Run
+from skelpipe.recordings.store import Clips
 from skelpipe.settings import Settings
-from skelpipe.store import Clips
 
 Probe = Literal["reference", "paper", "lbfgs", "grid"]
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import torch
 
-from skelpipe.datasets import find_split
 from skelpipe.errors import BadInput
 from skelpipe.evaluate.embed import Features, Run
 from skelpipe.evaluate.protocol import Outcome, Setup
-from skelpipe.store import Clips
+from skelpipe.recordings.datasets import find_split
+from skelpipe.recordings.store import Clips
 
 
 @torch.no_grad()

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from skelpipe.errors import BadInput
-from skelpipe.fuse import STREAM_WEIGHTS
-from skelpipe.history import DONE, PROVENANCE, read_json
-from skelpipe.outputs import read_digest
+from skelpipe.evaluate.fuse import STREAM_WEIGHTS
+from skelpipe.outputs.ancestry import DONE, PROVENANCE, read_json
+from skelpipe.outputs.checksums import check_files
+from skelpipe.outputs.digests import read_digest
 from skelpipe.report.labels import recipe_key, split_key, stream_key
-from skelpipe.sums import check_files
 
 REMEDY = "make it anew, or report without its folder"
 

@@ -12,7 +12,7 @@ from typing import Any
 from skelpipe.report.collect import Result, Run
 from skelpipe.report.labels import column, recipe_key, recipe_name, setting_label, split_key, split_title, stream_key
 from skelpipe.resources import names
-from skelpipe.systems import SYSTEMS
+from skelpipe.training.systems import SYSTEMS
 
 # Settings that do not make another experiment: what the rows name anyway, where it ran and how fast.
 SAME_EXPERIMENT = {
@@ -166,7 +166,7 @@ def usual_experiments(experiments: Iterable[Experiment]) -> set[Experiment]:
 @cache
 def shipped_recipe(name: str) -> tuple[dict[str, Any], int | None]:
     """The settings of the recipe of that name as it ships, and its epochs; nothing if there is none."""
-    from skelpipe.recipe import load_recipe  # imports torch, which few reports need
+    from skelpipe.training.recipe import load_recipe
 
     if name not in names("models"):
         return {}, None

@@ -12,12 +12,16 @@ import numpy as np
 import numpy.typing as npt
 
 from skelpipe.errors import BadInput
-from skelpipe.fuse import STREAM_ORDER
-from skelpipe.plots import class_names, confusion_figure, curves_figure, png_bytes, sweep_figure, tsne_figure
+from skelpipe.evaluate.fuse import STREAM_ORDER
+from skelpipe.evaluate.scores import confusion, read_scores
+from skelpipe.plots.confusion import confusion_figure
+from skelpipe.plots.curves import curves_figure
+from skelpipe.plots.style import class_names, png_bytes
+from skelpipe.plots.sweeps import sweep_figure
+from skelpipe.plots.tsne import tsne_figure
 from skelpipe.report.collect import Found, Result, Run
 from skelpipe.report.experiments import Catalogue, caption, main_results, run_labels
 from skelpipe.report.labels import protocol_title, recipe_key, split_key, split_title, stream_key
-from skelpipe.scores import confusion, read_scores
 
 FIGURES = ("sweeps", "curves", "confusion", "tsne")  # in the order of the page
 TEN = 10

@@ -6,9 +6,9 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from skelpipe import paper
-from skelpipe.fuse import STREAM_ORDER
-from skelpipe.systems import SYSTEMS
+from skelpipe.evaluate.fuse import STREAM_ORDER
+from skelpipe.report import paper
+from skelpipe.training.systems import SYSTEMS
 
 STREAM_RANK = {name: rank for rank, name in enumerate((*STREAM_ORDER, "3s"))}
 RECIPE_RANK = {name: rank for rank, name in enumerate(SYSTEMS)}

@@ -4,8 +4,8 @@
 
 Synthetic clips of xsub60's size lie in memory (40,091 of 3 × 50 × 25 × 2 float32, 1.2 GB). After a warm-up every
 configuration is timed by the device's own events, first on one batch that lies on the device, then with the batches of
-an epoch. The least a step can take follows from its arithmetic and its memory traffic (`skelpipe.bench.step_work`) and
-from what matrix products and copies reach on this very device. `--peer` names a checkout of the public CrosSCLR or
+an epoch. The least a step can take follows from its arithmetic and its memory traffic (`bench.work.step_work`) and from
+what matrix products and copies reach on this very device. `--peer` names a checkout of the public CrosSCLR or
 AimCLR code; its step is timed beside ours, as it ships, on the same data.
 
 `--device cpu --tiny` runs all of it in seconds, to see that it works. Only torch, NumPy, Numba, Pydantic and PyYAML are
@@ -32,11 +32,13 @@ import numpy as np
 import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-from skelpipe import bench
-from skelpipe.batches import Batch, Batches
-from skelpipe.pretrain import choose_device, set_determinism
-from skelpipe.recipe import Recipe, load_recipe
-from skelpipe.skeleton import KINECT_V2
+from skelpipe.bench import stages, table, timing
+from skelpipe.bench.steps import FRAMES, build_batches, build_trainer, resident_batch
+from skelpipe.bench.work import step_work
+from skelpipe.clips.batches import Batch, Batches
+from skelpipe.layouts.kinect_v2 import KINECT_V2
+from skelpipe.training.device import choose_device, set_determinism
+from skelpipe.training.recipe import Recipe, load_recipe
 
 RECIPES = ("skeletonclr", "crosnnclr", "aimclr", "crosnnclr_star")
 # Whether factors in (products, convolutions) are rounded to TF32's 10 bits; beside bf16, torch's defaults stay.
@@ -90,7 +92,7 @@ def main(words: list[str] | None = None) -> list[Row]:
     if options.autotune:
         torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = False, True
     clips = make_clips(64 if options.tiny else options.clips)
-    machine = bench.describe_machine(torch.get_num_threads())
+    machine = timing.describe_machine(torch.get_num_threads())
     print(f"{machine}; {len(clips):,} clips, {clips.nbytes / 1e9:.2f} GB\n", flush=True)
     ceilings = {p: ceiling(device, p, 0.05 if options.tiny else 2.0) for p in precisions(device, options.precisions)}
     for precision, roofline in ceilings.items():
@@ -113,7 +115,7 @@ def parse(words: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:1")
     parser.add_argument("--tiny", action="store_true", help="a toy encoder, 64 clips, batches of 8")
-    parser.add_argument("--clips", type=int, default=bench.XSUB60_TRAIN, help="how many")
+    parser.add_argument("--clips", type=int, default=stages.XSUB60_TRAIN, help="how many")
     parser.add_argument("--batch", type=int, default=128, help="clips per step")
     parser.add_argument("--steps", type=int, default=100, help="steps timed, and again with loading")
     parser.add_argument("--threads", type=int, help="of the loader (default: all cores)")
@@ -137,36 +139,36 @@ def precisions(device: torch.device, asked: list[str]) -> list[str]:
 def make_clips(count: int) -> np.ndarray:
     """Numbers in place of poses, (N, 3, 50, 25, 2) float32: 1.2 GB at true scale; most clips show one body."""
     rng = np.random.default_rng(0)
-    clips = rng.standard_normal((count, 3, bench.FRAMES, len(KINECT_V2.joints), 2), np.float32)
+    clips = rng.standard_normal((count, 3, FRAMES, len(KINECT_V2.joints), 2), np.float32)
     clips[: round(ONE_BODY * count), ..., 1] = 0
     return clips
 
 
-def ceiling(device: torch.device, precision: str, seconds: float) -> bench.Roofline:
+def ceiling(device: torch.device, precision: str, seconds: float) -> timing.Roofline:
     """What the device reaches in a precision, as the steps are run in it."""
-    with bench.tf32(*PRECISIONS[precision]):
-        return bench.measure_roofline(device, "bf16" if precision == "bf16" else "fp32", seconds)
+    with timing.tf32(*PRECISIONS[precision]):
+        return timing.measure_roofline(device, "bf16" if precision == "bf16" else "fp32", seconds)
 
 
 def measure_recipe(
     recipe: Recipe,
     clips: np.ndarray,
     device: torch.device,
-    ceilings: dict[str, bench.Roofline],
+    ceilings: dict[str, timing.Roofline],
     options: argparse.Namespace,
     peers: list[Row],
 ) -> list[Row]:
     """All precisions and modes of one recipe."""
-    batches = bench.build_batches(recipe, clips, device, options.threads)
-    batch = bench.resident_batch(batches)
+    batches = build_batches(recipe, clips, device, options.threads)
+    batch = resident_batch(batches)
     steps = min(options.steps, batches.steps) if not options.tiny else 2
     loading = 1e3 * alone(batches, steps, device)
     rows = []
     for precision, roofline in ceilings.items():
-        work = bench.step_work(recipe, KINECT_V2, bench.FRAMES, recipe.batch_size, 2 if precision == "bf16" else 4)
+        work = step_work(recipe, KINECT_V2, FRAMES, recipe.batch_size, 2 if precision == "bf16" else 4)
         for mode in options.modes:
             row = Row(recipe.name, precision, mode, least=1e3 * max(roofline.least(work)), peer=fastest(peers, recipe))
-            with bench.tf32(*PRECISIONS[precision]):
+            with timing.tf32(*PRECISIONS[precision]):
                 measure_mode(row, recipe, batch, batches, steps, device)
             if row.step is not None:
                 row.bound = waited_for(row, loading, device)
@@ -178,7 +180,7 @@ def measure_recipe(
 def measure_mode(row: Row, recipe: Recipe, batch: Batch, batches: Batches, steps: int, device: torch.device) -> None:
     """Fill in the times and the memory of one configuration, or why there are none."""
     reset_memory(device)
-    trainer = bench.build_trainer(recipe, device, row.precision)
+    trainer = build_trainer(recipe, device, row.precision)
     if MODES[row.mode] is not None:
         torch._dynamo.reset()
         torch._dynamo.config.recompile_limit = 64  # every block of the encoder has its own sizes
@@ -191,7 +193,7 @@ def measure_mode(row: Row, recipe: Recipe, batch: Batch, batches: Batches, steps
             raise
         row.bound = f"does not compile: {str(error).strip().splitlines()[0][:80]}"
         return
-    row.step = 1e3 * bench.time_calls(lambda: trainer.step(batch), steps, device)
+    row.step = 1e3 * timing.time_calls(lambda: trainer.step(batch), steps, device)
     row.loaded = 1e3 * with_loading(trainer.step, batches, steps, device)
     row.memory = peak_memory(device) / 1e9
     row.epochs_per_hour = 3.6e6 / (row.loaded * batches.steps)
@@ -206,7 +208,7 @@ def with_loading(step: Callable[[Batch], None], batches: Batches, steps: int, de
         for _, batch in zip(range(steps - 1), taken, strict=False):
             step(batch)
 
-    seconds = bench.time_calls(go, 1, device)
+    seconds = timing.time_calls(go, 1, device)
     taken.close()  # type: ignore[attr-defined]
     return seconds / (steps - 1)
 
@@ -253,8 +255,8 @@ def peer_rows(options: argparse.Namespace, clips: np.ndarray, device: torch.devi
             if not (folder / "net" / f"{module}.py").is_file():
                 continue
             recipe = load_recipe(module, TINY if options.tiny else [f"batch_size={options.batch}"])
-            batches = bench.build_batches(recipe, clips, device, options.threads)
-            batch = bench.resident_batch(batches)
+            batches = build_batches(recipe, clips, device, options.threads)
+            batch = resident_batch(batches)
             row = Row(f"{module}, {folder.name}", "as shipped", "eager")
             reset_memory(device)
             with ExitStack() as stack:
@@ -262,7 +264,7 @@ def peer_rows(options: argparse.Namespace, clips: np.ndarray, device: torch.devi
                 for _ in range(10 if device.type == "cuda" else 1):
                     step(batch)
                 steps = 2 if options.tiny else options.steps
-                row.step = 1e3 * bench.time_calls(lambda step=step, batch=batch: step(batch), steps, device)
+                row.step = 1e3 * timing.time_calls(lambda step=step, batch=batch: step(batch), steps, device)
             row.memory = peak_memory(device) / 1e9
             rows.append(row)
             print("  ".join(COLUMNS[c](row) for c in list(COLUMNS)[:4]), flush=True)
@@ -370,7 +372,7 @@ def no_cuda() -> Iterator[None]:
 
 def number(value: float | None) -> str:
     """Three digits, or nothing."""
-    return "" if value is None else bench.figure(value)
+    return "" if value is None else table.figure(value)
 
 
 def render(rows: list[Row]) -> list[str]:

@@ -26,9 +26,9 @@ from pathlib import Path
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-from skelpipe.datasets.ntu import nominal_names, parse_name
-from skelpipe.datasets.synthetic import NTUClip, ntu_clip
 from skelpipe.parallel import cpu_count
+from skelpipe.recordings.datasets.ntu import nominal_names, parse_name
+from skelpipe.recordings.synthetic import NTUClip, ntu_clip
 
 ROOT = Path(__file__).resolve().parents[2]
 DATASET, SPLIT, STREAM = "ntu120", "xsub120", "joint"
@@ -146,10 +146,10 @@ LOAD = f"""
 import sys
 import numpy as np
 import torch
-from skelpipe.batches import Batches
-from skelpipe.datasets import split_masks
-from skelpipe.recipe import load_recipe
-from skelpipe.store import Clips
+from skelpipe.clips.batches import Batches
+from skelpipe.recordings.datasets import split_masks
+from skelpipe.training.recipe import load_recipe
+from skelpipe.recordings.store import Clips
 name, path, threads, batch = sys.argv[1:]
 recipe, clips = load_recipe(name, ["batch_size=" + batch]), Clips(path)
 rows = np.flatnonzero(split_masks({SPLIT!r}, clips.dataset, clips.columns, None)[0])

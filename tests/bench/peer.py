@@ -33,13 +33,13 @@ from torch.utils.data import DataLoader
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 from skelpipe.allocator import keep_memory
-from skelpipe.augment import build_view, render_view
-from skelpipe.batches import Batches
-from skelpipe.datasets.synthetic import write_raw
-from skelpipe.datasets.text import parse_ntu
+from skelpipe.clips.batches import Batches
+from skelpipe.clips.views import build_view, render_view
 from skelpipe.encoders.stgcn import STGCN, STGCNOptions
-from skelpipe.recipe import load_recipe
-from skelpipe.skeleton import KINECT_V2
+from skelpipe.layouts.kinect_v2 import KINECT_V2
+from skelpipe.recordings.synthetic import write_raw
+from skelpipe.recordings.text.ntu import parse_ntu
+from skelpipe.training.recipe import load_recipe
 
 ROUNDS = 3
 PARSED = 60  # files

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from skelpipe.augment import VIEWS, build_view, render_view
-from skelpipe.skeleton import KINECT_V2
+from skelpipe.clips.views import VIEWS, build_view, render_view
+from skelpipe.layouts.kinect_v2 import KINECT_V2
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 import twins

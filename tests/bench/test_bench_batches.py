@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from skelpipe.augment import build_view
-from skelpipe.batches import Batches
-from skelpipe.skeleton import KINECT_V2
+from skelpipe.clips.batches import Batches
+from skelpipe.clips.views import build_view
+from skelpipe.layouts.kinect_v2 import KINECT_V2
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 import twins

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from skelpipe.datasets.synthetic import write_raw
-from skelpipe.ingest import ingest
-from skelpipe.prepare import Settings, prepare
-from skelpipe.store import Clips
+from skelpipe.clips.prepare import Settings, prepare
+from skelpipe.recordings.ingest import ingest
+from skelpipe.recordings.store import Clips
+from skelpipe.recordings.synthetic import write_raw
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 import twins

@@ -7,7 +7,7 @@ import torch
 
 from skelpipe.encoders import cpu
 from skelpipe.encoders.stgcn import STGCN, STGCNOptions
-from skelpipe.skeleton import KINECT_V2
+from skelpipe.layouts.kinect_v2 import KINECT_V2
 
 CLIPS = 8
 

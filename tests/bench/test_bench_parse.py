@@ -6,7 +6,7 @@ pytest tests/bench/test_bench_parse.py --benchmark-only
 import numpy as np
 import pytest
 
-from skelpipe.datasets.text import parse_ntu
+from skelpipe.recordings.text.ntu import parse_ntu
 
 REST = "277.419 191.8218 1036.233 519.1677 -0.2059419 0.05349901 0.9692109 -0.1239193 2"
 

@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from skelpipe.prepare import BODY_POLICIES, Ragged, Settings, prepare_clips
-from skelpipe.skeleton import KINECT_V2
+from skelpipe.clips.bodies import BODY_POLICIES
+from skelpipe.clips.prepare import Ragged, Settings, prepare_clips
+from skelpipe.layouts.kinect_v2 import KINECT_V2
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 import twins

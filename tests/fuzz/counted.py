@@ -117,11 +117,21 @@ def _is_kernel(node: ast.stmt) -> bool:
     return any(isinstance(name, ast.Name) and name.id in DECORATORS for name in names)
 
 
-def load(name: str) -> list[str]:
-    """Import the module, which nothing has imported yet, with kernels that count; returns what each counter counts."""
+def load(*names: str) -> list[str]:
+    """Import modules, which nothing has imported yet, with kernels that count; returns what each counter counts.
+
+    A module that others of them import comes before those.
+    """
+    change = _Counting()
+    for name in names:
+        _load(name, change)
+    return change.places
+
+
+def _load(name: str, change: _Counting) -> None:
     assert name not in sys.modules, name
     path = importlib.util.find_spec(name).origin
-    tree, change = ast.parse(Path(path).read_text()), _Counting()
+    tree = ast.parse(Path(path).read_text())
     for node in ast.walk(tree):
         if isinstance(node, ast.keyword) and node.arg == "cache":
             node.value = ast.Constant(False)  # what counts knows places of this process: no other may find it
@@ -133,7 +143,6 @@ def load(name: str) -> list[str]:
     parent, _, last = name.rpartition(".")
     if parent:
         setattr(sys.modules[parent], last, module)
-    return change.places
 
 
 def watched(count: int) -> None:

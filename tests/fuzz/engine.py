@@ -25,7 +25,7 @@ import numpy as np
 import numpy.typing as npt
 from rawtext import Guarded
 
-from skelpipe.datasets import text
+from skelpipe.recordings.text import ntu, pku
 
 CORPUS = Path(__file__).with_name("corpus")
 LARGEST = 1 << 20  # bytes of an input
@@ -77,7 +77,7 @@ class Result:
 
 def guard_parsers() -> None:
     """Let the compiled parsers read from guarded memory."""
-    text._as_array = Guarded(LARGEST).array
+    ntu.as_array = pku.as_array = Guarded(LARGEST).array
 
 
 def seeds(name: str) -> list[bytes]:

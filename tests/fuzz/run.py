@@ -55,9 +55,14 @@ def cover(given: argparse.Namespace) -> None:
     import atheris
     import counted
 
-    seen = ["skelpipe.datasets", "skelpipe.formats", "skelpipe.pickles", "skelpipe.settings"]
+    seen = [
+        "skelpipe.recordings.datasets",
+        "skelpipe.exchange.arrays",
+        "skelpipe.exchange.pickles",
+        "skelpipe.settings",
+    ]
     with atheris.instrument_imports(include=seen):
-        places = counted.load("skelpipe.datasets.text")
+        places = counted.load(*(f"skelpipe.recordings.text.{name}" for name in ("numbers", "ntu", "pku")))
         from engine import CORPUS, LARGEST, TOLD, Guided, guard_parsers, mutated, seeds
         from targets import TARGETS
     target = TARGETS[given.target]

@@ -12,10 +12,11 @@ from pathlib import Path
 import numpy as np
 from engine import Target
 
-from skelpipe import formats
-from skelpipe.datasets import DATASETS, Dropped
 from skelpipe.errors import BadInput
-from skelpipe.pickles import read_pickle
+from skelpipe.exchange import pickles
+from skelpipe.exchange.arrays import ctrgcn, named, pyskl
+from skelpipe.exchange.pickles import read_pickle
+from skelpipe.recordings.datasets import DATASETS, Dropped
 from skelpipe.settings import Settings, check, load_yaml
 
 BINARY = [
@@ -85,7 +86,7 @@ def check_pickles(data: bytes, thorough: bool) -> str:
     try:
         read_pickle(path)
         outcome = "read:"
-        parts = formats._read_pyskl([path])
+        parts = pyskl.read_pyskl([path])
         for block in parts[0].blocks(2):
             assert all(clip.dtype == np.float32 for clip in block)
         outcome = "read: annotations"
@@ -95,7 +96,7 @@ def check_pickles(data: bytes, thorough: bool) -> str:
         array = PLACE / "array.npy"
         if not array.exists():
             np.save(array, np.zeros((2, 3, 2, 25, 2), np.float32))
-        part = formats._named(array, path, False)
+        part = named._named(array, path, False)
         assert len(part.names or ()) == len(part.labels) == 2
         outcome += " labels"
     except BadInput:
@@ -109,12 +110,12 @@ def check_arrays(name: str, data: bytes) -> str:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             if name == "npz":
-                parts = formats._read_npz([path])
+                parts = ctrgcn.read_npz([path])
             else:
                 labels = PLACE / "labels.pkl"
                 if not labels.exists():
-                    formats.write_pickle(labels, (["a", "b"], [0, 1]))
-                parts = [formats._named(path, labels, True)]
+                    pickles.write_pickle(labels, (["a", "b"], [0, 1]))
+                parts = [named._named(path, labels, True)]
             for part in parts:
                 for block in part.blocks(2):
                     assert np.isfinite(block).all()
@@ -125,8 +126,8 @@ def check_arrays(name: str, data: bytes) -> str:
 
 def check_yaml(data: bytes, thorough: bool) -> str:
     """Settings, or one line that says what is wrong."""
-    from skelpipe.pipeline import Pipeline
-    from skelpipe.recipe import Recipe
+    from skelpipe.pipeline.spec import Pipeline
+    from skelpipe.training.recipe import Recipe
 
     try:
         read = load_yaml(written("a.yaml", data))

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 from engine import Target
 
-from skelpipe.datasets import DATASETS, Dropped
-from skelpipe.datasets.base import LONGEST_DETAIL, LONGEST_NAME, File, Source, printable
-from skelpipe.datasets.ntu import clip_name, parse_name
-from skelpipe.errors import BadInput
+from skelpipe.errors import BadInput, printable
+from skelpipe.recordings.datasets import DATASETS, Dropped
+from skelpipe.recordings.datasets.base import Source
+from skelpipe.recordings.datasets.files import File
+from skelpipe.recordings.datasets.ntu import clip_name, parse_name
+from skelpipe.recordings.datasets.recording import LONGEST_DETAIL, LONGEST_NAME
 
 PKU = [DATASETS["pku1"], DATASETS["pku2"]]
 FRAMES = 12

@@ -6,8 +6,9 @@ import numpy as np
 import twins
 from engine import Target
 
-from skelpipe.datasets import text
 from skelpipe.errors import BadInput
+from skelpipe.recordings.text.ntu import parse_ntu
+from skelpipe.recordings.text.pku import parse_pku
 
 WORDS = [
     b"nan", b"inf", b"-inf", b"Infinity", b"1e308", b"1e400", b"-1e39", b"3.4028236e38", b"1e-320", b"1e-45", b"4.9e-324",
@@ -23,7 +24,7 @@ WORDS = [
 def check_ntu(data: bytes, thorough: bool) -> str:
     """What parses has one row per body and finite numbers, the twin's; what does not is a BadInput with its line."""
     try:
-        parsed = text.parse_ntu(data, "here")
+        parsed = parse_ntu(data, "here")
     except BadInput as error:
         assert error.where.startswith("here, line "), error
         assert len(str(error)) < 400
@@ -46,7 +47,7 @@ def check_ntu(data: bytes, thorough: bool) -> str:
 def check_pku(data: bytes, thorough: bool) -> str:
     """As `check_ntu`, for lines of 150 numbers."""
     try:
-        values = text.parse_pku(data, "here")
+        values = parse_pku(data, "here")
     except BadInput as error:
         assert error.where.startswith("here, line "), error
         assert len(str(error)) < 400

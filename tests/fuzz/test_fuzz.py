@@ -26,11 +26,15 @@ from target_names import held
 from targets import TARGETS
 
 from skelpipe.cli import main
-from skelpipe.datasets import DATASETS, Dropped, text
-from skelpipe.datasets.base import MAX_BYTES, File, Source
 from skelpipe.errors import BadInput
-from skelpipe.ingest import ingest
-from skelpipe.store import open_group, read_array
+from skelpipe.recordings.datasets import DATASETS, Dropped
+from skelpipe.recordings.datasets.base import Source
+from skelpipe.recordings.datasets.files import MAX_BYTES, File
+from skelpipe.recordings.ingest import ingest
+from skelpipe.recordings.store import open_group, read_array
+from skelpipe.recordings.text import ntu, pku
+from skelpipe.recordings.text.ntu import parse_ntu
+from skelpipe.recordings.text.pku import parse_pku
 
 NAME = "S001C001P001R001A001"
 POSE = [["0.1", "-0.2", "3.5"]] * 25
@@ -44,7 +48,8 @@ SHARES = {
 
 @pytest.fixture(autouse=True)
 def _guarded(monkeypatch):
-    monkeypatch.setattr(text, "_as_array", Guarded().array)
+    for of in (ntu, pku):
+        monkeypatch.setattr(of, "as_array", Guarded().array)
 
 
 # ---- what was kept
@@ -192,11 +197,11 @@ def test_numbers(token, said):
     data = ntu_text([[(1, [[token, "1", "2"], *POSE[1:]])]]).encode()
     sequence = f"{token} {'1 ' * 149}\n".encode()
     if said is None:
-        assert text.parse_ntu(data).joints[0, 0, 0].tobytes() == np.float32(float(token)).tobytes()
-        assert text.parse_pku(sequence)[0, 0].tobytes() == np.float32(float(token)).tobytes()
+        assert parse_ntu(data).joints[0, 0, 0].tobytes() == np.float32(float(token)).tobytes()
+        assert parse_pku(sequence)[0, 0].tobytes() == np.float32(float(token)).tobytes()
     else:
-        assert said in refused(text.parse_ntu, data)
-        assert said in refused(text.parse_pku, sequence)
+        assert said in refused(parse_ntu, data)
+        assert said in refused(parse_pku, sequence)
 
 
 @pytest.mark.parametrize(
@@ -222,12 +227,12 @@ def test_numbers(token, said):
     ],
 )
 def test_counts_and_lines(change, said):
-    assert said in refused(text.parse_ntu, change(CLIP).encode("utf-8", "surrogateescape"))
+    assert said in refused(parse_ntu, change(CLIP).encode("utf-8", "surrogateescape"))
 
 
 @pytest.mark.parametrize("change", [lambda t: t.replace("\n", "\r\n"), lambda t: t[:-1], lambda t: "\n \r\n" + t + "\n\n", lambda t: t.replace("2\n", "+2\n", 1)])  # fmt: skip
 def test_harmless_differences(change):
-    assert text.parse_ntu(change(CLIP).encode()).joints.tobytes() == text.parse_ntu(CLIP.encode()).joints.tobytes()
+    assert parse_ntu(change(CLIP).encode()).joints.tobytes() == parse_ntu(CLIP.encode()).joints.tobytes()
 
 
 @pytest.mark.parametrize("promise", ["1000000000", "9223372036854775807", "0000000000000000000000000001000000000"])

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 
-from skelpipe import rowwise
+from skelpipe.encoders.cpu import rowwise
 from skelpipe.encoders.cpu.norms import Rows, each_chunk, empty
 from skelpipe.parallel import map_slices
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd import Function
 
-from skelpipe import rowwise
+from skelpipe.encoders.cpu import rowwise
 from skelpipe.parallel import map_slices
 
 Rows = npt.NDArray[np.float32]

@@ -1,0 +1,67 @@
+"""Training steps as `pretrain` takes them, without its loop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from skelpipe.clips.batches import Batch, Batches
+from skelpipe.layouts.kinect_v2 import KINECT_V2
+from skelpipe.methods import METHODS
+from skelpipe.methods.moco import Network
+from skelpipe.training.optim import build_sgd
+from skelpipe.training.recipe import Recipe
+
+DATASET, SPLIT, STREAM, CLASSES, FRAMES = "ntu60", "xsub60", "bone", 60, 50
+POOL = 4096  # clips in memory: more than a cache holds, so that gathering them costs what it does in training
+
+
+@dataclass
+class Trainer:
+    """A method with its optimiser, ready to take steps as `pretrain` does.
+
+    Attributes:
+        run: the method, or what it was compiled to.
+    """
+
+    recipe: Recipe
+    method: torch.nn.Module
+    sgd: torch.optim.Optimizer
+    run: Callable[..., Any]
+
+    def step(self, batch: Batch) -> None:
+        """One step of the last epoch, when the neighbours that a recipe mines count."""
+        loss, _ = self.run(batch.views, batch.labels, self.recipe.epochs)
+        self.sgd.zero_grad(set_to_none=True)
+        loss.backward()
+        self.sgd.step()
+
+
+def build_trainer(recipe: Recipe, device: torch.device, precision: str) -> Trainer:
+    """A fresh method on the device, its encoder in that precision."""
+    method = recipe.build_method(KINECT_V2, CLASSES).to(device).train()
+    for module in method.modules():
+        if isinstance(module, Network):
+            module.bfloat16_encoder = precision == "bf16"
+    return Trainer(recipe, method, build_sgd(recipe.optimizer, method), method)
+
+
+def build_batches(
+    recipe: Recipe, clips: npt.NDArray[np.float32], device: torch.device, threads: int | None = None
+) -> Batches:
+    """The recipe's views of clips in memory, in batches, as `pretrain` makes them."""
+    views = {name: recipe.view(name) for name in METHODS[recipe.method.name].VIEWS}
+    rows = np.arange(len(clips))
+    stream = recipe.streams or STREAM
+    return Batches(clips, rows, rows % CLASSES, views, stream, KINECT_V2, recipe.batch_size, 0, device, threads)
+
+
+def resident_batch(batches: Batches) -> Batch:
+    """One batch that stays as it is."""
+    batch = next(iter(batches.epoch(1)))
+    return Batch({name: view.clone() for name, view in batch.views.items()}, batch.labels.clone())

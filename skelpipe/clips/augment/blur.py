@@ -1,0 +1,80 @@
+"""blur: along time, weights exp(-k^2 / 2 sigma^2), zeros beyond the ends; their sum is not 1 unless `normalise`."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import njit
+
+from skelpipe.clips.augment.base import Augmentation, Batch, Numbers, Option, Options, P, copy_row, draw_whether
+from skelpipe.layouts.base import Layout
+
+# A tap of less weight, relative to the middle's, cannot be seen in a float32.
+WEIGHTLESS = 1e-9
+
+
+# parameters: whether, sigma (in frames)
+def _draw_blur(u: Numbers, frames: int, options: Options) -> Numbers:
+    sigma = options["low"] + u[:, 1:] * (options["high"] - options["low"])
+    return np.hstack([draw_whether(u[:, :1], frames, options), sigma])
+
+
+# x (B, C, T, K); the taps on both sides of the middle share a weight, and two such pairs share a pass over the clip
+@njit(cache=True, nogil=True)
+def _blur(x, whether, sigmas, taps, normalise):  # type: ignore[no-untyped-def]
+    batch, channels, frames, width = x.shape
+    reach, size = taps // 2, frames * width
+    padded = np.zeros((frames + 2 * reach) * width, np.float32)
+    for b in range(batch):
+        if not whether[b]:
+            continue
+        weights = _bell(taps, sigmas[b], normalise)
+        pairs = 0
+        while pairs < reach and weights[reach + pairs + 1] > WEIGHTLESS * weights[reach]:
+            pairs += 1
+        for c in range(channels):
+            clip = x[b, c].reshape(-1)
+            copy_row(clip, padded[reach * width : reach * width + size])
+            for i in range(size):
+                clip[i] *= weights[reach]
+            for k in range(1, pairs, 2):
+                near, far = weights[reach + k], weights[reach + k + 1]
+                before, early = padded[(reach - k - 1) * width :], padded[(reach - k) * width :]
+                late, after = padded[(reach + k) * width :], padded[(reach + k + 1) * width :]
+                for i in range(size):
+                    clip[i] += near * (early[i] + late[i]) + far * (before[i] + after[i])
+            if pairs % 2:
+                far = weights[reach + pairs]
+                before, after = padded[(reach - pairs) * width :], padded[(reach + pairs) * width :]
+                for i in range(size):
+                    clip[i] += far * (before[i] + after[i])
+
+
+@njit(cache=True, nogil=True)
+def _bell(taps, sigma, normalise):  # type: ignore[no-untyped-def]
+    weights = np.empty(taps)
+    for k in range(taps):
+        weights[k] = math.exp(-((k - taps // 2) ** 2) / (2 * sigma**2))
+    if normalise:
+        weights /= weights.sum()
+    return weights.astype(np.float32)
+
+
+def _apply_blur(x: Batch, params: Numbers, layout: Layout, options: Options) -> None:
+    taps, normalise = options["taps"], options["normalise"]
+    _blur(x.reshape(*x.shape[:3], -1), params[:, 0] > 0, params[:, 1], taps, normalise)
+
+
+BLUR = Augmentation(
+    2,
+    _draw_blur,
+    _apply_blur,
+    {
+        "p": P,
+        "taps": Option(15, 1, 999),
+        "low": Option(0.1, 1e-3),
+        "high": Option(2.0, 1e-3),
+        "normalise": Option(False),
+    },
+)

@@ -1,0 +1,61 @@
+"""flip: left and right joints change places; x keeps its sign unless `mirror_x`."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
+from skelpipe.clips.augment.base import Augmentation, Batch, Moves, Numbers, Option, Options, P, draw_whether
+from skelpipe.layouts.base import Layout, X
+
+
+# x (B, C, T, K); left, right: which numbers of a frame change places
+@njit(cache=True, nogil=True)
+def _flip(x, whether, left, right):  # type: ignore[no-untyped-def]
+    batch, channels, frames, _ = x.shape
+    for b in range(batch):
+        if not whether[b]:
+            continue
+        for c in range(channels):
+            for t in range(frames):
+                row = x[b, c, t]
+                for p in range(left.size):
+                    i, j = left[p], right[p]
+                    row[i], row[j] = row[j], row[i]
+
+
+def flip_joints(x: Batch, whether: npt.NDArray[np.bool_], layout: Layout) -> None:
+    _flip(x.reshape(*x.shape[:3], -1), whether, *_sides(layout, x.shape[4]))
+
+
+@cache
+def _sides(layout: Layout, bodies: int) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64]]:
+    """Where the left and the right number of every pair stand in a frame of V joints of M bodies."""
+    pairs = np.array([(v, w) for v, w in enumerate(layout.mirror) if v < w], np.uint64).reshape(-1, 2, 1)
+    numbers = (pairs * np.uint64(bodies) + np.arange(bodies, dtype=np.uint64)).astype(np.uint64)
+    return numbers[:, 0].ravel(), numbers[:, 1].ravel()
+
+
+def _mirrors(whether: npt.NDArray[np.bool_]) -> Numbers:
+    matrices = np.tile(np.eye(3), (len(whether), 1, 1))
+    matrices[whether, X, X] = -1
+    return matrices
+
+
+def _move_flip(moves: Moves, params: Numbers, options: Options) -> Moves:
+    flips = params[:, 0] > 0
+    moves = moves._replace(flips=flips if moves.flips is None else flips != moves.flips)
+    return moves.turned(_mirrors(flips)) if options["mirror_x"] else moves
+
+
+def _apply_flip(x: Batch, params: Numbers, layout: Layout, options: Options) -> None:
+    whether = params[:, 0] > 0
+    flip_joints(x, whether, layout)
+    if options["mirror_x"]:
+        x[whether, X] *= -1
+
+
+FLIP = Augmentation(1, draw_whether, _apply_flip, {"p": P, "mirror_x": Option(False)}, _move_flip)

@@ -1,0 +1,47 @@
+"""noise: + N(0, std^2) on every number, those of absent bodies too unless `absent` is false."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from skelpipe.clips.augment.base import Augmentation, Batch, Numbers, Option, Options, P, draw_whether, whole
+from skelpipe.clips.philox import WORD, normals4
+from skelpipe.layouts.base import Layout
+
+
+# parameters: whether, and the two words of the key that the normal numbers grow from
+def _draw_noise(u: Numbers, frames: int, options: Options) -> Numbers:
+    return np.hstack([draw_whether(u[:, :1], frames, options), whole(u[:, 1:], WORD)])
+
+
+# x (B, C*T*V*M); keys (B, 2) uint32. A counter's four numbers go to the four quarters, so that the loop has vector code
+@njit(cache=True, nogil=True, error_model="numpy")
+def _noise(x, whether, keys, std):  # type: ignore[no-untyped-def]
+    zero = np.uint32(0)
+    for b in range(len(x)):
+        if not whether[b]:
+            continue
+        n = (x.shape[1] + 3) // 4
+        first, second, third, last = x[b, :n], x[b, n : 2 * n], x[b, 2 * n : 3 * n], x[b, 3 * n :]
+        for i in range(last.size):
+            r0, r1, r2, r3 = normals4(np.uint32(i), zero, zero, zero, keys[b, 0], keys[b, 1], std)
+            first[i] += r0
+            second[i] += r1
+            third[i] += r2
+            last[i] += r3
+        for i in range(last.size, n):
+            r0, r1, r2, r3 = normals4(np.uint32(i), zero, zero, zero, keys[b, 0], keys[b, 1], std)
+            first[i] += r0
+            second[i] += r1
+            third[i] += r2
+
+
+def _apply_noise(x: Batch, params: Numbers, layout: Layout, options: Options) -> None:
+    present = None if options["absent"] else x.any(axis=(1, 3), keepdims=True)
+    _noise(x.reshape(len(x), -1), params[:, 0] > 0, params[:, 1:].astype(np.uint32), np.float32(options["std"]))
+    if present is not None:
+        np.multiply(x, present, out=x)
+
+
+NOISE = Augmentation(3, _draw_noise, _apply_noise, {"p": P, "std": Option(0.01), "absent": Option(True)})

@@ -1,0 +1,176 @@
+"""Clips in memory -> batches of views on the device. The only place where NumPy meets torch.
+
+The order of the clips and every augmentation follow from (seed, epoch, clip), so an epoch can be entered at any step
+and gives the same batches whatever the threads do.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from skelpipe.clips.views import View, render_view
+from skelpipe.errors import BadInput
+from skelpipe.layouts.base import Layout
+
+AHEAD = 2  # batches that wait, ready, while one is trained on
+
+
+@dataclass
+class Batch:
+    """Views of the same clips: each (B, C, T, V, M) float32 on the device, with their labels (B,); B is a rank's share.
+
+    The tensors are buffers that are filled anew once the next batch has been taken.
+
+    Attributes:
+        lengths: how many frames of a view are the clip's own, the rest being filled up: (B,) int64 by the view's name;
+            a view that is not there has no other frames.
+        targets: what the steps of a view brought along beside it, by the view's name and their own.
+    """
+
+    views: dict[str, Tensor]
+    labels: Tensor
+    lengths: dict[str, Tensor] = field(default_factory=dict)
+    targets: dict[str, dict[str, Tensor]] = field(default_factory=dict)
+
+
+class Batches:
+    """A split's clips, shuffled and augmented.
+
+    Args:
+        clips: (N, C, T, V, M) float32 or float16, C-contiguous.
+        clip_ids: (N,) what the random choices of a clip hang on: its row in the clips folder.
+        labels: (N,) classes.
+        views: by name; their order numbers them.
+        stream: computed after the augmentation. Of several streams each gets the same augmented views, which are then
+            named `stream/view`.
+        batch_size: clips per batch; the last, smaller batch of an epoch is left out, as in the reference.
+        threads: for the kernels; None takes all cores.
+        rank: which part of every batch is wanted, of `ranks` equal ones; they follow each other in the batch's order.
+
+    Raises:
+        BadInput: fewer clips than one batch needs.
+    """
+
+    def __init__(
+        self,
+        clips: npt.NDArray[Any],
+        clip_ids: npt.NDArray[np.int64],
+        labels: npt.NDArray[np.int64],
+        views: dict[str, View],
+        stream: str | Sequence[str],
+        layout: Layout,
+        batch_size: int,
+        seed: int,
+        device: torch.device,
+        threads: int | None = None,
+        rank: int = 0,
+        ranks: int = 1,
+    ) -> None:
+        check_batch(batch_size, len(clips))
+        self.clips, self.clip_ids, self.labels = clips, clip_ids, labels
+        self.layout = layout
+        numbered = [(name, view, number) for number, (name, view) in enumerate(views.items())]
+        # What is rendered, by name: the view, its number, and the stream.
+        self.rendered = (
+            {name: (view, number, stream) for name, view, number in numbered}
+            if isinstance(stream, str)
+            else {f"{each}/{name}": (view, number, each) for each in stream for name, view, number in numbered}
+        )
+        self.batch_size, self.seed, self.device, self.threads = batch_size, seed, device, threads
+        share = batch_size // ranks
+        self.part = slice(rank * share, (rank + 1) * share)
+
+    @property
+    def steps(self) -> int:
+        """Batches per epoch."""
+        return len(self.clips) // self.batch_size
+
+    def order(self, epoch: int) -> npt.NDArray[np.int64]:
+        """The clips of an epoch in their order: (steps · batch_size,) rows."""
+        generator = np.random.Generator(np.random.Philox(key=[self.seed, epoch]))
+        return generator.permutation(len(self.clips))[: self.steps * self.batch_size]
+
+    def render(self, rows: npt.NDArray[np.int64], epoch: int, out: Sequence[npt.NDArray[np.float32]]) -> None:
+        """Write every view of the clips `rows` into `out`."""
+        for (view, number, stream), target in zip(self.rendered.values(), out, strict=True):
+            ids = self.clip_ids[rows]
+            render_view(
+                self.clips, rows, ids, view, stream, self.layout, self.seed, epoch, number, target, self.threads
+            )
+
+    def epoch(self, epoch: int, first: int = 0) -> Iterator[Batch]:
+        """Yield the batches of an epoch from step `first` on, made ahead by a background thread."""
+        order = self.order(epoch).reshape(self.steps, self.batch_size)[first:, self.part]
+        free: queue.SimpleQueue[_Buffers | None] = queue.SimpleQueue()
+        ready: queue.SimpleQueue[_Buffers | BaseException | None] = queue.SimpleQueue()
+        for _ in range(AHEAD + 1):
+            free.put(_Buffers(self))
+
+        def work() -> None:
+            try:
+                for rows in order:
+                    buffers = free.get()
+                    if buffers is None:
+                        return
+                    buffers.wait()
+                    self.render(rows, epoch, buffers.arrays)
+                    buffers.labels.copy_(torch.from_numpy(self.labels[rows]))
+                    ready.put(buffers)
+                ready.put(None)
+            except BaseException as error:
+                ready.put(error)
+
+        worker = threading.Thread(target=work, name="skelpipe-batches", daemon=True)
+        worker.start()
+        try:
+            while isinstance(buffers := ready.get(), _Buffers):
+                yield buffers.to_device()
+                free.put(buffers)
+            if buffers is not None:
+                raise buffers
+        finally:
+            free.put(None)
+            worker.join()
+
+
+def check_batch(batch_size: int, clips: int) -> None:
+    """Raise BadInput if there are fewer clips than one batch needs."""
+    if clips < batch_size:
+        raise BadInput("batch_size", f"{batch_size} is more than the {clips} training clips", "lower it with --set")
+
+
+class _Buffers:
+    """Host memory of one batch, pinned if the device is a GPU, used again and again."""
+
+    def __init__(self, batches: Batches) -> None:
+        self.device, cuda = batches.device, batches.device.type == "cuda"
+        share = batches.part.stop - batches.part.start
+        shape = (share, *batches.clips.shape[1:])
+        self.tensors = {name: torch.empty(shape, pin_memory=cuda) for name in batches.rendered}
+        self.labels = torch.empty(share, dtype=torch.int64, pin_memory=cuda)
+        self.arrays = [tensor.numpy() for tensor in self.tensors.values()]
+        self.copied: torch.cuda.Event | None = None
+
+    def wait(self) -> None:
+        """Wait until the last copy to the GPU has been made, before the host memory is filled again."""
+        if self.copied is not None:
+            self.copied.synchronize()
+
+    def to_device(self) -> Batch:
+        if self.device.type == "cpu":
+            return Batch(self.tensors, self.labels)
+        views = {name: t.to(self.device, non_blocking=True) for name, t in self.tensors.items()}
+        batch = Batch(views, self.labels.to(self.device, non_blocking=True))
+        if self.device.type == "cuda":
+            self.copied = torch.cuda.Event()  # type: ignore[no-untyped-call]
+            self.copied.record(torch.cuda.current_stream(self.device))
+        return batch

@@ -1,0 +1,154 @@
+"""The three streams of a clip: joint positions, their motion from frame to frame, and bones (child minus parent).
+
+In training a stream is computed from the augmented clip, because motion does not commute with a reflecting crop. The
+folder that `write_streams` makes holds the streams of clips that are not augmented, for use by other programs.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
+from skelpipe.errors import BadInput
+from skelpipe.layouts.base import Layout
+from skelpipe.outputs.folders import new_folder
+from skelpipe.parallel import map_slices, tell_threads
+from skelpipe.recordings import store
+
+log = logging.getLogger(__name__)
+
+STREAMS = ("joint", "motion", "bone")
+
+Batch = npt.NDArray[np.float32]
+
+
+# x, out (B, C, T, V, M); out may be x, so differences are taken elsewhere: a loop that writes what it reads from two
+# places has no vector code
+@njit(cache=True, nogil=True)
+def motion(x, out):  # type: ignore[no-untyped-def]
+    """Write x[t + 1] - x[t]; the last frame is 0 (as ST-GCN's successors define it)."""
+    batch, channels, frames, joints, bodies = x.shape
+    width = joints * bodies
+    x_rows, out_rows = x.reshape(batch * channels, frames * width), out.reshape(batch * channels, frames * width)
+    moved = np.zeros(frames * width, x.dtype)
+    for row in range(len(x_rows)):
+        now, to = x_rows[row], out_rows[row]
+        then = now[width:]
+        for i in range(then.size):
+            moved[i] = then[i] - now[i]
+        for i in range(moved.size):
+            to[i] = moved[i]
+
+
+# x, out (B, C, T, V, M); parents (V,); out may be x, as above. All of a channel's parents are fetched before the first
+# difference is taken: reading vectors where single numbers were just written stalls the processor
+@njit(cache=True, nogil=True)
+def bone(x, out, parents):  # type: ignore[no-untyped-def]
+    """Write x[v] - x[parents[v]]; the root, its own parent, becomes 0."""
+    batch, channels, frames, joints, bodies = x.shape
+    width = joints * bodies
+    x_rows, out_rows = x.reshape(batch * channels, frames, width), out.reshape(batch * channels, frames * width)
+    origin = np.empty(width, np.uint64)  # unsigned: no test for a negative index
+    for v in range(joints):
+        for m in range(bodies):
+            origin[v * bodies + m] = parents[v] * bodies + m
+    starts = np.empty((frames, width), x.dtype)
+    bones = starts.reshape(-1)
+    for row in range(len(x_rows)):
+        for t in range(frames):
+            frame, start = x_rows[row, t], starts[t]
+            for i in range(width):
+                start[i] = frame[origin[i]]
+        source, to = x_rows[row].reshape(-1), out_rows[row]
+        for i in range(bones.size):
+            bones[i] = source[i] - bones[i]
+        for i in range(bones.size):
+            to[i] = bones[i]
+
+
+def apply_stream(x: Batch, stream: str, layout: Layout, out: Batch | None = None, threads: int | None = None) -> Batch:
+    """Compute one stream of a batch (B, C, T, V, M) into `out`, which may be `x` itself; None makes a new array.
+
+    Raises:
+        BadInput: the stream has no such name.
+    """
+    check_stream(stream)
+    out = np.empty_like(x) if out is None else out
+    result = out
+    map_slices(lambda a, b: stream_slice(x[a:b], stream, layout, result[a:b]), len(x), threads)
+    return out
+
+
+def stream_slice(x: Batch, stream: str, layout: Layout, out: Batch) -> None:
+    """`apply_stream` without checks and threads, for callers that have split the batch already."""
+    if stream == "motion":
+        motion(x, out)
+    elif stream == "bone":
+        if x.dtype == np.float32 and x.shape[4] == 2:  # both bodies' numbers as one complex number: half the fetches
+            bone(x.view(np.complex64), out.view(np.complex64), layout.parent_index)
+        else:
+            bone(x, out, layout.parent_index)
+    elif out is not x:
+        out[...] = x
+
+
+def check_stream(stream: str) -> None:
+    """Raise BadInput unless the stream is one of `STREAMS`."""
+    if stream not in STREAMS:
+        raise BadInput("stream", f"{stream!r} is not a stream", f"use one of {', '.join(STREAMS)}")
+
+
+@dataclass(frozen=True)
+class Written:
+    """What `write_streams` did: how many clips, and which streams of them."""
+
+    clips: int
+    streams: tuple[str, ...]
+
+
+def write_streams(
+    clips_path: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    *,
+    streams: tuple[str, ...] = STREAMS,
+    threads: int | None = None,
+    force: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> Written:
+    """Write the streams of unaugmented clips as a Zarr group: one array (N, C, T, V, M) float32 per stream, in metres.
+
+    Args:
+        clips_path: a clips folder.
+        out: the folder to make (kind "streams"); it carries the clips' attributes and columns too.
+        progress: called with (clips done, clips in all) now and then.
+
+    Raises:
+        BadInput: the clips cannot be read, `out` cannot be written, or a stream has no such name.
+    """
+    for stream in streams:
+        check_stream(stream)
+    clips = store.Clips(os.fspath(clips_path))
+    settings = {"streams": list(streams)}
+    log.info("streams %s of %s clips, unaugmented, float32", ", ".join(streams), f"{len(clips):,}")
+    tell_threads(log, threads)
+    with new_folder(out, "streams", force=force, inputs={"clips": clips_path}, settings=settings) as folder:
+        kept = {k: v for k, v in clips.attributes.items() if k not in ("kind", "format_version")}
+        group = store.create_group(folder, "streams", {**kept, **settings})
+        store.write_columns(group, clips.columns)
+        shape = store.open_array(clips.group, "clips").shape
+        arrays = {s: store.create_array(group, s, shape, "float32", store.CLIPS_PER_CHUNK) for s in streams}
+        step = store.CLIPS_PER_CHUNK * 4
+        for start in range(0, len(clips), step):
+            rows = np.arange(start, min(start + step, len(clips)))
+            x = clips.load(rows)
+            for stream, array in arrays.items():
+                array[start : start + len(rows)] = apply_stream(x, stream, clips.layout, threads=threads)
+            if progress is not None:
+                progress(start + len(rows), len(clips))
+    return Written(len(clips), tuple(streams))

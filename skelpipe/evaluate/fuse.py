@@ -1,0 +1,287 @@
+"""Late fusion: the weighted sum of the streams' class scores, joined by clip name."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from skelpipe.errors import BadInput
+from skelpipe.evaluate.scores import (
+    confusion,
+    over_draws,
+    per_class,
+    read_scores,
+    topk_accuracy,
+    write_confusion_csv,
+    write_scores,
+)
+from skelpipe.outputs.checksums import check_files
+from skelpipe.outputs.digests import require
+from skelpipe.outputs.files import write_json
+from skelpipe.outputs.folders import new_folder
+
+# The weights that AimCLR's ensembles use on raw logits for NTU-60 and PKU-MMD I.
+log = logging.getLogger(__name__)
+
+STREAM_WEIGHTS = {"joint": 0.6, "bone": 0.6, "motion": 0.4}
+STREAM_ORDER = ("joint", "motion", "bone")
+# How a protocol was run, as its entry in metrics.json says: what all parts share is kept, and what differs is told.
+HOW = ("probe", "k", "settings")
+# What decides which clips carried labels in each draw of a protocol that has draws; it must be the same in all parts.
+DRAWN_BY = ("fraction", "labelled", "seed")
+
+
+@dataclass(frozen=True)
+class Part:
+    """One evaluation folder that goes into a fusion: its metrics, and its scores by clip name."""
+
+    path: Path
+    metrics: dict[str, Any]
+    names: npt.NDArray[Any]
+    labels: npt.NDArray[np.int64]
+    scores: dict[str, npt.NDArray[np.float32]]
+
+    @property
+    def stream(self) -> str:
+        return str(self.metrics["stream"])
+
+
+def fuse(
+    parts: Sequence[str | os.PathLike[str]],
+    out: str | os.PathLike[str],
+    *,
+    weights: Sequence[float] | None = None,
+    force: bool = False,
+) -> dict[str, Any]:
+    """Write a fusion folder: for every protocol that all parts hold, the weighted sum of their scores.
+
+    A protocol with several draws is summed draw by draw.
+
+    Args:
+        parts: evaluation folders, one per stream.
+        out: the folder to write.
+        weights: one per part, at least 0; by default 0.6 joint, 0.6 bone, 0.4 motion.
+        force: replace an older fusion at `out`.
+
+    Returns:
+        What is written as `metrics.json`; accuracies are fractions.
+
+    Raises:
+        BadInput: the parts do not belong together (recipe, split, data set, seed, clips, labels, draws), or the
+            weights are not usable.
+    """
+    loaded = [_load(Path(path)) for path in parts]
+    if len(loaded) < 2:
+        raise BadInput("fuse", f"got {len(loaded)} evaluation folder(s)", "name at least two, one per stream")
+    used = _weights(loaded, weights)
+    _check_same_experiment(loaded)
+    rows = [_rows_in_order_of(loaded[0], part) for part in loaded]
+    protocols = [p for p in loaded[0].scores if all(p in part.scores for part in loaded)]
+    if not protocols:
+        raise BadInput(loaded[0].path, "has no protocol in common with the other parts", "evaluate all with the same")
+    why = "the usual ones of the streams" if weights is None else "as asked"
+    for part, weight in zip(loaded, used, strict=True):
+        told = (part.path, part.stream, part.metrics["epochs"], part.metrics["seed"], weight, why)
+        log.info("%s: stream %s, epoch %s, seed %s, weight %g (%s)", *told)
+    alone = sorted({p for part in loaded for p in part.scores} - set(protocols))
+    left = f"; left out, as not all parts have them: {', '.join(alone)}" if alone else ""
+    log.info("protocols %s%s", ", ".join(protocols), left)
+    fused = {p: _sum(loaded, rows, used, p) for p in protocols}
+    metrics = _metrics(loaded, used, fused)
+    inputs = {f"part {i} ({part.stream})": part.path for i, part in enumerate(loaded)}
+    with new_folder(out, "fusion", force=force, inputs=inputs, settings={"weights": used}) as folder:
+        _write(folder, loaded[0], metrics, fused)
+    return metrics
+
+
+def _load(path: Path) -> Part:
+    remedy = "name the folders that 'skelpipe evaluate' wrote"
+    require(path, "evaluation", remedy)
+    check_files(path, lambda name: name in ("metrics.json", "scores.npz"), "run 'skelpipe evaluate' again")
+    try:
+        metrics = json.loads((path / "metrics.json").read_text("utf-8"))
+        missing = {"recipe", "stream", "split", "dataset", "seed", "epochs", "classes", "protocols"} - set(metrics)
+    except (OSError, ValueError, TypeError) as error:
+        raise BadInput(path / "metrics.json", f"cannot be read ({error})", remedy) from None
+    if missing:
+        raise BadInput(path / "metrics.json", f"lacks {', '.join(sorted(missing))}", "run 'skelpipe evaluate' again")
+    names, labels, scores = read_scores(path / "scores.npz")
+    return Part(path, metrics, names, labels, scores)
+
+
+def _weights(parts: list[Part], weights: Sequence[float] | None) -> list[float]:
+    if weights is None:
+        unknown = sorted({p.stream for p in parts} - set(STREAM_WEIGHTS))
+        if unknown:
+            raise BadInput("fuse", f"no default weight for the stream {unknown[0]!r}", "give --weights, one per folder")
+        return [STREAM_WEIGHTS[p.stream] for p in parts]
+    if len(weights) != len(parts):
+        raise BadInput("--weights", f"has {len(weights)} values for {len(parts)} folders", "give one per folder")
+    values = [float(w) for w in weights]
+    if not all(math.isfinite(w) and w >= 0 for w in values) or not any(values):
+        raise BadInput("--weights", f"{values} cannot be used", "give numbers from 0 up, not all 0")
+    return values
+
+
+def _check_same_experiment(parts: list[Part]) -> None:
+    """Refuse parts of different experiments: the sum would be filed under a name that is not its own."""
+    first = parts[0]
+    for part in parts[1:]:
+        for key in ("dataset", "split", "recipe", "seed", "classes", "pretrained_on"):
+            a, b = first.metrics.get(key), part.metrics.get(key)
+            if a != b:
+                raise BadInput(part.path, f"has {key} {b}, but {first.path} has {a}", f"fuse parts of one {key}")
+        if (first.metrics["epochs"] == 0) != (part.metrics["epochs"] == 0):
+            raise BadInput(part.path, f"and {first.path}: one encoder is untrained", "fuse trained parts only")
+    seen: dict[str, Path] = {}
+    for part in parts:
+        if part.stream in seen:
+            what = f"holds the stream {part.stream!r}, and so does {seen[part.stream]}"
+            raise BadInput(part.path, what, "name one folder per stream")
+        seen[part.stream] = part.path
+
+
+def _rows_in_order_of(first: Part, part: Part) -> npt.NDArray[np.intp]:
+    """Where the clips of `first` stand in `part`; both must hold the same clips with the same labels."""
+    for a, b in ((first, part), (part, first)):
+        lost = np.setdiff1d(a.names, b.names)
+        if len(lost):
+            what = f"lacks the clip {lost[0]} ({len(lost)} in all) that {a.path} holds"
+            raise BadInput(b.path, what, "evaluate all parts on the same clips and split")
+    order = np.argsort(part.names, kind="stable")
+    rows: npt.NDArray[np.intp] = order[np.searchsorted(part.names[order], first.names)]
+    differs = np.flatnonzero(part.labels[rows] != first.labels)
+    if len(differs):
+        n = differs[0]
+        what = f"labels the clip {first.names[n]} {part.labels[rows[n]]}, {first.path} labels it {first.labels[n]}"
+        raise BadInput(part.path, what, "evaluate all parts on the same clips")
+    return rows
+
+
+def _sum(
+    parts: list[Part], rows: list[npt.NDArray[np.intp]], weights: list[float], protocol: str
+) -> npt.NDArray[np.float32]:
+    _check_same_draws(parts, protocol)
+    shapes = {part.scores[protocol].shape for part in parts}
+    if len(shapes) > 1:
+        raise BadInput(parts[-1].path, f"its {protocol} scores differ in shape: {sorted(shapes)}", "evaluate again")
+    total = np.zeros(shapes.pop(), np.float64)
+    for part, index, weight in zip(parts, rows, weights, strict=True):
+        if not np.isfinite(part.scores[protocol]).all():
+            raise BadInput(part.path, f"its {protocol} scores hold values that are not finite", "evaluate it again")
+        total += weight * part.scores[protocol][..., index, :]
+    return total.astype(np.float32)
+
+
+def _check_same_draws(parts: list[Part], protocol: str) -> None:
+    """Refuse to add scores learnt from different labelled clips: together they would have seen more than is told."""
+    first, *others = ({**_drawn(part, protocol), "path": part.path} for part in parts)
+    for other in others:
+        for key in ("draws", *DRAWN_BY):
+            if first[key] != other[key]:
+                what = f"its {protocol} has {key} {other[key]}, and that of {first['path']} has {first[key]}"
+                raise BadInput(other["path"], what, "evaluate all parts with the same --seed and --set")
+
+
+def _drawn(part: Part, protocol: str) -> dict[str, Any]:
+    """How many draws there are and what decided them; None each for a protocol without draws."""
+    scores, entry = part.scores[protocol], part.metrics["protocols"].get(protocol, {})
+    drawn = scores.ndim == 3
+    return {"draws": len(scores) if drawn else None, **{key: entry.get(key) if drawn else None for key in DRAWN_BY}}
+
+
+def _stream_name(parts: list[Part]) -> str:
+    streams = sorted((p.stream for p in parts), key=lambda s: (STREAM_ORDER.index(s) if s in STREAM_ORDER else 9, s))
+    return "3s" if tuple(streams) == STREAM_ORDER else "+".join(streams)
+
+
+def _metrics(parts: list[Part], weights: list[float], fused: dict[str, npt.NDArray[np.float32]]) -> dict[str, Any]:
+    first = parts[0]
+    kept = (
+        "recipe",
+        "method",
+        "positives",
+        "split",
+        "dataset",
+        "seed",
+        "train_clips",
+        "classes",
+        "classes_present",
+        "pretrained_on",
+    )
+    run = first.metrics.get("run") or {}
+    shared = {k: v for k, v in run.items() if all((p.metrics.get("run") or {}).get(k) == v for p in parts)}
+    left_out = sorted({p for part in parts for p in part.scores} - set(fused))
+    return {
+        **{key: first.metrics[key] for key in kept if key in first.metrics},
+        "stream": _stream_name(parts),
+        "epochs": min(p.metrics["epochs"] for p in parts),
+        "test_clips": len(first.names),
+        "run": shared,
+        "parts": [
+            {"path": os.fspath(p.path), "stream": p.stream, "weight": w} for p, w in zip(parts, weights, strict=True)
+        ],
+        "protocols": {
+            protocol: {
+                "top1": topk_accuracy(scores, first.labels, 1),
+                "top5": topk_accuracy(scores, first.labels, 5),
+                **over_draws(scores, first.labels),
+                "per_class": per_class(scores, first.labels, int(first.metrics["classes"])),
+                "warnings": _warnings(parts, protocol),
+                **_settings(parts, protocol),
+            }
+            for protocol, scores in fused.items()
+        },
+        **({"left_out": left_out} if left_out else {}),
+    }
+
+
+def _settings(parts: list[Part], protocol: str) -> dict[str, Any]:
+    """What all parts say alike about how the protocol was run."""
+    first, *others = (part.metrics["protocols"].get(protocol, {}) for part in parts)
+    keys = [*HOW, *(DRAWN_BY if parts[0].scores[protocol].ndim == 3 else ())]
+    return {key: first[key] for key in keys if key in first and all(e.get(key) == first[key] for e in others)}
+
+
+def _warnings(parts: list[Part], protocol: str) -> list[str]:
+    own = [part.metrics["protocols"].get(protocol, {}) for part in parts]
+    found = [f"{part.stream}: {w}" for part, p in zip(parts, own, strict=True) for w in p.get("warnings", [])]
+    epochs = {part.stream: part.metrics["epochs"] for part in parts}
+    if len(set(epochs.values())) > 1:
+        found.append(
+            "the streams were pretrained for " + ", ".join(f"{e} ({s})" for s, e in epochs.items()) + " epochs"
+        )
+    for key, values in _how(own).items():
+        if len({json.dumps(value) for value in values}) > 1:
+            said = ", ".join(f"{value} ({part.stream})" for part, value in zip(parts, values, strict=True))
+            found.append(f"the streams were evaluated with different settings of {key}: {said}")
+    return found
+
+
+def _how(entries: list[dict[str, Any]]) -> dict[str, list[Any]]:
+    """Everything that HOW names, key -> its value in each part; `settings` is taken apart."""
+    flat = [{**(entry.get("settings") or {}), **{k: entry.get(k) for k in HOW if k != "settings"}} for entry in entries]
+    return {key: [entry.get(key) for entry in flat] for key in dict.fromkeys(key for entry in flat for key in entry)}
+
+
+def _write(folder: Path, first: Part, metrics: dict[str, Any], fused: dict[str, npt.NDArray[np.float32]]) -> None:
+    from skelpipe.plots.confusion import confusion_figure
+    from skelpipe.plots.style import class_names, save_figure
+
+    write_json(folder / "metrics.json", metrics)
+    write_scores(folder / "scores.npz", first.names, first.labels, fused)
+    names = class_names(metrics["dataset"], metrics["classes"])
+    for protocol, scores in fused.items():
+        matrix = confusion(scores, first.labels, metrics["classes"])
+        write_confusion_csv(folder / f"confusion_{protocol}.csv", matrix, names)
+        title = f"{metrics['recipe']}, {metrics['stream']}, {metrics['split']}, {protocol}"
+        save_figure(confusion_figure(matrix, names, title), folder / f"confusion_{protocol}.png")

@@ -1,0 +1,70 @@
+"""Protocols: how good an encoder is, frozen or trained further. To add one: a file here and a line in PROTOCOLS.
+
+One that has options of its own gets a line in `Options` too, and one that does not suit every run a line in CHECKS.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from skelpipe import settings as checking
+from skelpipe.errors import BadInput, suggest
+from skelpipe.evaluate.embed import Run
+from skelpipe.evaluate.finetune import (
+    FinetuneOptions,
+    SemiOptions,
+    TransferOptions,
+    check_transfer,
+    finetune,
+    semi,
+    transfer,
+)
+from skelpipe.evaluate.knn import knn
+from skelpipe.evaluate.linear import linear
+from skelpipe.evaluate.protocol import Protocol
+from skelpipe.evaluate.retrieval import retrieval
+from skelpipe.evaluate.supervised import check_supervised, supervised
+from skelpipe.recordings.store import Clips
+from skelpipe.settings import Settings
+
+PROTOCOLS: dict[str, Protocol] = {
+    "linear": linear,
+    "knn": knn,
+    "retrieval": retrieval,
+    "supervised": supervised,
+    "finetune": finetune,
+    "semi": semi,
+    "transfer": transfer,
+}
+# What is found out before hours of work: (run, clips, split) -> None, or BadInput.
+CHECKS: dict[str, Callable[[Run, Clips, str], None]] = {"supervised": check_supervised, "transfer": check_transfer}
+
+
+class Options(Settings):
+    """The protocols' own options."""
+
+    finetune: FinetuneOptions = FinetuneOptions()
+    semi: SemiOptions = SemiOptions()
+    transfer: TransferOptions = TransferOptions()
+
+
+def read_options(changes: Sequence[str], protocols: Sequence[str]) -> dict[str, Settings]:
+    """The options of those among `protocols` that have some, with `protocol.option=value` changes.
+
+    Raises:
+        BadInput: a protocol, option or value is wrong, or the protocol is not among those that are run.
+    """
+    for name in protocols:
+        if name not in PROTOCOLS:
+            raise BadInput(f"--protocol {name}", "is not a protocol", f"use one of {', '.join(PROTOCOLS)}")
+    data = checking.override({}, changes)
+    known = Options.model_fields
+    for name, own in data.items():
+        if name not in known or not isinstance(own, dict):
+            what = "is not an option" if name in known else "names no protocol that has options"
+            remedy = f"write for example {name}.epochs=10" if name in known else suggest(name, known)
+            raise BadInput(f"--set {name}", what, remedy)
+        if name not in protocols:
+            raise BadInput(f"--set {name}", "changes a protocol that is not run", f"add --protocol {name}")
+    options = checking.check(Options, data, "--set")
+    return {name: getattr(options, name) for name in dict.fromkeys(protocols) if name in known}

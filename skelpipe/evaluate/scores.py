@@ -1,0 +1,200 @@
+"""What is computed from class scores: accuracies, confusion matrices, and the score files that stages exchange.
+
+A higher score means more likely. Ties are broken the same way everywhere: of equal scores the lower class comes first.
+
+Scores are (n, classes), or (draws, n, classes) from a protocol that is repeated on several draws of training clips; of
+these an accuracy is the mean over the draws, and a confusion matrix their sum.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+import zipfile
+import zlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from skelpipe.errors import BadInput, shortened
+from skelpipe.outputs.files import write_bytes
+
+PROTOCOL = re.compile(r"[A-Za-z0-9_]{1,60}")
+
+Scores = npt.NDArray[np.floating[Any]]
+Labels = npt.NDArray[np.integer[Any]]
+
+
+def label_rank(scores: Scores, labels: Labels) -> npt.NDArray[np.int64]:
+    """How many classes come before the label of each clip.
+
+    Args:
+        scores: (n, classes) or (draws, n, classes), finite.
+        labels: (n,), 0 to classes - 1.
+
+    Returns:
+        (n,) or (draws, n) ranks; 0 means that the label is the prediction. Of equal scores the lower class comes first.
+
+    Raises:
+        ValueError: the shapes do not fit, a label is out of range, or a score is not a number.
+    """
+    scores, labels = np.asarray(scores), np.asarray(labels, dtype=np.int64)
+    if scores.ndim not in (2, 3) or labels.shape != scores.shape[-2:-1]:
+        raise ValueError(f"scores {scores.shape} and labels {labels.shape} do not fit")
+    if np.isnan(scores).any():
+        raise ValueError("a score is not a number")
+    classes = scores.shape[-1]
+    if len(labels) and not (labels.min() >= 0 and labels.max() < classes):
+        raise ValueError(f"labels reach from {labels.min()} to {labels.max()}, the scores have {classes} classes")
+    own = scores[..., np.arange(len(labels)), labels][..., None]
+    earlier = np.arange(classes) < labels[:, None]
+    rank: npt.NDArray[np.int64] = ((scores > own) | ((scores == own) & earlier)).sum(axis=-1, dtype=np.int64)
+    return rank
+
+
+def topk_accuracy(scores: Scores, labels: Labels, k: int) -> float:
+    """Share of the clips whose label is among the k classes with the largest scores.
+
+    Args:
+        scores: (n, classes) or (draws, n, classes).
+        labels: (n,), from 0.
+        k: 1 or more; more than there are classes counts every clip.
+
+    Returns:
+        A fraction, 0 to 1, the mean over the draws; nan when there are no clips.
+    """
+    if k < 1:
+        raise ValueError(f"k is {k}, it must be at least 1")
+    rank = label_rank(scores, labels)
+    return float((rank < k).mean()) if rank.size else float("nan")
+
+
+def over_draws(scores: Scores, labels: Labels) -> dict[str, Any]:
+    """What is told of repeated draws beside their mean: nothing for scores (n, classes) of a single training.
+
+    Returns:
+        `draws`, the top-1 fraction of each, and `std`, their standard deviation (divisor draws - 1; None for one draw).
+    """
+    if scores.ndim == 2:
+        return {}
+    each = [topk_accuracy(one, labels, 1) for one in scores]
+    return {"draws": each, "std": float(np.std(each, ddof=1)) if len(each) > 1 else None}
+
+
+def predictions(scores: Scores) -> npt.NDArray[np.int64]:
+    """The class with the largest score, the lowest one of several: (..., n, classes) -> (..., n)."""
+    best: npt.NDArray[np.int64] = np.argmax(scores, axis=-1).astype(np.int64)
+    return best
+
+
+def per_class(scores: Scores, labels: Labels, classes: int) -> list[float | None]:
+    """Top-1 accuracy of the clips of each class, 0 to 1; None for a class without clips (JSON has no nan).
+
+    Args:
+        scores: (n, classes) or (draws, n, classes).
+        labels: (n,), from 0.
+        classes: how many entries the result has.
+    """
+    hit = np.atleast_2d(label_rank(scores, labels) == 0).mean(axis=0)
+    count = np.bincount(labels, minlength=classes)
+    right = np.bincount(labels, weights=hit, minlength=classes)
+    return [float(r / c) if c else None for r, c in zip(right, count, strict=True)]
+
+
+def confusion(scores: Scores, labels: Labels, classes: int) -> npt.NDArray[np.int64]:
+    """(classes, classes) counts of clips: row = the label, column = the class with the largest score.
+
+    Of several draws the counts are added, so that a clip counts once per draw.
+    """
+    label_rank(scores, labels)  # for its checks
+    cell = (np.asarray(labels, dtype=np.int64) * classes + predictions(scores)).ravel()
+    return np.bincount(cell, minlength=classes * classes).reshape(classes, classes).astype(np.int64)
+
+
+def write_confusion_csv(path: Path, matrix: npt.NDArray[np.integer[Any]], names: Sequence[str]) -> None:
+    """Write counts as CSV: first row the predicted classes, first column the labels, class numbers before names."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    titles = [f"{i} {name}" for i, name in enumerate(names)]
+    writer.writerow(["label \\ predicted", *titles])
+    for title, row in zip(titles, matrix.tolist(), strict=True):
+        writer.writerow([title, *row])
+    write_bytes(path, text.getvalue().encode())
+
+
+def write_scores(
+    path: Path, names: Sequence[str] | npt.NDArray[Any], labels: Labels, scores: Mapping[str, Scores]
+) -> None:
+    """Write `scores.npz`: `name` (n,) str, `label` (n,) int64, and per protocol the scores as float32.
+
+    Scores are (n, classes), or (draws, n, classes). The same values give the same bytes, so that the digest of a folder
+    says whether its content changed.
+    """
+    names = np.asarray(names, dtype=str)
+    arrays = {"name": names, "label": np.asarray(labels, dtype=np.int64)}
+    for protocol, values in scores.items():
+        if protocol in arrays:
+            raise ValueError(f"a protocol cannot be called {protocol!r}")
+        arrays[protocol] = np.asarray(values, dtype=np.float32)
+    if wrong := [key for key, values in arrays.items() if not _fits(key, values.shape, len(names))]:
+        raise ValueError(f"{', '.join(wrong)}: not one row per clip")
+    write_npz(path, arrays)
+
+
+def write_npz(path: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
+    """Write arrays as a compressed .npz whose bytes depend on nothing but the arrays (NumPy's own carries the time)."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for key, values in arrays.items():
+            entry = zipfile.ZipInfo(f"{key}.npy", date_time=(1980, 1, 1, 0, 0, 0))
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            with archive.open(entry, "w", force_zip64=True) as file:
+                np.lib.format.write_array(file, np.ascontiguousarray(values), allow_pickle=False)
+    write_bytes(path, buffer.getvalue())
+
+
+def read_scores(path: Path) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64], dict[str, npt.NDArray[np.float32]]]:
+    """Read `scores.npz`: names (n,), labels (n,) and {protocol: scores (n, classes) or (draws, n, classes)}.
+
+    Raises:
+        BadInput: the file is missing, damaged, lists a clip twice, or holds arrays that do not fit each other.
+    """
+    remedy = "run 'skelpipe evaluate' again"
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {key: file[key] for key in file.files}
+        names, labels = arrays.pop("name"), arrays.pop("label").astype(np.int64)
+    except FileNotFoundError:
+        raise BadInput(path, "does not exist", remedy) from None
+    except KeyError as error:
+        raise BadInput(path, f"holds no array {error}", remedy) from None
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
+        raise BadInput(path, f"cannot be read ({error})", remedy) from None
+    if names.ndim != 1 or names.dtype.kind != "U":
+        raise BadInput(path, "has names that are no list of texts", remedy)
+    if labels.shape != names.shape:
+        raise BadInput(path, f"holds {len(names)} names and {labels.size} labels", remedy)
+    for key, values in arrays.items():
+        if not PROTOCOL.fullmatch(key):  # it is shown, and becomes part of a file's name
+            raise BadInput(path, f"has an array {shortened(key, 40)!r}, which is no protocol's name", remedy)
+        if not _fits(key, values.shape, len(names)) or values.dtype.kind != "f":
+            what = f"array {key!r} has shape {values.shape} and type {values.dtype} for {len(names)} clips"
+            raise BadInput(path, what, remedy)
+        if len(labels) and not (labels.min() >= 0 and labels.max() < values.shape[-1]):
+            what = f"has labels from {labels.min()} to {labels.max()}, and {key} has {values.shape[-1]} classes"
+            raise BadInput(path, what, remedy)
+    found, count = np.unique(names, return_counts=True)
+    if (count > 1).any():
+        raise BadInput(path, f"lists the clip {found[count > 1][0]} more than once", remedy)
+    return names, labels, arrays
+
+
+def _fits(key: str, shape: tuple[int, ...], clips: int) -> bool:
+    """Whether an array of `scores.npz` has a row per clip; only scores may have draws before it."""
+    if key in ("name", "label"):
+        return shape == (clips,)
+    return len(shape) in (2, 3) and shape[-2] == clips

@@ -1,0 +1,1 @@
+"""Arrays and weights to and from other projects."""

@@ -1,0 +1,1 @@
+"""Checkpoints of the reference family, read and written."""

@@ -1,0 +1,102 @@
+"""A run in the form that the code of SkeletonCLR, CrosSCLR, AimCLR and CrosNNCLR loads."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from skelpipe import settings as checking
+from skelpipe.encoders.graph import spatial_partitions
+from skelpipe.errors import BadInput
+from skelpipe.exchange.weights.contents import GRAPH, STREAM_ENCODERS, check_encoder, reference_name
+from skelpipe.exchange.weights.families import State, beneath
+from skelpipe.layouts import LAYOUTS
+from skelpipe.layouts.base import Layout
+from skelpipe.outputs.checksums import check_files
+from skelpipe.outputs.digests import require
+from skelpipe.outputs.provenance import write_beside
+from skelpipe.outputs.refusals import unwritable
+from skelpipe.training.folder import CHECKPOINT, RECIPE, SETTINGS, WEIGHTS
+from skelpipe.training.recipe import Recipe
+from skelpipe.training.torch_files import read_saved
+
+
+def export_weights(run: str | Path, file: str | Path, *, encoder_only: bool = False, force: bool = False) -> int:
+    """Write a RUN in the reference's form; returns the number of tensors.
+
+    Args:
+        encoder_only: only the query encoder without its head, as linear evaluation needs it; else all of the last
+            checkpoint but the optimiser.
+
+    Raises:
+        BadInput: RUN has no such weights, or `file` exists and `force` is not set.
+    """
+    run, file = Path(run), Path(file)
+    if file.is_dir() or (file.exists() and not force):
+        raise BadInput(file, "already exists", "choose another path, or pass --force to replace it")
+    wanted = (RECIPE, SETTINGS, WEIGHTS if encoder_only else CHECKPOINT)
+    check_files(run, lambda name: name in wanted, "train this run again")
+    recipe = checking.check(Recipe, checking.load_yaml(run / RECIPE), run / RECIPE)
+    check_encoder(recipe.model_dump(mode="json"), run / RECIPE)
+    try:
+        layout = LAYOUTS[json.loads((run / SETTINGS).read_text())["layout"]]
+    except (OSError, ValueError, KeyError) as error:
+        raise BadInput(run / SETTINGS, f"cannot be read ({error})", "train this run again") from None
+    state = (query_encoder if encoder_only else whole_state)(run, layout, recipe.streams)
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        # The public code takes every name in the file for a tensor.
+        write_beside(file, buffer.getvalue(), "weights", {"run": run}, {"encoder_only": encoder_only})
+    except OSError as error:
+        raise unwritable(file, error) from None
+    return len(state)
+
+
+def in_reference_form(state: Mapping[str, Tensor], prefix: str, layout: Layout) -> State:
+    """A `Network`'s state under the reference's names, and the graph that they keep with it."""
+    named = {f"{prefix}.{GRAPH}": torch.from_numpy(spatial_partitions(layout))}
+    return named | {f"{prefix}.{reference_name(name)}": value.contiguous() for name, value in state.items()}
+
+
+def query_encoder(run: Path, layout: Layout, streams: tuple[str, ...]) -> State:
+    """A finished run's encoder, or those of all its streams, in the reference's form."""
+    from safetensors.torch import load_file
+
+    path = require(run, "run", "finish it with 'skelpipe pretrain'") / WEIGHTS
+    try:
+        state = load_file(path)
+    except Exception as error:
+        raise BadInput(path, f"cannot be loaded ({error})", "train this run again") from None
+    named: State = {}
+    for prefix, suffix in [(f"{each}.", STREAM_ENCODERS[each]) for each in streams] or [("", "")]:
+        encoder = {name: value for name, value in beneath(state, prefix).items() if name.startswith("encoder.")}
+        named |= in_reference_form(encoder, f"encoder_q{suffix}", layout)
+    return named
+
+
+def whole_state(run: Path, layout: Layout, streams: tuple[str, ...]) -> State:
+    """Both networks, the queue and its pointer, of every stream, in the reference's form."""
+    path = run / CHECKPOINT
+    if not path.exists():
+        raise BadInput(path, "does not exist", "pass --encoder-only to write the encoder alone")
+    try:
+        state: State = read_saved(path)["method"]
+    except Exception as error:
+        raise BadInput(path, f"cannot be loaded ({type(error).__name__})", "train this run again") from None
+    named: State = {}
+    for prefix, suffix in [(f"streams.{each}.", STREAM_ENCODERS[each]) for each in streams] or [("moco.", "")]:
+        part = beneath(state, prefix)
+        query, key = beneath(part, "query."), beneath(part, "key.")
+        if not query or not key or "queue" not in part:
+            raise BadInput(path, "does not hold one query and one key network", "pass --encoder-only")
+        named |= in_reference_form(query, f"encoder_q{suffix}", layout)
+        named |= in_reference_form(key, f"encoder_k{suffix}", layout)
+        named |= {f"queue{suffix}": part["queue"], f"queue_ptr{suffix}": part["pointer"].reshape(1)}
+    return named

@@ -1,0 +1,245 @@
+"""What lies in one of our output folders, as tables for a terminal."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from skelpipe.errors import BadInput, printable
+from skelpipe.outputs.ancestry import DONE, PROVENANCE, read_json
+from skelpipe.outputs.checksums import FILES, check_files, is_output
+from skelpipe.recordings.datasets import DATASETS, fitting_splits, split_masks
+from skelpipe.recordings.store import open_array, open_group, read_array
+
+Facts = Iterable[tuple[str, object]]
+
+
+def describe(path: str | Path) -> RenderableType:
+    """Tables that say what a store, clips, streams, run, evaluation, fusion or report folder holds and how it was made.
+
+    Raises:
+        BadInput: there is nothing, or nothing of ours, at `path`.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise BadInput(path, "does not exist", "give a folder that skelpipe made")
+    log = path / "log.jsonl"
+    if not path.is_dir() or not (is_output(path) or log.is_file()):
+        raise BadInput(
+            path, "was not made by skelpipe", "give a store, clips, run, evaluation, fusion or report folder"
+        )
+    check_files(path, lambda name: name in ("settings.json", "metrics.json", "log.jsonl"))
+    done = read_json(path / DONE)
+    kind = str(done.get("kind") or read_json(path / PROVENANCE).get("kind") or "run")
+    files = [file for file in path.rglob("*") if file.is_file()]
+    state = kind if done else f"{kind}, not whole: it is being written, or was interrupted"
+    facts = [("folder", path), ("kind", state), ("size", _bytes(sum(f.stat().st_size for f in files)))]
+    body = BODIES[kind](path) if kind in BODIES and (done or kind == "run") else []
+    return Group(_facts("", [*facts, ("digest", done.get("digest"))]), *body, _provenance(path))
+
+
+def _store(path: Path, kind: str = "store") -> list[RenderableType]:
+    group, about = open_group(path, kind)
+    frames = read_array(group, "clip_frames")
+    columns = _columns(group, about)
+    facts = [
+        ("data set", _title(about["dataset"])),
+        ("clips", _of(len(frames), about["dataset"])),
+        ("classes seen", len(np.unique(columns["label"]))),
+        ("frames", _spread(frames)),
+        ("bodies in frames", f"{about['rows']:,}"),
+        ("listed as missing", "kept" if about["keep_missing"] else "left out"),
+        *_part(about),
+    ]
+    return [_facts("store", facts), _splits(columns, about), _dropped(group)]
+
+
+def _clips(path: Path, kind: str = "clips") -> list[RenderableType]:
+    group: Any
+    group, about = open_group(path, kind)
+    columns = _columns(group, about)
+    facts = [
+        ("data set", _title(about["dataset"])),
+        ("clips", _of(len(columns["name"]), about["dataset"])),
+        ("classes seen", len(np.unique(columns["label"]))),
+        ("shape", " x ".join(map(str, open_array(group, "clips").shape))),
+        ("recorded frames", _spread(read_array(group, "length"))),
+        *((name, about[name]) for name in ("frames", "bodies", "centre", "turn") if name in about),
+        *_part(about),
+    ]
+    return [_facts("clips", facts), _splits(columns, about)]
+
+
+def _part(about: Mapping[str, Any]) -> list[tuple[str, object]]:
+    return [("part", "{number} of {of}".format_map(about["part"]))] if "part" in about else []
+
+
+def _streams(path: Path) -> list[RenderableType]:
+    group: Any
+    group, about = open_group(path, "streams")
+    arrays = [(name, open_array(group, name)) for name in about["streams"]]
+    facts = [(name, f"{' x '.join(map(str, array.shape))} {array.dtype}") for name, array in arrays]
+    said = [(name, value) for name, value in about.items() if isinstance(value, (str, int, float))]
+    return [_facts("streams", facts), _facts("attributes", said)]
+
+
+def _run(path: Path) -> list[RenderableType]:
+    settings = read_json(path / "settings.json")
+    parts: list[RenderableType] = [_facts("settings", _flat(settings))]
+    last = _last_line(path / "log.jsonl")
+    if last:
+        parts.append(_facts(f"last epoch of the log ({settings.get('epochs', '?')} are planned)", last.items()))
+    return parts
+
+
+def _scored(path: Path) -> list[RenderableType]:
+    """An evaluation or a fusion."""
+    metrics = read_json(path / "metrics.json")
+    protocols = metrics.get("protocols")
+    facts = [(name, value) for name, value in metrics.items() if name not in ("protocols", "run", "parts")]
+    parts: list[RenderableType] = [_facts("what was scored", facts)]
+    parts += [_facts("part", _flat(part)) for part in metrics.get("parts") or []]
+    table = _table("accuracy", "protocol", "top-1", "top-5", "remarks")
+    for name, result in (protocols if isinstance(protocols, dict) else {}).items():
+        remarks = [f"{key.replace('_', ' ')}: {_percent(value.get('top1'))}" for key, value in sorted(result.items())
+                   if key.startswith("best_on") and isinstance(value, dict)]  # fmt: skip
+        remarks += [str(warning) for warning in result.get("warnings") or []]
+        _row(table, name, _percent(result.get("top1")), _percent(result.get("top5")), "; ".join(remarks))
+    return [*parts, table]
+
+
+def _files(path: Path) -> list[RenderableType]:
+    """A report, or anything else: its files."""
+    files = sorted(p for p in path.rglob("*") if p.is_file() and p.name not in (DONE, FILES, PROVENANCE))
+    shown = [(p.relative_to(path).as_posix(), _bytes(p.stat().st_size)) for p in files[:20]]
+    more = [("...", f"and {len(files) - len(shown)} more")] if len(files) > len(shown) else []
+    return [_facts("files", [*shown, *more])]
+
+
+BODIES: dict[str, Callable[[Path], list[RenderableType]]] = {
+    "store": _store, "clips": _clips, "streams": _streams, "run": _run,
+    "store part": partial(_store, kind="store part"), "clips part": partial(_clips, kind="clips part"),
+    "evaluation": _scored, "fusion": _scored, "report": _files, "raw": _files,
+}  # fmt: skip
+
+
+def _provenance(path: Path) -> RenderableType:
+    made = read_json(path / PROVENANCE)
+    inputs = made.get("inputs")
+    facts = [(name, made.get(name)) for name in ("command", "finished", "seconds", "skelpipe", "python")]
+    facts += [(name, version) for name, version in _flat(made.get("libraries"))]
+    for role, source in (inputs if isinstance(inputs, dict) else {}).items():
+        facts.append((f"from {role}", source.get("path") if isinstance(source, dict) else source))
+    return _facts("how it was made", [fact for fact in facts if fact[1] is not None])
+
+
+def _splits(columns: Mapping[str, npt.NDArray[Any]], about: Mapping[str, Any]) -> RenderableType:
+    """How many clips each split that the data set can serve has."""
+    table = _table("splits", "split", "train", "test")
+    for name in fitting_splits(about["dataset"], columns):
+        train, test = split_masks(name, about["dataset"], columns, about.get("split_files"))
+        listed = " (publisher's list)" if name in (about.get("split_files") or {}) else ""
+        _row(table, name + listed, f"{train.sum():,}", f"{test.sum():,}")
+    return table
+
+
+def _dropped(group: Any) -> RenderableType:
+    """The drop report: how many for each reason, and the first few."""
+    names, reasons, details = (read_array(group, f"dropped/{name}").tolist() for name in ("name", "reason", "detail"))
+    table = _table("left out", "reason", "how many", "for example")
+    for reason, count in sorted(Counter(reasons).items()):
+        first = [i for i, r in enumerate(reasons) if r == reason][:3]
+        example = Text("\n").join(_plain(f"{names[i]}: {details[i]}" if details[i] else names[i]) for i in first)
+        _row(table, reason, f"{count:,}", example)
+    return table if reasons else Text("nothing was left out")
+
+
+def _columns(group: Any, about: Mapping[str, Any]) -> dict[str, npt.NDArray[Any]]:
+    return {name: read_array(group, name) for name in about["columns"]}
+
+
+def _last_line(path: Path) -> dict[str, Any]:
+    """The last whole line of a log of JSON objects."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, ValueError):
+        return {}
+    for line in reversed(lines):
+        try:
+            value = json.loads(line)
+        except ValueError:  # torn by a kill
+            continue
+        if isinstance(value, dict):
+            return value
+    return {}
+
+
+def _flat(value: object, prefix: str = "") -> list[tuple[str, object]]:
+    """Nested settings as dotted names."""
+    if not isinstance(value, dict):
+        return [(prefix, value)] if prefix else []
+    return [pair for key, inner in value.items() for pair in _flat(inner, f"{prefix}.{key}" if prefix else str(key))]
+
+
+def _title(dataset: str) -> str:
+    return DATASETS[dataset].title if dataset in DATASETS else dataset
+
+
+def _of(clips: int, dataset: str) -> str:
+    return f"{clips:,} (the publication has {DATASETS[dataset].clips:,})" if dataset in DATASETS else f"{clips:,}"
+
+
+def _spread(values: npt.NDArray[Any]) -> str:
+    if len(values) == 0:
+        return "none"
+    return f"{values.sum():,} in all, {values.min()} to {values.max()} a clip, median {np.median(values):g}"
+
+
+def _percent(value: object) -> str:
+    return f"{100 * value:.2f} %" if isinstance(value, (int, float)) else "-"
+
+
+def _bytes(count: float) -> str:
+    for unit in ("bytes", "kB", "MB"):
+        if count < 1000:
+            return f"{count:.3g} {unit}" if unit != "bytes" else f"{count:.0f} {unit}"
+        count /= 1000
+    return f"{count:.3g} GB"
+
+
+def _facts(title: str, facts: Facts) -> RenderableType:
+    table = Table(title=title or None, title_justify="left", show_header=False, box=None, pad_edge=False)
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in facts:
+        _row(table, name, value)
+    return table
+
+
+def _table(title: str, *columns: str) -> Table:
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    for column in columns:
+        table.add_column(
+            column, justify="right" if column in ("train", "test", "how many", "top-1", "top-5") else "left"
+        )
+    return table
+
+
+def _row(table: Table, *cells: object) -> None:
+    """Add a row of plain text: what comes from files is neither markup nor control characters for the terminal."""
+    table.add_row(*(cell if isinstance(cell, Text) else _plain(cell) for cell in cells))
+
+
+def _plain(cell: object) -> Text:
+    text = f"{cell:.6g}" if isinstance(cell, float) else "" if cell is None else str(cell)
+    return Text(printable(text))

@@ -1,0 +1,59 @@
+"""Joint layouts: the graph, the bone stream and the flip are all derived from these tables."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+
+X, Y, Z = 0, 1, 2
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A set of named joints and how they hang together; joint numbers are 0-based.
+
+    Attributes:
+        name: how stores and recipes call the layout.
+        joints: the V joint names, in the order of the arrays.
+        parents: for every joint the joint its bone starts from; the root is its own parent.
+        mirror: for every joint its counterpart on the other side of the body (itself on the middle line).
+        centre: the joints in whose mean bodies are centred; hop distances in the graph are counted from the nearest.
+        shoulders: (right, left), each the mean of some joints: the line that is turned parallel to the camera plane.
+        torso: joints along the spine, drawn thicker.
+        parts: (name, joints) of the groups that part-wise models and masks work on; every joint is in one of them.
+        coordinates: 3, or 2 in a picture.
+        confidence: whether a channel behind the coordinates holds the detector's confidence.
+    """
+
+    name: str
+    joints: tuple[str, ...]
+    parents: tuple[int, ...]
+    mirror: tuple[int, ...]
+    centre: tuple[int, ...]
+    shoulders: tuple[tuple[int, ...], tuple[int, ...]]
+    torso: tuple[int, ...]
+    parts: tuple[tuple[str, tuple[int, ...]], ...] = ()
+    coordinates: int = 3
+    confidence: bool = False
+
+    @property
+    def channels(self) -> int:
+        """C: the coordinates, and the confidence where there is one."""
+        return self.coordinates + self.confidence
+
+    @property
+    def edges(self) -> tuple[tuple[int, int], ...]:
+        """The V-1 (joint, parent) pairs, the root's own left out."""
+        return tuple((v, p) for v, p in enumerate(self.parents) if v != p)
+
+    @property
+    def parent_index(self) -> npt.NDArray[np.int64]:
+        """`parents` as an index array: bone = x - x[..., parent_index, :]."""
+        import numpy as np
+
+        return np.array(self.parents, dtype=np.int64)

@@ -1,0 +1,335 @@
+"""Pipelines: which data, recipes, streams and protocols make one benchmark or table, and the run of all their stages.
+
+Folders are named by what is in them and not by who asked: pipelines that need the same pretraining share it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import os
+import shlex
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from skelpipe.errors import BadInput
+from skelpipe.outputs.ancestry import PROVENANCE
+from skelpipe.outputs.digests import read_digest
+from skelpipe.pipeline.experiments import Experiment, as_text, as_word, check_owner, list_experiments, shortened
+from skelpipe.pipeline.spec import STREAMS, WEIGHTS, Pipeline, Stream, Synth
+from skelpipe.resources import find
+from skelpipe.settings import check, hint, load_yaml
+from skelpipe.training.systems import missing
+
+# What a stage writes for the same inputs and flags changed: raise its number, and pipelines run it again. (Snakemake
+# cannot see changed package code.)
+VERSIONS = {
+    "synth": 1, "ingest": 1, "prepare": 1, "join": 1, "pretrain": 1, "evaluate": 1, "fuse": 1, "report": 2,
+}  # fmt: skip
+
+# What a plan holds: stages by the folder that they make, and `measures`: what the accuracies in a folder are of.
+KINDS = (
+    "synth", "store_parts", "stores", "clips_parts", "clips", "runs", "evaluations", "fusions", "measures", "reports",
+)  # fmt: skip
+WHERE_TO_ASK = {
+    "ntu": "its owners give it on their request form (ROSE Lab, Nanyang Technological University)",
+    "pku": "its owners give it by mail (STRUCT group, Peking University)",
+}
+
+
+def plan(
+    pipeline: Pipeline, path: Path, data: Path, raw: Path | None = None, lacking: list[BadInput] | None = None
+) -> dict[str, Any]:
+    """What the Snakefile needs to know: each kind of stage -> the folder that it makes -> from what, by which flags.
+
+    Folders are relative to `data`; flags are shell text. They depend on what is made alone and not on the pipeline, so
+    that one pipeline finds done what another one did.
+
+    Args:
+        lacking: takes what is said of recordings that are not there, so that a plan can be shown without them.
+
+    Raises:
+        BadInput: a recipe or protocol is wrong, or there are neither recordings nor a store made from them.
+    """
+    config: dict[str, Any] = {
+        "pipeline": path.stem, "versions": VERSIONS, "threads": pipeline.threads, "slots": pipeline.slots,
+        "missing": [entry for entry in pipeline.recipes if entry in missing()], **{kind: {} for kind in KINDS},
+    }  # fmt: skip
+    if pipeline.pipelines:
+        _plan_together(config, pipeline, data, raw, lacking)
+    else:
+        _plan_stages(config, pipeline, path, data, raw, lacking)
+    shown = ["--paper", pipeline.paper] if pipeline.paper else []
+    config["reports"][f"reports/{path.stem}"] = {
+        "parts": [*config["evaluations"], *config["fusions"]],
+        "flags": _shell(
+            ["--title", pipeline.title, *shown, *(w for name in pipeline.figures for w in ("--figure", name))]
+        ),
+    }
+    return config
+
+
+def _plan_together(
+    config: dict[str, Any], pipeline: Pipeline, data: Path, raw: Path | None, lacking: list[BadInput] | None
+) -> None:
+    """Plan all stages of the pipelines that are run together, but for their reports."""
+    given = pipeline.model_dump(exclude_unset=True, exclude={"title", "paper", "pipelines", "figures"})
+    parts = {}
+    for name in pipeline.pipelines:
+        file = find("pipelines", name)
+        parts[file] = check(Pipeline, {**load_yaml(file), **given}, file)
+    _check_raw(raw, {d: None for part in parts.values() if not part.synth for d in part.datasets}, config, data)
+    for file, part in parts.items():
+        own = plan(part, file, data, raw, lacking)
+        for kind in set(KINDS) - {"reports"}:
+            config[kind] |= own[kind]
+        config["missing"] = list(dict.fromkeys([*config["missing"], *own["missing"]]))
+
+
+def _plan_stages(
+    config: dict[str, Any],
+    pipeline: Pipeline,
+    path: Path,
+    data: Path,
+    raw: Path | None,
+    lacking: list[BadInput] | None,
+) -> None:
+    """Plan all stages of one pipeline, but for its report."""
+    _check_protocols(pipeline, path)
+    experiments = list_experiments(pipeline, path)
+    clips = _plan_clips(config, pipeline, path.stem, data, raw, lacking)
+    for (home, splits), experiment, seed in itertools.product(pipeline.homes.items(), experiments, pipeline.seeds):
+        top = f"runs/{Path(clips[pipeline.serving(home)]).stem}/{home}/{experiment.name}"
+        runs = _plan_runs(config, pipeline, experiment, home, clips[pipeline.serving(home)], top, seed)
+        for split, epoch in itertools.product(splits, pipeline.at_epochs or (experiment.recipe.epochs,)):
+            name, flags = _evaluation(pipeline, experiment, home, split, epoch)
+            parts, facts = {}, _measure(pipeline, experiment, split, epoch, seed)
+            for stream, run in runs.items():
+                parts[stream] = f"{top}/{stream}-s{seed}/{name}"
+                own = ["--stream", stream] if experiment.recipe.streams else []
+                config["evaluations"][parts[stream]] = {
+                    "run": run,
+                    "clips": clips[pipeline.serving(split)],
+                    "flags": _shell([*flags, *own, "--seed", seed]),
+                }
+                config["measures"][parts[stream]] = {**facts, "stream": stream}
+            if len(parts) > 1:
+                fused, stream, weights = _fusion(pipeline, pipeline.streams_of(experiment.stem), name)
+                folder = f"{top}/fused-s{seed}/{fused}"
+                config["fusions"][folder] = {"parts": list(parts.values()), "flags": weights}
+                config["measures"][folder] = {**facts, "stream": stream}
+    for folder in config["runs"]:
+        check_owner(data / folder, config["runs"][folder])
+
+
+def list_raw(folder: Path) -> str | None:
+    """A digest over the names and sizes of all files below `folder`; None if there are none.
+
+    Times are left out, so that copying recordings to another disk does not read them in again, and contents too: it is
+    up to 114,480 files, and no stage changes them.
+    """
+    files = []
+    for where, folders, found in os.walk(folder, followlinks=True):
+        folders[:] = [f for f in folders if not f.startswith(".")]
+        paths = (Path(where, n) for n in found if not n.startswith("."))
+        files += [f"{p.relative_to(folder).as_posix()}\0{p.stat().st_size}\n" for p in paths if p.exists()]
+    return hashlib.sha256("".join(sorted(files)).encode()).hexdigest() if files else None
+
+
+def _check_protocols(pipeline: Pipeline, path: Path) -> None:
+    # Found now and not after days of pretraining.
+    from skelpipe.evaluate.protocols import PROTOCOLS
+
+    for protocol in pipeline.all_protocols:
+        if protocol not in PROTOCOLS:
+            what = f"protocols: unknown protocol {protocol!r}{hint(protocol, PROTOCOLS)}"
+            raise BadInput(path, what, f"known are {', '.join(PROTOCOLS)}")
+    try:
+        _options(pipeline)
+    except BadInput as error:
+        words = ["options:", *error.where.split()[1:], error.what]  # without its --set
+        raise BadInput(path, " ".join(words), error.remedy) from None
+    if "transfer" in pipeline.all_protocols:
+        for home, splits in pipeline.homes.items():
+            if pipeline.serving(home) in map(pipeline.serving, splits):
+                what = f"protocols: transfer is between data sets, and {home} is of {pipeline.serving(home)} as well"
+                raise BadInput(path, what, "name a split of another data set by pretrain_on, or use finetune")
+
+
+# Data ---------------------------------------------------------------------------------------------------------------
+def _plan_clips(
+    config: dict[str, Any],
+    pipeline: Pipeline,
+    name: str,
+    data: Path,
+    raw: Path | None,
+    lacking: list[BadInput] | None,
+) -> dict[str, str]:
+    """Plan the way from recordings to clips of every data set; returns data set -> clips folder."""
+    found = {}
+    _check_raw(raw, () if pipeline.synth else pipeline.datasets, config, data)
+    for dataset in pipeline.datasets:
+        # Synthetic recordings are the pipeline's own, and named after it.
+        alone = name if len(pipeline.datasets) == 1 else f"{name}-{dataset}"
+        source = alone if pipeline.synth else dataset
+        store, found[dataset] = f"stores/{source}.zarr", f"stores/{source}-{_clips_name(pipeline)}.zarr"
+        if pipeline.synth:
+            recordings, listing = f"raw/{source}", None
+            config["synth"][recordings] = {"dataset": dataset, "flags": _synth_flags(pipeline.synth, dataset)}
+        else:
+            folder = Path(os.path.abspath(raw)) if raw else data / "raw" / dataset
+            recordings, listing = str(folder) if raw else f"raw/{dataset}", list_raw(folder)
+            if listing is None and read_digest(data / store) is None:
+                problem = _no_recordings(dataset, folder)
+                if lacking is None:
+                    raise problem
+                lacking += [problem] if str(problem) not in map(str, lacking) else []
+                listing = "none"
+        if pipeline.synth or listing:
+            config["stores"][store] = {"dataset": dataset, "raw": recordings, "listing": listing}
+        config["clips"][found[dataset]] = {"store": store, "flags": _prepare_flags(pipeline)}
+    for kind, kind_of_parts in (("stores", "store_parts"), ("clips", "clips_parts")):
+        for folder, stage in config[kind].items():
+            shards = _shards(data / folder, pipeline.shards)
+            if shards > 1:
+                parts = {f"{folder}.{n}of{shards}": {**stage, "part": f"{n}/{shards}"} for n in range(1, shards + 1)}
+                config[kind_of_parts] |= parts
+                stage["parts"] = list(parts)
+    return found
+
+
+def _check_raw(raw: Path | None, datasets: Collection[str], config: Mapping[str, Any], data: Path) -> None:
+    if raw and len(datasets) > 1:
+        what = f"is one folder, and {config['pipeline']} reads {', '.join(datasets)}"
+        raise BadInput(f"--raw {raw}", what, f"put each under {data}/raw/<data set>")
+
+
+def _shards(folder: Path, wanted: int) -> int:
+    """In how many parts a folder is to be made. One that is there stays as it is: its bytes would be the same."""
+    return wanted if read_digest(folder) is None else max(1, len(part_digests(folder)))
+
+
+def part_digests(folder: Path) -> list[str]:
+    """The digests of the parts that a folder was joined from."""
+    try:
+        inputs: dict[str, Any] = json.loads((folder / PROVENANCE).read_text("utf-8"))["inputs"]
+        return [str(part["digest"]) for role, part in inputs.items() if role.startswith("part ")]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return []
+
+
+def _clips_name(pipeline: Pipeline) -> str:
+    """The part of a clips folder's name that tells its options, so that pipelines with the same ones share it."""
+    policy: list[str] = [] if pipeline.bodies == "first" else [pipeline.bodies]
+    policy += [] if pipeline.centre else ["uncentred"]
+    policy += [] if pipeline.turn else ["unturned"]
+    return "-".join([str(pipeline.frames), *policy])
+
+
+def _prepare_flags(pipeline: Pipeline) -> str:
+    flags: list[Any] = ["--frames", pipeline.frames, "--bodies", pipeline.bodies]
+    flags += [] if pipeline.centre else ["--no-centre"]
+    return _shell([*flags, *([] if pipeline.turn else ["--no-turn"])])
+
+
+def _synth_flags(synth: Synth, dataset: str) -> str:
+    left_out = {"frames"} if dataset.startswith("ntu") else {"frames", "setups"}  # which PKU-MMD does not have
+    amounts = synth.model_dump(exclude_none=True, exclude=left_out)
+    flags = [part for key, value in amounts.items() for part in (f"--{key}", value)]
+    return _shell([*flags, *(["--frames", *synth.frames] if synth.frames else [])])
+
+
+def _no_recordings(dataset: str, folder: Path) -> BadInput:
+    owners = WHERE_TO_ASK[dataset.rstrip("0123456789")]
+    what = f"holds no recordings of {dataset}"
+    return BadInput(folder, what, f"put its files or .zip archives there, or name their folder by --raw; {owners}")
+
+
+# Stages of a recipe -------------------------------------------------------------------------------------------------
+def _plan_runs(
+    config: dict[str, Any], pipeline: Pipeline, experiment: Experiment, home: str, clips: str, top: str, seed: int
+) -> dict[str, str]:
+    """Plan the pretraining of an experiment; returns stream -> the run that has its encoder."""
+    runs: dict[str, str] = {}
+    for stream in pipeline.streams_of(experiment.stem):
+        trained = "3s" if experiment.recipe.streams else stream
+        runs[stream] = f"{top}/{trained}-s{seed}/run"
+        config["runs"][runs[stream]] = {
+            "recipe": experiment.called,
+            "content": experiment.content,
+            "clips": clips,
+            "flags": _shell(["--split", home, "--stream", trained, "--seed", seed, *experiment.flags]),
+        }
+    return runs
+
+
+def _protocols(pipeline: Pipeline, experiment: Experiment) -> list[str]:
+    from skelpipe.evaluate.protocols import PROTOCOLS
+
+    if experiment.recipe.supervised:
+        return ["supervised"]
+    return [p for p in PROTOCOLS if p in pipeline.protocols_of(experiment.stem)]
+
+
+def _measure(pipeline: Pipeline, experiment: Experiment, split: str, epoch: int, seed: int) -> dict[str, Any]:
+    """What an accuracy is of, but for the stream."""
+    how: dict[str, dict[str, Any]] = {"linear": {"probe": pipeline.probe}, "knn": {"k": pipeline.k}}
+    return {
+        "recipe": experiment.recipe.name,
+        "split": split,
+        "pretrained_on": pipeline.pretrain_on or split,
+        "epochs": epoch,
+        "seed": seed,
+        "changes": dict(experiment.changes),
+        "protocols": {protocol: how.get(protocol, {}) for protocol in _protocols(pipeline, experiment)},
+    }
+
+
+def _evaluation(pipeline: Pipeline, experiment: Experiment, home: str, split: str, epoch: int) -> tuple[str, list[Any]]:
+    """The folder name of an evaluation, and its flags: what is at its default stands in neither."""
+    from skelpipe.recordings.datasets import find_split
+
+    recipe, protocols = experiment.recipe, _protocols(pipeline, experiment)
+    parts: list[tuple[str, list[Any]]] = [("+".join(protocols), [w for p in protocols for w in ("--protocol", p)])]
+    if not recipe.supervised:
+        parts += [(pipeline.probe, ["--probe", pipeline.probe])] if pipeline.probe != "reference" else []
+        parts += [(f"k{pipeline.k}", ["--k", pipeline.k])] if pipeline.k != 1 else []
+        parts += [("best", ["--best-on-test"])] if pipeline.best_on_test else []
+    for key, value in sorted(_options(pipeline).items()):
+        if key.partition(".")[0] in protocols:
+            parts.append((f"{key}={as_word(value)}", ["--set", f"{key}={as_text(value)}"]))
+    if split != home:
+        dataset = pipeline.serving(split)
+        where = split if dataset == find_split(split).datasets[0].name else f"{split}-{dataset}"
+        parts.append((where, ["--split", split]))
+    if epoch != recipe.epochs:
+        parts.append((f"e{epoch:04d}", ["--epoch", epoch]))
+    return shortened("-".join(name for name, _ in parts)), [flag for _, flags in parts for flag in flags]
+
+
+def _options(pipeline: Pipeline) -> dict[str, Any]:
+    """The options of protocols that are not at their defaults, by their dotted key."""
+    from skelpipe.evaluate.protocols import read_options
+
+    changed: dict[str, Any] = {}
+    for protocol, own in read_options(pipeline.options, pipeline.all_protocols).items():
+        usual = type(own)().model_dump(mode="json")
+        values = own.model_dump(mode="json")
+        changed |= {f"{protocol}.{key}": value for key, value in values.items() if value != usual[key]}
+    return changed
+
+
+def _fusion(pipeline: Pipeline, streams: Sequence[Stream], evaluation: str) -> tuple[str, str, str]:
+    """The folder name of a fusion of evaluations of that name, its stream's name, and its flags."""
+    usual = all(pipeline.fusion[stream] == WEIGHTS[stream] for stream in streams)
+    parts = [stream if usual else f"{stream}{pipeline.fusion[stream]:g}" for stream in streams]
+    whole = usual and len(streams) == len(STREAMS)
+    told = "+".join(parts)
+    weights = _shell(["--weights", ",".join(f"{pipeline.fusion[stream]:g}" for stream in streams)])
+    return (evaluation, "3s", weights) if whole else (f"{evaluation}-{told}", told, weights)
+
+
+def _shell(words: Iterable[object]) -> str:
+    return shlex.join(str(word) for word in words)

@@ -1,0 +1,116 @@
+"""The run of all stages of a pipeline."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from skelpipe.errors import BadInput
+from skelpipe.outputs.ancestry import DONE
+from skelpipe.outputs.checksums import check_files
+from skelpipe.outputs.digests import read_digest
+from skelpipe.outputs.folders import discard
+from skelpipe.pipeline.plan import part_digests, plan
+from skelpipe.pipeline.spec import STREAMS, Pipeline, load_pipeline
+
+
+def run(
+    name_or_path: str | os.PathLike[str],
+    *,
+    data: str | os.PathLike[str] = "data",
+    raw: str | os.PathLike[str] | None = None,
+    overrides: Iterable[str] = (),
+    dry_run: bool = False,
+    snakemake_args: Sequence[str] = (),
+    verbose: bool = False,
+    command: Sequence[str] | None = None,
+) -> int:
+    """Show what is done and what is to do, then do it and show the accuracies.
+
+    Args:
+        name_or_path: a pipeline.
+        data: the folder of raw/, stores/, runs/, reports/ and logs/.
+        raw: where the recordings are, if not in `data`/raw/<dataset>; for pipelines of one data set.
+        overrides: KEY=VALUE changes of the pipeline.
+        dry_run: only show the plan.
+        snakemake_args: go to Snakemake as they are.
+        verbose: show all that Snakemake says.
+        command: how a stage is started; by default this Python's `-m skelpipe`.
+
+    Returns:
+        The exit status: 0, 1 if a stage failed, 130 if interrupted.
+
+    Raises:
+        BadInput: the pipeline, one of its recipes, the data folder or an argument to Snakemake cannot be used.
+    """
+    from skelpipe.pipeline import lock, show, snakemake
+
+    pipeline, path = load_pipeline(name_or_path, overrides)
+    data = Path(os.path.abspath(data))
+    dry_run = dry_run or not {"-n", "--dry-run", "--dryrun"}.isdisjoint(snakemake_args)
+    lacking: list[BadInput] = []
+    config = plan(pipeline, path, data, None if raw is None else Path(raw), lacking if dry_run else None)
+    if command:
+        config["command"] = list(command)
+    if dry_run and not data.is_dir():
+        # Everything is still to do there as here, and a plan leaves no folder behind.
+        with tempfile.TemporaryDirectory() as empty:
+            stages = snakemake.survey(Path(empty), config, snakemake_args, verbose)
+            show.show_plan(pipeline.title, stages, data, verbose, lacking)
+        _show_paper(pipeline, config, data)
+        return 0
+    with lock.locked(data) as held:
+        stages = snakemake.survey(data, config, snakemake_args, verbose)
+        show.show_plan(pipeline.title, stages, data, verbose, lacking)
+        if dry_run:
+            _show_paper(pipeline, config, data)
+            return 0
+        status = snakemake.execute(data, config, stages, snakemake_args, verbose, held)
+        _remove_parts(config, data)
+    report = data / next(iter(config["reports"]))
+    if status == 0 and (report / DONE).is_file():
+        show.show_results(results(config, data), report)
+        _show_paper(pipeline, config, data)
+    return status
+
+
+def _show_paper(pipeline: Pipeline, config: Mapping[str, Any], data: Path) -> None:
+    """Print the table or figure of the paper, in its own shape, that the pipeline makes."""
+    if pipeline.paper:
+        from skelpipe.pipeline.show_paper import show_paper
+
+        show_paper(pipeline.paper, config["measures"], data)
+
+
+def results(config: Mapping[str, Any], data: Path) -> list[dict[str, Any]]:
+    """What `metrics.json` says of the evaluations and fusions of a plan that are there.
+
+    Returns:
+        A row for each experiment, stream, number of epochs and split, with the `metrics` of all seeds.
+    """
+    rows: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for folder in [*config["evaluations"], *config["fusions"]]:
+        if not (data / folder / DONE).is_file():
+            continue
+        check_files(data / folder, "metrics.json", "delete its folder, and run this pipeline again")
+        metrics = json.loads((data / folder / "metrics.json").read_text("utf-8"))
+        key = {"experiment": folder.split("/")[3], **{k: metrics[k] for k in ("stream", "epochs", "split")}}
+        rows.setdefault(tuple(key.values()), {**key, "metrics": []})["metrics"].append(metrics)
+    experiments = list(dict.fromkeys(row["experiment"] for row in rows.values()))
+    streams = [*STREAMS, *(row["stream"] for row in rows.values())]
+    return sorted(
+        rows.values(), key=lambda r: (experiments.index(r["experiment"]), r["epochs"], streams.index(r["stream"]))
+    )
+
+
+def _remove_parts(config: Mapping[str, Any], data: Path) -> None:
+    """Remove the parts that are in their whole."""
+    for whole, stage in (config["stores"] | config["clips"]).items():
+        joined = part_digests(data / whole) if "parts" in stage else []
+        for part in map(data.joinpath, stage.get("parts", ())):
+            if read_digest(part) in joined:
+                discard(part)

@@ -1,0 +1,283 @@
+"""The content of a pipeline file: which data, recipes, streams and protocols make one benchmark or table."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import os
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, field_validator, model_validator
+
+from skelpipe.errors import BadInput
+from skelpipe.resources import find, names
+from skelpipe.settings import Settings, check, hint, load_yaml, override
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
+MOST_POINTS = 10_000  # of a sweep
+
+Stream = Literal["joint", "motion", "bone"]
+STREAMS: tuple[Stream, ...] = ("joint", "motion", "bone")
+WEIGHTS: Mapping[Stream, float] = {"joint": 0.6, "motion": 0.4, "bone": 0.6}
+USUAL_PROTOCOLS: tuple[str, ...] = ("linear", "knn")
+OTHERS = "others"  # stands for the recipes that a mapping of recipes does not name
+
+
+def _for_others(value: Any) -> Any:
+    return {OTHERS: value} if isinstance(value, list | tuple) else value
+
+
+Streams = Annotated[dict[str, Annotated[tuple[Stream, ...], Field(min_length=1)]], BeforeValidator(_for_others)]
+Protocols = Annotated[dict[str, Annotated[tuple[str, ...], Field(min_length=1)]], BeforeValidator(_for_others)]
+
+
+class Synth(Settings):
+    """How much synthetic raw data a pipeline writes for itself; the keys are the options of `skelpipe synth`."""
+
+    actions: int | None = None
+    subjects: int | None = None
+    setups: int | None = None
+    replications: int | None = None
+    frames: tuple[int, int] | None = None
+    seed: int = 0
+
+
+class Pipeline(Settings):
+    """The content of a pipeline YAML.
+
+    Attributes:
+        title: a line for people; heads the report.
+        splits: keys of `datasets.SPLITS` to evaluate on.
+        dataset: the store that serves all splits (an NTU-120 store serves xsub60 too); by default each split's own.
+        pretrain_on: the split to pretrain on, for transfer; by default the one that is evaluated on.
+        frames, bodies, centre, turn: the options of `skelpipe prepare`.
+        recipes: names of shipped recipes, or paths of others in the folder of the pipeline file. Systems of the paper
+            that have no recipe yet may be named too, and are left out.
+        streams: every recipe is pretrained on each of them. A mapping of recipes gives some their own, and its key
+            `others` the rest theirs.
+        seeds: and with each of these.
+        epochs: replaces the recipes' own number.
+        set: recipe name -> KEY=VALUE changes of that recipe.
+        sweep: points, each of them {KEY: VALUE} changes of every recipe, or {RECIPE: {KEY: VALUE}} of one;
+            {KEY: [VALUE, ...]} stands for all pairings.
+        at_epochs: evaluate the weights that a run kept of these epochs, instead of its last.
+        precision, half_storage: the options of `skelpipe pretrain`.
+        protocols, probe, k, best_on_test: the options of `skelpipe evaluate`. Supervised recipes are evaluated by the
+            protocol `supervised` alone; a mapping of recipes gives some their own protocols, as with streams.
+        options: PROTOCOL.KEY=VALUE, its --set.
+        fusion: stream -> its weight in the fused scores.
+        figures: what `skelpipe report` draws; by default all that it can.
+        paper: the table or figure of the CrosNNCLR paper that it makes; the report shows it first, in its own shape.
+        pipelines: names of shipped pipelines that are run together, with the keys that are given here in place of
+            theirs; then `splits` and `recipes` may be left out.
+        threads: CPU threads of one pretraining or evaluation.
+        slots: how many of these may run at once, if the user passes no --resources; one stands for one GPU.
+        shards: in how many parts each store and clips folder is made and then joined; each is a job of its own.
+        synth: writes synthetic raw data first; None reads real recordings.
+    """
+
+    title: str
+    splits: tuple[str, ...] = Field((), min_length=1)
+    dataset: str | None = None
+    pretrain_on: str | None = None
+    frames: int = Field(50, ge=2)
+    bodies: Literal["first", "energy", "denoise"] = "first"
+    centre: bool = True
+    turn: bool = True
+    recipes: tuple[str, ...] = Field((), min_length=1)
+    streams: Streams = Field(default_factory=lambda: {OTHERS: STREAMS})
+    seeds: tuple[int, ...] = Field((0,), min_length=1)
+    epochs: int | None = Field(None, ge=0)
+    set: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    sweep: tuple[dict[str, Any], ...] = Field(({},), min_length=1)
+    at_epochs: tuple[int, ...] = ()
+    precision: Literal["fp32", "bf16"] = "fp32"
+    half_storage: bool = False
+    protocols: Protocols = Field(default_factory=lambda: {OTHERS: USUAL_PROTOCOLS})
+    probe: Literal["reference", "paper", "lbfgs", "grid"] = "reference"
+    k: int = Field(1, ge=1)
+    best_on_test: bool = False
+    options: tuple[str, ...] = ()
+    fusion: dict[Stream, float] = Field(default_factory=lambda: dict(WEIGHTS))
+    figures: tuple[Literal["sweeps", "curves", "confusion", "tsne"], ...] = ()
+    paper: str | None = None
+    pipelines: tuple[str, ...] = ()
+    threads: int = Field(8, ge=1)
+    slots: int = Field(1, ge=1)
+    shards: int = Field(1, ge=1, le=1000)
+    synth: Synth | None = None
+
+    @field_validator("dataset")
+    @classmethod
+    def _known_dataset(cls, value: str | None) -> str | None:
+        from skelpipe.recordings.datasets import DATASETS
+
+        return value if value is None else known_name(value, DATASETS)
+
+    @field_validator("splits", "pretrain_on")
+    @classmethod
+    def _known_splits(cls, value: Any) -> Any:
+        from skelpipe.recordings.datasets import SPLITS
+
+        for split in (value,) if isinstance(value, str) else value or ():
+            known_name(split, SPLITS)
+        return value
+
+    @field_validator("paper")
+    @classmethod
+    def _known_exhibit(cls, value: str | None) -> str | None:
+        from skelpipe.report.paper import exhibits
+
+        return value if value is None else known_name(value, exhibits())
+
+    @field_validator("pipelines")
+    @classmethod
+    def _known_pipelines(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(known_name(name, names("pipelines")) for name in value)
+
+    @field_validator("splits", "recipes", "streams", "seeds", "at_epochs", "protocols", "figures", "pipelines")
+    @classmethod
+    def _no_twins(cls, value: Any) -> Any:
+        for items in value.values() if isinstance(value, dict) else [value]:
+            stems = [Path(item).stem if isinstance(item, str) else item for item in items]
+            if len(set(stems)) < len(stems):
+                raise ValueError("names something twice")
+        return value
+
+    @field_validator("seeds")
+    @classmethod
+    def _no_negative_seed(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+        if min(value) < 0:
+            raise ValueError("a seed is at least 0")
+        return value
+
+    @field_validator("title")
+    @classmethod
+    def _one_line(cls, value: str) -> str:
+        if not value.isprintable():
+            raise ValueError("a title is one line")
+        return value
+
+    @field_validator("streams")
+    @classmethod
+    def _in_order(cls, value: dict[str, tuple[Stream, ...]]) -> dict[str, tuple[Stream, ...]]:
+        # The same fusion has the same name.
+        return {key: tuple(stream for stream in STREAMS if stream in own) for key, own in value.items()}
+
+    @field_validator("sweep", mode="before")
+    @classmethod
+    def _all_points(cls, value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        if not all(isinstance(values, list) and values for values in value.values()):
+            raise ValueError("every key needs a list of values, such as {method.queue_size: [1024, 2048]}")
+        if math.prod(map(len, value.values())) > MOST_POINTS:
+            raise ValueError(f"these are more than {MOST_POINTS:,} pairings")
+        return tuple(dict(zip(value, point, strict=True)) for point in itertools.product(*value.values()))
+
+    @model_validator(mode="after")
+    def _one_number_of_epochs(self) -> Pipeline:
+        points = [*self.sweep, *(own for point in self.sweep for own in point.values() if isinstance(own, dict))]
+        if self.epochs is not None and any("epochs" in point for point in points):
+            raise ValueError("sweep: epochs is swept and also fixed by the key epochs; leave one of them out")
+        return self
+
+    @model_validator(mode="after")
+    def _splits_fit(self) -> Pipeline:
+        from skelpipe.recordings.datasets import fitting_splits
+
+        if self.dataset is not None:
+            fitting = fitting_splits(self.dataset)
+            for split in self.splits:
+                if split not in fitting:
+                    known = ", ".join(fitting)
+                    raise ValueError(f"splits: {split} cannot be made from {self.dataset}, which has {known}")
+        return self
+
+    @model_validator(mode="after")
+    def _weights_for_all(self) -> Pipeline:
+        for streams in self.streams.values():
+            weights = [self.fusion.get(stream) for stream in streams]
+            if len(streams) > 1 and (None in weights or min(w or 0 for w in weights) < 0 or not any(weights)):
+                raise ValueError("fusion: every stream needs a weight, at least 0 and not all 0")
+        return self
+
+    @model_validator(mode="after")
+    def _says_what_to_make(self) -> Pipeline:
+        for key in ("splits", "recipes"):
+            if not getattr(self, key) and not self.pipelines:
+                raise ValueError(f"{key}: is missing")
+        return self
+
+    def streams_of(self, recipe: str) -> tuple[Stream, ...]:
+        """The streams of a recipe, by its file's name."""
+        return self.streams.get(recipe, self.streams.get(OTHERS, STREAMS))
+
+    def protocols_of(self, recipe: str) -> tuple[str, ...]:
+        """The protocols of a recipe, by its file's name."""
+        return self.protocols.get(recipe, self.protocols.get(OTHERS, USUAL_PROTOCOLS))
+
+    @property
+    def all_protocols(self) -> list[str]:
+        """The protocols of all recipes."""
+        return list(dict.fromkeys(protocol for own in self.protocols.values() for protocol in own))
+
+    def serving(self, split: str) -> str:
+        """The data set whose store serves a split."""
+        from skelpipe.recordings.datasets import find_split
+
+        known = [dataset.name for dataset in find_split(split).datasets]
+        return self.dataset if self.dataset in known else known[0]
+
+    @property
+    def homes(self) -> dict[str, tuple[str, ...]]:
+        """The splits that are pretrained on, and for each those that its encoders are evaluated on."""
+        return {self.pretrain_on: self.splits} if self.pretrain_on else {split: (split,) for split in self.splits}
+
+    @property
+    def datasets(self) -> list[str]:
+        """The data sets that are needed."""
+        return list(dict.fromkeys(self.serving(split) for split in (*self.homes, *self.splits)))
+
+
+def load_pipeline(name_or_path: str | os.PathLike[str], overrides: Iterable[str] = ()) -> tuple[Pipeline, Path]:
+    """Read a shipped pipeline by its name, or any other by its path.
+
+    Args:
+        overrides: KEY=VALUE changes, the value in YAML (`seeds=[0,1,2]`).
+
+    Raises:
+        BadInput: no such pipeline, or all its wrong keys and values at once.
+    """
+    path = find("pipelines", name_or_path)
+    if not NAME.fullmatch(path.stem):
+        raise BadInput(path, "its name also names folders", "use letters, digits, '_', '-', '+' and '.' only")
+    stated = load_yaml(path)
+    _check_places(stated.get("recipes"), path)
+    return check(Pipeline, override(stated, overrides), path), path
+
+
+def _check_places(recipes: Any, path: Path) -> None:
+    """Raise BadInput if a pipeline file names a recipe outside its own folder; on the command line one may.
+
+    It may come from somebody else, who is not to choose which files are read here.
+    """
+    for entry in recipes if isinstance(recipes, list) else ():
+        if not isinstance(entry, str) or not is_path_like(entry):
+            continue
+        if not (path.parent / entry).resolve().is_relative_to(path.parent.resolve()):
+            what = f"recipes: {entry} lies outside the folder of the pipeline"
+            raise BadInput(path, what, "put it there, or name it by --set recipes=[...]")
+
+
+def is_path_like(entry: str) -> bool:
+    return entry.endswith(".yaml") or "/" in entry
+
+
+def known_name(value: str, known: Iterable[str]) -> str:
+    if value not in known:
+        raise ValueError(f"unknown name{hint(value, known)}, known are {', '.join(known)}")
+    return value

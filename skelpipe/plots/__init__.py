@@ -1,0 +1,1 @@
+"""Pictures: confusion, curves, sweeps, t-SNE and motion."""

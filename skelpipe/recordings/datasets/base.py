@@ -1,0 +1,107 @@
+"""What a data set is: how its recordings are found, named and read."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from skelpipe.recordings.datasets.files import File
+from skelpipe.recordings.datasets.recording import DUPLICATE, NO_BODY, NO_FRAMES, TEXT_COLUMNS, Dropped, Recording
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+
+@dataclass(frozen=True)
+class Source:
+    """What one call of `Dataset.read` needs: the recording's file, and beside it what else belongs to it (labels)."""
+
+    name: str
+    files: tuple[File, ...]
+
+    @property
+    def size(self) -> int:
+        """Bytes, unpacked."""
+        return sum(file.size for file in self.files)
+
+
+@dataclass
+class Found:
+    """What a search came up with: sources in order of name, what was left out already, and the split lists seen."""
+
+    sources: list[Source] = field(default_factory=list)
+    dropped: list[Dropped] = field(default_factory=list)
+    split_files: dict[str, dict[str, list[str]]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Dataset(ABC):
+    """A published data set: what it is called, what its clips carry, and how its raw files are found and read.
+
+    Attributes:
+        name: the key in `DATASETS`.
+        title: the name in print.
+        classes: how many outputs a classifier has.
+        clips: how many usable clips the publication has.
+        columns: the per-clip columns, in order; `name` and `label` come first.
+        group: the column that names the person or video, for holding out a validation part.
+        class_names: what the labels mean, in order.
+    """
+
+    name: str
+    title: str
+    classes: int
+    clips: int
+    columns: tuple[str, ...]
+    group: str
+    class_names: tuple[str, ...]
+
+    @abstractmethod
+    def find(self, raw: Path, keep_missing: bool = False) -> Found:
+        """Search a folder, a zip archive, or a folder of archives.
+
+        Args:
+            raw: what to search; folders are searched to the bottom, archives are read in place.
+            keep_missing: keep the clips that the publisher lists as having missing skeletons.
+
+        Raises:
+            BadInput: `raw` is neither, cannot be searched, or an archive is damaged or encrypted.
+        """
+
+    @abstractmethod
+    def read(self, source: Source, keep_missing: bool = False) -> list[Recording | Dropped]:
+        """Read the clips of one source.
+
+        Raises:
+            BadInput: the whole source is unreadable; names the file and line.
+        """
+
+
+def accept(recording: Recording, keep_missing: bool) -> Recording | Dropped:
+    """The recording, unless nobody is to be seen in it."""
+    if recording.frames == 0:
+        return Dropped(recording.name, NO_FRAMES)
+    if len(recording.joints) == 0 and not keep_missing:
+        return Dropped(recording.name, NO_BODY, f"none of its {recording.frames} frames has a body")
+    return recording
+
+
+def unique(sources: Iterable[Source]) -> tuple[list[Source], list[Dropped]]:
+    """Sort by name, and keep the first of those that share one; the order of the directory has no say."""
+    kept: dict[str, Source] = {}
+    dropped = []
+    for source in sorted(sources, key=lambda s: (s.name, s.files)):
+        first = kept.setdefault(source.name, source)
+        if first is not source:
+            dropped.append(Dropped(source.name, DUPLICATE, f"{source.files[0].shown}; used {first.files[0].shown}"))
+    return list(kept.values()), dropped
+
+
+def column_array(name: str, values: list[Any]) -> npt.NDArray[Any]:
+    """One column as an array: text, or int32."""
+    import numpy as np
+
+    return np.array(values, dtype=str if name in TEXT_COLUMNS else np.int32)

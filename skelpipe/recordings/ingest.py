@@ -1,0 +1,234 @@
+"""Raw recordings -> store: many parsers, one writer, and a report of everything that was left out.
+
+Workers return their recordings in the order of the clips' names and only this process writes, whole chunks at a time.
+So the store does not depend on the number of workers, no chunk has two writers, and the memory needed is a few chunks
+and a few batches of files.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from skelpipe.allocator import keep_memory
+from skelpipe.errors import BadInput
+from skelpipe.outputs.folders import new_folder
+from skelpipe.recordings.datasets import Dataset, Dropped, Recording, find_dataset
+from skelpipe.recordings.datasets.base import Found, Source
+from skelpipe.recordings.datasets.files import Seen, watched
+from skelpipe.recordings.datasets.recording import FAULTS
+from skelpipe.recordings.parts import Part, kind_of
+from skelpipe.recordings.reading import Outcome, read_all
+from skelpipe.recordings.writer import Writer
+
+log = logging.getLogger(__name__)
+
+Progress = Callable[[int, int, int], object]
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What an ingest did.
+
+    Attributes:
+        dataset: key of `DATASETS`.
+        clips: clips in the store.
+        rows: bodies in frames in the store.
+        dropped: reason -> how many clips and files were left out.
+        faults: those left out because of a mistake in a file.
+        files: sources read.
+        bytes_read: raw bytes.
+        store_bytes: size of the store on the disk.
+        seconds: wall-clock time.
+        expected: how many usable clips the publication has.
+    """
+
+    dataset: str
+    clips: int
+    rows: int
+    dropped: dict[str, int]
+    faults: tuple[Dropped, ...]
+    files: int
+    bytes_read: int
+    store_bytes: int
+    seconds: float
+    expected: int
+
+
+def ingest(
+    dataset: str,
+    raw: str | os.PathLike[str],
+    store: str | os.PathLike[str],
+    *,
+    workers: int | None = None,
+    keep_missing: bool = False,
+    strict: bool = False,
+    part: Part | None = None,
+    force: bool = False,
+    progress: Progress | None = None,
+) -> Summary:
+    """Read all raw recordings below a folder, or in zip archives, into a new store.
+
+    Args:
+        dataset: key of `DATASETS`.
+        raw: the folder or .zip file.
+        store: the folder to make.
+        workers: parser processes; 0 parses in this process, None takes one per core if there is enough to read.
+        keep_missing: keep the clips on the publisher's list of missing skeletons, and those without any body.
+        strict: let the first faulty file stop the ingest.
+        part: read this part only, to be joined with the others (`parts.join`).
+        force: replace a store that is there.
+        progress: called with (sources done, sources, raw bytes done).
+
+    Raises:
+        BadInput: nothing to read or to keep, a damaged archive, a faulty file if `strict`, or `store` is taken.
+    """
+    started, kind, raw = time.perf_counter(), find_dataset(dataset), Path(raw)
+    keep_memory()  # a file's bytes and its arrays would be mapped, faulted in and unmapped anew each time
+    settings = {"dataset": dataset, "keep_missing": keep_missing, **({"part": str(part)} if part else {})}
+    facts: dict[str, Any] = {}
+    options: dict[str, Any] = {"inputs": {"raw": raw}, "settings": settings, "more": facts}
+    with new_folder(store, kind_of("store", part), force=force, **options) as folder:
+        with watched() as seen:
+            found = _find(kind, raw, keep_missing, strict)
+        found, mark = (found, dict[str, Any]()) if part is None else _take(found, part)
+        seen = seen if part is None or part.number == 1 else Seen()  # the lists that the search read count once
+        listed = count_files(found, seen)
+        writer = Writer(folder, kind, found.dropped)
+        outcomes = read_all(kind, found.sources, keep_missing, workers)
+        bytes_read = _write_all(writer, outcomes, found, seen, strict, progress)
+        counts = Counter(dropped.reason for dropped in writer.dropped)
+        facts["raw"] = {**listed, "digest": seen.digest}
+        _tell_read(seen, counts)
+        if not writer.columns["name"] and part is None:
+            raise BadInput(raw, f"no clip can be kept ({_reasons(counts)})", _remedy(kind, writer.dropped))
+        lists = {"split_files": found.split_files} if found.split_files else {}
+        writer.finish({"keep_missing": keep_missing, **lists, **mark})
+    took = time.perf_counter() - started
+    return _summary(kind, writer, files=len(found.sources), bytes_read=bytes_read, store=Path(store), seconds=took)
+
+
+def _summary(kind: Dataset, writer: Writer, *, files: int, bytes_read: int, store: Path, seconds: float) -> Summary:
+    counts = Counter(dropped.reason for dropped in writer.dropped)
+    return Summary(
+        dataset=kind.name,
+        clips=len(writer.columns["name"]),
+        rows=writer.rows,
+        dropped=dict(sorted(counts.items())),
+        faults=tuple(dropped for dropped in writer.dropped if dropped.reason in FAULTS),
+        files=files,
+        bytes_read=bytes_read,
+        store_bytes=sum(p.stat().st_size for p in store.rglob("*") if p.is_file()),
+        seconds=seconds,
+        expected=kind.clips,
+    )
+
+
+def _find(kind: Dataset, raw: Path, keep_missing: bool, strict: bool) -> Found:
+    """What there is to read, or BadInput if there is nothing, or a fault if `strict`."""
+    found = kind.find(raw, keep_missing)
+    _tell_found(kind, raw, found, keep_missing)
+    if not found.sources and not found.dropped:
+        raise BadInput(raw, f"holds no {kind.title} recordings", "give the folder or the .zip files that hold them")
+    for entry in found.dropped:
+        _check_fault(entry, strict)
+    return found
+
+
+def _write_all(
+    writer: Writer, outcomes: Iterable[Outcome], found: Found, seen: Seen, strict: bool, progress: Progress | None
+) -> int:
+    """Hand what was read to the writer, and note in `seen` what that was; returns the bytes of raw text."""
+    bytes_read = 0
+    for done, (source, results, read) in enumerate(outcomes, 1):
+        seen.more(read)
+        for result in results:
+            writer.add(result)
+            if log.isEnabledFor(logging.DEBUG):
+                _tell_result(source, result)
+            _check_fault(result, strict)
+        bytes_read += source.size
+        if progress is not None:
+            progress(done, len(found.sources), bytes_read)
+    return bytes_read
+
+
+def _tell_read(seen: Seen, counts: Mapping[str, int]) -> None:
+    log.info("read %s raw files, %s bytes, digest %.12s", f"{seen.files:,}", f"{seen.bytes:,}", seen.digest)
+    told = f"left out: {_reasons(counts)}; each is named in the store's drop report" if counts else "left out: none"
+    log.info("%s", told)
+
+
+def count_files(found: Found, lists: Seen) -> dict[str, int]:
+    """How many files a search found to read, and their bytes, with the `lists` that it has read itself."""
+    return {
+        "files": lists.files + sum(len(source.files) for source in found.sources),
+        "bytes": lists.bytes + sum(source.size for source in found.sources),
+    }
+
+
+def search(dataset: str, raw: Path, keep_missing: bool, part: Part | None) -> dict[str, int]:
+    """How many files an ingest with these settings would find now, and their bytes.
+
+    Raises:
+        BadInput: `raw` cannot be searched.
+    """
+    with watched() as lists:
+        found = find_dataset(dataset).find(raw, keep_missing)
+    if part is None:
+        return count_files(found, lists)
+    return count_files(_take(found, part)[0], lists if part.number == 1 else Seen())
+
+
+def _tell_found(kind: Dataset, raw: Path, found: Found, keep_missing: bool) -> None:
+    log.info("%s: %s recordings of %s to read", raw, f"{len(found.sources):,}", kind.title)
+    asked = "kept, by --keep-missing" if keep_missing else "left out, without --keep-missing"
+    log.info("clips on the publisher's list of missing skeletons, and clips without any body, are %s", asked)
+    if found.split_files:
+        log.info(
+            "split lists found among the files: %s; they go before the built-in ones", ", ".join(found.split_files)
+        )
+
+
+def _tell_result(source: Source, result: Recording | Dropped) -> None:
+    if isinstance(result, Dropped):
+        log.debug("%s: left out: %s (%s)", result.name, result.reason, result.detail)
+    else:
+        log.debug("%s: %d frames, %d bodies in them", result.name, result.frames, len(result.joints))
+
+
+def _take(found: Found, part: Part) -> tuple[Found, dict[str, Any]]:
+    """What one part reads, and the attributes that tell it; what the search left out goes to the first part."""
+    seen = [(source.name, [(file.shown, file.size) for file in source.files]) for source in found.sources]
+    left_out = [(entry.name, entry.reason, entry.detail) for entry in found.dropped]
+    digest = hashlib.sha256(json.dumps([seen, left_out]).encode()).hexdigest()
+    sources = found.sources[part.share([source.size for source in found.sources])]
+    dropped = found.dropped if part.number == 1 else []
+    log.info("part %s: %s of the files that can be read", part, f"{len(sources):,}")
+    return Found(sources, dropped, found.split_files), {"kind": kind_of("store", part), "part": part.mark(digest)}
+
+
+def _check_fault(result: Recording | Dropped, strict: bool) -> None:
+    if strict and isinstance(result, Dropped) and result.reason in FAULTS:
+        raise BadInput(
+            f"clip {result.name}", f"{result.reason} ({result.detail})", "leave out --strict to go on without it"
+        )
+
+
+def _reasons(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} {reason}" for reason, count in sorted(counts.items())) or "the label files are empty"
+
+
+def _remedy(kind: Dataset, dropped: list[Dropped]) -> str:
+    """What to do when nothing was kept: the first fault, or else the first thing left out, says it best."""
+    for entry in (*(d for d in dropped if d.reason in FAULTS), *dropped):
+        return f"the first: {entry.name}: {entry.detail or entry.reason}"
+    return f"check that this is {kind.title}"

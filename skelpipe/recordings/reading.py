@@ -1,0 +1,125 @@
+"""Reads recordings in parallel processes, in the order of their sources."""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import os
+import signal
+import threading
+from collections import deque
+from collections.abc import Generator, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+
+from skelpipe.allocator import keep_memory
+from skelpipe.errors import BadInput
+from skelpipe.parallel import cores, cpu_count
+from skelpipe.recordings.datasets import DATASETS, Dataset, Dropped, Recording
+from skelpipe.recordings.datasets.base import Source
+from skelpipe.recordings.datasets.files import Seen, Vanished, watched
+from skelpipe.recordings.datasets.recording import UNREADABLE
+
+log = logging.getLogger(__name__)
+Outcome = tuple[Source, list[Recording | Dropped], Seen]
+BATCH_BYTES, BATCH_SOURCES = 4 << 20, 256  # raw text and sources per task, at most
+SMALL = 512 << 20  # raw text that is parsed before a pool has started
+
+
+def read_all(
+    kind: Dataset, sources: list[Source], keep_missing: bool, workers: int | None
+) -> Generator[Outcome, None, None]:
+    """What each source gives, in the order of the sources."""
+    if workers is None:
+        size = sum(source.size for source in sources)
+        workers = cpu_count() if size > SMALL else 0
+        why = f"there are {size / 1e6:,.1f} MB to read, and processes pay from {SMALL / 1e6:,.0f} MB on; {cores()}"
+    else:
+        why = "as asked"
+    log.info("parser processes: %s (%s)", workers if workers > 0 else "none, but this one", why)
+    batches = list(_batches(sources))
+    if workers <= 0:
+        for source in sources:
+            yield from _read_batch(kind.name, [source], keep_missing)
+        return
+    waiting: deque[Future[list[Outcome]]] = deque()
+    with _pool(min(workers, max(1, len(batches)))) as pool:
+        for batch in batches:
+            with _no_interrupt():
+                waiting.append(pool.submit(_read_batch, kind.name, batch, keep_missing))
+            if len(waiting) > 2 * workers:
+                yield from waiting.popleft().result()
+        while waiting:
+            yield from waiting.popleft().result()
+
+
+def _batches(sources: list[Source]) -> Iterator[list[Source]]:
+    """Runs of sources worth one task."""
+    batch: list[Source] = []
+    size = 0
+    for source in sources:
+        batch.append(source)
+        size += source.size
+        if size >= BATCH_BYTES or len(batch) >= BATCH_SOURCES:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
+
+
+def _read_batch(dataset: str, sources: list[Source], keep_missing: bool) -> list[Outcome]:
+    """Read some sources; an unreadable one becomes an entry of the drop report."""
+    outcomes: list[Outcome] = []
+    for source in sources:
+        with watched() as seen:
+            try:
+                results = DATASETS[dataset].read(source, keep_missing)
+            except Vanished:
+                raise
+            except BadInput as error:
+                results = [Dropped(source.name, UNREADABLE, str(error))]
+        outcomes.append((source, results, seen))
+    return outcomes
+
+
+@contextmanager
+def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
+    """Worker processes that are gone when the block ends, however it ends."""
+    # Spawned, not forked: a fork would copy the locks of Zarr's threads in whatever state they are.
+    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=_follow_parent)
+    try:
+        yield pool
+    except BrokenProcessPool:
+        what = "one ended unexpectedly, perhaps for want of memory"
+        raise BadInput(
+            "worker processes", what, "use fewer --workers, or --workers 0 to parse in one process"
+        ) from None
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _follow_parent() -> None:
+    """In a worker: end when the parent does, which a worker waiting for work would not notice."""
+    keep_memory()
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+
+
+def _end_with(parent: multiprocessing.process.BaseProcess) -> None:
+    parent.join()
+    os._exit(1)
+
+
+@contextmanager
+def _no_interrupt() -> Iterator[None]:
+    """Start processes that Ctrl-C does not reach: the parent decides what becomes of them."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # children inherit the mask
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -1,0 +1,243 @@
+"""The Zarr schema: what a store (raw, ragged) and a clips group (fixed length) hold, and how they are opened.
+
+Both are folders in Zarr v3 format inside an output folder (`skelpipe.outputs`). The root attributes carry the key
+`skelpipe` with everything a reader must know; `FORMAT_VERSION` changes when an old reader would go wrong.
+
+store — everything that was seen, one row per body per frame, in file order
+    joints       (rows, V, 3) float32, metres
+    row_frame    (rows,) int32, the row's frame in its clip, from 0
+    row_body     (rows,) int64, the sensor's id of the body
+    clip_offset  (N + 1,) int64: clip n owns rows clip_offset[n] to clip_offset[n + 1]
+    clip_frames  (N,) int32, frames in the clip, those without a body included
+    + one array per column of the data set (name, label, subject, camera, ...), each (N,)
+    dropped/name, dropped/reason, dropped/detail: (D,) strings, the clips and files that were left out
+
+clips — one clip per row, ready to train on
+    clips   (N, C=3, T, V, M=2) float32, metres
+    length  (N,) int32, how many frames of the recording were resized to T
+    + the same columns
+
+A part of either (`skelpipe.recordings.parts`) holds the same arrays of its share, and says which in the attribute
+`part`.
+
+How they lie on the disk is told by Zarr's own metadata, so `zarr.open` reads them as listed here: `create_array` has it
+in one place. Every chunk is written, one of zeros too, so that a chunk that is missing is damage and not zeros.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from skelpipe.errors import BadInput
+from skelpipe.layouts import LAYOUTS
+from skelpipe.layouts.base import Layout
+from skelpipe.outputs.checksums import check_files
+from skelpipe.outputs.digests import read_kind, require
+
+if TYPE_CHECKING:
+    import zarr
+
+FORMAT_VERSION = 2  # 1 left chunks of zeros out
+ROWS_PER_CHUNK = 4096
+CLIPS_PER_CHUNK = 128
+# Order of the axes inside a chunk, by the number of axes: the bodies one behind the other, so that an absent one is a
+# run of zeros, and time last, so that the bytes that change little from frame to frame lie side by side.
+ON_DISK = {3: (1, 2, 0), 5: (4, 0, 1, 3, 2)}
+META = "zarr.json"
+REMADE_FOLDER = "remake the folder that holds it"
+REMADE = {
+    "store": "skelpipe ingest", "clips": "skelpipe prepare", "streams": "skelpipe streams",
+    "store part": "skelpipe ingest --part", "clips part": "skelpipe prepare --part",
+}  # fmt: skip
+
+Columns = dict[str, npt.NDArray[Any]]
+
+
+def create_group(path: Path, kind: str, attributes: Mapping[str, Any]) -> zarr.Group:
+    """Start a Zarr group of that kind at `path`; the caller writes inside `outputs.new_folder`."""
+    import zarr
+
+    attributes = {"skelpipe": {"kind": kind, "format_version": FORMAT_VERSION, **attributes}}
+    return zarr.create_group(path, zarr_format=3, attributes=attributes)
+
+
+def create_array(group: zarr.Group, name: str, shape: tuple[int, ...], dtype: Any, chunk: int) -> zarr.Array[Any]:
+    """Add an array chunked along its first axis: `ON_DISK`, Blosc lz4 with byte shuffle, a checksum on every chunk."""
+    from zarr.codecs import BloscCodec, Crc32cCodec, TransposeCodec
+
+    return group.create_array(
+        name,
+        shape=shape,
+        dtype=dtype,
+        chunks=(max(1, min(chunk, shape[0])), *shape[1:]),
+        filters=[TransposeCodec(order=ON_DISK[len(shape)])] if len(shape) in ON_DISK else None,
+        compressors=[BloscCodec(cname="lz4", shuffle="shuffle", clevel=5), Crc32cCodec()],
+        config={"write_empty_chunks": True},
+    )
+
+
+def write_array(group: zarr.Group, name: str, values: npt.NDArray[Any], chunk: int = ROWS_PER_CHUNK) -> None:
+    """Add a whole array; strings (dtype kind U, O or T) become Zarr's variable-length UTF-8."""
+    dtype: Any = "string" if values.dtype.kind in "UOT" else values.dtype
+    array = create_array(group, name, values.shape, dtype, chunk)
+    if len(values):
+        array[...] = values.astype(object) if dtype == "string" else values
+
+
+def write_columns(group: zarr.Group, columns: Mapping[str, npt.NDArray[Any]]) -> None:
+    """Add one (N,) array per column."""
+    for name, values in columns.items():
+        write_array(group, name, values)
+
+
+def open_group(path: str | Path, kind: str) -> tuple[zarr.Group, dict[str, Any]]:
+    """Open a whole output of that kind for reading; returns the group and its `skelpipe` attributes.
+
+    Raises:
+        BadInput: nothing there, not whole, of another kind, written in another format version, or its metadata were
+            changed or contradict each other.
+    """
+    import zarr
+
+    part = read_kind(path) == f"{kind} part"
+    remedy = "join it with the other parts by 'skelpipe join'" if part else f"make it with {REMADE[kind]!r}"
+    path, remade = require(path, kind, remedy), f"remake it with {REMADE[kind]!r}"
+    try:
+        group = zarr.open_group(path, mode="r", zarr_format=3)  # format 2 may name codecs that run code
+        attributes = dict(group.attrs["skelpipe"])  # type: ignore[arg-type]
+        version = attributes["format_version"]
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise BadInput(path / META, f"its Zarr metadata cannot be read ({error})", remade) from None
+    if version != FORMAT_VERSION:
+        what = f"has format version {version}, this skelpipe reads version {FORMAT_VERSION}"
+        raise BadInput(path, what, remade)
+    check_files(path, lambda name: name.endswith(META), remade)
+    for name, shape in find_shapes(group, attributes, path, remade).items():
+        found = open_array(group, name).shape if name in group else shape  # a missing one is named by who needs it
+        if found != shape:
+            raise BadInput(path / name, f"has shape {found}, and by the other arrays should have {shape}", remade)
+    return group, attributes
+
+
+def find_shapes(group: zarr.Group, attributes: dict[str, Any], path: Path, remedy: str) -> dict[str, tuple[int, ...]]:
+    """The name of every array that a group must have, and its shape, by the attributes and the array `name`."""
+    if "name" not in group or not {"layout", "columns"} <= attributes.keys():
+        return {}
+    try:
+        columns, joints = list(attributes["columns"]), len(LAYOUTS[attributes["layout"]].joints)
+        clips = open_array(group, "name").shape[0]
+        shapes: dict[str, tuple[int, ...]] = dict.fromkeys(columns, (clips,))
+        if str(attributes.get("kind")).startswith("store"):
+            rows = attributes.get("rows", open_array(group, "joints").shape[0])
+            shapes |= {"joints": (rows, joints, 3), "row_frame": (rows,), "row_body": (rows,)}
+            shapes |= {"clip_offset": (clips + 1,), "clip_frames": (clips,)}
+            if "dropped" in group:
+                dropped = open_array(group, "dropped/name").shape
+                shapes |= {f"dropped/{name}": dropped for name in ("name", "reason", "detail")}
+        else:
+            fixed = (clips, 3, attributes["frames"], joints, 2)
+            streams = attributes.get("streams")
+            shapes |= {"clips": fixed, "length": (clips,)} if streams is None else dict.fromkeys(streams, fixed)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise BadInput(path / META, f"lacks an attribute, or it is not known ({error})", remedy) from None
+    return shapes
+
+
+def open_array(group: zarr.Group, name: str) -> zarr.Array[Any]:
+    """An array of a group.
+
+    Raises:
+        BadInput: it is missing, or its metadata cannot be read.
+    """
+    import zarr
+
+    where = group.store_path.store.root / group.store_path.path / name  # type: ignore[attr-defined]
+    try:
+        array = group[name]
+    except KeyError:
+        raise BadInput(where, "is missing", REMADE_FOLDER) from None
+    except Exception as error:  # Zarr raises whatever its parsers do
+        raise BadInput(where / META, f"cannot be read ({error})", REMADE_FOLDER) from None
+    if not isinstance(array, zarr.Array):
+        raise BadInput(where, "is no array", REMADE_FOLDER)
+    return array
+
+
+def read_array(group: zarr.Group, name: str, rows: slice = slice(None)) -> npt.NDArray[Any]:
+    """Read an array, or some rows of it; strings come back as NumPy `U`.
+
+    Raises:
+        BadInput: the array is missing, or a chunk of it is missing or damaged.
+    """
+    array = open_array(group, name)
+    _check_chunks(array, rows)
+    try:
+        values = np.asarray(array[rows])
+    except Exception as error:  # a torn chunk makes the codecs raise whatever they like
+        raise BadInput(_folder(array), f"is damaged ({error})", REMADE_FOLDER) from None
+    return np.array(values.tolist(), dtype=str) if values.dtype.kind in "OT" else values
+
+
+def _folder(array: zarr.Array[Any]) -> Path:
+    return Path(array.store_path.store.root) / array.store_path.path  # type: ignore[attr-defined]
+
+
+def _check_chunks(array: zarr.Array[Any], rows: slice = slice(None)) -> None:
+    """Raise BadInput if a chunk that is to be read is missing: Zarr would take it for zeros."""
+    start, stop, _ = rows.indices(array.shape[0])
+    for chunk in range(start // array.chunks[0], -(-stop // array.chunks[0]) if stop > start else 0):
+        path = _folder(array) / array.metadata.encode_chunk_key((chunk, *[0] * (array.ndim - 1)))
+        if not path.is_file():
+            raise BadInput(path, "is missing", REMADE_FOLDER)
+
+
+class Clips:
+    """A clips group opened for reading; the arrays are read when asked for.
+
+    Attributes:
+        path: the folder.
+        dataset: key of `datasets.DATASETS`.
+        layout: the joint layout.
+        frames: T.
+        attributes: the `skelpipe` attributes (body policy, centring, turn, split lists, ...).
+        columns: name, label and the other per-clip columns, each (N,).
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.group, self.attributes = open_group(path, "clips")
+        self.path = Path(path)
+        self.dataset: str = self.attributes["dataset"]
+        self.layout: Layout = LAYOUTS[self.attributes["layout"]]
+        self.frames: int = self.attributes["frames"]
+        self.columns: Columns = {name: read_array(self.group, name) for name in self.attributes["columns"]}
+
+    def __len__(self) -> int:
+        return len(self.columns["name"])
+
+    @property
+    def labels(self) -> npt.NDArray[np.int64]:
+        """(N,) classes, from 0."""
+        return self.columns["label"].astype(np.int64)
+
+    def load(self, rows: npt.NDArray[Any] | None = None, dtype: str = "float32") -> npt.NDArray[Any]:
+        """Read clips (all, or the rows of a mask or index) into memory: (n, C, T, V, M), C-contiguous."""
+        index = np.arange(len(self)) if rows is None else np.arange(len(self))[rows]
+        out = np.empty((len(index), *open_array(self.group, "clips").shape[1:]), dtype)
+        # Chunk-aligned blocks: the memory needed beside the result stays at a few chunks.
+        block = CLIPS_PER_CHUNK * 8
+        order = np.argsort(index, kind="stable")
+        for start in range(0, len(self), block):
+            lo, hi = np.searchsorted(index[order], [start, start + block])
+            if lo < hi:
+                where = order[lo:hi]
+                values = read_array(self.group, "clips", slice(start, start + block))
+                if rows is None:
+                    out[start : start + block] = values
+                else:
+                    out[where] = values[index[where] - start]
+        return out

@@ -1,0 +1,1 @@
+"""Parsers of the publishers' text files, compiled."""

@@ -1,0 +1,162 @@
+"""Parses the text of a `.skeleton` file of NTU RGB+D."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from skelpipe.errors import BadInput
+from skelpipe.recordings.text.numbers import (
+    ENDS,
+    FINE,
+    JOINTS,
+    LF,
+    MORE,
+    NEGATIVE,
+    NOT_25,
+    NOT_INTEGER,
+    NOT_NUMBER,
+    ODD_COLUMNS,
+    ODD_ROWS,
+    TOO_FEW,
+    TOO_LARGE,
+    Array,
+    as_array,
+    compiled,
+    count_fields,
+    finish_odd,
+    line_end,
+    plain_joint,
+    read_count,
+    read_integer,
+    read_number,
+    skip_blanks,
+    skip_line,
+)
+from skelpipe.recordings.text.scan import REACH
+
+FRAMES, BODIES, BODY, COUNT, JOINT, REST = range(6)
+EXPECTED = ("the number of frames", "the number of bodies", "a body", "the number of joints", "a joint", "nothing")
+
+
+class NtuText(NamedTuple):
+    """What a `.skeleton` file holds: frames, (R, 25, 3) float32 joints, (R,) int32 frame and int64 body id per row."""
+
+    frames: int
+    joints: npt.NDArray[np.float32]
+    row_frame: npt.NDArray[np.int32]
+    row_body: npt.NDArray[np.int64]
+
+
+def parse_ntu(data: bytes, where: str = "file") -> NtuText:
+    """Parse an NTU RGB+D `.skeleton` file: x, y, z (metres) and the body ids; the rest of each line is skipped.
+
+    Args:
+        data: the whole file. Line ends LF or CRLF; blank lines and blanks around numbers do not matter.
+        where: how messages call the file.
+
+    Raises:
+        BadInput: truncated, or not such a file; names the line.
+    """
+    buffer = as_array(data)
+    rows = len(data) // (2 + 3 + JOINTS * 6 - 1) + 1  # a body cannot be said in fewer characters
+    joints = np.empty((rows, JOINTS, 3), np.float32)
+    row_frame, row_body = np.empty(rows, np.int32), np.empty(rows, np.int64)
+    odd = np.empty((ODD_ROWS, ODD_COLUMNS), np.int64)
+    while True:
+        problem, expected, line, frame, found, frames, used, odds = _ntu(
+            buffer, len(data), joints, row_frame, row_body, odd
+        )
+        if problem != FINE:
+            raise _ntu_error(where, int(problem), int(expected), int(line), int(frame), int(found), int(frames))
+        if odds <= len(odd):
+            break
+        odd = np.empty((odds, ODD_COLUMNS), np.int64)
+    joints = joints[:used].copy()  # a view would keep the whole buffer alive
+    finish_odd(joints, odd[:odds], data, where)
+    return NtuText(int(frames), joints, row_frame[:used].copy(), row_body[:used].copy())
+
+
+def _ntu_error(where: str, problem: int, expected: int, line: int, frame: int, found: int, frames: int) -> BadInput:
+    wanted, again = EXPECTED[expected], "download or copy the file again"
+    spot = f"in frame {frame + 1} of {frames}"
+    if expected == FRAMES:
+        again = "check that it is an NTU RGB+D .skeleton file, or download it again"
+        spot = "at its start"
+    what = {
+        ENDS: f"the file is truncated: it ends {spot}, where {wanted} should be",
+        NOT_INTEGER: f"{wanted} should be here, a whole number, {spot}",
+        TOO_LARGE: f"{wanted if expected != BODY else 'a body id'} is too large for 64 bits, {spot}",
+        NEGATIVE: f"{wanted} is negative, {spot}",
+        NOT_NUMBER: f"a joint has a coordinate that is not a number, {spot}",
+        TOO_FEW: f"a joint has fewer than 3 coordinates, {spot}",
+        NOT_25: f"a body has {found} joints, not {JOINTS}, {spot}",
+        MORE: f"there is more text after the last of {frames} frames",
+    }[problem]
+    return BadInput(f"{where}, line {line}", what, again)
+
+
+# Axes: joints (row, joint V, xyz), one row per body per frame in the order of the file; row_frame and row_body (row,).
+@compiled
+def _ntu(
+    data: Array, size: int, joints: Array, row_frame: Array, row_body: Array, odd: Array
+) -> tuple[int, int, int, int, int, int, int, int]:
+    """Returns (problem, what was expected, line, frame, count found, frames, rows, tokens left to Python)."""
+    row, odds, width = 0, 0, 0
+    p, line = skip_line(data, 0, size, 1)
+    frames, p, problem = read_count(data, p, size)
+    if problem != FINE:
+        return problem, FRAMES, line, 0, 0, 0, 0, 0
+    for frame in range(frames):
+        p, line = skip_line(data, p, size, line)
+        bodies, p, problem = read_count(data, p, size)
+        if problem != FINE:
+            return problem, BODIES, line, frame, 0, frames, 0, 0
+        for _ in range(bodies):
+            p, line = skip_line(data, p, size, line)
+            if p >= size or row >= len(joints):
+                return ENDS, BODY, line, frame, 0, frames, 0, 0
+            row_body[row], p, problem = read_integer(data, p, size)
+            if problem != FINE:
+                return problem, BODY, line, frame, 0, frames, 0, 0
+            row_frame[row] = frame
+            p, line = skip_line(data, line_end(data, p, size), size, line)
+            count, p, problem = read_count(data, p, size)
+            if problem != FINE:
+                return problem, COUNT, line, frame, 0, frames, 0, 0
+            if count != JOINTS:
+                return NOT_25, COUNT, line, frame, count, frames, 0, 0
+            for v in range(JOINTS):
+                p, line = skip_line(data, p, size, line)
+                start = p
+                if p + 2 * REACH <= size and row < len(joints):
+                    p = plain_joint(data, p, joints[row, v])
+                for c in range(3 if p == start else 0):
+                    p = skip_blanks(data, p, size)
+                    if p >= size:
+                        return ENDS, JOINT, line, frame, 0, frames, 0, 0
+                    if data[p] == LF:
+                        return TOO_FEW, JOINT, line, frame, 0, frames, 0, 0
+                    begin = p
+                    value, p, problem, exact = read_number(data, p, size)
+                    if problem != FINE:
+                        return (ENDS if p >= size else problem), JOINT, line, frame, 0, frames, 0, 0
+                    joints[row, v, c] = value
+                    if exact == 0:
+                        if odds < len(odd):
+                            odd[odds, 0], odd[odds, 1] = (row * JOINTS + v) * 3 + c, begin
+                            odd[odds, 2], odd[odds, 3] = p, line
+                        odds += 1
+                p = line_end(data, p, size)
+                if row == 0 and v == 0:
+                    width = count_fields(data, start, p)
+                # A file cut inside its very last line is told by that line's missing fields alone.
+                if p >= size and count_fields(data, start, size) < width:
+                    return ENDS, JOINT, line, frame, 0, frames, 0, 0
+            row += 1
+    p, line = skip_line(data, p, size, line)
+    if p < size:
+        return MORE, REST, line, frames, 0, frames, 0, 0
+    return FINE, REST, line, 0, 0, frames, row, odds

@@ -1,0 +1,47 @@
+"""What is about to be trained on what, and with which arithmetic, told by -v."""
+
+from __future__ import annotations
+
+import logging
+
+import torch
+
+from skelpipe import ranks
+from skelpipe.recordings.store import Clips
+from skelpipe.training.recipe import Recipe
+
+log = logging.getLogger(__name__)
+
+
+def tell_plan(recipe: Recipe, source: Clips, clips: int, split: str, stream: str, seed: int, share: int) -> None:
+    """Log what is about to be trained on what."""
+    log.info("recipe %s: %s, positives %s", recipe.name, recipe.method.name, recipe.positives.name)  # type: ignore[attr-defined]
+    log.debug("all of the recipe: %s", recipe.model_dump(mode="json"))
+    made = ", ".join(
+        f"{key} {source.attributes[key]}" for key in ("bodies", "centre", "turn") if key in source.attributes
+    )
+    log.info("clips %s: %s, %d frames, %s", source.path, source.dataset, source.frames, made or "nothing said of them")
+    log.info("split %s: %s of %s clips are its training part", split, f"{clips:,}", f"{len(source):,}")
+    streams = f"{', '.join(recipe.streams)}, trained together" if recipe.streams else stream
+    log.info("stream %s; %d bodies; seed %d; %d epochs", streams, recipe.bodies, seed, recipe.epochs)
+    if ranks.count() > 1:
+        norm = "over all ranks, by" if recipe.batch_norm == "synced" else "within each rank, by"
+        log.info("%d ranks, %d clips of each batch of %d each", ranks.count(), share, recipe.batch_size)
+        log.info("batch norm %s batch_norm: %s", norm, recipe.batch_norm)
+    else:
+        log.info("one process, batches of %d; batch_norm: %s makes no difference", recipe.batch_size, recipe.batch_norm)
+
+
+def tell_arithmetic(place: torch.device, precision: str, half_storage: bool, synced: bool, held: int) -> None:
+    """Log with which numbers and operators is computed, and why."""
+    if place.type != "cpu":
+        operators = "torch's operators, as the fused ones are for CPUs"
+    elif precision != "fp32":
+        operators = "torch's operators, as the fused ones compute in float32"
+    elif synced:
+        operators = "torch's operators, as the fused ones know no batch norm over ranks"
+    else:
+        operators = "fused operators, as this is float32 on a CPU"
+    log.info("precision %s: %s", precision, operators)
+    stored = "float16, by --half-storage" if half_storage else "float32, without --half-storage"
+    log.info("the clips take %s MB of memory as %s", f"{held / 1e6:,.1f}", stored)

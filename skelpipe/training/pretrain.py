@@ -1,0 +1,91 @@
+"""Pretraining of a recipe on the clips of a split."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable
+from contextlib import nullcontext
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from skelpipe import ranks
+from skelpipe.clips.batches import check_batch
+from skelpipe.outputs.folders import locked
+from skelpipe.outputs.refusals import refusals
+from skelpipe.parallel import tell_threads
+from skelpipe.recordings.datasets import split_masks
+from skelpipe.recordings.store import Clips
+from skelpipe.training.announce import tell_plan
+from skelpipe.training.checkpoint import Event
+from skelpipe.training.device import choose_device
+from skelpipe.training.folder import prepare_folder
+from skelpipe.training.loop import Result, train_method
+from skelpipe.training.recipe import Recipe
+from skelpipe.training.run_settings import check_recipe_stream, settings_on
+
+log = logging.getLogger(__name__)
+
+
+def pretrain(
+    recipe: Recipe,
+    clips: str | Path,
+    run: str | Path,
+    *,
+    split: str,
+    stream: str,
+    seed: int = 0,
+    device: str = "auto",
+    precision: str = "fp32",
+    half_storage: bool = False,
+    force: bool = False,
+    threads: int | None = None,
+    progress: Callable[[Event], None] | None = None,
+) -> Result:
+    """Train the recipe's encoder on the training part of a split and leave a RUN folder.
+
+    A RUN made with the same settings is resumed where it stopped, bit for bit on a CPU.
+
+    Of several ranks (see `ranks`) each trains on its share of every batch, and rank 0 writes. Their number is no
+    setting: RUN is resumed by as many as there are, and all but rank 0 then draw new dropout masks.
+
+    Args:
+        clips: a clips folder.
+        run: the folder to make or to resume.
+        split: key of `datasets.SPLITS`.
+        stream: joint, motion or bone; 3s for a recipe that trains all three together.
+        device: "auto", "cpu", "cuda", "cuda:1", ...; of several ranks each takes a GPU of its own.
+        precision: "fp32", or "bf16" for the encoder's arithmetic (embeddings, BN statistics and loss stay float32).
+        half_storage: keep the clips in memory as float16, half the space, at a rounding of up to 1 mm at 3 m.
+        force: start anew if RUN was made with other settings.
+        threads: CPU threads for torch and the kernels, of each rank.
+        progress: called with {epoch, epochs, step, steps, loss, clips_per_second} while training.
+
+    Raises:
+        BadInput: an input does not fit, RUN belongs to something else, or the loss is no longer finite.
+    """
+    with ranks.joined():
+        source = Clips(clips)
+        check_recipe_stream(recipe, stream)
+        threads = ranks.threads(threads)
+        if threads:
+            torch.set_num_threads(threads)
+        place = choose_device(ranks.device_name(device))
+        train, _ = split_masks(split, source.dataset, source.columns, source.attributes.get("split_files"))
+        rows = np.flatnonzero(train)
+        check_batch(recipe.batch_size, len(rows))
+        share = ranks.share(recipe.batch_size)
+        tell_plan(recipe, source, len(rows), split, stream, seed, share)
+        tell_threads(log, threads)
+        log.info("threads of torch: %d", torch.get_num_threads())
+        arithmetic = {"precision": precision, "half_storage": half_storage}
+        settings = settings_on(recipe, source, len(rows), stream=stream, split=split, seed=seed, **arithmetic)
+        run = Path(os.path.abspath(run))
+        writes = ranks.mine() == 0
+        with locked(run) if writes else nullcontext(), refusals(run):
+            if writes:
+                prepare_folder(run, recipe, settings, force, source.path)
+            ranks.wait()  # before that RUN may hold another run's checkpoint
+            return train_method(recipe, source, rows, run, settings, place, threads, progress)

@@ -1,0 +1,73 @@
+"""What decides the weights of a run: the recipe, the clips, the split and the stream."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from skelpipe.clips.streams import check_stream
+from skelpipe.errors import BadInput
+from skelpipe.outputs.digests import read_digest
+from skelpipe.recordings.store import Clips
+from skelpipe.training.recipe import Recipe
+
+ALL_STREAMS = "3s"
+
+
+def check_recipe_stream(recipe: Recipe, stream: str) -> None:
+    """Raise BadInput unless the recipe can be trained on this stream."""
+    if recipe.streams and stream != ALL_STREAMS:
+        what = f"is one, and {recipe.name} trains {', '.join(recipe.streams)} together"
+        raise BadInput(f"--stream {stream}", what, f"use --stream {ALL_STREAMS}")
+    if not recipe.streams:
+        if stream == ALL_STREAMS:
+            what = f"is all three, and {recipe.name} trains one stream a run"
+            raise BadInput(f"--stream {stream}", what, "use joint, motion or bone, and 'skelpipe fuse' afterwards")
+        check_stream(stream)
+
+
+def run_settings(
+    recipe: Recipe,
+    *,
+    stream: str,
+    split: str,
+    seed: int,
+    dataset: str,
+    layout: str,
+    frames: int,
+    clips: int | None,
+    clips_digest: str | None,
+    precision: str = "fp32",
+    half_storage: bool = False,
+) -> dict[str, Any]:
+    """What `settings.json` holds: all that decides the weights; runs of equal settings go on from each other."""
+    return {
+        "recipe": recipe.name,
+        "method": recipe.method.name,
+        "positives": recipe.positives.name,  # type: ignore[attr-defined]
+        "encoder": recipe.encoder.model_dump(mode="json"),
+        "stream": stream,
+        "split": split,
+        "seed": seed,
+        "epochs": recipe.epochs,
+        "dataset": dataset,
+        "layout": layout,
+        "frames": frames,
+        "clips": clips,
+        "clips_digest": clips_digest,
+        "precision": precision,
+        "half_storage": half_storage,
+        "recipe_settings": recipe.model_dump(mode="json"),
+    }
+
+
+def settings_on(recipe: Recipe, source: Clips, clips: int, **options: Any) -> dict[str, Any]:
+    """What `settings.json` holds of a run on so many of the clips of a folder; `options` are those of `pretrain`."""
+    return run_settings(
+        recipe,
+        dataset=source.dataset,
+        layout=source.layout.name,
+        frames=source.frames,
+        clips=clips,
+        clips_digest=read_digest(source.path),
+        **options,
+    )

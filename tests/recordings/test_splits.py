@@ -1,0 +1,185 @@
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from skelpipe.errors import BadInput
+from skelpipe.recordings.datasets import DATASETS, SPLITS, fitting_splits, group_column, pretrained_on, split_masks
+from skelpipe.recordings.datasets.base import column_array
+from skelpipe.recordings.datasets.ntu import SETUP_SUBJECTS, nominal_names, parse_name
+from skelpipe.recordings.datasets.tables import missing_skeletons
+
+
+def columns_of(names):
+    rows = [{"name": name, **parse_name(name)} for name in names]
+    return {column: column_array(column, [row[column] for row in rows]) for column in rows[0]}
+
+
+@pytest.fixture(scope="module")
+def nominal():
+    return {name: list(nominal_names(name)) for name in ("ntu60", "ntu120")}
+
+
+@pytest.fixture(scope="module")
+def usable(nominal):
+    return {key: columns_of([n for n in names if n not in missing_skeletons()]) for key, names in nominal.items()}
+
+
+def test_names_and_missing_list(nominal):
+    missing = missing_skeletons()
+    assert len(nominal["ntu60"]) == len(set(nominal["ntu60"])) == 56_880
+    assert len(nominal["ntu120"]) == len(set(nominal["ntu120"])) == 114_480
+    assert len(missing) == 535
+    assert missing <= set(nominal["ntu120"])
+    of_60 = {name for name in missing if parse_name(name)["label"] < 60}
+    assert len(of_60) == 302
+    assert of_60 == missing & set(nominal["ntu60"])
+    assert set().union(*SETUP_SUBJECTS.values()) == set(range(1, 107))
+
+
+@pytest.mark.parametrize(
+    ("split", "store", "train", "test"),
+    [
+        ("xsub60", "ntu60", 40_091, 16_487),
+        ("xview60", "ntu60", 37_646, 18_932),
+        ("xsub60", "ntu120", 40_091, 16_487),
+        ("xview60", "ntu120", 37_646, 18_932),
+        ("xsub120", "ntu120", 63_026, 50_919),
+        ("xset120", "ntu120", 54_468, 59_477),
+    ],
+)
+def test_published_counts(usable, split, store, train, test):
+    masks = split_masks(split, store, usable[store])
+    assert [int(mask.sum()) for mask in masks] == [train, test]
+    assert not (masks[0] & masks[1]).any()
+    assert len(usable["ntu60"]["name"]) == DATASETS["ntu60"].clips
+    assert len(usable["ntu120"]["name"]) == DATASETS["ntu120"].clips
+
+
+def test_training_subjects_as_published():
+    """Some subjects were recorded equally often, so the counts alone do not tell them apart."""
+    of_60 = {1, 2, 4, 5, 8, 9, *range(13, 20), 25, 27, 28, 31, 34, 35, 38}
+    more = {45, 46, 47, 49, 50, *range(52, 60), 70, 74, 78, *range(80, 87), 89, *range(91, 96), 97, 98, 100, 103}
+    assert len(of_60) == 20
+    columns = {"name": np.zeros(106, str), "subject": np.arange(1, 107), "label": np.zeros(106, int),
+               "setup": np.ones(106, int)}  # fmt: skip
+    assert set(columns["subject"][split_masks("xsub60", "ntu60", columns)[0]]) == of_60
+    assert set(columns["subject"][split_masks("xsub120", "ntu120", columns)[0]]) == of_60 | more
+
+
+@pytest.mark.parametrize(("split", "train", "test"), [("xsub60", 40_320, 16_560), ("xview60", 37_920, 18_960)])
+def test_nominal_counts(nominal, split, train, test):
+    masks = split_masks(split, "ntu60", columns_of(nominal["ntu60"]))
+    assert [int(mask.sum()) for mask in masks] == [train, test]
+
+
+def pku_columns(videos):
+    view = ["LMR".index(v[-1]) + 1 for v in videos]
+    return {"name": np.array(videos), "video": np.array(videos), "view": np.array(view, np.int32)}
+
+
+def test_pku1_rebuilt_from_ids():
+    columns = pku_columns([f"{n:04}-{v}" for n in range(2, 365) for v in "LMR"])
+    train, test = split_masks("pku1-xsub", "pku1", columns)
+    assert test.sum() == 132
+    assert set(columns["video"][test]) == {f"{n:04}-{v}" for n in range(291, 335) for v in "LMR"}
+    train, test = split_masks("pku1-xview", "pku1", columns)
+    assert (train == np.char.endswith(columns["video"], ("M")) | np.char.endswith(columns["video"], "R")).all()
+
+
+def test_pku2_rebuilt_from_ids():
+    columns = pku_columns([f"A{a:02}N{n:02}-{v}" for a in range(1, 27) for n in range(1, 14) for v in "LMR"])
+    _, test = split_masks("pku2-xsub", "pku2", columns)
+    assert test.sum() == 234
+    assert {v[3:6] for v in columns["video"][test]} == {"N02", "N03", "N07"}
+
+
+def test_split_files_win():
+    columns = pku_columns(["0002-L", "0003-M", "0300-R"])
+    listed = {"pku1-xsub": {"train": ["0300-R", "0002-L"], "test": ["0003-M"]}}
+    train, test = split_masks("pku1-xsub", "pku1", columns, listed)
+    assert train.tolist() == [True, False, True]
+    assert test.tolist() == [False, True, False]
+    assert split_masks("pku1-xview", "pku1", columns, listed)[0].tolist() == [False, True, True]
+
+
+def test_empty_columns():
+    empty = {"name": np.array([], str), "video": np.array([], str), "view": np.array([], np.int32)}
+    for split in ("pku1-xsub", "pku1-xview"):
+        assert [len(mask) for mask in split_masks(split, "pku1", empty)] == [0, 0]
+
+
+def test_wrong_splits():
+    with pytest.raises(BadInput, match="did you mean 'xsub60'"):
+        split_masks("xsub6", "ntu60", {})
+    with pytest.raises(BadInput, match="not a split of ntu60; its splits are: xsub60, xview60"):
+        split_masks("xsub120", "ntu60", {})
+    with pytest.raises(BadInput, match="did you mean"):
+        group_column("ntu6")
+
+
+def test_names_cost_no_numba():
+    """The command line lists data sets and splits before it loads anything heavy."""
+    slow = ("numba", "zarr", "torch", "pandas")
+    code = f"import sys, skelpipe.recordings.datasets; sys.exit(any(m in sys.modules for m in {slow}))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_tables_agree():
+    assert set(SPLITS) == {
+        "xsub60", "xview60", "xsub120", "xset120", "pku1-xsub", "pku1-xview", "pku2-xsub", "pku2-xview",
+    }  # fmt: skip
+    for dataset in DATASETS.values():
+        assert len(dataset.class_names) == dataset.classes == len(set(dataset.class_names))
+        assert dataset.columns[:2] == ("name", "label")
+        assert dataset.group in dataset.columns
+
+
+def test_an_encoder_of_ntu120_has_seen_most_of_ntu60s_test_clips(usable):
+    columns = usable["ntu60"]
+    _, test = split_masks("xview60", "ntu60", columns)
+    assert (test & pretrained_on("xsub120", "ntu60", columns)).sum() == 13_415
+    assert not (test & pretrained_on("xview60", "ntu60", columns)).any()
+    assert not pretrained_on("pku1-xsub", "ntu60", columns).any()
+
+
+def test_ntu60_within_ntu120_is_of_both_its_classes_and_its_setups():
+    columns = {"label": np.array([59, 60, 59, 0]), "setup": np.array([17, 17, 18, 1]), "camera": np.array([2, 2, 2, 1])}
+    train, test = split_masks("xview60", "ntu120", columns)
+    assert (train.tolist(), test.tolist()) == ([True, False, False, False], [False, False, False, True])
+
+
+def test_splits_of_a_data_set():
+    ntu = ("xsub60", "xview60")
+    assert fitting_splits("ntu60") == ntu
+    assert fitting_splits("ntu120") == (*ntu, "xsub120", "xset120")
+    assert fitting_splits("pku2") == ("pku2-xsub", "pku2-xview")
+    assert fitting_splits("other") == ()
+    assert [SPLITS[name].classes for name in ("xsub60", "xsub120", "pku1-xsub", "pku2-xview")] == [60, 120, 51, 51]
+
+
+def test_clips_without_ids_hold_the_splits_they_came_with():
+    columns = {"name": np.array(["a", "b", "c"]), "train_xview60": np.array([1, 0, 1])}
+    assert fitting_splits("ntu60", columns) == ("xview60",)
+    assert fitting_splits("pku1", columns) == ()
+    train, test = split_masks("xview60", "ntu60", columns)
+    assert (train.tolist(), test.tolist()) == ([True, False, True], [False, True, False])
+    with pytest.raises(BadInput, match="have no ids and hold xview60 only"):
+        split_masks("xsub60", "ntu60", columns)
+    assert pretrained_on("xview60", "ntu60", columns).tolist() == [True, False, True]
+    assert pretrained_on("xsub60", "ntu60", columns).tolist() == [False, False, False]
+
+
+def test_what_an_encoder_of_another_store_has_seen():
+    columns = {
+        "name": np.array(["a", "b", "c"]), "label": np.array([3, 3, 70]), "setup": np.array([2, 3, 20]),
+        "subject": np.array([1, 3, 1]),
+    }  # fmt: skip
+    assert pretrained_on("xsub60", "ntu120", columns).tolist() == [True, False, False]
+    assert pretrained_on("xset120", "ntu60", columns).tolist() == [True, False, True]
+    assert pretrained_on("pku1-xsub", "ntu120", columns).tolist() == [False] * 3
+    assert pretrained_on("xsub60", "pku1", columns).tolist() == [False] * 3
+    of_pku = pku_columns(["0002-L", "0300-R"])
+    assert pretrained_on("pku1-xsub", "pku1", of_pku).tolist() == [True, False]
+    assert pretrained_on("pku2-xview", "pku1", of_pku).tolist() == [False, False]

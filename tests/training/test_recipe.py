@@ -1,0 +1,97 @@
+"""Recipes: the shipped ones load, and every mistake is named with its key and the nearest right one."""
+
+from __future__ import annotations
+
+import pytest
+
+from skelpipe.encoders import ENCODERS
+from skelpipe.errors import BadInput
+from skelpipe.layouts.kinect_v2 import KINECT_V2
+from skelpipe.methods import METHODS, POSITIVES
+from skelpipe.resources import names
+from skelpipe.settings import load_yaml, override
+from skelpipe.training.recipe import Recipe, load_recipe
+
+
+@pytest.mark.parametrize("name", names("models"))
+def test_shipped_recipes_load_and_build(name):
+    recipe = load_recipe(name)
+    assert recipe.name == name
+    assert recipe.title
+    method = recipe.build_method(KINECT_V2, 60)
+    assert set(recipe.views) == set(type(method).VIEWS)
+    again = Recipe.model_validate(recipe.model_dump(mode="json"))
+    assert again == recipe
+
+
+def test_paper_settings():
+    for name, epochs in (("skeletonclr", 300), ("crosnnclr", 800)):
+        r = load_recipe(name)
+        assert (r.epochs, r.batch_size, r.init) == (epochs, 128, "reference")
+        m = r.method
+        assert (m.queue_size, m.temperature, m.momentum, m.key_init) == (32768, 0.07, 0.999, "independent")
+        assert [r.optimizer.rate(e) for e in (1, 250, 251, 800)] == pytest.approx([0.1, 0.1, 0.01, 0.01])
+        assert (r.optimizer.momentum, r.optimizer.weight_decay, r.optimizer.nesterov) == (0.9, 1e-4, False)
+        assert r.views == {"query": ["crop", "shear"], "key": ["crop", "shear"]}
+    positives = load_recipe("crosnnclr").positives
+    assert (positives.form, positives.nn_start_epoch, positives.top_k) == ("equation", 150, 1)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ("batchsize=3", "batchsize: unknown key (did you mean 'batch_size'?)"),
+        ("encoder.widht=3", "encoder.widht: unknown key (did you mean 'width'?)"),
+        ("queue_size=64", "queue_size: unknown key (did you mean 'method.queue_size'?)"),
+        ("method.lr=0.1", "method.lr: unknown key (did you mean 'optimizer.lr'?)"),
+        ("qeue_size=64", "qeue_size: unknown key (did you mean 'method.queue_size'?)"),
+        ("optimizer.lr=abc", "optimizer.lr: input should be a valid number"),
+        ("optimizer.lr=.nan", "optimizer.lr: input should be a finite number"),
+        ("positives.form=equatoin", "not 'equatoin' (did you mean 'equation'?)"),
+        ("positives.name=cross_veiw", "unknown name 'cross_veiw' (did you mean 'cross_view'?)"),
+        ("method=skeltonclr", "unknown name 'skeltonclr' (did you mean 'skeletonclr'?)"),
+        ("views.query=[crop, sheer]", "did you mean 'shear'?"),
+        ("views.third=normal", "skeletonclr needs exactly query, key"),
+        ("encoder.time_kernel=4", "encoder.time_kernel: must be odd"),
+        ("init=other", "init: input should be 'torch' or 'reference'"),
+    ],
+)
+def test_a_mistake_is_named(change, says):
+    with pytest.raises(BadInput) as caught:
+        load_recipe("crosnnclr", [change])
+    assert says in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_all_mistakes_at_once():
+    with pytest.raises(BadInput, match="2 settings are wrong: .*lr.*; .*epohcs"):
+        load_recipe("crosnnclr", ["optimizer.lr=-1", "epohcs=3"])
+
+
+def test_overrides_reach_into_the_tree():
+    data = override({"a": {"b": 1}, "positives": "own_key"}, ["a.b=2", "a.c.d=[x]", "positives.top_k=3", "e=1e-3"])
+    assert data == {"a": {"b": 2, "c": {"d": ["x"]}}, "positives": {"name": "own_key", "top_k": 3}, "e": "1e-3"}
+    assert load_recipe("crosnnclr", ["optimizer.lr=5e-2"]).optimizer.lr == 0.05
+    for wrong in ("lr", "=3", "a=[1"):
+        with pytest.raises(BadInput):
+            override({}, [wrong])
+
+
+def test_unknown_recipe_names_the_nearest():
+    with pytest.raises(BadInput, match="did you mean crosnnclr"):
+        load_recipe("crosnclr")
+
+
+@pytest.mark.parametrize("text", ["a: [1", "- 1\n- 2\n", "a: !!python/object/apply:os.system [ls]\n", "\x00"])
+def test_files_that_are_no_recipe(tmp_path, text):
+    path = tmp_path / "r.yaml"
+    path.write_text(text)
+    with pytest.raises(BadInput):
+        load_yaml(path)
+
+
+@pytest.mark.parametrize("registry", [ENCODERS, METHODS, POSITIVES])
+def test_every_entry_says_its_own_name(registry):
+    for name, entry in registry.items():
+        assert entry.Options().name == name
+        assert entry.Options.__doc__
