@@ -303,9 +303,12 @@ def _notes(said: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _part(grid: Grid, where: Mapping[str, Sequence[str]]) -> Grid:
-    """The rows whose cells agree with `where`: attribute of a cell -> its possible values."""
+    """The rows whose cells agree with `where`: attribute of a cell -> its possible values.
+
+    Notes on the whole table are none on a part of it.
+    """
     rows = [row for row in grid.rows if all(getattr(row.cells[0], key) in where[key] for key in where)]
-    return Grid(grid.table, grid.title, grid.head, grid.columns, tuple(rows), grid.notes)
+    return Grid(grid.table, grid.title, grid.head, grid.columns, tuple(rows), () if where else grid.notes)
 
 
 # All figures, whatever their source ----------------------------------------------------------------------------------
