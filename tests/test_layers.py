@@ -15,7 +15,7 @@ PACKAGE = Path(skelpipe.__file__).parent
 WINGS = [
     {"errors", "allocator", "parallel"},
     {"layouts", "resources", "settings", "ranks"},
-    {"outputs"},
+    {"outputs", "paper"},
     {"encoders", "methods"},
     {"recordings"},
     {"clips", "inspect", "plots"},
@@ -40,7 +40,7 @@ ROOMS = {
 # What does not belong into a wing at all: it would be slow to load, or is another wing's business.
 FOREIGN = {
     **dict.fromkeys(("errors", "allocator", "parallel", "layouts", "resources", "settings"), "torch zarr numba pandas"),
-    "outputs": "torch zarr numba pandas",
+    **dict.fromkeys(("outputs", "paper"), "torch zarr numba pandas"),
     "recordings": "torch",
     "clips": "",  # batches are torch's
     "encoders": "zarr",

@@ -18,10 +18,10 @@ import yaml
 
 from skelpipe.errors import BadInput
 from skelpipe.outputs.ancestry import PROVENANCE
+from skelpipe.paper.systems import SYSTEMS, missing
 from skelpipe.pipeline.spec import NAME, OTHERS, Pipeline, is_path_like
 from skelpipe.resources import find, names
 from skelpipe.settings import hint, load_yaml
-from skelpipe.training.systems import SYSTEMS, missing
 
 if TYPE_CHECKING:
     from skelpipe.training.recipe import Recipe

@@ -17,11 +17,11 @@ from typing import Any
 from skelpipe.errors import BadInput
 from skelpipe.outputs.ancestry import PROVENANCE
 from skelpipe.outputs.digests import read_digest
+from skelpipe.paper.systems import missing
 from skelpipe.pipeline.experiments import Experiment, as_text, as_word, check_owner, list_experiments, shortened
 from skelpipe.pipeline.spec import STREAMS, WEIGHTS, Pipeline, Stream, Synth
 from skelpipe.resources import find
 from skelpipe.settings import check, hint, load_yaml
-from skelpipe.training.systems import missing
 
 # What a stage writes for the same inputs and flags changed: raise its number, and pipelines run it again. (Snakemake
 # cannot see changed package code.)

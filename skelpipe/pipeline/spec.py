@@ -129,7 +129,7 @@ class Pipeline(Settings):
     @field_validator("paper")
     @classmethod
     def _known_exhibit(cls, value: str | None) -> str | None:
-        from skelpipe.report.paper import exhibits
+        from skelpipe.paper import exhibits
 
         return value if value is None else known_name(value, exhibits())
 

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
+from skelpipe.paper.systems import SYSTEMS
 from skelpipe.report.collect import Result, Run
 from skelpipe.report.labels import column, recipe_key, recipe_name, setting_label, split_key, split_title, stream_key
 from skelpipe.resources import names
-from skelpipe.training.systems import SYSTEMS
 
 # Settings that do not make another experiment: what the rows name anyway, where it ran and how fast.
 SAME_EXPERIMENT = {

@@ -6,9 +6,9 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from skelpipe import paper
 from skelpipe.evaluate.fuse import STREAM_ORDER
-from skelpipe.report import paper
-from skelpipe.training.systems import SYSTEMS
+from skelpipe.paper.systems import SYSTEMS
 
 STREAM_RANK = {name: rank for rank, name in enumerate((*STREAM_ORDER, "3s"))}
 RECIPE_RANK = {name: rank for rank, name in enumerate(SYSTEMS)}
@@ -55,7 +55,7 @@ def family(split: str) -> str:
 
 
 def split_key(split: str) -> tuple[int, str]:
-    """Benchmarks in the order of `paper_tables.yaml`, others after them."""
+    """Benchmarks in the order of `paper/tables.yaml`, others after them."""
     order = list(paper.benchmarks())
     return (order.index(split) if split in order else len(order), split)
 

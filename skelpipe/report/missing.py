@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from skelpipe.report import paper
+from skelpipe import paper
+from skelpipe.paper.systems import SYSTEMS
 from skelpipe.report.collect import Result
 from skelpipe.report.experiments import Catalogue
 from skelpipe.report.labels import family, figure_text, recipe_key, recipe_name, split_title, stream_key
 from skelpipe.report.sweeps import FEWEST
-from skelpipe.training.systems import SYSTEMS
 
 
 def measured_without_figure(groups: Sequence[Mapping[str, Any]], splits: Sequence[str]) -> list[str]:

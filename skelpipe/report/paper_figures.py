@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from skelpipe import paper
 from skelpipe.evaluate.scores import confusion
 from skelpipe.plots.confusion import confusion_shares
 from skelpipe.plots.paper import (
@@ -20,7 +21,6 @@ from skelpipe.plots.paper import (
 )
 from skelpipe.plots.style import class_names, png_bytes
 from skelpipe.plots.tsne import tsne_map
-from skelpipe.report import paper
 from skelpipe.report.collect import Found, Result, Run
 from skelpipe.report.experiments import flatten, shipped_recipe
 from skelpipe.report.figures import CLIPS_PER_CLASS, features_of, scores_of, some_of_each, ten_classes

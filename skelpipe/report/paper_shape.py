@@ -13,13 +13,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from skelpipe import paper
 from skelpipe.outputs.ancestry import DONE
-from skelpipe.report import paper
+from skelpipe.paper import Cell, Grid
+from skelpipe.paper.systems import SYSTEMS, missing
 from skelpipe.report.collect import Result
 from skelpipe.report.experiments import flatten, shipped_recipe
 from skelpipe.report.labels import setting_label
-from skelpipe.report.paper import Cell, Grid
-from skelpipe.training.systems import SYSTEMS, missing
 
 PROBES = ("paper", "reference", "grid", "lbfgs")  # which one stands in the paper's tables, if there are several
 MOST_SETTINGS = 3  # named in a note

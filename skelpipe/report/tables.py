@@ -6,9 +6,8 @@ import statistics
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from skelpipe import __version__
+from skelpipe import __version__, paper
 from skelpipe.plots.style import class_names
-from skelpipe.report import paper
 from skelpipe.report.cells import Cell, Column, cells_of, columns_of
 from skelpipe.report.collect import Found, Result
 from skelpipe.report.experiments import (

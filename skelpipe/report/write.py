@@ -15,10 +15,10 @@ from pathlib import Path
 
 from skelpipe.errors import BadInput, suggest
 from skelpipe.outputs import files, folders
+from skelpipe.paper import exhibits
 from skelpipe.report.collect import Found, collect
 from skelpipe.report.figures import FIGURES, draw
 from skelpipe.report.page import cell_text, html, markdown, md, percent, points, published
-from skelpipe.report.paper import exhibits
 from skelpipe.report.paper_figures import paper_picture
 from skelpipe.report.paper_shape import measured, shape
 from skelpipe.report.tables import tabulate

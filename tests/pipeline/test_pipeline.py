@@ -26,6 +26,7 @@ from skelpipe.cli import main
 from skelpipe.errors import BadInput
 from skelpipe.outputs.digests import read_digest
 from skelpipe.outputs.locks import lock
+from skelpipe.paper import systems
 from skelpipe.pipeline import show, snakemake, watchdog
 from skelpipe.pipeline.lock import AREA
 from skelpipe.pipeline.plan import list_raw, plan
@@ -33,7 +34,6 @@ from skelpipe.pipeline.run import run
 from skelpipe.pipeline.spec import load_pipeline
 from skelpipe.pipeline.watch import read_lines
 from skelpipe.recordings.synthetic import write_raw
-from skelpipe.training import systems
 from skelpipe.training.recipe import load_recipe
 
 FAKE = Path(__file__).parents[1] / "fake_stage.py"

@@ -17,16 +17,15 @@ import pytest
 from click.testing import CliRunner
 from conftest import TINY
 
-from skelpipe import resources
+from skelpipe import paper, resources
 from skelpipe.cli import main
+from skelpipe.paper.systems import missing
 from skelpipe.pipeline import show, snakemake
 from skelpipe.pipeline.plan import plan
 from skelpipe.pipeline.run import results
 from skelpipe.pipeline.spec import load_pipeline
 from skelpipe.recordings.synthetic import write_raw
-from skelpipe.report import paper
 from skelpipe.report.paper_shape import match, planned
-from skelpipe.training.systems import missing
 
 FAKE = Path(__file__).parents[1] / "fake_stage.py"
 KINDS = ("runs", "evaluations", "fusions")

@@ -14,14 +14,14 @@ from skelpipe.errors import BadInput
 from skelpipe.evaluate.fuse import fuse
 from skelpipe.evaluate.scores import write_npz, write_scores
 from skelpipe.outputs import digests, files, folders
+from skelpipe.paper import sources, systems
 from skelpipe.plots.curves import curves_figure
 from skelpipe.plots.style import GREEN, png_bytes
-from skelpipe.report import figures, paper, paper_figures
+from skelpipe.report import figures, paper_figures
 from skelpipe.report.experiments import set_apart
 from skelpipe.report.labels import setting_label
 from skelpipe.report.paper_shape import Measured, mark, shape
 from skelpipe.report.write import FIGURES, cell_text, md, percent, points, published, write_report
-from skelpipe.training import systems
 
 CLASSES = 12
 
@@ -418,8 +418,8 @@ def test_a_published_transfer_stands_beside_the_same_transfer_only(tmp_path, mon
     row = {"method": "AimCLR", "recipe": "aimclr", "stream": "joint"}
     rows = [row | {"pretrained_on": o, "values": {"pku2-xsub": v}} for o, v in (("xsub60", 50.0), ("xsub120", 60.0))]
     table = {"id": "x", "title": "x", "protocol": "transfer", "source": source, "rows": rows}
-    data = {**paper._data(), "elsewhere": [*paper._data()["elsewhere"], table]}
-    monkeypatch.setattr(paper, "_data", lambda: data)
+    data = {**sources.read_data(), "elsewhere": [*sources.read_data()["elsewhere"], table]}
+    monkeypatch.setattr(sources, "read_data", lambda: data)
     protocols = {**linear(0.5), "transfer": {"top1": 0.52, "top5": 0.8}}
     write_evaluation(tmp_path / "e", "aimclr", folder="a", protocols=protocols, **PKU2, **FROM_NTU)
     write_evaluation(tmp_path / "e", "aimclr", folder="b", protocols=linear(0.3), **PKU2)

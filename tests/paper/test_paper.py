@@ -2,11 +2,10 @@
 
 import pytest
 
-from skelpipe import resources
+from skelpipe import paper, resources
+from skelpipe.paper import sources, systems
 from skelpipe.recordings.datasets import SPLITS
-from skelpipe.report import paper
 from skelpipe.settings import load_yaml
-from skelpipe.training import systems
 from skelpipe.training.recipe import load_recipe
 
 TABLES = [f"table{n}" for n in range(1, 11)]
@@ -132,7 +131,7 @@ def test_a_system_is_no_longer_missing_when_its_recipe_ships(monkeypatch):
 
 
 def test_other_sources_say_where_they_are_from():
-    tables = paper._data()["elsewhere"]
+    tables = sources.read_data()["elsewhere"]
     ids = [t["id"] for t in tables]
     assert len(set(ids)) == len(ids)
     for table in tables:
