@@ -16,13 +16,14 @@ WINGS = [
     {"errors", "allocator", "parallel"},
     {"resources", "settings", "ranks"},
     {"layouts"},
-    {"outputs"},
+    {"outputs", "paper"},
     {"encoders", "methods"},
     {"recordings"},
     {"clips", "inspect", "plots"},
     {"training"},
     {"evaluate", "exchange"},
-    {"bench", "pipeline", "report"},
+    {"bench", "report"},
+    {"pipeline"},  # which shows what a report shows
     {"cli"},
     {"__main__"},
 ]
@@ -40,7 +41,7 @@ ROOMS = {
 # What does not belong into a wing at all: it would be slow to load, or is another wing's business.
 FOREIGN = {
     **dict.fromkeys(("errors", "allocator", "parallel", "layouts", "resources", "settings"), "torch zarr numba pandas"),
-    "outputs": "torch zarr numba pandas",
+    **dict.fromkeys(("outputs", "paper"), "torch zarr numba pandas"),
     "recordings": "torch",
     "clips": "",  # batches are torch's
     "encoders": "zarr",

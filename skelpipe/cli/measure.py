@@ -128,6 +128,7 @@ def fuse(parts: tuple[Path, ...], out: Path, **options: Any) -> None:
 @click.option("--title", help="Stands above the page.")
 @click.option("--figure", "figures", multiple=True, type=click.Choice(FIGURES),
               help="Draw only these. Repeatable. [default: all]")  # fmt: skip
+@click.option("--paper", metavar="TABLE", help="A table or figure of the CrosNNCLR paper to show first: table5, fig1.")
 @force_option
 def report(runs: tuple[Path, ...], out: Path, figures: tuple[str, ...], **options: Any) -> None:
     """Write tables and figures as one page.

@@ -18,8 +18,9 @@ import yaml
 
 from skelpipe.errors import BadInput
 from skelpipe.outputs.ancestry import PROVENANCE
-from skelpipe.pipeline.spec import NAME, Pipeline, is_path_like
-from skelpipe.resources import find
+from skelpipe.paper.systems import SYSTEMS, missing
+from skelpipe.pipeline.spec import NAME, OTHERS, Pipeline, is_path_like
+from skelpipe.resources import find, names
 from skelpipe.settings import hint, load_yaml
 
 if TYPE_CHECKING:
@@ -34,40 +35,67 @@ class Experiment:
     """A recipe with its changes.
 
     Attributes:
+        stem: the name of the recipe's file.
         name: of its folder: the recipe's name and all that differs from the recipe as it stands in its file.
         called: how it is named to `skelpipe pretrain`.
         recipe: with the changes.
         content: a digest of what it says; comments and layout left out.
+        changes: what differs, by dotted key.
         flags: the changes, for `skelpipe pretrain`.
     """
 
+    stem: str
     name: str
     called: str
     recipe: Recipe
     content: str
+    changes: Mapping[str, Any]
     flags: tuple[str, ...]
 
 
 # Recipes ------------------------------------------------------------------------------------------------------------
 def list_experiments(pipeline: Pipeline, path: Path) -> list[Experiment]:
     """Every recipe at every point of the sweep; what comes out the same is there once."""
-    found, known = {}, []
+    found, known, lacking = {}, [], missing()
+    _check_names(pipeline, path)
     for entry in pipeline.recipes:
+        if entry in lacking:
+            continue
         is_path = is_path_like(entry)
         file = find("models", path.parent / entry if is_path else entry)
         if not NAME.fullmatch(file.stem):
             raise BadInput(file, "its name also names folders", "use letters, digits, '_', '-', '+' and '.' only")
         known.append(file.stem)
         for point in pipeline.sweep:
-            changes = [*pipeline.set.get(file.stem, ()), *(f"{key}={as_text(value)}" for key, value in point.items())]
+            swept = {key: value for key, value in point.items() if not _of_one(key, value)} | point.get(file.stem, {})
+            changes = [*pipeline.set.get(file.stem, ()), *(f"{key}={as_text(value)}" for key, value in swept.items())]
             experiment = _experiment(pipeline, file, os.path.abspath(file) if is_path else entry, changes)
-            _check_recipe(pipeline, path, experiment.recipe)
+            _check_recipe(pipeline, path, experiment)
             found[experiment.name] = experiment
-    unknown = sorted(pipeline.set.keys() - set(known))
+    if not found:
+        what = f"recipes: {', '.join(SYSTEMS[entry].title for entry in pipeline.recipes)} cannot be trained here yet"
+        raise BadInput(path, what, f"name a recipe that ships: {', '.join(names('models'))}")
+    unknown = sorted(pipeline.set.keys() - set(known) - set(pipeline.recipes))
     if unknown:
         what = f"set.{unknown[0]}: is not one of its recipes{hint(unknown[0], known)}"
         raise BadInput(path, what, f"they are {', '.join(known)}")
     return list(found.values())
+
+
+def _of_one(key: str, value: Any) -> bool:
+    """Whether an entry of a point of a sweep holds the changes of one recipe."""
+    return isinstance(value, dict) and (key in names("models") or key in SYSTEMS)
+
+
+def _check_names(pipeline: Pipeline, path: Path) -> None:
+    """Raise BadInput if a mapping of recipes names what is none. It may name more of them than the pipeline has."""
+    own = [Path(entry).stem for entry in pipeline.recipes]
+    known = [*own, OTHERS, *names("models"), *SYSTEMS]
+    for key in ("streams", "protocols"):
+        for name in getattr(pipeline, key):
+            if name not in known:
+                what = f"{key}.{name}: is not one of its recipes{hint(name, known)}"
+                raise BadInput(path, what, f"they are {', '.join(own)}, and '{OTHERS}' for all that are not named")
 
 
 def _experiment(pipeline: Pipeline, file: Path, called: str, changes: Sequence[str]) -> Experiment:
@@ -87,7 +115,8 @@ def _experiment(pipeline: Pipeline, file: Path, called: str, changes: Sequence[s
         differing["half_storage"] = True
         flags += ["--half-storage"]
     name = _folder_name(file.stem, differing)
-    return Experiment(name, called, recipe, _content(load_recipe(file, told, epochs)), tuple(flags))
+    content = _content(load_recipe(file, told, epochs))
+    return Experiment(file.stem, name, called, recipe, content, differing, tuple(flags))
 
 
 def _differences(before: Recipe, after: Recipe, stated: Mapping[str, Any]) -> dict[str, Any]:
@@ -110,17 +139,18 @@ def _content(recipe: Recipe) -> str:
     return _digest(recipe.model_dump_json(exclude_unset=True, exclude={"name", "title", "source"}))
 
 
-def _check_recipe(pipeline: Pipeline, path: Path, recipe: Recipe) -> None:
+def _check_recipe(pipeline: Pipeline, path: Path, experiment: Experiment) -> None:
     """Raise BadInput if a recipe cannot give what the pipeline wants of it."""
-    if "supervised" in pipeline.protocols and not recipe.supervised:
+    recipe, streams = experiment.recipe, pipeline.streams_of(experiment.stem)
+    if "supervised" in pipeline.protocols_of(experiment.stem) and not recipe.supervised:
         what = f"protocols: supervised measures a classifier, and {recipe.name} trains none"
         raise BadInput(path, what, "leave it out: recipes that learn from labels are evaluated by it anyway")
     if recipe.supervised and pipeline.pretrain_on:
         what = f"pretrain_on: {recipe.name} learns the classes of {pipeline.pretrain_on} and no others"
         raise BadInput(path, what, "leave it out of the recipes")
-    missing = [stream for stream in pipeline.streams if recipe.streams and stream not in recipe.streams]
-    if missing:
-        what = f"streams: {recipe.name} has no {missing[0]}"
+    lacking = [stream for stream in streams if recipe.streams and stream not in recipe.streams]
+    if lacking:
+        what = f"streams: {recipe.name} has no {lacking[0]}"
         raise BadInput(path, what, f"it trains {', '.join(recipe.streams)} together")
     for epoch in pipeline.at_epochs:
         kept = bool(recipe.keep_every) and epoch > 0 and epoch % recipe.keep_every == 0

@@ -10,27 +10,29 @@ import itertools
 import json
 import os
 import shlex
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from skelpipe.errors import BadInput
 from skelpipe.outputs.ancestry import PROVENANCE
 from skelpipe.outputs.digests import read_digest
+from skelpipe.paper.systems import missing
 from skelpipe.pipeline.experiments import Experiment, as_text, as_word, check_owner, list_experiments, shortened
-from skelpipe.pipeline.spec import STREAMS, WEIGHTS, Pipeline, Synth
-from skelpipe.settings import hint
-
-if TYPE_CHECKING:
-    from skelpipe.training.recipe import Recipe
-
+from skelpipe.pipeline.spec import STREAMS, WEIGHTS, Pipeline, Stream, Synth
+from skelpipe.resources import find
+from skelpipe.settings import check, hint, load_yaml
 
 # What a stage writes for the same inputs and flags changed: raise its number, and pipelines run it again. (Snakemake
 # cannot see changed package code.)
 VERSIONS = {
-    "synth": 1, "ingest": 1, "prepare": 1, "join": 1, "pretrain": 1, "evaluate": 1, "fuse": 1, "report": 1,
+    "synth": 1, "ingest": 1, "prepare": 1, "join": 1, "pretrain": 1, "evaluate": 1, "fuse": 1, "report": 2,
 }  # fmt: skip
 
+# What a plan holds: stages by the folder that they make, and `measures`: what the accuracies in a folder are of.
+KINDS = (
+    "synth", "store_parts", "stores", "clips_parts", "clips", "runs", "evaluations", "fusions", "measures", "reports",
+)  # fmt: skip
 WHERE_TO_ASK = {
     "ntu": "its owners give it on their request form (ROSE Lab, Nanyang Technological University)",
     "pku": "its owners give it by mail (STRUCT group, Peking University)",
@@ -51,20 +53,59 @@ def plan(
     Raises:
         BadInput: a recipe or protocol is wrong, or there are neither recordings nor a store made from them.
     """
-    _check_protocols(pipeline, path)
-    experiments = list_experiments(pipeline, path)
     config: dict[str, Any] = {
         "pipeline": path.stem, "versions": VERSIONS, "threads": pipeline.threads, "slots": pipeline.slots,
-        **{kind: {} for kind in ("synth", "store_parts", "stores", "clips_parts", "clips")},
-        **{kind: {} for kind in ("runs", "evaluations", "fusions", "reports")},
+        "missing": [entry for entry in pipeline.recipes if entry in missing()], **{kind: {} for kind in KINDS},
     }  # fmt: skip
+    if pipeline.pipelines:
+        _plan_together(config, pipeline, data, raw, lacking)
+    else:
+        _plan_stages(config, pipeline, path, data, raw, lacking)
+    shown = ["--paper", pipeline.paper] if pipeline.paper else []
+    config["reports"][f"reports/{path.stem}"] = {
+        "parts": [*config["evaluations"], *config["fusions"]],
+        "flags": _shell(
+            ["--title", pipeline.title, *shown, *(w for name in pipeline.figures for w in ("--figure", name))]
+        ),
+    }
+    return config
+
+
+def _plan_together(
+    config: dict[str, Any], pipeline: Pipeline, data: Path, raw: Path | None, lacking: list[BadInput] | None
+) -> None:
+    """Plan all stages of the pipelines that are run together, but for their reports."""
+    given = pipeline.model_dump(exclude_unset=True, exclude={"title", "paper", "pipelines", "figures"})
+    parts = {}
+    for name in pipeline.pipelines:
+        file = find("pipelines", name)
+        parts[file] = check(Pipeline, {**load_yaml(file), **given}, file)
+    _check_raw(raw, {d: None for part in parts.values() if not part.synth for d in part.datasets}, config, data)
+    for file, part in parts.items():
+        own = plan(part, file, data, raw, lacking)
+        for kind in set(KINDS) - {"reports"}:
+            config[kind] |= own[kind]
+        config["missing"] = list(dict.fromkeys([*config["missing"], *own["missing"]]))
+
+
+def _plan_stages(
+    config: dict[str, Any],
+    pipeline: Pipeline,
+    path: Path,
+    data: Path,
+    raw: Path | None,
+    lacking: list[BadInput] | None,
+) -> None:
+    """Plan all stages of one pipeline, but for its report."""
+    _check_protocols(pipeline, path)
+    experiments = list_experiments(pipeline, path)
     clips = _plan_clips(config, pipeline, path.stem, data, raw, lacking)
     for (home, splits), experiment, seed in itertools.product(pipeline.homes.items(), experiments, pipeline.seeds):
         top = f"runs/{Path(clips[pipeline.serving(home)]).stem}/{home}/{experiment.name}"
         runs = _plan_runs(config, pipeline, experiment, home, clips[pipeline.serving(home)], top, seed)
         for split, epoch in itertools.product(splits, pipeline.at_epochs or (experiment.recipe.epochs,)):
-            name, flags = _evaluation(pipeline, experiment.recipe, home, split, epoch)
-            parts = {}
+            name, flags = _evaluation(pipeline, experiment, home, split, epoch)
+            parts, facts = {}, _measure(pipeline, experiment, split, epoch, seed)
             for stream, run in runs.items():
                 parts[stream] = f"{top}/{stream}-s{seed}/{name}"
                 own = ["--stream", stream] if experiment.recipe.streams else []
@@ -73,16 +114,14 @@ def plan(
                     "clips": clips[pipeline.serving(split)],
                     "flags": _shell([*flags, *own, "--seed", seed]),
                 }
+                config["measures"][parts[stream]] = {**facts, "stream": stream}
             if len(parts) > 1:
-                fused, weights = _fusion(pipeline, name)
-                config["fusions"][f"{top}/fused-s{seed}/{fused}"] = {"parts": list(parts.values()), "flags": weights}
+                fused, stream, weights = _fusion(pipeline, pipeline.streams_of(experiment.stem), name)
+                folder = f"{top}/fused-s{seed}/{fused}"
+                config["fusions"][folder] = {"parts": list(parts.values()), "flags": weights}
+                config["measures"][folder] = {**facts, "stream": stream}
     for folder in config["runs"]:
         check_owner(data / folder, config["runs"][folder])
-    config["reports"][f"reports/{path.stem}"] = {
-        "parts": [*config["evaluations"], *config["fusions"]],
-        "flags": _shell(["--title", pipeline.title, *(w for name in pipeline.figures for w in ("--figure", name))]),
-    }
-    return config
 
 
 def list_raw(folder: Path) -> str | None:
@@ -92,9 +131,9 @@ def list_raw(folder: Path) -> str | None:
     up to 114,480 files, and no stage changes them.
     """
     files = []
-    for where, folders, names in os.walk(folder, followlinks=True):
+    for where, folders, found in os.walk(folder, followlinks=True):
         folders[:] = [f for f in folders if not f.startswith(".")]
-        paths = (Path(where, n) for n in names if not n.startswith("."))
+        paths = (Path(where, n) for n in found if not n.startswith("."))
         files += [f"{p.relative_to(folder).as_posix()}\0{p.stat().st_size}\n" for p in paths if p.exists()]
     return hashlib.sha256("".join(sorted(files)).encode()).hexdigest() if files else None
 
@@ -103,7 +142,7 @@ def _check_protocols(pipeline: Pipeline, path: Path) -> None:
     # Found now and not after days of pretraining.
     from skelpipe.evaluate.protocols import PROTOCOLS
 
-    for protocol in pipeline.protocols:
+    for protocol in pipeline.all_protocols:
         if protocol not in PROTOCOLS:
             what = f"protocols: unknown protocol {protocol!r}{hint(protocol, PROTOCOLS)}"
             raise BadInput(path, what, f"known are {', '.join(PROTOCOLS)}")
@@ -112,7 +151,7 @@ def _check_protocols(pipeline: Pipeline, path: Path) -> None:
     except BadInput as error:
         words = ["options:", *error.where.split()[1:], error.what]  # without its --set
         raise BadInput(path, " ".join(words), error.remedy) from None
-    if "transfer" in pipeline.protocols:
+    if "transfer" in pipeline.all_protocols:
         for home, splits in pipeline.homes.items():
             if pipeline.serving(home) in map(pipeline.serving, splits):
                 what = f"protocols: transfer is between data sets, and {home} is of {pipeline.serving(home)} as well"
@@ -130,9 +169,7 @@ def _plan_clips(
 ) -> dict[str, str]:
     """Plan the way from recordings to clips of every data set; returns data set -> clips folder."""
     found = {}
-    if raw and len(pipeline.datasets) > 1 and not pipeline.synth:
-        what = f"is one folder, and {name} reads {', '.join(pipeline.datasets)}"
-        raise BadInput(f"--raw {raw}", what, f"put each under {data}/raw/<data set>")
+    _check_raw(raw, () if pipeline.synth else pipeline.datasets, config, data)
     for dataset in pipeline.datasets:
         # Synthetic recordings are the pipeline's own, and named after it.
         alone = name if len(pipeline.datasets) == 1 else f"{name}-{dataset}"
@@ -148,7 +185,7 @@ def _plan_clips(
                 problem = _no_recordings(dataset, folder)
                 if lacking is None:
                     raise problem
-                lacking.append(problem)
+                lacking += [problem] if str(problem) not in map(str, lacking) else []
                 listing = "none"
         if pipeline.synth or listing:
             config["stores"][store] = {"dataset": dataset, "raw": recordings, "listing": listing}
@@ -161,6 +198,12 @@ def _plan_clips(
                 config[kind_of_parts] |= parts
                 stage["parts"] = list(parts)
     return found
+
+
+def _check_raw(raw: Path | None, datasets: Collection[str], config: Mapping[str, Any], data: Path) -> None:
+    if raw and len(datasets) > 1:
+        what = f"is one folder, and {config['pipeline']} reads {', '.join(datasets)}"
+        raise BadInput(f"--raw {raw}", what, f"put each under {data}/raw/<data set>")
 
 
 def _shards(folder: Path, wanted: int) -> int:
@@ -210,7 +253,7 @@ def _plan_runs(
 ) -> dict[str, str]:
     """Plan the pretraining of an experiment; returns stream -> the run that has its encoder."""
     runs: dict[str, str] = {}
-    for stream in pipeline.streams:
+    for stream in pipeline.streams_of(experiment.stem):
         trained = "3s" if experiment.recipe.streams else stream
         runs[stream] = f"{top}/{trained}-s{seed}/run"
         config["runs"][runs[stream]] = {
@@ -222,12 +265,33 @@ def _plan_runs(
     return runs
 
 
-def _evaluation(pipeline: Pipeline, recipe: Recipe, home: str, split: str, epoch: int) -> tuple[str, list[Any]]:
-    """The folder name of an evaluation, and its flags: what is at its default stands in neither."""
+def _protocols(pipeline: Pipeline, experiment: Experiment) -> list[str]:
     from skelpipe.evaluate.protocols import PROTOCOLS
+
+    if experiment.recipe.supervised:
+        return ["supervised"]
+    return [p for p in PROTOCOLS if p in pipeline.protocols_of(experiment.stem)]
+
+
+def _measure(pipeline: Pipeline, experiment: Experiment, split: str, epoch: int, seed: int) -> dict[str, Any]:
+    """What an accuracy is of, but for the stream."""
+    how: dict[str, dict[str, Any]] = {"linear": {"probe": pipeline.probe}, "knn": {"k": pipeline.k}}
+    return {
+        "recipe": experiment.recipe.name,
+        "split": split,
+        "pretrained_on": pipeline.pretrain_on or split,
+        "epochs": epoch,
+        "seed": seed,
+        "changes": dict(experiment.changes),
+        "protocols": {protocol: how.get(protocol, {}) for protocol in _protocols(pipeline, experiment)},
+    }
+
+
+def _evaluation(pipeline: Pipeline, experiment: Experiment, home: str, split: str, epoch: int) -> tuple[str, list[Any]]:
+    """The folder name of an evaluation, and its flags: what is at its default stands in neither."""
     from skelpipe.recordings.datasets import find_split
 
-    protocols = ["supervised"] if recipe.supervised else [p for p in PROTOCOLS if p in pipeline.protocols]
+    recipe, protocols = experiment.recipe, _protocols(pipeline, experiment)
     parts: list[tuple[str, list[Any]]] = [("+".join(protocols), [w for p in protocols for w in ("--protocol", p)])]
     if not recipe.supervised:
         parts += [(pipeline.probe, ["--probe", pipeline.probe])] if pipeline.probe != "reference" else []
@@ -250,20 +314,21 @@ def _options(pipeline: Pipeline) -> dict[str, Any]:
     from skelpipe.evaluate.protocols import read_options
 
     changed: dict[str, Any] = {}
-    for protocol, own in read_options(pipeline.options, pipeline.protocols).items():
+    for protocol, own in read_options(pipeline.options, pipeline.all_protocols).items():
         usual = type(own)().model_dump(mode="json")
         values = own.model_dump(mode="json")
         changed |= {f"{protocol}.{key}": value for key, value in values.items() if value != usual[key]}
     return changed
 
 
-def _fusion(pipeline: Pipeline, evaluation: str) -> tuple[str, str]:
-    """The folder name of a fusion of evaluations of that name, and its flags."""
-    streams = pipeline.streams
+def _fusion(pipeline: Pipeline, streams: Sequence[Stream], evaluation: str) -> tuple[str, str, str]:
+    """The folder name of a fusion of evaluations of that name, its stream's name, and its flags."""
     usual = all(pipeline.fusion[stream] == WEIGHTS[stream] for stream in streams)
     parts = [stream if usual else f"{stream}{pipeline.fusion[stream]:g}" for stream in streams]
-    told = "" if usual and len(streams) == len(STREAMS) else "-" + "+".join(parts)
-    return evaluation + told, _shell(["--weights", ",".join(f"{pipeline.fusion[stream]:g}" for stream in streams)])
+    whole = usual and len(streams) == len(STREAMS)
+    told = "+".join(parts)
+    weights = _shell(["--weights", ",".join(f"{pipeline.fusion[stream]:g}" for stream in streams)])
+    return (evaluation, "3s", weights) if whole else (f"{evaluation}-{told}", told, weights)
 
 
 def _shell(words: Iterable[object]) -> str:

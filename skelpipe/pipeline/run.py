@@ -15,7 +15,7 @@ from skelpipe.outputs.checksums import check_files
 from skelpipe.outputs.digests import read_digest
 from skelpipe.outputs.folders import discard
 from skelpipe.pipeline.plan import part_digests, plan
-from skelpipe.pipeline.spec import STREAMS, load_pipeline
+from skelpipe.pipeline.spec import STREAMS, Pipeline, load_pipeline
 
 
 def run(
@@ -59,21 +59,31 @@ def run(
     if dry_run and not data.is_dir():
         # Everything is still to do there as here, and a plan leaves no folder behind.
         with tempfile.TemporaryDirectory() as empty:
-            show.show_plan(
-                pipeline.title, snakemake.survey(Path(empty), config, snakemake_args, verbose), data, verbose, lacking
-            )
+            stages = snakemake.survey(Path(empty), config, snakemake_args, verbose)
+            show.show_plan(pipeline.title, stages, data, verbose, lacking)
+        _show_paper(pipeline, config, data)
         return 0
     with lock.locked(data) as held:
         stages = snakemake.survey(data, config, snakemake_args, verbose)
         show.show_plan(pipeline.title, stages, data, verbose, lacking)
         if dry_run:
+            _show_paper(pipeline, config, data)
             return 0
         status = snakemake.execute(data, config, stages, snakemake_args, verbose, held)
         _remove_parts(config, data)
     report = data / next(iter(config["reports"]))
     if status == 0 and (report / DONE).is_file():
         show.show_results(results(config, data), report)
+        _show_paper(pipeline, config, data)
     return status
+
+
+def _show_paper(pipeline: Pipeline, config: Mapping[str, Any], data: Path) -> None:
+    """Print the table or figure of the paper, in its own shape, that the pipeline makes."""
+    if pipeline.paper:
+        from skelpipe.pipeline.show_paper import show_paper
+
+        show_paper(pipeline.paper, config["measures"], data)
 
 
 def results(config: Mapping[str, Any], data: Path) -> list[dict[str, Any]]:

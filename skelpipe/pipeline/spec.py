@@ -8,12 +8,12 @@ import os
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from skelpipe.errors import BadInput
-from skelpipe.resources import find
+from skelpipe.resources import find, names
 from skelpipe.settings import Settings, check, hint, load_yaml, override
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
@@ -22,6 +22,16 @@ MOST_POINTS = 10_000  # of a sweep
 Stream = Literal["joint", "motion", "bone"]
 STREAMS: tuple[Stream, ...] = ("joint", "motion", "bone")
 WEIGHTS: Mapping[Stream, float] = {"joint": 0.6, "motion": 0.4, "bone": 0.6}
+USUAL_PROTOCOLS: tuple[str, ...] = ("linear", "knn")
+OTHERS = "others"  # stands for the recipes that a mapping of recipes does not name
+
+
+def _for_others(value: Any) -> Any:
+    return {OTHERS: value} if isinstance(value, list | tuple) else value
+
+
+Streams = Annotated[dict[str, Annotated[tuple[Stream, ...], Field(min_length=1)]], BeforeValidator(_for_others)]
+Protocols = Annotated[dict[str, Annotated[tuple[str, ...], Field(min_length=1)]], BeforeValidator(_for_others)]
 
 
 class Synth(Settings):
@@ -44,18 +54,25 @@ class Pipeline(Settings):
         dataset: the store that serves all splits (an NTU-120 store serves xsub60 too); by default each split's own.
         pretrain_on: the split to pretrain on, for transfer; by default the one that is evaluated on.
         frames, bodies, centre, turn: the options of `skelpipe prepare`.
-        recipes: names of shipped recipes, or paths of others in the folder of the pipeline file.
-        streams, seeds: every recipe is pretrained on each stream with each seed.
+        recipes: names of shipped recipes, or paths of others in the folder of the pipeline file. Systems of the paper
+            that have no recipe yet may be named too, and are left out.
+        streams: every recipe is pretrained on each of them. A mapping of recipes gives some their own, and its key
+            `others` the rest theirs.
+        seeds: and with each of these.
         epochs: replaces the recipes' own number.
         set: recipe name -> KEY=VALUE changes of that recipe.
-        sweep: points, each of them {KEY: VALUE} changes of every recipe; {KEY: [VALUE, ...]} stands for all pairings.
+        sweep: points, each of them {KEY: VALUE} changes of every recipe, or {RECIPE: {KEY: VALUE}} of one;
+            {KEY: [VALUE, ...]} stands for all pairings.
         at_epochs: evaluate the weights that a run kept of these epochs, instead of its last.
         precision, half_storage: the options of `skelpipe pretrain`.
         protocols, probe, k, best_on_test: the options of `skelpipe evaluate`. Supervised recipes are evaluated by the
-            protocol `supervised` alone.
+            protocol `supervised` alone; a mapping of recipes gives some their own protocols, as with streams.
         options: PROTOCOL.KEY=VALUE, its --set.
         fusion: stream -> its weight in the fused scores.
         figures: what `skelpipe report` draws; by default all that it can.
+        paper: the table or figure of the CrosNNCLR paper that it makes; the report shows it first, in its own shape.
+        pipelines: names of shipped pipelines that are run together, with the keys that are given here in place of
+            theirs; then `splits` and `recipes` may be left out.
         threads: CPU threads of one pretraining or evaluation.
         slots: how many of these may run at once, if the user passes no --resources; one stands for one GPU.
         shards: in how many parts each store and clips folder is made and then joined; each is a job of its own.
@@ -63,15 +80,15 @@ class Pipeline(Settings):
     """
 
     title: str
-    splits: tuple[str, ...] = Field(min_length=1)
+    splits: tuple[str, ...] = Field((), min_length=1)
     dataset: str | None = None
     pretrain_on: str | None = None
     frames: int = Field(50, ge=2)
     bodies: Literal["first", "energy", "denoise"] = "first"
     centre: bool = True
     turn: bool = True
-    recipes: tuple[str, ...] = Field(min_length=1)
-    streams: tuple[Stream, ...] = Field(STREAMS, min_length=1)
+    recipes: tuple[str, ...] = Field((), min_length=1)
+    streams: Streams = Field(default_factory=lambda: {OTHERS: STREAMS})
     seeds: tuple[int, ...] = Field((0,), min_length=1)
     epochs: int | None = Field(None, ge=0)
     set: dict[str, tuple[str, ...]] = Field(default_factory=dict)
@@ -79,13 +96,15 @@ class Pipeline(Settings):
     at_epochs: tuple[int, ...] = ()
     precision: Literal["fp32", "bf16"] = "fp32"
     half_storage: bool = False
-    protocols: tuple[str, ...] = Field(("linear", "knn"), min_length=1)
+    protocols: Protocols = Field(default_factory=lambda: {OTHERS: USUAL_PROTOCOLS})
     probe: Literal["reference", "paper", "lbfgs", "grid"] = "reference"
     k: int = Field(1, ge=1)
     best_on_test: bool = False
     options: tuple[str, ...] = ()
     fusion: dict[Stream, float] = Field(default_factory=lambda: dict(WEIGHTS))
     figures: tuple[Literal["sweeps", "curves", "confusion", "tsne"], ...] = ()
+    paper: str | None = None
+    pipelines: tuple[str, ...] = ()
     threads: int = Field(8, ge=1)
     slots: int = Field(1, ge=1)
     shards: int = Field(1, ge=1, le=1000)
@@ -107,12 +126,25 @@ class Pipeline(Settings):
             known_name(split, SPLITS)
         return value
 
-    @field_validator("splits", "recipes", "streams", "seeds", "at_epochs", "protocols", "figures")
+    @field_validator("paper")
     @classmethod
-    def _no_twins(cls, value: tuple[Any, ...]) -> tuple[Any, ...]:
-        stems = [Path(item).stem if isinstance(item, str) else item for item in value]
-        if len(set(stems)) < len(stems):
-            raise ValueError("names something twice")
+    def _known_exhibit(cls, value: str | None) -> str | None:
+        from skelpipe.paper import exhibits
+
+        return value if value is None else known_name(value, exhibits())
+
+    @field_validator("pipelines")
+    @classmethod
+    def _known_pipelines(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(known_name(name, names("pipelines")) for name in value)
+
+    @field_validator("splits", "recipes", "streams", "seeds", "at_epochs", "protocols", "figures", "pipelines")
+    @classmethod
+    def _no_twins(cls, value: Any) -> Any:
+        for items in value.values() if isinstance(value, dict) else [value]:
+            stems = [Path(item).stem if isinstance(item, str) else item for item in items]
+            if len(set(stems)) < len(stems):
+                raise ValueError("names something twice")
         return value
 
     @field_validator("seeds")
@@ -131,8 +163,9 @@ class Pipeline(Settings):
 
     @field_validator("streams")
     @classmethod
-    def _in_order(cls, value: tuple[Stream, ...]) -> tuple[Stream, ...]:
-        return tuple(stream for stream in STREAMS if stream in value)  # the same fusion has the same name
+    def _in_order(cls, value: dict[str, tuple[Stream, ...]]) -> dict[str, tuple[Stream, ...]]:
+        # The same fusion has the same name.
+        return {key: tuple(stream for stream in STREAMS if stream in own) for key, own in value.items()}
 
     @field_validator("sweep", mode="before")
     @classmethod
@@ -147,7 +180,8 @@ class Pipeline(Settings):
 
     @model_validator(mode="after")
     def _one_number_of_epochs(self) -> Pipeline:
-        if self.epochs is not None and any("epochs" in point for point in self.sweep):
+        points = [*self.sweep, *(own for point in self.sweep for own in point.values() if isinstance(own, dict))]
+        if self.epochs is not None and any("epochs" in point for point in points):
             raise ValueError("sweep: epochs is swept and also fixed by the key epochs; leave one of them out")
         return self
 
@@ -165,10 +199,31 @@ class Pipeline(Settings):
 
     @model_validator(mode="after")
     def _weights_for_all(self) -> Pipeline:
-        weights = [self.fusion.get(stream) for stream in self.streams]
-        if len(self.streams) > 1 and (None in weights or min(w or 0 for w in weights) < 0 or not any(weights)):
-            raise ValueError("fusion: every stream needs a weight, at least 0 and not all 0")
+        for streams in self.streams.values():
+            weights = [self.fusion.get(stream) for stream in streams]
+            if len(streams) > 1 and (None in weights or min(w or 0 for w in weights) < 0 or not any(weights)):
+                raise ValueError("fusion: every stream needs a weight, at least 0 and not all 0")
         return self
+
+    @model_validator(mode="after")
+    def _says_what_to_make(self) -> Pipeline:
+        for key in ("splits", "recipes"):
+            if not getattr(self, key) and not self.pipelines:
+                raise ValueError(f"{key}: is missing")
+        return self
+
+    def streams_of(self, recipe: str) -> tuple[Stream, ...]:
+        """The streams of a recipe, by its file's name."""
+        return self.streams.get(recipe, self.streams.get(OTHERS, STREAMS))
+
+    def protocols_of(self, recipe: str) -> tuple[str, ...]:
+        """The protocols of a recipe, by its file's name."""
+        return self.protocols.get(recipe, self.protocols.get(OTHERS, USUAL_PROTOCOLS))
+
+    @property
+    def all_protocols(self) -> list[str]:
+        """The protocols of all recipes."""
+        return list(dict.fromkeys(protocol for own in self.protocols.values() for protocol in own))
 
     def serving(self, split: str) -> str:
         """The data set whose store serves a split."""

@@ -26,14 +26,24 @@ def confusion_figure(
         title: printed above.
         classes: draw these classes only, with the numbers written in and a last column for all other predictions.
     """
-    count = matrix.sum(axis=1, keepdims=True)
-    share = np.divide(matrix, count, out=np.zeros(matrix.shape), where=count > 0)
     if classes is None:
-        return _confusion_all(share, names, title)
+        return _confusion_all(_shares(matrix), names, title)
+    count = matrix.sum(axis=1)[list(classes)]
+    return _confusion_some(confusion_shares(matrix, classes), [names[i] for i in classes], count, title)
+
+
+def confusion_shares(matrix: npt.NDArray[np.integer[Any]], classes: Sequence[int]) -> npt.NDArray[np.float64]:
+    """Shares of the clips of some classes: (classes, classes + 1), the last column for all other predictions."""
     index = np.asarray(classes, dtype=np.int64)
-    inside = share[np.ix_(index, index)]
-    other = np.where(count[index, 0] > 0, 1 - inside.sum(axis=1), 0.0)
-    return _confusion_some(np.column_stack([inside, other]), [names[i] for i in index], count[index, 0], title)
+    inside = _shares(matrix)[np.ix_(index, index)]
+    other = np.where(matrix.sum(axis=1)[index] > 0, 1 - inside.sum(axis=1), 0.0)
+    return np.column_stack([inside, other])
+
+
+def _shares(matrix: npt.NDArray[np.integer[Any]]) -> npt.NDArray[np.float64]:
+    count = matrix.sum(axis=1, keepdims=True)
+    share: npt.NDArray[np.float64] = np.divide(matrix, count, out=np.zeros(matrix.shape), where=count > 0)
+    return share
 
 
 def _confusion_all(share: npt.NDArray[np.float64], names: Sequence[str], title: str) -> Figure:
@@ -66,21 +76,28 @@ def _confusion_some(
     with rc_context(STYLE):
         figure = new_figure(2.6 + 0.44 * columns, 1.9 + 0.36 * rows)
         axes = figure.add_subplot()
-        axes.imshow(share, cmap="Blues", vmin=0, vmax=1, interpolation="nearest", aspect="auto")
-        axes.axvline(columns - 1.5, color="white", linewidth=3)
+        draw_confusion(axes, share, names)
         axes.set_title(title)
         axes.set_yticks(range(rows), [f"{short(name)}  ({n})" for name, n in zip(names, count, strict=True)])
-        labels = [*(short(name) for name in names), "other"]
-        axes.set_xticks(range(columns), labels, rotation=40, ha="right", rotation_mode="anchor")
         axes.set(xlabel="predicted", ylabel="label (test clips)")
-        spines(axes)
-        for (i, j), value in np.ndenumerate(share):
-            if value >= 0.005:
-                axes.text(
-                    j, i, f"{100 * value:.0f}", ha="center", va="center", fontsize=8,
-                    color="white" if value > 0.55 else "#222222", fontweight="bold" if i == j else "normal",
-                )  # fmt: skip
         return figure
+
+
+def draw_confusion(axes: Any, share: npt.NDArray[np.float64], names: Sequence[str]) -> None:
+    """Draw the shares of `confusion_shares` on axes, with the numbers written in."""
+    rows, columns = share.shape
+    axes.imshow(share, cmap="Blues", vmin=0, vmax=1, interpolation="nearest", aspect="auto")
+    axes.axvline(columns - 1.5, color="white", linewidth=3)
+    axes.set_yticks(range(rows), [short(name) for name in names])
+    labels = [*(short(name) for name in names), "other"]
+    axes.set_xticks(range(columns), labels, rotation=40, ha="right", rotation_mode="anchor")
+    spines(axes)
+    for (i, j), value in np.ndenumerate(share):
+        if value >= 0.005:
+            axes.text(
+                j, i, f"{100 * value:.0f}", ha="center", va="center", fontsize=8,
+                color="white" if value > 0.55 else "#222222", fontweight="bold" if i == j else "normal",
+            )  # fmt: skip
 
 
 def short(name: str, most: int = 22) -> str:

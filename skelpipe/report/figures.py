@@ -19,7 +19,7 @@ from skelpipe.plots.curves import curves_figure
 from skelpipe.plots.style import class_names, png_bytes
 from skelpipe.plots.sweeps import sweep_figure
 from skelpipe.plots.tsne import tsne_figure
-from skelpipe.report.collect import Found, Run
+from skelpipe.report.collect import Found, Result, Run
 from skelpipe.report.experiments import Catalogue, caption, main_results, run_labels
 from skelpipe.report.labels import protocol_title, recipe_key, split_key, split_title, stream_key
 
@@ -106,16 +106,15 @@ def _confusion_pictures(found: Found, catalogue: Catalogue, classes: Sequence[in
     trained = [r for r in found.results if r.epochs]
     for group in main_results(trained or found.results, catalogue):
         first = group[0]
-        try:
-            names, labels, scores = read_scores(first.path / "scores.npz")
-        except BadInput as problem:
-            found.skipped.append((f"{first.shown}/scores.npz", problem.what))
+        stored = scores_of(first, found)
+        if stored is None:
             continue
+        labels, scores = stored
         protocol = next(iter(scores), None)
-        if protocol is None or not len(names):
+        if protocol is None or not len(labels):
             continue
         titles = class_names(first.metrics["dataset"], scores[protocol].shape[-1])
-        ten = _ten_classes(labels, titles, classes)
+        ten = ten_classes(labels, titles, classes)
         matrix = confusion(scores[protocol], labels, len(titles))
         what = protocol_title(protocol, first.protocols.get(protocol, {}))
         which = "the classes asked for" if classes else f"the {len(ten)} classes with the most test clips"
@@ -132,18 +131,15 @@ def _maps(found: Found, catalogue: Catalogue, classes: Sequence[int | str] | Non
     if len(groups) > MOST_MAPS:
         found.skipped.append((f"{len(groups) - MOST_MAPS} t-SNE map(s)", f"only the first {MOST_MAPS} are drawn"))
     for result in groups[:MOST_MAPS]:
-        try:
-            with np.load(result.path / "features.npz", allow_pickle=False) as stored:
-                test = ~stored["train"].astype(bool)
-                names, labels, features = (stored[k][test] for k in ("name", "label", "feature"))
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-            found.skipped.append((f"{result.shown}/features.npz", f"cannot be read ({error})"))
+        stored = features_of(result, found)
+        if stored is None:
             continue
+        names, labels, features = stored
         titles = class_names(
             result.metrics["dataset"], max(int(result.metrics["classes"]), int(labels.max(initial=0)) + 1)
         )
-        ten = _ten_classes(labels, titles, classes)
-        rows = _some_of_each(names, labels, ten)
+        ten = ten_classes(labels, titles, classes)
+        rows = some_of_each(names, labels, ten)
         if len(rows) < 2 * len(ten):
             continue
         head = (
@@ -155,7 +151,31 @@ def _maps(found: Found, catalogue: Catalogue, classes: Sequence[int | str] | Non
         yield {"section": "tsne", "caption": text, "png": png_bytes(figure)}
 
 
-def _ten_classes(labels: npt.NDArray[np.int64], titles: Sequence[str], asked: Sequence[int | str] | None) -> list[int]:
+def scores_of(result: Result, found: Found) -> tuple[npt.NDArray[np.int64], dict[str, npt.NDArray[np.float32]]] | None:
+    """The labels (n,) of the test clips and each protocol's scores; None, and a note in `found`, if they are broken."""
+    try:
+        _, labels, scores = read_scores(result.path / "scores.npz")
+    except BadInput as problem:
+        found.skipped.append((f"{result.shown}/scores.npz", problem.what))
+        return None
+    return labels, scores
+
+
+def features_of(
+    result: Result, found: Found
+) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64], npt.NDArray[np.float32]] | None:
+    """Names (n,), labels (n,), features (n, D) of the test clips; None, and a note in `found`, if they are broken."""
+    try:
+        with np.load(result.path / "features.npz", allow_pickle=False) as stored:
+            test = ~stored["train"].astype(bool)
+            names, labels, features = (stored[k][test] for k in ("name", "label", "feature"))
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        found.skipped.append((f"{result.shown}/features.npz", f"cannot be read ({error})"))
+        return None
+    return names, labels, features
+
+
+def ten_classes(labels: npt.NDArray[np.int64], titles: Sequence[str], asked: Sequence[int | str] | None) -> list[int]:
     """The classes to draw: those asked for, or the ten with the most clips (the lower number first among equals)."""
     if asked:
         return [_find_class(c, titles) for c in asked]
@@ -176,7 +196,7 @@ def _find_class(asked: int | str, titles: Sequence[str]) -> int:
     raise BadInput(f"class {asked!r}", "does not exist", f"did you mean {near[0]!r}?" if near else "give its number")
 
 
-def _some_of_each(names: npt.NDArray[Any], labels: npt.NDArray[Any], classes: Sequence[int]) -> npt.NDArray[np.int64]:
+def some_of_each(names: npt.NDArray[Any], labels: npt.NDArray[Any], classes: Sequence[int]) -> npt.NDArray[np.int64]:
     """Rows of up to CLIPS_PER_CLASS clips per class, drawn with a fixed seed from the clips in order of name."""
     draw = np.random.default_rng(0)
     chosen = []

@@ -6,11 +6,12 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from skelpipe import paper
 from skelpipe.evaluate.fuse import STREAM_ORDER
-from skelpipe.report import paper
+from skelpipe.paper.systems import SYSTEMS
 
 STREAM_RANK = {name: rank for rank, name in enumerate((*STREAM_ORDER, "3s"))}
-RECIPE_RANK = {name: rank for rank, name in enumerate(paper.RECIPES)}
+RECIPE_RANK = {name: rank for rank, name in enumerate(SYSTEMS)}
 # What the settings that are swept most are called; any other stands as key=value.
 SETTINGS = {
     "method.queue_size": "queue size",
@@ -54,7 +55,7 @@ def family(split: str) -> str:
 
 
 def split_key(split: str) -> tuple[int, str]:
-    """Benchmarks in the order of `paper_tables.yaml`, others after them."""
+    """Benchmarks in the order of `paper/tables.yaml`, others after them."""
     order = list(paper.benchmarks())
     return (order.index(split) if split in order else len(order), split)
 
@@ -71,7 +72,10 @@ def stream_key(stream: str) -> tuple[int, str]:
 
 def recipe_name(recipe: str) -> str:
     """A published method's own name, else the recipe's."""
-    return paper.RECIPES.get(recipe, recipe)
+    if recipe not in SYSTEMS:
+        return recipe
+    system = SYSTEMS[recipe]
+    return f"{system.title} (supervised)" if system.protocol == "supervised" else system.title
 
 
 def figure_text(value: float) -> str:

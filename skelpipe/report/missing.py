@@ -5,19 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from skelpipe.report import paper
+from skelpipe import paper
+from skelpipe.paper.systems import SYSTEMS
 from skelpipe.report.collect import Result
 from skelpipe.report.experiments import Catalogue
 from skelpipe.report.labels import family, figure_text, recipe_key, recipe_name, split_title, stream_key
+from skelpipe.report.sweeps import FEWEST
 
 
 def measured_without_figure(groups: Sequence[Mapping[str, Any]], splits: Sequence[str]) -> list[str]:
-    """Rows of ours for which no published figure is known, those of a recipe, split and stream in one line."""
+    """Rows of ours that stand in no published table, those of a recipe, split and stream in one line."""
     lines: dict[str, list[str]] = {}
     for group in groups:
         if group["untrained"]:
             continue
-        if group["recipe"] not in paper.RECIPES:
+        if group["recipe"] not in SYSTEMS:
             lines[f"{group['recipe']}: in no published table"] = []
             continue
         for split in splits:
@@ -35,7 +37,8 @@ def published_without_result(
 ) -> list[str]:
     """What each recipe of the report still lacks: into the table of its split, or returned if there is no such table.
 
-    These are the streams that were not measured, and the published figures that no result of ours stands beside.
+    These are the streams that were not measured, and the published figures that no result of ours stands beside; those
+    of a length of pretraining only where several lengths were measured.
     """
     trained = [r for r in results if not catalogue[r].untrained]
     own = [r for r in trained if not r.origin]
@@ -46,7 +49,8 @@ def published_without_result(
             table = next((t for t in tables if split in _splits(t)), None)
             table = table or next((t for t in tables if family(split) == family(_splits(t)[0])), None)
             beside = table is not None and split in _splits(table) and any(r.split in _splits(table) for r in mine)
-            due = _due(recipe, split, tables)
+            series = len({r.epochs for r in mine if r.split == split}) >= FEWEST
+            due = [each for each in _due(recipe, split, tables) if series or not each[2].epochs]
             have = {r.stream for r in mine if r.split == split}
             supervised = any(catalogue[r].supervised for r in mine)
             lines = elsewhere if table is None else table["missing"]["results"]

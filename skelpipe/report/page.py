@@ -7,33 +7,15 @@ from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from typing import Any
 
-from skelpipe.errors import printable
 from skelpipe.report.labels import figure_text as published
+from skelpipe.report.paper_page import paper_html, paper_markdown
+from skelpipe.report.texts import cell_text, md, percent, points, row_text
 
 __all__ = ["cell_text", "html", "markdown", "md", "percent", "points", "published"]
 READING = (
     "Accuracies are top-1 on the test clips, at the last epoch, in percent (mAP: mean average precision); "
     "± is the standard deviation over n seeds, for semi over the draws of all seeds."
 )
-
-
-def percent(value: float | None, digits: int = 1) -> str:
-    """A fraction as percent, "—" for none."""
-    return "—" if value is None else f"{100 * value:.{digits}f}"
-
-
-def cell_text(cell: Mapping[str, Any] | None) -> str:
-    """Mean and, over several seeds, ± standard deviation and their number, in percent."""
-    if not cell:
-        return "—"
-    if cell["std"] is None:
-        return percent(cell["mean"])
-    return f"{percent(cell['mean'])} ± {percent(cell['std'])} (n = {cell['n']})"
-
-
-def points(value: float | None) -> str:
-    """A difference in percentage points, with its sign; "—" for none."""
-    return "—" if value is None else f"{value:+.1f}".replace("-", "−")
 
 
 def html(page: Mapping[str, Any], pictures: Sequence[Mapping[str, Any]]) -> str:
@@ -44,18 +26,21 @@ def html(page: Mapping[str, Any], pictures: Sequence[Mapping[str, Any]]) -> str:
     environment.filters.update(percent=percent, published=published, points=points, more=more_text)
     template = environment.from_string(files("skelpipe.report").joinpath("page.html.j2").read_text("utf-8"))
     shown = [{**p, "data": base64.b64encode(p["png"]).decode()} for p in pictures]
-    return template.render(page=page, pictures=shown, reading=READING)
+    told = page["paper"] and paper_html(environment, page["paper"], [p for p in shown if p["section"] == "paper"])
+    return template.render(page=page, pictures=shown, paper=told, reading=READING)
 
 
 def markdown(page: Mapping[str, Any]) -> str:
     """The page as Markdown, its figures beside it."""
     lines = [f"# {md(page['title'])}", "", READING]
+    if page["paper"]:
+        lines += ["", *paper_markdown(page["paper"])]
     for line in page["summary"]:
         lines += ["", f"- {md(summary_text(line))}"]
     for table in page["tables"]:
         lines += ["", f"## {md(table['title'])}", "", *_markdown_table(table), ""]
         lines += [f"- missing: {md(text)}" for text in table["missing"]["results"]]
-        lines += [f"- no published figure known: {md(text)}" for text in table["missing"]["figures"]]
+        lines += [f"- in no published table: {md(text)}" for text in table["missing"]["figures"]]
     if page["missing"]:
         lines += ["", "## Missing altogether", "", *(f"- {md(text)}" for text in page["missing"])]
     if page["sources"]:
@@ -106,7 +91,7 @@ def _markdown_table(table: Mapping[str, Any]) -> list[str]:
             title = f"{split['split']} {c['title']}"
             head += [title] if c["kind"] == "cell" else [title, "difference"]
         notes.append(f"{split['title']}: {clips_text(split)}; chance {percent(split['chance'])}")
-    lines = [_row(head), _row(["---", "---", *["---:"] * (len(head) - 2)])]
+    lines = [row_text(head), row_text(["---", "---", *["---:"] * (len(head) - 2)])]
     for group in table["groups"]:
         for entry in group["streams"]:
             cells = [group["label"], entry["stream"]]
@@ -119,9 +104,8 @@ def _markdown_table(table: Mapping[str, Any]) -> list[str]:
                         cells.append(f"{published(figure['value'])} [{figure['source']}]")
                         cells.append(points(figure["difference"]))
                     else:
-                        unknown = c["key"] == group["kind"] and of_split and not group["untrained"]
-                        cells += ["not known" if unknown else "—", "—"]
-            lines.append(_row(cells))
+                        cells += ["—", "—"]
+            lines.append(row_text(cells))
     return [*lines, "", *(md(note) + "  " for note in notes)]
 
 
@@ -130,13 +114,13 @@ def _markdown_evaluations(evaluations: Sequence[Mapping[str, Any]]) -> list[str]
     apart = any(e["variant"] for e in evaluations)
     head = ["folder", "recipe", "stream", "split", "seed", "protocol", "top-1", "top-5", "more", "best on validation"]
     head += ["best on test (selected on the test set)"] * tested + ["settings"] * apart
-    lines = [_row(head), _row(["---"] * len(head))]
+    lines = [row_text(head), row_text(["---"] * len(head))]
     for e in evaluations:
         for p in e["protocols"]:
             row = [e["path"], e["label"], e["stream"], e["split"], str(e["seed"]), p["name"], percent(p["top1"])]
             row += [percent(p["top5"]), more_text(p) or "—", best_text(p["best_on_validation"])]
             row += [best_text(p["best_on_test"])] * tested + [e["variant"] or "—"] * apart
-            lines.append(_row(row))
+            lines.append(row_text(row))
     return lines
 
 
@@ -165,14 +149,3 @@ def _number(value: Any) -> bool:
 def best_text(best: Mapping[str, Any] | None) -> str:
     """Accuracy and epoch of a selected epoch; "—" for none."""
     return "—" if not best else f"{percent(best.get('top1'))} at epoch {best.get('epoch')}"
-
-
-def _row(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(md(cell) for cell in cells) + " |"
-
-
-def md(text: str) -> str:
-    """Text that Markdown shows as it is: no HTML, table or emphasis marks from names."""
-    text = printable(text.replace("\n", " "))
-    text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return "".join("\\" + c if c in "\\`*_[]|$~#" else c for c in text)

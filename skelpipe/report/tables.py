@@ -6,9 +6,8 @@ import statistics
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from skelpipe import __version__
+from skelpipe import __version__, paper
 from skelpipe.plots.style import class_names
-from skelpipe.report import paper
 from skelpipe.report.cells import Cell, Column, cells_of, columns_of
 from skelpipe.report.collect import Found, Result
 from skelpipe.report.experiments import (
@@ -181,7 +180,7 @@ def _published(
         paper.comparable(split, r.metrics.get("train_clips"), r.metrics.get("test_clips")) is not False for r in results
     )
     found: dict[str, dict[str, Any]] = {}
-    for kind in dict.fromkeys(table["protocol"] for table in paper.tables()):
+    for kind in paper.protocols():
         known = paper.figures(
             experiment.recipe,
             stream,
@@ -245,8 +244,7 @@ def _published_rows(split: str) -> list[dict[str, Any]]:
     return [
         {
             "method": row["method"],
-            "stream": row["stream"],
-            "epochs": row.get("epochs"),
+            **{key: row[key] for key in ("stream", "protocol", "epochs")},
             "value": value,
             "source": source,
         }

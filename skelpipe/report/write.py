@@ -1,8 +1,9 @@
 """One page about a set of evaluations: accuracies beside the published ones, curves, confusion, t-SNE, provenance.
 
 The page is built in steps: `collect` finds evaluation, fusion and run folders; `tables` turns them into plain values
-(they are `report.json`); `figures` draws the pictures; `page` makes HTML of all this by a template, and Markdown. What
-things are called, and in which order they stand, is in `labels`.
+(they are `report.json`), and `paper_shape` those of a table of the CrosNNCLR paper; `figures` and `paper_figures` draw
+the pictures; `page` makes HTML of all this by a template, and Markdown. What things are called, and in which order they
+stand, is in `labels`.
 """
 
 from __future__ import annotations
@@ -12,11 +13,14 @@ import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from skelpipe.errors import BadInput
+from skelpipe.errors import BadInput, suggest
 from skelpipe.outputs import files, folders
-from skelpipe.report.collect import collect
+from skelpipe.paper import exhibits
+from skelpipe.report.collect import Found, collect
 from skelpipe.report.figures import FIGURES, draw
 from skelpipe.report.page import cell_text, html, markdown, md, percent, points, published
+from skelpipe.report.paper_figures import paper_picture
+from skelpipe.report.paper_shape import measured, shape
 from skelpipe.report.tables import tabulate
 
 __all__ = [
@@ -33,6 +37,7 @@ def write_report(
     classes: Sequence[int | str] | None = None,
     title: str | None = None,
     figures: Sequence[str] | None = None,
+    paper: str | None = None,
     force: bool = False,
 ) -> Path:
     """Write a report on all evaluation, fusion and run folders under `paths`.
@@ -44,39 +49,24 @@ def write_report(
             with the most test clips.
         title: stands above the page.
         figures: which kinds of `FIGURES` to draw; by default all for which there is something to draw.
+        paper: a table or figure of the CrosNNCLR paper ("table5", "fig1") that is shown first, in the paper's shape.
         force: replace an older report at `out`.
 
     Returns:
         `out`.
 
     Raises:
-        BadInput: nothing to report on, an unknown class, or an unknown kind of figure.
+        BadInput: nothing to report on, an unknown class, kind of figure, or table of the paper.
     """
     given, out = [Path(p) for p in paths], Path(out)
     wanted = list(FIGURES if figures is None else figures)
-    for name in wanted:
-        if name not in FIGURES:
-            raise BadInput(f"--figure {name}", "is not a kind of figure", f"use one of {', '.join(FIGURES)}")
+    _check(wanted, paper)
     folders.check_target(out, force)
-    found = collect(given)
-    if not found.results:
-        left = f"; {found.skipped[0][0]}: {found.skipped[0][1]}" if found.skipped else ""
-        where = ", ".join(map(str, given)) or "report"
-        raise BadInput(where, f"holds no evaluation and no fusion{left}", "run 'skelpipe evaluate' first")
-    log.info("found %d evaluations and fusions, and %d runs", len(found.results), len(found.runs))
-    for path, reason in found.skipped:
-        log.info("%s: left out: %s", path, reason)
-    for result in found.results:
-        log.debug(
-            "%s: %s, stream %s, %s epochs, seed %s",
-            result.shown,
-            result.kind,
-            result.stream,
-            result.epochs,
-            result.seed,
-        )
-    page = {"title": title or TITLE, **tabulate(found)}
+    found = _collect(given)
+    page = {"title": title or TITLE, **tabulate(found), "paper": paper and shape(paper, measured(found.results))}
     pictures = draw(found, page["sweeps"], classes, wanted)
+    if paper is not None:
+        pictures = [*paper_picture(paper, page["paper"], found, classes), *pictures]
     log.info(
         "%d figures, of %s",
         len(pictures),
@@ -85,7 +75,7 @@ def write_report(
     page["skipped"] = [{"path": path, "reason": reason} for path, reason in found.skipped]
     page["figures"] = [{k: v for k, v in p.items() if k != "png"} for p in pictures]
     inputs = {result.shown: result.path for result in found.results}
-    settings = {"classes": classes, "title": title, "figures": figures}
+    settings = {"classes": classes, "title": title, "figures": figures, "paper": paper}
     with folders.new_folder(out, "report", force=force, inputs=inputs, settings=settings) as folder:
         (folder / "figures").mkdir()
         for picture in pictures:
@@ -94,3 +84,25 @@ def write_report(
         files.write_bytes(folder / "report.html", html(page, pictures).encode())
         files.write_bytes(folder / "report.md", markdown(page).encode())
     return out
+
+
+def _check(wanted: Sequence[str], paper: str | None) -> None:
+    for name in wanted:
+        if name not in FIGURES:
+            raise BadInput(f"--figure {name}", "is not a kind of figure", f"use one of {', '.join(FIGURES)}")
+    if paper is not None and paper not in exhibits():
+        raise BadInput(f"--paper {paper}", "is not among the paper's tables and figures", suggest(paper, exhibits()))
+
+
+def _collect(given: Sequence[Path]) -> Found:
+    found = collect(given)
+    if not found.results:
+        left = f"; {found.skipped[0][0]}: {found.skipped[0][1]}" if found.skipped else ""
+        where = ", ".join(map(str, given)) or "report"
+        raise BadInput(where, f"holds no evaluation and no fusion{left}", "run 'skelpipe evaluate' first")
+    log.info("found %d evaluations and fusions, and %d runs", len(found.results), len(found.runs))
+    for path, reason in found.skipped:
+        log.info("%s: left out: %s", path, reason)
+    for r in found.results:
+        log.debug("%s: %s, stream %s, %s epochs, seed %s", r.shown, r.kind, r.stream, r.epochs, r.seed)
+    return found

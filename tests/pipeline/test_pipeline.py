@@ -26,6 +26,7 @@ from skelpipe.cli import main
 from skelpipe.errors import BadInput
 from skelpipe.outputs.digests import read_digest
 from skelpipe.outputs.locks import lock
+from skelpipe.paper import systems
 from skelpipe.pipeline import show, snakemake, watchdog
 from skelpipe.pipeline.lock import AREA
 from skelpipe.pipeline.plan import list_raw, plan
@@ -351,8 +352,8 @@ def test_all_mistakes_are_named_at_once_with_the_nearest_right_key(tmp_path):
         ({"sweep": {"batch_size": 8}}, "every key needs a list of values"),
         ({"sweep": [{"batch_sise": 8}]}, "batch_sise"),
         ({"sweep": {"epochs": [1, 2]}, "epochs": 3}, "epochs is swept and also fixed"),
-        ({"at_epochs": [50]}, "of 50 epochs one will keep no weights; it trains 800 epochs and has keep_every: 100"),
-        ({"at_epochs": [900]}, "of 900 epochs one will keep no weights"),
+        ({"at_epochs": [50]}, "of 50 epochs one will keep no weights; it trains 300 epochs and has keep_every: 100"),
+        ({"at_epochs": [400]}, "of 400 epochs one will keep no weights"),
         ({"at_epochs": [2], "epochs": 3, "set": {"one": ["keep_every=1"]}}, "of 2 epochs two will keep no weights"),
         ({"options": ["semi.draws=2"]}, "options: semi changes a protocol that is not run"),
         ({"options": ["semi.draw=2"], "protocols": ["semi"]}, "did you mean 'draws'"),
@@ -360,6 +361,15 @@ def test_all_mistakes_are_named_at_once_with_the_nearest_right_key(tmp_path):
         ({"protocols": ["supervised"]}, "one trains none"),
         ({"recipes": ["stgcn_supervised"], "pretrain_on": "pku1-xsub"}, "learns the classes of pku1-xsub"),
         ({"figures": ["pie"]}, "figures"),
+        ({"paper": "tabel5"}, "paper: unknown name .did you mean 'table5'"),
+        ({"pipelines": ["tabel5"]}, "pipelines: unknown name"),
+        (
+            {"streams": {"sekeletonclr": ["joint"]}},
+            "streams.sekeletonclr: is not one of its recipes .did you mean 'ske",
+        ),
+        ({"protocols": {"one": ["linaer"]}}, "did you mean 'linear'"),
+        ({"recipes": ["lsc"]}, "is not the name of a recipe"),
+        ({"sweep": [{"aimclr": {"epochs": 3}}], "epochs": 3}, "epochs is swept and also fixed"),
         ({"seeds": [0, 0]}, "twice"),
         ({"seeds": [-1]}, "at least 0"),
         ({"shards": 0}, "shards"),
@@ -392,7 +402,7 @@ def test_missing_recordings_are_told_with_their_owners(tmp_path):
 def test_a_plan_needs_no_recordings_and_says_what_is_lacking(tmp_path, capsys):
     assert run("table1", data=tmp_path / "data", dry_run=True) == 0
     said = capsys.readouterr().out
-    assert "0 of 61 stages are done" in said
+    assert "0 of 77 stages are done" in said
     assert "raw/ntu60: holds no recordings of ntu60" in said
     assert "raw/ntu120: holds no recordings of ntu120" in said
     assert not (tmp_path / "data").exists()
@@ -413,7 +423,7 @@ def test_a_store_serves_without_the_recordings_it_was_made_from(tmp_path):
 
 
 def test_one_raw_folder_serves_one_data_set(tmp_path):
-    with pytest.raises(BadInput, match=r"table1 reads ntu60, ntu120; put each under .*/raw/<data set>"):
+    with pytest.raises(BadInput, match=r"table1 reads ntu60, pku1, ntu120; put each under .*/raw/<data set>"):
         plan(*load_pipeline("table1"), tmp_path, tmp_path / "elsewhere")
 
 
@@ -448,7 +458,7 @@ def folders(tmp_path: Path, kind: str = "runs", **changes) -> list[str]:
     [
         ({}, "skeletonclr"),
         # What is set to what it is anyway makes no other experiment.
-        ({"epochs": 800, "set": {"skeletonclr": ["projector.hidden=256", "positives={name: own_key}"]}}, "skeletonclr"),
+        ({"epochs": 300, "set": {"skeletonclr": ["projector.hidden=256", "positives={name: own_key}"]}}, "skeletonclr"),
         ({"epochs": 5, "precision": "bf16"}, "skeletonclr+epochs=5+precision=bf16"),
         ({"half_storage": True}, "skeletonclr+half_storage=true"),
         ({"set": {"skeletonclr": ["views.key=[crop]"]}}, "skeletonclr+views.key=crop"),
@@ -514,8 +524,8 @@ def test_a_sweep_goes_over_all_pairings_or_all_points(tmp_path):
             "semi-semi.draws=2",
             "--protocol semi --set semi.draws=2 --seed 0",
         ),
-        ({"at_epochs": [800], "protocols": ["knn"]}, "knn", "--protocol knn --seed 0"),
-        ({"at_epochs": [300], "protocols": ["knn"]}, "knn-e0300", "--protocol knn --epoch 300 --seed 0"),
+        ({"at_epochs": [300], "protocols": ["knn"]}, "knn", "--protocol knn --seed 0"),
+        ({"at_epochs": [200], "protocols": ["knn"]}, "knn-e0200", "--protocol knn --epoch 200 --seed 0"),
         (
             {"pretrain_on": "xsub60", "splits": ["xsub60", "xset120"], "protocols": ["knn"]},
             "knn-xset120",
@@ -553,7 +563,7 @@ def test_a_fusion_tells_weights_that_are_not_the_usual_ones(tmp_path, changes, n
     assert folder == f"runs/toy-50/xsub60/aimclr/fused-s0/{name}"
     assert fusion["flags"] == f"--weights {weights}"
     assert [part.split("/")[4] for part in fusion["parts"]] == [
-        f"{stream}-s0" for stream in ("joint", "motion", "bone") if stream in load_pipeline(toy)[0].streams
+        f"{stream}-s0" for stream in ("joint", "motion", "bone") if stream in load_pipeline(toy)[0].streams_of("aimclr")
     ]
 
 
@@ -669,3 +679,90 @@ def test_the_listing_of_raw_files_sees_names_and_sizes_but_not_times(tmp_path):
     assert list_raw(raw) != first
     (tmp_path / "copy/a/x.skeleton").rename(tmp_path / "copy/a/y.skeleton")
     assert list_raw(tmp_path / "copy") != first
+
+
+# Recipes of their own streams, systems that have no recipe, pipelines of pipelines ----------------------------------
+
+
+def test_recipes_have_their_own_streams_and_protocols(tmp_path):
+    changes = {
+        "recipes": ["skeletonclr", "aimclr", "crosnnclr"],
+        "streams": {"aimclr": ["bone", "joint"], "others": ["joint"]},
+        "protocols": {"crosnnclr": ["knn"], "others": ["linear"]},
+    }
+    assert folders(tmp_path, **changes) == ["skeletonclr/joint-s0/run", "aimclr/joint-s0/run", "aimclr/bone-s0/run",
+                                            "crosnnclr/joint-s0/run"]  # fmt: skip
+    assert folders(tmp_path, "evaluations", **changes) == [
+        "skeletonclr/joint-s0/linear", "aimclr/joint-s0/linear", "aimclr/bone-s0/linear", "crosnnclr/joint-s0/knn",
+    ]  # fmt: skip
+    assert folders(tmp_path, "fusions", **changes) == ["aimclr/fused-s0/linear-joint+bone"]
+    # Without others, the rest have what pipelines have that say nothing.
+    rest = {**changes, "streams": {"aimclr": ["joint"]}, "protocols": {"aimclr": ["linear"]}}
+    assert folders(tmp_path, "fusions", **rest) == ["skeletonclr/fused-s0/linear+knn", "crosnnclr/fused-s0/linear+knn"]
+
+
+def test_a_point_of_a_sweep_may_change_one_recipe(tmp_path):
+    point = {"views.query": ["crop"], "aimclr": {"views.extreme": ["crop"]}}
+    assert folders(tmp_path, recipes=["skeletonclr", "aimclr"], sweep=[{}, point]) == [
+        "skeletonclr/joint-s0/run",
+        "skeletonclr+views.query=crop/joint-s0/run",
+        "aimclr/joint-s0/run",
+        "aimclr+views.extreme=crop+views.query=crop/joint-s0/run",
+    ]
+
+
+def test_systems_without_a_recipe_are_skipped_and_named(tmp_path, monkeypatch, capsys):
+    shipped = [name for name in resources.names("models") if name not in ("isc", "va_rnn")]
+    monkeypatch.setattr(systems, "names", lambda folder: shipped)
+    assert folders(tmp_path, recipes=["isc", "aimclr", "va_rnn"]) == ["aimclr/joint-s0/run"]
+    file = write_toy(tmp_path, recipes=["isc", "aimclr", "va_rnn"], streams={"isc": ["joint"]}, paper="table5")
+    assert plan(*load_pipeline(file), tmp_path)["missing"] == ["isc", "va_rnn"]
+    with pytest.raises(BadInput, match="recipes: ISC cannot be trained here yet; name a recipe that ships"):
+        plan(*load_pipeline(write_toy(tmp_path / "other", recipes=["isc"])), tmp_path)
+    assert run(file, data=tmp_path / "data", dry_run=True) == 0
+    said = capsys.readouterr().out
+    assert re.search(r"ISC \(ACM MM 21\) +no recipe yet \(80\.9\) +no recipe yet \(36\.0\)", said)
+    assert "VA-RNN" in said.splitlines()[-1]
+    assert "ISC" in said.splitlines()[-1]
+
+
+def test_a_plan_shows_the_papers_rows_with_what_is_done(tmp_path, capsys):
+    toy = Toy(tmp_path, recipes=["aimclr", "stgcn_supervised"], splits=["pku2-xsub"], paper="table5",
+              streams={"stgcn_supervised": ["joint"]}, protocols=["linear"], synth={"actions": 3})  # fmt: skip
+    toy.go(dry_run=True)
+    said = capsys.readouterr().out
+    assert "Table 5: Comparison on PKU-MMD" in said
+    assert re.search(r"3s-AimCLR \(AAAI 22\) +— \(87\.8\) +to do \(38\.5\)", said)
+    assert re.search(r"ST-GCN \(AAAI 18\) +— \(84\.1\) +to do \(48\.2\)", said)
+    toy.go()
+    said = capsys.readouterr().out
+    shown = said[said.index("Table 5: Comparison") :]
+    assert re.search(r"ST-GCN \(AAAI 18\) +— \(84\.1\) +50\.0 b \(48\.2\)", shown)
+    assert "a  The paper does not name the split of PKU-MMD; cross-subject is assumed." in shown
+
+
+def test_pipelines_are_run_together_with_the_keys_of_the_whole(tmp_path):
+    whole = tmp_path / "whole.yaml"
+    whole.write_text("title: W\npaper: fig1\npipelines: [table5, table6]\nseeds: [1]\nsynth: {actions: 3}\n")
+    config = plan(*load_pipeline(whole, ["recipes=[aimclr]"]), tmp_path / "data")
+    assert list(config["reports"]) == ["reports/whole"]
+    assert len(config["runs"]) == 4 * 3
+    assert all("/aimclr/" in folder and "-s1" in folder for folder in config["runs"])
+    assert list(config["synth"]) == ["raw/table5-pku1", "raw/table5-pku2", "raw/table6"]
+    parts = [plan(*load_pipeline(name, ["recipes=[aimclr]", "seeds=[1]", "synth={actions: 3}"]), tmp_path / "data")
+             for name in ("table5", "table6")]  # fmt: skip
+    for kind in ("runs", "evaluations", "fusions", "clips", "stores"):
+        assert config[kind] == parts[0][kind] | parts[1][kind]
+    (report,) = config["reports"].values()
+    assert report == {"parts": [*config["evaluations"], *config["fusions"]], "flags": "--title W --paper fig1"}
+
+
+def test_one_raw_folder_does_not_serve_pipelines_of_several_data_sets(tmp_path):
+    whole = tmp_path / "whole.yaml"
+    whole.write_text("title: W\npipelines: [table3, table6]\n")
+    with pytest.raises(BadInput, match="whole reads ntu60, ntu120"):
+        plan(*load_pipeline(whole), tmp_path, tmp_path)
+    lacking: list[BadInput] = []
+    whole.write_text("title: W\npipelines: [table3, table4]\n")
+    plan(*load_pipeline(whole), tmp_path, None, lacking)
+    assert len(lacking) == 1

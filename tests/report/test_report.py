@@ -3,6 +3,7 @@
 import html
 import json
 import re
+import shutil
 
 import numpy as np
 import pytest
@@ -13,10 +14,13 @@ from skelpipe.errors import BadInput
 from skelpipe.evaluate.fuse import fuse
 from skelpipe.evaluate.scores import write_npz, write_scores
 from skelpipe.outputs import digests, files, folders
+from skelpipe.paper import sources, systems
 from skelpipe.plots.curves import curves_figure
-from skelpipe.report import figures, paper
+from skelpipe.plots.style import GREEN, png_bytes
+from skelpipe.report import figures, paper_figures
 from skelpipe.report.experiments import set_apart
 from skelpipe.report.labels import setting_label
+from skelpipe.report.paper_shape import Measured, mark, shape
 from skelpipe.report.write import FIGURES, cell_text, md, percent, points, published, write_report
 
 CLASSES = 12
@@ -105,29 +109,33 @@ def test_one_seed_has_no_deviation(tmp_path):
     assert cell(report(tmp_path / "e", tmp_path / "r"), "joint")["std"] is None
 
 
-def test_what_is_missing_and_not_known(tmp_path):
+def test_what_is_missing_and_what_has_no_figure(tmp_path):
     write_evaluation(tmp_path / "e", stream="bone")
+    write_evaluation(tmp_path / "e", "mine")
     write_evaluation(tmp_path / "e", stream="joint", split="xview60", train_clips=37646, test_clips=18932)
     page = report(tmp_path / "e", tmp_path / "r")
     (table,) = page["tables"]
     assert [s["split"] for s in table["splits"]] == ["xsub60", "xview60"]
     rows = {r["stream"]: r for r in table["groups"][0]["streams"]}
-    assert rows["bone"]["published"]["xsub60"] == {}
+    assert rows["bone"]["published"]["xsub60"]["linear"]["value"] == 64.3
     assert rows["joint"]["published"]["xsub60"]["linear"]["value"] == 73.2
     assert rows["joint"]["published"]["xsub60"]["linear"]["difference"] is None
     assert rows["joint"]["published"]["xview60"]["linear"]["difference"] == pytest.approx(50 - 81.0)
     assert table["missing"]["results"] == [
-        "CrosNNCLR: no joint (published 73.2), motion, 3s on NTU-60 xsub",
-        "CrosNNCLR: no joint after 400 epochs (published 78.4), motion, bone, 3s on NTU-60 xview",
+        "CrosNNCLR: no joint (published 73.2), motion (published 56.7), 3s (published 76.0) on NTU-60 xsub",
+        "CrosNNCLR: no motion (published 62.0), bone (published 72.9), 3s (published 83.4) on NTU-60 xview",
+        "mine: no motion, bone, 3s on NTU-60 xsub",
+        "mine: nothing on NTU-60 xview",
     ]
-    assert table["missing"]["figures"] == ["CrosNNCLR: bone on NTU-60 xsub (800 epochs)"]
+    assert table["missing"]["figures"] == ["mine: in no published table"]
     assert page["missing"] == [
-        "CrosNNCLR: nothing on NTU-120 xsub (published: joint 62.5)",
-        "CrosNNCLR: nothing on NTU-120 xset (published: joint 64.3)",
+        "CrosNNCLR: nothing on NTU-120 xsub (published: joint 62.5, motion 41.4, bone 60.4, 3s 67.4)",
+        "CrosNNCLR: nothing on NTU-120 xset (published: joint 64.3, motion 36.4, bone 64.3, 3s 68.3)",
+        "CrosNNCLR: nothing on PKU-MMD I xsub (published: joint 81.3, motion 67.4, bone 77.0, 3s 86.2)",
     ]
     for file in ("report.html", "report.md"):
         text = html.unescape((tmp_path / "r" / file).read_text())
-        assert "not known" in text
+        assert "not known" not in text
         for line in [*table["missing"]["results"], *table["missing"]["figures"], *page["missing"]]:
             assert line in text
 
@@ -370,6 +378,7 @@ def test_texts():
     assert cell_text({"mean": 0.5, "std": 0.012, "n": 2}) == "50.0 ± 1.2 (n = 2)"
     assert points(-1.25) == "−1.2"
     assert points(0.4) == "+0.4"
+    assert points(-0.04) == "+0.0"
     assert published(81.0) == "81.0"
     assert published(74.59) == "74.59"
     assert md("a|b<c>_d_") == "a\\|b&lt;c&gt;\\_d\\_"
@@ -394,10 +403,10 @@ def test_an_encoder_from_another_benchmark_has_rows_of_its_own(tmp_path):
     assert (own["label"], own["origin"]) == ("AimCLR, 800 epochs", "")
     assert (other["label"], other["origin"]) == ("AimCLR, 800 epochs, pretrained on NTU-60 xsub", "xsub60")
     assert [cell(page, "joint", "pku2-xsub", group=i)["values"] for i in range(2)] == [[0.3], [0.5]]
-    assert own["streams"][0]["published"]["pku2-xsub"]["linear"]["value"] == 38.5
+    assert own["streams"][0]["published"]["pku2-xsub"] == {}
     assert other["streams"][0]["published"]["pku2-xsub"] == {}
     assert (
-        "AimCLR: joint on PKU-MMD II xsub (800 epochs, pretrained on NTU-60 xsub)"
+        "AimCLR: joint on PKU-MMD II xsub (800 epochs; 800 epochs, pretrained on NTU-60 xsub)"
         in (page["tables"][0]["missing"]["figures"])
     )
     assert "pretrained on NTU-60 xsub" in (tmp_path / "r" / "report.html").read_text()
@@ -409,14 +418,14 @@ def test_a_published_transfer_stands_beside_the_same_transfer_only(tmp_path, mon
     row = {"method": "AimCLR", "recipe": "aimclr", "stream": "joint"}
     rows = [row | {"pretrained_on": o, "values": {"pku2-xsub": v}} for o, v in (("xsub60", 50.0), ("xsub120", 60.0))]
     table = {"id": "x", "title": "x", "protocol": "transfer", "source": source, "rows": rows}
-    data = {**paper._data(), "tables": [*paper.tables(), table]}
-    monkeypatch.setattr(paper, "_data", lambda: data)
+    data = {**sources.read_data(), "elsewhere": [*sources.read_data()["elsewhere"], table]}
+    monkeypatch.setattr(sources, "read_data", lambda: data)
     protocols = {**linear(0.5), "transfer": {"top1": 0.52, "top5": 0.8}}
     write_evaluation(tmp_path / "e", "aimclr", folder="a", protocols=protocols, **PKU2, **FROM_NTU)
     write_evaluation(tmp_path / "e", "aimclr", folder="b", protocols=linear(0.3), **PKU2)
     page = report(tmp_path / "e", tmp_path / "r", figures=[])
     own, other = (g["streams"][0]["published"]["pku2-xsub"] for g in page["tables"][0]["groups"])
-    assert set(own) == {"linear"}
+    assert set(own) == set()
     assert set(other) == {"transfer"}
     assert other["transfer"]["value"] == 50.0
     assert other["transfer"]["difference"] == pytest.approx(2.0)
@@ -532,9 +541,11 @@ def test_lengths_of_one_run_are_a_series_beside_figures_of_the_same_length(tmp_p
     assert [g["epochs"] for g in groups] == [300, 400, 800, 1000]
     assert {g["variant"] for g in groups} == {""}
     figures = [g["streams"][0]["published"]["xview60"].get("linear", {}) for g in groups]
-    assert [f.get("value") for f in figures] == [None, 78.4, 81.0, None]  # the recipe's own length is 800
+    assert [f.get("value") for f in figures] == [76.5, 78.4, 81.0, 80.9]
     assert figures[1]["difference"] == pytest.approx(40 - 78.4)
-    assert page["tables"][0]["missing"]["figures"] == ["CrosNNCLR: joint on NTU-60 xview (300 epochs; 1000 epochs)"]
+    assert page["tables"][0]["missing"]["figures"] == []
+    lacking = page["tables"][0]["missing"]["results"][1]
+    assert lacking.startswith("CrosNNCLR: no joint after 500 epochs (published 79.4), joint after 600 epochs")
     (sweep,) = page["sweeps"]
     assert (sweep["setting"], sweep["name"], sweep["doubling"]) == ("epochs", "pretraining epochs", False)
     (line,) = sweep["panels"][0]["lines"]
@@ -553,7 +564,7 @@ def test_two_lengths_are_no_series(tmp_path):
 
 
 def test_a_single_length_that_is_not_the_usual_one_still_stands_beside_the_figure(tmp_path):
-    write_evaluation(tmp_path / "e", epochs=300)
+    write_evaluation(tmp_path / "e", epochs=250)
     (group,) = report(tmp_path / "e", tmp_path / "r", figures=[])["tables"][0]["groups"]
     assert group["streams"][0]["published"]["xsub60"]["linear"]["value"] == 73.2
 
@@ -689,3 +700,224 @@ def test_new_words_from_the_folders_are_escaped(tmp_path):
         text = (tmp_path / "r" / file).read_text()
         assert "&lt;img" in text
         assert "<img src=x" not in text
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# In the paper's shape
+
+
+def in_shape(page, row, column, grid=0):
+    """A cell of the paper's table, by the label of its row and the place of its column."""
+    rows = page["paper"]["grids"][grid]["rows"]
+    return next(r for r in rows if r["labels"][0] == row)["cells"][column]
+
+
+def test_a_table_is_shown_first_in_the_papers_shape(tmp_path, monkeypatch):
+    monkeypatch.setattr(systems, "names", lambda folder: ["stgcn_supervised", "aimclr", "crossclr", "crosnnclr_star"])
+    write_evaluation(tmp_path / "e", "stgcn_supervised", epochs=80, protocols={"supervised": {"top1": 0.5}}, **PKU2)
+    for seed, top1 in enumerate((0.40, 0.42)):
+        write_evaluation(tmp_path / "e", "aimclr", "3s", epochs=300, seed=seed, protocols=linear(top1), **PKU2)
+    page = report(tmp_path / "e", tmp_path / "r", paper="table5")
+    (grid,) = page["paper"]["grids"]
+    assert page["paper"]["title"] == "Table 5: Comparison on PKU-MMD"
+    assert grid["head"] == ["Method"]
+    assert [column["title"] for column in grid["columns"]] == ["part I", "part II"]
+    assert [(row["section"], row["labels"][0], row["missing"]) for row in grid["rows"]] == [
+        ("Supervised", "ST-GCN (AAAI 18)", False),
+        ("Supervised", "VA-RNN (TPAMI 19)", True),
+        ("Self-supervised", "LongT GAN (AAAI 18)", True),
+        ("Self-supervised", "MS²L (ACM MM 20)", True),
+        ("Self-supervised", "3s-CrosSCLR (CVPR 21)", False),
+        ("Self-supervised", "ISC (ACM MM 21)", True),
+        ("Self-supervised", "3s-AimCLR (AAAI 22)", False),
+        ("Self-supervised", "3s-CrosNNCLR* (CIRAC 22)", False),
+    ]
+    assert page["paper"]["missing"] == ["VA-RNN", "LongT GAN", "MS²L", "ISC"]
+    supervised = in_shape(page, "ST-GCN (AAAI 18)", 1)
+    assert (supervised["paper"], supervised["ours"]["mean"], supervised["state"]) == (48.2, 0.5, "done")
+    assert supervised["difference"] == pytest.approx(1.8)
+    fused = in_shape(page, "3s-AimCLR (AAAI 22)", 1)
+    assert (fused["ours"]["mean"], fused["ours"]["n"]) == (pytest.approx(0.41), 2)
+    assert fused["difference"] == pytest.approx(2.5)
+    assert in_shape(page, "3s-AimCLR (AAAI 22)", 0)["ours"] is None
+    assert in_shape(page, "VA-RNN (TPAMI 19)", 0)["state"] == "no recipe yet"
+    assert in_shape(page, "3s-CrosSCLR (CVPR 21)", 0)["state"] == ""
+    for file in ("report.html", "report.md"):
+        text = html.unescape((tmp_path / "r" / file).read_text())
+        assert text.index("Table 5: Comparison on PKU-MMD") < text.index("PKU-MMD II")
+        assert "no recipe yet" in text
+        assert "cross-subject is assumed" in text
+        assert "VA-RNN, LongT GAN, MS²L, ISC" in text
+    assert "| 41.0 ± 1.4 (n = 2) b (38.5, +2.5) |" in (tmp_path / "r" / "report.md").read_text()
+
+
+def test_without_being_asked_there_is_nothing_of_the_papers_shape(tmp_path):
+    write_evaluation(tmp_path / "e")
+    assert report(tmp_path / "e", tmp_path / "r", figures=[])["paper"] is None
+    assert "The paper</a>" not in (tmp_path / "r" / "report.html").read_text()
+    with pytest.raises(BadInput, match="did you mean 'table1'"):
+        write_report([tmp_path / "e"], tmp_path / "r", paper="tabel1", force=True)
+
+
+def test_the_command_shows_a_table_of_the_paper(tmp_path):
+    write_evaluation(tmp_path / "e")
+    done = CliRunner().invoke(main, ["report", str(tmp_path / "e"), "--out", str(tmp_path / "r"), "--paper", "table1"])
+    assert done.exit_code == 0, done.output
+    assert json.loads((tmp_path / "r" / "report.json").read_text())["paper"]["exhibit"] == "table1"
+
+
+def test_our_figure_says_what_sets_it_apart(tmp_path):
+    write_evaluation(tmp_path / "e", epochs=100, test_clips=24)
+    page = report(tmp_path / "e", tmp_path / "r", figures=[], paper="table3")
+    cell = in_shape(page, "CrosNNCLR (CIRAC 22)", 0)
+    assert cell["difference"] is None
+    assert [page["paper"]["notes"][place] for place in cell["notes"]] == [
+        "Ours after 100 epochs; the recipe has 800.",
+        "Ours by the probe 'reference'; the paper's is 'paper'.",
+        "Ours on other clips than the benchmark's, so no difference is given.",
+    ]
+
+
+def ours(recipe="crosnnclr", epochs=800, top1=0.5, probe="paper", settings=None, **changes):
+    """Something measured on the joint stream of xview60."""
+    told = {"stream": "joint", "split": "xview60", "seed": 0, "finished": "", **changes}
+    return Measured(
+        recipe, told["stream"], told["split"], epochs, told["seed"], settings or {},
+        {"linear": {"top1": top1, "top5": 0.9, "probe": probe}}, finished=told["finished"],
+    )  # fmt: skip
+
+
+def value(exhibit, row, column, *measured):
+    cell = shape(exhibit, measured)["grids"][0]["rows"][row]["cells"][column]
+    return cell["ours"] and cell["ours"]["mean"]
+
+
+def test_what_is_nearest_to_the_paper_stands_in_its_cell():
+    far = ours(top1=0.1, probe="reference")
+    assert value("table3", 7, 1, far) == 0.1
+    assert value("table3", 7, 1, far, ours(top1=0.2, epochs=900)) == 0.2
+    assert value("table3", 7, 1, far, ours(top1=0.2, epochs=900), ours(top1=0.3)) == 0.3
+    other = ours(top1=0.4, settings={"encoder.width": 4})
+    assert value("table3", 7, 1, other) == 0.4
+    assert value("table3", 7, 1, other, ours(top1=0.3)) == 0.3
+    # Of one seed the newest, of several the mean.
+    newer = ours(top1=0.6, finished="2")
+    assert value("table3", 7, 1, newer, ours(top1=0.3, finished="1")) == 0.6
+    assert value("table3", 7, 1, newer, ours(top1=0.4, seed=1)) == pytest.approx(0.5)
+    assert value("table3", 7, 1, ours("small_crosnnclr")) is None
+
+
+def test_lengths_and_changed_settings_have_columns_of_their_own():
+    lengths = [ours(epochs=epochs, top1=epochs / 1000) for epochs in (300, 900, 950)]
+    assert [value("table7", 3, column, *lengths) for column in range(8)] == [0.3, *[None] * 5, 0.9, None]
+    sizes = [ours(top1=n / 1e5, settings={"method.queue_size": n}) for n in (256, 300, 32768)]
+    assert [value("table10", 0, column, *sizes) for column in (0, 1, 7)] == [0.00256, None, 0.32768]
+    assert value("table10", 1, 0, *sizes) == 0.9  # top-5
+    crop = {"views.query": ["crop"], "views.key": ["crop"]}
+    shear = {"views.query": ["crop", "shear"], "views.key": ["crop", "shear"]}
+    views = [ours(top1=0.7, settings=shear), ours(top1=0.6, settings=crop)]
+    assert [value("table8", row, 1, *views) for row in (0, 1)] == [0.7, 0.6]
+    # CrosNNCLR* has a third view, which is to be cropped too.
+    normal = {"views.query": "normal", "views.key": "normal", "views.extreme": "extreme"}
+    stars = [normal, crop | {"views.extreme": "extreme"}, crop | {"views.extreme": ["crop"]}]
+    views = [ours("crosnnclr_star", 300, top1, settings=s) for top1, s in zip((0.7, 0.6, 0.5), stars, strict=True)]
+    assert [value("table8", row, 3, *views) for row in (0, 1)] == [0.7, 0.5]
+
+
+def test_a_misprint_is_shown_as_printed_and_compared_with_what_is_right():
+    isc = [ours("isc", 450, 0.7, split=split) for split in ("xsub120", "xset120")]
+    told = shape("table6", isc)
+    row = next(r for r in told["grids"][0]["rows"] if r["labels"][0].startswith("ISC"))
+    assert not row["missing"]
+    assert [(cell["paper"], cell["right"]) for cell in row["cells"]] == [(67.9, 67.1), (67.1, 67.9)]
+    assert [cell["difference"] for cell in row["cells"]] == pytest.approx([2.9, 2.1])
+    assert "swapped" in told["notes"][row["notes"][0]]
+
+
+def test_nearest_neighbours_stand_beside_figures_of_theirs():
+    one = {"knn": {"top1": 0.4, "k": 1}, "linear": {"top1": 0.9, "probe": "paper"}}
+    gan = [Measured("longt_gan", "joint", "xsub60", 9, 0, {}, one)]
+    assert value("table3", 0, 0, *gan) == 0.4
+    assert (
+        value("table3", 0, 0, Measured("longt_gan", "joint", "xsub60", 9, 0, {}, {"knn": {"top1": 1, "k": 5}})) is None
+    )
+
+
+def test_marks_of_notes():
+    assert mark([0, 2]) == "a,c"
+    assert mark([25, 26]) == "z,aa"
+
+
+def drawn(tmp_path, exhibit):
+    page = report(tmp_path / "e", tmp_path / "r", figures=[], paper=exhibit)
+    (figure,) = page["figures"]
+    assert (tmp_path / "r" / figure["file"]).read_bytes().startswith(b"\x89PNG")
+    assert f'alt="{figure["caption"]}"' in html.unescape((tmp_path / "r" / "report.html").read_text())
+    return figure
+
+
+def test_figure_1_has_a_panel_for_each_column_of_its_tables(tmp_path, monkeypatch):
+    seen = keep(monkeypatch)
+    write_evaluation(tmp_path / "e")
+    figure = drawn(tmp_path, "fig1")
+    assert "published (hollow) and ours (filled)" in figure["caption"]
+    axes = seen[0].axes
+    assert [a.get_title("left") for a in axes] == [
+        "NTU-60, joint, xsub", "NTU-60, joint, xview",
+        "NTU-60, three streams fused, xsub", "NTU-60, three streams fused, xview",
+        "PKU-MMD, part I", "PKU-MMD, part II", "NTU-120, xsub", "NTU-120, xset",
+    ]  # fmt: skip
+    markers = [(line.get_marker(), line.get_markerfacecolor(), line.get_xdata()[0]) for line in axes[0].lines]
+    assert ("X", "white", 73.2) in markers
+    assert ("X", GREEN, 50.0) in markers
+    assert ("o", "white", 75.2) in markers
+
+
+def test_figure_4_has_the_loss_and_the_accuracies_of_two_methods(tmp_path, monkeypatch):
+    seen = keep(monkeypatch)
+    write_lengths(tmp_path / "e", (300, 1000))
+    write_run(tmp_path / "e" / "run", split="xview60")
+    figure = drawn(tmp_path, "fig4")
+    assert figure["caption"].endswith("No training log of SkeletonCLR is here.")
+    left, right = seen[0].axes
+    assert [list(line.get_ydata()) for line in left.lines] == [[], [3, 1.5, 1]]
+    assert [list(line.get_xdata()) for line in right.lines][1:] == [[], [*range(300, 1001, 100)], [300, 1000]]
+    assert list(right.lines[2].get_ydata()) == [76.5, 78.4, 79.4, 80.0, 80.7, 81.0, 80.7, 80.9]
+    assert [text.get_text() for text in seen[0].legends[0].texts] == [
+        "SkeletonCLR, published", "SkeletonCLR, ours", "CrosNNCLR, published", "CrosNNCLR, ours",
+    ]  # fmt: skip
+
+
+def test_figures_5_and_6_are_laid_out_as_in_the_paper(tmp_path, monkeypatch):
+    seen = keep(monkeypatch)
+    write_evaluation(tmp_path / "e", features=True)
+    write_evaluation(tmp_path / "e", "crosnnclr_star", epochs=300, features=True, split="xview60")
+    drawn(tmp_path, "fig5")
+    methods = ("SkeletonCLR", "AimCLR", "CrosNNCLR", "CrosNNCLR*")
+    titles = [f"{name}, NTU-60 {split}" for name in methods for split in ("xsub", "xview")]
+    assert [a.get_title("left") for a in seen[0].axes] == titles
+    full = [bool(a.collections) for a in seen[0].axes]
+    assert full == [False] * 4 + [True, False, False, True]
+    assert len(seen[0].legends[0].texts) == 10
+    shutil.rmtree(tmp_path / "r")
+    drawn(tmp_path, "fig6")
+    assert [a.get_title("left") for a in seen[1].axes] == [
+        f"{name}, NTU-60 {split}" for split in ("xsub", "xview") for name in ("SkeletonCLR", "CrosNNCLR")
+    ]
+    assert [bool(a.images) for a in seen[1].axes] == [False, True, False, False]
+    assert "not measured here" in seen[1].axes[0].texts[0].get_text()
+
+
+def test_a_figure_of_which_nothing_is_there_is_left_out(tmp_path):
+    write_evaluation(tmp_path / "e", "aimclr", features=False)
+    for exhibit in ("fig5", "fig6"):
+        page = report(tmp_path / "e", tmp_path / exhibit, figures=[], paper=exhibit)
+        assert page["figures"] == []
+        assert page["paper"]["exhibit"] == exhibit
+
+
+def keep(monkeypatch):
+    """The figures of the paper that are drawn."""
+    seen = []
+    monkeypatch.setattr(paper_figures, "png_bytes", lambda figure: seen.append(figure) or png_bytes(figure))
+    return seen

@@ -25,9 +25,9 @@ def test_shipped_recipes_load_and_build(name):
 
 
 def test_paper_settings():
-    for name in ("skeletonclr", "crosnnclr"):
+    for name, epochs in (("skeletonclr", 300), ("crosnnclr", 800)):
         r = load_recipe(name)
-        assert (r.epochs, r.batch_size, r.init) == (800, 128, "reference")
+        assert (r.epochs, r.batch_size, r.init) == (epochs, 128, "reference")
         m = r.method
         assert (m.queue_size, m.temperature, m.momentum, m.key_init) == (32768, 0.07, 0.999, "independent")
         assert [r.optimizer.rate(e) for e in (1, 250, 251, 800)] == pytest.approx([0.1, 0.1, 0.01, 0.01])

@@ -1,0 +1,91 @@
+"""The systems that the CrosNNCLR paper compares: the one list of their names, and which of them can be trained here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal, NamedTuple
+
+from skelpipe.resources import names
+
+
+class System(NamedTuple):
+    """A system of the paper's tables: its name and `venue` as they print them, its usual protocol, and its source."""
+
+    title: str
+    venue: str
+    protocol: Literal["linear", "supervised"]
+    source: str
+
+
+# Recipe name -> system. One whose recipe does not ship is missing; see `missing`.
+SYSTEMS: Mapping[str, System] = {
+    "skeletonclr": System(
+        "SkeletonCLR", "CVPR 21", "linear",
+        "Li et al., 3D Human Action Representation Learning via Cross-View Consistency Pursuit, CVPR 2021",
+    ),
+    "crosnnclr": System(
+        "CrosNNCLR", "CIRAC 22", "linear",
+        "Zhang et al., Cross-View Nearest Neighbor Contrastive Learning of Human Skeleton Representation, 2022",
+    ),
+    "aimclr": System(
+        "AimCLR", "AAAI 22", "linear",
+        "Guo et al., Contrastive Learning from Extremely Augmented Skeleton Sequences for Self-Supervised Action"
+        " Recognition, AAAI 2022",
+    ),
+    "crosnnclr_star": System(
+        "CrosNNCLR*", "CIRAC 22", "linear",
+        "Zhang et al., Cross-View Nearest Neighbor Contrastive Learning of Human Skeleton Representation, 2022",
+    ),
+    "crossclr": System(
+        "CrosSCLR", "CVPR 21", "linear",
+        "Li et al., 3D Human Action Representation Learning via Cross-View Consistency Pursuit, CVPR 2021",
+    ),
+    "stgcn_supervised": System(
+        "ST-GCN", "AAAI 18", "supervised",
+        "Yan et al., Spatial Temporal Graph Convolutional Networks for Skeleton-Based Action Recognition, AAAI 2018",
+    ),
+    "longt_gan": System(
+        "LongT GAN", "AAAI 18", "linear",
+        "Zheng et al., Unsupervised Representation Learning with Long-Term Dynamics for Skeleton Based Action"
+        " Recognition, AAAI 2018",
+    ),
+    "ms2l": System(
+        "MS²L", "ACM MM 20", "linear",
+        "Lin et al., MS²L: Multi-Task Self-Supervised Learning for Skeleton Based Action Recognition, ACM MM 2020",
+    ),
+    "predict_cluster": System(
+        "P&C", "CVPR 20", "linear",
+        "Su et al., Predict & Cluster: Unsupervised Skeleton Based Action Recognition, CVPR 2020",
+    ),
+    "as_cal": System(
+        "AS-CAL", "Information Sciences 21", "linear",
+        "Rao et al., Augmented Skeleton Based Contrastive Action Learning with Momentum LSTM for Unsupervised Action"
+        " Recognition, Information Sciences 2021",
+    ),
+    "isc": System(
+        "ISC", "ACM MM 21", "linear",
+        "Thoker et al., Skeleton-Contrastive 3D Action Representation Learning, ACM MM 2021",
+    ),
+    "colorization": System(
+        "Colorization", "ICCV 21", "linear",
+        "Yang et al., Skeleton Cloud Colorization for Unsupervised 3D Action Representation Learning, ICCV 2021",
+    ),
+    "va_rnn": System(
+        "VA-RNN", "TPAMI 19", "supervised",
+        "Zhang et al., View Adaptive Neural Networks for High Performance Skeleton-Based Human Action Recognition,"
+        " TPAMI 2019",
+    ),
+    "part_aware_lstm": System(
+        "Part-Aware LSTM", "CVPR 16", "supervised",
+        "Shahroudy et al., NTU RGB+D: A Large Scale Dataset for 3D Human Activity Analysis, CVPR 2016",
+    ),
+    "soft_rnn": System(
+        "Soft RNN", "TPAMI 18", "supervised", "Hu et al., Early Action Prediction by Soft Regression, TPAMI 2019"
+    ),
+}  # fmt: skip
+
+
+def missing() -> list[str]:
+    """The systems of the paper that have no shipped recipe, by the recipe's name."""
+    shipped = names("models")
+    return [name for name in SYSTEMS if name not in shipped]
