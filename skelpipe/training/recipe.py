@@ -17,7 +17,8 @@ from skelpipe.encoders import ENCODERS
 from skelpipe.errors import BadInput
 from skelpipe.layouts.base import Layout
 from skelpipe.methods import METHODS, POSITIVES
-from skelpipe.methods.moco import Init, Network, projector
+from skelpipe.methods.base import Method
+from skelpipe.methods.network import Init, Network, projector
 from skelpipe.resources import find
 from skelpipe.settings import Settings
 
@@ -122,11 +123,11 @@ class Recipe(Settings):
         hidden = self.projector.hidden or encoder.features
         return Network(encoder, projector(encoder.features, hidden, self.projector.size))
 
-    def build_method(self, layout: Layout, classes: int) -> nn.Module:
+    def build_method(self, layout: Layout, classes: int) -> Method:
         """A fresh method, its networks initialised; `classes` only matters to one that learns from labels."""
         positives = POSITIVES[self.positives.name](self.positives)  # type: ignore[attr-defined]
         build = partial(self.build_network, layout, classes)
-        method: nn.Module = METHODS[self.method.name](build, self.projector.size, self.method, positives, self.init)
+        method: Method = METHODS[self.method.name](build, self.projector.size, self.method, positives, self.init)
         return method
 
     def dump(self) -> str:
