@@ -14,7 +14,8 @@ PACKAGE = Path(skelpipe.__file__).parent
 # From the ground up; wings of one line know nothing of each other. `skelpipe` itself (the version) is below them all.
 WINGS = [
     {"errors", "allocator", "parallel"},
-    {"layouts", "resources", "settings", "ranks"},
+    {"resources", "settings", "ranks"},
+    {"layouts"},
     {"outputs"},
     {"encoders", "methods"},
     {"recordings"},

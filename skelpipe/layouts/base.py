@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import numpy as np
@@ -57,3 +57,27 @@ class Layout:
         import numpy as np
 
         return np.array(self.parents, dtype=np.int64)
+
+    def as_table(self) -> dict[str, Any]:
+        """The layout in plain values; `table.read_table` makes the same layout of it."""
+
+        def named(some: tuple[int, ...]) -> list[str]:
+            return [self.joints[v] for v in some]
+
+        rows = []
+        for v, name in enumerate(self.joints):
+            row = {"name": name}
+            row |= {"parent": self.joints[self.parents[v]]} if self.parents[v] != v else {}
+            row |= {"mirror": self.joints[self.mirror[v]]} if self.mirror[v] != v else {}
+            rows.append(row)
+        right, left = self.shoulders
+        return {
+            "name": self.name,
+            "joints": rows,
+            "centre": named(self.centre),
+            "shoulders": {"right": named(right), "left": named(left)},
+            "torso": named(self.torso),
+            "parts": {name: named(some) for name, some in self.parts},
+            "coordinates": self.coordinates,
+            "confidence": self.confidence,
+        }
