@@ -57,14 +57,20 @@ def whole(settings: Settings) -> dict[str, Any]:
     return settings.model_dump(mode="json", context={"whole": True})
 
 
-def one_of(registry: Mapping[str, Any]) -> Any:
+def one_of(registry: Mapping[str, Any], usual: str | None = None) -> Any:
     """The type of a setting that is one of the `Options` in a registry, chosen by its `name`.
 
-    A bare string stands for `{name: string}`, all other options at their defaults.
+    A bare string stands for `{name: string}`, all other options at their defaults; where no name is given, `usual` is
+    meant.
     """
+
+    def named(value: Any) -> Any:
+        value = {"name": value} if isinstance(value, str) else value
+        return {"name": usual, **value} if usual and isinstance(value, dict) else value
+
     options = tuple(entry.Options for entry in registry.values())
     union = Annotated[Union[options], Field(discriminator="name")] if len(options) > 1 else options[0]  # noqa: UP007
-    return Annotated[union, BeforeValidator(lambda value: {"name": value} if isinstance(value, str) else value)]
+    return Annotated[union, BeforeValidator(named)]
 
 
 def load_yaml(path: Path) -> dict[str, Any]:

@@ -53,6 +53,7 @@ class AimCLR(SkeletonCLR):
     LOSSES: ClassVar[tuple[str, ...]] = ("contrast", "d3m")
     # The log shows the plain InfoNCE in place of `contrast`, as that compares between sets of positives.
     LOGGED: ClassVar[tuple[str, ...]] = ("d3m",)
+    NEEDS = ("feature_map", "pool")
     options: AimCLROptions
 
     @property

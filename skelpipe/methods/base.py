@@ -34,6 +34,7 @@ class Method(nn.Module, ABC):
         VIEWS: the views that a recipe must describe.
         LOSSES: the names of its losses.
         LOGGED: those that the log names beside their sum; by default all, where there are several.
+        NEEDS: what the encoder must have beside `forward`: "sequence", or "feature_map" and "pool".
         SUPERVISED: whether it learns from labels; its projector is then a classifier.
         STREAMS: the streams that are trained together; none if a run is of one stream.
         observed: further scalars for the log, which `losses` leaves here, without gradient.
@@ -43,6 +44,7 @@ class Method(nn.Module, ABC):
     VIEWS: ClassVar[tuple[str, ...]]
     LOSSES: ClassVar[tuple[str, ...]]
     LOGGED: ClassVar[tuple[str, ...] | None] = None
+    NEEDS: ClassVar[tuple[str, ...]] = ()
     SUPERVISED: ClassVar[bool] = False
     STREAMS: ClassVar[tuple[str, ...]] = ()
 

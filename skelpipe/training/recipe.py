@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     PositivesOptions = Settings
 else:
-    EncoderOptions = settings.one_of(ENCODERS)
+    EncoderOptions = settings.one_of(ENCODERS, "stgcn")
     MethodOptions = settings.one_of(METHODS)
     PositivesOptions = settings.one_of(POSITIVES)
 
@@ -139,6 +139,13 @@ class Recipe(Settings):
                 build_view(steps)
             except BadInput as error:
                 raise ValueError(f"{name}: {error}") from None
+        if lacking := [name for name in method.NEEDS if not hasattr(ENCODERS[self.encoder.name], name)]:
+            what = f"{self.method.name} needs one that has {' and '.join(lacking)}, as {self.encoder.name} has not"
+            raise ValueError(f"encoder: {what}")
+        if unknown := [name for name in self.method.weights if name not in method.LOSSES]:
+            raise ValueError(
+                f"method.weights: {unknown[0]!r} is none of its losses, which are {', '.join(method.LOSSES)}"
+            )
         positives = self.positives.name  # type: ignore[attr-defined]
         if getattr(POSITIVES[positives], "NEEDS_PARTNERS", False) and not method.STREAMS:
             raise ValueError(f"positives: {positives} works between streams, and {self.method.name} trains one")
@@ -161,7 +168,8 @@ class Recipe(Settings):
 
     def build_network(self, layout: Layout, classes: int) -> Network:
         """A fresh encoder with its projector, or with a classifier if the method is supervised."""
-        encoder = ENCODERS[self.encoder.name](layout, self.encoder)
+        kind: Any = ENCODERS[self.encoder.name]
+        encoder = kind(layout, self.encoder, self.bodies) if kind.SIDE_BY_SIDE else kind(layout, self.encoder)
         if self.supervised:
             return Network(encoder, nn.Linear(encoder.features, classes))
         hidden = self.projector.hidden or encoder.features

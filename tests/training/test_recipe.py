@@ -53,7 +53,7 @@ def test_paper_settings():
         ("views.query=[crop, sheer]", "did you mean 'shear'?"),
         ("views.third=normal", "skeletonclr needs exactly query, key"),
         ("encoder.time_kernel=4", "encoder.time_kernel: must be odd"),
-        ("init=other", "init: input should be 'torch' or 'reference'"),
+        ("init=other", "init: input should be 'torch', 'reference' or 'xavier'"),
     ],
 )
 def test_a_mistake_is_named(change, says):
