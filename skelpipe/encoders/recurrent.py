@@ -76,7 +76,7 @@ class Recurrent(Encoder):
     def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Features of clips, of which the first `lengths` (B,) frames are their own; None says that all are."""
         read = None if self.options.padding == "read" else lengths
-        return self.pool(self.run(x, read), lengths, read)
+        return self.pooled(self.run(x, read), lengths, read)
 
     def sequence(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
         """The last layer's outputs: (B, T, features); behind a clip's own frames they are 0 unless padding is read."""
@@ -98,7 +98,7 @@ class Recurrent(Encoder):
             y = torch.cat(outputs, dim=2) if len(outputs) > 1 else outputs[0]
         return y
 
-    def pool(self, y: Tensor, lengths: Tensor | None, read: Tensor | None) -> Tensor:
+    def pooled(self, y: Tensor, lengths: Tensor | None, read: Tensor | None) -> Tensor:
         """Outputs (B, T, features) -> features (B, features); `read` are the lengths at which the recurrence ended."""
         pooling = self.options.pooling
         if pooling == "mean" or (pooling == "mean_valid" and lengths is None):
