@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from skelpipe.encoders.recurrent import Recurrent, RecurrentOptions, own_frames, reverse
+from skelpipe.errors import BadInput
 from skelpipe.layouts.base import Layout
 from skelpipe.layouts.kinect_v2 import KINECT_V2
 from skelpipe.methods.network import Network, initialise, projector
@@ -200,7 +201,5 @@ def test_a_recipe_takes_it():
     assert isinstance(network.encoder, Recurrent)
     assert network.encoder.cells[0][0].input_size == 150
     assert network.projector[0].in_features == 8
-    with pytest.raises(
-        Exception, match="encoder: aimclr needs one that has feature_map and pool, as recurrent has not"
-    ):
+    with pytest.raises(BadInput, match="encoder: aimclr needs one that has feature_map and pool, as recurrent has not"):
         load_recipe("aimclr", ["encoder={name: recurrent}"])
