@@ -11,23 +11,23 @@ import numpy.typing as npt
 
 from skelpipe.clips.augment import AUGMENTATIONS
 from skelpipe.clips.augment.base import (
-    Augmentation,
     Batch,
     Brought,
     Extent,
     Lengths,
     Moves,
     Numbers,
+    Shape,
     Targets,
     count_uniforms,
 )
 from skelpipe.clips.augment.flip import flip_joints
 from skelpipe.clips.augment.linear import transform
-from skelpipe.clips.augment.one_of import ONE_OF
 from skelpipe.clips.gather import Source, check_source, clear_padding, find_extent, gather, resample
 from skelpipe.clips.philox import uniforms
+from skelpipe.clips.steps import Step, build_step
 from skelpipe.clips.streams import check_stream, stream_slice
-from skelpipe.errors import BadInput, suggest
+from skelpipe.errors import BadInput
 from skelpipe.layouts.base import Layout
 from skelpipe.parallel import map_slices
 from skelpipe.recordings.native import Native
@@ -40,45 +40,10 @@ EXTREME = ("crop", "shear", "flip", "rotate", "noise", "blur", "mask")
 VIEWS = {"normal": NORMAL, "extreme": EXTREME}
 
 
-@dataclass(frozen=True)
-class Step:
-    """An augmentation by name, with all its options filled in."""
-
-    name: str
-    options: Mapping[str, Any]
-
-    @property
-    def augmentation(self) -> Augmentation:
-        """The entry of `AUGMENTATIONS`, or the choice between several."""
-        return ONE_OF if self.name == "one_of" else AUGMENTATIONS[self.name]
-
-    def brings(self, extent: Extent) -> Brought:
-        """The name, shape without B, and type of the targets that it brings for clips of that extent."""
-        return self.augmentation.targets(extent.shape, self.options)
-
-    def places(self, params: Numbers, extent: Extent) -> Numbers | None:
-        """(B, T') where in the clips the frames lie that it makes; None if it leaves their number."""
-        sampling = self.augmentation.sampling
-        return None if sampling is None else sampling.positions(params, extent, self.options)
-
-    def after(self, params: Numbers, extent: Extent) -> Extent:
-        """What the next step finds."""
-        sampling, lengths = self.augmentation.sampling, self.augmentation.lengths
-        if sampling is not None:
-            frames = int(self.options["frames"])
-            if not sampling.fills:
-                return extent._replace(frames=frames, lengths=np.full_like(extent.lengths, frames), padded=False)
-            own = (sampling.positions(params, extent, self.options) >= 0).sum(axis=1)
-            return extent._replace(frames=frames, lengths=own, padded=extent.padded or frames > extent.frames)
-        if lengths is not None and extent.padded:
-            return extent._replace(lengths=lengths(params, extent, self.options))
-        return extent
-
-
 class Plan(NamedTuple):
-    """What a view renders: T', whether some of that may be filled up, and its targets (shapes without B)."""
+    """What a view renders: clips (C, T', V, M), whether some of T' may be filled up, and targets (shapes without B)."""
 
-    frames: int
+    shape: Shape
     padded: bool
     targets: Brought
 
@@ -123,7 +88,7 @@ class View:
         self.check_start(source)
         begin = find_extent(source, np.empty(0, np.int64), layout, valid)
         extents = self.extents(self.draws(0, 0, np.empty(0, np.int64), 0, begin), begin)
-        return Plan(extents[-1].frames, extents[-1].padded, self.brings(extents))
+        return Plan(extents[-1].shape, extents[-1].padded, self.brings(extents))
 
     def draws(
         self, seed: int, epoch: int, clip_ids: npt.NDArray[np.integer], view_index: int, extent: Extent
@@ -158,17 +123,15 @@ class View:
             out: (B, C, T', V, M) to write into where the number of frames changes; None makes a new array.
             targets: to fill; None where they are not wanted.
         """
-        left = sum(step.augmentation.sampling is not None for step in self.steps)
-        for step, params, extent, after in zip(self.steps, drawn, extents, extents[1:], strict=False):
-            augmentation = step.augmentation
-            places = step.places(params, extent)
-            if places is not None:
-                left -= 1
-                to = out if out is not None and not left else np.empty((len(x), *after.shape), np.float32)
-                resample(x, np.arange(len(x)), places, to)
+        for at, (step, params) in enumerate(zip(self.steps, drawn, strict=True)):
+            augmentation, extent, after = step.augmentation, extents[at], extents[at + 1]
+            if augmentation.sampling is not None:
+                last = all(later.augmentation.sampling is None for later in self.steps[at + 1 :])
+                to = out if out is not None and last else np.empty((len(x), *after.shape), np.float32)
+                resample(x, np.arange(len(x)), augmentation.sampling.positions(params, extent, step.options), to)
                 x = to
                 continue
-            if augmentation.bring is not None and targets and step.brings(extent):
+            if targets and augmentation.bring is not None and step.brings(extent):
                 augmentation.bring(x, params, extent, step.options, targets)
             augmentation.apply(x, params, extent, step.options)
             if after.padded:
@@ -203,7 +166,8 @@ class View:
         """The targets of all steps, as `Step.brings`; extents as of `extents`."""
         brought: dict[str, Any] = {}
         for step, extent in zip(self.steps, extents, strict=False):
-            brought.update(step.brings(extent))
+            if step.augmentation.bring is not None:
+                brought.update(step.brings(extent))
         return brought
 
 
@@ -219,47 +183,12 @@ def build_view(plain: str | Sequence[str | Mapping[str, Mapping[str, Any] | None
                 "view", f"{plain!r} is not a named view", f"use {' or '.join(VIEWS)}, or a list of augmentations"
             )
         plain = VIEWS[plain]
-    steps = [_build_step(item) for item in plain]
+    steps = [build_step(item) for item in plain]
     brought = [name for step in steps for name in step.augmentation.targets((1, 1, 1, 1), step.options)]
     for name in brought:
         if brought.count(name) > 1:
             raise BadInput("view", f"two steps bring the target {name!r}", "make another view for one of them")
     return View(tuple(steps))
-
-
-def _build_step(item: Any) -> Step:
-    named = {item: None} if isinstance(item, str) else item
-    if not isinstance(named, Mapping) or len(named) != 1:
-        raise BadInput("view", f"{item!r} is not one augmentation", "write a name, or {name: {option: value}}")
-    ((name, given),) = named.items()
-    return _build_choice(given) if name == "one_of" else _build_one(name, given or {})
-
-
-def _build_choice(given: Any) -> Step:
-    if not isinstance(given, list | tuple) or len(given) < 2:
-        raise BadInput("view: one_of", f"{given!r} is no choice", "list two augmentations or more")
-    steps = tuple(_build_step(item) for item in given)
-    for step in steps:
-        if step.augmentation.sampling is not None or step.augmentation.targets((1, 1, 1, 1), step.options):
-            raise BadInput(
-                "view: one_of", f"{step.name} makes other frames or brings targets", "make it a step of its own"
-            )
-    return Step("one_of", {"steps": steps})
-
-
-def _build_one(name: str, options: Mapping[str, Any]) -> Step:
-    if name not in AUGMENTATIONS:
-        raise BadInput("view", f"{name!r} is not an augmentation", suggest(str(name), [*AUGMENTATIONS, "one_of"]))
-    known = AUGMENTATIONS[name].options
-    if not isinstance(options, Mapping):
-        raise BadInput(f"view: {name}", f"{options!r} is no set of options", f"its options are {', '.join(known)}")
-    for key in options:
-        if key not in known:
-            raise BadInput(f"view: {name}", f"{key!r} is not an option", suggest(str(key), known))
-    values = {k: o.check(f"view: {name}.{k}", options.get(k, o.default)) for k, o in known.items()}
-    if name == "blur" and not values["taps"] % 2:
-        raise BadInput("view: blur.taps", f"{values['taps']} is even", "use an odd number, so that there is a middle")
-    return Step(name, values)
 
 
 def render_view(
@@ -286,7 +215,7 @@ def render_view(
         view_index: which copy this is (query 0, key 1, ...).
         out: (B, C, T', V, M) float32 to write into; None makes a new array.
         valid: (N,) how many frames from the start are a clip's own; what is behind counts as zeros. None: all are.
-        targets: arrays to write the targets into; None makes new ones.
+        targets: arrays to write the targets into, by name; None makes new ones.
 
     Raises:
         BadInput: the stream is unknown, a number does not fit 32 bits, the view does not fit the clips.
@@ -300,19 +229,22 @@ def render_view(
     begin = find_extent(source, index, layout, valid)
     drawn = view.draws(seed, epoch, clip_ids, view_index, begin)
     extents = view.extents(drawn, begin)
-    end, shape = extents[-1], (len(index), *extents[-1].shape)
-    out = np.empty(shape, np.float32) if out is None else out
-    if out.dtype != np.float32 or out.shape != shape or not out.flags.c_contiguous:
-        raise ValueError(f"out must be a C-contiguous float32 array {shape}")
-    brought = view.brings(extents)
-    if targets is None:
-        targets = {name: np.empty((len(index), *tail), dtype) for name, (tail, dtype) in brought.items()}
-    for name, (tail, dtype) in brought.items():
-        if name not in targets or targets[name].shape != (len(index), *tail) or targets[name].dtype != dtype:
-            raise ValueError(f"targets must hold {name}, {dtype} {(len(index), *tail)}")
+    end = extents[-1]
+    out = _room("out", out, (len(index), *end.shape), "float32")
+    targets = {
+        name: _room(name, None if targets is None else targets[name], (len(index), *shape), dtype)
+        for name, (shape, dtype) in view.brings(extents).items()
+    }
     rendering = _Rendering(source, index, view, stream, drawn, extents, out, targets)
     map_slices(rendering.render, len(index), threads)
     return Rendered(out, end.lengths if end.padded else None, targets)
+
+
+def _room(name: str, given: npt.NDArray[Any] | None, shape: Shape, dtype: str) -> npt.NDArray[Any]:
+    array = np.empty(shape, dtype) if given is None else given
+    if array.dtype != dtype or array.shape != shape or not array.flags.c_contiguous:
+        raise ValueError(f"{name} must be a C-contiguous {dtype} array {shape}")
+    return array
 
 
 class _Rendering:
@@ -332,46 +264,56 @@ class _Rendering:
         self.source, self.rows, self.view, self.stream = source, rows, view, stream
         self.extents, self.out, self.targets = extents, out, targets
         # Made of other frames straight from the source, if the view begins with that.
-        self.places = view.steps[0].places(drawn[0], extents[0]) if view.steps else None
+        first = view.steps[0].augmentation.sampling if view.steps else None
+        self.places = None if first is None else first.positions(drawn[0], extents[0], view.steps[0].options)
         self.moves, done = _moves(view, drawn, extents, 0 if self.places is None else 1)
         self.rest, self.drawn, self.found = View(view.steps[done:]), drawn[done:], extents[done:]
-        self.layout = extents[0].layout
+        shifts = self.moves.shifts
+        self.shifts = np.zeros(len(rows), np.int64) if shifts is None else shifts
+        self.layout, self.padded = extents[0].layout, any(extent.padded for extent in extents)
+        self.whole: dict[int, list[Extent]] = {}
         self.in_place = all(step.augmentation.sampling is None for step in self.rest.steps)
         self.brought = [
             (self.targets["clip"], extent)
             for step, extent in zip(view.steps, extents, strict=False)
-            if "clip" in step.brings(extent)
+            if targets and "clip" in step.brings(extent)
         ]
 
     def render(self, start: int, stop: int) -> None:
         """Write clips start..stop - 1 of the batch."""
         for a in range(start, stop, CLIPS_AT_A_TIME):
             some = slice(a, min(a + CLIPS_AT_A_TIME, stop))
-            found = [extent.of(some) for extent in self.found]
+            found = self.of(some)
             out, moves = self.out[some], self.moves
             x = out if self.in_place else np.empty((len(out), *found[0].shape), np.float32)
-            self.begin(x, some, found[0])
+            if self.places is None:
+                self.gather(x, some, found[0])
+            else:
+                resample(self.source, self.rows[some], self.places[some], x)
+                if moves.matrices is not None:
+                    transform(x, moves.matrices[some])
             if moves.flips is not None:
                 flip_joints(x, moves.flips[some], self.layout)
-            targets = {name: values[some] for name, values in self.targets.items()}
+            targets = {name: values[some] for name, values in self.targets.items()} if self.targets else None
             self.rest.apply(x, [params[some] for params in self.drawn], found, out, targets)
             self.compute_stream(out, found[-1])
             for clips, extent in self.brought:
                 self.compute_stream(clips[some], extent.of(some))
 
-    def begin(self, x: Batch, some: slice, extent: Extent) -> None:
-        """Fill x (B, C, T, V, M) with the clips, moved."""
-        matrices = self.moves.matrices
-        turns = None if matrices is None else matrices[some]
-        if self.places is not None:
-            resample(self.source, self.rows[some], self.places[some], x)
-            if turns is not None:
-                transform(x, turns)
-            return
+    def of(self, some: slice) -> list[Extent]:
+        """What the rest of the steps find of some clips; where none is filled up, of any as many."""
+        if self.padded:
+            return [extent.of(some) for extent in self.found]
+        count = some.stop - some.start
+        if count not in self.whole:
+            self.whole[count] = [extent.of(slice(count)) for extent in self.found]
+        return self.whole[count]
+
+    def gather(self, x: Batch, some: slice, extent: Extent) -> None:
+        """Fill x (B, C, T, V, M) with clips of one length."""
         assert not isinstance(self.source, Native)
-        shifts = self.moves.shifts
-        zeros = np.zeros(len(x), np.int64)
-        gather(self.source, self.rows[some], zeros if shifts is None else shifts[some], turns, x)
+        turns = None if self.moves.matrices is None else self.moves.matrices[some]
+        gather(self.source, self.rows[some], self.shifts[some], turns, x)
         if extent.padded:
             clear_padding(x.reshape(*x.shape[:3], -1), extent.lengths)
 

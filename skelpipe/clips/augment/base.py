@@ -72,7 +72,7 @@ class Extent(NamedTuple):
 
     def of(self, some: slice | npt.NDArray[Any]) -> Extent:
         """The same for some of the clips."""
-        return self._replace(lengths=self.lengths[some])
+        return Extent(self.frames, self.lengths[some], self.padded, self.bodies, self.layout)
 
     @property
     def shape(self) -> Shape:

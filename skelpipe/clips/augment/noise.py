@@ -55,16 +55,20 @@ def _noise(x, whether, keys, std):  # type: ignore[no-untyped-def]
 
 
 def _add(x: Batch, params: Numbers, extent: Extent, options: Options) -> None:
-    numbers = extent.layout.coordinates * extent.frames * len(extent.layout.joints) * extent.bodies
-    keys = params[:, 1:].astype(np.uint32)
-    _noise(x.reshape(len(x), -1)[:, :numbers], params[:, 0] > 0, keys, np.float32(options["std"]))
+    numbers = x.reshape(len(x), -1)
+    if extent.layout.confidence:
+        numbers = numbers[:, : x[0, : extent.layout.coordinates].size]
+    _noise(numbers, params[:, 0] > 0, params[:, 1:].astype(np.uint32), np.float32(options["std"]))
 
 
 def _apply_noise(x: Batch, params: Numbers, extent: Extent, options: Options) -> None:
-    present = None if options["absent"] else x.any(axis=(1, 3), keepdims=True)
+    if options["absent"]:
+        _add(x, params, extent, options)
+        return
+    xyz = coordinates(x, extent.layout)
+    present = xyz.any(axis=(1, 3), keepdims=True)
     _add(x, params, extent, options)
-    if present is not None:
-        np.multiply(x, present, out=x)
+    np.multiply(xyz, present, out=xyz)
 
 
 def _apply_jitter(x: Batch, params: Numbers, extent: Extent, options: Options) -> None:

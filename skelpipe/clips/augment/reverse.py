@@ -24,7 +24,7 @@ def _reverse(x, whether, lengths):  # type: ignore[no-untyped-def]
 
 
 def _turning(extent: Extent, options: Options) -> Lengths:
-    return np.full_like(extent.lengths, extent.frames) if options["padding"] else extent.lengths
+    return np.full_like(extent.lengths, extent.frames) if extent.padded and options["padding"] else extent.lengths
 
 
 def _apply_reverse(x: Batch, params: Numbers, extent: Extent, options: Options) -> None:
