@@ -5,10 +5,19 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, TypeVar, Union
+from typing import Annotated, Any, ClassVar, TypeVar, Union
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SerializationInfo,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+)
 from pydantic_core import ErrorDetails
 
 from skelpipe.errors import BadInput, nearest, shortened
@@ -20,22 +29,48 @@ NOT_YAML = (yaml.YAMLError, ValueError, LookupError, AttributeError, TypeError, 
 
 
 class Settings(BaseModel):
-    """Base of everything that is read from a recipe or a pipeline: immutable, and unknown keys are errors."""
+    """Base of everything that is read from a recipe or a pipeline: immutable, and unknown keys are errors.
+
+    Attributes:
+        LATER: keys that came after files had been written without them. A dump leaves them out while they are at their
+            defaults, so that what was made before is still of the same settings; `whole` has them.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    LATER: ClassVar[tuple[str, ...]] = ()
+
+    @model_serializer(mode="wrap")
+    def _without_later(self, handler: SerializerFunctionWrapHandler, info: SerializationInfo) -> dict[str, Any]:
+        data: dict[str, Any] = handler(self)
+        if (info.context or {}).get("whole"):
+            return data
+        fields = type(self).model_fields
+        unused = [n for n in self.LATER if getattr(self, n) == fields[n].get_default(call_default_factory=True)]
+        return {name: value for name, value in data.items() if name not in unused}
 
 
 Model = TypeVar("Model", bound=Settings)
 
 
-def one_of(registry: Mapping[str, Any]) -> Any:
+def whole(settings: Settings) -> dict[str, Any]:
+    """All of the settings as JSON has them, also those that a dump leaves out."""
+    return settings.model_dump(mode="json", context={"whole": True})
+
+
+def one_of(registry: Mapping[str, Any], usual: str | None = None) -> Any:
     """The type of a setting that is one of the `Options` in a registry, chosen by its `name`.
 
-    A bare string stands for `{name: string}`, all other options at their defaults.
+    A bare string stands for `{name: string}`, all other options at their defaults; where no name is given, `usual` is
+    meant.
     """
+
+    def named(value: Any) -> Any:
+        value = {"name": value} if isinstance(value, str) else value
+        return {"name": usual, **value} if usual and isinstance(value, dict) else value
+
     options = tuple(entry.Options for entry in registry.values())
     union = Annotated[Union[options], Field(discriminator="name")] if len(options) > 1 else options[0]  # noqa: UP007
-    return Annotated[union, BeforeValidator(lambda value: {"name": value} if isinstance(value, str) else value)]
+    return Annotated[union, BeforeValidator(named)]
 
 
 def load_yaml(path: Path) -> dict[str, Any]:

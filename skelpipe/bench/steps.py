@@ -13,7 +13,7 @@ import torch
 from skelpipe.clips.batches import Batch, Batches
 from skelpipe.layouts.kinect_v2 import KINECT_V2
 from skelpipe.methods import METHODS
-from skelpipe.methods.moco import Network
+from skelpipe.methods.network import Network
 from skelpipe.training.optim import build_sgd
 from skelpipe.training.recipe import Recipe
 
@@ -36,7 +36,7 @@ class Trainer:
 
     def step(self, batch: Batch) -> None:
         """One step of the last epoch, when the neighbours that a recipe mines count."""
-        loss, _ = self.run(batch.views, batch.labels, self.recipe.epochs)
+        loss, _ = self.run(batch, self.recipe.epochs)
         self.sgd.zero_grad(set_to_none=True)
         loss.backward()
         self.sgd.step()

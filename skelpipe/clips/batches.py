@@ -10,13 +10,13 @@ import queue
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from skelpipe.clips.gather import Source
 from skelpipe.clips.views import View, render_view
 from skelpipe.errors import BadInput
 from skelpipe.layouts.base import Layout
@@ -46,7 +46,7 @@ class Batches:
     """A split's clips, shuffled and augmented.
 
     Args:
-        clips: (N, C, T, V, M) float32 or float16, C-contiguous.
+        clips: (N, C, T, V, M), C-contiguous, or clips of their own lengths; float32 or float16.
         clip_ids: (N,) what the random choices of a clip hang on: its row in the clips folder.
         labels: (N,) classes.
         views: by name; their order numbers them.
@@ -55,14 +55,15 @@ class Batches:
         batch_size: clips per batch; the last, smaller batch of an epoch is left out, as in the reference.
         threads: for the kernels; None takes all cores.
         rank: which part of every batch is wanted, of `ranks` equal ones; they follow each other in the batch's order.
+        valid: (N,) how many frames from the start are a clip's own; None: all are.
 
     Raises:
-        BadInput: fewer clips than one batch needs.
+        BadInput: fewer clips than one batch needs, or a view does not fit them.
     """
 
     def __init__(
         self,
-        clips: npt.NDArray[Any],
+        clips: Source,
         clip_ids: npt.NDArray[np.int64],
         labels: npt.NDArray[np.int64],
         views: dict[str, View],
@@ -74,10 +75,11 @@ class Batches:
         threads: int | None = None,
         rank: int = 0,
         ranks: int = 1,
+        valid: npt.NDArray[np.int64] | None = None,
     ) -> None:
         check_batch(batch_size, len(clips))
         self.clips, self.clip_ids, self.labels = clips, clip_ids, labels
-        self.layout = layout
+        self.layout, self.valid = layout, valid
         numbered = [(name, view, number) for number, (name, view) in enumerate(views.items())]
         # What is rendered, by name: the view, its number, and the stream.
         self.rendered = (
@@ -85,6 +87,7 @@ class Batches:
             if isinstance(stream, str)
             else {f"{each}/{name}": (view, number, each) for each in stream for name, view, number in numbered}
         )
+        self.plans = {name: view.plan(clips, layout, valid) for name, (view, _, _) in self.rendered.items()}
         self.batch_size, self.seed, self.device, self.threads = batch_size, seed, device, threads
         share = batch_size // ranks
         self.part = slice(rank * share, (rank + 1) * share)
@@ -99,13 +102,27 @@ class Batches:
         generator = np.random.Generator(np.random.Philox(key=[self.seed, epoch]))
         return generator.permutation(len(self.clips))[: self.steps * self.batch_size]
 
-    def render(self, rows: npt.NDArray[np.int64], epoch: int, out: Sequence[npt.NDArray[np.float32]]) -> None:
-        """Write every view of the clips `rows` into `out`."""
-        for (view, number, stream), target in zip(self.rendered.values(), out, strict=True):
-            ids = self.clip_ids[rows]
-            render_view(
-                self.clips, rows, ids, view, stream, self.layout, self.seed, epoch, number, target, self.threads
+    def render(self, rows: npt.NDArray[np.int64], epoch: int, out: Batch) -> None:
+        """Write every view of the clips `rows` into `out`, whose tensors are in host memory, and their labels."""
+        for name, (view, number, stream) in self.rendered.items():
+            made = render_view(
+                self.clips,
+                rows,
+                self.clip_ids[rows],
+                view,
+                stream,
+                self.layout,
+                self.seed,
+                epoch,
+                number,
+                out.views[name].numpy(),
+                self.threads,
+                self.valid,
+                {key: tensor.numpy() for key, tensor in out.targets.get(name, {}).items()},
             )
+            if made.lengths is not None:
+                out.lengths[name].copy_(torch.from_numpy(made.lengths))
+        out.labels.copy_(torch.from_numpy(self.labels[rows]))
 
     def epoch(self, epoch: int, first: int = 0) -> Iterator[Batch]:
         """Yield the batches of an epoch from step `first` on, made ahead by a background thread."""
@@ -122,8 +139,7 @@ class Batches:
                     if buffers is None:
                         return
                     buffers.wait()
-                    self.render(rows, epoch, buffers.arrays)
-                    buffers.labels.copy_(torch.from_numpy(self.labels[rows]))
+                    self.render(rows, epoch, buffers.host)
                     ready.put(buffers)
                 ready.put(None)
             except BaseException as error:
@@ -154,10 +170,21 @@ class _Buffers:
     def __init__(self, batches: Batches) -> None:
         self.device, cuda = batches.device, batches.device.type == "cuda"
         share = batches.part.stop - batches.part.start
-        shape = (share, *batches.clips.shape[1:])
-        self.tensors = {name: torch.empty(shape, pin_memory=cuda) for name in batches.rendered}
-        self.labels = torch.empty(share, dtype=torch.int64, pin_memory=cuda)
-        self.arrays = [tensor.numpy() for tensor in self.tensors.values()]
+
+        def make(shape: Sequence[int], dtype: str) -> Tensor:
+            return torch.empty((share, *shape), dtype=getattr(torch, dtype), pin_memory=cuda)
+
+        plans = batches.plans
+        self.host = Batch(
+            {name: make(plan.shape, "float32") for name, plan in plans.items()},
+            make((), "int64"),
+            {name: make((), "int64") for name, plan in plans.items() if plan.padded},
+            {
+                name: {key: make(shape, dtype) for key, (shape, dtype) in plan.targets.items()}
+                for name, plan in plans.items()
+                if plan.targets
+            },
+        )
         self.copied: torch.cuda.Event | None = None
 
     def wait(self) -> None:
@@ -167,9 +194,15 @@ class _Buffers:
 
     def to_device(self) -> Batch:
         if self.device.type == "cpu":
-            return Batch(self.tensors, self.labels)
-        views = {name: t.to(self.device, non_blocking=True) for name, t in self.tensors.items()}
-        batch = Batch(views, self.labels.to(self.device, non_blocking=True))
+            return self.host
+
+        def moved(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+            return {name: t.to(self.device, non_blocking=True) for name, t in tensors.items()}
+
+        host = self.host
+        labels = host.labels.to(self.device, non_blocking=True)
+        targets = {name: moved(tensors) for name, tensors in host.targets.items()}
+        batch = Batch(moved(host.views), labels, moved(host.lengths), targets)
         if self.device.type == "cuda":
             self.copied = torch.cuda.Event()  # type: ignore[no-untyped-call]
             self.copied.record(torch.cuda.current_stream(self.device))

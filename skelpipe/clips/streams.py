@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 STREAMS = ("joint", "motion", "bone")
 
 Batch = npt.NDArray[np.float32]
+Lengths = npt.NDArray[np.int64]
 
 
 # x, out (B, C, T, V, M); out may be x, so differences are taken elsewhere: a loop that writes what it reads from two
@@ -72,8 +73,27 @@ def bone(x, out, parents):  # type: ignore[no-untyped-def]
             to[i] = bones[i]
 
 
-def apply_stream(x: Batch, stream: str, layout: Layout, out: Batch | None = None, threads: int | None = None) -> Batch:
+# x (B, C, T, K); lengths (B,)
+@njit(cache=True, nogil=True)
+def _stop(x, lengths):  # type: ignore[no-untyped-def]
+    """Set the motion of the last frame that is a clip's own to zero, and of those behind it."""
+    for b in range(len(x)):
+        for c in range(x.shape[1]):
+            x[b, c, max(lengths[b] - 1, 0) :] = 0
+
+
+def apply_stream(
+    x: Batch,
+    stream: str,
+    layout: Layout,
+    out: Batch | None = None,
+    threads: int | None = None,
+    lengths: Lengths | None = None,
+) -> Batch:
     """Compute one stream of a batch (B, C, T, V, M) into `out`, which may be `x` itself; None makes a new array.
+
+    A confidence behind the coordinates stays the joint's own. Of clips that are filled up, `lengths` (B,) says how many
+    frames are their own: the last of those has no motion, nor has what is behind it.
 
     Raises:
         BadInput: the stream has no such name.
@@ -81,14 +101,21 @@ def apply_stream(x: Batch, stream: str, layout: Layout, out: Batch | None = None
     check_stream(stream)
     out = np.empty_like(x) if out is None else out
     result = out
-    map_slices(lambda a, b: stream_slice(x[a:b], stream, layout, result[a:b]), len(x), threads)
+
+    def compute(a: int, b: int) -> None:
+        stream_slice(x[a:b], stream, layout, result[a:b], None if lengths is None else lengths[a:b])
+
+    map_slices(compute, len(x), threads)
     return out
 
 
-def stream_slice(x: Batch, stream: str, layout: Layout, out: Batch) -> None:
+def stream_slice(x: Batch, stream: str, layout: Layout, out: Batch, lengths: Lengths | None = None) -> None:
     """`apply_stream` without checks and threads, for callers that have split the batch already."""
+    confidence = x[:, layout.coordinates :].copy() if layout.confidence and stream != "joint" else None
     if stream == "motion":
         motion(x, out)
+        if lengths is not None:
+            _stop(out.reshape(*out.shape[:3], -1), lengths)
     elif stream == "bone":
         if x.dtype == np.float32 and x.shape[4] == 2:  # both bodies' numbers as one complex number: half the fetches
             bone(x.view(np.complex64), out.view(np.complex64), layout.parent_index)
@@ -96,6 +123,8 @@ def stream_slice(x: Batch, stream: str, layout: Layout, out: Batch) -> None:
             bone(x, out, layout.parent_index)
     elif out is not x:
         out[...] = x
+    if confidence is not None:
+        out[:, layout.coordinates :] = confidence
 
 
 def check_stream(stream: str) -> None:

@@ -4,22 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
 from skelpipe.clips.augment import AUGMENTATIONS
-from skelpipe.clips.augment.base import FRAMES_AT_A_TIME, Augmentation, Batch, Moves, Numbers, copy_row
-from skelpipe.clips.augment.crop import reflect
+from skelpipe.clips.augment.base import (
+    Batch,
+    Brought,
+    Extent,
+    Lengths,
+    Moves,
+    Numbers,
+    Shape,
+    Targets,
+    count_uniforms,
+)
 from skelpipe.clips.augment.flip import flip_joints
-from skelpipe.clips.augment.linear import transform, turn_row
+from skelpipe.clips.augment.linear import transform
+from skelpipe.clips.gather import Source, check_source, clear_padding, find_extent, gather, resample
 from skelpipe.clips.philox import uniforms
+from skelpipe.clips.steps import Step, build_step
 from skelpipe.clips.streams import check_stream, stream_slice
-from skelpipe.errors import BadInput, suggest
+from skelpipe.errors import BadInput
 from skelpipe.layouts.base import Layout
 from skelpipe.parallel import map_slices
+from skelpipe.recordings.native import Native
 
 # So many clips pass through all steps together: few enough to stay in a core's cache, enough to hide the calls.
 CLIPS_AT_A_TIME = 8
@@ -29,17 +40,26 @@ EXTREME = ("crop", "shear", "flip", "rotate", "noise", "blur", "mask")
 VIEWS = {"normal": NORMAL, "extreme": EXTREME}
 
 
-@dataclass(frozen=True)
-class Step:
-    """An augmentation by name, with all its options filled in."""
+class Plan(NamedTuple):
+    """What a view renders: clips (C, T', V, M), whether some of T' may be filled up, and targets (shapes without B)."""
 
-    name: str
-    options: Mapping[str, bool | int | float]
+    shape: Shape
+    padded: bool
+    targets: Brought
 
-    @property
-    def augmentation(self) -> Augmentation:
-        """The entry of `AUGMENTATIONS`."""
-        return AUGMENTATIONS[self.name]
+
+class Rendered(NamedTuple):
+    """A batch of a view.
+
+    Attributes:
+        clips: (B, C, T', V, M) float32.
+        lengths: (B,) how many frames from the start are the clip's own; None if all are.
+        targets: what the steps brought, each (B, ...).
+    """
+
+    clips: Batch
+    lengths: Lengths | None
+    targets: Targets
 
 
 @dataclass(frozen=True)
@@ -48,20 +68,75 @@ class View:
 
     steps: tuple[Step, ...]
 
+    @property
+    def random(self) -> bool:
+        """Whether anything is drawn; without, a clip looks the same for every seed and epoch."""
+        return any(count_uniforms(step.augmentation, step.options) for step in self.steps)
+
+    def frames(self, frames: int) -> int:
+        """T', how many frames it renders of a clip of T."""
+        made = [int(s.options["frames"]) for s in self.steps if s.augmentation.sampling is not None]
+        return made[-1] if made else frames
+
+    def plan(self, source: Source, layout: Layout, valid: Lengths | None = None) -> Plan:
+        """What it renders of such clips.
+
+        Raises:
+            BadInput: it cannot: clips of their own lengths need a step that makes as many frames of each, first; or an
+                option asks for more than the layout has.
+        """
+        self.check_start(source)
+        begin = find_extent(source, np.empty(0, np.int64), layout, valid)
+        extents = self.extents(self.draws(0, 0, np.empty(0, np.int64), 0, begin), begin)
+        return Plan(extents[-1].shape, extents[-1].padded, self.brings(extents))
+
     def draws(
-        self, seed: int, epoch: int, clip_ids: npt.NDArray[np.integer], view_index: int, frames: int
+        self, seed: int, epoch: int, clip_ids: npt.NDArray[np.integer], view_index: int, extent: Extent
     ) -> list[Numbers]:
-        """Draw the parameters of every step, each (B, P), for clips of so many frames; all its randomness."""
+        """Draw the parameters of every step, each (B, P), for clips of an extent; all its randomness."""
         drawn = []
         for slot, step in enumerate(self.steps):
-            u = uniforms(seed, epoch, clip_ids, view_index, slot, step.augmentation.uniforms)
-            drawn.append(step.augmentation.draw(u, frames, step.options))
+            u = uniforms(seed, epoch, clip_ids, view_index, slot, count_uniforms(step.augmentation, step.options))
+            drawn.append(step.augmentation.draw(u, extent, step.options))
+            extent = step.after(drawn[-1], extent)
         return drawn
 
-    def apply(self, x: Batch, drawn: Sequence[Numbers], layout: Layout) -> None:
-        """Change a batch (B, C, T, V, M) in place by parameters from `draws`."""
+    def extents(self, drawn: Sequence[Numbers], extent: Extent) -> list[Extent]:
+        """What every step finds, and, last, what there is at the end."""
+        found = [extent]
         for step, params in zip(self.steps, drawn, strict=True):
-            step.augmentation.apply(x, params, layout, step.options)
+            found.append(step.after(params, found[-1]))
+        return found
+
+    def apply(
+        self,
+        x: Batch,
+        drawn: Sequence[Numbers],
+        extents: Sequence[Extent],
+        out: Batch | None = None,
+        targets: Targets | None = None,
+    ) -> Batch:
+        """Change a batch (B, C, T, V, M) by parameters from `draws`: in place, unless the number of frames changes.
+
+        Args:
+            extents: as of `extents`, of these clips.
+            out: (B, C, T', V, M) to write into where the number of frames changes; None makes a new array.
+            targets: to fill; None where they are not wanted.
+        """
+        for at, (step, params) in enumerate(zip(self.steps, drawn, strict=True)):
+            augmentation, extent, after = step.augmentation, extents[at], extents[at + 1]
+            if augmentation.sampling is not None:
+                last = all(later.augmentation.sampling is None for later in self.steps[at + 1 :])
+                to = out if out is not None and last else np.empty((len(x), *after.shape), np.float32)
+                resample(x, np.arange(len(x)), augmentation.sampling.positions(params, extent, step.options), to)
+                x = to
+                continue
+            if targets and augmentation.bring is not None and step.brings(extent):
+                augmentation.bring(x, params, extent, step.options, targets)
+            augmentation.apply(x, params, extent, step.options)
+            if after.padded:
+                clear_padding(x.reshape(*x.shape[:3], -1), after.lengths)
+        return x
 
     def render(
         self,
@@ -76,7 +151,24 @@ class View:
     ) -> Batch:
         """Augment a whole batch (B, C, T, V, M), float32 or float16: `render_view` without gather and stream."""
         rows = np.arange(len(clips))
-        return render_view(clips, rows, clip_ids, self, "joint", layout, seed, epoch, view_index, out, threads)
+        return render_view(clips, rows, clip_ids, self, "joint", layout, seed, epoch, view_index, out, threads).clips
+
+    def check_start(self, source: Source) -> None:
+        """Raise BadInput if clips keep their own lengths and the first step does not make as many frames of each."""
+        if isinstance(source, Native) and (not self.steps or self.steps[0].augmentation.sampling is None):
+            made = [name for name, augmentation in AUGMENTATIONS.items() if augmentation.sampling is not None]
+            found = f"begins with {self.steps[0].name}" if self.steps else "has no steps"
+            raise BadInput(
+                "view", f"{found}, but the clips have lengths of their own", f"begin it with {' or '.join(made)}"
+            )
+
+    def brings(self, extents: Sequence[Extent]) -> Brought:
+        """The targets of all steps, as `Step.brings`; extents as of `extents`."""
+        brought: dict[str, Any] = {}
+        for step, extent in zip(self.steps, extents, strict=False):
+            if step.augmentation.bring is not None:
+                brought.update(step.brings(extent))
+        return brought
 
 
 def build_view(plain: str | Sequence[str | Mapping[str, Mapping[str, Any] | None]]) -> View:
@@ -91,32 +183,16 @@ def build_view(plain: str | Sequence[str | Mapping[str, Mapping[str, Any] | None
                 "view", f"{plain!r} is not a named view", f"use {' or '.join(VIEWS)}, or a list of augmentations"
             )
         plain = VIEWS[plain]
-    steps = []
-    for item in plain:
-        named = {item: None} if isinstance(item, str) else item
-        if not isinstance(named, Mapping) or len(named) != 1:
-            raise BadInput("view", f"{item!r} is not one augmentation", "write a name, or {name: {option: value}}")
-        steps += [_build_step(name, options or {}) for name, options in named.items()]
+    steps = [build_step(item) for item in plain]
+    brought = [name for step in steps for name in step.augmentation.targets((1, 1, 1, 1), step.options)]
+    for name in brought:
+        if brought.count(name) > 1:
+            raise BadInput("view", f"two steps bring the target {name!r}", "make another view for one of them")
     return View(tuple(steps))
 
 
-def _build_step(name: str, options: Mapping[str, Any]) -> Step:
-    if name not in AUGMENTATIONS:
-        raise BadInput("view", f"{name!r} is not an augmentation", suggest(str(name), AUGMENTATIONS))
-    known = AUGMENTATIONS[name].options
-    if not isinstance(options, Mapping):
-        raise BadInput(f"view: {name}", f"{options!r} is no set of options", f"its options are {', '.join(known)}")
-    for key in options:
-        if key not in known:
-            raise BadInput(f"view: {name}", f"{key!r} is not an option", suggest(str(key), known))
-    values = {k: o.check(f"view: {name}.{k}", options.get(k, o.default)) for k, o in known.items()}
-    if name == "blur" and not values["taps"] % 2:
-        raise BadInput("view: blur.taps", f"{values['taps']} is even", "use an odd number, so that there is a middle")
-    return Step(name, values)
-
-
 def render_view(
-    source: npt.NDArray[Any],
+    source: Source,
     rows: npt.NDArray[np.integer],
     clip_ids: npt.NDArray[np.integer],
     view: View,
@@ -127,137 +203,133 @@ def render_view(
     view_index: int,
     out: Batch | None = None,
     threads: int | None = None,
-) -> Batch:
-    """Gather clips, augment them and compute their stream, in one pass; returns (B, C, T, V, M) float32.
+    valid: Lengths | None = None,
+    targets: Targets | None = None,
+) -> Rendered:
+    """Gather clips, augment them and compute their stream, in one pass.
 
     Args:
-        source: (N, C=3, T, V, M) float32 or float16, C-contiguous; finite.
+        source: (N, C, T, V, M), C-contiguous, or clips of their own lengths; float32 or float16; finite.
         rows: (B,) which clips of `source`.
         clip_ids: (B,) the numbers that the clips' random choices hang on, in 0..2**32 - 1.
         view_index: which copy this is (query 0, key 1, ...).
-        out: where to write; None makes a new array.
+        out: (B, C, T', V, M) float32 to write into; None makes a new array.
+        valid: (N,) how many frames from the start are a clip's own; what is behind counts as zeros. None: all are.
+        targets: arrays to write the targets into, by name; None makes new ones.
 
     Raises:
-        BadInput: the stream is unknown, or a number does not fit 32 bits.
+        BadInput: the stream is unknown, a number does not fit 32 bits, the view does not fit the clips.
         ValueError: arrays do not fit each other.
     """
     check_stream(stream)
     index = np.asarray(rows, np.int64)
     clip_ids = np.asarray(clip_ids)
-    out = np.empty((len(index), *source.shape[1:]), np.float32) if out is None else out
-    _check_arrays(source, index, clip_ids, layout, out)
-    drawn = view.draws(seed, epoch, clip_ids, view_index, source.shape[2])
-    moves, done = _moves(view, drawn)
-    rest, drawn = View(view.steps[done:]), drawn[done:]
-    shifts = np.zeros(len(index), np.int64) if moves.shifts is None else moves.shifts
+    check_source(source, index, clip_ids, layout, valid)
+    view.check_start(source)
+    begin = find_extent(source, index, layout, valid)
+    drawn = view.draws(seed, epoch, clip_ids, view_index, begin)
+    extents = view.extents(drawn, begin)
+    end = extents[-1]
+    out = _room("out", out, (len(index), *end.shape), "float32")
+    targets = {
+        name: _room(name, None if targets is None else targets[name], (len(index), *shape), dtype)
+        for name, (shape, dtype) in view.brings(extents).items()
+    }
+    rendering = _Rendering(source, index, view, stream, drawn, extents, out, targets)
+    map_slices(rendering.render, len(index), threads)
+    return Rendered(out, end.lengths if end.padded else None, targets)
 
-    def render_slice(start: int, stop: int) -> None:
+
+def _room(name: str, given: npt.NDArray[Any] | None, shape: Shape, dtype: str) -> npt.NDArray[Any]:
+    array = np.empty(shape, dtype) if given is None else given
+    if array.dtype != dtype or array.shape != shape or not array.flags.c_contiguous:
+        raise ValueError(f"{name} must be a C-contiguous {dtype} array {shape}")
+    return array
+
+
+class _Rendering:
+    """The steps of `render_view` for any slice of its batch."""
+
+    def __init__(
+        self,
+        source: Source,
+        rows: Lengths,
+        view: View,
+        stream: str,
+        drawn: list[Numbers],
+        extents: list[Extent],
+        out: Batch,
+        targets: Targets,
+    ) -> None:
+        self.source, self.rows, self.view, self.stream = source, rows, view, stream
+        self.extents, self.out, self.targets = extents, out, targets
+        # Made of other frames straight from the source, if the view begins with that.
+        first = view.steps[0].augmentation.sampling if view.steps else None
+        self.places = None if first is None else first.positions(drawn[0], extents[0], view.steps[0].options)
+        self.moves, done = _moves(view, drawn, extents, 0 if self.places is None else 1)
+        self.rest, self.drawn, self.found = View(view.steps[done:]), drawn[done:], extents[done:]
+        shifts = self.moves.shifts
+        self.shifts = np.zeros(len(rows), np.int64) if shifts is None else shifts
+        self.layout, self.padded = extents[0].layout, any(extent.padded for extent in extents)
+        self.whole: dict[int, list[Extent]] = {}
+        self.in_place = all(step.augmentation.sampling is None for step in self.rest.steps)
+        self.brought = [
+            (self.targets["clip"], extent)
+            for step, extent in zip(view.steps, extents, strict=False)
+            if targets and "clip" in step.brings(extent)
+        ]
+
+    def render(self, start: int, stop: int) -> None:
+        """Write clips start..stop - 1 of the batch."""
         for a in range(start, stop, CLIPS_AT_A_TIME):
             some = slice(a, min(a + CLIPS_AT_A_TIME, stop))
-            turns = None if moves.matrices is None else moves.matrices[some]
-            _gather(source, index[some], shifts[some], turns, out[some])
+            found = self.of(some)
+            out, moves = self.out[some], self.moves
+            x = out if self.in_place else np.empty((len(out), *found[0].shape), np.float32)
+            if self.places is None:
+                self.gather(x, some, found[0])
+            else:
+                resample(self.source, self.rows[some], self.places[some], x)
+                if moves.matrices is not None:
+                    transform(x, moves.matrices[some])
             if moves.flips is not None:
-                flip_joints(out[some], moves.flips[some], layout)
-            rest.apply(out[some], [params[some] for params in drawn], layout)
-            stream_slice(out[some], stream, layout, out[some])
+                flip_joints(x, moves.flips[some], self.layout)
+            targets = {name: values[some] for name, values in self.targets.items()} if self.targets else None
+            self.rest.apply(x, [params[some] for params in self.drawn], found, out, targets)
+            self.compute_stream(out, found[-1])
+            for clips, extent in self.brought:
+                self.compute_stream(clips[some], extent.of(some))
 
-    map_slices(render_slice, len(index), threads)
-    return out
+    def of(self, some: slice) -> list[Extent]:
+        """What the rest of the steps find of some clips; where none is filled up, of any as many."""
+        if self.padded:
+            return [extent.of(some) for extent in self.found]
+        count = some.stop - some.start
+        if count not in self.whole:
+            self.whole[count] = [extent.of(slice(count)) for extent in self.found]
+        return self.whole[count]
+
+    def gather(self, x: Batch, some: slice, extent: Extent) -> None:
+        """Fill x (B, C, T, V, M) with clips of one length."""
+        assert not isinstance(self.source, Native)
+        turns = None if self.moves.matrices is None else self.moves.matrices[some]
+        gather(self.source, self.rows[some], self.shifts[some], turns, x)
+        if extent.padded:
+            clear_padding(x.reshape(*x.shape[:3], -1), extent.lengths)
+
+    def compute_stream(self, x: Batch, extent: Extent) -> None:
+        stream_slice(x, self.stream, self.layout, x, extent.lengths if extent.padded else None)
 
 
-def _check_arrays(
-    source: npt.NDArray[Any], rows: npt.NDArray[np.int64], clip_ids: npt.NDArray[Any], layout: Layout, out: Batch
-) -> None:
-    # The kernels do not check bounds, so nothing wrong may reach them.
-    if source.dtype not in (np.float32, np.float16) or source.ndim != 5 or not source.flags.c_contiguous:
-        raise ValueError("source must be a C-contiguous float32 or float16 array (N, C, T, V, M)")
-    if source.shape[1] != 3 or source.shape[3] != len(layout.joints):
-        raise ValueError(f"source has shape {source.shape}, but {layout.name} has 3 x {len(layout.joints)} coordinates")
-    if clip_ids.shape != rows.shape or (len(rows) and not 0 <= rows.min() <= rows.max() < len(source)):
-        raise ValueError("rows and clip_ids must be as long as each other, and rows must lie within source")
-    if out.dtype != np.float32 or out.shape != (len(rows), *source.shape[1:]) or not out.flags.c_contiguous:
-        raise ValueError(f"out must be a C-contiguous float32 array {(len(rows), *source.shape[1:])}")
+def _moves(view: View, drawn: Sequence[Numbers], extents: Sequence[Extent], begin: int) -> tuple[Moves, int]:
+    """The moves of the view's steps from `begin` on, and the first step that is not among them.
 
-
-def _moves(view: View, drawn: Sequence[Numbers]) -> tuple[Moves, int]:
-    """The moves of the view's first steps, and how many steps those are; a second crop is not among them."""
+    A crop is one of them if the clips are read whole, and only the first.
+    """
     moves = Moves()
-    for count, (step, params) in enumerate(zip(view.steps, drawn, strict=True)):
-        if step.augmentation.move is None or (step.name == "crop" and moves.shifts is not None):
+    for count, (step, params) in enumerate(zip(view.steps[begin:], drawn[begin:], strict=True), begin):
+        cropped = begin > 0 or extents[count].padded or moves.shifts is not None
+        if step.augmentation.move is None or (step.name == "crop" and cropped):
             return moves, count
-        moves = step.augmentation.move(moves, params, step.options)
+        moves = step.augmentation.move(moves, params, extents[count], step.options)
     return moves, len(view.steps)
-
-
-def _gather(
-    source: npt.NDArray[Any],
-    rows: npt.NDArray[np.int64],
-    shifts: npt.NDArray[np.int64],
-    turns: Numbers | None,
-    out: Batch,
-) -> None:
-    flat = out.reshape(*out.shape[:3], -1)
-    frames = source.reshape(*source.shape[:3], -1)
-    if source.dtype != np.float32:
-        _gather_half(frames.view(np.uint16), rows, shifts, flat, flat.view(np.uint32))
-        if turns is not None:
-            transform(out.reshape(*out.shape[:2], -1), turns)
-    elif turns is None:
-        _gather_single(frames, rows, shifts, flat)
-    else:
-        _gather_turned(frames, rows, shifts, turns, flat)
-
-
-# source (N, C, T, K); out (B, C, T, K); rows, shifts (B,)
-@njit(cache=True, nogil=True)
-def _gather_single(source, rows, shifts, out):  # type: ignore[no-untyped-def]
-    batch, channels, frames, _ = out.shape
-    for b in range(batch):
-        for c in range(channels):
-            for t in range(frames):
-                copy_row(source[rows[b], c, reflect(t + shifts[b], frames)], out[b, c, t])
-
-
-# the frames t..stop-1 of a cropped clip that follow each other in the clip too, from there on; a reflected one is alone
-@njit(cache=True, nogil=True, inline="always")
-def _stretch(t, shift, frames, most):  # type: ignore[no-untyped-def]
-    first, end = max(0, -shift), min(frames, frames - shift)
-    stop = min(t + most, end) if first <= t < end else t + 1
-    return stop, reflect(t + shift, frames)
-
-
-# as above, with C=3 and every point multiplied by its clip's matrix (B, 3, 3)
-@njit(cache=True, nogil=True)
-def _gather_turned(source, rows, shifts, matrices, out):  # type: ignore[no-untyped-def]
-    batch, _, frames, width = out.shape
-    for b in range(batch):
-        clip, view, matrix = source[rows[b]].reshape(3, -1), out[b].reshape(3, -1), matrices[b].astype(np.float32)
-        t = 0
-        while t < frames:
-            stop, begin = _stretch(t, shifts[b], frames, FRAMES_AT_A_TIME)
-            a, z = begin * width, (begin + stop - t) * width
-            for c in range(3):
-                turn_row(clip[0, a:z], clip[1, a:z], clip[2, a:z], matrix[c], view[c, t * width : stop * width])
-            t = stop
-
-
-# as above, without matrices; source: the bits of float16; bits: the same memory as out. Numba has no float16, so the
-# exponent and fraction are moved to their places in a float32, and the product with 2**112 sets the bias right
-# (subnormals too)
-@njit(cache=True, nogil=True)
-def _gather_half(source, rows, shifts, out, bits):  # type: ignore[no-untyped-def]
-    batch, channels, frames, width = out.shape
-    for b in range(batch):
-        for c in range(channels):
-            clip, view, t = source[rows[b], c].reshape(-1), bits[b, c].reshape(-1), 0
-            while t < frames:
-                stop, begin = _stretch(t, shifts[b], frames, frames)
-                half, whole = clip[begin * width : (begin + stop - t) * width], view[t * width : stop * width]
-                for i in range(half.size):
-                    h = np.uint32(half[i])
-                    sign, rest = (h & np.uint32(0x8000)) << np.uint32(16), (h & np.uint32(0x7FFF)) << np.uint32(13)
-                    whole[i] = sign | rest
-                t = stop
-            values = out[b, c].reshape(-1)
-            for i in range(values.size):
-                values[i] *= np.float32(2.0**112)

@@ -1,10 +1,9 @@
-"""Encoders: clip -> feature. To add one: a file here with an `nn.Module` and its `Options`, and a line in ENCODERS.
-
-An encoder takes `(layout, options)` and maps clips (B, C, T, V, M) to features (B, `encoder.features`).
-"""
+"""Encoders: clip -> feature. To add one: a file here with an `Encoder` and its `Options`, and a line in ENCODERS."""
 
 from __future__ import annotations
 
+from skelpipe.encoders.base import Encoder
+from skelpipe.encoders.recurrent import Recurrent
 from skelpipe.encoders.stgcn import STGCN
 
-ENCODERS: dict[str, type[STGCN]] = {"stgcn": STGCN}
+ENCODERS: dict[str, type[Encoder]] = {"stgcn": STGCN, "recurrent": Recurrent}

@@ -10,6 +10,7 @@ from pydantic import Field, PositiveInt, field_validator
 from torch import Tensor, nn
 
 from skelpipe.encoders import cpu
+from skelpipe.encoders.base import Encoder
 from skelpipe.encoders.graph import spatial_partitions
 from skelpipe.layouts.base import Layout
 from skelpipe.settings import Settings
@@ -142,7 +143,7 @@ class STGCNBlock(nn.Module):
         return cpu.norm_drop_add_relu(y, x, self.temporal_norm, self.dropout.rate if self.training else 0.0)
 
 
-class STGCN(nn.Module):
+class STGCN(Encoder):
     """Ten blocks over the skeleton graph; average over frames, joints and bodies: (B, C, T, V, M) -> (B, features).
 
     An absent body takes part in the average, as in the reference.

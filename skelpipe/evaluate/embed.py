@@ -16,7 +16,7 @@ import torch
 from skelpipe import settings as checking
 from skelpipe.clips.streams import apply_stream
 from skelpipe.errors import BadInput
-from skelpipe.methods.moco import Network
+from skelpipe.methods.network import Network
 from skelpipe.outputs.checksums import check_files
 from skelpipe.outputs.digests import require
 from skelpipe.outputs.provenance import file_provenance

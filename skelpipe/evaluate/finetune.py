@@ -22,7 +22,7 @@ from skelpipe.evaluate.linear import TEST_EVERY, Ticks, best_epoch, collapse_los
 from skelpipe.evaluate.protocol import Outcome, Setup
 from skelpipe.evaluate.scores import topk_accuracy
 from skelpipe.layouts.base import Layout
-from skelpipe.methods.moco import Network
+from skelpipe.methods.network import Network
 from skelpipe.recordings.store import Clips
 from skelpipe.training.device import set_determinism
 from skelpipe.training.optim import build_sgd

@@ -8,17 +8,20 @@ Recognition (AAAI 2022), with the behaviour of its public code where paper and c
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import torch
-from pydantic import Field, NonNegativeInt, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 from torch import Tensor
 
 from skelpipe import ranks
-from skelpipe.methods.moco import Init, MoCoOptions, Network
-from skelpipe.methods.positives import Pair, Positives, mined, mining_loss
+from skelpipe.methods.moco import MoCoOptions
+from skelpipe.methods.positives import Pair, mined, mining_loss
 from skelpipe.methods.skeletonclr import SkeletonCLR, observe
 from skelpipe.settings import Settings
+
+if TYPE_CHECKING:
+    from skelpipe.clips.batches import Batch
 
 
 class AimCLROptions(MoCoOptions):
@@ -35,32 +38,41 @@ class AimCLROptions(MoCoOptions):
     drop_lambda: float = Field(1e-4, gt=0)
     d3m_weight: float = Field(1.0, ge=0)
 
+    @model_validator(mode="after")
+    def _one_weight(self) -> AimCLROptions:
+        if "d3m" in self.weights:
+            raise ValueError("weights: that of d3m is d3m_weight")
+        return self
+
 
 class AimCLR(SkeletonCLR):
     """SkeletonCLR with an extreme query view besides."""
 
     Options = AimCLROptions
-    VIEWS = ("extreme", "query", "key")
+    VIEWS: ClassVar[tuple[str, ...]] = ("extreme", "query", "key")
+    LOSSES: ClassVar[tuple[str, ...]] = ("contrast", "d3m")
+    # The log shows the plain InfoNCE in place of `contrast`, as that compares between sets of positives.
+    LOGGED: ClassVar[tuple[str, ...]] = ("d3m",)
+    NEEDS = ("feature_map", "pool")
+    options: AimCLROptions
 
-    def __init__(
-        self, build: Callable[[], Network], size: int, options: AimCLROptions, positives: Positives, init: Init
-    ) -> None:
-        super().__init__(build, size, options, positives, init)
-        self.options = options
+    @property
+    def weights(self) -> Mapping[str, float]:
+        return {**self.options.weights, "d3m": self.options.d3m_weight}
 
-    def forward(self, views: Mapping[str, Tensor], labels: Tensor, epoch: int) -> tuple[Tensor, dict[str, Tensor]]:
-        """One step's loss, before the backward pass; the keys enter the queue. See `SkeletonCLR.forward`."""
-        moco = self.moco
-        query = moco.query(views["query"])
+    def losses(self, batch: Batch, epoch: int) -> dict[str, Tensor]:
+        """`contrast`, by the set of positives, and `d3m`; the keys enter the queue. See `SkeletonCLR.losses`."""
+        moco, views, lengths = self.moco, batch.views, batch.lengths
+        query = moco.query(views["query"], lengths.get("query"))
         extreme, dropped = self.embed_extreme(views["extreme"])
-        moco.follow()
-        key = moco.embed_keys(views["key"])
+        self.follow(epoch)
+        key = moco.embed_keys(views["key"], lengths.get("key"))
         pair = Pair(query, key, moco.queue.clone(), moco.options.temperature, others=(extreme, dropped))
         d3m = distribution_loss(pair)
-        loss = self.positives(pair, epoch) + self.options.d3m_weight * d3m
-        log = {**observe(pair, labels, moco.queue_label, self.positives.mining(epoch)), "d3m": d3m.detach()}
-        moco.enqueue(key, labels)
-        return loss, log
+        contrast = self.positives(pair, epoch)
+        self.observed = observe(pair, batch.labels, moco.queue_label, self.positives.mining(epoch))
+        moco.enqueue(key, batch.labels)
+        return {"contrast": contrast, "d3m": d3m}
 
     def embed_extreme(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Embeddings of the extreme view, whole and after the drop, from one pass of the encoder: each (B, D)."""

@@ -7,17 +7,21 @@ their clips (and their heads, if so chosen), and each learns as CrosNNCLR does.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import ClassVar, Literal
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from pydantic import NonNegativeInt, PositiveInt
 from torch import Tensor, nn
 
-from skelpipe.methods.moco import Init, MoCo, MoCoOptions, Network, initialise
+from skelpipe.methods.moco import MoCo, MoCoOptions, MomentumContrast
+from skelpipe.methods.network import Init, Network, initialise
 from skelpipe.methods.positives import Pair, Positives
 from skelpipe.methods.skeletonclr import observe
 from skelpipe.settings import Settings
+
+if TYPE_CHECKING:
+    from skelpipe.clips.batches import Batch
 
 
 class CrosSCLROptions(MoCoOptions):
@@ -36,19 +40,21 @@ class CrosSCLROptions(MoCoOptions):
     key_update: Literal["all", "released"] = "all"
 
 
-class CrosSCLR(nn.Module):
+class CrosSCLR(MomentumContrast):
     """A query and a key view of each clip, and for every stream two networks and a queue."""
 
-    Options: ClassVar[type[MoCoOptions]] = CrosSCLROptions
-    VIEWS: ClassVar[tuple[str, ...]] = ("query", "key")
-    SUPERVISED: ClassVar[bool] = False
-    STREAMS: ClassVar[tuple[str, ...]] = ("joint", "motion", "bone")
+    Options = CrosSCLROptions
+    VIEWS = ("query", "key")
+    STREAMS = ("joint", "motion", "bone")
+    LOSSES = STREAMS
+    # The log has the plain InfoNCE of every stream.
+    LOGGED = ()
+    options: CrosSCLROptions
 
     def __init__(
         self, build: Callable[[], Network], size: int, options: CrosSCLROptions, positives: Positives, init: Init
     ) -> None:
-        super().__init__()
-        self.options = options
+        super().__init__(options)
         self.streams = nn.ModuleDict({stream: MoCo(build, size, options, init) for stream in self.STREAMS})
         if options.heads == "shared":
             for stream in ("motion", "bone"):
@@ -65,36 +71,38 @@ class CrosSCLR(nn.Module):
     def evaluated(self) -> nn.ModuleDict:
         return nn.ModuleDict({stream: self.moco(stream).query for stream in self.STREAMS})
 
-    def forward(self, views: Mapping[str, Tensor], labels: Tensor, epoch: int) -> tuple[Tensor, dict[str, Tensor]]:
-        """One step's loss, the sum over the streams, before the backward pass; the keys enter the queues.
+    def pairs(self, epoch: int) -> Iterable[MoCo]:
+        only_motion = self.options.key_update == "released" and self.positives.mining(epoch)
+        return [self.moco(stream) for stream in (("motion",) if only_motion else self.STREAMS)]
+
+    def losses(self, batch: Batch, epoch: int) -> dict[str, Tensor]:
+        """Every stream's loss by the set of positives, under its name; the keys enter the queues.
 
         Args:
-            views: "joint/query", "joint/key", "motion/query", ..., each (B, C, T, V, M).
-            labels: (B,) classes, for the log only.
+            batch: views "joint/query", "joint/key", "motion/query", ...; the labels serve the log only.
             epoch: from 1.
-
-        Returns:
-            The loss, and scalars for the log: averages over the streams, and each stream's own.
         """
-        mining = self.positives.mining(epoch)
-        query = {stream: self.moco(stream).query(views[f"{stream}/query"]) for stream in self.STREAMS}
-        for stream in ("motion",) if mining and self.options.key_update == "released" else self.STREAMS:
-            self.moco(stream).follow()
+        views, lengths, labels = batch.views, batch.lengths, batch.labels
+        query = {s: self.moco(s).query(views[f"{s}/query"], lengths.get(f"{s}/query")) for s in self.STREAMS}
+        self.follow(epoch)
         pairs = {}
         for stream in self.STREAMS:
             moco = self.moco(stream)
-            key = moco.embed_keys(views[f"{stream}/key"])
+            key = moco.embed_keys(views[f"{stream}/key"], lengths.get(f"{stream}/key"))
             pairs[stream] = Pair(query[stream], key, moco.queue.clone(), moco.options.temperature)
         for stream, pair in pairs.items():
             pair.partners = tuple(pairs[other] for other in self.STREAMS if other != stream)
-        loss = torch.stack([self.positives(pair, epoch) for pair in pairs.values()]).sum()
-        log = observe_streams({s: observe(p, labels, self.moco(s).queue_label, mining) for s, p in pairs.items()})
+        losses = {stream: self.positives(pair, epoch) for stream, pair in pairs.items()}
+        mining = self.positives.mining(epoch)
+        self.observed = observe_streams(
+            {s: observe(p, labels, self.moco(s).queue_label, mining) for s, p in pairs.items()}
+        )
         for stream, pair in pairs.items():
             self.moco(stream).enqueue(pair.key, labels)
             # Pairs that name each other would outlive the step, their queues and similarities with them, until Python
             # looks for cycles.
             pair.partners = ()
-        return loss, log
+        return losses
 
 
 def share_head(moco: MoCo, joint: MoCo, init: Init) -> None:

@@ -1,25 +1,25 @@
-"""Momentum contrast: a query and a key network, and a queue of past keys.
+"""Momentum contrast: a query and a key network, and a queue of past keys; the base of all methods that contrast so.
 
-Source: He et al., Momentum Contrast for Unsupervised Visual Representation Learning (CVPR 2020), in the order of steps
-that SkeletonCLR's public code has.
+Source: He et al., Momentum Contrast for Unsupervised Visual Representation Learning (CVPR 2020), by default in the
+order of steps that SkeletonCLR's public code has.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Literal
+import math
+from collections.abc import Callable, Iterable
+from typing import ClassVar, Literal
 
 import torch
-from pydantic import Field, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveInt
 from torch import Tensor, nn
 
 from skelpipe import ranks
-from skelpipe.settings import Settings
+from skelpipe.methods.base import Method, MethodOptions
+from skelpipe.methods.network import Init, Network, initialise
 
-Init = Literal["torch", "reference"]
 
-
-class MoCoOptions(Settings):
+class MoCoOptions(MethodOptions):
     """What a recipe may say about momentum contrast.
 
     Attributes:
@@ -28,74 +28,38 @@ class MoCoOptions(Settings):
         temperature: τ.
         key_init: "copy" starts the key network from the query network, as MoCo's paper says; "independent" draws it
             anew, as the public SkeletonCLR and AimCLR code does.
+        normalise: whether embeddings are unit vectors; AS-CAL contrasts them as they are.
+        queue_init: the queue starts as random unit vectors ("normal"), or uniform within ±1/√(D/3), as in AS-CAL.
+        key_follows: whether the key network moves before a step's keys are computed, or after the optimiser's step.
+        key_mode: in "eval" the key network's dropout is off, and its batch norm uses statistics that follow those of
+            the query network.
+        fill_epochs: so many first epochs take no step; they only fill the queue.
     """
+
+    LATER: ClassVar[tuple[str, ...]] = (
+        *MethodOptions.LATER,
+        "normalise",
+        "queue_init",
+        "key_follows",
+        "key_mode",
+        "fill_epochs",
+    )
 
     queue_size: PositiveInt = 32768
     momentum: float = Field(0.999, ge=0, le=1)
     temperature: float = Field(0.07, gt=0)
     key_init: Literal["copy", "independent"] = "copy"
-
-
-class Network(nn.Module):
-    """An encoder and its projector: clip -> unit embedding z, always in float32.
-
-    Attributes:
-        bfloat16_encoder: whether the encoder computes in bfloat16.
-    """
-
-    def __init__(self, encoder: nn.Module, projector: nn.Module) -> None:
-        super().__init__()
-        self.encoder, self.projector = encoder, projector
-        self.bfloat16_encoder = False
-
-    def forward(self, x: Tensor) -> Tensor:
-        # Half precision is confined to the encoder: embeddings of an early network differ by less than bfloat16
-        # resolves, so they, the similarities and the loss stay in float32, whatever a method does with them.
-        with self.precision(x):
-            h = self.encoder(x)
-        return self.embed(h)
-
-    def precision(self, x: Tensor) -> torch.autocast:
-        """The context in which the encoder computes."""
-        return torch.autocast(x.device.type, torch.bfloat16, enabled=self.bfloat16_encoder)
-
-    def scores(self, x: Tensor) -> Tensor:
-        """What the projector says before normalisation: a classifier's scores, (B, C, T, V, M) -> (B, D)."""
-        with self.precision(x):
-            h = self.encoder(x)
-        z: Tensor = self.projector(h.float())
-        return z
-
-    def embed(self, h: Tensor) -> Tensor:
-        """Features (B, H) -> unit embeddings (B, D)."""
-        return nn.functional.normalize(self.projector(h.float()), dim=1)
-
-
-def projector(features: int, hidden: int, size: int) -> nn.Sequential:
-    """Linear, ReLU, Linear: feature h (features) -> embedding before normalisation (size)."""
-    return nn.Sequential(nn.Linear(features, hidden), nn.ReLU(inplace=True), nn.Linear(hidden, size))
-
-
-def initialise(network: nn.Module, init: Init) -> None:
-    """Draw the weights anew: torch's defaults, or the public code's N(0, 0.02²) with BN weights N(1, 0.02²)."""
-    for module in network.modules():
-        if init == "torch":
-            reset = getattr(module, "reset_parameters", None)
-            if callable(reset):
-                reset()
-        elif isinstance(module, nn.Conv2d | nn.Linear):
-            nn.init.normal_(module.weight, 0.0, 0.02)
-            if module.bias is not None:
-                nn.init.zeros_(module.bias)
-        elif isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
-            nn.init.normal_(module.weight, 1.0, 0.02)
-            nn.init.zeros_(module.bias)
+    normalise: bool = True
+    queue_init: Literal["normal", "uniform"] = "normal"
+    key_follows: Literal["before", "after"] = "before"
+    key_mode: Literal["train", "eval"] = "train"
+    fill_epochs: NonNegativeInt = 0
 
 
 class MoCo(nn.Module):
-    """Query network, momentum-updated key network, and the queue.
+    """A pair of networks, of which the key follows the query by momentum, and the queue of past keys.
 
-    The queue starts as random unit vectors; `queue_label` (the classes of the keys, -1 at first) serves the log only.
+    `queue_label` (the classes of the keys, -1 at first) serves the log only.
     """
 
     def __init__(self, build: Callable[[], Network], size: int, options: MoCoOptions, init: Init) -> None:
@@ -104,28 +68,41 @@ class MoCo(nn.Module):
         self.query, self.key = build(), build()
         for network in (self.query, self.key):
             initialise(network, init)
+            network.normalise = options.normalise
         if options.key_init == "copy":
             self.key.load_state_dict(self.query.state_dict())
         self.key.requires_grad_(False)
         self.queue: Tensor
         self.queue_label: Tensor
         self.pointer: Tensor
-        queue = nn.functional.normalize(torch.randn(size, options.queue_size), dim=0)
-        self.register_buffer("queue", queue)
+        self.register_buffer("queue", first_queue(size, options))
         self.register_buffer("queue_label", torch.full((options.queue_size,), -1, dtype=torch.int64))
         self.register_buffer("pointer", torch.zeros((), dtype=torch.int64))
 
+    def train(self, mode: bool = True) -> MoCo:
+        """Set the mode of the networks; by `key_mode: eval` the key network stays in eval mode."""
+        super().train(mode)
+        if self.options.key_mode == "eval":
+            self.key.eval()
+        return self
+
     @torch.no_grad()
     def follow(self) -> None:
-        """Move the key network's parameters towards the query network's; its BN statistics are its own."""
+        """Move the key network's parameters towards the query network's.
+
+        Its BN statistics are its own in train mode; in eval mode, where it gathers none, they follow as well.
+        """
         mine: list[Tensor] = list(self.key.parameters())
         theirs: list[Tensor] = list(self.query.parameters())
+        if self.options.key_mode == "eval":
+            mine += [buffer for buffer in self.key.buffers() if buffer.is_floating_point()]
+            theirs += [buffer for buffer in self.query.buffers() if buffer.is_floating_point()]
         torch._foreach_lerp_(mine, theirs, 1 - self.options.momentum)
 
     @torch.no_grad()
-    def embed_keys(self, x: Tensor) -> Tensor:
-        """Unit embeddings by the key network, its dropout active as in the public code: (B, C, T, V, M) -> (B, D)."""
-        z: Tensor = self.key(x)
+    def embed_keys(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """Embeddings by the key network, in train mode with active dropout: (B, C, T, V, M) -> (B, D)."""
+        z: Tensor = self.key(x, lengths)
         return z
 
     @torch.no_grad()
@@ -136,3 +113,36 @@ class MoCo(nn.Module):
         self.queue[:, place] = keys.t()
         self.queue_label[place] = labels
         self.pointer.copy_((self.pointer + len(keys)) % self.options.queue_size)
+
+
+def first_queue(size: int, options: MoCoOptions) -> Tensor:
+    """The queue before any key is in it: (D, K)."""
+    if options.queue_init == "uniform":
+        bound = 1 / math.sqrt(size / 3)
+        return torch.empty(size, options.queue_size).uniform_(-bound, bound)
+    return nn.functional.normalize(torch.randn(size, options.queue_size), dim=0)
+
+
+class MomentumContrast(Method):
+    """Base of the methods with one or several pairs of networks: when their keys follow, and when no step is taken."""
+
+    Options: ClassVar[type[MoCoOptions]]
+    options: MoCoOptions
+
+    def pairs(self, epoch: int) -> Iterable[MoCo]:
+        """The pairs whose key network moves in this epoch; by default all."""
+        return [module for module in self.modules() if isinstance(module, MoCo)]
+
+    def follow(self, epoch: int) -> None:
+        """Move the key networks, where that comes before their keys: to be called in `losses`, after the queries."""
+        if self.options.key_follows == "before" and self.learns(epoch):
+            for moco in self.pairs(epoch):
+                moco.follow()
+
+    def after_step(self, epoch: int) -> None:
+        if self.options.key_follows == "after":
+            for moco in self.pairs(epoch):
+                moco.follow()
+
+    def learns(self, epoch: int) -> bool:
+        return epoch > self.options.fill_epochs

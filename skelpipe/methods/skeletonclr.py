@@ -6,15 +6,19 @@ Source: Li et al., 3D Human Action Representation Learning via Cross-View Consis
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import ClassVar, Literal
+from collections.abc import Callable
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from skelpipe import ranks
-from skelpipe.methods.moco import Init, MoCo, MoCoOptions, Network
+from skelpipe.methods.moco import MoCo, MoCoOptions, MomentumContrast
+from skelpipe.methods.network import Init, Network
 from skelpipe.methods.positives import Pair, Positives
+
+if TYPE_CHECKING:
+    from skelpipe.clips.batches import Batch
 
 
 class SkeletonCLROptions(MoCoOptions):
@@ -23,20 +27,12 @@ class SkeletonCLROptions(MoCoOptions):
     name: Literal["skeletonclr"] = "skeletonclr"
 
 
-class SkeletonCLR(nn.Module):
-    """One query view, one key view, one queue.
-
-    Attributes:
-        VIEWS: the views that a recipe must describe.
-        SUPERVISED: whether it learns from labels; its projector is then a classifier.
-        STREAMS: the streams that are trained together; none if a run is of one stream.
-        evaluated: the network whose encoder is kept after pretraining; with STREAMS, one for each by its name.
-    """
+class SkeletonCLR(MomentumContrast):
+    """One query view, one key view, one queue."""
 
     Options: ClassVar[type[MoCoOptions]] = SkeletonCLROptions
     VIEWS: ClassVar[tuple[str, ...]] = ("query", "key")
-    SUPERVISED: ClassVar[bool] = False
-    STREAMS: ClassVar[tuple[str, ...]] = ()
+    LOSSES: ClassVar[tuple[str, ...]] = ("contrast",)
 
     def __init__(
         self,
@@ -46,7 +42,7 @@ class SkeletonCLR(nn.Module):
         positives: Positives,
         init: Init,
     ) -> None:
-        super().__init__()
+        super().__init__(options)
         self.moco = MoCo(build, size, options, init)
         self.positives = positives
 
@@ -54,26 +50,22 @@ class SkeletonCLR(nn.Module):
     def evaluated(self) -> Network:
         return self.moco.query
 
-    def forward(self, views: Mapping[str, Tensor], labels: Tensor, epoch: int) -> tuple[Tensor, dict[str, Tensor]]:
-        """One step's loss, before the backward pass; the keys enter the queue.
+    def losses(self, batch: Batch, epoch: int) -> dict[str, Tensor]:
+        """`contrast`, by the set of positives; the keys enter the queue.
 
         Args:
-            views: "query" and "key", each (B, C, T, V, M).
-            labels: (B,) classes, for the log only.
+            batch: views "query" and "key"; the labels serve the log only.
             epoch: from 1.
-
-        Returns:
-            The loss, and scalars for the log.
         """
         moco = self.moco
-        query = moco.query(views["query"])
-        moco.follow()
-        key = moco.embed_keys(views["key"])
+        query = moco.query(batch.views["query"], batch.lengths.get("query"))
+        self.follow(epoch)
+        key = moco.embed_keys(batch.views["key"], batch.lengths.get("key"))
         pair = Pair(query, key, moco.queue.clone(), moco.options.temperature)
         loss = self.positives(pair, epoch)
-        log = observe(pair, labels, moco.queue_label, self.positives.mining(epoch))
-        moco.enqueue(key, labels)
-        return loss, log
+        self.observed = observe(pair, batch.labels, moco.queue_label, self.positives.mining(epoch))
+        moco.enqueue(key, batch.labels)
+        return {"contrast": loss}
 
 
 @torch.no_grad()

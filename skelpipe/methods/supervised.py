@@ -5,35 +5,38 @@ Source: Yan et al., Spatial Temporal Graph Convolutional Networks for Skeleton-B
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import ClassVar, Literal
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor, nn
 
-from skelpipe.methods.moco import Init, Network, initialise
+from skelpipe.methods.base import Method, MethodOptions
+from skelpipe.methods.network import Init, Network, initialise
 from skelpipe.methods.positives import Positives
-from skelpipe.settings import Settings
+
+if TYPE_CHECKING:
+    from skelpipe.clips.batches import Batch
 
 
-class SupervisedOptions(Settings):
+class SupervisedOptions(MethodOptions):
     """Cross-entropy, nothing to choose."""
 
     name: Literal["supervised"] = "supervised"
 
 
-class Supervised(nn.Module):
+class Supervised(Method):
     """An encoder whose projector is the classifier: its outputs are one score per class."""
 
-    Options: ClassVar[type[Settings]] = SupervisedOptions
-    VIEWS: ClassVar[tuple[str, ...]] = ("clip",)
-    SUPERVISED: ClassVar[bool] = True
-    STREAMS: ClassVar[tuple[str, ...]] = ()
+    Options = SupervisedOptions
+    VIEWS = ("clip",)
+    LOSSES = ("cross_entropy",)
+    SUPERVISED = True
 
     def __init__(
         self, build: Callable[[], Network], size: int, options: SupervisedOptions, positives: Positives, init: Init
     ) -> None:
-        super().__init__()
+        super().__init__(options)
         self.network = build()
         initialise(self.network, init)
 
@@ -41,9 +44,9 @@ class Supervised(nn.Module):
     def evaluated(self) -> Network:
         return self.network
 
-    def forward(self, views: Mapping[str, Tensor], labels: Tensor, epoch: int) -> tuple[Tensor, dict[str, Tensor]]:
-        """One step's cross-entropy, before the backward pass, and the share of the batch that was recognised."""
-        scores = self.network.scores(views["clip"])
-        loss = nn.functional.cross_entropy(scores, labels)
+    def losses(self, batch: Batch, epoch: int) -> dict[str, Tensor]:
+        """`cross_entropy`; the log has the share of the batch that was recognised."""
+        scores = self.network.scores(batch.views["clip"], batch.lengths.get("clip"))
         with torch.no_grad():
-            return loss, {"train_top1": (scores.argmax(1) == labels).float().mean()}
+            self.observed = {"train_top1": (scores.argmax(1) == batch.labels).float().mean()}
+        return {"cross_entropy": nn.functional.cross_entropy(scores, batch.labels)}

@@ -16,9 +16,14 @@ store — everything that was seen, one row per body per frame, in file order
     dropped/name, dropped/reason, dropped/detail: (D,) strings, the clips and files that were left out
 
 clips — one clip per row, ready to train on
-    clips   (N, C, T, V, M) float32, metres; M is 2, or what the attribute `max_bodies` says
-    length  (N,) int32, how many frames of the recording were resized to T
+    clips   (N, C, T, V, M) float32, metres; M is 2, or what the attribute `slots` says
+    length  (N,) int32, how many frames of the recording were used
+    valid   (N,) int32, how many of the T frames, from the start, are the clip's; only where clips are filled up to T
     + the same columns
+
+clips of their own lengths (attribute `frames` is "native"): in the place of `clips` and `valid`
+    clips        (frames of all clips, C, V, M) float32, metres
+    clip_offset  (N + 1,) int64: clip n owns rows clip_offset[n] to clip_offset[n + 1]
 
 A part of either (`skelpipe.recordings.parts`) holds the same arrays of its share, and says which in the attribute
 `part`.
@@ -41,6 +46,7 @@ from skelpipe.layouts import layout_of
 from skelpipe.layouts.base import Layout
 from skelpipe.outputs.checksums import check_files
 from skelpipe.outputs.digests import read_kind, require
+from skelpipe.recordings.native import NATIVE, gather
 
 if TYPE_CHECKING:
     import zarr
@@ -50,7 +56,7 @@ ROWS_PER_CHUNK = 4096
 CLIPS_PER_CHUNK = 128
 # Order of the axes inside a chunk, by the number of axes: the bodies one behind the other, so that an absent one is a
 # run of zeros, and time last, so that the bytes that change little from frame to frame lie side by side.
-ON_DISK = {3: (1, 2, 0), 5: (4, 0, 1, 3, 2)}
+ON_DISK = {3: (1, 2, 0), 4: (3, 1, 2, 0), 5: (4, 0, 1, 3, 2)}
 META = "zarr.json"
 REMADE_FOLDER = "remake the folder that holds it"
 REMADE = {
@@ -143,10 +149,15 @@ def find_shapes(group: zarr.Group, attributes: dict[str, Any], path: Path, remed
                 dropped = open_array(group, "dropped/name").shape
                 shapes |= {f"dropped/{name}": dropped for name in ("name", "reason", "detail")}
         else:
-            bodies = attributes.get("max_bodies", 2)
-            fixed = (clips, layout.channels, attributes["frames"], len(layout.joints), bodies)
+            fixed: tuple[int, ...]
+            fixed = (clips, layout.channels, attributes["frames"], len(layout.joints), attributes.get("slots", 2))
+            if attributes["frames"] == NATIVE:
+                fixed = (open_array(group, "clips").shape[0], layout.channels, len(layout.joints), fixed[-1])
+                shapes["clip_offset"] = (clips + 1,)
             streams = attributes.get("streams")
             shapes |= {"clips": fixed, "length": (clips,)} if streams is None else dict.fromkeys(streams, fixed)
+            if "valid" in group:
+                shapes["valid"] = (clips,)
     except (KeyError, TypeError, AttributeError) as error:
         raise BadInput(path / META, f"lacks an attribute, or it is not known ({error})", remedy) from None
     except BadInput as error:
@@ -202,6 +213,12 @@ def _check_chunks(array: zarr.Array[Any], rows: slice = slice(None)) -> None:
             raise BadInput(path, "is missing", REMADE_FOLDER)
 
 
+def check_offset(offset: npt.NDArray[Any], rows: int, path: str | Path, remedy: str) -> None:
+    """Raise BadInput unless the offsets divide so many rows among clips, one after the other."""
+    if not (offset[0] == 0 and offset[-1] == rows and bool((np.diff(offset) >= 0).all())):
+        raise BadInput(path, "its rows, frames and clip offsets contradict each other", remedy)
+
+
 class Clips:
     """A clips group opened for reading; the arrays are read when asked for.
 
@@ -209,7 +226,7 @@ class Clips:
         path: the folder.
         dataset: key of `datasets.DATASETS`.
         layout: the joint layout.
-        frames: T.
+        frames: T, or "native" where every clip has its own.
         attributes: the `skelpipe` attributes (body policy, centring, turn, split lists, ...).
         columns: name, label and the other per-clip columns, each (N,).
     """
@@ -219,7 +236,7 @@ class Clips:
         self.path = Path(path)
         self.dataset: str = self.attributes["dataset"]
         self.layout: Layout = layout_of(self.attributes)
-        self.frames: int = self.attributes["frames"]
+        self.frames: int | str = self.attributes["frames"]
         self.columns: Columns = {name: read_array(self.group, name) for name in self.attributes["columns"]}
 
     def __len__(self) -> int:
@@ -235,8 +252,28 @@ class Clips:
         """M, how many bodies there is room for."""
         return int(open_array(self.group, "clips").shape[-1])
 
-    def load(self, rows: npt.NDArray[Any] | None = None, dtype: str = "float32") -> npt.NDArray[Any]:
-        """Read clips (all, or the rows of a mask or index) into memory: (n, C, T, V, M), C-contiguous."""
+    @property
+    def valid(self) -> npt.NDArray[np.int32]:
+        """(N,) how many frames of each clip, from its start, are its own; the others only fill it up to T."""
+        if self.frames == NATIVE:
+            return np.diff(self._offset()).astype(np.int32)
+        return read_array(self.group, "valid") if "valid" in self.group else np.full(len(self), self.frames, np.int32)
+
+    def _offset(self) -> npt.NDArray[np.int64]:
+        offset = read_array(self.group, "clip_offset").astype(np.int64)
+        check_offset(offset, open_array(self.group, "clips").shape[0], self.path, f"remake it with {REMADE['clips']!r}")
+        return offset
+
+    def load(self, rows: npt.NDArray[Any] | None = None, dtype: str = "float32") -> Any:
+        """Read clips (all, or the rows of a mask or index) into memory.
+
+        Returns:
+            (n, C, T, V, M), C-contiguous; of clips of their own lengths a `native.Native`.
+        """
+        if self.frames == NATIVE:
+            index, (_, *tail) = np.arange(len(self)), open_array(self.group, "clips").shape
+            index = index if rows is None else index[rows]
+            return gather(lambda part: read_array(self.group, "clips", part), self._offset(), index, (*tail,), dtype)
         index = np.arange(len(self)) if rows is None else np.arange(len(self))[rows]
         out = np.empty((len(index), *open_array(self.group, "clips").shape[1:]), dtype)
         # Chunk-aligned blocks: the memory needed beside the result stays at a few chunks.

@@ -21,7 +21,8 @@ import torch
 from skelpipe import ranks
 from skelpipe.clips.batches import Batch, Batches
 from skelpipe.methods import METHODS
-from skelpipe.methods.moco import Network
+from skelpipe.methods.base import Method
+from skelpipe.methods.network import Network
 from skelpipe.methods.synced import pool_norms, sync_norms
 from skelpipe.outputs.ancestry import DONE
 from skelpipe.outputs.checksums import check_files
@@ -134,7 +135,7 @@ class Training:
     run: Path
     settings: dict[str, Any]
     place: torch.device
-    method: torch.nn.Module
+    method: Method
     sgd: torch.optim.Optimizer
     at: Position
     record: Log | None = None
@@ -241,16 +242,18 @@ def start_ranks(method: torch.nn.Module, recipe: Recipe, at: Position, seed: int
         sync_norms(method)
 
 
-def train_step(
-    method: torch.nn.Module, sgd: torch.optim.Optimizer, batch: Batch, epoch: int
-) -> dict[str, torch.Tensor]:
+def train_step(method: Method, optimizer: torch.optim.Optimizer, batch: Batch, epoch: int) -> dict[str, torch.Tensor]:
     """One step on a batch, or on this rank's share of it; returns the loss and what else the log holds."""
-    loss, observed = method(batch.views, batch.labels, epoch)
-    sgd.zero_grad(set_to_none=True)
-    loss.backward()
-    ranks.average([p.grad for group in sgd.param_groups for p in group["params"] if p.grad is not None])
-    sgd.step()
-    return {"loss": loss.detach(), **observed}
+    learns = method.learns(epoch)
+    with torch.set_grad_enabled(learns):
+        loss, log = method(batch, epoch)
+    if learns:
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        ranks.average([p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None])
+        optimizer.step()
+        method.after_step(epoch)
+    return {"loss": loss.detach(), **log}
 
 
 def asked_to_stop(stop: threading.Event) -> bool:

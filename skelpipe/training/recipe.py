@@ -17,7 +17,8 @@ from skelpipe.encoders import ENCODERS
 from skelpipe.errors import BadInput
 from skelpipe.layouts.base import Layout
 from skelpipe.methods import METHODS, POSITIVES
-from skelpipe.methods.moco import Init, Network, projector
+from skelpipe.methods.base import Method
+from skelpipe.methods.network import Init, Network, projector
 from skelpipe.resources import find
 from skelpipe.settings import Settings
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
     PositivesOptions = Settings
 else:
-    EncoderOptions = settings.one_of(ENCODERS)
+    EncoderOptions = settings.one_of(ENCODERS, "stgcn")
     MethodOptions = settings.one_of(METHODS)
     PositivesOptions = settings.one_of(POSITIVES)
 
@@ -37,6 +38,41 @@ class Projector(Settings):
 
     hidden: PositiveInt | None = None
     size: PositiveInt = 128
+
+
+Augmentations = str | list[str | dict[str, dict[str, Any]]]  # a view's augmentations, or the name of a list of them
+
+
+class ClipsNeeded(Settings):
+    """The preparation that a recipe's clips need, in the options of `skelpipe prepare`.
+
+    Attributes:
+        preset: a named list of preparation steps.
+        frames: T, or "native" for clips that keep their own lengths; None takes T as the clips have it.
+        longest: a limit to the frames of a clip.
+        steps: preparation step -> what stands in place of the preset's.
+    """
+
+    preset: str = "aimclr"
+    frames: PositiveInt | Literal["native"] | None = None
+    longest: PositiveInt | None = None
+    steps: dict[str, str] = Field(default_factory=dict)
+
+
+class Evaluation(Settings):
+    """How the recipe's authors measure what it has learnt.
+
+    Attributes:
+        protocols: names of protocols; none leaves the choice to `skelpipe evaluate`.
+        view: the augmentations of what is embedded; by default none, the clips as they are.
+        probe: the linear protocol's classifier by name, or its options.
+        options: protocol -> its options.
+    """
+
+    protocols: tuple[str, ...] = ()
+    view: Augmentations = Field(default_factory=list)
+    probe: str | dict[str, Any] | None = None
+    options: dict[str, dict[str, Any]] = Field(default_factory=dict)
 
 
 class Optimizer(Settings):
@@ -65,7 +101,11 @@ class Recipe(Settings):
             batch; "synced" gives what one process would.
         views: for each view that the method names, its augmentations in order.
         keep_every: keep the weights of every so many epochs as well (0: only the last).
+        clips: the preparation that it needs.
+        evaluate: its authors' probe, and the view that is embedded.
     """
+
+    LATER = ("clips", "evaluate")
 
     name: str = "unnamed"
     title: str = ""
@@ -75,13 +115,15 @@ class Recipe(Settings):
     init: Init = "torch"
     method: MethodOptions
     positives: PositivesOptions = Field(default_factory=lambda: _default(POSITIVES, "own_key"))
-    views: dict[str, str | list[str | dict[str, dict[str, Any]]]]
+    views: dict[str, Augmentations]
     bodies: Literal[1, 2] = 2
     batch_size: PositiveInt = 128
     batch_norm: Literal["per_rank", "synced"] = "per_rank"
     epochs: NonNegativeInt = 800
     optimizer: Optimizer = Optimizer()
     keep_every: NonNegativeInt = 0
+    clips: ClipsNeeded = ClipsNeeded()
+    evaluate: Evaluation = Evaluation()
 
     @model_validator(mode="after")
     def _views_fit(self) -> Recipe:
@@ -89,11 +131,21 @@ class Recipe(Settings):
         wanted = method.VIEWS
         if set(self.views) != set(wanted):
             raise ValueError(f"views: {self.method.name} needs exactly {', '.join(wanted)}")
-        for name, steps in self.views.items():
+        for name, steps in {
+            **{f"views.{name}": s for name, s in self.views.items()},
+            "evaluate.view": self.evaluate.view,
+        }.items():
             try:
                 build_view(steps)
             except BadInput as error:
-                raise ValueError(f"views.{name}: {error}") from None
+                raise ValueError(f"{name}: {error}") from None
+        if lacking := [name for name in method.NEEDS if not hasattr(ENCODERS[self.encoder.name], name)]:
+            what = f"{self.method.name} needs one that has {' and '.join(lacking)}, as {self.encoder.name} has not"
+            raise ValueError(f"encoder: {what}")
+        if unknown := [name for name in self.method.weights if name not in method.LOSSES]:
+            raise ValueError(
+                f"method.weights: {unknown[0]!r} is none of its losses, which are {', '.join(method.LOSSES)}"
+            )
         positives = self.positives.name  # type: ignore[attr-defined]
         if getattr(POSITIVES[positives], "NEEDS_PARTNERS", False) and not method.STREAMS:
             raise ValueError(f"positives: {positives} works between streams, and {self.method.name} trains one")
@@ -116,17 +168,18 @@ class Recipe(Settings):
 
     def build_network(self, layout: Layout, classes: int) -> Network:
         """A fresh encoder with its projector, or with a classifier if the method is supervised."""
-        encoder = ENCODERS[self.encoder.name](layout, self.encoder)
+        kind: Any = ENCODERS[self.encoder.name]
+        encoder = kind(layout, self.encoder, self.bodies) if kind.SIDE_BY_SIDE else kind(layout, self.encoder)
         if self.supervised:
             return Network(encoder, nn.Linear(encoder.features, classes))
         hidden = self.projector.hidden or encoder.features
         return Network(encoder, projector(encoder.features, hidden, self.projector.size))
 
-    def build_method(self, layout: Layout, classes: int) -> nn.Module:
+    def build_method(self, layout: Layout, classes: int) -> Method:
         """A fresh method, its networks initialised; `classes` only matters to one that learns from labels."""
         positives = POSITIVES[self.positives.name](self.positives)  # type: ignore[attr-defined]
         build = partial(self.build_network, layout, classes)
-        method: nn.Module = METHODS[self.method.name](build, self.projector.size, self.method, positives, self.init)
+        method: Method = METHODS[self.method.name](build, self.projector.size, self.method, positives, self.init)
         return method
 
     def dump(self) -> str:

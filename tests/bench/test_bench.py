@@ -26,10 +26,11 @@ from skelpipe.bench.steps import Trainer
 from skelpipe.bench.table import Scale
 from skelpipe.bench.timing import Roofline, measure, time_calls
 from skelpipe.bench.work import encoder_work, limit, step_work
+from skelpipe.clips.batches import Batch
 from skelpipe.encoders.stgcn import STGCN, STGCNOptions
 from skelpipe.errors import BadInput
 from skelpipe.layouts.kinect_v2 import KINECT_V2
-from skelpipe.methods.moco import Network
+from skelpipe.methods.network import Network
 from skelpipe.training.optim import build_sgd
 from skelpipe.training.recipe import load_recipe
 
@@ -98,7 +99,7 @@ def test_a_steps_arithmetic_is_what_torch_counts(name, monkeypatch):
     method = recipe.build_method(KINECT_V2, 60).to("meta").train()
     views = {view: torch.empty(BATCH, *SHAPE, 2, device="meta") for view in recipe.views}
     with FlopCounterMode(display=False) as counted:
-        loss, _ = method(views, torch.zeros(BATCH, dtype=torch.int64, device="meta"), recipe.epochs)
+        loss, _ = method(Batch(views, torch.zeros(BATCH, dtype=torch.int64, device="meta")), recipe.epochs)
         loss.backward()
     work = step_work(recipe, KINECT_V2, 50, BATCH, 4)
     assert work.flop == pytest.approx(counted.get_total_flops(), rel=1e-2)
@@ -388,6 +389,6 @@ def test_a_trainer_takes_the_step_of_pretraining():
 
 
 def take(method, sgd, batch, epoch):
-    loss, _ = method(batch.views, batch.labels, epoch)
+    loss, _ = method(batch, epoch)
     loss.backward()
     sgd.step()

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from skelpipe.clips.gather import find_extent
 from skelpipe.clips.views import VIEWS, build_view, render_view
 from skelpipe.layouts.kinect_v2 import KINECT_V2
 
@@ -37,7 +38,7 @@ def test_twin(benchmark, source, name, monkeypatch):
     monkeypatch.setattr(twins, "normals", lambda size, key: np.random.default_rng(key).normal(size=size))
 
     def render():
-        drawn = view.draws(0, 0, rows, 0, 50)
+        drawn = view.draws(0, 0, rows, 0, find_extent(source, rows, KINECT_V2))
         return [twins.view(source[r], view.steps, [p[b] for p in drawn], KINECT_V2) for b, r in enumerate(rows)]
 
     benchmark.pedantic(render, rounds=3)

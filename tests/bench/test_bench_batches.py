@@ -9,6 +9,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from skelpipe.clips.batches import Batches
+from skelpipe.clips.gather import find_extent
 from skelpipe.clips.views import build_view
 from skelpipe.layouts.kinect_v2 import KINECT_V2
 
@@ -29,7 +30,8 @@ class ClipByClip(Dataset):
 
     def __init__(self, clips):
         self.clips = clips
-        self.drawn = [view.draws(0, 0, np.arange(CLIPS), n, 50) for n, view in enumerate(VIEWS.values())]
+        extent = find_extent(clips, np.arange(CLIPS), KINECT_V2)
+        self.drawn = [view.draws(0, 0, np.arange(CLIPS), n, extent) for n, view in enumerate(VIEWS.values())]
 
     def __len__(self):
         return len(self.clips)

@@ -30,7 +30,7 @@ def test_each_batch_is_what_the_kernels_give_for_its_clips():
     for rows, (views, labels) in zip(order, collect(batches, 3), strict=True):
         assert labels.tolist() == (rows % 3).tolist()
         for index, name in enumerate(VIEWS):
-            expected = render_view(batches.clips, rows, rows + 100, VIEWS[name], "bone", KINECT_V2, 5, 3, index)
+            expected = render_view(batches.clips, rows, rows + 100, VIEWS[name], "bone", KINECT_V2, 5, 3, index).clips
             np.testing.assert_array_equal(views[name].numpy(), expected)
 
 

@@ -9,7 +9,7 @@ import torch
 from skelpipe.encoders.graph import spatial_partitions
 from skelpipe.encoders.stgcn import STGCN, Dropout, SpatialGraphConv, STGCNOptions
 from skelpipe.layouts.kinect_v2 import KINECT_V2
-from skelpipe.methods.moco import initialise
+from skelpipe.methods.network import initialise
 from skelpipe.training.recipe import load_recipe
 
 # 1-based (joint, parent) pairs as published with ST-GCN and AimCLR's bone stream.

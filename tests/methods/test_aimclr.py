@@ -9,11 +9,12 @@ import pytest
 import torch
 from torch import nn
 
+from skelpipe.clips.batches import Batch
 from skelpipe.layouts.kinect_v2 import KINECT_V2
 from skelpipe.methods.aimclr import AimCLR, AimCLROptions, Union, UnionOptions, attention, attention_drop
 from skelpipe.methods.aimclr import distribution_loss as d3m
 from skelpipe.methods.crosnnclr import LOSSES, CrossView, CrossViewOptions
-from skelpipe.methods.moco import Network, projector
+from skelpipe.methods.network import Network, projector
 from skelpipe.methods.positives import Pair
 from skelpipe.training.recipe import load_recipe
 
@@ -201,7 +202,7 @@ def test_five_steps_against_a_plain_implementation(mining):
         generator = torch.Generator().manual_seed(step)
         extreme, normal, other = torch.randn(3, 4, 2, 3, 4, 2, generator=generator)
         views = {"extreme": extreme, "query": normal, "key": other}
-        loss, _ = method(views, torch.zeros(4, dtype=torch.int64), 1)
+        loss, _ = method(Batch(views, torch.zeros(4, dtype=torch.int64)), 1)
         ours.zero_grad()
         loss.backward()
         ours.step()
@@ -253,7 +254,7 @@ def test_crosnnclr_star_is_aimclr_with_other_positives():
         pair = Pair(query, key, state.moco.queue, 0.2, state.embed_extreme(views["extreme"]))
         main = pair.info_nce if epoch == 1 else LOSSES["equation"](pair)
         expected = main + d3m(pair)
-        loss, log = copy.deepcopy(method)(views, torch.zeros(4, dtype=torch.int64), epoch)
+        loss, log = copy.deepcopy(method)(Batch(views, torch.zeros(4, dtype=torch.int64)), epoch)
         torch.testing.assert_close(loss, expected)
         torch.testing.assert_close(log["d3m"], d3m(pair))
 
@@ -268,6 +269,6 @@ def test_recipes_build_the_real_thing():
             "crop", "shear", "flip", "rotate", "noise", "blur", "mask",
         ]  # fmt: skip
         views = {view: torch.randn(4, 3, 10, 25, 2) for view in AimCLR.VIEWS}
-        loss, _ = method(views, torch.zeros(4, dtype=torch.int64), 200)
+        loss, _ = method(Batch(views, torch.zeros(4, dtype=torch.int64)), 200)
         loss.backward()
         assert math.isfinite(float(loss.detach()))

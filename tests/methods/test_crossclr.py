@@ -21,7 +21,7 @@ from torch.nn.functional import normalize
 
 from skelpipe import settings
 from skelpipe.cli import main
-from skelpipe.clips.batches import Batches
+from skelpipe.clips.batches import Batch, Batches
 from skelpipe.clips.streams import apply_stream
 from skelpipe.clips.views import build_view
 from skelpipe.errors import BadInput
@@ -30,7 +30,7 @@ from skelpipe.evaluate.evaluate import evaluate
 from skelpipe.layouts.kinect_v2 import KINECT_V2
 from skelpipe.methods.crosnnclr import LOSSES, CrossView, CrossViewOptions
 from skelpipe.methods.crossclr import CrosSCLR, CrosSCLROptions, CrossStream, CrossStreamOptions
-from skelpipe.methods.moco import Network, projector
+from skelpipe.methods.network import Network, projector
 from skelpipe.methods.positives import OwnKey, OwnKeyOptions, Pair
 from skelpipe.recordings.store import Clips
 from skelpipe.training.checkpoint import Position
@@ -228,7 +228,7 @@ def test_five_steps_against_a_plain_implementation(heads, key_update):
     velocity = [torch.zeros_like(p) for p in trained]
     for step in range(1, 6):
         views, mining = views_of(step), step > 2
-        loss, _ = method(views, torch.zeros(4, dtype=torch.int64), epoch=step)
+        loss, _ = method(Batch(views, torch.zeros(4, dtype=torch.int64)), epoch=step)
         ours.zero_grad()
         loss.backward()
         ours.step()
@@ -267,7 +267,7 @@ def moved(method, epoch):
     """How far each key tensor goes towards its query in one step, as a share of the way: by stream and part."""
     shares = {}
     before = {s: copy.deepcopy(method.moco(s).key) for s in STREAMS}
-    method(views_of(0), torch.zeros(4, dtype=torch.int64), epoch)
+    method(Batch(views_of(0), torch.zeros(4, dtype=torch.int64)), epoch)
     for s in STREAMS:
         moco = method.moco(s)
         for (name, old), new, goal in zip(
@@ -367,13 +367,13 @@ def test_cross_view_positives_add_the_streams_losses(form):
             moco.follow()
             pair = Pair(query, moco.embed_keys(views[f"{s}/key"]), moco.queue, 0.2)
             expected = expected + (pair.info_nce if epoch == 1 else LOSSES[form](pair))
-        torch.testing.assert_close(copy.deepcopy(method)(views, labels, epoch)[0], expected)
+        torch.testing.assert_close(copy.deepcopy(method)(Batch(views, labels), epoch)[0], expected)
 
 
 def test_the_log_has_each_stream_and_their_average():
     torch.manual_seed(0)
     method = toy(CrossStream(CrossStreamOptions(nn_start_epoch=1))).train()
-    _, log = method(views_of(0), torch.zeros(4, dtype=torch.int64), 1)
+    _, log = method(Batch(views_of(0), torch.zeros(4, dtype=torch.int64)), 1)
     for name in ("info_nce", "spread", "positive", "negative"):
         each = torch.stack([log[f"{name}_{s}"] for s in STREAMS])
         assert each.unique().numel() == 3
@@ -393,7 +393,7 @@ def test_a_step_leaves_nothing_behind():
     method = toy(Watching(OwnKeyOptions()))
     gc.disable()
     try:
-        method(views_of(0), torch.zeros(4, dtype=torch.int64), 1)
+        method(Batch(views_of(0), torch.zeros(4, dtype=torch.int64)), 1)
         assert [ref() for ref in seen] == [None] * 3
     finally:
         gc.enable()

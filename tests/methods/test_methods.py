@@ -10,11 +10,13 @@ import torch
 from torch import nn
 
 from skelpipe import ranks
+from skelpipe.clips.batches import Batch
 from skelpipe.methods import METHODS
 from skelpipe.methods.aimclr import AimCLROptions, UnionOptions
 from skelpipe.methods.crosnnclr import LOSSES, CrossView, CrossViewOptions
 from skelpipe.methods.crossclr import CrosSCLROptions, CrossStreamOptions
-from skelpipe.methods.moco import MoCo, MoCoOptions, Network, initialise, projector
+from skelpipe.methods.moco import MoCo, MoCoOptions
+from skelpipe.methods.network import Network, initialise, projector
 from skelpipe.methods.positives import OwnKey, OwnKeyOptions, Pair
 from skelpipe.methods.skeletonclr import SkeletonCLR, SkeletonCLROptions, observe
 
@@ -197,7 +199,7 @@ def test_five_steps_against_a_plain_implementation():
     for step in range(5):
         generator = torch.Generator().manual_seed(step)
         a, b = torch.randn(2, 4, 12, generator=generator)
-        loss, _ = method({"query": a, "key": b}, torch.zeros(4, dtype=torch.int64), epoch=step + 1)
+        loss, _ = method(Batch({"query": a, "key": b}, torch.zeros(4, dtype=torch.int64)), epoch=step + 1)
         ours.zero_grad()
         loss.backward()
         ours.step()
@@ -243,7 +245,7 @@ def test_training_tells_clips_apart(form):
     for _ in range(150):
         x = torch.randn(16, 12)
         views = {"query": x + 0.05 * torch.randn(16, 12), "key": x + 0.05 * torch.randn(16, 12)}
-        loss, log = method.train()(views, torch.zeros(16, dtype=torch.int64), 1)
+        loss, log = method.train()(Batch(views, torch.zeros(16, dtype=torch.int64)), 1)
         sgd.zero_grad()
         loss.backward()
         sgd.step()
@@ -278,12 +280,12 @@ def test_neighbour_labels_are_logged():
     method = toy(CrossView(CrossViewOptions(nn_start_epoch=1)), queue_size=8).train()
     views = {"query": torch.randn(4, 12), "key": torch.randn(4, 12)}
     labels = torch.tensor([5, 5, 5, 5])
-    _, before = method(views, labels, epoch=1)
+    _, before = method(Batch(views, labels), epoch=1)
     assert math.isnan(float(before["neighbour_label"]))
-    method(views, labels, epoch=1)  # now all eight places hold class 5
-    _, after = method(views, labels, epoch=2)
+    method(Batch(views, labels), epoch=1)  # now all eight places hold class 5
+    _, after = method(Batch(views, labels), epoch=2)
     assert float(after["neighbour_label"]) == 1
-    _, other = method(views, labels + 1, epoch=2)
+    _, other = method(Batch(views, labels + 1), epoch=2)
     assert float(other["neighbour_label"]) == 0
 
 
@@ -301,7 +303,7 @@ def test_bfloat16_is_confined_to_the_encoder():
         network.bfloat16_encoder = True
         network.encoder.register_forward_hook(lambda module, inputs, output: seen.append(output.dtype))
     views = {"query": torch.randn(4, 12), "key": torch.randn(4, 12)}
-    loss, log = method(views, torch.zeros(4, dtype=torch.int64), 1)
+    loss, log = method(Batch(views, torch.zeros(4, dtype=torch.int64)), 1)
     assert seen == [torch.bfloat16] * 2 + [torch.float32] * 4
     assert {loss.dtype, *(value.dtype for value in log.values())} == {torch.float32}
     # The similarities are those of the embeddings, not of embeddings rounded to eight bits.
@@ -378,7 +380,7 @@ def test_neither_keys_nor_the_log_hang_on_a_gradient():
     """Else the graph of every step so far would stay in memory."""
     method = toy(OwnKey(OwnKeyOptions())).train()
     views = {"query": torch.randn(4, 12), "key": torch.randn(4, 12)}
-    loss, log = method(views, torch.zeros(4, dtype=torch.int64), 500)
+    loss, log = method(Batch(views, torch.zeros(4, dtype=torch.int64)), 500)
     assert loss.requires_grad
     assert not any(value.requires_grad for value in log.values())
     assert not any(value.requires_grad for value in [*method.moco.key.parameters(), method.moco.queue])

@@ -9,8 +9,9 @@ import pytest
 import torch
 from torch import nn
 
+from skelpipe.clips.batches import Batch
 from skelpipe.layouts.kinect_v2 import KINECT_V2
-from skelpipe.methods.moco import Network
+from skelpipe.methods.network import Network
 from skelpipe.methods.positives import OwnKey, OwnKeyOptions
 from skelpipe.methods.supervised import Supervised, SupervisedOptions
 from skelpipe.training.pretrain import pretrain
@@ -36,10 +37,10 @@ def test_cross_entropy_by_hand():
     # The first clip scores (1, 2, -1), the second (-3, 2, 3).
     first = -2 + math.log(math.e + math.e**2 + math.e**-1)
     second = -3 + math.log(math.e**-3 + math.e**2 + math.e**3)
-    loss, log = method({"clip": clips}, torch.tensor([1, 2]), 1)
+    loss, log = method(Batch({"clip": clips}, torch.tensor([1, 2])), 1)
     assert float(loss.detach()) == pytest.approx((first + second) / 2, rel=1e-6)
     assert float(log["train_top1"]) == 1.0
-    loss, log = method({"clip": clips}, torch.tensor([0, 2]), 1)
+    loss, log = method(Batch({"clip": clips}, torch.tensor([0, 2])), 1)
     assert float(log["train_top1"]) == 0.5
     assert not log["train_top1"].requires_grad
     assert method.evaluated is method.network

@@ -9,7 +9,7 @@ from skelpipe.errors import BadInput
 from skelpipe.layouts.kinect_v2 import KINECT_V2
 from skelpipe.methods import METHODS, POSITIVES
 from skelpipe.resources import names
-from skelpipe.settings import load_yaml, override
+from skelpipe.settings import load_yaml, override, whole
 from skelpipe.training.recipe import Recipe, load_recipe
 
 
@@ -53,7 +53,7 @@ def test_paper_settings():
         ("views.query=[crop, sheer]", "did you mean 'shear'?"),
         ("views.third=normal", "skeletonclr needs exactly query, key"),
         ("encoder.time_kernel=4", "encoder.time_kernel: must be odd"),
-        ("init=other", "init: input should be 'torch' or 'reference'"),
+        ("init=other", "init: input should be 'torch', 'reference' or 'xavier'"),
     ],
 )
 def test_a_mistake_is_named(change, says):
@@ -95,3 +95,15 @@ def test_every_entry_says_its_own_name(registry):
     for name, entry in registry.items():
         assert entry.Options().name == name
         assert entry.Options.__doc__
+
+
+def test_what_came_later_is_left_out_of_a_dump_while_it_is_not_used():
+    plain = load_recipe("crosnnclr")
+    assert not {"clips", "evaluate"} & plain.model_dump(mode="json").keys()
+    assert whole(plain)["clips"] == {"preset": "aimclr", "frames": None, "longest": None, "steps": {}}
+    sets = ["clips={preset: raw, frames: native}", "evaluate={protocols: [linear], view: [crop]}"]
+    stated = load_recipe("crosnnclr", sets)
+    assert stated.model_dump(mode="json")["clips"]["frames"] == "native"
+    assert Recipe.model_validate(stated.model_dump(mode="json")) == stated
+    with pytest.raises(BadInput, match=r"evaluate.view: .*did you mean 'crop'"):
+        load_recipe("crosnnclr", ["evaluate.view=[crp]"])

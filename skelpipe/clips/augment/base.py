@@ -16,7 +16,11 @@ from skelpipe.layouts.base import Layout
 
 Batch = npt.NDArray[np.float32]
 Numbers = npt.NDArray[np.float64]
+Lengths = npt.NDArray[np.int64]
 Options = Mapping[str, Any]
+Targets = Mapping[str, npt.NDArray[Any]]
+Shape = tuple[int, ...]
+Brought = Mapping[str, tuple[Shape, str]]
 # The gather reads a piece of a clip three times, once for each coordinate it writes: it has to stay in the L1 cache.
 FRAMES_AT_A_TIME = 16
 POINTS_AT_A_TIME = 800
@@ -24,14 +28,19 @@ POINTS_AT_A_TIME = 800
 
 @dataclass(frozen=True)
 class Option:
-    """One setting of an augmentation: its default, whose type it has, and the range it must lie in."""
+    """One setting of an augmentation: its default, whose type it has, and the range or choices it must lie in."""
 
-    default: bool | int | float
+    default: bool | int | float | str
     low: float = 0
     high: float = math.inf
+    choices: tuple[str, ...] = ()
 
-    def check(self, where: str, value: Any) -> bool | int | float:
+    def check(self, where: str, value: Any) -> bool | int | float | str:
         """Return the value as the default's type, or raise BadInput."""
+        if isinstance(self.default, str):
+            if value not in self.choices:
+                raise BadInput(where, f"{value!r} is none of its values", f"use {' or '.join(self.choices)}")
+            return str(value)
         kind = type(self.default)
         fits = (
             isinstance(value, bool) if kind is bool else isinstance(value, int | float) and not isinstance(value, bool)
@@ -44,23 +53,83 @@ class Option:
         return kind(value)
 
 
+class Extent(NamedTuple):
+    """What a step finds: B clips of T frames.
+
+    Attributes:
+        frames: T; of clips that still keep their own lengths the longest.
+        lengths: (B,) int64; so many frames from the start are the clip's own, the rest is filled up with zeros.
+        padded: whether there may be any that are filled up; it hangs on the source and the view, never on the batch.
+        bodies: M.
+        layout: of the joints.
+    """
+
+    frames: int
+    lengths: Lengths
+    padded: bool
+    bodies: int
+    layout: Layout
+
+    def of(self, some: slice | npt.NDArray[Any]) -> Extent:
+        """The same for some of the clips."""
+        return Extent(self.frames, self.lengths[some], self.padded, self.bodies, self.layout)
+
+    @property
+    def shape(self) -> Shape:
+        """(C, T, V, M)."""
+        return self.layout.channels, self.frames, len(self.layout.joints), self.bodies
+
+
+class Sampling(NamedTuple):
+    """How a step makes T' frames of a clip.
+
+    Attributes:
+        positions: (parameters (B, P), extent, options) -> (B, T') float64, the places in the clip's own count of
+            frames, linear between two of them; a negative one gives zeros.
+        fills: whether there can be zeros behind the last frame; without, all T' frames count as the clip's own.
+    """
+
+    positions: Callable[[Numbers, Extent, Options], Numbers]
+    fills: bool = False
+
+
+def brings_nothing(shape: Shape, options: Options) -> Brought:
+    """No targets."""
+    return {}
+
+
 @dataclass(frozen=True)
 class Augmentation:
     """One way to change a clip.
 
     Attributes:
-        uniforms: how many uniform numbers one draw takes.
-        draw: (u (B, uniforms), frames, options) -> parameters (B, P), both float64.
-        apply: (x (B, C, T, V, M) float32, parameters (B, P), layout, options) -> None; changes x in place.
+        uniforms: how many uniform numbers one draw takes, or how to find that from the options.
+        draw: (u (B, uniforms), extent, options) -> parameters (B, P), both float64.
+        apply: (x (B, C, T, V, M) float32, parameters (B, P), extent, options) -> None; changes x in place.
         options: its settings.
         move: adds it to the moves that the gather makes, for those that only move frames, joints or points.
+        sampling: makes clips of `options["frames"]` frames, instead of `apply`.
+        lengths: (parameters, extent, options) -> (B,) how many frames are the clip's own afterwards; None: as many.
+        targets: ((C, T, V, M), options) -> the name, shape without B, and type of all that it brings.
+        bring: (x, parameters, extent, options, targets) -> None; fills the targets, before x is changed. One called
+            `clip` is a clip, and gets the stream that the view gets.
     """
 
-    uniforms: int
-    draw: Callable[[Numbers, int, Options], Numbers]
-    apply: Callable[[Batch, Numbers, Layout, Options], None]
+    uniforms: int | Callable[[Options], int]
+    draw: Callable[[Numbers, Extent, Options], Numbers]
+    apply: Callable[[Batch, Numbers, Extent, Options], None]
     options: Mapping[str, Option]
-    move: Callable[[Moves, Numbers, Options], Moves] | None = None
+    move: Callable[[Moves, Numbers, Extent, Options], Moves] | None = None
+    sampling: Sampling | None = None
+    lengths: Callable[[Numbers, Extent, Options], Lengths] | None = None
+    targets: Callable[[Shape, Options], Brought] = brings_nothing
+    bring: Callable[[Batch, Numbers, Extent, Options, Targets], None] | None = None
+
+
+def count_uniforms(augmentation: Augmentation, options: Options) -> int:
+    """How many uniform numbers one draw takes."""
+    wanted = augmentation.uniforms
+    return wanted if isinstance(wanted, int) else wanted(options)
 
 
 class Moves(NamedTuple):
@@ -71,7 +140,7 @@ class Moves(NamedTuple):
     Attributes:
         shifts: (B,) int64, of the crop; None without one.
         flips: (B,) bool, whether left and right joints change places; None if no step asks.
-        matrices: (B, 3, 3) float64, what every point is multiplied by; None where points stay.
+        matrices: (B, D, D) float64, what the D coordinates of every point are multiplied by; None where points stay.
     """
 
     shifts: npt.NDArray[np.int64] | None = None
@@ -83,11 +152,16 @@ class Moves(NamedTuple):
         return self._replace(matrices=matrices if self.matrices is None else products(matrices, self.matrices))
 
 
-# a, b (B, 3, 3) -> a b; plain loops, because the last bit of NumPy's product may hang on the batch
+# a, b (B, D, D) -> a b; plain loops, because the last bit of NumPy's product may hang on the batch
 @njit(cache=True, nogil=True)
 def products(a, b):  # type: ignore[no-untyped-def]
     out = np.empty_like(b)
     for n in range(len(out)):
+        if b.shape[1] == 2:
+            for i in range(2):
+                for j in range(2):
+                    out[n, i, j] = a[n, i, 0] * b[n, 0, j] + a[n, i, 1] * b[n, 1, j]
+            continue
         for i in range(3):
             for j in range(3):
                 out[n, i, j] = a[n, i, 0] * b[n, 0, j] + a[n, i, 1] * b[n, 1, j] + a[n, i, 2] * b[n, 2, j]
@@ -101,14 +175,45 @@ def copy_row(row, to):  # type: ignore[no-untyped-def]
         to[i] = row[i]
 
 
-def whole(u: Numbers, n: int) -> Numbers:
+def whole(u: Numbers, n: int | Lengths) -> Numbers:
     """Uniform whole numbers 0..n-1 from uniform numbers in [0, 1)."""
     return np.asarray(np.floor(u * n))
 
 
-def draw_whether(u: Numbers, frames: int, options: Options) -> Numbers:
+def draw_whether(u: Numbers, extent: Extent, options: Options) -> Numbers:
     """Whether it is done at all, 0 or 1, with probability p."""
     return np.asarray(u < options["p"], np.float64)
 
 
+def draw_nothing(u: Numbers, extent: Extent, options: Options) -> Numbers:
+    """No parameters, of a step without randomness."""
+    return u
+
+
+def leave(x: Batch, params: Numbers, extent: Extent, options: Options) -> None:
+    """Change nothing, of a step that only brings targets or makes other frames."""
+
+
+# u (B, k); k of the numbers 0..n-1 without replacement, in the order that they are drawn (Fisher and Yates)
+@njit(cache=True, nogil=True)
+def draw_without_replacement(u, n):  # type: ignore[no-untyped-def]
+    batch, count = u.shape
+    out = np.empty((batch, count))
+    left = np.empty(n, np.int64)
+    for b in range(batch):
+        for i in range(n):
+            left[i] = i
+        for k in range(count):
+            i = k + int(u[b, k] * (n - k))
+            out[b, k] = left[i]
+            left[i] = left[k]
+    return out
+
+
+def coordinates(x: Batch, layout: Layout) -> Batch:
+    """The channels of x (B, C, ...) that are coordinates: a confidence behind them is left out."""
+    return x[:, : layout.coordinates]
+
+
 P = Option(0.5, 0, 1)  # with which probability
+ALWAYS = Option(1.0, 0, 1)

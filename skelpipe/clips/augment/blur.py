@@ -7,23 +7,33 @@ import math
 import numpy as np
 from numba import njit
 
-from skelpipe.clips.augment.base import Augmentation, Batch, Numbers, Option, Options, P, copy_row, draw_whether
-from skelpipe.layouts.base import Layout
+from skelpipe.clips.augment.base import (
+    Augmentation,
+    Batch,
+    Extent,
+    Numbers,
+    Option,
+    Options,
+    P,
+    copy_row,
+    draw_whether,
+)
 
 # A tap of less weight, relative to the middle's, cannot be seen in a float32.
 WEIGHTLESS = 1e-9
 
 
 # parameters: whether, sigma (in frames)
-def _draw_blur(u: Numbers, frames: int, options: Options) -> Numbers:
+def _draw_blur(u: Numbers, extent: Extent, options: Options) -> Numbers:
     sigma = options["low"] + u[:, 1:] * (options["high"] - options["low"])
-    return np.hstack([draw_whether(u[:, :1], frames, options), sigma])
+    return np.hstack([draw_whether(u[:, :1], extent, options), sigma])
 
 
-# x (B, C, T, K); the taps on both sides of the middle share a weight, and two such pairs share a pass over the clip
+# x (B, C, T, K), of which so many channels; the taps on both sides of the middle share a weight, and two such pairs
+# share a pass over the clip
 @njit(cache=True, nogil=True)
-def _blur(x, whether, sigmas, taps, normalise):  # type: ignore[no-untyped-def]
-    batch, channels, frames, width = x.shape
+def _blur(x, channels, whether, sigmas, taps, normalise):  # type: ignore[no-untyped-def]
+    batch, _, frames, width = x.shape
     reach, size = taps // 2, frames * width
     padded = np.zeros((frames + 2 * reach) * width, np.float32)
     for b in range(batch):
@@ -61,9 +71,10 @@ def _bell(taps, sigma, normalise):  # type: ignore[no-untyped-def]
     return weights.astype(np.float32)
 
 
-def _apply_blur(x: Batch, params: Numbers, layout: Layout, options: Options) -> None:
+def _apply_blur(x: Batch, params: Numbers, extent: Extent, options: Options) -> None:
     taps, normalise = options["taps"], options["normalise"]
-    _blur(x.reshape(*x.shape[:3], -1), params[:, 0] > 0, params[:, 1], taps, normalise)
+    channels = extent.layout.coordinates
+    _blur(x.reshape(*x.shape[:3], -1), channels, params[:, 0] > 0, params[:, 1], taps, normalise)
 
 
 BLUR = Augmentation(

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from skelpipe.clips.augment.base import Augmentation, Batch, Moves, Numbers, Option, Options, P, draw_whether
+from skelpipe.clips.augment.base import Augmentation, Batch, Extent, Moves, Numbers, Option, Options, P, draw_whether
 from skelpipe.layouts.base import Layout, X
 
 
@@ -39,21 +39,21 @@ def _sides(layout: Layout, bodies: int) -> tuple[npt.NDArray[np.uint64], npt.NDA
     return numbers[:, 0].ravel(), numbers[:, 1].ravel()
 
 
-def _mirrors(whether: npt.NDArray[np.bool_]) -> Numbers:
-    matrices = np.tile(np.eye(3), (len(whether), 1, 1))
+def _mirrors(whether: npt.NDArray[np.bool_], coordinates: int) -> Numbers:
+    matrices = np.tile(np.eye(coordinates), (len(whether), 1, 1))
     matrices[whether, X, X] = -1
     return matrices
 
 
-def _move_flip(moves: Moves, params: Numbers, options: Options) -> Moves:
+def _move_flip(moves: Moves, params: Numbers, extent: Extent, options: Options) -> Moves:
     flips = params[:, 0] > 0
     moves = moves._replace(flips=flips if moves.flips is None else flips != moves.flips)
-    return moves.turned(_mirrors(flips)) if options["mirror_x"] else moves
+    return moves.turned(_mirrors(flips, extent.layout.coordinates)) if options["mirror_x"] else moves
 
 
-def _apply_flip(x: Batch, params: Numbers, layout: Layout, options: Options) -> None:
+def _apply_flip(x: Batch, params: Numbers, extent: Extent, options: Options) -> None:
     whether = params[:, 0] > 0
-    flip_joints(x, whether, layout)
+    flip_joints(x, whether, extent.layout)
     if options["mirror_x"]:
         x[whether, X] *= -1
 

@@ -1,4 +1,7 @@
-"""Linear maps of every joint: shear and rotate."""
+"""Linear maps of every joint: shear, rotate and tilt. In a picture they are maps of the plane.
+
+A confidence behind the coordinates is left as it is. tilt is the random rotation of VA-RNN (Zhang et al., TPAMI 2019).
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from skelpipe.clips.augment.base import (
     POINTS_AT_A_TIME,
     Augmentation,
     Batch,
+    Extent,
     Moves,
     Numbers,
     Option,
@@ -18,19 +22,18 @@ from skelpipe.clips.augment.base import (
     copy_row,
     whole,
 )
-from skelpipe.layouts.base import Layout
 
 
-# shear: p' = A p with A = [[1, a, b], [c, 1, d], [e, f, 1]]
-# parameters: a, b, c, d, e, f
-def _draw_shear(u: Numbers, frames: int, options: Options) -> Numbers:
-    return np.asarray((2 * u - 1) * options["amplitude"])
+# shear: p' = A p with A = [[1, a, b], [c, 1, d], [e, f, 1]], or [[1, a], [b, 1]]
+# parameters: a, b, c, d, e, f, or a, b
+def _draw_shear(u: Numbers, extent: Extent, options: Options) -> Numbers:
+    return np.asarray((2 * u[:, : 6 if extent.layout.coordinates == 3 else 2] - 1) * options["amplitude"])
 
 
 # x (B, 3, T*V*M); matrices (B, 3, 3). Points are read from a copy: a loop that writes the three arrays that it reads
 # has no vector code
 @njit(cache=True, nogil=True)
-def transform(x, matrices):  # type: ignore[no-untyped-def]
+def _transform(x, matrices):  # type: ignore[no-untyped-def]
     piece = np.empty((3, POINTS_AT_A_TIME), x.dtype)
     for b in range(len(x)):
         clip, matrix = x[b], matrices[b].astype(np.float32)
@@ -42,6 +45,23 @@ def transform(x, matrices):  # type: ignore[no-untyped-def]
                 turn_row(piece[0], piece[1], piece[2], matrix[c], clip[c, start:stop])
 
 
+# as above, of x (B, 2, T*V*M)
+@njit(cache=True, nogil=True)
+def _transform_plane(x, matrices):  # type: ignore[no-untyped-def]
+    for b in range(len(x)):
+        xs, ys, matrix = x[b, 0], x[b, 1], matrices[b].astype(np.float32)
+        for i in range(xs.size):
+            x0, y0 = xs[i], ys[i]
+            xs[i] = matrix[0, 0] * x0 + matrix[0, 1] * y0
+            ys[i] = matrix[1, 0] * x0 + matrix[1, 1] * y0
+
+
+def transform(x: Batch, matrices: Numbers) -> None:
+    """Multiply the D coordinates of every point of x (B, C, T, V, M) by its clip's matrix, of (B, D, D)."""
+    points, kernel = x.reshape(*x.shape[:2], -1), _transform if matrices.shape[1] == 3 else _transform_plane
+    kernel(points[:, : matrices.shape[1]], matrices)
+
+
 # one coordinate of the product of points with a matrix, of which `row` makes it
 @njit(cache=True, nogil=True, inline="always")
 def turn_row(xs, ys, zs, row, to):  # type: ignore[no-untyped-def]
@@ -51,29 +71,33 @@ def turn_row(xs, ys, zs, row, to):  # type: ignore[no-untyped-def]
 
 
 def _shears(params: Numbers) -> Numbers:
-    matrices = np.ones((len(params), 9))
-    matrices[:, [1, 2, 3, 5, 6, 7]] = params
-    return matrices.reshape(-1, 3, 3)
+    size = 3 if params.shape[1] == 6 else 2
+    matrices = np.ones((len(params), size * size))
+    matrices[:, [1, 2, 3, 5, 6, 7] if size == 3 else [1, 2]] = params
+    return matrices.reshape(-1, size, size)
 
 
-def _move_shear(moves: Moves, params: Numbers, options: Options) -> Moves:
+def _move_shear(moves: Moves, params: Numbers, extent: Extent, options: Options) -> Moves:
     return moves.turned(_shears(params))
 
 
-def _apply_shear(x: Batch, params: Numbers, layout: Layout, options: Options) -> None:
-    transform(x.reshape(*x.shape[:2], -1), _shears(params))
+def _apply_shear(x: Batch, params: Numbers, extent: Extent, options: Options) -> None:
+    transform(x, _shears(params))
 
 
-# rotate: about x, then y, then z; one axis, drawn, is turned far and the others little, never backwards
-# parameters: the three angles in radians
-def _draw_rotate(u: Numbers, frames: int, options: Options) -> Numbers:
+# rotate: about x, then y, then z; one axis, drawn, is turned far and the others little, never backwards; in a picture
+# there is one axis, and it is turned far
+# parameters: the angles in radians
+def _draw_rotate(u: Numbers, extent: Extent, options: Options) -> Numbers:
+    if extent.layout.coordinates == 2:
+        return np.asarray(u[:, 1:2] * options["angle"] * (math.pi / 180))
     main = np.arange(3) == whole(u[:, :1], 3)
     return np.asarray(u[:, 1:] * np.where(main, options["angle"], options["other"]) * (math.pi / 180))
 
 
 # angles (B, 3) -> (B, 3, 3), R = Rz Ry Rx; plain loops, because NumPy's sine may differ in the last bit with its place
 @njit(cache=True, nogil=True)
-def _rotations(angles):  # type: ignore[no-untyped-def]
+def _turns_in_space(angles):  # type: ignore[no-untyped-def]
     out = np.empty((len(angles), 3, 3))
     for b in range(len(angles)):
         cx, cy, cz = math.cos(angles[b, 0]), math.cos(angles[b, 1]), math.cos(angles[b, 2])
@@ -84,12 +108,42 @@ def _rotations(angles):  # type: ignore[no-untyped-def]
     return out
 
 
-def _move_rotate(moves: Moves, params: Numbers, options: Options) -> Moves:
+# angles (B, 1) -> (B, 2, 2), the turn about z
+@njit(cache=True, nogil=True)
+def _turns_in_the_plane(angles):  # type: ignore[no-untyped-def]
+    out = np.empty((len(angles), 2, 2))
+    for b in range(len(angles)):
+        c, s = math.cos(angles[b, 0]), math.sin(angles[b, 0])
+        out[b, 0] = (c, s)
+        out[b, 1] = (-s, c)
+    return out
+
+
+def _rotations(angles: Numbers) -> Numbers:
+    matrices: Numbers = _turns_in_space(angles) if angles.shape[1] == 3 else _turns_in_the_plane(angles)
+    return matrices
+
+
+def _move_rotate(moves: Moves, params: Numbers, extent: Extent, options: Options) -> Moves:
     return moves.turned(_rotations(params))
 
 
-def _apply_rotate(x: Batch, params: Numbers, layout: Layout, options: Options) -> None:
-    transform(x.reshape(*x.shape[:2], -1), _rotations(params))
+def _apply_rotate(x: Batch, params: Numbers, extent: Extent, options: Options) -> None:
+    transform(x, _rotations(params))
+
+
+# tilt: about x, then y, then z, each by an angle of either sign; the other way round than rotate's for the same angle
+# parameters: the angles in radians, about x, y, z, or in the plane
+def _draw_tilt(u: Numbers, extent: Extent, options: Options) -> Numbers:
+    return np.asarray((2 * u[:, : 3 if extent.layout.coordinates == 3 else 1] - 1) * options["angle"])
+
+
+def _move_tilt(moves: Moves, params: Numbers, extent: Extent, options: Options) -> Moves:
+    return moves.turned(_rotations(-params))
+
+
+def _apply_tilt(x: Batch, params: Numbers, extent: Extent, options: Options) -> None:
+    transform(x, _rotations(-params))
 
 
 SHEAR = Augmentation(6, _draw_shear, _apply_shear, {"amplitude": Option(0.5)}, _move_shear)
@@ -98,3 +152,6 @@ SHEAR = Augmentation(6, _draw_shear, _apply_shear, {"amplitude": Option(0.5)}, _
 ROTATE = Augmentation(
     4, _draw_rotate, _apply_rotate, {"angle": Option(30.0, -360, 360), "other": Option(1.0, -360, 360)}, _move_rotate
 )
+
+
+TILT = Augmentation(3, _draw_tilt, _apply_tilt, {"angle": Option(0.3, 0, math.pi)}, _move_tilt)

@@ -1,18 +1,35 @@
-"""noise: + N(0, std^2) on every number, those of absent bodies too unless `absent` is false."""
+"""noise: + N(0, std^2) on every number, those of absent bodies too unless `absent` is false. jitter: on those not 0.
+
+jitter is that of VA-RNN (Zhang et al., TPAMI 2019); with `clean` it brings the clip without noise as `clip`.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 from numba import njit
 
-from skelpipe.clips.augment.base import Augmentation, Batch, Numbers, Option, Options, P, draw_whether, whole
+from skelpipe.clips.augment.base import (
+    ALWAYS,
+    Augmentation,
+    Batch,
+    Brought,
+    Extent,
+    Numbers,
+    Option,
+    Options,
+    P,
+    Shape,
+    Targets,
+    coordinates,
+    draw_whether,
+    whole,
+)
 from skelpipe.clips.philox import WORD, normals4
-from skelpipe.layouts.base import Layout
 
 
 # parameters: whether, and the two words of the key that the normal numbers grow from
-def _draw_noise(u: Numbers, frames: int, options: Options) -> Numbers:
-    return np.hstack([draw_whether(u[:, :1], frames, options), whole(u[:, 1:], WORD)])
+def _draw_noise(u: Numbers, extent: Extent, options: Options) -> Numbers:
+    return np.hstack([draw_whether(u[:, :1], extent, options), whole(u[:, 1:], WORD)])
 
 
 # x (B, C*T*V*M); keys (B, 2) uint32. A counter's four numbers go to the four quarters, so that the loop has vector code
@@ -37,11 +54,46 @@ def _noise(x, whether, keys, std):  # type: ignore[no-untyped-def]
             third[i] += r2
 
 
-def _apply_noise(x: Batch, params: Numbers, layout: Layout, options: Options) -> None:
-    present = None if options["absent"] else x.any(axis=(1, 3), keepdims=True)
-    _noise(x.reshape(len(x), -1), params[:, 0] > 0, params[:, 1:].astype(np.uint32), np.float32(options["std"]))
-    if present is not None:
-        np.multiply(x, present, out=x)
+def _add(x: Batch, params: Numbers, extent: Extent, options: Options) -> None:
+    numbers = x.reshape(len(x), -1)
+    if extent.layout.confidence:
+        numbers = numbers[:, : x[0, : extent.layout.coordinates].size]
+    _noise(numbers, params[:, 0] > 0, params[:, 1:].astype(np.uint32), np.float32(options["std"]))
+
+
+def _apply_noise(x: Batch, params: Numbers, extent: Extent, options: Options) -> None:
+    if options["absent"]:
+        _add(x, params, extent, options)
+        return
+    xyz = coordinates(x, extent.layout)
+    present = xyz.any(axis=(1, 3), keepdims=True)
+    _add(x, params, extent, options)
+    np.multiply(xyz, present, out=xyz)
+
+
+def _apply_jitter(x: Batch, params: Numbers, extent: Extent, options: Options) -> None:
+    xyz = coordinates(x, extent.layout)
+    there = xyz != 0
+    _add(x, params, extent, options)
+    np.multiply(xyz, there, out=xyz)
+
+
+def _clean(shape: Shape, options: Options) -> Brought:
+    return {"clip": (shape, "float32")} if options["clean"] else {}
+
+
+def _bring_clean(x: Batch, params: Numbers, extent: Extent, options: Options, targets: Targets) -> None:
+    targets["clip"][...] = x
 
 
 NOISE = Augmentation(3, _draw_noise, _apply_noise, {"p": P, "std": Option(0.01), "absent": Option(True)})
+
+
+JITTER = Augmentation(
+    3,
+    _draw_noise,
+    _apply_jitter,
+    {"p": ALWAYS, "std": Option(0.075), "clean": Option(False)},
+    targets=_clean,
+    bring=_bring_clean,
+)

@@ -29,7 +29,8 @@ from skelpipe.exchange.weights.contents import (
 from skelpipe.exchange.weights.families import State
 from skelpipe.layouts.base import Layout
 from skelpipe.methods.crossclr import CrosSCLR
-from skelpipe.methods.moco import MoCo, Network
+from skelpipe.methods.moco import MoCo
+from skelpipe.methods.network import Network
 from skelpipe.methods.skeletonclr import SkeletonCLR
 from skelpipe.outputs.digests import read_digest
 from skelpipe.outputs.files import write_bytes, write_json

@@ -1,0 +1,133 @@
+"""Masks that a method is to see through: tail_mask hides the last frames, joint_mask groups of joints.
+
+What is hidden becomes 0. Both bring the clip as it was before as `clip`, and `mask` (B, 1, T, V, 1), true where
+something was hidden of the clip's own frames. Steps behind them do not reach that clip.
+
+tail_mask is the motion prediction of MS2L (Lin et al., MM 2020): frames from `keep` of the clip's own on. joint_mask
+hides parts of the layout, single joints, or joints that follow each other: `by: run` with 4 joints, 5 groups and the
+first frame spared is what the code released with P&C (Su et al., CVPR 2020) does for LongT GAN.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
+from skelpipe.clips.augment.base import (
+    Augmentation,
+    Batch,
+    Brought,
+    Extent,
+    Numbers,
+    Option,
+    Options,
+    Shape,
+    Targets,
+    draw_nothing,
+    draw_without_replacement,
+)
+from skelpipe.errors import BadInput
+
+Mask = npt.NDArray[np.bool_]
+
+
+def _targets(shape: Shape, options: Options) -> Brought:
+    return {"clip": (shape, "float32"), "mask": ((1, *shape[1:3], 1), "bool")}
+
+
+# x (B, C, T, V, M); hidden (B, T, V)
+@njit(cache=True, nogil=True)
+def _hide(x, hidden):  # type: ignore[no-untyped-def]
+    batch, channels, frames, joints, bodies = x.shape
+    for b in range(batch):
+        for c in range(channels):
+            for t in range(frames):
+                for v in range(joints):
+                    if hidden[b, t, v]:
+                        for m in range(bodies):
+                            x[b, c, t, v, m] = 0
+
+
+def _own(extent: Extent) -> Mask:
+    return np.arange(extent.frames) < extent.lengths[:, None]
+
+
+def _tail(extent: Extent, options: Options) -> Mask:
+    late = np.arange(extent.frames) >= options["keep"] * extent.lengths[:, None]
+    return np.repeat((late & _own(extent))[:, :, None], len(extent.layout.joints), axis=2)
+
+
+def _apply_tail(x: Batch, params: Numbers, extent: Extent, options: Options) -> None:
+    _hide(x, _tail(extent, options))
+
+
+def _bring_tail(x: Batch, params: Numbers, extent: Extent, options: Options, targets: Targets) -> None:
+    targets["clip"][...] = x
+    targets["mask"][:, 0, :, :, 0] = _tail(extent, options)
+
+
+# (G, V): which joints belong to each of the groups that can be drawn
+def _groups(extent: Extent, options: Options) -> Mask:
+    layout, by = extent.layout, options["by"]
+    numbers = np.arange(len(layout.joints))
+    if by == "joint":
+        return np.eye(len(numbers), dtype=bool)
+    if by == "run":
+        size, count = options["joints"], options["groups"]
+        if size * count > len(numbers):
+            raise BadInput(
+                "view: joint_mask", f"{count} groups of {size} are more than the {len(numbers)} joints", "use fewer"
+            )
+        return np.asarray(numbers // size == np.arange(count)[:, None])
+    if not layout.parts:
+        raise BadInput("view: joint_mask.by", f"the layout {layout.name} names no parts", "use joint or run")
+    return np.array([np.isin(numbers, joints) for _, joints in layout.parts])
+
+
+def _count(options: Options) -> int:
+    return int(options["count"])
+
+
+# parameters: the groups that are hidden
+def _draw_joints(u: Numbers, extent: Extent, options: Options) -> Numbers:
+    there = len(_groups(extent, options))
+    if options["count"] > there:
+        raise BadInput("view: joint_mask.count", f"{options['count']} is more than the {there} groups", "use fewer")
+    drawn: Numbers = draw_without_replacement(u, there)
+    return drawn
+
+
+def _joints(params: Numbers, extent: Extent, options: Options) -> Mask:
+    chosen: Mask = np.any(_groups(extent, options)[params.astype(np.int64)], axis=1)
+    hidden: Mask = np.logical_and(_own(extent)[:, :, None], chosen[:, None])
+    if options["spare_first"]:
+        hidden[:, 0] = False
+    return hidden
+
+
+def _apply_joints(x: Batch, params: Numbers, extent: Extent, options: Options) -> None:
+    _hide(x, _joints(params, extent, options))
+
+
+def _bring_joints(x: Batch, params: Numbers, extent: Extent, options: Options, targets: Targets) -> None:
+    targets["clip"][...] = x
+    targets["mask"][:, 0, :, :, 0] = _joints(params, extent, options)
+
+
+TAIL_MASK = Augmentation(0, draw_nothing, _apply_tail, {"keep": Option(0.7, 0, 1)}, targets=_targets, bring=_bring_tail)
+
+JOINT_MASK = Augmentation(
+    _count,
+    _draw_joints,
+    _apply_joints,
+    {
+        "by": Option("part", choices=("part", "joint", "run")),
+        "count": Option(1, 1, 1000),
+        "joints": Option(4, 1, 1000),
+        "groups": Option(5, 1, 1000),
+        "spare_first": Option(False),
+    },
+    targets=_targets,
+    bring=_bring_joints,
+)

@@ -1,0 +1,57 @@
+"""one_of: one of several augmentations, each clip drawing its own, as likely as the others.
+
+In a recipe: `one_of: [{shear: {amplitude: 1}}, corrupt]`. None may change the number of frames or bring targets.
+`options["steps"]` holds them, each with its `augmentation` and `options`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from skelpipe.clips.augment.base import Augmentation, Batch, Extent, Lengths, Numbers, Options, count_uniforms, whole
+
+
+def _uniforms(options: Options) -> int:
+    return 1 + sum(count_uniforms(step.augmentation, step.options) for step in options["steps"])
+
+
+# parameters: which, and behind it those of all augmentations side by side
+def _draw(u: Numbers, extent: Extent, options: Options) -> Numbers:
+    columns, at = [whole(u[:, :1], len(options["steps"]))], 1
+    for step in options["steps"]:
+        count = count_uniforms(step.augmentation, step.options)
+        columns.append(step.augmentation.draw(u[:, at : at + count], extent, step.options))
+        at += count
+    return np.hstack(columns)
+
+
+# each augmentation, the clips that drew it, and their parameters
+def _chosen(params: Numbers, extent: Extent, options: Options) -> Iterator[tuple[Any, Lengths, Numbers]]:
+    at, nobody = 1, extent.of(slice(0))
+    for number, step in enumerate(options["steps"]):
+        count = count_uniforms(step.augmentation, step.options)
+        width = step.augmentation.draw(np.empty((0, count)), nobody, step.options).shape[1]
+        clips = np.flatnonzero(params[:, 0] == number)
+        yield step, clips, params[clips, at : at + width]
+        at += width
+
+
+def _apply(x: Batch, params: Numbers, extent: Extent, options: Options) -> None:
+    for step, clips, own in _chosen(params, extent, options):
+        some = x[clips]
+        step.augmentation.apply(some, own, extent.of(clips), step.options)
+        x[clips] = some
+
+
+def _lengths(params: Numbers, extent: Extent, options: Options) -> Lengths:
+    lengths = extent.lengths.copy()
+    for step, clips, own in _chosen(params, extent, options):
+        if step.augmentation.lengths is not None:
+            lengths[clips] = step.augmentation.lengths(own, extent.of(clips), step.options)
+    return lengths
+
+
+ONE_OF = Augmentation(_uniforms, _draw, _apply, {}, lengths=_lengths)

@@ -1,0 +1,127 @@
+"""Recurrent encoders: layers of GRU or LSTM over the frames of a clip, and one of several ways to pool them.
+
+Sources, of whose public code this module holds the recurrent parts: Thoker et al., Skeleton-Contrastive 3D Action
+Representation Learning (ACM MM 2021); Rao et al., Augmented Skeleton Based Contrastive Action Learning with Momentum
+LSTM (Information Sciences 2021); Su et al., Predict & Cluster (CVPR 2020); Lin et al., MS²L (ACM MM 2020).
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import torch
+from pydantic import PositiveInt, model_validator
+from torch import Tensor, nn
+
+from skelpipe.encoders.base import Encoder
+from skelpipe.layouts.base import Layout
+from skelpipe.settings import Settings
+
+CELLS = {"gru": nn.GRU, "lstm": nn.LSTM}
+AXES = {"c": 1, "v": 3, "m": 4}  # of clips (B, C, T, V, M)
+
+
+class RecurrentOptions(Settings):
+    """What a recipe may say about the encoder.
+
+    Attributes:
+        cell: what each layer consists of.
+        layers: how many stand on each other.
+        width: units of a layer, for each direction.
+        direction: "uni" reads forwards; "bi" also backwards, side by side in every layer; "two_forward" has the cells
+            of both directions read forwards, as ISC's, P&C's and CMD's public code does.
+        pooling: "last" takes the outputs at the last frame; "final" those of each direction at the end of its own way;
+            "mean" averages over all frames, "mean_valid" over the clip's own.
+        padding: frames behind a clip's own are left out ("skip": a clip's feature does not depend on them), or read
+            like any other ("read").
+        order: in which order a frame's numbers stand, the last letter running fastest (c coordinate, v joint, m body);
+            it matters to imported weights only.
+    """
+
+    name: Literal["recurrent"] = "recurrent"
+    cell: Literal["gru", "lstm"] = "gru"
+    layers: PositiveInt = 3
+    width: PositiveInt = 1024
+    direction: Literal["uni", "bi", "two_forward"] = "bi"
+    pooling: Literal["last", "final", "mean", "mean_valid"] = "last"
+    padding: Literal["skip", "read"] = "skip"
+    order: Literal["cvm", "cmv", "vcm", "vmc", "mcv", "mvc"] = "vcm"
+
+    @model_validator(mode="after")
+    def _mean_reads_all(self) -> RecurrentOptions:
+        if self.pooling == "mean" and self.padding == "skip":
+            raise ValueError("pooling: mean goes over all frames; take mean_valid, or padding: read")
+        return self
+
+
+class Recurrent(Encoder):
+    """Layers of cells over frames whose numbers stand in one row: (B, C, T, V, M) -> (B, width · directions)."""
+
+    Options = RecurrentOptions
+    USES_LENGTHS = True
+    SIDE_BY_SIDE = True
+
+    def __init__(self, layout: Layout, options: RecurrentOptions, bodies: int) -> None:
+        super().__init__()
+        self.options = options
+        cell, directions = CELLS[options.cell], 1 if options.direction == "uni" else 2
+        self.features = options.width * directions
+        sizes = [layout.channels * len(layout.joints) * bodies, *[self.features] * (options.layers - 1)]
+        # Cells of their own instead of torch's layers: two that read forwards are none of those, and a backward one
+        # that begins at each clip's own end would need its length on the CPU.
+        self.cells = nn.ModuleList(
+            nn.ModuleList(cell(size, options.width, batch_first=True) for _ in range(directions)) for size in sizes
+        )
+
+    def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """Features of clips, of which the first `lengths` (B,) frames are their own; None says that all are."""
+        read = None if self.options.padding == "read" else lengths
+        return self.pooled(self.run(x, read), lengths, read)
+
+    def sequence(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """The last layer's outputs: (B, T, features); behind a clip's own frames they are 0 unless padding is read."""
+        y = self.run(x, None if self.options.padding == "read" else lengths)
+        if lengths is None or self.options.padding == "read":
+            return y
+        return y * own_frames(y, lengths)
+
+    def run(self, x: Tensor, lengths: Tensor | None) -> Tensor:
+        """All layers: (B, C, T, V, M) -> (B, T, features); what stands behind a clip's length means nothing."""
+        y = x.permute(0, 2, *(AXES[axis] for axis in self.options.order)).flatten(2)
+        layers: Any = self.cells
+        for layer in layers:
+            outputs: list[Tensor] = []
+            for number, cell in enumerate(layer):
+                backwards = number == 1 and self.options.direction == "bi"
+                output = cell(reverse(y, lengths) if backwards else y)[0]
+                outputs.append(reverse(output, lengths) if backwards else output)
+            y = torch.cat(outputs, dim=2) if len(outputs) > 1 else outputs[0]
+        return y
+
+    def pooled(self, y: Tensor, lengths: Tensor | None, read: Tensor | None) -> Tensor:
+        """Outputs (B, T, features) -> features (B, features); `read` are the lengths at which the recurrence ended."""
+        pooling = self.options.pooling
+        if pooling == "mean" or (pooling == "mean_valid" and lengths is None):
+            return y.mean(dim=1)
+        if pooling == "mean_valid":
+            assert lengths is not None
+            return (y * own_frames(y, lengths)).sum(dim=1) / lengths.clamp(min=1)[:, None]
+        last = y[:, -1] if read is None else y[torch.arange(len(y), device=y.device), read.clamp(min=1) - 1]
+        if pooling == "final" and self.options.direction == "bi":
+            forwards, _ = last.chunk(2, dim=1)
+            return torch.cat([forwards, y[:, 0, self.options.width :]], dim=1)
+        return last
+
+
+def reverse(x: Tensor, lengths: Tensor | None) -> Tensor:
+    """The frames of x (B, T, D) in reverse, each clip's first `lengths` (B,) among themselves."""
+    if lengths is None:
+        return x.flip(1)
+    t = torch.arange(x.shape[1], device=x.device)
+    place = torch.where(t < lengths[:, None], lengths[:, None] - 1 - t, t)
+    return x.gather(1, place[:, :, None].expand_as(x))
+
+
+def own_frames(x: Tensor, lengths: Tensor) -> Tensor:
+    """1 for each clip's first `lengths` (B,) frames, 0 for the others: (B, T, 1) of the type of x (B, T, D)."""
+    return (torch.arange(x.shape[1], device=x.device) < lengths[:, None]).unsqueeze(2).to(x.dtype)

@@ -1,0 +1,95 @@
+"""What a method is: networks, and named losses that are weighted, summed and logged."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pydantic import Field
+from torch import Tensor, nn
+
+from skelpipe.settings import Settings
+
+if TYPE_CHECKING:
+    from skelpipe.clips.batches import Batch
+
+
+class MethodOptions(Settings):
+    """What a recipe may say about every method.
+
+    Attributes:
+        weights: of the losses in their sum, by name; those that are not named have weight 1.
+    """
+
+    LATER: ClassVar[tuple[str, ...]] = ("weights",)
+
+    weights: dict[str, float] = Field(default_factory=dict)
+
+
+class Method(nn.Module, ABC):
+    """One pretraining's networks and losses.
+
+    Attributes:
+        VIEWS: the views that a recipe must describe.
+        LOSSES: the names of its losses.
+        LOGGED: those that the log names beside their sum; by default all, where there are several.
+        NEEDS: what the encoder must have beside `forward`: "sequence", or "feature_map" and "pool".
+        SUPERVISED: whether it learns from labels; its projector is then a classifier.
+        STREAMS: the streams that are trained together; none if a run is of one stream.
+        observed: further scalars for the log, which `losses` leaves here, without gradient.
+    """
+
+    Options: ClassVar[type[MethodOptions]]
+    VIEWS: ClassVar[tuple[str, ...]]
+    LOSSES: ClassVar[tuple[str, ...]]
+    LOGGED: ClassVar[tuple[str, ...] | None] = None
+    NEEDS: ClassVar[tuple[str, ...]] = ()
+    SUPERVISED: ClassVar[bool] = False
+    STREAMS: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(self, options: MethodOptions) -> None:
+        super().__init__()
+        self.options = options
+        self.observed: dict[str, Tensor] = {}
+
+    @property
+    @abstractmethod
+    def evaluated(self) -> nn.Module:
+        """The network whose encoder is kept after pretraining; with STREAMS, one for each by its name."""
+
+    @abstractmethod
+    def losses(self, batch: Batch, epoch: int) -> dict[str, Tensor]:
+        """The losses of one step by name, scalars, before the backward pass; `epoch` counts from 1."""
+
+    @property
+    def weights(self) -> Mapping[str, float]:
+        """Of the losses that have another weight than 1."""
+        return self.options.weights
+
+    def forward(self, batch: Batch, epoch: int) -> tuple[Tensor, dict[str, Tensor]]:
+        """One step's loss, before the backward pass: the weighted sum of all; and scalars for the log."""
+        self.observed = {}
+        losses = self.losses(batch, epoch)
+        named = self.LOGGED if self.LOGGED is not None else tuple(losses) if len(losses) > 1 else ()
+        return weighted_sum(losses, self.weights), self.observed | {name: losses[name].detach() for name in named}
+
+    def learns(self, epoch: int) -> bool:
+        """Whether the optimiser takes steps in this epoch."""
+        return True
+
+    def parameter_groups(self, options: Any) -> list[dict[str, Any]]:
+        """What the optimiser trains, in groups as torch has them, whose keys go before the recipe's `options`."""
+        return [{"params": [p for p in self.parameters() if p.requires_grad]}]
+
+    def after_step(self, epoch: int) -> None:
+        """What follows the optimiser's step."""
+
+
+def weighted_sum(losses: Mapping[str, Tensor], weights: Mapping[str, float]) -> Tensor:
+    """Σ w · loss, in the order of the losses; a weight that is not given is 1."""
+    parts = [loss if (weight := weights.get(name, 1)) == 1 else weight * loss for name, loss in losses.items()]
+    total = parts[0]
+    for part in parts[1:]:
+        total = total + part
+    return total

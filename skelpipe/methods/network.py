@@ -1,0 +1,89 @@
+"""An encoder with what stands behind it, and how their weights are drawn."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+Init = Literal["torch", "reference", "xavier"]
+
+
+class Network(nn.Module):
+    """An encoder and its projector: clip -> embedding z, always in float32.
+
+    Attributes:
+        bfloat16_encoder: whether the encoder computes in bfloat16.
+        normalise: whether embeddings are unit vectors.
+        uses_lengths: whether the encoder looks at how many frames of a clip are its own.
+    """
+
+    def __init__(self, encoder: nn.Module, projector: nn.Module) -> None:
+        super().__init__()
+        self.encoder, self.projector = encoder, projector
+        self.bfloat16_encoder, self.normalise = False, True
+        self.uses_lengths = bool(getattr(encoder, "USES_LENGTHS", False))
+
+    def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """Embeddings of clips (B, C, T, V, M), of which the first `lengths` (B,) frames count: (B, D)."""
+        return self.embed(self.features(x, lengths))
+
+    def features(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """The encoder's features h: (B, C, T, V, M) -> (B, H); an encoder that knows no lengths is not told them."""
+        # Half precision is confined to the encoder: embeddings of an early network differ by less than bfloat16
+        # resolves, so they, the similarities and the loss stay in float32, whatever a method does with them.
+        with self.precision(x):
+            h: Tensor = self.encoder(x, lengths) if self.uses_lengths else self.encoder(x)
+        return h
+
+    def sequence(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """The features of every frame, of an encoder that gives them: (B, C, T, V, M) -> (B, T', H') float32."""
+        with self.precision(x):
+            h: Tensor = self.encoder.sequence(x, lengths)  # type: ignore[operator]
+        return h.float()
+
+    def precision(self, x: Tensor) -> torch.autocast:
+        """The context in which the encoder computes."""
+        return torch.autocast(x.device.type, torch.bfloat16, enabled=self.bfloat16_encoder)
+
+    def scores(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """What the projector says before normalisation: a classifier's scores, (B, C, T, V, M) -> (B, D)."""
+        z: Tensor = self.projector(self.features(x, lengths).float())
+        return z
+
+    def embed(self, h: Tensor) -> Tensor:
+        """Features (B, H) -> embeddings (B, D)."""
+        z: Tensor = self.projector(h.float())
+        return nn.functional.normalize(z, dim=1) if self.normalise else z
+
+
+def projector(features: int, hidden: int, size: int) -> nn.Sequential:
+    """Linear, ReLU, Linear: feature h (features) -> embedding before normalisation (size)."""
+    return nn.Sequential(nn.Linear(features, hidden), nn.ReLU(inplace=True), nn.Linear(hidden, size))
+
+
+def initialise(network: nn.Module, init: Init) -> None:
+    """Draw the weights anew.
+
+    - torch: torch's defaults.
+    - reference: N(0, 0.02²) with BN weights N(1, 0.02²), as the public code of SkeletonCLR and AimCLR has it; what is
+      neither a convolution, linear nor BN keeps its own.
+    - xavier: torch's defaults, and every weight of two axes by Glorot's uniform rule, as ISC's public code has it.
+    """
+    for module in network.modules():
+        if init != "reference":
+            reset = getattr(module, "reset_parameters", None)
+            if callable(reset):
+                reset()
+        elif isinstance(module, nn.Conv2d | nn.Linear):
+            nn.init.normal_(module.weight, 0.0, 0.02)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+        elif isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
+            nn.init.normal_(module.weight, 1.0, 0.02)
+            nn.init.zeros_(module.bias)
+    if init == "xavier":
+        for weight in network.parameters():
+            if weight.dim() == 2:
+                nn.init.xavier_uniform_(weight)
