@@ -75,7 +75,7 @@ class Recipe(Settings):
     init: Init = "torch"
     method: MethodOptions
     positives: PositivesOptions = Field(default_factory=lambda: _default(POSITIVES, "own_key"))
-    views: dict[str, str | list[str | dict[str, dict[str, Any]]]]
+    views: dict[str, str | list[str | dict[str, dict[str, Any] | list[Any]]]]
     bodies: Literal[1, 2] = 2
     batch_size: PositiveInt = 128
     batch_norm: Literal["per_rank", "synced"] = "per_rank"
