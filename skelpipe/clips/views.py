@@ -171,7 +171,7 @@ class View:
         return brought
 
 
-def build_view(plain: str | Sequence[str | Mapping[str, Mapping[str, Any] | None]]) -> View:
+def build_view(plain: str | Sequence[str | Mapping[str, Mapping[str, Any] | Sequence[Any] | None]]) -> View:
     """Make a view from a recipe's "normal", "extreme", or list such as ["crop", {"shear": {"amplitude": 1}}].
 
     Raises:
