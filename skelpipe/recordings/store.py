@@ -31,6 +31,7 @@ in one place. Every chunk is written, one of zeros too, so that a chunk that is 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -146,7 +147,7 @@ def find_shapes(group: zarr.Group, attributes: dict[str, Any], path: Path, remed
                 dropped = open_array(group, "dropped/name").shape
                 shapes |= {f"dropped/{name}": dropped for name in ("name", "reason", "detail")}
         else:
-            fixed = (clips, 3, attributes["frames"], joints, attributes.get("slots", 2))
+            fixed: tuple[int, ...] = (clips, 3, attributes["frames"], joints, attributes.get("slots", 2))
             if attributes["frames"] == NATIVE:
                 fixed = (open_array(group, "clips").shape[0], 3, joints, fixed[-1])
                 shapes["clip_offset"] = (clips + 1,)
@@ -213,6 +214,15 @@ def check_offset(offset: npt.NDArray[Any], rows: int, path: str | Path, remedy: 
         raise BadInput(path, "its rows, frames and clip offsets contradict each other", remedy)
 
 
+def check_fixed(attributes: Mapping[str, Any], path: str | os.PathLike[str], slots: int | None = None) -> None:
+    """Raise BadInput for clips of their own lengths, where all must have one, or with another number of bodies."""
+    if attributes["frames"] == NATIVE:
+        raise BadInput(path, "holds clips of their own lengths", "prepare clips of one length, as with --frames 50")
+    found = attributes.get("slots", 2)
+    if slots not in (None, found):
+        raise BadInput(path, f"has room for {found} bodies in a clip, not {slots}", "prepare others")
+
+
 class Clips:
     """A clips group opened for reading; the arrays are read when asked for.
 
@@ -260,9 +270,9 @@ class Clips:
             (n, C, T, V, M), C-contiguous; of clips of their own lengths a `native.Native`.
         """
         if self.frames == NATIVE:
-            index, (_, *tail) = np.arange(len(self)), open_array(self.group, "clips").shape
+            index, tail = np.arange(len(self)), open_array(self.group, "clips").shape[1:]
             index = index if rows is None else index[rows]
-            return gather(lambda part: read_array(self.group, "clips", part), self._offset(), index, (*tail,), dtype)
+            return gather(lambda part: read_array(self.group, "clips", part), self._offset(), index, tail, dtype)
         index = np.arange(len(self)) if rows is None else np.arange(len(self))[rows]
         out = np.empty((len(index), *open_array(self.group, "clips").shape[1:]), dtype)
         # Chunk-aligned blocks: the memory needed beside the result stays at a few chunks.
