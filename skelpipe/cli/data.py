@@ -23,8 +23,8 @@ from skelpipe.cli.options import (
 from skelpipe.cli.progress import bar
 from skelpipe.clips.presets import PRESETS, Options
 from skelpipe.errors import BadInput, printable
+from skelpipe.recordings import NATIVE
 from skelpipe.recordings.datasets import DATASETS, SPLITS
-from skelpipe.recordings.native import NATIVE
 
 CHANGES = Options.__annotations__  # of a preset, by options that are not left at their defaults
 FORMATS = ("aimclr-npy", "agcn-npy", "ctrgcn-npz", "pyskl-pkl", "sgn-h5")

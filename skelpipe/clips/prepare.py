@@ -39,9 +39,8 @@ from skelpipe.layouts.base import Layout
 from skelpipe.outputs.digests import read_digest
 from skelpipe.outputs.folders import new_folder
 from skelpipe.parallel import map_slices, tell_threads
-from skelpipe.recordings import store
+from skelpipe.recordings import NATIVE, store
 from skelpipe.recordings.frames import FrameWriter
-from skelpipe.recordings.native import NATIVE
 from skelpipe.recordings.parts import Part, kind_of
 
 if TYPE_CHECKING:

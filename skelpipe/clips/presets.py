@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any, TypedDict
 
 from skelpipe.errors import BadInput, suggest
-from skelpipe.recordings.native import NATIVE
+from skelpipe.recordings import NATIVE
 
 KINDS = ("bodies", "gaps", "centre", "align", "scale", "time")
 LONGEST = 300  # frames: NTU RGB+D has no longer recordings

@@ -17,7 +17,7 @@ import numpy as np
 
 from skelpipe.errors import BadInput
 from skelpipe.outputs import ancestry, checksums, digests
-from skelpipe.recordings.native import NATIVE
+from skelpipe.recordings import NATIVE
 from skelpipe.recordings.store import (
     CLIPS_PER_CHUNK,
     REMADE,

@@ -15,7 +15,7 @@ from skelpipe.errors import BadInput
 from skelpipe.layouts import LAYOUTS
 from skelpipe.layouts.base import Layout
 from skelpipe.outputs import digests
-from skelpipe.recordings.native import NATIVE
+from skelpipe.recordings import NATIVE
 from skelpipe.recordings.store import Clips, open_group, read_array
 
 Joints = npt.NDArray[np.float32]

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-NATIVE = "native"  # in the place of T: every clip has its own
 FRAMES_AT_ONCE = 32_768  # read together, in whole clips
 
 Index = npt.NDArray[np.int64]

@@ -23,8 +23,8 @@ from skelpipe.errors import BadInput
 from skelpipe.outputs.ancestry import PROVENANCE, read_json
 from skelpipe.outputs.digests import read_kind
 from skelpipe.outputs.folders import new_folder
+from skelpipe.recordings import NATIVE
 from skelpipe.recordings.datasets.files import Seen
-from skelpipe.recordings.native import NATIVE
 from skelpipe.recordings.store import (
     CLIPS_PER_CHUNK,
     ROWS_PER_CHUNK,

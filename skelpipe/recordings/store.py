@@ -44,7 +44,8 @@ from skelpipe.layouts import LAYOUTS
 from skelpipe.layouts.base import Layout
 from skelpipe.outputs.checksums import check_files
 from skelpipe.outputs.digests import read_kind, require
-from skelpipe.recordings.native import NATIVE, gather
+from skelpipe.recordings import NATIVE
+from skelpipe.recordings.native import gather
 
 if TYPE_CHECKING:
     import zarr
