@@ -244,7 +244,7 @@ class Maker:
         self.chain, self.settings = Chain(how, layout), settings_of(how)
         self.attributes = how.attributes() if self.settings is None else asdict(self.settings)
         if self.chain.bodies != BODIES:
-            self.attributes["slots"] = self.chain.bodies
+            self.attributes["max_bodies"] = self.chain.bodies
 
     def write(
         self, group: zarr.Group, share: slice, made: zarr.Group, progress: Progress | None

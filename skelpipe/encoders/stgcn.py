@@ -153,8 +153,9 @@ class STGCN(nn.Module):
 
     Options = STGCNOptions
 
-    def __init__(self, layout: Layout, options: STGCNOptions, channels: int = 3) -> None:
+    def __init__(self, layout: Layout, options: STGCNOptions) -> None:
         super().__init__()
+        channels = layout.channels
         adjacency = torch.from_numpy(spatial_partitions(layout))
         self.adjacency: Tensor
         self.register_buffer("adjacency", adjacency, persistent=False)

@@ -32,10 +32,20 @@ from typing import Any
 
 from skelpipe.errors import BadInput, suggest
 from skelpipe.layouts.base import Layout
+from skelpipe.layouts.coco17 import COCO17
+from skelpipe.layouts.h36m17 import H36M17
+from skelpipe.layouts.kinect_v1 import KINECT_V1
 from skelpipe.layouts.kinect_v2 import KINECT_V2
+from skelpipe.layouts.mediapipe33 import MEDIAPIPE33
+from skelpipe.layouts.openpose18 import OPENPOSE18
+from skelpipe.layouts.openpose25 import OPENPOSE25
+from skelpipe.layouts.smpl24 import SMPL24
 from skelpipe.layouts.table import CONFIDENCE, read_table
 
-LAYOUTS = {layout.name: layout for layout in (KINECT_V2,)}
+LAYOUTS = {
+    layout.name: layout
+    for layout in (KINECT_V2, KINECT_V1, COCO17, OPENPOSE18, OPENPOSE25, MEDIAPIPE33, H36M17, SMPL24)
+}
 SUFFIXES = (".yaml", ".yml")
 
 

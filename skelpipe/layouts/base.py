@@ -24,9 +24,9 @@ class Layout:
         mirror: for every joint its counterpart on the other side of the body (itself on the middle line).
         centre: the joints in whose mean bodies are centred; hop distances in the graph are counted from the nearest.
         shoulders: (right, left), each the mean of some joints: the line that is turned parallel to the camera plane.
-        torso: joints along the spine, drawn thicker.
+        torso: joints along the spine, or the hips where there is none; their bones are drawn thicker.
         parts: (name, joints) of the groups that part-wise models and masks work on; every joint is in one of them.
-        coordinates: 3, or 2 in a picture.
+        coordinates: 3 (x to the right, y up), or 2 in a picture (x to the right, y down).
         confidence: whether a channel behind the coordinates holds the detector's confidence.
     """
 
@@ -57,6 +57,27 @@ class Layout:
         import numpy as np
 
         return np.array(self.parents, dtype=np.int64)
+
+    @property
+    def part_index(self) -> dict[str, npt.NDArray[np.int64]]:
+        """`parts` as index arrays by name, in order: the joints of a part are x[..., index, :]."""
+        import numpy as np
+
+        return {name: np.array(some, dtype=np.int64) for name, some in self.parts}
+
+    @property
+    def sides(self) -> tuple[str, ...]:
+        """Of every joint left, right or middle; of two mirrored joints, left is the one whose name differs by an l.
+
+        Where the names tell nothing, left is the one that comes first.
+        """
+        found = ["middle"] * len(self.joints)
+        for v, w in enumerate(self.mirror):
+            if v < w:
+                pair = zip(self.joints[v].lower(), self.joints[w].lower(), strict=False)
+                ends = next(((a, b) for a, b in pair if a != b), ("", ""))
+                found[v], found[w] = ("right", "left") if ends[0] == "r" or ends[1] == "l" else ("left", "right")
+        return tuple(found)
 
     def as_table(self) -> dict[str, Any]:
         """The layout in plain values; `table.read_table` makes the same layout of it."""

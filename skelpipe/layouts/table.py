@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,6 +18,7 @@ MOST_JOINTS, LONGEST_NAME = 1000, 64
 CONFIDENCE = "+confidence"  # behind the name of a layout: the same, with the detector's confidence behind x, y, z
 
 Where = str | os.PathLike[str]
+Joints = tuple[int, ...]
 
 
 def read_table(table: object, where: Where) -> Layout:
@@ -29,52 +31,33 @@ def read_table(table: object, where: Where) -> Layout:
     Raises:
         BadInput: the first mistake that is found, in one line.
     """
-    table = _mapping(table, "the layout", KEYS, NEEDED, where)
-    joints = table["joints"]
-    if not isinstance(joints, list) or not 2 <= len(joints) <= MOST_JOINTS:
-        raise BadInput(where, f"joints is no list of 2 to {MOST_JOINTS} joints", "list {name, parent, mirror} of each")
-    rows = [_mapping(row, f"joint {n}", OF_JOINT, ("name",), where) for n, row in enumerate(joints, 1)]
-    names = [_name(row["name"], f"the name of joint {n}", where) for n, row in enumerate(rows, 1)]
-    number = {name: v for v, name in enumerate(names)}
-    if len(number) < len(names):
-        twice = next(name for name in names if names.count(name) > 1)
-        raise BadInput(where, f"two joints are called {twice!r}", "give each joint a name of its own")
-    find = _Finder(number, where)
-    parents = tuple(find.joint(row.get("parent", name), f"parent of {name!r}") for row, name in _of(rows, names))
-    mirror = tuple(find.joint(row.get("mirror", name), f"mirror of {name!r}") for row, name in _of(rows, names))
-    _check_tree(parents, names, where)
-    for v, w in enumerate(mirror):
-        if mirror[w] != v:
-            what = f"the mirror of {names[v]!r} is {names[w]!r}, and that of {names[w]!r} is {names[mirror[w]]!r}"
-            raise BadInput(where, what, "let the two name each other; a joint on the middle line has no mirror")
-    sides = _mapping(table["shoulders"], "shoulders", ("right", "left"), ("right", "left"), where)
+    told = _mapping(table, "the layout", KEYS, NEEDED, where)
+    names, parents, mirror = _joints(told["joints"], where)
+    find = _Finder({name: v for v, name in enumerate(names)}, where)
+    sides = _mapping(told["shoulders"], "shoulders", ("right", "left"), ("right", "left"), where)
     right, left = (find.joints(sides[side], f"shoulders.{side}") for side in ("right", "left"))
     if set(right) == set(left):
         raise BadInput(where, "the right and the left shoulder are the same", "name the joints of each side")
-    coordinates, confidence = table.get("coordinates", 3), table.get("confidence", False)
+    coordinates, confidence = told.get("coordinates", 3), told.get("confidence", False)
     if coordinates not in (2, 3) or not isinstance(coordinates, int):
         raise BadInput(where, f"coordinates is {shortened(repr(coordinates), 40)}", "give 2 (x, y) or 3 (x, y, z)")
     if not isinstance(confidence, bool):
         raise BadInput(where, f"confidence is {shortened(repr(confidence), 40)}", "give true or false")
-    name = _name(table["name"], "the layout's name", where)
+    name = _name(told["name"], "the layout's name", where)
     if not re.fullmatch(r"[\w.-]+", name.removesuffix(CONFIDENCE) if confidence else name):
         raise BadInput(where, f"{name!r} is no name for a layout", "use letters, digits, '_', '-' and '.'")
     return Layout(
         name=name,
-        joints=tuple(names),
+        joints=names,
         parents=parents,
         mirror=mirror,
-        centre=find.joints(table["centre"], "centre"),
+        centre=find.joints(told["centre"], "centre"),
         shoulders=(right, left),
-        torso=find.joints(table.get("torso", []), "torso", empty=True),
-        parts=_parts(table.get("parts", {}), names, find, where),
+        torso=find.joints(told.get("torso", []), "torso", empty=True),
+        parts=_parts(told.get("parts", {}), find, where),
         coordinates=coordinates,
         confidence=confidence,
     )
-
-
-def _of(rows: list[dict[str, Any]], names: list[str]) -> list[tuple[dict[str, Any], str]]:
-    return list(zip(rows, names, strict=True))
 
 
 class _Finder:
@@ -89,7 +72,7 @@ class _Finder:
         shown = shortened(str(name), LONGEST_NAME)
         raise BadInput(self.where, f"the {role}, {shown!r}, is no joint", suggest(shown, self.number))
 
-    def joints(self, names: object, role: str, *, empty: bool = False) -> tuple[int, ...]:
+    def joints(self, names: object, role: str, *, empty: bool = False) -> Joints:
         if not isinstance(names, list) or not (names or empty):
             raise BadInput(self.where, f"{role} is no list of joints", "list the names of the joints")
         found = tuple(self.joint(name, f"joint in {role}") for name in names)
@@ -98,39 +81,55 @@ class _Finder:
         return found
 
 
-def _check_tree(parents: tuple[int, ...], names: list[str], where: Where) -> None:
+def _joints(listed: object, where: Where) -> tuple[tuple[str, ...], Joints, Joints]:
+    """Names, parents and mirror of the joints."""
+    if not isinstance(listed, list) or not 2 <= len(listed) <= MOST_JOINTS:
+        raise BadInput(where, f"joints is no list of 2 to {MOST_JOINTS} joints", "list {name, parent, mirror} of each")
+    rows = [_mapping(row, f"joint {n}", OF_JOINT, ("name",), where) for n, row in enumerate(listed, 1)]
+    names = tuple(_name(row["name"], f"the name of joint {n}", where) for n, row in enumerate(rows, 1))
+    twice = [name for name, times in Counter(names).items() if times > 1]
+    if twice:
+        raise BadInput(where, f"two joints are called {twice[0]!r}", "give each joint a name of its own")
+    find = _Finder({name: v for v, name in enumerate(names)}, where)
+    of = list(zip(rows, names, strict=True))
+    parents = tuple(find.joint(row.get("parent", name), f"parent of {name!r}") for row, name in of)
+    mirror = tuple(find.joint(row.get("mirror", name), f"mirror of {name!r}") for row, name in of)
+    _check_tree(parents, names, where)
+    for v, w in enumerate(mirror):
+        if mirror[w] != v:
+            what = f"the mirror of {names[v]!r} is {names[w]!r}, and that of {names[w]!r} is {names[mirror[w]]!r}"
+            raise BadInput(where, what, "let the two name each other; a joint on the middle line has no mirror")
+    return names, parents, mirror
+
+
+def _check_tree(parents: Joints, names: tuple[str, ...], where: Where) -> None:
     roots = [names[v] for v, p in enumerate(parents) if v == p]
     if len(roots) != 1:
         count = f"{len(roots)} joints ({', '.join(roots[:3])}) have" if roots else "no joint has"
         raise BadInput(where, f"{count} no parent, and a tree has one root", "give all joints but one a parent")
-    root = names.index(roots[0])
-    reached = {root}
-    for v in range(len(parents)):
-        way = []
+    reached = {names.index(roots[0])}
+    for start in range(len(parents)):
+        v, way = start, []
         while v not in reached and v not in way:
             way.append(v)
             v = parents[v]
         if v not in reached:
-            what = f"following the parents of {names[way[0]]!r} leads in a circle through {names[v]!r}"
+            what = f"following the parents of {names[start]!r} leads in a circle through {names[v]!r}"
             raise BadInput(where, what, f"let the parents of all joints lead to the root, {roots[0]!r}")
         reached.update(way)
 
 
-def _parts(parts: object, names: list[str], find: _Finder, where: Where) -> tuple[tuple[str, tuple[int, ...]], ...]:
+def _parts(parts: object, find: _Finder, where: Where) -> tuple[tuple[str, Joints], ...]:
     if not isinstance(parts, dict):
         raise BadInput(where, "parts is no mapping", "map the name of each part to the list of its joints")
     made = tuple(
         (_name(key, "a part's name", where), find.joints(some, f"part {key!r}")) for key, some in parts.items()
     )
-    if not made:
-        return ()
-    count = [sum(v in some for _, some in made) for v in range(len(names))]
-    wrong = next((v for v, times in enumerate(count) if times != 1), None)
-    if wrong is not None:
-        times = "no part" if count[wrong] == 0 else f"{count[wrong]} parts"
-        raise BadInput(
-            where, f"the joint {names[wrong]!r} is in {times}", "put every joint in one part, or leave out parts"
-        )
+    times = Counter(v for _, some in made for v in some)
+    for name, v in find.number.items():
+        if made and times[v] != 1:
+            what = f"the joint {name!r} is in {times[v] or 'no'} part{'s' if times[v] else ''}"
+            raise BadInput(where, what, "put every joint in one part, or leave out parts")
     return made
 
 

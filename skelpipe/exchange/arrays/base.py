@@ -18,7 +18,7 @@ from skelpipe.clips.presets import LONGEST
 from skelpipe.clips.ragged import read_block
 from skelpipe.errors import BadInput
 from skelpipe.exchange.pickles import write_pickle
-from skelpipe.layouts import LAYOUTS
+from skelpipe.layouts import layout_of
 from skelpipe.layouts.kinect_v2 import KINECT_V2
 from skelpipe.recordings import store
 from skelpipe.recordings.datasets import find_split, split_masks
@@ -229,7 +229,7 @@ def open_source(path: str | os.PathLike[str], kind: str, split: str) -> Source:
     columns = {name: store.read_array(group, name) for name in attributes["columns"]}
     train, test = split_masks(split, attributes["dataset"], columns, attributes.get("split_files"))
     rows = {"train": np.flatnonzero(train), "val": np.flatnonzero(test)}
-    if LAYOUTS[attributes["layout"]] is not LAYOUT:
+    if layout_of(attributes) is not LAYOUT:
         raise BadInput(path, f"has joints in layout {attributes['layout']!r}", f"these formats have {LAYOUT.name!r}")
     if kind == "clips":
         store.check_fixed(attributes, path, BODIES)
