@@ -15,6 +15,7 @@ from skelpipe.errors import BadInput
 from skelpipe.layouts import layout_of
 from skelpipe.layouts.base import Layout
 from skelpipe.outputs import digests
+from skelpipe.recordings import NATIVE
 from skelpipe.recordings.store import Clips, open_group, read_array
 
 Joints = npt.NDArray[np.float32]
@@ -67,16 +68,18 @@ def _find(names: npt.NDArray[Any], name: str, path: Path) -> int:
 def _from_clips(path: Path, name: str) -> Motion:
     clips = Clips(path)
     row = _find(clips.columns["name"], name, path)
-    joints = clips.load(np.array([row]))[0].transpose(1, 3, 2, 0).astype(np.float32)
+    loaded, valid = clips.load(np.array([row])), int(clips.valid[row])
+    clip = loaded.clip(0) if clips.frames == NATIVE else loaded[0][:, :valid]
+    joints = clip.transpose(1, 3, 2, 0).astype(np.float32)
     joints[~joints.any(axis=(2, 3))] = np.nan
     joints = _seen(joints, clips.layout)
     length = int(read_array(clips.group, "length")[row])
-    note = f"{clips.frames} frames from {length} recorded"
+    note = f"{valid} frames from {length} recorded"
     return Motion(
         name,
         joints,
         clips.layout,
-        max(length, 1) / FRAME_RATE / clips.frames,
+        max(length, 1) / FRAME_RATE / valid,
         note,
         bool(clips.attributes.get("centre")),
     )

@@ -34,6 +34,7 @@ in one place. Every chunk is written, one of zeros too, so that a chunk that is 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -46,7 +47,8 @@ from skelpipe.layouts import layout_of
 from skelpipe.layouts.base import Layout
 from skelpipe.outputs.checksums import check_files
 from skelpipe.outputs.digests import read_kind, require
-from skelpipe.recordings.native import NATIVE, gather
+from skelpipe.recordings import NATIVE
+from skelpipe.recordings.native import gather
 
 if TYPE_CHECKING:
     import zarr
@@ -219,6 +221,15 @@ def check_offset(offset: npt.NDArray[Any], rows: int, path: str | Path, remedy: 
         raise BadInput(path, "its rows, frames and clip offsets contradict each other", remedy)
 
 
+def check_fixed(attributes: Mapping[str, Any], path: str | os.PathLike[str], bodies: int | None = None) -> None:
+    """Raise BadInput for clips of their own lengths, where all must have one, or with another number of bodies."""
+    if attributes["frames"] == NATIVE:
+        raise BadInput(path, "holds clips of their own lengths", "prepare clips of one length, as with --frames 50")
+    found = attributes.get("max_bodies", 2)
+    if bodies not in (None, found):
+        raise BadInput(path, f"has room for {found} bodies in a clip, not {bodies}", "prepare others")
+
+
 class Clips:
     """A clips group opened for reading; the arrays are read when asked for.
 
@@ -271,7 +282,7 @@ class Clips:
             (n, C, T, V, M), C-contiguous; of clips of their own lengths a `native.Native`.
         """
         if self.frames == NATIVE:
-            index, (_, *tail) = np.arange(len(self)), open_array(self.group, "clips").shape
+            index, tail = np.arange(len(self)), open_array(self.group, "clips").shape[1:]
             index = index if rows is None else index[rows]
             return gather(lambda part: read_array(self.group, "clips", part), self._offset(), index, (*tail,), dtype)
         index = np.arange(len(self)) if rows is None else np.arange(len(self))[rows]
