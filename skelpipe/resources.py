@@ -1,14 +1,29 @@
-"""The text files that ship with the package: recipes in `models/`, the Snakefile and pipelines in `pipelines/`."""
+"""What is found by name: the text files that ship with the package, and what other installed packages add to it.
+
+Recipes ship in `models/`, the Snakefile and pipelines in `pipelines/`. A package adds to a registry by an entry point
+of the group `skelpipe.<registry>`: in its pyproject.toml
+
+    [project.entry-points."skelpipe.encoders"]
+    mine = "its_module:ItsEncoder"
+
+makes what `its_module` calls ItsEncoder the entry "mine" of ENCODERS.
+"""
 
 from __future__ import annotations
 
+import logging
 import os
+import sys
+from collections.abc import ItemsView, Mapping, ValuesView
+from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, TypeVar
 
 from skelpipe.errors import BadInput, nearest
 
 Folder = Literal["models", "pipelines"]
+Entry = TypeVar("Entry")
+log = logging.getLogger(__name__)
 KINDS: dict[Folder, str] = {"models": "recipe", "pipelines": "pipeline"}
 
 
@@ -47,3 +62,87 @@ def find(folder: Folder, name_or_path: str | os.PathLike[str], suffix: str = ".y
     near = nearest(text, known)
     guess = f"did you mean {near}? There" if near else "there"
     raise BadInput(text, f"is not the name of a {kind}", f"{guess} are: {', '.join(known) or 'none'}")
+
+
+class Registry(dict[str, Entry]):
+    """A registry's own entries by name, and behind them those that installed packages add under `skelpipe.<registry>`.
+
+    A package is only imported when one of its entries is looked at, since it imports ours. One that cannot be loaded
+    is an error for who asks for it, and left out, with a warning, where all are gone through; so is one whose name is
+    taken.
+    """
+
+    def __init__(self, registry: str, own: Mapping[str, Entry]) -> None:
+        super().__init__(own)
+        self._later: dict[str, Any] = {}
+        for point in _entry_points(f"skelpipe.{registry}"):
+            if point.name in self:
+                log.warning("%s is left out: there is one of that name already", _told(point))
+                continue
+            self._later[point.name] = point
+            super().__setitem__(point.name, None)  # type: ignore[assignment]
+
+    def __getitem__(self, name: str) -> Entry:
+        if name in self._later:
+            self[name] = self._load(name)
+        return super().__getitem__(name)
+
+    def __setitem__(self, name: str, entry: Entry) -> None:
+        self._later.pop(name, None)
+        super().__setitem__(name, entry)
+
+    def get(self, name: str, default: Any = None) -> Any:
+        return self[name] if name in self else default  # noqa: SIM401
+
+    def items(self) -> ItemsView[str, Entry]:  # type: ignore[override]
+        for name in [*self._later]:
+            try:
+                self[name] = self._load(name)
+            except BadInput as error:
+                log.warning("%s", error)
+                del self._later[name], self[name]
+        return super().items()
+
+    def values(self) -> ValuesView[Entry]:  # type: ignore[override]
+        return dict(self.items()).values()
+
+    def _load(self, name: str) -> Entry:
+        point = self._later[name]
+        try:
+            entry: Entry = point.load()
+        except Exception as error:
+            what = f"cannot be loaded ({type(error).__name__}: {error})"
+            raise BadInput(_told(point), what, f"mend or remove the package of {point.value!r}") from error
+        return entry
+
+
+def _told(point: Any) -> str:
+    return f"entry point {point.name!r} of {point.group} ({point.value})"
+
+
+def _entry_points(group: str) -> list[Any]:
+    """What packages announce for a group; the library that reads them is slow to load, and only is if some do."""
+    if not any(f"[{group}]" in text for text in _announcements()):
+        return []
+    from importlib.metadata import entry_points
+
+    return list(entry_points(group=group))
+
+
+@cache
+def _announcements() -> tuple[str, ...]:
+    """The entry points of all installed packages that name us, as text."""
+    found = []
+    for place in dict.fromkeys(sys.path):
+        try:
+            names = [n for n in os.listdir(place or ".") if n.endswith((".dist-info", ".egg-info"))]  # noqa: PTH208
+        except OSError:
+            continue
+        for name in names:
+            try:
+                text = Path(place, name, "entry_points.txt").read_text(encoding="utf-8")
+            except (OSError, ValueError):
+                continue
+            if "[skelpipe." in text:
+                found.append(text)
+    return tuple(found)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, TypeVar, Union
 
@@ -13,11 +14,13 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    GetCoreSchemaHandler,
     SerializationInfo,
     SerializerFunctionWrapHandler,
     ValidationError,
     model_serializer,
 )
+from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from skelpipe.errors import BadInput, nearest, shortened
@@ -36,7 +39,7 @@ class Settings(BaseModel):
             defaults, so that what was made before is still of the same settings; `whole` has them.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, defer_build=True)
     LATER: ClassVar[tuple[str, ...]] = ()
 
     @model_serializer(mode="wrap")
@@ -61,16 +64,25 @@ def one_of(registry: Mapping[str, Any], usual: str | None = None) -> Any:
     """The type of a setting that is one of the `Options` in a registry, chosen by its `name`.
 
     A bare string stands for `{name: string}`, all other options at their defaults; where no name is given, `usual` is
-    meant.
+    meant. The registry is read when the first setting is checked, not before: what other packages add to it may import
+    all of ours.
     """
+    return Annotated[Any, _OneOf(registry, usual)]
 
-    def named(value: Any) -> Any:
-        value = {"name": value} if isinstance(value, str) else value
-        return {"name": usual, **value} if usual and isinstance(value, dict) else value
 
-    options = tuple(entry.Options for entry in registry.values())
-    union = Annotated[Union[options], Field(discriminator="name")] if len(options) > 1 else options[0]  # noqa: UP007
-    return Annotated[union, BeforeValidator(named)]
+@dataclass(frozen=True, eq=False)
+class _OneOf:
+    registry: Mapping[str, Any]
+    usual: str | None
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> Any:
+        def named(value: Any) -> Any:
+            value = {"name": value} if isinstance(value, str) else value
+            return {"name": self.usual, **value} if self.usual and isinstance(value, dict) else value
+
+        options = tuple(entry.Options for entry in self.registry.values())
+        union = Annotated[Union[options], Field(discriminator="name")] if len(options) > 1 else options[0]  # noqa: UP007
+        return handler.generate_schema(Annotated[union, BeforeValidator(named)])
 
 
 def load_yaml(path: Path) -> dict[str, Any]:
@@ -185,7 +197,7 @@ def _walk(model: type[BaseModel], place: list[str]) -> tuple[list[str], Any]:
         fields = here.model_fields if isinstance(here, type) and issubclass(here, BaseModel) else None
         if fields is not None and part in fields:
             keys.append(part)
-            here = _models(fields[part].annotation)
+            here = _inside(fields[part])
         elif isinstance(here, dict) and part in here:
             here = here[part]
         else:
@@ -194,6 +206,14 @@ def _walk(model: type[BaseModel], place: list[str]) -> tuple[list[str], Any]:
         if isinstance(here, dict) and len(here) == 1:
             here = next(iter(here.values()))
     return keys, here
+
+
+def _inside(field: FieldInfo) -> Any:
+    """The models that a field may hold: one model, or tag -> model."""
+    for chosen in field.metadata:
+        if isinstance(chosen, _OneOf):
+            return {name: entry.Options for name, entry in chosen.registry.items()}
+    return _models(field.annotation)
 
 
 def _models(annotation: Any) -> Any:
@@ -229,7 +249,7 @@ def _paths(model: type[BaseModel], above: tuple[str, ...] = ()) -> Iterator[tupl
     """The keys of a model and of all models in it."""
     for name, field in model.model_fields.items():
         yield (*above, name)
-        inner = _models(field.annotation)
+        inner = _inside(field)
         for each in inner.values() if isinstance(inner, dict) else [inner] if inner else []:
             yield from _paths(each, (*above, name))
 

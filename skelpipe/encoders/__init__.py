@@ -5,5 +5,6 @@ from __future__ import annotations
 from skelpipe.encoders.base import Encoder
 from skelpipe.encoders.recurrent import Recurrent
 from skelpipe.encoders.stgcn import STGCN
+from skelpipe.resources import Registry
 
-ENCODERS: dict[str, type[Encoder]] = {"stgcn": STGCN, "recurrent": Recurrent}
+ENCODERS: Registry[type[Encoder]] = Registry("encoders", {"stgcn": STGCN, "recurrent": Recurrent})

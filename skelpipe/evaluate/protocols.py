@@ -25,9 +25,10 @@ from skelpipe.evaluate.protocol import Protocol
 from skelpipe.evaluate.retrieval import retrieval
 from skelpipe.evaluate.supervised import check_supervised, supervised
 from skelpipe.recordings.store import Clips
+from skelpipe.resources import Registry
 from skelpipe.settings import Settings
 
-PROTOCOLS: dict[str, Protocol] = {
+OWN: dict[str, Protocol] = {
     "linear": linear,
     "knn": knn,
     "retrieval": retrieval,
@@ -36,6 +37,7 @@ PROTOCOLS: dict[str, Protocol] = {
     "semi": semi,
     "transfer": transfer,
 }
+PROTOCOLS = Registry("protocols", OWN)
 # What is found out before hours of work: (run, clips, split) -> None, or BadInput.
 CHECKS: dict[str, Callable[[Run, Clips, str], None]] = {"supervised": check_supervised, "transfer": check_transfer}
 

@@ -232,7 +232,7 @@ def _compared_raw(place: Path | None, by: Mapping[str, Any]) -> tuple[str, str]:
     dataset, part = _text(settings.get("dataset")), _text(settings.get("part"))
     if place is None:
         return MISSING, "moved or deleted"
-    if not raw or dataset not in DATASETS:
+    if not raw or dataset is None or dataset not in DATASETS:
         return UNKNOWN, "nothing was noted to compare them by"
     try:
         now = search(dataset, place, bool(settings.get("keep_missing")), None if part is None else Part.parse(part))

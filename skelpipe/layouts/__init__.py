@@ -41,11 +41,15 @@ from skelpipe.layouts.openpose18 import OPENPOSE18
 from skelpipe.layouts.openpose25 import OPENPOSE25
 from skelpipe.layouts.smpl24 import SMPL24
 from skelpipe.layouts.table import CONFIDENCE, read_table
+from skelpipe.resources import Registry
 
-LAYOUTS = {
-    layout.name: layout
-    for layout in (KINECT_V2, KINECT_V1, COCO17, OPENPOSE18, OPENPOSE25, MEDIAPIPE33, H36M17, SMPL24)
-}
+LAYOUTS: Registry[Layout] = Registry(
+    "layouts",
+    {
+        layout.name: layout
+        for layout in (KINECT_V2, KINECT_V1, COCO17, OPENPOSE18, OPENPOSE25, MEDIAPIPE33, H36M17, SMPL24)
+    },
+)
 SUFFIXES = (".yaml", ".yml")
 
 

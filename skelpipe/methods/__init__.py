@@ -13,10 +13,23 @@ from skelpipe.methods.crossclr import CrosSCLR, CrossStream
 from skelpipe.methods.positives import OwnKey
 from skelpipe.methods.skeletonclr import SkeletonCLR
 from skelpipe.methods.supervised import Supervised
+from skelpipe.resources import Registry
 
-METHODS: dict[str, Any] = {
-    "skeletonclr": SkeletonCLR, "aimclr": AimCLR, "crossclr": CrosSCLR, "supervised": Supervised,
-}  # fmt: skip
-POSITIVES: dict[str, Any] = {
-    "own_key": OwnKey, "cross_view": CrossView, "union": Union, "cross_stream": CrossStream,
-}  # fmt: skip
+METHODS: Registry[Any] = Registry(
+    "methods",
+    {
+        "skeletonclr": SkeletonCLR,
+        "aimclr": AimCLR,
+        "crossclr": CrosSCLR,
+        "supervised": Supervised,
+    },
+)
+POSITIVES: Registry[Any] = Registry(
+    "positives",
+    {
+        "own_key": OwnKey,
+        "cross_view": CrossView,
+        "union": Union,
+        "cross_stream": CrossStream,
+    },
+)

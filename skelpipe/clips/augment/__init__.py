@@ -27,8 +27,9 @@ from skelpipe.clips.augment.mask import MASK
 from skelpipe.clips.augment.noise import JITTER, NOISE
 from skelpipe.clips.augment.resample import CENTRE_CROP, CROP_RESIZE, FIRST, RESIZE, SEGMENTS, STRIDE
 from skelpipe.clips.augment.reverse import REVERSE
+from skelpipe.resources import Registry
 
-AUGMENTATIONS: dict[str, Augmentation] = {
+OWN: dict[str, Augmentation] = {
     "crop": CROP,
     "shear": SHEAR,
     "flip": FLIP,
@@ -51,3 +52,4 @@ AUGMENTATIONS: dict[str, Augmentation] = {
     "jigsaw": JIGSAW,
     "colours": COLOURS,
 }
+AUGMENTATIONS = Registry("augmentations", OWN)

@@ -11,8 +11,9 @@ from skelpipe.recordings.datasets.ntu import NTU60, NTU120
 from skelpipe.recordings.datasets.pku import PKU1, PKU2
 from skelpipe.recordings.datasets.recording import Dropped, Recording
 from skelpipe.recordings.datasets.splits import SPLITS, Split, find_split, fitting_splits, pretrained_on, split_masks
+from skelpipe.resources import Registry
 
-DATASETS: dict[str, Dataset] = {dataset.name: dataset for dataset in (NTU60, NTU120, PKU1, PKU2)}
+DATASETS: Registry[Dataset] = Registry("datasets", {dataset.name: dataset for dataset in (NTU60, NTU120, PKU1, PKU2)})
 
 
 def find_dataset(name: str) -> Dataset:

@@ -14,6 +14,7 @@ from skelpipe.errors import BadInput, suggest
 from skelpipe.recordings.datasets.base import Dataset
 from skelpipe.recordings.datasets.ntu import LAST_SETUP_60, NTU60, NTU120
 from skelpipe.recordings.datasets.pku import PKU1, PKU2, VIEWS, Pku
+from skelpipe.resources import Registry
 
 if TYPE_CHECKING:
     import numpy as np
@@ -112,7 +113,7 @@ def _pku_view(columns: Columns) -> Mask:
     return beside
 
 
-SPLITS: dict[str, Split] = {
+OWN: dict[str, Split] = {
     split.name: split
     for split in (
         Split("xsub60", "NTU-60 cross-subject", (NTU60, NTU120), _sub60, _first_60),
@@ -125,6 +126,7 @@ SPLITS: dict[str, Split] = {
         Split("pku2-xview", "PKU-MMD II cross-view", (PKU2,), _pku_view),
     )
 }
+SPLITS = Registry("splits", OWN)
 
 
 def find_split(name: str) -> Split:
