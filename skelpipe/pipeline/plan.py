@@ -12,7 +12,7 @@ import os
 import shlex
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from skelpipe.errors import BadInput
 from skelpipe.outputs.ancestry import PROVENANCE
@@ -22,6 +22,9 @@ from skelpipe.pipeline.experiments import Experiment, as_text, as_word, check_ow
 from skelpipe.pipeline.spec import STREAMS, WEIGHTS, Pipeline, Stream, Synth
 from skelpipe.resources import find
 from skelpipe.settings import check, hint, load_yaml
+
+if TYPE_CHECKING:
+    from skelpipe.training.recipe import ClipsNeeded
 
 # What a stage writes for the same inputs and flags changed: raise its number, and pipelines run it again. (Snakemake
 # cannot see changed package code.)
@@ -99,8 +102,11 @@ def _plan_stages(
     """Plan all stages of one pipeline, but for its report."""
     _check_protocols(pipeline, path)
     experiments = list_experiments(pipeline, path)
-    clips = _plan_clips(config, pipeline, path.stem, data, raw, lacking)
+    needs = {experiment.name: experiment.recipe.clips for experiment in experiments}
+    clips_of = _plan_clips(config, pipeline, list(needs.values()), data, raw, lacking)
     for (home, splits), experiment, seed in itertools.product(pipeline.homes.items(), experiments, pipeline.seeds):
+        kind = _clips_name(pipeline, needs[experiment.name])
+        clips = {dataset: clips_of[dataset, kind] for dataset in pipeline.datasets}
         top = f"runs/{Path(clips[pipeline.serving(home)]).stem}/{home}/{experiment.name}"
         runs = _plan_runs(config, pipeline, experiment, home, clips[pipeline.serving(home)], top, seed)
         for split, epoch in itertools.product(splits, pipeline.at_epochs or (experiment.recipe.epochs,)):
@@ -162,19 +168,22 @@ def _check_protocols(pipeline: Pipeline, path: Path) -> None:
 def _plan_clips(
     config: dict[str, Any],
     pipeline: Pipeline,
-    name: str,
+    needs: Sequence[ClipsNeeded | None],
     data: Path,
     raw: Path | None,
     lacking: list[BadInput] | None,
-) -> dict[str, str]:
-    """Plan the way from recordings to clips of every data set; returns data set -> clips folder."""
-    found = {}
+) -> dict[tuple[str, str], str]:
+    """Plan the way from recordings to clips of every data set; returns (data set, kind of clips) -> clips folder.
+
+    Each kind of clips that recipes need is made once.
+    """
+    found, name = {}, config["pipeline"]
     _check_raw(raw, () if pipeline.synth else pipeline.datasets, config, data)
     for dataset in pipeline.datasets:
         # Synthetic recordings are the pipeline's own, and named after it.
         alone = name if len(pipeline.datasets) == 1 else f"{name}-{dataset}"
         source = alone if pipeline.synth else dataset
-        store, found[dataset] = f"stores/{source}.zarr", f"stores/{source}-{_clips_name(pipeline)}.zarr"
+        store = f"stores/{source}.zarr"
         if pipeline.synth:
             recordings, listing = f"raw/{source}", None
             config["synth"][recordings] = {"dataset": dataset, "flags": _synth_flags(pipeline.synth, dataset)}
@@ -189,7 +198,10 @@ def _plan_clips(
                 listing = "none"
         if pipeline.synth or listing:
             config["stores"][store] = {"dataset": dataset, "raw": recordings, "listing": listing}
-        config["clips"][found[dataset]] = {"store": store, "flags": _prepare_flags(pipeline)}
+        for needed in needs:
+            kind = _clips_name(pipeline, needed)
+            found[dataset, kind] = f"stores/{source}-{kind}.zarr"
+            config["clips"][found[dataset, kind]] = {"store": store, "flags": _prepare_flags(pipeline, needed)}
     for kind, kind_of_parts in (("stores", "store_parts"), ("clips", "clips_parts")):
         for folder, stage in config[kind].items():
             shards = _shards(data / folder, pipeline.shards)
@@ -220,15 +232,23 @@ def part_digests(folder: Path) -> list[str]:
         return []
 
 
-def _clips_name(pipeline: Pipeline) -> str:
+def _clips_name(pipeline: Pipeline, needed: ClipsNeeded | None) -> str:
     """The part of a clips folder's name that tells its options, so that pipelines with the same ones share it."""
+    if needed is not None:
+        from skelpipe.training.clips_needed import folder_words
+
+        return shortened("-".join(folder_words(needed)))
     policy: list[str] = [] if pipeline.bodies == "first" else [pipeline.bodies]
     policy += [] if pipeline.centre else ["uncentred"]
     policy += [] if pipeline.turn else ["unturned"]
     return "-".join([str(pipeline.frames), *policy])
 
 
-def _prepare_flags(pipeline: Pipeline) -> str:
+def _prepare_flags(pipeline: Pipeline, needed: ClipsNeeded | None) -> str:
+    if needed is not None:
+        from skelpipe.training.clips_needed import prepare_words
+
+        return _shell(prepare_words(needed))
     flags: list[Any] = ["--frames", pipeline.frames, "--bodies", pipeline.bodies]
     flags += [] if pipeline.centre else ["--no-centre"]
     return _shell([*flags, *([] if pipeline.turn else ["--no-turn"])])

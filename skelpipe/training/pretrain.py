@@ -20,6 +20,7 @@ from skelpipe.recordings.datasets import split_masks
 from skelpipe.recordings.store import Clips
 from skelpipe.training.announce import tell_plan
 from skelpipe.training.checkpoint import Event
+from skelpipe.training.clips_needed import check_clips
 from skelpipe.training.device import choose_device
 from skelpipe.training.folder import prepare_folder
 from skelpipe.training.loop import Result, train_method
@@ -69,6 +70,7 @@ def pretrain(
     with ranks.joined():
         source = Clips(clips)
         check_recipe_stream(recipe, stream)
+        check_clips(recipe, source)
         threads = ranks.threads(threads)
         if threads:
             torch.set_num_threads(threads)

@@ -1,0 +1,85 @@
+"""The preparation that a recipe states: the command that makes such clips, and whether given ones are such."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import asdict
+from typing import Any
+
+from skelpipe.clips.presets import Options, Preparation, find_preparation
+from skelpipe.errors import BadInput
+from skelpipe.outputs.ancestry import PROVENANCE, read_json
+from skelpipe.recordings.store import Clips
+from skelpipe.training.recipe import ClipsNeeded, Recipe
+
+PREPARATION = "preparation"  # the attribute of clips; those of today's preparation, with its changes, have none
+
+
+def prepare_words(needed: ClipsNeeded) -> list[str]:
+    """The options with which `skelpipe prepare` makes such clips."""
+    words = ["--preset", needed.preset]
+    words += [] if needed.frames is None else ["--frames", str(needed.frames)]
+    words += [] if needed.longest is None else ["--longest", str(needed.longest)]
+    return [*words, *(w for kind, choice in needed.steps.items() for w in ("--step", f"{kind}={choice}"))]
+
+
+def folder_words(needed: ClipsNeeded) -> list[str]:
+    """What the name of a folder says of such clips: isc-64, raw-native, isc-300-align=none."""
+    frames = needed.frames or find(needed).frames
+    words = [needed.preset, str(frames)]
+    words += [] if needed.longest is None else [f"longest{needed.longest}"]
+    return [*words, *(f"{kind}={choice}" for kind, choice in needed.steps.items())]
+
+
+def find(needed: ClipsNeeded) -> Preparation:
+    """The preparation that is meant.
+
+    Raises:
+        BadInput: there is no such preset or step, or a number does not fit.
+    """
+    options: Options = {}
+    if needed.frames is not None:
+        options["frames"] = needed.frames
+    if needed.longest is not None:
+        options["longest"] = needed.longest
+    return find_preparation(needed.preset, options, [f"{kind}={choice}" for kind, choice in needed.steps.items()])
+
+
+def check_clips(recipe: Recipe, clips: Clips) -> None:
+    """Raise BadInput, with the command that makes the right ones, unless clips were prepared as a recipe needs it.
+
+    A recipe that states nothing takes all clips of today's preparation, however its options were changed.
+    """
+    noted, needed = clips.attributes, recipe.clips
+    wanted = {} if needed is None else _attributes(needed)
+    if PREPARATION not in wanted:
+        wanted[PREPARATION] = None
+    differing = [key for key, value in wanted.items() if noted.get(key) != value]
+    if not differing:
+        return
+    store = (read_json(clips.path / PROVENANCE).get("inputs") or {}).get("store") or {}
+    words = prepare_words(needed or ClipsNeeded())
+    command = shlex.join(["skelpipe", "prepare", str(store.get("path", "STORE")), "CLIPS", *words])
+    what = ", ".join(_said(key, noted.get(key)) for key in differing)
+    need = ", ".join(_said(key, wanted[key]) for key in differing)
+    raise BadInput(clips.path, f"is of {what}, and {recipe.name} needs {need}", f"make such clips by '{command}'")
+
+
+def _attributes(needed: ClipsNeeded) -> dict[str, Any]:
+    """What the folder of such clips notes, as far as the recipe says it."""
+    from skelpipe.clips.prepare import settings_of  # compiles
+
+    how = find(needed)
+    today = settings_of(how)
+    made = how.attributes() if today is None else asdict(today)
+    free = {"length", *(key for key in ("frames", "longest") if getattr(needed, key) is None)}
+    if today is not None and not needed.steps:
+        free |= {"bodies", "centre", "turn"}
+    return {key: value for key, value in made.items() if key not in free}
+
+
+def _said(key: str, value: Any) -> str:
+    if key == PREPARATION:
+        steps = " ".join(value) if isinstance(value, list) else value
+        return f"preparation {steps or 'aimclr'}"
+    return f"{key} {value}"
