@@ -23,9 +23,9 @@ from skelpipe.clips.augment.base import (
 )
 from skelpipe.clips.augment.flip import flip_joints
 from skelpipe.clips.augment.linear import transform
+from skelpipe.clips.augment.steps import Step, build_step
 from skelpipe.clips.gather import Source, check_source, clear_padding, find_extent, gather, resample
 from skelpipe.clips.philox import uniforms
-from skelpipe.clips.steps import Step, build_step
 from skelpipe.clips.streams import check_stream, stream_slice
 from skelpipe.errors import BadInput
 from skelpipe.layouts.base import Layout
