@@ -273,6 +273,10 @@ class _Rendering:
         self.layout, self.padded = extents[0].layout, any(extent.padded for extent in extents)
         self.whole: dict[int, list[Extent]] = {}
         self.in_place = all(step.augmentation.sampling is None for step in self.rest.steps)
+        # Most views change clips in place and bring nothing: then that is all there is to do.
+        steps = zip(self.rest.steps, self.drawn, strict=True)
+        plain = [(step.augmentation.apply, params, step.options) for step, params in steps]
+        self.plain = plain if self.in_place and not self.padded and not targets else None
         self.brought = [
             (self.targets["clip"], extent)
             for step, extent in zip(view.steps, extents, strict=False)
@@ -294,8 +298,12 @@ class _Rendering:
                     transform(x, moves.matrices[some])
             if moves.flips is not None:
                 flip_joints(x, moves.flips[some], self.layout)
-            targets = {name: values[some] for name, values in self.targets.items()} if self.targets else None
-            self.rest.apply(x, [params[some] for params in self.drawn], found, out, targets)
+            if self.plain is None:
+                targets = {name: values[some] for name, values in self.targets.items()}
+                self.rest.apply(x, [params[some] for params in self.drawn], found, out, targets)
+            else:
+                for apply, params, options in self.plain:
+                    apply(x, params[some], found[0], options)
             self.compute_stream(out, found[-1])
             for clips, extent in self.brought:
                 self.compute_stream(clips[some], extent.of(some))
