@@ -78,7 +78,7 @@ class View:
         made = [int(s.options["frames"]) for s in self.steps if s.augmentation.sampling is not None]
         return made[-1] if made else frames
 
-    def plan(self, source: Source, layout: Layout, valid: Lengths | None = None) -> Plan:
+    def plan(self, source: Source, layout: Layout, valid: npt.NDArray[np.integer] | None = None) -> Plan:
         """What it renders of such clips.
 
         Raises:
@@ -203,7 +203,7 @@ def render_view(
     view_index: int,
     out: Batch | None = None,
     threads: int | None = None,
-    valid: Lengths | None = None,
+    valid: npt.NDArray[np.integer] | None = None,
     targets: Targets | None = None,
 ) -> Rendered:
     """Gather clips, augment them and compute their stream, in one pass.

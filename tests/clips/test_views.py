@@ -311,7 +311,7 @@ CHAIN = [
 @pytest.mark.parametrize("source", ["one length", "filled up", "own lengths"])
 def test_threads_and_the_rest_of_the_batch_change_nothing(source):
     x, valid = make(n=30), np.resize(LENGTHS, 30)
-    given = {"one length": (x, None), "filled up": (x, valid), "own lengths": (as_native(x, valid), None)}[source]
+    given = {"one length": (x, None), "filled up": (x, valid.astype(np.int32)), "own lengths": (as_native(x, valid), None)}[source]
     view = build_view([*CHAIN, "reverse", {"one_of": ["blur", "corrupt"]}])
     plan = view.plan(given[0], KINECT_V2, given[1])
 
