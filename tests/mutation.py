@@ -46,7 +46,7 @@ TEXT = tuple(f"recordings/test_{name}.py" for name in ("ntu", "pku", "parser_pro
 
 AUGMENTING = (
     *("base", "blur", "colours", "corrupt", "crop", "flip", "hide", "jigsaw", "linear", "mask", "noise", "one_of"),
-    *("resample", "reverse"),
+    *("resample", "reverse", "steps"),
 )
 
 
@@ -74,7 +74,7 @@ GUARDS = {  # module -> the tests that guard it
     "encoders/cpu/rowwise.py": CPU,
     "encoders/cpu/temporal.py": CPU,
     **{f"clips/augment/{name}.py": VIEWS for name in AUGMENTING},
-    **{f"clips/{name}.py": VIEWS for name in ("gather", "steps", "views")},
+    **{f"clips/{name}.py": VIEWS for name in ("gather", "views")},
     **{f"clips/{name}.py": CLIPS for name in ("align", "bodies", "prepare", "time")},
     **{f"recordings/text/{name}.py": TEXT for name in ("ntu", "numbers", "pku")},
 }

@@ -75,7 +75,7 @@ class Batches:
         threads: int | None = None,
         rank: int = 0,
         ranks: int = 1,
-        valid: npt.NDArray[np.int64] | None = None,
+        valid: npt.NDArray[np.integer] | None = None,
     ) -> None:
         check_batch(batch_size, len(clips))
         self.clips, self.clip_ids, self.labels = clips, clip_ids, labels

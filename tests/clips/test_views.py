@@ -132,6 +132,7 @@ def test_the_first_frames_are_filled_up():
     made = render(line([5, 6, 7]), [{"first": {"frames": 5}}])
     assert (numbers(made), made.lengths.tolist()) == ([5, 6, 7, 0, 0], [3])
     assert render(line([5, 6, 7]), [{"first": {"frames": 2}}]).lengths is None
+    assert render(line([5, 6, 7]), [{"first": {"frames": 2}}], valid=np.array([1])).lengths.tolist() == [1]
 
 
 @pytest.mark.parametrize(("own", "kept"), [(5, 4), (10, 7), (33, 24), (101, 71)])
@@ -200,7 +201,9 @@ def test_corrupted_joints_become_zero_or_are_mixed_by_columns():
 def test_joints_are_drawn_without_replacement_and_all_alike():
     x = make(n=2000, frames=1, bodies=1)
     view, ids = build_view(["corrupt"]), np.arange(2000)
-    joints = view.draws(0, 0, ids, 0, find_extent(x, ids, KINECT_V2))[0][:, 11:]
+    params = view.draws(0, 0, ids, 0, find_extent(x, ids, KINECT_V2))[0]
+    assert abs(params[:, 1].mean() - 0.5) < 4 * 0.5 / np.sqrt(2000)  # by the matrix
+    joints = params[:, 11:]
     assert all(len(set(row)) == 15 for row in joints.tolist())
     counts = np.bincount(joints.astype(int).ravel(), minlength=25)
     assert np.abs(counts / 2000 - 0.6).max() < 4.5 * np.sqrt(0.24 / 2000)
@@ -311,7 +314,11 @@ CHAIN = [
 @pytest.mark.parametrize("source", ["one length", "filled up", "own lengths"])
 def test_threads_and_the_rest_of_the_batch_change_nothing(source):
     x, valid = make(n=30), np.resize(LENGTHS, 30)
-    given = {"one length": (x, None), "filled up": (x, valid), "own lengths": (as_native(x, valid), None)}[source]
+    given = {
+        "one length": (x, None),
+        "filled up": (x, valid.astype(np.int32)),
+        "own lengths": (as_native(x, valid), None),
+    }[source]
     view = build_view([*CHAIN, "reverse", {"one_of": ["blur", "corrupt"]}])
     plan = view.plan(given[0], KINECT_V2, given[1])
 
@@ -341,7 +348,21 @@ def test_a_chain_equals_its_twins():
     assert made.targets["clip"].shape[2] == 24
 
 
+def test_moves_behind_other_frames_equal_their_twins():
+    x = make()
+    plain = [{"resize": {"frames": 20}}, "shear", "crop", "flip", {"resize": {"frames": 30}}, "crop", "tilt"]
+    close(render(x, plain).clips, [clip[-1][0] for clip in walk(x, plain)])
+    close(render(x, plain[:1] + plain[2:]).clips, [clip[-1][0] for clip in walk(x, plain[:1] + plain[2:])])
+
+
 # ---- a choice
+
+
+def test_those_to_choose_from_draw_their_own_numbers():
+    step = build_view([{"one_of": ["tilt", "tilt"]}]).steps[0]
+    u = np.array([[0.5, 0, 0.25, 0.5, 0.75, 1, 0]])
+    drawn = step.augmentation.draw(u, find_extent(make(n=1), np.zeros(1, np.int64), KINECT_V2), step.options)
+    np.testing.assert_allclose(drawn[0], [1, -0.3, -0.15, 0, 0.15, 0.3, -0.3], atol=1e-12)
 
 
 def test_one_of_several_is_drawn_for_each_clip():
