@@ -88,6 +88,12 @@ def _top(layout: Layout) -> Joints:
     return landmark(layout, TOP, layout.shoulders[0] + layout.shoulders[1])
 
 
+def _up(layout: Layout) -> Joints:
+    """Where the lower spine ends that begins at its base: the middle, or the top if the middle lies in the base."""
+    middle = _middle(layout)
+    return _top(layout) if set(middle) == set(_base(layout)) else middle
+
+
 def _shoulders(layout: Layout) -> tuple[Joints, Joints]:
     return np.array(layout.shoulders[0]), np.array(layout.shoulders[1])
 
@@ -120,10 +126,10 @@ STEPS: dict[str, dict[str, Step]] = {
     "align": {
         "yaw": Step(align.align_yaw, _shoulders, spatial=True),
         "first_bones": Step(
-            align.align_first_bones, lambda layout: (_base(layout), _middle(layout), *_shoulders(layout)), spatial=True
+            align.align_first_bones, lambda layout: (_base(layout), _up(layout), *_shoulders(layout)), spatial=True
         ),
         "first_basis": Step(
-            align.align_first_basis, lambda layout: (_base(layout), _middle(layout), *_hips(layout)), spatial=True
+            align.align_first_basis, lambda layout: (_base(layout), _up(layout), *_hips(layout)), spatial=True
         ),
         "body_axes": Step(
             align.align_body_axes, lambda layout: (_base(layout), _top(layout), *_shoulders(layout)), spatial=True
