@@ -55,6 +55,7 @@ class Batches:
         batch_size: clips per batch; the last, smaller batch of an epoch is left out, as in the reference.
         threads: for the kernels; None takes all cores.
         rank: which part of every batch is wanted, of `ranks` equal ones; they follow each other in the batch's order.
+        replacement: whether each clip of a batch is drawn from all, so that an epoch has some twice and others not.
 
     Raises:
         BadInput: fewer clips than one batch needs.
@@ -74,6 +75,7 @@ class Batches:
         threads: int | None = None,
         rank: int = 0,
         ranks: int = 1,
+        replacement: bool = False,
     ) -> None:
         check_batch(batch_size, len(clips))
         self.clips, self.clip_ids, self.labels = clips, clip_ids, labels
@@ -86,6 +88,7 @@ class Batches:
             else {f"{each}/{name}": (view, number, each) for each in stream for name, view, number in numbered}
         )
         self.batch_size, self.seed, self.device, self.threads = batch_size, seed, device, threads
+        self.replacement = replacement
         share = batch_size // ranks
         self.part = slice(rank * share, (rank + 1) * share)
 
@@ -97,6 +100,8 @@ class Batches:
     def order(self, epoch: int) -> npt.NDArray[np.int64]:
         """The clips of an epoch in their order: (steps · batch_size,) rows."""
         generator = np.random.Generator(np.random.Philox(key=[self.seed, epoch]))
+        if self.replacement:
+            return generator.integers(len(self.clips), size=self.steps * self.batch_size)
         return generator.permutation(len(self.clips))[: self.steps * self.batch_size]
 
     def render(self, rows: npt.NDArray[np.int64], epoch: int, out: Sequence[npt.NDArray[np.float32]]) -> None:
