@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from skelpipe import ranks
-from skelpipe.clips.batches import Batches
+from skelpipe.clips.batches import Batch, Batches
 from skelpipe.errors import BadInput
 from skelpipe.recordings.datasets import group_column
 from skelpipe.recordings.datasets.held_out import hold_out
@@ -132,7 +132,7 @@ def measure(method: nn.Module, parts: Sequence[Batches], epoch: int, seed: int) 
         for part in parts:
             for batch in part.epoch(VIEWS_OF):
                 torch.manual_seed(seed)
-                loss, observed = method(batch.views, batch.labels, epoch)
+                loss, observed = outcome(method, batch, epoch)
                 for name, value in {"loss": loss, **observed}.items():
                     totals[name] = totals.get(name, 0) + value.detach().double() * part.batch_size
                 method.load_state_dict(before)
@@ -140,6 +140,12 @@ def measure(method: nn.Module, parts: Sequence[Batches], epoch: int, seed: int) 
     whole = torch.stack(list(totals.values())) / sum(len(part.clips) for part in parts)
     ranks.average([whole])
     return dict(zip(totals, whole.tolist(), strict=True))
+
+
+def outcome(method: nn.Module, batch: Batch, epoch: int) -> tuple[Tensor, dict[str, Tensor]]:
+    """A method's loss on a batch, and what else it observes, without a step."""
+    found: tuple[Tensor, dict[str, Tensor]] = method(batch.views, batch.labels, epoch)
+    return found
 
 
 def judged(figures: dict[str, float]) -> tuple[str, float, bool]:
