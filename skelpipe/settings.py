@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from functools import reduce
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, TypeVar, Union
 
@@ -34,6 +35,7 @@ class Settings(BaseModel):
     Attributes:
         LATER: keys that came after files had been written without them. A dump leaves them out while they are at their
             defaults, so that what was made before is still of the same settings; `whole` has them.
+        moot: dotted keys that something else stands in place of, which a dump leaves out.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -46,7 +48,14 @@ class Settings(BaseModel):
             return data
         fields = type(self).model_fields
         unused = [n for n in self.LATER if getattr(self, n) == fields[n].get_default(call_default_factory=True)]
-        return {name: value for name, value in data.items() if name not in unused}
+        for key in (*unused, *self.moot):
+            *parents, last = key.split(".")
+            reduce(lambda place, parent: place.get(parent, {}), parents, data).pop(last, None)
+        return data
+
+    @property
+    def moot(self) -> tuple[str, ...]:
+        return ()
 
 
 Model = TypeVar("Model", bound=Settings)
@@ -57,19 +66,23 @@ def whole(settings: Settings) -> dict[str, Any]:
     return settings.model_dump(mode="json", context={"whole": True})
 
 
-def one_of(registry: Mapping[str, Any], usual: str | None = None) -> Any:
+def one_of(registry: Mapping[str, Any], unnamed: str | None = None) -> Any:
     """The type of a setting that is one of the `Options` in a registry, chosen by its `name`.
 
-    A bare string stands for `{name: string}`, all other options at their defaults; where no name is given, `usual` is
-    meant.
+    A bare string stands for `{name: string}`, all other options at their defaults.
+
+    Args:
+        registry: entries that have `Options`, or are themselves what may be said of them.
+        unnamed: which one is meant where no name is given.
     """
+    options = tuple(getattr(entry, "Options", entry) for entry in registry.values())
+    union = Annotated[Union[options], Field(discriminator="name")] if len(options) > 1 else options[0]  # noqa: UP007
 
     def named(value: Any) -> Any:
-        value = {"name": value} if isinstance(value, str) else value
-        return {"name": usual, **value} if usual and isinstance(value, dict) else value
+        if isinstance(value, str):
+            return {"name": value}
+        return {"name": unnamed, **value} if unnamed and isinstance(value, dict) else value
 
-    options = tuple(entry.Options for entry in registry.values())
-    union = Annotated[Union[options], Field(discriminator="name")] if len(options) > 1 else options[0]  # noqa: UP007
     return Annotated[union, BeforeValidator(named)]
 
 

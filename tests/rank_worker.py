@@ -23,7 +23,6 @@ from skelpipe.training import loop
 from skelpipe.training.checkpoint import Position
 from skelpipe.training.device import set_determinism
 from skelpipe.training.loop import start_ranks
-from skelpipe.training.optim import build_sgd
 from skelpipe.training.recipe import Recipe, load_recipe
 
 MINING = "positives.nn_start_epoch=0"
@@ -76,7 +75,7 @@ def three_steps(name, clips, seed=3):
         method = recipe.build_method(source.layout, 4).train()
         at = Position()
         start_ranks(method, recipe, at, seed)
-        sgd = build_sgd(recipe.optimizer, method)
+        sgd = recipe.build_optimizer(method)
         stream, views = recipe.streams or "joint", {v: recipe.view(v) for v in METHODS[recipe.method.name].VIEWS}
         data = np.ascontiguousarray(source.load(rows)[..., : recipe.bodies])
         batches = Batches(

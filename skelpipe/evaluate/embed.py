@@ -17,12 +17,13 @@ from skelpipe import settings as checking
 from skelpipe.clips.streams import apply_stream
 from skelpipe.errors import BadInput
 from skelpipe.methods.network import Network
+from skelpipe.outputs.ancestry import DONE, PROVENANCE, read_json
 from skelpipe.outputs.checksums import check_files
 from skelpipe.outputs.digests import require
 from skelpipe.outputs.provenance import file_provenance
 from skelpipe.recordings.datasets import find_split, fitting_splits, group_column, split_masks
 from skelpipe.recordings.store import CLIPS_PER_CHUNK, Clips
-from skelpipe.training.checkpoint import kept_weights
+from skelpipe.training.checkpoint import kept_weights, weights_epoch
 from skelpipe.training.device import choose_device
 from skelpipe.training.folder import LOG, RECIPE, SETTINGS, WEIGHTS
 from skelpipe.training.log import collapsed_at
@@ -82,13 +83,18 @@ def load_run(
 
     Args:
         stream: which network of a run of several streams; else what the run was trained on.
-        epoch: one whose weights the recipe's `keep_every` has kept; by default the last.
+        epoch: one whose weights the recipe's `keep_every` has kept; by default the last. A run that is still trained,
+            or was stopped, can be opened at one too.
 
     Raises:
         BadInput: RUN is not whole, its weights are damaged, it has no such stream or epoch, or the clips have another
             layout or number of frames.
     """
-    path = require(path, "run", "finish it with 'skelpipe pretrain'")
+    path = Path(path)
+    if epoch is None or not going_on_with(path, epoch):
+        path = require(
+            path, "run", "finish it with 'skelpipe pretrain', or choose an epoch that it has kept by --epoch"
+        )
     check_files(path, lambda name: name in (SETTINGS, RECIPE, LOG), "train this run again")
     try:
         settings = json.loads((path / SETTINGS).read_text())
@@ -121,6 +127,12 @@ def load_run(
     return Run(path, settings, recipe, network, place, stream, epoch, collapsed_at(path, epoch))
 
 
+def going_on_with(path: Path, epoch: int) -> bool:
+    """Whether this is a run that is not at its end and has kept the weights of that epoch."""
+    begun = read_json(path / PROVENANCE).get("kind") == "run" and not (path / DONE).exists()
+    return begun and (path / kept_weights(epoch)).is_file()
+
+
 def find_stream(path: Path, recipe: Recipe, settings: Mapping[str, Any], stream: str | None) -> str:
     """The stream that is asked for, or the only one that there is."""
     known = recipe.streams or (str(settings["stream"]),)
@@ -133,8 +145,8 @@ def find_stream(path: Path, recipe: Recipe, settings: Mapping[str, Any], stream:
 
 def find_weights(path: Path, settings: Mapping[str, Any], epoch: int | None) -> tuple[Path, int]:
     """The weights of an epoch, and that epoch."""
-    last = int(settings["epochs"])
-    if epoch in (None, last):
+    last = weights_epoch(path / WEIGHTS) or int(settings["epochs"])
+    if epoch in (None, last) and (path / DONE).exists():
         return path / WEIGHTS, last
     kept = sorted(int(file.stem.removeprefix("weights-")) for file in path.glob("weights-*.safetensors"))
     if epoch not in kept:

@@ -25,13 +25,13 @@ from skelpipe.layouts.base import Layout
 from skelpipe.methods.network import Network
 from skelpipe.recordings.store import Clips
 from skelpipe.training.device import set_determinism
-from skelpipe.training.optim import build_sgd
-from skelpipe.training.recipe import Optimizer
+from skelpipe.training.optim import build_optimizer
+from skelpipe.training.optim.optimizers import SGDOptions
 
 SCORED_AT_ONCE = 128  # clips
 
 
-class Training(Optimizer):
+class Training(SGDOptions):
     """How an encoder and a classifier are trained; each protocol has its own defaults.
 
     Attributes:
@@ -245,7 +245,7 @@ def train(
     set_determinism(seed)
     network = fresh(material.encoder, setup, seed)
     batches = make_batches(material, chosen, options, setup, seed)
-    sgd = build_sgd(options, network)
+    sgd = build_optimizer(options, network)
     on_test: dict[int, float] = {}
     for epoch in range(1, options.epochs + 1):
         for group in sgd.param_groups:
