@@ -12,9 +12,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 
 from skelpipe import settings as checking
+from skelpipe.clips.loading import load_bodies, own_frames
 from skelpipe.clips.streams import apply_stream
+from skelpipe.clips.views import build_view, render_view
 from skelpipe.errors import BadInput
 from skelpipe.methods.network import Network
 from skelpipe.outputs.ancestry import DONE, PROVENANCE, read_json
@@ -22,6 +25,7 @@ from skelpipe.outputs.checksums import check_files
 from skelpipe.outputs.digests import require
 from skelpipe.outputs.provenance import file_provenance
 from skelpipe.recordings.datasets import find_split, fitting_splits, group_column, split_masks
+from skelpipe.recordings.native import Native
 from skelpipe.recordings.store import CLIPS_PER_CHUNK, Clips
 from skelpipe.training.checkpoint import kept_weights, weights_epoch
 from skelpipe.training.device import choose_device
@@ -31,6 +35,7 @@ from skelpipe.training.recipe import Recipe
 
 Progress = Callable[[int, int], None]
 log = logging.getLogger(__name__)
+EVALUATED = 0  # the epoch from which an evaluated view draws; training counts from 1
 
 
 @dataclass(frozen=True)
@@ -167,7 +172,7 @@ def choose_split(run: Run, clips: Clips, split: str | None) -> str:
 
 
 def embed(run: Run, clips: Clips, split: str, progress: Progress | None = None) -> Features:
-    """Features of all clips in a split: eval mode, no augmentation, the run's stream."""
+    """Features of all clips in a split: eval mode, the view that the recipe evaluates, the run's stream."""
     train, test = split_masks(split, clips.dataset, clips.columns, clips.attributes.get("split_files"))
     rows = np.flatnonzero(train | test)
     left = len(train) - len(rows)
@@ -191,16 +196,49 @@ def encode(
     size: int = run.network.encoder.features  # type: ignore[assignment]
     out = np.empty((len(rows), size), np.float32)
     block = CLIPS_PER_CHUNK * 8
+    valid = own_frames(clips, rows)
     for start in range(0, len(rows), block):
-        data = clips.load(rows[start : start + block])[..., : run.recipe.bodies]
-        data = apply_stream(np.ascontiguousarray(data), run.stream, clips.layout)
+        now = slice(start, start + block)
+        data, lengths = evaluated_clips(run, clips, rows[now], None if valid is None else valid[now])
         for first in range(0, len(data), CLIPS_PER_CHUNK):
-            part = torch.from_numpy(data[first : first + CLIPS_PER_CHUNK]).to(run.device)
-            found = run.network.encoder(part).float().cpu().numpy()
+            some = slice(first, first + CLIPS_PER_CHUNK)
+            part = torch.from_numpy(data[some]).to(run.device)
+            own = None if lengths is None else lengths[some].to(run.device)
+            found = run.network.features(part, own).float().cpu().numpy()
             out[start + first : start + first + len(found)] = found
         if progress is not None:
             progress(min(start + block, len(rows)), len(rows))
     return out
+
+
+def evaluated_clips(
+    run: Run,
+    clips: Clips,
+    rows: npt.NDArray[np.int64],
+    valid: npt.NDArray[np.int64] | None,
+    threads: int | None = None,
+) -> tuple[npt.NDArray[np.float32], Tensor | None]:
+    """The clips `rows` as they are embedded: in the view that the recipe evaluates, and the run's stream.
+
+    What a view draws, it draws once for every clip, from the run's seed.
+
+    Args:
+        valid: (n,) how many of their frames are the clips' own, as of `own_frames`.
+
+    Returns:
+        (n, C, T, V, M), and how many frames of each are its own, (n,), or None where all are.
+
+    Raises:
+        BadInput: the view does not fit the clips.
+    """
+    view = build_view(run.recipe.evaluate.view)
+    data = load_bodies(clips, rows, run.recipe.bodies)
+    if not view.steps and valid is None and not isinstance(data, Native):
+        return apply_stream(data, run.stream, clips.layout, out=data, threads=threads), None
+    seed, here = int(run.settings["seed"]), np.arange(len(rows))
+    own = None if valid is None else valid[rows]
+    made = render_view(data, here, rows, view, run.stream, clips.layout, seed, EVALUATED, 0, threads=threads, valid=own)
+    return made.clips, None if made.lengths is None else torch.from_numpy(made.lengths)
 
 
 def export(

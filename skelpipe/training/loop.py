@@ -18,6 +18,7 @@ import torch
 
 from skelpipe import ranks
 from skelpipe.clips.batches import Batch, Batches
+from skelpipe.clips.loading import load_bodies, own_frames
 from skelpipe.methods import METHODS
 from skelpipe.methods.base import Method
 from skelpipe.methods.network import Network
@@ -27,6 +28,7 @@ from skelpipe.outputs.checksums import check_files
 from skelpipe.outputs.digests import check_unchanged
 from skelpipe.outputs.folders import seal
 from skelpipe.recordings.datasets import find_split
+from skelpipe.recordings.native import Native
 from skelpipe.recordings.store import Clips
 from skelpipe.training.announce import tell_arithmetic
 from skelpipe.training.checkpoint import (
@@ -137,13 +139,14 @@ def load_batches(
     batch_size: int | None = None,
 ) -> Batches:
     """Clips in memory, and the recipe's views of them, in the recipe's batches or others."""
-    data = source.load(rows, "float16" if settings["half_storage"] else "float32")[..., : recipe.bodies]
+    data = load_bodies(source, rows, recipe.bodies, "float16" if settings["half_storage"] else "float32")
     check_unchanged({"clips": source.path}, {"clips": settings["clips_digest"]})
     synced = recipe.batch_norm == "synced" and ranks.count() > 1
     if batch_size is None:
-        tell_arithmetic(place, settings["precision"], settings["half_storage"], synced, data.nbytes)
+        held = (data.values if isinstance(data, Native) else data).nbytes
+        tell_arithmetic(place, settings["precision"], settings["half_storage"], synced, held)
     return Batches(
-        np.ascontiguousarray(data),
+        data,
         rows,
         source.labels[rows],
         {name: recipe.view(name) for name in METHODS[recipe.method.name].VIEWS},
@@ -155,6 +158,7 @@ def load_batches(
         threads,
         ranks.mine(),
         ranks.count(),
+        valid=own_frames(source, rows),
         replacement=recipe.sampling == "with_replacement" and batch_size is None,
     )
 
