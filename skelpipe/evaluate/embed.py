@@ -236,8 +236,9 @@ def evaluated_clips(
     if not view.steps and valid is None and not isinstance(data, Native):
         return apply_stream(data, run.stream, clips.layout, out=data, threads=threads), None
     seed, here = int(run.settings["seed"]), np.arange(len(rows))
-    own = None if valid is None else valid[rows]
-    made = render_view(data, here, rows, view, run.stream, clips.layout, seed, EVALUATED, 0, threads=threads, valid=own)
+    made = render_view(
+        data, here, rows, view, run.stream, clips.layout, seed, EVALUATED, 0, threads=threads, valid=valid
+    )
     return made.clips, None if made.lengths is None else torch.from_numpy(made.lengths)
 
 
