@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import reduce
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, TypeVar, Union
 
@@ -37,6 +38,7 @@ class Settings(BaseModel):
     Attributes:
         LATER: keys that came after files had been written without them. A dump leaves them out while they are at their
             defaults, so that what was made before is still of the same settings; `whole` has them.
+        moot: dotted keys that something else stands in place of, which a dump leaves out.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, defer_build=True)
@@ -49,7 +51,14 @@ class Settings(BaseModel):
             return data
         fields = type(self).model_fields
         unused = [n for n in self.LATER if getattr(self, n) == fields[n].get_default(call_default_factory=True)]
-        return {name: value for name, value in data.items() if name not in unused}
+        for key in (*unused, *self.moot):
+            *parents, last = key.split(".")
+            reduce(lambda place, parent: place.get(parent, {}), parents, data).pop(last, None)
+        return data
+
+    @property
+    def moot(self) -> tuple[str, ...]:
+        return ()
 
 
 Model = TypeVar("Model", bound=Settings)
@@ -60,27 +69,30 @@ def whole(settings: Settings) -> dict[str, Any]:
     return settings.model_dump(mode="json", context={"whole": True})
 
 
-def one_of(registry: Mapping[str, Any], usual: str | None = None) -> Any:
+def one_of(registry: Mapping[str, Any], unnamed: str | None = None) -> Any:
     """The type of a setting that is one of the `Options` in a registry, chosen by its `name`.
 
-    A bare string stands for `{name: string}`, all other options at their defaults; where no name is given, `usual` is
+    A bare string stands for `{name: string}`, all other options at their defaults; where no name is given, `unnamed` is
     meant. The registry is read when the first setting is checked, not before: what other packages add to it may import
     all of ours.
+
+    Args:
+        registry: entries that have `Options`, or are themselves what may be said of them.
     """
-    return Annotated[Any, _OneOf(registry, usual)]
+    return Annotated[Any, _OneOf(registry, unnamed)]
 
 
 @dataclass(frozen=True, eq=False)
 class _OneOf:
     registry: Mapping[str, Any]
-    usual: str | None
+    unnamed: str | None
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> Any:
         def named(value: Any) -> Any:
             value = {"name": value} if isinstance(value, str) else value
-            return {"name": self.usual, **value} if self.usual and isinstance(value, dict) else value
+            return {"name": self.unnamed, **value} if self.unnamed and isinstance(value, dict) else value
 
-        options = tuple(entry.Options for entry in self.registry.values())
+        options = tuple(getattr(entry, "Options", entry) for entry in self.registry.values())
         union = Annotated[Union[options], Field(discriminator="name")] if len(options) > 1 else options[0]  # noqa: UP007
         return handler.generate_schema(Annotated[union, BeforeValidator(named)])
 
@@ -212,7 +224,7 @@ def _inside(field: FieldInfo) -> Any:
     """The models that a field may hold: one model, or tag -> model."""
     for chosen in field.metadata:
         if isinstance(chosen, _OneOf):
-            return {name: entry.Options for name, entry in chosen.registry.items()}
+            return {name: getattr(entry, "Options", entry) for name, entry in chosen.registry.items()}
     return _models(field.annotation)
 
 

@@ -17,7 +17,7 @@ from skelpipe.clips.batches import Batches
 from skelpipe.methods import METHODS
 from skelpipe.recordings.datasets import split_masks
 from skelpipe.recordings.store import Clips
-from skelpipe.training import checkpoint, device, loop, optim
+from skelpipe.training import checkpoint, device, loop
 from skelpipe.training.recipe import load_recipe
 
 FILE = Path(__file__).with_name("golden.json")
@@ -56,7 +56,7 @@ def curve(case: str, clips: Path) -> dict[str, list[float]]:
     threads = torch.get_num_threads()
     device.set_determinism(0)
     method = recipe.build_method(source.layout, 4).train()
-    sgd = optim.build_sgd(recipe.optimizer, method)
+    sgd = recipe.build_optimizer(method)
     batches = Batches(
         np.ascontiguousarray(source.load(rows)[..., : recipe.bodies]), rows, source.labels[rows],
         {view: recipe.view(view) for view in METHODS[recipe.method.name].VIEWS}, recipe.streams or "bone",

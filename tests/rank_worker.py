@@ -13,6 +13,9 @@ import numpy as np
 import torch
 from conftest import TINY
 
+sys.path.append(str(Path(__file__).parent / "methods"))
+import toys
+
 from skelpipe import ranks
 from skelpipe.clips.batches import Batch, Batches
 from skelpipe.methods import METHODS
@@ -23,7 +26,6 @@ from skelpipe.training import loop
 from skelpipe.training.checkpoint import Position
 from skelpipe.training.device import set_determinism
 from skelpipe.training.loop import start_ranks
-from skelpipe.training.optim import build_sgd
 from skelpipe.training.recipe import Recipe, load_recipe
 
 MINING = "positives.nn_start_epoch=0"
@@ -39,9 +41,17 @@ CASES = {
     "supervised": ("stgcn_supervised", []),
     "per_rank": ("skeletonclr", ["batch_norm=per_rank"]),
 }
+TOYS = {
+    "two_networks": ["encoder.dropout=0", "batch_norm=synced"],
+    "next_frame": ["optimizer.lr=0.05"],
+    "gru": ["batch_norm=synced"],
+    "as_cal": ["method.fill_epochs=0"],
+}
 
 
 def load_case(name):
+    if name in TOYS:
+        return toys.recipe(name, more=TOYS[name])
     recipe, sets = CASES[name]
     sets = [*TINY, "encoder.dropout=0", "batch_norm=synced", *sets]
     if recipe == "stgcn_supervised":
@@ -56,7 +66,7 @@ def all_in_float64():
 
     def step_in_float64(method, sgd, batch, epoch):
         views = {view: x.double() for view, x in batch.views.items()}
-        return step(method, sgd, Batch(views, batch.labels), epoch)
+        return step(method, sgd, Batch(views, batch.labels, batch.lengths, batch.targets), epoch)
 
     with (
         patch.object(torch.Tensor, "float", torch.Tensor.double),
@@ -76,7 +86,7 @@ def three_steps(name, clips, seed=3):
         method = recipe.build_method(source.layout, 4).train()
         at = Position()
         start_ranks(method, recipe, at, seed)
-        sgd = build_sgd(recipe.optimizer, method)
+        sgd = recipe.build_optimizer(method)
         stream, views = recipe.streams or "joint", {v: recipe.view(v) for v in METHODS[recipe.method.name].VIEWS}
         data = np.ascontiguousarray(source.load(rows)[..., : recipe.bodies])
         batches = Batches(
@@ -95,5 +105,5 @@ def three_steps(name, clips, seed=3):
 if __name__ == "__main__":
     clips, out = map(Path, sys.argv[1:])
     with ranks.joined():
-        found = {name: three_steps(name, clips) for name in CASES}
+        found = {name: three_steps(name, clips) for name in [*CASES, *TOYS]}
         torch.save(found, out / f"{os.environ['RANK']}.pt")

@@ -14,7 +14,6 @@ from skelpipe.clips.batches import Batch, Batches
 from skelpipe.layouts.kinect_v2 import KINECT_V2
 from skelpipe.methods import METHODS
 from skelpipe.methods.network import Network
-from skelpipe.training.optim import build_sgd
 from skelpipe.training.recipe import Recipe
 
 DATASET, SPLIT, STREAM, CLASSES, FRAMES = "ntu60", "xsub60", "bone", 60, 50
@@ -48,7 +47,7 @@ def build_trainer(recipe: Recipe, device: torch.device, precision: str) -> Train
     for module in method.modules():
         if isinstance(module, Network):
             module.bfloat16_encoder = precision == "bf16"
-    return Trainer(recipe, method, build_sgd(recipe.optimizer, method), method)
+    return Trainer(recipe, method, recipe.build_optimizer(method), method)
 
 
 def build_batches(

@@ -32,6 +32,7 @@ from skelpipe.resources import names
 @click.option("--split", required=True, type=click.Choice(list(SPLITS)), help="Whose training clips to learn from.")
 @click.option("--stream", required=True, type=click.Choice([*STREAMS, "3s"]), help="3s: all, as CrosSCLR needs them.")
 @click.option("--epochs", type=click.IntRange(0), help="Instead of the recipe's; 0 leaves the encoder untrained.")
+@click.option("--iterations", type=click.IntRange(1), help="Instead of the recipe's length: so many steps.")
 @set_option
 @seed_option
 @device_option
@@ -46,6 +47,7 @@ def pretrain(
     run: Path,
     overrides: tuple[str, ...],
     epochs: int | None,
+    iterations: int | None,
     gpus: int | None,
     **options: Any,
 ) -> None:
@@ -62,7 +64,9 @@ def pretrain(
     from skelpipe.training.pretrain import pretrain as run_pretrain
     from skelpipe.training.recipe import load_recipe
 
-    checked = load_recipe(recipe, list(overrides), epochs)
+    if epochs is not None and iterations is not None:
+        raise BadInput(f"--iterations {iterations}", "is given beside --epochs", "leave one of them out")
+    checked = load_recipe(recipe, list(overrides), epochs, iterations)
     if gpus and ranks.started() not in (1, gpus):
         raise BadInput(f"--gpus {gpus}", f"is given to one of {ranks.started()} ranks", "leave it out with torchrun")
     if gpus and gpus > 1 and ranks.started() == 1:
@@ -75,7 +79,8 @@ def pretrain(
     for warning in result.warnings:
         click.echo(f"skelpipe: {warning}", err=True)
     loss = f", loss {result.last['loss']:.3f}" if result.last else ""
-    click.echo(f"{run}: {result.state}, epoch {result.epoch}/{result.epochs}{loss}")
+    steps = "" if result.iterations is None else f", iteration {result.iteration:,}/{result.iterations:,}"
+    click.echo(f"{run}: {result.state}, epoch {result.epoch}/{result.epochs}{steps}{loss}")
     if result.state == "stopped":
         raise KeyboardInterrupt("a checkpoint is kept, and the same command goes on from it")
 

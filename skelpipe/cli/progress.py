@@ -54,7 +54,10 @@ def stages() -> Iterator[Callable[[str, int, int], None]]:
 
 @contextmanager
 def training(what: str) -> Iterator[Callable[[Mapping[str, Any]], None]]:
-    """A function to call with {epoch, epochs, step, steps} and now and then {loss, clips_per_second}."""
+    """A function to call with {epoch, epochs, step, steps} and now and then {loss, clips_per_second}.
+
+    Where a run's length is in steps, {iteration, iterations} are shown instead.
+    """
     latest: dict[str, Any] = {}
     if not sys.stderr.isatty():
         tell = _now_and_then(lambda: _training_line(latest))
@@ -93,11 +96,16 @@ def _live(*columns: Any) -> Any:
 
 
 def _steps(event: Mapping[str, Any]) -> tuple[int, int]:
+    if "iterations" in event:
+        return event["iteration"], event["iterations"]
     return (event["epoch"] - 1) * event["steps"] + event["step"], event["epochs"] * event["steps"]
 
 
 def _training_line(event: Mapping[str, Any]) -> str:
-    parts = [f"epoch {event['epoch']}/{event['epochs']}"]
+    if "iterations" in event:
+        parts = [f"iteration {event['iteration']:,}/{event['iterations']:,}"]
+    else:
+        parts = [f"epoch {event['epoch']}/{event['epochs']}"]
     if event.get("loss") is not None:
         parts.append(f"loss {event['loss']:.3f}, {event['clips_per_second']:,.0f} clips/s")
     return ", ".join(parts)

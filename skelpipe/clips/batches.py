@@ -56,6 +56,7 @@ class Batches:
         threads: for the kernels; None takes all cores.
         rank: which part of every batch is wanted, of `ranks` equal ones; they follow each other in the batch's order.
         valid: (N,) how many frames from the start are a clip's own; None: all are.
+        replacement: whether each clip of a batch is drawn from all, so that an epoch has some twice and others not.
 
     Raises:
         BadInput: fewer clips than one batch needs, or a view does not fit them.
@@ -76,6 +77,7 @@ class Batches:
         rank: int = 0,
         ranks: int = 1,
         valid: npt.NDArray[np.integer] | None = None,
+        replacement: bool = False,
     ) -> None:
         check_batch(batch_size, len(clips))
         self.clips, self.clip_ids, self.labels = clips, clip_ids, labels
@@ -89,6 +91,7 @@ class Batches:
         )
         self.plans = {name: view.plan(clips, layout, valid) for name, (view, _, _) in self.rendered.items()}
         self.batch_size, self.seed, self.device, self.threads = batch_size, seed, device, threads
+        self.replacement = replacement
         share = batch_size // ranks
         self.part = slice(rank * share, (rank + 1) * share)
 
@@ -100,6 +103,8 @@ class Batches:
     def order(self, epoch: int) -> npt.NDArray[np.int64]:
         """The clips of an epoch in their order: (steps · batch_size,) rows."""
         generator = np.random.Generator(np.random.Philox(key=[self.seed, epoch]))
+        if self.replacement:
+            return generator.integers(len(self.clips), size=self.steps * self.batch_size)
         return generator.permutation(len(self.clips))[: self.steps * self.batch_size]
 
     def render(self, rows: npt.NDArray[np.int64], epoch: int, out: Batch) -> None:

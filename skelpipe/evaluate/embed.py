@@ -12,17 +12,22 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 
 from skelpipe import settings as checking
+from skelpipe.clips.loading import load_bodies, own_frames
 from skelpipe.clips.streams import apply_stream
+from skelpipe.clips.views import build_view, render_view
 from skelpipe.errors import BadInput
 from skelpipe.methods.network import Network
+from skelpipe.outputs.ancestry import DONE, PROVENANCE, read_json
 from skelpipe.outputs.checksums import check_files
 from skelpipe.outputs.digests import require
 from skelpipe.outputs.provenance import file_provenance
 from skelpipe.recordings.datasets import find_split, fitting_splits, group_column, split_masks
+from skelpipe.recordings.native import Native
 from skelpipe.recordings.store import CLIPS_PER_CHUNK, Clips
-from skelpipe.training.checkpoint import kept_weights
+from skelpipe.training.checkpoint import kept_weights, weights_epoch
 from skelpipe.training.device import choose_device
 from skelpipe.training.folder import LOG, RECIPE, SETTINGS, WEIGHTS
 from skelpipe.training.log import collapsed_at
@@ -30,6 +35,7 @@ from skelpipe.training.recipe import Recipe
 
 Progress = Callable[[int, int], None]
 log = logging.getLogger(__name__)
+EVALUATED = 0  # the epoch from which an evaluated view draws; training counts from 1
 
 
 @dataclass(frozen=True)
@@ -82,13 +88,18 @@ def load_run(
 
     Args:
         stream: which network of a run of several streams; else what the run was trained on.
-        epoch: one whose weights the recipe's `keep_every` has kept; by default the last.
+        epoch: one whose weights the recipe's `keep_every` has kept; by default the last. A run that is still trained,
+            or was stopped, can be opened at one too.
 
     Raises:
         BadInput: RUN is not whole, its weights are damaged, it has no such stream or epoch, or the clips have another
             layout or number of frames.
     """
-    path = require(path, "run", "finish it with 'skelpipe pretrain'")
+    path = Path(path)
+    if epoch is None or not going_on_with(path, epoch):
+        path = require(
+            path, "run", "finish it with 'skelpipe pretrain', or choose an epoch that it has kept by --epoch"
+        )
     check_files(path, lambda name: name in (SETTINGS, RECIPE, LOG), "train this run again")
     try:
         settings = json.loads((path / SETTINGS).read_text())
@@ -121,6 +132,12 @@ def load_run(
     return Run(path, settings, recipe, network, place, stream, epoch, collapsed_at(path, epoch))
 
 
+def going_on_with(path: Path, epoch: int) -> bool:
+    """Whether this is a run that is not at its end and has kept the weights of that epoch."""
+    begun = read_json(path / PROVENANCE).get("kind") == "run" and not (path / DONE).exists()
+    return begun and (path / kept_weights(epoch)).is_file()
+
+
 def find_stream(path: Path, recipe: Recipe, settings: Mapping[str, Any], stream: str | None) -> str:
     """The stream that is asked for, or the only one that there is."""
     known = recipe.streams or (str(settings["stream"]),)
@@ -133,8 +150,8 @@ def find_stream(path: Path, recipe: Recipe, settings: Mapping[str, Any], stream:
 
 def find_weights(path: Path, settings: Mapping[str, Any], epoch: int | None) -> tuple[Path, int]:
     """The weights of an epoch, and that epoch."""
-    last = int(settings["epochs"])
-    if epoch in (None, last):
+    last = weights_epoch(path / WEIGHTS) or int(settings["epochs"])
+    if epoch in (None, last) and (path / DONE).exists():
         return path / WEIGHTS, last
     kept = sorted(int(file.stem.removeprefix("weights-")) for file in path.glob("weights-*.safetensors"))
     if epoch not in kept:
@@ -155,7 +172,7 @@ def choose_split(run: Run, clips: Clips, split: str | None) -> str:
 
 
 def embed(run: Run, clips: Clips, split: str, progress: Progress | None = None) -> Features:
-    """Features of all clips in a split: eval mode, no augmentation, the run's stream."""
+    """Features of all clips in a split: eval mode, the view that the recipe evaluates, the run's stream."""
     train, test = split_masks(split, clips.dataset, clips.columns, clips.attributes.get("split_files"))
     rows = np.flatnonzero(train | test)
     left = len(train) - len(rows)
@@ -179,16 +196,50 @@ def encode(
     size: int = run.network.encoder.features  # type: ignore[assignment]
     out = np.empty((len(rows), size), np.float32)
     block = CLIPS_PER_CHUNK * 8
+    valid = own_frames(clips, rows)
     for start in range(0, len(rows), block):
-        data = clips.load(rows[start : start + block])[..., : run.recipe.bodies]
-        data = apply_stream(np.ascontiguousarray(data), run.stream, clips.layout)
+        now = slice(start, start + block)
+        data, lengths = evaluated_clips(run, clips, rows[now], None if valid is None else valid[now])
         for first in range(0, len(data), CLIPS_PER_CHUNK):
-            part = torch.from_numpy(data[first : first + CLIPS_PER_CHUNK]).to(run.device)
-            found = run.network.encoder(part).float().cpu().numpy()
+            some = slice(first, first + CLIPS_PER_CHUNK)
+            part = torch.from_numpy(data[some]).to(run.device)
+            own = None if lengths is None else lengths[some].to(run.device)
+            found = run.network.features(part, own).float().cpu().numpy()
             out[start + first : start + first + len(found)] = found
         if progress is not None:
             progress(min(start + block, len(rows)), len(rows))
     return out
+
+
+def evaluated_clips(
+    run: Run,
+    clips: Clips,
+    rows: npt.NDArray[np.int64],
+    valid: npt.NDArray[np.int64] | None,
+    threads: int | None = None,
+) -> tuple[npt.NDArray[np.float32], Tensor | None]:
+    """The clips `rows` as they are embedded: in the view that the recipe evaluates, and the run's stream.
+
+    What a view draws, it draws once for every clip, from the run's seed.
+
+    Args:
+        valid: (n,) how many of their frames are the clips' own, as of `own_frames`.
+
+    Returns:
+        (n, C, T, V, M), and how many frames of each are its own, (n,), or None where all are.
+
+    Raises:
+        BadInput: the view does not fit the clips.
+    """
+    view = build_view(run.recipe.evaluate.view)
+    data = load_bodies(clips, rows, run.recipe.bodies)
+    if not view.steps and valid is None and not isinstance(data, Native):
+        return apply_stream(data, run.stream, clips.layout, out=data, threads=threads), None
+    seed, here = int(run.settings["seed"]), np.arange(len(rows))
+    made = render_view(
+        data, here, rows, view, run.stream, clips.layout, seed, EVALUATED, 0, threads=threads, valid=valid
+    )
+    return made.clips, None if made.lengths is None else torch.from_numpy(made.lengths)
 
 
 def export(

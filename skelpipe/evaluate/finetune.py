@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -14,24 +14,26 @@ from pydantic import Field, NonNegativeInt, PositiveInt, field_validator, model_
 from torch import Tensor, nn
 
 from skelpipe.clips.batches import Batches
-from skelpipe.clips.streams import apply_stream
+from skelpipe.clips.gather import Source
+from skelpipe.clips.loading import load_bodies, own_frames
 from skelpipe.clips.views import build_view
 from skelpipe.errors import BadInput
-from skelpipe.evaluate.embed import Features, Run
+from skelpipe.evaluate.embed import Features, Run, evaluated_clips
 from skelpipe.evaluate.linear import TEST_EVERY, Ticks, best_epoch, collapse_loss
 from skelpipe.evaluate.protocol import Outcome, Setup
 from skelpipe.evaluate.scores import topk_accuracy
 from skelpipe.layouts.base import Layout
 from skelpipe.methods.network import Network
+from skelpipe.recordings.native import Native
 from skelpipe.recordings.store import Clips
 from skelpipe.training.device import set_determinism
-from skelpipe.training.optim import build_sgd
-from skelpipe.training.recipe import Optimizer
+from skelpipe.training.optim import build_optimizer
+from skelpipe.training.optim.optimizers import SGDOptions
 
 SCORED_AT_ONCE = 128  # clips
 
 
-class Training(Optimizer):
+class Training(SGDOptions):
     """How an encoder and a classifier are trained; each protocol has its own defaults.
 
     Attributes:
@@ -115,18 +117,25 @@ class Material:
 
     Attributes:
         encoder: the run's; it is only copied.
-        train, test: (n, C, T, V, M) float32; the test clips as the stream has them, the training clips before it.
-        row: (n,) where the training clips stand in the clips folder.
+        train: the training clips as they are stored, (n, C, T, V, M) float32, or of their own lengths.
+        valid: (n,) how many frames of each of them are its own; None where all are.
+        row: (n,) where they stand in the clips folder.
         label, test_label: (n,) classes.
+        view: how clips are evaluated; so those are trained on for which the options say nothing else.
+        test: the test clips in that view and the stream, (n, C, T', V, M) float32.
+        test_lengths: (n,) as `valid`, of those.
     """
 
     encoder: nn.Module
     stream: str
     layout: Layout
-    train: npt.NDArray[np.float32]
+    train: Source
+    valid: npt.NDArray[np.int64] | None
     row: npt.NDArray[np.int64]
     label: npt.NDArray[np.int64]
+    view: Any
     test: npt.NDArray[np.float32]
+    test_lengths: Tensor | None
     test_label: npt.NDArray[np.int64]
 
 
@@ -216,14 +225,15 @@ def load(features: Features, setup: Setup) -> Material:
     run, clips = setup.run, setup.clips
     assert run is not None
     assert clips is not None
-    train, test = (
-        np.ascontiguousarray(clips.load(features.row[part])[..., : run.recipe.bodies])
-        for part in (features.train, ~features.train)
+    row, test_row = features.row[features.train], features.row[~features.train]
+    train = load_bodies(clips, row, run.recipe.bodies)
+    test, lengths = evaluated_clips(run, clips, test_row, own_frames(clips, test_row), setup.threads)
+    label, test_label = features.label[features.train], features.label[~features.train]
+    valid = own_frames(clips, row)
+    view = run.recipe.evaluate.view
+    return Material(
+        run.network.encoder, run.stream, clips.layout, train, valid, row, label, view, test, lengths, test_label
     )
-    apply_stream(test, run.stream, clips.layout, out=test, threads=setup.threads)
-    row, label = features.row[features.train], features.label[features.train]
-    test_label = features.label[~features.train]
-    return Material(run.network.encoder, run.stream, clips.layout, train, row, label, test, test_label)
 
 
 def train(
@@ -245,7 +255,7 @@ def train(
     set_determinism(seed)
     network = fresh(material.encoder, setup, seed)
     batches = make_batches(material, chosen, options, setup, seed)
-    sgd = build_sgd(options, network)
+    sgd = build_optimizer(options, network)
     on_test: dict[int, float] = {}
     for epoch in range(1, options.epochs + 1):
         for group in sgd.param_groups:
@@ -256,9 +266,9 @@ def train(
             remedy = f"lower the rate, for example --set {protocol}.lr={options.lr / 10:g}"
             raise BadInput(f"--protocol {protocol}", f"the loss of epoch {epoch} is {loss}", remedy)
         if setup.best_on_test and (epoch % TEST_EVERY == 0 or epoch == options.epochs):
-            on_test[epoch] = topk_accuracy(score(network, material.test, setup), material.test_label, 1)
+            on_test[epoch] = topk_accuracy(score(network, material, setup), material.test_label, 1)
         tick()
-    return Trained(network, score(network, material.test, setup), loss, top1, on_test)
+    return Trained(network, score(network, material, setup), loss, top1, on_test)
 
 
 def train_epoch(
@@ -267,7 +277,7 @@ def train_epoch(
     """One pass over the batches; returns the mean loss and accuracy."""
     total = torch.zeros(2, dtype=torch.float64, device=batches.device)
     for batch in batches.epoch(epoch):
-        scores = network.scores(batch.views["clip"])
+        scores = network.scores(batch.views["clip"], batch.lengths.get("clip"))
         loss = nn.functional.cross_entropy(scores, batch.labels)
         sgd.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
@@ -294,28 +304,31 @@ def make_batches(
 ) -> Batches:
     """The training clips `chosen`, shuffled and augmented; the last, smaller batch of an epoch is left out."""
     row, label = material.row[chosen], material.label[chosen]
+    clips = material.train
     return Batches(
-        material.train[chosen],
+        clips.taken(np.arange(len(clips))[chosen]) if isinstance(clips, Native) else clips[chosen],
         row,
         label,
-        {"clip": build_view(options.view)},
+        {"clip": build_view(options.view or material.view)},
         material.stream,
         material.layout,
         min(options.batch_size, len(row)),
         seed,
         setup.device,
         setup.threads,
+        valid=None if material.valid is None else material.valid[chosen],
     )
 
 
 @torch.no_grad()
-def score(network: Network, clips: npt.NDArray[np.float32], setup: Setup) -> npt.NDArray[np.float32]:
-    """Scores of clips (n, C, T, V, M) in eval mode: (n, classes) float32; leaves the network in that mode."""
+def score(network: Network, material: Material, setup: Setup) -> npt.NDArray[np.float32]:
+    """Scores of the test clips in eval mode: (n, classes) float32; leaves the network in that mode."""
     network.eval()
-    parts: list[Tensor] = [
-        network.scores(part.to(setup.device)).float().cpu()
-        for part in torch.split(torch.from_numpy(clips), SCORED_AT_ONCE)
-    ]
+    clips = torch.split(torch.from_numpy(material.test), SCORED_AT_ONCE)
+    lengths: Sequence[Tensor | None] = [None] * len(clips)
+    if material.test_lengths is not None:
+        lengths = torch.split(material.test_lengths.to(setup.device), SCORED_AT_ONCE)
+    parts = [network.scores(x.to(setup.device), own).float().cpu() for x, own in zip(clips, lengths, strict=True)]
     scores: npt.NDArray[np.float32] = torch.cat(parts).numpy()
     return scores
 

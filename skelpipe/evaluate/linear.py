@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from skelpipe.evaluate.embed import Features
 from skelpipe.evaluate.protocol import Outcome, Setup
+from skelpipe.recordings.datasets.held_out import hold_out
 
 EPOCHS, LAST_HIGH_EPOCH, BATCH, TEST_EVERY = 100, 80, 128, 5
 RATES = {"reference": 3.0, "paper": 0.3}
@@ -58,18 +59,8 @@ def linear(features: Features, setup: Setup) -> Outcome:
 
 
 def validation_part(features: Features, seed: int) -> npt.NDArray[np.bool_]:
-    """Which training clips are held out for validation: whole groups, drawn by seed, until a tenth is reached.
-
-    With fewer than two groups single clips are drawn instead.
-    """
-    group = features.group[features.train]
-    if len(np.unique(group)) < 2:
-        group = np.arange(len(group))
-    names, counts = np.unique(group, return_counts=True)
-    order = np.random.default_rng(seed).permutation(len(names))
-    enough = int(np.searchsorted(np.cumsum(counts[order]), HELD_OUT * len(group))) + 1
-    held: npt.NDArray[np.bool_] = np.isin(group, names[order[: min(enough, len(names) - 1)]])
-    return held
+    """Which training clips are held out for validation: a tenth, in whole groups; see `hold_out`."""
+    return hold_out(features.group[features.train], HELD_OUT, seed)
 
 
 def descend(train: Data, fit: Data, held: Data, test: Data, setup: Setup) -> Outcome:

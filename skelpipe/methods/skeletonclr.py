@@ -6,7 +6,7 @@ Source: Li et al., 3D Human Action Representation Learning via Cross-View Consis
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 import torch
@@ -49,6 +49,9 @@ class SkeletonCLR(MomentumContrast):
     @property
     def evaluated(self) -> Network:
         return self.moco.query
+
+    def pairs(self, epoch: int) -> Iterable[MoCo]:
+        return (self.moco,)
 
     def losses(self, batch: Batch, epoch: int) -> dict[str, Tensor]:
         """`contrast`, by the set of positives; the keys enter the queue.

@@ -52,6 +52,12 @@ class Native:
         size = self.channels * self.joints * self.bodies
         return self.values[start * size : stop * size].reshape(self.channels, stop - start, self.joints, self.bodies)
 
+    def taken(self, index: Index) -> Native:
+        """Clips of an index, in its order."""
+        offset = np.concatenate([[0], np.cumsum(self.lengths[index])]).astype(np.int64)
+        values = np.concatenate([self.values[:0], *(self.clip(n).reshape(-1) for n in index.tolist())])
+        return Native(values, offset, self.channels, self.joints, self.bodies)
+
     def bodies_kept(self, bodies: int) -> Native:
         """The same clips with their first bodies only; itself where there are no more."""
         if bodies >= self.bodies:

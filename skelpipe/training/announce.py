@@ -23,7 +23,8 @@ def tell_plan(recipe: Recipe, source: Clips, clips: int, split: str, stream: str
     log.info("clips %s: %s, %s frames, %s", source.path, source.dataset, source.frames, made or "nothing said of them")
     log.info("split %s: %s of %s clips are its training part", split, f"{clips:,}", f"{len(source):,}")
     streams = f"{', '.join(recipe.streams)}, trained together" if recipe.streams else stream
-    log.info("stream %s; %d bodies; seed %d; %d epochs", streams, recipe.bodies, seed, recipe.epochs)
+    length = f"{recipe.epochs} epochs" if recipe.iterations is None else f"{recipe.iterations} iterations"
+    log.info("stream %s; %d bodies; seed %d; %s", streams, recipe.bodies, seed, length)
     if ranks.count() > 1:
         norm = "over all ranks, by" if recipe.batch_norm == "synced" else "within each rank, by"
         log.info("%d ranks, %d clips of each batch of %d each", ranks.count(), share, recipe.batch_size)

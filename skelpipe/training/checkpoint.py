@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
+from safetensors import SafetensorError
 
 from skelpipe import __version__, ranks
 from skelpipe.errors import BadInput
@@ -14,6 +15,7 @@ from skelpipe.outputs.files import write_bytes
 from skelpipe.training.torch_files import read_saved
 
 Event = dict[str, Any]
+EPOCH = "epoch"  # key of the metadata of a file of weights
 
 
 class Position:
@@ -69,27 +71,47 @@ def kept_weights(epoch: int) -> str:
     return f"weights-{epoch:04d}.safetensors"
 
 
+class Watching(Protocol):
+    """What watches held-out clips, as far as a checkpoint keeps it."""
+
+    def state(self) -> dict[str, Any]: ...
+
+    def load(self, state: dict[str, Any]) -> None: ...
+
+
 def save_checkpoint(
-    path: Path, method: torch.nn.Module, sgd: torch.optim.Optimizer, at: Position, device: torch.device
+    path: Path,
+    method: torch.nn.Module,
+    optimizer: torch.optim.Optimizer,
+    at: Position,
+    device: torch.device,
+    watch: Watching | None = None,
 ) -> None:
-    """Write everything that resuming needs: networks, queue, optimiser, random state, position and sums."""
+    """Write everything that resuming needs: networks, queue, optimiser, random state, position, sums, and a watch."""
     import io
 
     state = {
         "skelpipe": __version__,
         "method": method.state_dict(),
-        "optimizer": sgd.state_dict(),
+        "optimizer": optimizer.state_dict(),
         "cpu_random": torch.get_rng_state(),
         "cuda_random": torch.cuda.get_rng_state(device) if device.type == "cuda" else None,
         "position": {"epoch": at.epoch, "step": at.step, "seconds": at.seconds, "log_bytes": at.log_bytes},
         "sums": at.sums,
+        **({} if watch is None else {"held_out": watch.state()}),
     }
     buffer = io.BytesIO()
     torch.save(state, buffer)
     write_bytes(path, buffer.getvalue())
 
 
-def load_checkpoint(path: Path, method: torch.nn.Module, sgd: torch.optim.Optimizer, device: torch.device) -> Position:
+def load_checkpoint(
+    path: Path,
+    method: torch.nn.Module,
+    optimizer: torch.optim.Optimizer,
+    device: torch.device,
+    watch: Watching | None = None,
+) -> Position:
     """Put back what `save_checkpoint` wrote.
 
     Raises:
@@ -98,10 +120,12 @@ def load_checkpoint(path: Path, method: torch.nn.Module, sgd: torch.optim.Optimi
     try:
         state: dict[str, Any] = read_saved(path)
         method.load_state_dict(state["method"])
-        sgd.load_state_dict(state["optimizer"])
+        optimizer.load_state_dict(state["optimizer"])
         torch.set_rng_state(state["cpu_random"])
         if device.type == "cuda" and state["cuda_random"] is not None:
             torch.cuda.set_rng_state(state["cuda_random"], device)
+        if watch is not None and "held_out" in state:
+            watch.load(state["held_out"])
         at = Position()
         vars(at).update(state["position"])
         at.sums = {name: value.to(device) for name, value in state["sums"].items()}
@@ -110,14 +134,38 @@ def load_checkpoint(path: Path, method: torch.nn.Module, sgd: torch.optim.Optimi
     return at
 
 
-def save_weights(path: Path, method: torch.nn.Module) -> None:
-    """Write the query network (encoder and projector), or those of all streams, as safetensors."""
-    from safetensors.torch import save
+def save_weights(path: Path, method: torch.nn.Module, epoch: int | None = None) -> None:
+    """Write the query network (encoder and projector), or those of all streams, as safetensors; see `write_weights`."""
+    write_weights(path, evaluated_weights(method), epoch)
 
+
+def evaluated_weights(method: torch.nn.Module) -> dict[str, torch.Tensor]:
+    """A copy of the weights of the network that is evaluated, or of those of all streams, in the CPU's memory."""
     network: Any = method.evaluated
     # Cloned, because streams may share a head, and the format refuses shared memory.
-    state = {
+    return {
         name: value.detach().cpu().clone(memory_format=torch.contiguous_format)
         for name, value in network.state_dict().items()
     }
-    write_bytes(path, save(state))
+
+
+def write_weights(path: Path, weights: dict[str, torch.Tensor], epoch: int | None = None) -> None:
+    """Write weights as safetensors.
+
+    Args:
+        epoch: how many epochs they have seen, where that is not the length of their run.
+    """
+    from safetensors.torch import save
+
+    write_bytes(path, save(weights, None if epoch is None else {EPOCH: str(epoch)}))
+
+
+def weights_epoch(path: Path) -> int | None:
+    """The epoch that is written in a file of weights: where its run ended early, or kept its best."""
+    from safetensors import safe_open
+
+    try:
+        with safe_open(path, "pt") as file:
+            return int((file.metadata() or {})[EPOCH])
+    except (OSError, SafetensorError, KeyError, ValueError):
+        return None

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from skelpipe import __version__, ranks
-from skelpipe.errors import BadInput
-from skelpipe.outputs.ancestry import PROVENANCE, read_json
-from skelpipe.outputs.checksums import check_files, is_output
+from skelpipe.errors import BadInput, shortened
+from skelpipe.outputs.ancestry import DONE, PROVENANCE, read_json
+from skelpipe.outputs.checksums import FILES, check_files, is_output
 from skelpipe.outputs.files import write_bytes, write_json
 from skelpipe.outputs.folders import check_target, new_folder
 from skelpipe.outputs.provenance import clock, command
-from skelpipe.training.checkpoint import Position
+from skelpipe.training.checkpoint import Position, kept_weights, weights_epoch
 from skelpipe.training.recipe import Recipe
 
 log = logging.getLogger(__name__)
@@ -28,6 +27,9 @@ CHECKPOINT, WEIGHTS, LOG, SETTINGS, RECIPE = (
     "settings.json",
     "recipe.yaml",
 )
+RECIPE_SETTINGS = "recipe_settings"
+LENGTHS = ("epochs", f"{RECIPE_SETTINGS}.epochs", f"{RECIPE_SETTINGS}.iterations")
+OTHERWISE = "choose another path, or pass --force to start anew"
 ANEW = "delete this run, or pass --force to start anew"
 
 
@@ -35,17 +37,21 @@ def prepare_folder(run: Path, recipe: Recipe, settings: dict[str, Any], force: b
     """Make RUN, or check that it is one that these settings may go on with.
 
     Raises:
-        BadInput: RUN is something else, or was made with other settings and `force` is not set.
+        BadInput: RUN is something else, or was made with other settings than a shorter length and `force` is not set.
     """
     if is_output(run):
-        if same_settings(run, settings) and not (force and damaged(run)):
+        before = read_settings(run)
+        longer = only_longer(before, settings) and not recipe.rates.knows_length
+        if (before == settings or longer) and not (force and damaged(run)):
             check_files(run, is_kept, ANEW)
-            log.info("%s: is there, of the same recipe, clips and options, so this goes on with it", run)
+            go_on_with(run, recipe, before, settings)
             return
         if not force:
             check_files(run, is_kept, ANEW)
-            what = "was made with other settings (see its recipe.yaml and settings.json)"
-            raise BadInput(run, what, "choose another path, or pass --force to start anew")
+            what = f"was made with other settings: {differences(before, settings)}"
+            if recipe.rates.knows_length and only_longer(before, settings):
+                what += ", from which the rates of all epochs follow unless schedule.length is set"
+            raise BadInput(run, what, OTHERWISE)
     else:
         check_target(run, force=False)
     # In one step: a run that a kill left without its provenance would be nobody's, and could not be gone on with.
@@ -55,7 +61,69 @@ def prepare_folder(run: Path, recipe: Recipe, settings: dict[str, Any], force: b
         write_json(folder / SETTINGS, settings)
 
 
-def begin_session(run: Path, at: Position, place: torch.device, threads: int | None) -> None:
+def go_on_with(run: Path, recipe: Recipe, before: dict[str, Any], settings: dict[str, Any]) -> None:
+    """Make a RUN one of these settings that is not at its end, if it is not; it had those `before`.
+
+    A kill at any place leaves one that the same command makes right.
+
+    Raises:
+        BadInput: it is at its end and holds nothing to go on from.
+    """
+    if before == settings:
+        log.info("%s: is there, of the same recipe, clips and options, so this goes on with it", run)
+        if not (run / DONE).exists():
+            write_bytes(run / RECIPE, recipe.dump().encode())  # a kill may have come between it and the settings
+        return
+    if (run / DONE).exists() and before["epochs"] and not (run / CHECKPOINT).exists():
+        what = f"has no {CHECKPOINT}, from which it could go on to {settings['epochs']} epochs"
+        raise BadInput(run, what, OTHERWISE)
+    log.info("%s: was of %d epochs, and goes on to %d", run, before["epochs"], settings["epochs"])
+    (run / DONE).unlink(missing_ok=True)
+    (run / FILES).unlink(missing_ok=True)
+    at_end = kept_weights(weights_epoch(run / WEIGHTS) or before["epochs"])
+    if (run / WEIGHTS).exists() and before["recipe_settings"].get("iterations") is None:
+        (run / WEIGHTS).replace(run / at_end)  # what could be evaluated still can
+    write_json(run / SETTINGS, settings)
+    write_bytes(run / RECIPE, recipe.dump().encode())
+    write_json(run / PROVENANCE, {**read_json(run / PROVENANCE), "settings": settings})
+
+
+def read_settings(run: Path) -> dict[str, Any]:
+    """What RUN was started with; {} where that cannot be read."""
+    return read_json(run / SETTINGS)
+
+
+def only_longer(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
+    """Whether the settings differ in a length alone, and that is larger now."""
+    old, new = dict(flat(before)), dict(flat(after))
+    changed = [key for key in old.keys() | new.keys() if old.get(key) != new.get(key)]
+    pairs = [(old.get(key), new.get(key)) for key in changed]
+    larger = all(isinstance(a, int) and isinstance(b, int) and a < b for a, b in pairs)
+    return bool(changed) and larger and set(changed) <= set(LENGTHS)
+
+
+def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
+    """In words what differs between the settings of a run and those asked for: at most three, the others counted."""
+    old, new = dict(flat(before)), dict(flat(after))
+    if not before:
+        return f"its {SETTINGS} cannot be read"
+    keys = [key for key in dict.fromkeys((*old, *new)) if old.get(key) != new.get(key)]
+    told = {key.removeprefix(f"{RECIPE_SETTINGS}."): (str(old.get(key)), str(new.get(key))) for key in keys}
+    named = [f"{key} {shortened(a, 60)}, now {shortened(b, 60)}" for key, (a, b) in told.items()]
+    more = [f"and {len(named) - 3} more"] if len(named) > 3 else []
+    return "; ".join((*named[:3], *more))
+
+
+def flat(settings: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    """Settings as (dotted key, value)."""
+    for key, value in settings.items():
+        if isinstance(value, Mapping):
+            yield from flat(value, f"{above}{key}.")
+        else:
+            yield above + key, value
+
+
+def begin_session(run: Path, at: Position, place: torch.device, threads: int | None, epochs: int) -> None:
     """Note in the run's provenance that a command goes on with it from here."""
     session = {
         "command": command(),
@@ -63,6 +131,7 @@ def begin_session(run: Path, at: Position, place: torch.device, threads: int | N
         "torch": torch.__version__,
         "started": clock(),
         "from_epoch": at.epoch,
+        "to_epoch": epochs,
         "device": torch.cuda.get_device_name(place) if place.type == "cuda" else str(place),
         "threads": threads or torch.get_num_threads(),
         "ranks": ranks.count(),
@@ -100,11 +169,3 @@ def damaged(run: Path) -> bool:
     except BadInput:
         return True
     return False
-
-
-def same_settings(run: Path, settings: dict[str, Any]) -> bool:
-    """Whether RUN was started from the same recipe, clips and options."""
-    try:
-        return bool(json.loads((run / SETTINGS).read_text()) == settings)
-    except (OSError, ValueError):
-        return False

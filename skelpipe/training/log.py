@@ -33,9 +33,18 @@ class Log:
         self.board = Board(run / "tensorboard", at.epoch)
         self.warnings: list[str] = []
 
-    def write(self, at: Position, lr: float, clips: int, guessing: float | None) -> None:
-        """Add the epoch that `at` has just ended; `guessing` is the contrastive loss of guessing, if there is one."""
-        entry = {"epoch": at.epoch, **at.means(), "lr": lr}
+    def write(
+        self, at: Position, lr: float, clips: int, guessing: float | None, held_out: Mapping[str, float | None]
+    ) -> None:
+        """Add the epoch that `at` has just ended.
+
+        Args:
+            lr: the rate of its last step.
+            clips: how many were trained on.
+            guessing: the contrastive loss of guessing, if there is one.
+            held_out: what held-out clips have shown.
+        """
+        entry = {"epoch": at.epoch, **at.means(), **held_out, "lr": lr}
         if ranks.count() > 1:
             entry["ranks"] = ranks.count()
         streams = [name.removeprefix("spread") for name in entry if name.startswith("spread")]

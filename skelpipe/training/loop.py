@@ -5,12 +5,10 @@ from __future__ import annotations
 import logging
 import math
 import os
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +18,7 @@ import torch
 
 from skelpipe import ranks
 from skelpipe.clips.batches import Batch, Batches
+from skelpipe.clips.loading import load_bodies, own_frames
 from skelpipe.methods import METHODS
 from skelpipe.methods.base import Method
 from skelpipe.methods.network import Network
@@ -29,14 +28,27 @@ from skelpipe.outputs.checksums import check_files
 from skelpipe.outputs.digests import check_unchanged
 from skelpipe.outputs.folders import seal
 from skelpipe.recordings.datasets import find_split
+from skelpipe.recordings.native import Native
 from skelpipe.recordings.store import Clips
 from skelpipe.training.announce import tell_arithmetic
-from skelpipe.training.checkpoint import Event, Position, kept_weights, load_checkpoint, save_checkpoint, save_weights
+from skelpipe.training.checkpoint import (
+    Event,
+    Position,
+    evaluated_weights,
+    kept_weights,
+    load_checkpoint,
+    save_checkpoint,
+    save_weights,
+    write_weights,
+)
 from skelpipe.training.device import set_determinism
 from skelpipe.training.folder import CHECKPOINT, RECIPE, SETTINGS, WEIGHTS, begin_session, end_session
+from skelpipe.training.held_out import Watch, held_parts, judged, measure
+from skelpipe.training.length import Length, length_of
 from skelpipe.training.log import COLLAPSE_REMEDY, Log, last_entry
-from skelpipe.training.optim import build_sgd
+from skelpipe.training.optim import Rates
 from skelpipe.training.recipe import Recipe
+from skelpipe.training.stopping import asked_to_stop, stop_requested
 
 log = logging.getLogger(__name__)
 
@@ -45,55 +57,75 @@ CHECKPOINT_SECONDS = 30.0  # at most this much work is lost to a kill, plus the 
 
 @dataclass(frozen=True)
 class Result:
-    """What became of a pretraining: "finished", "stopped" (by Ctrl-C or SIGTERM; resumable) or "already finished"."""
+    """What became of a pretraining: "finished", "stopped" (by Ctrl-C or SIGTERM; resumable) or "already finished".
+
+    Attributes:
+        iteration, iterations: steps taken and steps in all, where the recipe's length is in steps.
+    """
 
     state: str
     epoch: int
     epochs: int
     last: dict[str, Any] | None
     warnings: tuple[str, ...]
+    iteration: int | None = None
+    iterations: int | None = None
 
 
 def train_method(
     recipe: Recipe,
     source: Clips,
     rows: npt.NDArray[np.int64],
+    held: npt.NDArray[np.int64],
     run: Path,
     settings: dict[str, Any],
     place: torch.device,
     threads: int | None,
     progress: Callable[[Event], None] | None,
 ) -> Result:
-    """Train from the run's last checkpoint, or from the start, to its last epoch."""
+    """Train on `rows` from the run's last checkpoint, or from the start, to its end; `held` are those held out."""
     set_determinism(settings["seed"])
     method = recipe.build_method(source.layout, find_split(settings["split"]).classes).to(place)
     for module in method.modules():
         if isinstance(module, Network):
             module.bfloat16_encoder = settings["precision"] == "bf16"
-    sgd = build_sgd(recipe.optimizer, method)
-    at = go_on(run, recipe, method, sgd, place)
+    optimizer = recipe.build_optimizer(method)
+    rates = Rates(recipe.rates, optimizer, length_of(recipe, len(rows)))
+    watch = None if recipe.plateau is None else Watch(recipe.plateau, held)
+    at = go_on(run, method, optimizer, rates.length, place, watch)
     start_ranks(method, recipe, at, settings["seed"])
-    training = Training(recipe, source.path, run, settings, place, method, sgd, at)
-    if at.epoch > recipe.epochs:
+    training = Training(recipe, source.path, run, settings, place, method, optimizer, rates, at, watch)
+    if training.over:
         return training.finish(fresh=not (run / DONE).exists())
-    batches = load_batches(recipe, source, rows, settings, place, threads)
+    load = partial(load_batches, recipe, source, settings=settings, place=place, threads=threads)
+    batches = load(rows)
+    training.held = [load(part, batch_size=size) for part, size in held_parts(held, recipe.batch_size)]
     if ranks.mine() == 0:
         training.record = Log(run, at)
-        begin_session(run, at, place, threads)
+        begin_session(run, at, place, threads, settings["epochs"])
     training.train(batches, progress)
     return training.end()
 
 
 def go_on(
-    run: Path, recipe: Recipe, method: torch.nn.Module, sgd: torch.optim.Optimizer, place: torch.device
+    run: Path,
+    method: torch.nn.Module,
+    optimizer: torch.optim.Optimizer,
+    length: Length,
+    place: torch.device,
+    watch: Watch | None,
 ) -> Position:
     """Where the run's checkpoint stands, with all that it holds put back; or the start."""
     if not (run / CHECKPOINT).exists():
         log.info("%s: starts at the first epoch, as there is no checkpoint", run)
         return Position()
-    at = load_checkpoint(run / CHECKPOINT, method, sgd, place)
-    where = f"epoch {at.epoch}, after {at.step} of its steps" if at.epoch <= recipe.epochs else "its end"
-    log.info("%s: goes on at %s, where its checkpoint stands", run, where)
+    at = load_checkpoint(run / CHECKPOINT, method, optimizer, place, watch)
+    ended = length.taken(at.epoch, at.step) >= length.iterations
+    log.info(
+        "%s: goes on at %s, where its checkpoint stands",
+        run,
+        "its end" if ended else f"epoch {at.epoch}, after {at.step} of its steps",
+    )
     return at
 
 
@@ -104,31 +136,41 @@ def load_batches(
     settings: dict[str, Any],
     place: torch.device,
     threads: int | None,
+    batch_size: int | None = None,
 ) -> Batches:
-    """The training clips in memory, and the recipe's views of them."""
-    data = source.load(rows, "float16" if settings["half_storage"] else "float32")[..., : recipe.bodies]
+    """Clips in memory, and the recipe's views of them, in the recipe's batches or others."""
+    data = load_bodies(source, rows, recipe.bodies, "float16" if settings["half_storage"] else "float32")
     check_unchanged({"clips": source.path}, {"clips": settings["clips_digest"]})
     synced = recipe.batch_norm == "synced" and ranks.count() > 1
-    tell_arithmetic(place, settings["precision"], settings["half_storage"], synced, data.nbytes)
+    if batch_size is None:
+        held = (data.values if isinstance(data, Native) else data).nbytes
+        tell_arithmetic(place, settings["precision"], settings["half_storage"], synced, held)
     return Batches(
-        np.ascontiguousarray(data),
+        data,
         rows,
         source.labels[rows],
         {name: recipe.view(name) for name in METHODS[recipe.method.name].VIEWS},
         recipe.streams or settings["stream"],
         source.layout,
-        recipe.batch_size,
+        batch_size or recipe.batch_size,
         settings["seed"],
         place,
         threads,
         ranks.mine(),
         ranks.count(),
+        valid=own_frames(source, rows),
+        replacement=recipe.sampling == "with_replacement" and batch_size is None,
     )
 
 
 @dataclass
 class Training:
-    """What is trained, where it stands, and what it leaves; `record` is the log of the rank that writes."""
+    """What is trained, where it stands, and what it leaves.
+
+    Attributes:
+        watch: what held-out clips have shown, if there are some; `held` are their batches.
+        record: the log, of the rank that writes.
+    """
 
     recipe: Recipe
     clips: Path
@@ -136,81 +178,127 @@ class Training:
     settings: dict[str, Any]
     place: torch.device
     method: Method
-    sgd: torch.optim.Optimizer
+    optimizer: torch.optim.Optimizer
+    rates: Rates
     at: Position
+    watch: Watch | None = None
+    held: Sequence[Batches] = ()
     record: Log | None = None
     saved: float = field(default_factory=time.monotonic)
+
+    @property
+    def length(self) -> Length:
+        return self.rates.length
+
+    @property
+    def over(self) -> bool:
+        """Whether all steps were taken, or held-out clips have ended it."""
+        stopped = self.watch is not None and self.watch.stopped
+        return stopped or self.length.taken(self.at.epoch, self.at.step) >= self.length.iterations
 
     def train(self, batches: Batches, progress: Callable[[Event], None] | None) -> None:
         """The loop over epochs and steps, until the last or until asked to stop."""
         at = self.at
         self.method.train()
         with stop_requested() as stop:
-            while at.epoch <= self.recipe.epochs:
-                for group in self.sgd.param_groups:
-                    group["lr"] = self.recipe.optimizer.rate(at.epoch)
-                started, first = time.monotonic(), at.step
+            while not self.over:
+                started, first, steps = time.monotonic(), at.step, self.length.steps_of(at.epoch)
+                self.set_rates()
                 votes = ranks.Votes()
                 for batch in batches.epoch(at.epoch, first):
-                    at.add(train_step(self.method, self.sgd, batch, at.epoch))
+                    if self.rates.schedule.by == "iteration":
+                        self.set_rates()
+                    at.add(train_step(self.method, self.optimizer, batch, at.epoch))
                     if progress is not None or ranks.count() > 1:
                         rate = (at.step - first) * self.recipe.batch_size / max(time.monotonic() - started, 1e-9)
-                        event = at.event(self.recipe.epochs, batches.steps, rate)
+                        event = self.event(rate)
                         if progress is not None:
                             progress(event)
-                    if votes.cast(asked_to_stop(stop)):
+                    if votes.cast(asked_to_stop(stop)) or at.step == steps:
                         break
                 votes.counted()
                 at.seconds += time.monotonic() - started
                 at.pool()
                 pool_norms(self.method)
-                if at.step < batches.steps:  # asked to stop within the epoch
+                if at.step < steps:  # asked to stop within the epoch
                     break
-                self.end_epoch(batches.steps * self.recipe.batch_size)
-                ends = ranks.anywhere(asked_to_stop(stop)) or at.epoch > self.recipe.epochs
+                self.end_epoch()
+                ends = ranks.anywhere(asked_to_stop(stop)) or self.over
                 if self.record is not None and (time.monotonic() - self.saved > CHECKPOINT_SECONDS or ends):
                     self.save()
                 if ends:
                     break
 
-    def end_epoch(self, clips: int) -> None:
-        """Log an epoch that trained on so many clips, and keep its weights if the recipe asks for it."""
+    def set_rates(self) -> None:
+        """Set the rates for the next step."""
+        self.rates.set(self.at.epoch, self.at.step, 1.0 if self.watch is None else self.watch.share)
+
+    def event(self, rate: float) -> Event:
+        """What a progress display shows; see `Position.event`."""
+        at, length = self.at, self.length
+        event = at.event(length.epochs, length.steps, rate)
+        if self.recipe.iterations is not None:
+            event |= {"iteration": length.taken(at.epoch, at.step), "iterations": length.iterations}
+        return event
+
+    def end_epoch(self) -> None:
+        """Log an epoch, look at held-out clips, and keep its weights if the recipe asks for it."""
         recipe, at = self.recipe, self.at
+        whole, before = at.step == self.length.steps, at.log_bytes
+        shown = self.look() if whole and self.watch is not None else {}
         if self.record is not None:
             guessing = math.log(recipe.method.queue_size + 1) if hasattr(recipe.method, "queue_size") else None
-            self.record.write(at, recipe.optimizer.rate(at.epoch), clips, guessing)
+            self.record.write(at, self.rates.first, at.step * recipe.batch_size, guessing, shown)
         check_finite(self.method, at)
+        if not whole:  # a longer run goes on in it, and then writes its line anew
+            at.log_bytes = before
+            return
         at.next_epoch()
         if recipe.keep_every and (at.epoch - 1) % recipe.keep_every == 0 and self.record is not None:
             save_weights(self.run / kept_weights(at.epoch - 1), self.method)
             log.info("epoch %d: its weights are kept, by keep_every: %d", at.epoch - 1, recipe.keep_every)
 
+    def look(self) -> dict[str, float | None]:
+        """Take in what the held-out clips show after an epoch; returns it by its name in the log."""
+        assert self.watch is not None
+        name, figure, higher = judged(measure(self.method, self.held, self.at.epoch, self.settings["seed"]))
+        self.watch.note(self.at.epoch, figure, higher, self.method)
+        return {name: figure if math.isfinite(figure) else None}
+
     def save(self) -> None:
         """Write the checkpoint."""
-        save_checkpoint(self.run / CHECKPOINT, self.method, self.sgd, self.at, self.place)
+        save_checkpoint(self.run / CHECKPOINT, self.method, self.optimizer, self.at, self.place, self.watch)
         log.debug("checkpoint saved, to go on at epoch %d", self.at.epoch)
         self.saved = time.monotonic()
 
     def end(self) -> Result:
         """Leave a run that can go on, or one that is finished."""
-        at, epochs, record = self.at, self.recipe.epochs, self.record
+        record = self.record
         if record is None:
-            return Result("finished" if at.epoch > epochs else "stopped", at.epoch - 1, epochs, None, ())
+            return self.result("finished" if self.over else "stopped", None, ())
         record.close()
-        if at.epoch > epochs:
+        if self.over:
             return self.finish(fresh=True)
-        check_finite(self.method, at)
+        check_finite(self.method, self.at)
         self.save()
-        end_session(self.run, "stopped", at)
-        return Result("stopped", at.epoch - 1, epochs, record.last, tuple(record.warnings))
+        end_session(self.run, "stopped", self.at)
+        return self.result("stopped", record.last, tuple(record.warnings))
+
+    def result(self, state: str, last: dict[str, Any] | None, warnings: tuple[str, ...]) -> Result:
+        """What is told of the run as it stands."""
+        at, length = self.at, self.length
+        done = at.epoch - 1 if state == "stopped" or not at.step else at.epoch
+        if self.recipe.iterations is None:
+            return Result(state, done, length.epochs, last, warnings)
+        return Result(state, done, length.epochs, last, warnings, length.taken(at.epoch, at.step), length.iterations)
 
     def finish(self, fresh: bool) -> Result:
         """Write the weights and seal the run, unless that was done before or falls to another rank."""
-        run, epochs, last = self.run, self.recipe.epochs, last_entry(self.run)
+        run, last = self.run, last_entry(self.run)
         if not fresh and (run / WEIGHTS).exists():
             check_files(run, WEIGHTS, f"delete {WEIGHTS}, and the same command writes it again")
         if ranks.mine() == 0 and (fresh or not (run / WEIGHTS).exists()):
-            save_weights(run / WEIGHTS, self.method)
+            self.write_last_weights()
             seal(
                 run,
                 "run",
@@ -220,8 +308,16 @@ class Training:
                 more={"output": os.fspath(run)},
                 begun=end_session(run, "finished", self.at),
             )
-        warnings = (f"epoch {epochs}: {COLLAPSE_REMEDY}",) if last and last.get("collapsed") else ()
-        return Result("finished" if fresh else "already finished", epochs, epochs, last, warnings)
+        warnings = (f"epoch {last['epoch']}: {COLLAPSE_REMEDY}",) if last and last.get("collapsed") else ()
+        return self.result("finished" if fresh else "already finished", last, warnings)
+
+    def write_last_weights(self) -> None:
+        """Write the weights that the run leaves: its last, or its best where the schedule keeps those."""
+        watch, weights, epoch = self.watch, None, self.at.epoch - 1
+        if watch is not None and watch.weights is not None:
+            weights, epoch = watch.weights, watch.best_epoch
+        early = watch is not None and epoch != self.settings["epochs"]
+        write_weights(self.run / WEIGHTS, weights or evaluated_weights(self.method), epoch if early else None)
 
 
 def check_finite(method: torch.nn.Module, at: Position) -> None:
@@ -254,29 +350,3 @@ def train_step(method: Method, optimizer: torch.optim.Optimizer, batch: Batch, e
         optimizer.step()
         method.after_step(epoch)
     return {"loss": loss.detach(), **log}
-
-
-def asked_to_stop(stop: threading.Event) -> bool:
-    """Whether Ctrl-C or SIGTERM has reached this rank, or what started it is gone."""
-    return stop.is_set() or ranks.abandoned()
-
-
-@contextmanager
-def stop_requested() -> Iterator[threading.Event]:
-    """An event that Ctrl-C and SIGTERM set once; a second Ctrl-C interrupts at once."""
-    stop = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield stop
-        return
-
-    def ask(number: int, frame: object) -> None:
-        if stop.is_set() and number == signal.SIGINT:
-            raise KeyboardInterrupt
-        stop.set()
-
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -23,6 +23,7 @@ from skelpipe.training.checkpoint import Event
 from skelpipe.training.clips_needed import check_clips
 from skelpipe.training.device import choose_device
 from skelpipe.training.folder import prepare_folder
+from skelpipe.training.held_out import split_rows
 from skelpipe.training.loop import Result, train_method
 from skelpipe.training.recipe import Recipe
 from skelpipe.training.run_settings import check_recipe_stream, settings_on
@@ -47,7 +48,9 @@ def pretrain(
 ) -> Result:
     """Train the recipe's encoder on the training part of a split and leave a RUN folder.
 
-    A RUN made with the same settings is resumed where it stopped, bit for bit on a CPU.
+    A RUN made with the same settings is resumed where it stopped, bit for bit on a CPU. One whose recipe had fewer
+    epochs (or iterations) goes on to the new end, as if it had been that long from the start, unless its rates follow
+    from its length.
 
     Of several ranks (see `ranks`) each trains on its share of every batch, and rank 0 writes. Their number is no
     setting: RUN is resumed by as many as there are, and all but rank 0 then draw new dropout masks.
@@ -62,7 +65,8 @@ def pretrain(
         half_storage: keep the clips in memory as float16, half the space, at a rounding of up to 1 mm at 3 m.
         force: start anew if RUN was made with other settings.
         threads: CPU threads for torch and the kernels, of each rank.
-        progress: called with {epoch, epochs, step, steps, loss, clips_per_second} while training.
+        progress: called with {epoch, epochs, step, steps, loss, clips_per_second} while training, and with
+            {iteration, iterations} where the recipe's length is in steps.
 
     Raises:
         BadInput: an input does not fit, RUN belongs to something else, or the loss is no longer finite.
@@ -76,7 +80,7 @@ def pretrain(
             torch.set_num_threads(threads)
         place = choose_device(ranks.device_name(device))
         train, _ = split_masks(split, source.dataset, source.columns, source.attributes.get("split_files"))
-        rows = np.flatnonzero(train)
+        rows, held = split_rows(recipe, source, np.flatnonzero(train), seed)
         check_batch(recipe.batch_size, len(rows))
         share = ranks.share(recipe.batch_size)
         tell_plan(recipe, source, len(rows), split, stream, seed, share)
@@ -90,4 +94,4 @@ def pretrain(
             if writes:
                 prepare_folder(run, recipe, settings, force, source.path)
             ranks.wait()  # before that RUN may hold another run's checkpoint
-            return train_method(recipe, source, rows, run, settings, place, threads, progress)
+            return train_method(recipe, source, rows, held, run, settings, place, threads, progress)

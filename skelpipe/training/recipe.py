@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+import torch
 import yaml
 from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 from torch import nn
@@ -21,16 +22,29 @@ from skelpipe.methods.base import Method
 from skelpipe.methods.network import Init, Network, projector
 from skelpipe.resources import find
 from skelpipe.settings import Settings
+from skelpipe.training.optim import (
+    OPTIMIZERS,
+    SCHEDULES,
+    Clipping,
+    Plateau,
+    Schedule,
+    Steps,
+    build_optimizer,
+)
 
 if TYPE_CHECKING:
     from skelpipe.encoders.stgcn import STGCNOptions as EncoderOptions
     from skelpipe.methods.skeletonclr import SkeletonCLROptions as MethodOptions
 
+    OptimizerOptions = Any
     PositivesOptions = Settings
+    ScheduleOptions = Schedule
 else:
-    EncoderOptions = settings.one_of(ENCODERS, "stgcn")
+    EncoderOptions = settings.one_of(ENCODERS, unnamed="stgcn")
     MethodOptions = settings.one_of(METHODS)
     PositivesOptions = settings.one_of(POSITIVES)
+    OptimizerOptions = settings.one_of(OPTIMIZERS, unnamed="sgd")
+    ScheduleOptions = settings.one_of(SCHEDULES)
 
 
 class Projector(Settings):
@@ -75,21 +89,6 @@ class Evaluation(Settings):
     options: dict[str, dict[str, Any]] = Field(default_factory=dict)
 
 
-class Optimizer(Settings):
-    """SGD with momentum; the rate is multiplied by `gamma` after each epoch listed in `steps`."""
-
-    lr: float = Field(0.1, gt=0)
-    momentum: float = Field(0.9, ge=0, lt=1)
-    weight_decay: float = Field(1e-4, ge=0)
-    nesterov: bool = False
-    steps: tuple[NonNegativeInt, ...] = (250,)
-    gamma: float = Field(0.1, gt=0)
-
-    def rate(self, epoch: int) -> float:
-        """The learning rate of an epoch, counted from 1: a step at 250 acts from epoch 251 on."""
-        return self.lr * self.gamma ** sum(epoch > step for step in self.steps)
-
-
 class Recipe(Settings):
     """One pretraining, without the data.
 
@@ -100,12 +99,16 @@ class Recipe(Settings):
         batch_norm: where several ranks train, whether each normalises by its own share of the batch or all by the whole
             batch; "synced" gives what one process would.
         views: for each view that the method names, its augmentations in order.
+        sampling: "shuffled" gives every clip once an epoch; "with_replacement" draws each clip of a batch from all.
+        epochs, iterations: the run's length, in either; an epoch has as many steps as there are full batches of clips.
+        schedule: what the rate does; stands in place of the optimiser's `steps` and `gamma`.
+        clip_gradients: how gradients are kept small.
         keep_every: keep the weights of every so many epochs as well (0: only the last).
         clips: the preparation that it needs.
         evaluate: its authors' probe, and the view that is embedded.
     """
 
-    LATER = ("clips", "evaluate")
+    LATER = ("sampling", "iterations", "schedule", "clip_gradients", "clips", "evaluate")
 
     name: str = "unnamed"
     title: str = ""
@@ -119,8 +122,12 @@ class Recipe(Settings):
     bodies: Literal[1, 2] = 2
     batch_size: PositiveInt = 128
     batch_norm: Literal["per_rank", "synced"] = "per_rank"
+    sampling: Literal["shuffled", "with_replacement"] = "shuffled"
     epochs: NonNegativeInt = 800
-    optimizer: Optimizer = Optimizer()
+    iterations: PositiveInt | None = None
+    optimizer: OptimizerOptions = Field(default_factory=lambda: _default(OPTIMIZERS, "sgd"))
+    schedule: ScheduleOptions | None = None
+    clip_gradients: Clipping | None = None
     keep_every: NonNegativeInt = 0
     clips: ClipsNeeded = ClipsNeeded()
     evaluate: Evaluation = Evaluation()
@@ -151,6 +158,17 @@ class Recipe(Settings):
             raise ValueError(f"positives: {positives} works between streams, and {self.method.name} trains one")
         return self
 
+    @model_validator(mode="after")
+    def _one_length(self) -> Recipe:
+        if self.iterations is not None and "epochs" in self.model_fields_set:
+            raise ValueError("iterations: stands in place of epochs; leave one of them out")
+        return self
+
+    @property
+    def moot(self) -> tuple[str, ...]:
+        epochs = () if self.iterations is None else ("epochs",)
+        return epochs if self.schedule is None else (*epochs, "optimizer.steps", "optimizer.gamma")
+
     @property
     def streams(self) -> tuple[str, ...]:
         """The streams that are trained together; none if a run is of one stream."""
@@ -161,6 +179,21 @@ class Recipe(Settings):
     def supervised(self) -> bool:
         """Whether it learns from labels, so that its projector is a classifier."""
         return bool(METHODS[self.method.name].SUPERVISED)
+
+    @property
+    def rates(self) -> Schedule:
+        """What the rate does: the schedule, or what SGD's own options say, or nothing."""
+        if self.schedule is not None:
+            return self.schedule
+        if self.optimizer.name == "sgd":
+            falls: Schedule = self.optimizer.falls
+            return falls
+        return Steps()
+
+    @property
+    def plateau(self) -> Plateau | None:
+        """The schedule, if it is one that holds clips out."""
+        return self.schedule if isinstance(self.schedule, Plateau) else None
 
     def view(self, name: str) -> View:
         """The augmentations of one view, ready to render."""
@@ -182,26 +215,42 @@ class Recipe(Settings):
         method: Method = METHODS[self.method.name](build, self.projector.size, self.method, positives, self.init)
         return method
 
+    def build_optimizer(self, method: nn.Module) -> torch.optim.Optimizer:
+        """The optimiser over all that a method trains, with what clips its gradients."""
+        return build_optimizer(self.optimizer, method, self.clip_gradients)
+
     def dump(self) -> str:
         """The recipe as YAML with every default written out."""
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
 
 
-def load_recipe(name_or_path: str | Path, overrides: Sequence[str] = (), epochs: int | None = None) -> Recipe:
+def load_recipe(
+    name_or_path: str | Path,
+    overrides: Sequence[str] = (),
+    epochs: int | None = None,
+    iterations: int | None = None,
+) -> Recipe:
     """Read a recipe by name (one of those shipped) or path.
 
     Args:
         overrides: `key.to.it=value`, as given with --set.
-        epochs: replaces the recipe's own.
+        epochs: replaces the recipe's own length.
+        iterations: the same, in steps.
 
     Raises:
         BadInput: no such recipe, or it does not check; names all that is wrong.
     """
     path = find("models", str(name_or_path))
-    data = settings.override(settings.load_yaml(path), overrides)
+    data = settings.load_yaml(path)
+    for length, instead in (("epochs", "iterations"), ("iterations", "epochs")):
+        if any(change.partition("=")[0].strip() == length for change in overrides):
+            data.pop(instead, None)
+    data = settings.override(data, overrides)
     data.setdefault("name", path.stem)
-    if epochs is not None:
-        data["epochs"] = epochs
+    for length, instead, given in (("epochs", "iterations", epochs), ("iterations", "epochs", iterations)):
+        if given is not None:
+            data.pop(instead, None)
+            data[length] = given
     return settings.check(Recipe, data, path)
 
 

@@ -8,6 +8,7 @@ from skelpipe.clips.streams import check_stream
 from skelpipe.errors import BadInput
 from skelpipe.outputs.digests import read_digest
 from skelpipe.recordings.store import Clips
+from skelpipe.training.length import length_of
 from skelpipe.training.recipe import Recipe
 
 ALL_STREAMS = "3s"
@@ -48,7 +49,7 @@ def run_settings(
         "stream": stream,
         "split": split,
         "seed": seed,
-        "epochs": recipe.epochs,
+        "epochs": recipe.epochs if recipe.iterations is None else length_of(recipe, clips or recipe.batch_size).epochs,
         "dataset": dataset,
         "layout": layout,
         "frames": frames,

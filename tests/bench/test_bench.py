@@ -31,7 +31,6 @@ from skelpipe.encoders.stgcn import STGCN, STGCNOptions
 from skelpipe.errors import BadInput
 from skelpipe.layouts.kinect_v2 import KINECT_V2
 from skelpipe.methods.network import Network
-from skelpipe.training.optim import build_sgd
 from skelpipe.training.recipe import load_recipe
 
 SCRIPTS = Path(__file__).parent
@@ -380,7 +379,7 @@ def test_a_trainer_takes_the_step_of_pretraining():
     torch.manual_seed(0)
     twin = recipe.build_method(KINECT_V2, 60).train()
     twin.load_state_dict(trainer.method.state_dict())
-    sgd = build_sgd(recipe.optimizer, twin)
+    sgd = recipe.build_optimizer(twin)
     for step in (lambda: trainer.step(batch), lambda: take(twin, sgd, batch, recipe.epochs)):
         torch.manual_seed(1)
         step()

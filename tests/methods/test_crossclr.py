@@ -35,7 +35,6 @@ from skelpipe.methods.positives import OwnKey, OwnKeyOptions, Pair
 from skelpipe.recordings.store import Clips
 from skelpipe.training.checkpoint import Position
 from skelpipe.training.log import COLLAPSE_REMEDY, Log
-from skelpipe.training.optim import build_sgd
 from skelpipe.training.pretrain import pretrain
 from skelpipe.training.recipe import Recipe, load_recipe
 
@@ -340,7 +339,7 @@ def test_own_heads_are_three():
 def test_the_optimiser_holds_each_parameter_once_and_no_key():
     recipe = load_recipe("crossclr", TINY)
     method = recipe.build_method(KINECT_V2, 60)
-    held = [p for group in build_sgd(recipe.optimizer, method).param_groups for p in group["params"]]
+    held = [p for group in recipe.build_optimizer(method).param_groups for p in group["params"]]
     assert len({id(p) for p in held}) == len(held)
     queries = {id(p) for s in STREAMS for p in method.moco(s).query.parameters()}
     assert {id(p) for p in held} == queries
@@ -518,7 +517,7 @@ def test_the_collapse_of_one_stream_is_told(tmp_path, sick):
         values[name] = sum(values[f"{name}_{s}"] for s in STREAMS) / 3
     at.add({name: torch.tensor(value) for name, value in values.items()})
     log = Log(tmp_path, at)
-    log.write(at, 0.1, 8, guessing)
+    log.write(at, 0.1, 8, guessing, {})
     log.close()
     assert log_of(tmp_path)[0].get("collapsed", False) == bool(sick)
     assert log.warnings == ([f"epoch 1: {COLLAPSE_REMEDY}"] if sick else [])

@@ -13,6 +13,7 @@ import pytest
 import torch
 from conftest import write_clips
 from toys import KINDS, recipe
+from uneven import write_uneven
 
 from skelpipe.clips.batches import Batch
 from skelpipe.errors import BadInput
@@ -115,6 +116,16 @@ def test_frames_that_fill_a_clip_up_do_not_count():
     torch.testing.assert_close(method(batch, 1)[0], torch.stack(alone).mean())
     hidden = Batch({"clip": clips * 0.5}, batch.labels, batch.lengths, {"clip": {"clip": clips}})
     assert not torch.equal(method(hidden, 1)[0], method(Batch(hidden.views, batch.labels, batch.lengths), 1)[0])
+
+
+def test_frames_that_a_view_hides_are_its_targets(tmp_path):
+    """Native clips through the loop, filled up to 14 frames, the last third of each hidden."""
+    native = write_uneven(tmp_path)[1]
+    views = "views={clip: [{first: {frames: 14}}, tail_mask]}"
+    result = train(recipe("next_frame", 2, [views]), native, tmp_path / "run")
+    seen = train(recipe("next_frame", 2, ["views={clip: [{first: {frames: 14}}]}"]), native, tmp_path / "seen")
+    assert result.state == "finished"
+    assert result.last["loss"] != seen.last["loss"]
 
 
 def test_a_recipe_that_does_not_fit_its_method_is_named():

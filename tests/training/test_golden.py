@@ -16,8 +16,8 @@ from golden import CASES, curve
 from skelpipe.methods import aimclr, crosnnclr, crossclr
 from skelpipe.methods.moco import MoCo
 from skelpipe.methods.positives import Pair
-from skelpipe.training import optim
-from skelpipe.training.recipe import Optimizer
+from skelpipe.training.optim import Steps
+from skelpipe.training.recipe import Recipe
 
 TOLERANCE, LEAST = 2e-3, 0.1
 WRITTEN = json.loads(golden.FILE.read_text())
@@ -112,9 +112,10 @@ WRONG = {
     "D3M's target": ("CrosNNCLR*", aimclr, "distribution_loss", not_detached),
     "no drop": ("AimCLR", aimclr, "attention_drop", lambda x, threshold, lam: x),
     "another stream's clip": ("CrosSCLR", crossclr.CrossStream, "towards", lambda self, pair, partner: pair.info_nce),
-    "the rate's schedule": ("SkeletonCLR", Optimizer, "rate", lambda self, epoch: self.lr),
+    "the rate's schedule": ("SkeletonCLR", Steps, "factor", lambda self, done, total: 1.0),
     "no momentum": (
-        "supervised", optim, "build_sgd", lambda options, method: torch.optim.SGD(method.parameters(), options.lr)
+        "supervised", Recipe, "build_optimizer",
+        lambda recipe, method: torch.optim.SGD(method.parameters(), recipe.optimizer.lr),
     ),
 }  # fmt: skip
 

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import TINY
-from rank_worker import CASES, all_in_float64, three_steps
+from rank_worker import CASES, TOYS, all_in_float64, three_steps
 from safetensors.torch import load_file
 from torch import nn
 
@@ -42,7 +42,7 @@ def two(clips, tmp_path_factory):
     return [torch.load(out / f"{rank}.pt") for rank in range(2)]
 
 
-@pytest.mark.parametrize("case", [case for case in CASES if case != "per_rank"])
+@pytest.mark.parametrize("case", [case for case in [*CASES, *TOYS] if case != "per_rank"])
 def test_two_ranks_are_one_process(two, clips, case):
     """In float64 nothing but the order of sums differs; three steps of SGD leave that below 1e-9."""
     expected = three_steps(case, clips)
@@ -55,7 +55,7 @@ def test_two_ranks_are_one_process(two, clips, case):
         for name, value in expected["state"].items():
             torch.testing.assert_close(found["state"][name], value, rtol=1e-9, atol=1e-9, msg=f"{case}: {name}")
     queues = [name for name in expected["state"] if name.endswith("queue")]
-    assert len(queues) == {"supervised": 0, "crossclr": 3}.get(case, 1)
+    assert len(queues) == {"supervised": 0, "crossclr": 3, "two_networks": 0, "next_frame": 0}.get(case, 1)
 
 
 def test_norms_of_each_rank(two, clips):

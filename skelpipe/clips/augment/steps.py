@@ -1,160 +1,84 @@
-"""The steps of which preparations are chains. To add one: a kernel in the file of its kind, and a line in STEPS.
-
-A kernel takes a clip x (F, M, V, C) and what `arguments` finds in the layout, changes x in place and returns how many
-of its frames are left, from the start. Those of two kinds have another form: `bodies` fills x (see `bodies`), and
-`time` writes a second array, of T frames, and returns how many of them are the clip's own (see `time`).
-"""
+"""Steps of a view: an augmentation by name with its options, checked."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from skelpipe.clips import align, centre, gaps, scale, time
-from skelpipe.clips.bodies import BODIES, BODY_POLICIES, main_actor
-from skelpipe.errors import BadInput
-from skelpipe.layouts.base import Layout
-
-Joints = npt.NDArray[np.int64]
+from skelpipe.clips.augment import AUGMENTATIONS
+from skelpipe.clips.augment.base import Augmentation, Brought, Extent, Numbers
+from skelpipe.clips.augment.one_of import ONE_OF
+from skelpipe.errors import BadInput, suggest
 
 
 @dataclass(frozen=True)
 class Step:
-    """One choice of one kind of step.
+    """An augmentation by name, with all its options filled in."""
 
-    Attributes:
-        kernel: the compiled function; None does nothing.
-        arguments: what the kernel takes besides the clip.
-        spatial: whether it needs three coordinates.
-        bodies: of a step `bodies`, M.
-        resamples: of a step `time`, whether its frames stand for those of the whole clip, and not for as many of it.
-        fills: of a step `time`, whether it adds frames to short clips.
-    """
+    name: str
+    options: Mapping[str, Any]
 
-    kernel: Any
-    arguments: Callable[[Layout], tuple[Any, ...]] = lambda layout: ()
-    spatial: bool = False
-    bodies: int = BODIES
-    resamples: bool = False
-    fills: bool = True
+    @property
+    def augmentation(self) -> Augmentation:
+        """The entry of `AUGMENTATIONS`, or the choice between several."""
+        return ONE_OF if self.name == "one_of" else AUGMENTATIONS[self.name]
 
+    def brings(self, extent: Extent) -> Brought:
+        """The name, shape without B, and type of the targets that it brings for clips of that extent."""
+        return self.augmentation.targets(extent.shape, self.options)
 
-def axes(layout: Layout) -> tuple[int, ...]:
-    """The channels that are coordinates; a tuple, whose length the compiler knows."""
-    return tuple(range(layout.coordinates))
-
-
-def channels(layout: Layout) -> tuple[int, ...]:
-    """All channels, in the same way."""
-    return tuple(range(layout.channels))
-
-
-# Landmarks: the joints in whose mean they lie. Kinect v2 has joints for them all; other layouts are asked for the
-# names in turn.
-BASE = (("spine base",), ("pelvis",), ("mid hip",), ("left hip", "right hip"))
-MIDDLE = (("spine mid",), ("spine",), ("torso",))
-TOP = (("spine shoulder",), ("thorax",), ("neck",))
-HIPS = ((("right hip",),), (("left hip",),))
+    def after(self, params: Numbers, extent: Extent) -> Extent:
+        """What the next step finds."""
+        sampling, lengths = self.augmentation.sampling, self.augmentation.lengths
+        if sampling is not None:
+            frames = int(self.options["frames"])
+            if not sampling.fills:
+                return extent._replace(frames=frames, lengths=np.full_like(extent.lengths, frames), padded=False)
+            own = (sampling.positions(params, extent, self.options) >= 0).sum(axis=1)
+            return extent._replace(frames=frames, lengths=own, padded=extent.padded or frames > extent.frames)
+        if lengths is not None and extent.padded:
+            return extent._replace(lengths=lengths(params, extent, self.options))
+        return extent
 
 
-def landmark(layout: Layout, names: tuple[tuple[str, ...], ...], otherwise: tuple[int, ...] = ()) -> Joints:
-    """The joints of the first group of names that the layout has, or others.
+def build_step(item: Any) -> Step:
+    """Make a step from a name, or from {name: {option: value}}, or from {"one_of": [...]}.
 
     Raises:
-        BadInput: it has none of them.
+        BadInput: an augmentation or option is unknown (the nearest is named), or a value does not fit.
     """
-    for group in names:
-        if set(group) <= set(layout.joints):
-            return np.array([layout.joints.index(name) for name in group])
-    if not otherwise:
-        wanted = ", ".join(" and ".join(group) for group in names)
-        raise BadInput(f"layout {layout.name}", f"has no joint called {wanted}", "leave out the step that needs it")
-    return np.array(otherwise)
+    named = {item: None} if isinstance(item, str) else item
+    if not isinstance(named, Mapping) or len(named) != 1:
+        raise BadInput("view", f"{item!r} is not one augmentation", "write a name, or {name: {option: value}}")
+    ((name, given),) = named.items()
+    return _build_choice(given) if name == "one_of" else _build_one(name, given or {})
 
 
-def _base(layout: Layout) -> Joints:
-    return landmark(layout, BASE)
+def _build_choice(given: Any) -> Step:
+    if not isinstance(given, list | tuple) or len(given) < 2:
+        raise BadInput("view: one_of", f"{given!r} is no choice", "list two augmentations or more")
+    steps = tuple(build_step(item) for item in given)
+    for step in steps:
+        if step.augmentation.sampling is not None or step.augmentation.targets((1, 1, 1, 1), step.options):
+            raise BadInput(
+                "view: one_of", f"{step.name} makes other frames or brings targets", "make it a step of its own"
+            )
+    return Step("one_of", {"steps": steps})
 
 
-def _middle(layout: Layout) -> Joints:
-    return landmark(layout, MIDDLE, layout.centre)
-
-
-def _top(layout: Layout) -> Joints:
-    return landmark(layout, TOP, layout.shoulders[0] + layout.shoulders[1])
-
-
-def _up(layout: Layout) -> Joints:
-    """Where the lower spine ends that begins at its base: the middle, or the top if the middle lies in the base."""
-    middle = _middle(layout)
-    return _top(layout) if set(middle) == set(_base(layout)) else middle
-
-
-def _shoulders(layout: Layout) -> tuple[Joints, Joints]:
-    return np.array(layout.shoulders[0]), np.array(layout.shoulders[1])
-
-
-def _hips(layout: Layout) -> tuple[Joints, Joints]:
-    return landmark(layout, HIPS[0]), landmark(layout, HIPS[1])
-
-
-def _middle_axes(layout: Layout) -> tuple[Any, ...]:
-    return _middle(layout), axes(layout)
-
-
-NOTHING = Step(None)
-STEPS: dict[str, dict[str, Step]] = {
-    "bodies": {
-        **{name: Step(policy, lambda layout: (axes(layout),)) for name, policy in BODY_POLICIES.items()},
-        "main_actor": Step(main_actor, lambda layout: (axes(layout),), bodies=1),
-    },
-    "gaps": {
-        "keep": NOTHING,
-        "squeeze": Step(gaps.squeeze),
-        "complete": Step(gaps.complete, lambda layout: (axes(layout),)),
-    },
-    "centre": {
-        "own": Step(centre.centre_own, lambda layout: (np.array(layout.centre), axes(layout))),
-        "first": Step(centre.centre_first, _middle_axes),
-        "clip": Step(centre.centre_clip, _middle_axes),
-        "none": NOTHING,
-    },
-    "align": {
-        "yaw": Step(align.align_yaw, _shoulders, spatial=True),
-        "first_bones": Step(
-            align.align_first_bones, lambda layout: (_base(layout), _up(layout), *_shoulders(layout)), spatial=True
-        ),
-        "first_basis": Step(
-            align.align_first_basis, lambda layout: (_base(layout), _up(layout), *_hips(layout)), spatial=True
-        ),
-        "body_axes": Step(
-            align.align_body_axes, lambda layout: (_base(layout), _top(layout), *_shoulders(layout)), spatial=True
-        ),
-        "none": NOTHING,
-    },
-    "scale": {
-        "none": NOTHING,
-        "spine": Step(scale.scale_spine, lambda layout: (_base(layout), _top(layout), axes(layout))),
-        "minmax": Step(scale.scale_minmax, lambda layout: (axes(layout),)),
-    },
-    "time": {
-        "resize": Step(time.resize, lambda layout: (channels(layout),), resamples=True, fills=False),
-        "pad": Step(time.pad),
-        "first": Step(time.first),
-        "repeat": Step(time.repeat),
-        "stride": Step(time.stride, resamples=True),
-    },
-}
-
-
-def check_fits(steps: tuple[tuple[str, str], ...], layout: Layout) -> None:
-    """Raise BadInput unless every step can be taken with clips of that layout."""
-    for kind, choice in steps:
-        if STEPS[kind][choice].spatial and layout.coordinates != 3:
-            what = f"turns bodies in space, and {layout.name} has {layout.coordinates} coordinates"
-            raise BadInput(f"step {kind}={choice}", what, f"use --step {kind}=none")
-        STEPS[kind][choice].arguments(layout)
+def _build_one(name: str, options: Mapping[str, Any]) -> Step:
+    if name not in AUGMENTATIONS:
+        raise BadInput("view", f"{name!r} is not an augmentation", suggest(str(name), [*AUGMENTATIONS, "one_of"]))
+    known = AUGMENTATIONS[name].options
+    if not isinstance(options, Mapping):
+        raise BadInput(f"view: {name}", f"{options!r} is no set of options", f"its options are {', '.join(known)}")
+    for key in options:
+        if key not in known:
+            raise BadInput(f"view: {name}", f"{key!r} is not an option", suggest(str(key), known))
+    values = {k: o.check(f"view: {name}.{k}", options.get(k, o.default)) for k, o in known.items()}
+    if name == "blur" and not values["taps"] % 2:
+        raise BadInput("view: blur.taps", f"{values['taps']} is even", "use an odd number, so that there is a middle")
+    return Step(name, values)

@@ -41,7 +41,6 @@ from skelpipe.recordings.store import Clips
 from skelpipe.training.checkpoint import Position, save_checkpoint, save_weights
 from skelpipe.training.device import set_determinism
 from skelpipe.training.folder import CHECKPOINT, RECIPE, SETTINGS, WEIGHTS
-from skelpipe.training.optim import build_sgd
 from skelpipe.training.recipe import Recipe
 from skelpipe.training.run_settings import ALL_STREAMS, check_recipe_stream, run_settings
 
@@ -291,4 +290,4 @@ def write_checkpoint(path: Path, recipe: Recipe, method: nn.Module, epoch: int) 
     """Write the state from which pretraining goes on after `epoch` epochs, with an optimiser that has no past."""
     at = Position()
     at.epoch = epoch + 1
-    save_checkpoint(path, method, build_sgd(recipe.optimizer, method), at, torch.device("cpu"))
+    save_checkpoint(path, method, recipe.build_optimizer(method), at, torch.device("cpu"))

@@ -1,0 +1,105 @@
+"""Optimisers, all of them torch's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from pydantic import Field, NonNegativeInt
+from torch import nn
+
+from skelpipe.settings import Settings
+from skelpipe.training.optim.clipping import Clipping, clip_gradients
+from skelpipe.training.optim.schedules import Steps
+
+
+class SGDOptions(Settings):
+    """SGD with momentum. Without a `schedule` the rate is multiplied by `gamma` after each epoch listed in `steps`."""
+
+    LATER = ("name",)
+
+    name: Literal["sgd"] = "sgd"
+    lr: float = Field(0.1, gt=0)
+    momentum: float = Field(0.9, ge=0, lt=1)
+    weight_decay: float = Field(1e-4, ge=0)
+    nesterov: bool = False
+    steps: tuple[NonNegativeInt, ...] = (250,)
+    gamma: float = Field(0.1, gt=0)
+
+    @property
+    def falls(self) -> Steps:
+        """Where the rate falls without a `schedule`."""
+        return Steps(at=self.steps, gamma=self.gamma)
+
+    def rate(self, epoch: int) -> float:
+        """The rate of an epoch, counted from 1, without a `schedule`."""
+        return self.lr * self.falls.factor(epoch - 1, epoch)
+
+
+class AdamOptions(Settings):
+    """Adam (Kingma and Ba, ICLR 2015); `weight_decay` is added to the gradient."""
+
+    name: Literal["adam"] = "adam"
+    lr: float = Field(1e-3, gt=0)
+    betas: tuple[float, float] = (0.9, 0.999)
+    eps: float = Field(1e-8, gt=0)
+    weight_decay: float = Field(0.0, ge=0)
+
+
+class AdamWOptions(Settings):
+    """Adam whose `weight_decay` shrinks the weights by itself (Loshchilov and Hutter, ICLR 2019)."""
+
+    name: Literal["adamw"] = "adamw"
+    lr: float = Field(1e-3, gt=0)
+    betas: tuple[float, float] = (0.9, 0.999)
+    eps: float = Field(1e-8, gt=0)
+    weight_decay: float = Field(1e-2, ge=0)
+
+
+class RMSpropOptions(Settings):
+    """RMSprop (Hinton, lecture 6e of Neural Networks for Machine Learning, 2012); `alpha` smooths the squares."""
+
+    name: Literal["rmsprop"] = "rmsprop"
+    lr: float = Field(1e-2, gt=0)
+    alpha: float = Field(0.99, ge=0, lt=1)
+    eps: float = Field(1e-8, gt=0)
+    momentum: float = Field(0.0, ge=0)
+    weight_decay: float = Field(0.0, ge=0)
+    centered: bool = False
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What a recipe may say of an optimiser, and torch's class, which takes the same by the same names."""
+
+    Options: type[Settings]
+    build: type[torch.optim.Optimizer]
+
+
+OPTIMIZERS: dict[str, Kind] = {
+    "sgd": Kind(SGDOptions, torch.optim.SGD),
+    "adam": Kind(AdamOptions, torch.optim.Adam),
+    "adamw": Kind(AdamWOptions, torch.optim.AdamW),
+    "rmsprop": Kind(RMSpropOptions, torch.optim.RMSprop),
+}
+NOT_TORCHS = ("name", "steps", "gamma")
+
+
+def build_optimizer(options: Any, method: nn.Module, clip: Clipping | None = None) -> torch.optim.Optimizer:
+    """The optimiser over all that is trained.
+
+    Gradients are clipped right before each of its steps, so after their average over the ranks was taken.
+
+    Args:
+        options: the `Options` of an entry of OPTIMIZERS, or more than those.
+        method: its `parameter_groups(options)` are taken where it has some, or else all parameters as one group.
+    """
+    own: Any = getattr(method, "parameter_groups", None)
+    groups = [{"params": [p for p in method.parameters() if p.requires_grad]}] if own is None else own(options)
+    kind: Any = OPTIMIZERS[options.name]
+    told = {key: getattr(options, key) for key in kind.Options.model_fields if key not in NOT_TORCHS}
+    optimizer: torch.optim.Optimizer = kind.build(groups, **told)
+    if clip is not None:
+        optimizer.register_step_pre_hook(lambda *given: clip_gradients(method, clip))
+    return optimizer
