@@ -70,9 +70,7 @@ def pretrain(
         BadInput: an input does not fit, RUN belongs to something else, or the loss is no longer finite.
     """
     with ranks.joined():
-        source = Clips(clips)
-        check_recipe_stream(recipe, stream)
-        check_clips(recipe, source)
+        source = open_clips(clips, recipe, stream)
         threads = ranks.threads(threads)
         if threads:
             torch.set_num_threads(threads)
@@ -86,10 +84,17 @@ def pretrain(
         log.info("threads of torch: %d", torch.get_num_threads())
         told = {"stream": stream, "split": split, "seed": seed, "precision": precision, "half_storage": half_storage}
         settings = settings_on(recipe, source, len(rows), **told)
-        run = Path(os.path.abspath(run))
-        writes = ranks.mine() == 0
+        run, writes = Path(os.path.abspath(run)), ranks.mine() == 0
         with locked(run) if writes else nullcontext(), refusals(run):
             if writes:
                 prepare_folder(run, recipe, settings, force, source.path)
             ranks.wait()  # before that RUN may hold another run's checkpoint
             return train_method(recipe, source, rows, held, run, settings, place, threads, progress)
+
+
+def open_clips(path: str | Path, recipe: Recipe, stream: str) -> Clips:
+    """The clips, or BadInput if the recipe cannot be trained on them or on this stream."""
+    source = Clips(path)
+    check_recipe_stream(recipe, stream)
+    check_clips(recipe, source)
+    return source
