@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import click
-from click.core import ParameterSource
 
 from skelpipe.cli.options import (
     STREAMS,
     dataset_argument,
     force_option,
+    given,
     part_option,
     path_argument,
     seed_option,
@@ -172,7 +172,7 @@ def prepare(ctx: click.Context, /, store: Path, clips: Path, **options: Any) -> 
     """
     from skelpipe.clips.prepare import prepare as run_prepare
 
-    options = {name: value for name, value in options.items() if name not in CHANGES or _given(ctx, name)}
+    options = {name: value for name, value in options.items() if name not in CHANGES or given(ctx, name)}
     with bar("preparing", "clips") as progress:
         made = run_prepare(store, clips, progress=progress, **options)
     if made.empty:
@@ -182,10 +182,6 @@ def prepare(ctx: click.Context, /, store: Path, clips: Path, **options: Any) -> 
     cut = f", {made.shortened:,} were cut to {made.longest} frames first" if made.shortened else ""
     lasting = "of their own lengths" if made.frames == NATIVE else f"of {made.frames} frames"
     click.echo(f"{clips}: {made.clips:,} clips {lasting}{cut}")
-
-
-def _given(ctx: click.Context, name: str) -> bool:
-    return ctx.get_parameter_source(name) is not ParameterSource.DEFAULT
 
 
 @click.command()

@@ -12,6 +12,7 @@ from skelpipe.cli.options import (
     device_option,
     epoch_option,
     force_option,
+    given,
     out_option,
     path_argument,
     seed_option,
@@ -49,8 +50,16 @@ FIGURES = ("sweeps", "curves", "confusion", "tsne")
 @device_option
 @threads_option
 @force_option
+@click.pass_context
 def evaluate(
-    run: Path, clips: Path, out: Path, protocols: tuple[str, ...], changes: tuple[str, ...], **options: Any
+    ctx: click.Context,
+    /,
+    run: Path,
+    clips: Path,
+    out: Path,
+    protocols: tuple[str, ...],
+    changes: tuple[str, ...],
+    **options: Any,
 ) -> None:
     """Measure an encoder on a split's test clips.
 
@@ -62,10 +71,10 @@ def evaluate(
     """
     from skelpipe.evaluate.evaluate import evaluate as run_evaluate
 
+    asked = list(protocols) if given(ctx, "protocols") else None  # else the recipe may say it
+    options["probe"] = options["probe"] if given(ctx, "probe") else None
     with stages() as progress:
-        metrics = run_evaluate(
-            run, clips, out, protocols=list(protocols), options=list(changes), progress=progress, **options
-        )
+        metrics = run_evaluate(run, clips, out, protocols=asked, options=list(changes), progress=progress, **options)
     _metrics(out, metrics)
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from skelpipe.recordings.datasets import DATASETS, SPLITS
 
@@ -49,3 +50,8 @@ def _part(text: str) -> Any:
     from skelpipe.recordings.parts import Part
 
     return Part.parse(text)
+
+
+def given(ctx: click.Context, name: str) -> bool:
+    """Whether an option was given, or has its default."""
+    return ctx.get_parameter_source(name) is not ParameterSource.DEFAULT

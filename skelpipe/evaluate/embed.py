@@ -28,10 +28,11 @@ from skelpipe.recordings.datasets import find_split, fitting_splits, group_colum
 from skelpipe.recordings.native import Native
 from skelpipe.recordings.store import CLIPS_PER_CHUNK, Clips
 from skelpipe.training.checkpoint import kept_weights, weights_epoch
+from skelpipe.training.clips_needed import check_clips, prepare_command
 from skelpipe.training.device import choose_device
 from skelpipe.training.folder import LOG, RECIPE, SETTINGS, WEIGHTS
 from skelpipe.training.log import collapsed_at
-from skelpipe.training.recipe import Recipe
+from skelpipe.training.recipe import ClipsNeeded, Evaluation, Recipe
 
 Progress = Callable[[int, int], None]
 log = logging.getLogger(__name__)
@@ -81,6 +82,12 @@ class Features:
     row: npt.NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
 
 
+def read_stated(run: str | Path) -> Evaluation:
+    """How the recipe of a run wants it to be measured; of what is no run, nothing."""
+    path = Path(run) / RECIPE
+    return checking.check(Recipe, checking.load_yaml(path), path).evaluate if path.is_file() else Evaluation()
+
+
 def load_run(
     path: str | Path, clips: Clips, device: str = "auto", *, stream: str | None = None, epoch: int | None = None
 ) -> Run:
@@ -106,14 +113,7 @@ def load_run(
     except (OSError, ValueError) as error:
         raise BadInput(path / SETTINGS, f"cannot be read ({error})", "train this run again") from None
     recipe = checking.check(Recipe, checking.load_yaml(path / RECIPE), path / RECIPE)
-    for what, mine, theirs in (
-        ("layout", settings["layout"], clips.layout.name),
-        ("frames", settings["frames"], clips.frames),
-    ):
-        if mine != theirs:
-            raise BadInput(
-                clips.path, f"has {what} {theirs}, the run was trained with {mine}", "prepare clips to match"
-            )
+    check_fit(recipe, settings, clips)
     stream = find_stream(path, recipe, settings, stream)
     weights, epoch = find_weights(path, settings, epoch)
     check_files(path, weights.name, "train this run again")
@@ -136,6 +136,21 @@ def going_on_with(path: Path, epoch: int) -> bool:
     """Whether this is a run that is not at its end and has kept the weights of that epoch."""
     begun = read_json(path / PROVENANCE).get("kind") == "run" and not (path / DONE).exists()
     return begun and (path / kept_weights(epoch)).is_file()
+
+
+def check_fit(recipe: Recipe, settings: Mapping[str, Any], clips: Clips) -> None:
+    """Raise BadInput unless clips are of the layout and the preparation that a run was trained on."""
+    for what, mine, theirs in (
+        ("layout", settings["layout"], clips.layout.name),
+        ("frames", settings["frames"], clips.frames),
+    ):
+        if mine != theirs:
+            remedy = "prepare clips to match"
+            if what == "frames":
+                needed = (recipe.clips or ClipsNeeded()).model_copy(update={"frames": mine})
+                remedy = f"make such clips by '{prepare_command(clips, needed)}'"
+            raise BadInput(clips.path, f"has {what} {theirs}, the run was trained with {mine}", remedy)
+    check_clips(recipe, clips)
 
 
 def find_stream(path: Path, recipe: Recipe, settings: Mapping[str, Any], stream: str | None) -> str:

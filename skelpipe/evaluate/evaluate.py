@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from skelpipe.errors import BadInput
-from skelpipe.evaluate.embed import Features, Run, choose_split, embed, load_run
+from skelpipe.evaluate.embed import Features, Run, choose_split, embed, load_run, read_stated
 from skelpipe.evaluate.protocol import Outcome, Probe, Progress, Setup
 from skelpipe.evaluate.protocols import CHECKS, PROTOCOLS, read_options
 from skelpipe.evaluate.scores import (
@@ -33,8 +33,10 @@ from skelpipe.recordings.datasets import find_split, pretrained_on, split_masks
 from skelpipe.recordings.store import Clips
 from skelpipe.settings import Settings
 from skelpipe.training.log import COLLAPSE_REMEDY
+from skelpipe.training.recipe import Evaluation
 
 log = logging.getLogger(__name__)
+USUAL = ("linear", "knn")
 
 
 def evaluate(
@@ -42,8 +44,8 @@ def evaluate(
     clips: str | Path,
     out: str | Path,
     *,
-    protocols: Sequence[str] = ("linear", "knn"),
-    probe: Probe = "reference",
+    protocols: Sequence[str] | None = None,
+    probe: Probe | None = None,
     k: int = 1,
     best_on_test: bool = False,
     split: str | None = None,
@@ -62,6 +64,8 @@ def evaluate(
     name), `features.npz` of the frozen encoder, and for each protocol a confusion matrix as CSV and PNG.
 
     Args:
+        protocols: None takes those of the run's recipe, or else linear and knn.
+        probe: None takes that of the run's recipe, or else the reference's.
         split: another split than the run was trained on, or one of other clips.
         stream: which encoder of a run of several streams.
         epoch: one whose weights the run has kept; by default the last.
@@ -75,12 +79,11 @@ def evaluate(
     Raises:
         BadInput: an input does not fit, or `out` exists and `force` is not set.
     """
-    chosen = read_options(options, protocols)
+    protocols, probe, chosen = choose(read_stated(run), protocols, probe, options)
     tell_settings(protocols, chosen, threads, probe, k, seed)
-    own = {name: each.model_dump(mode="json") for name, each in chosen.items()}
     settings = {
         "protocols": list(protocols), "probe": probe, "k": k, "best_on_test": best_on_test, "seed": seed,
-        "split": split, "stream": stream, "epoch": epoch, "options": own,
+        "split": split, "stream": stream, "epoch": epoch, "options": dumped(chosen),
     }  # fmt: skip
     inputs, facts = {"run": run, "clips": clips}, dict[str, Any]()
     with new_folder(out, "evaluation", force=force, inputs=inputs, settings=settings, more=facts) as folder:
@@ -94,9 +97,21 @@ def evaluate(
         classes = find_split(split).classes  # the store may be of a larger data set, with more classes
         setup = Setup(classes, loaded.device, seed, probe, k, best_on_test, loaded, source, chosen, None, threads)
         metrics = describe_run(loaded, source, features, split, classes)
-        reports = {name: _part(progress, name) for name in protocols}
-        write_outcomes(folder, metrics, features, setup, reports, cautions(loaded, source, split))
+        write_outcomes(folder, metrics, features, setup, protocols, progress, cautions(loaded, source, split))
     return metrics
+
+
+def choose(
+    stated: Evaluation, protocols: Sequence[str] | None, probe: Probe | None, options: Sequence[str]
+) -> tuple[Sequence[str], Probe, dict[str, Settings]]:
+    """The protocols, their probe and their options: as asked, or else as the recipe states them, or as usual."""
+    protocols = protocols or stated.protocols or USUAL
+    chosen = read_options([*stated.words(protocols), *options], protocols)
+    return protocols, probe or stated.probe or "reference", chosen
+
+
+def dumped(chosen: Mapping[str, Settings]) -> dict[str, Any]:
+    return {name: each.model_dump(mode="json") for name, each in chosen.items()}
 
 
 def tell_settings(
@@ -106,8 +121,8 @@ def tell_settings(
     if threads:
         torch.set_num_threads(threads)
     log.info("protocols %s; probe %s, k %d, seed %d", ", ".join(protocols), probe, k, seed)
-    for name, own in chosen.items():
-        log.info("%s: %s", name, own.model_dump(mode="json"))
+    for name, own in dumped(chosen).items():
+        log.info("%s: %s", name, own)
     tell_threads(log, threads)
     log.info("threads of torch: %d", torch.get_num_threads())
 
@@ -117,14 +132,15 @@ def write_outcomes(
     metrics: dict[str, Any],
     features: Features,
     setup: Setup,
-    reports: Mapping[str, Callable[[int, int], None] | None],
+    protocols: Sequence[str],
+    progress: Progress | None,
     doubts: Sequence[str],
 ) -> None:
-    """Run each protocol of `reports`, and write its scores and confusion matrices, the features and `metrics`."""
+    """Run each protocol, and write its scores and confusion matrices, the features and `metrics`."""
     names = find_split(metrics["split"]).datasets[0].class_names
     all_scores = {}
-    for name, report in reports.items():
-        found = PROTOCOLS[name](features, replace(setup, progress=report))
+    for name in dict.fromkeys(protocols):
+        found = PROTOCOLS[name](features, replace(setup, progress=_part(progress, name)))
         for entry, outcome in found.items() if isinstance(found, dict) else [(name, found)]:
             outcome.warnings.extend(doubts)
             metrics["protocols"][entry] = judge(entry, outcome, features, setup.classes)

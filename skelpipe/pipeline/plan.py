@@ -290,12 +290,18 @@ def _protocols(pipeline: Pipeline, experiment: Experiment) -> list[str]:
 
     if experiment.recipe.supervised:
         return ["supervised"]
-    return [p for p in PROTOCOLS if p in pipeline.protocols_of(experiment.stem)]
+    stated = () if "protocols" in pipeline.model_fields_set else experiment.recipe.evaluate.protocols
+    return [p for p in PROTOCOLS if p in (stated or pipeline.protocols_of(experiment.stem))]
+
+
+def _probe(pipeline: Pipeline, experiment: Experiment) -> str:
+    stated = None if "probe" in pipeline.model_fields_set else experiment.recipe.evaluate.probe
+    return stated or pipeline.probe
 
 
 def _measure(pipeline: Pipeline, experiment: Experiment, split: str, epoch: int, seed: int) -> dict[str, Any]:
     """What an accuracy is of, but for the stream."""
-    how: dict[str, dict[str, Any]] = {"linear": {"probe": pipeline.probe}, "knn": {"k": pipeline.k}}
+    how: dict[str, dict[str, Any]] = {"linear": {"probe": _probe(pipeline, experiment)}, "knn": {"k": pipeline.k}}
     return {
         "recipe": experiment.recipe.name,
         "split": split,
@@ -312,9 +318,12 @@ def _evaluation(pipeline: Pipeline, experiment: Experiment, home: str, split: st
     from skelpipe.recordings.datasets import find_split
 
     recipe, protocols = experiment.recipe, _protocols(pipeline, experiment)
+    told: list[Any] = []  # what the recipe would otherwise say itself
     parts: list[tuple[str, list[Any]]] = [("+".join(protocols), [w for p in protocols for w in ("--protocol", p)])]
     if not recipe.supervised:
-        parts += [(pipeline.probe, ["--probe", pipeline.probe])] if pipeline.probe != "reference" else []
+        probe = _probe(pipeline, experiment)
+        parts += [(probe, ["--probe", probe])] if probe != "reference" else []
+        told = ["--probe", probe] if probe == "reference" and recipe.evaluate.probe else []
         parts += [(f"k{pipeline.k}", ["--k", pipeline.k])] if pipeline.k != 1 else []
         parts += [("best", ["--best-on-test"])] if pipeline.best_on_test else []
     for key, value in sorted(_options(pipeline).items()):
@@ -326,7 +335,7 @@ def _evaluation(pipeline: Pipeline, experiment: Experiment, home: str, split: st
         parts.append((where, ["--split", split]))
     if epoch != recipe.epochs:
         parts.append((f"e{epoch:04d}", ["--epoch", epoch]))
-    return shortened("-".join(name for name, _ in parts)), [flag for _, flags in parts for flag in flags]
+    return shortened("-".join(name for name, _ in parts)), [*(flag for _, flags in parts for flag in flags), *told]
 
 
 def _options(pipeline: Pipeline) -> dict[str, Any]:

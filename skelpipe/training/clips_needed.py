@@ -57,12 +57,18 @@ def check_clips(recipe: Recipe, clips: Clips) -> None:
     differing = [key for key, value in wanted.items() if noted.get(key) != value]
     if not differing:
         return
-    store = (read_json(clips.path / PROVENANCE).get("inputs") or {}).get("store") or {}
-    words = prepare_words(needed or ClipsNeeded())
-    command = shlex.join(["skelpipe", "prepare", str(store.get("path", "STORE")), "CLIPS", *words])
+    command = prepare_command(clips, needed or ClipsNeeded())
     what = ", ".join(_said(key, noted.get(key)) for key in differing)
     need = ", ".join(_said(key, wanted[key]) for key in differing)
     raise BadInput(clips.path, f"is of {what}, and {recipe.name} needs {need}", f"make such clips by '{command}'")
+
+
+def prepare_command(clips: Clips, needed: ClipsNeeded) -> str:
+    """The command that makes such clips of the store that these were made from."""
+    inputs = read_json(clips.path / PROVENANCE).get("inputs")
+    store = inputs.get("store") if isinstance(inputs, dict) else None
+    path = store.get("path") if isinstance(store, dict) else None
+    return shlex.join(["skelpipe", "prepare", str(path or "STORE"), "CLIPS", *prepare_words(needed)])
 
 
 def _attributes(needed: ClipsNeeded) -> dict[str, Any]:

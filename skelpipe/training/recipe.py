@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -79,14 +80,21 @@ class Evaluation(Settings):
     Attributes:
         protocols: names of protocols; none leaves the choice to `skelpipe evaluate`.
         view: the augmentations of what is embedded; by default none, the clips as they are.
-        probe: the linear protocol's classifier by name, or its options.
+        probe: the linear protocol's classifier.
         options: protocol -> its options.
     """
 
     protocols: tuple[str, ...] = ()
     view: Augmentations = Field(default_factory=list)
-    probe: str | dict[str, Any] | None = None
+    probe: Literal["reference", "paper", "lbfgs", "grid"] | None = None
     options: dict[str, dict[str, Any]] = Field(default_factory=dict)
+
+    def words(self, protocols: Sequence[str]) -> list[str]:
+        """The options of some protocols as `protocol.option=value`, the value in YAML."""
+        stated = {
+            f"{name}.{key}": v for name, own in self.options.items() for key, v in own.items() if name in protocols
+        }
+        return [f"{key}={json.dumps(value)}" for key, value in stated.items()]  # JSON is YAML too
 
 
 class Recipe(Settings):
