@@ -32,7 +32,7 @@ from skelpipe.training.clips_needed import check_clips, prepare_command
 from skelpipe.training.device import choose_device
 from skelpipe.training.folder import LOG, RECIPE, SETTINGS, WEIGHTS
 from skelpipe.training.log import collapsed_at
-from skelpipe.training.recipe import ClipsNeeded, Evaluation, Recipe
+from skelpipe.training.recipe import Evaluation, Recipe
 
 Progress = Callable[[int, int], None]
 log = logging.getLogger(__name__)
@@ -147,7 +147,7 @@ def check_fit(recipe: Recipe, settings: Mapping[str, Any], clips: Clips) -> None
         if mine != theirs:
             remedy = "prepare clips to match"
             if what == "frames":
-                needed = (recipe.clips or ClipsNeeded()).model_copy(update={"frames": mine})
+                needed = recipe.clips.model_copy(update={"frames": mine})
                 remedy = f"make such clips by '{prepare_command(clips, needed)}'"
             raise BadInput(clips.path, f"has {what} {theirs}, the run was trained with {mine}", remedy)
     check_clips(recipe, clips)

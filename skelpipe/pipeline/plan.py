@@ -100,9 +100,11 @@ def _plan_stages(
     lacking: list[BadInput] | None,
 ) -> None:
     """Plan all stages of one pipeline, but for its report."""
+    from skelpipe.training.clips_needed import stated
+
     _check_protocols(pipeline, path)
     experiments = list_experiments(pipeline, path)
-    needs = {experiment.name: experiment.recipe.clips for experiment in experiments}
+    needs = {experiment.name: stated(experiment.recipe) for experiment in experiments}
     clips_of = _plan_clips(config, pipeline, list(needs.values()), data, raw, lacking)
     for (home, splits), experiment, seed in itertools.product(pipeline.homes.items(), experiments, pipeline.seeds):
         kind = _clips_name(pipeline, needs[experiment.name])

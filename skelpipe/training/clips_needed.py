@@ -15,6 +15,11 @@ from skelpipe.training.recipe import ClipsNeeded, Recipe
 PREPARATION = "preparation"  # the attribute of clips; those of today's preparation, with its changes, have none
 
 
+def stated(recipe: Recipe) -> ClipsNeeded | None:
+    """What a recipe says of its clips, or None if it says nothing."""
+    return None if recipe.clips == ClipsNeeded() else recipe.clips
+
+
 def prepare_words(needed: ClipsNeeded) -> list[str]:
     """The options with which `skelpipe prepare` makes such clips."""
     words = ["--preset", needed.preset]
@@ -50,7 +55,7 @@ def check_clips(recipe: Recipe, clips: Clips) -> None:
 
     A recipe that states nothing takes all clips of today's preparation, however its options were changed.
     """
-    noted, needed = clips.attributes, recipe.clips
+    noted, needed = clips.attributes, stated(recipe)
     wanted = {} if needed is None else _attributes(needed)
     if PREPARATION not in wanted:
         wanted[PREPARATION] = None
