@@ -18,17 +18,14 @@ import torch
 
 from skelpipe import ranks
 from skelpipe.clips.batches import Batch, Batches
-from skelpipe.clips.loading import load_bodies, own_frames
 from skelpipe.methods import METHODS
-from skelpipe.methods.base import Method
-from skelpipe.methods.network import Network
+from skelpipe.methods.moco import Network
 from skelpipe.methods.synced import pool_norms, sync_norms
 from skelpipe.outputs.ancestry import DONE
 from skelpipe.outputs.checksums import check_files
 from skelpipe.outputs.digests import check_unchanged
 from skelpipe.outputs.folders import seal
 from skelpipe.recordings.datasets import find_split
-from skelpipe.recordings.native import Native
 from skelpipe.recordings.store import Clips
 from skelpipe.training.announce import tell_arithmetic
 from skelpipe.training.checkpoint import (
@@ -139,14 +136,13 @@ def load_batches(
     batch_size: int | None = None,
 ) -> Batches:
     """Clips in memory, and the recipe's views of them, in the recipe's batches or others."""
-    data = load_bodies(source, rows, recipe.bodies, "float16" if settings["half_storage"] else "float32")
+    data = source.load(rows, "float16" if settings["half_storage"] else "float32")[..., : recipe.bodies]
     check_unchanged({"clips": source.path}, {"clips": settings["clips_digest"]})
     synced = recipe.batch_norm == "synced" and ranks.count() > 1
     if batch_size is None:
-        held = (data.values if isinstance(data, Native) else data).nbytes
-        tell_arithmetic(place, settings["precision"], settings["half_storage"], synced, held)
+        tell_arithmetic(place, settings["precision"], settings["half_storage"], synced, data.nbytes)
     return Batches(
-        data,
+        np.ascontiguousarray(data),
         rows,
         source.labels[rows],
         {name: recipe.view(name) for name in METHODS[recipe.method.name].VIEWS},
@@ -158,8 +154,7 @@ def load_batches(
         threads,
         ranks.mine(),
         ranks.count(),
-        valid=own_frames(source, rows),
-        replacement=recipe.sampling == "with_replacement" and batch_size is None,
+        recipe.sampling == "with_replacement" and batch_size is None,
     )
 
 
@@ -177,7 +172,7 @@ class Training:
     run: Path
     settings: dict[str, Any]
     place: torch.device
-    method: Method
+    method: torch.nn.Module
     optimizer: torch.optim.Optimizer
     rates: Rates
     at: Position
@@ -234,7 +229,7 @@ class Training:
         self.rates.set(self.at.epoch, self.at.step, 1.0 if self.watch is None else self.watch.share)
 
     def event(self, rate: float) -> Event:
-        """What a progress display shows; {iteration, iterations} are among it if the length is in steps."""
+        """What a progress display shows: `Position.event`, and {iteration, iterations} if the length is in steps."""
         at, length = self.at, self.length
         event = at.event(length.epochs, length.steps, rate)
         if self.recipe.iterations is not None:
@@ -338,15 +333,13 @@ def start_ranks(method: torch.nn.Module, recipe: Recipe, at: Position, seed: int
         sync_norms(method)
 
 
-def train_step(method: Method, optimizer: torch.optim.Optimizer, batch: Batch, epoch: int) -> dict[str, torch.Tensor]:
+def train_step(
+    method: torch.nn.Module, sgd: torch.optim.Optimizer, batch: Batch, epoch: int
+) -> dict[str, torch.Tensor]:
     """One step on a batch, or on this rank's share of it; returns the loss and what else the log holds."""
-    learns = method.learns(epoch)
-    with torch.set_grad_enabled(learns):
-        loss, log = method(batch, epoch)
-    if learns:
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        ranks.average([p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None])
-        optimizer.step()
-        method.after_step(epoch)
-    return {"loss": loss.detach(), **log}
+    loss, observed = method(batch.views, batch.labels, epoch)
+    sgd.zero_grad(set_to_none=True)
+    loss.backward()
+    ranks.average([p.grad for group in sgd.param_groups for p in group["params"] if p.grad is not None])
+    sgd.step()
+    return {"loss": loss.detach(), **observed}

@@ -51,8 +51,8 @@ def pretrain(
     A RUN made with the same settings is resumed where it stopped, bit for bit on a CPU; one that was shorter goes on
     to the new end in the same way, unless its rates follow from its length.
 
-    Of several ranks (see `ranks`) each trains on its share of every batch, and rank 0 writes. Their number is no
-    setting: RUN is resumed by as many as there are, and all but rank 0 then draw new dropout masks.
+    Of several ranks each trains on its share of every batch, and rank 0 writes. Their number is no setting: RUN is
+    resumed by as many as there are, and all but rank 0 then draw new dropout masks.
 
     Args:
         clips: a clips folder.
@@ -61,7 +61,7 @@ def pretrain(
         stream: joint, motion or bone; 3s for a recipe that trains all three together.
         device: "auto", "cpu", "cuda", "cuda:1", ...; of several ranks each takes a GPU of its own.
         precision: "fp32", or "bf16" for the encoder's arithmetic (embeddings, BN statistics and loss stay float32).
-        half_storage: keep the clips in memory as float16, half the space, at a rounding of up to 1 mm at 3 m.
+        half_storage: keep the clips in memory as float16, at a rounding of up to 1 mm at 3 m.
         force: start anew if RUN was made with other settings.
         threads: CPU threads for torch and the kernels, of each rank.
         progress: called while training with {epoch, epochs, step, steps, …}; see `Training.event`.

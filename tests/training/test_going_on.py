@@ -213,6 +213,22 @@ def test_what_differs_is_named(old, new, says, clips, tmp_path):
     assert weights_of(tmp_path / "run") == before
 
 
+def test_a_checkpoint_holds_more_only_where_clips_are_held_out(clips, tmp_path):
+    """So that those from before there were such are read as they were written."""
+    always = {"skelpipe", "method", "optimizer", "cpu_random", "cuda_random", "position", "sums"}
+    for name, sets, more in (("plain", [], set()), ("plateau", [PLATEAU], {"held_out"})):
+        pretrain(recipe_of(sets, epochs=1), clips, tmp_path / name, **OPTIONS)
+        state = torch.load(tmp_path / name / "checkpoint.pt", weights_only=True)
+        assert state.keys() == always | more
+        assert state["position"].keys() == {"epoch", "step", "seconds", "log_bytes"}
+        assert state["optimizer"]["param_groups"][0].keys() >= {"lr", "momentum", "params"}
+    with pytest.raises(BadInput, match="held out other clips"):
+        state["held_out"]["rows"] += 1
+        torch.save(state, tmp_path / "plateau" / "checkpoint.pt")
+        (tmp_path / "plateau" / "done.json").unlink()
+        pretrain(recipe_of([PLATEAU], epochs=1), clips, tmp_path / "plateau", **OPTIONS)
+
+
 def test_a_longer_run_needs_the_checkpoint(clips, tmp_path):
     pretrain(recipe_of(epochs=1), clips, tmp_path / "run", **OPTIONS)
     (tmp_path / "run" / "checkpoint.pt").unlink()

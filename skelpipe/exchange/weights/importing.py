@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -41,6 +42,7 @@ from skelpipe.recordings.store import Clips
 from skelpipe.training.checkpoint import Position, save_checkpoint, save_weights
 from skelpipe.training.device import set_determinism
 from skelpipe.training.folder import CHECKPOINT, RECIPE, SETTINGS, WEIGHTS
+from skelpipe.training.held_out import split_rows
 from skelpipe.training.recipe import Recipe
 from skelpipe.training.run_settings import ALL_STREAMS, check_recipe_stream, run_settings
 
@@ -99,12 +101,13 @@ def import_weights(
     found = choose_contents(read_state(path), recipe.streams or (stream,), path)
     layout, *_ = [find_layout(part, path) for part in found.parts.values()]
     recipe = fit_recipe(recipe, found, path)
-    recipe = recipe.model_copy(update={"epochs": total_epochs(recipe, found, path, clips, epoch, epochs)})
+    total = total_epochs(recipe, found, path, clips, epoch, epochs)
+    recipe = recipe.model_copy(update={"epochs": total, "iterations": None})
     settings = imported_settings(recipe, stream, split, dataset, clips, layout, frames, seed)
     set_determinism(seed)
     method = recipe.build_method(layout, find_split(split).classes)
     fill(method, found, path)
-    shape, total = in_words(recipe, found, layout), recipe.epochs
+    shape = in_words(recipe, found, layout)
     done = Imported(found.family, shape, epoch, total, total == epoch, found.resumable)
     log.info("%s: %s; %s", path, done.family, done.shape)
     inputs = {"weights": path} if clips is None else {"weights": path, "clips": Path(clips)}
@@ -269,7 +272,7 @@ def imported_settings(
             raise BadInput(source.path, f"has layout {source.layout.name}, the weights {layout.name}", "take others")
         train, _ = split_masks(split, source.dataset, source.columns, source.attributes.get("split_files"))
         dataset, frames = source.dataset, source.frames
-        digest, count = read_digest(source.path), int(train.sum())
+        digest, count = read_digest(source.path), len(split_rows(recipe, source, np.flatnonzero(train), seed)[0])
     dataset = dataset or served[0]
     if dataset not in served:
         raise BadInput(f"--dataset {dataset}", f"has no split {split}", f"{split} is of {', '.join(served)}")
