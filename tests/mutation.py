@@ -41,7 +41,8 @@ EQUIVALENT = ROOT / "tests" / "mutants.json"
 
 CPU = ("encoders/test_cpu.py",)
 VIEWS = ("clips/test_augment.py", "clips/test_views.py")
-CLIPS = ("clips/test_prepare.py",)
+CLIP_STEPS = ("align", "bodies", "centre", "gaps", "prepare", "scale", "time")
+CLIPS = ("clips/test_prepare.py", "clips/test_prep_presets.py")
 TEXT = tuple(f"recordings/test_{name}.py" for name in ("ntu", "pku", "parser_properties"))
 
 AUGMENTING = (
@@ -75,7 +76,7 @@ GUARDS = {  # module -> the tests that guard it
     "encoders/cpu/temporal.py": CPU,
     **{f"clips/augment/{name}.py": VIEWS for name in AUGMENTING},
     **{f"clips/{name}.py": VIEWS for name in ("gather", "views")},
-    **{f"clips/{name}.py": CLIPS for name in ("align", "bodies", "prepare", "time")},
+    **{f"clips/{name}.py": CLIPS for name in CLIP_STEPS},
     **{f"recordings/text/{name}.py": TEXT for name in ("ntu", "numbers", "pku")},
 }
 KERNELS_ONLY = {name for name, tests in GUARDS.items() if tests in (CLIPS, TEXT)}

@@ -18,14 +18,17 @@ import torch
 
 from skelpipe import ranks
 from skelpipe.clips.batches import Batch, Batches
+from skelpipe.clips.loading import load_bodies, own_frames
 from skelpipe.methods import METHODS
-from skelpipe.methods.moco import Network
+from skelpipe.methods.base import Method
+from skelpipe.methods.network import Network
 from skelpipe.methods.synced import pool_norms, sync_norms
 from skelpipe.outputs.ancestry import DONE
 from skelpipe.outputs.checksums import check_files
 from skelpipe.outputs.digests import check_unchanged
 from skelpipe.outputs.folders import seal
 from skelpipe.recordings.datasets import find_split
+from skelpipe.recordings.native import Native
 from skelpipe.recordings.store import Clips
 from skelpipe.training.announce import tell_arithmetic
 from skelpipe.training.checkpoint import (
@@ -136,13 +139,14 @@ def load_batches(
     batch_size: int | None = None,
 ) -> Batches:
     """Clips in memory, and the recipe's views of them, in the recipe's batches or others."""
-    data = source.load(rows, "float16" if settings["half_storage"] else "float32")[..., : recipe.bodies]
+    data = load_bodies(source, rows, recipe.bodies, "float16" if settings["half_storage"] else "float32")
     check_unchanged({"clips": source.path}, {"clips": settings["clips_digest"]})
     synced = recipe.batch_norm == "synced" and ranks.count() > 1
     if batch_size is None:
-        tell_arithmetic(place, settings["precision"], settings["half_storage"], synced, data.nbytes)
+        held = (data.values if isinstance(data, Native) else data).nbytes
+        tell_arithmetic(place, settings["precision"], settings["half_storage"], synced, held)
     return Batches(
-        np.ascontiguousarray(data),
+        data,
         rows,
         source.labels[rows],
         {name: recipe.view(name) for name in METHODS[recipe.method.name].VIEWS},
@@ -154,7 +158,8 @@ def load_batches(
         threads,
         ranks.mine(),
         ranks.count(),
-        recipe.sampling == "with_replacement" and batch_size is None,
+        valid=own_frames(source, rows),
+        replacement=recipe.sampling == "with_replacement" and batch_size is None,
     )
 
 
@@ -172,7 +177,7 @@ class Training:
     run: Path
     settings: dict[str, Any]
     place: torch.device
-    method: torch.nn.Module
+    method: Method
     optimizer: torch.optim.Optimizer
     rates: Rates
     at: Position
@@ -333,13 +338,15 @@ def start_ranks(method: torch.nn.Module, recipe: Recipe, at: Position, seed: int
         sync_norms(method)
 
 
-def train_step(
-    method: torch.nn.Module, sgd: torch.optim.Optimizer, batch: Batch, epoch: int
-) -> dict[str, torch.Tensor]:
+def train_step(method: Method, optimizer: torch.optim.Optimizer, batch: Batch, epoch: int) -> dict[str, torch.Tensor]:
     """One step on a batch, or on this rank's share of it; returns the loss and what else the log holds."""
-    loss, observed = method(batch.views, batch.labels, epoch)
-    sgd.zero_grad(set_to_none=True)
-    loss.backward()
-    ranks.average([p.grad for group in sgd.param_groups for p in group["params"] if p.grad is not None])
-    sgd.step()
-    return {"loss": loss.detach(), **observed}
+    learns = method.learns(epoch)
+    with torch.set_grad_enabled(learns):
+        loss, log = method(batch, epoch)
+    if learns:
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        ranks.average([p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None])
+        optimizer.step()
+        method.after_step(epoch)
+    return {"loss": loss.detach(), **log}
