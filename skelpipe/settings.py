@@ -44,11 +44,9 @@ class Settings(BaseModel):
     @model_serializer(mode="wrap")
     def _without_later(self, handler: SerializerFunctionWrapHandler, info: SerializationInfo) -> dict[str, Any]:
         data: dict[str, Any] = handler(self)
-        if (info.context or {}).get("whole"):
-            return data
         fields = type(self).model_fields
         unused = [n for n in self.LATER if getattr(self, n) == fields[n].get_default(call_default_factory=True)]
-        for key in (*unused, *self.moot):
+        for key in self.moot if (info.context or {}).get("whole") else (*unused, *self.moot):
             *parents, last = key.split(".")
             reduce(lambda place, parent: place.get(parent, {}), parents, data).pop(last, None)
         return data
@@ -62,7 +60,7 @@ Model = TypeVar("Model", bound=Settings)
 
 
 def whole(settings: Settings) -> dict[str, Any]:
-    """All of the settings as JSON has them, also those that a dump leaves out."""
+    """All of the settings as JSON has them, also those that a dump leaves out because they are not used."""
     return settings.model_dump(mode="json", context={"whole": True})
 
 

@@ -6,6 +6,7 @@
 import os
 import sys
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from unittest.mock import patch
 
@@ -22,7 +23,7 @@ from skelpipe.methods import METHODS
 from skelpipe.methods.synced import pool_norms
 from skelpipe.recordings.datasets import split_masks
 from skelpipe.recordings.store import Clips
-from skelpipe.training import loop
+from skelpipe.training import held_out, loop
 from skelpipe.training.checkpoint import Position
 from skelpipe.training.device import set_determinism
 from skelpipe.training.loop import start_ranks
@@ -34,6 +35,8 @@ CASES = {
     "equation": ("crosnnclr", [MINING]),
     "algorithm1": ("crosnnclr", [MINING, "positives.form=algorithm1", "positives.top_k=2"]),
     "released": ("crosnnclr", [MINING, "positives.form=released"]),
+    "adam, clipped": ("skeletonclr", ["optimizer={name: adam}", "clip_gradients={by: global_norm, at: 0.1}"]),
+    "clipped by module": ("skeletonclr", ["clip_gradients={by: module_norm, at: 0.1}"]),
     "aimclr": ("aimclr", [MINING]),
     "aimclr, all dropped": ("aimclr", [MINING, "method.drop_threshold=0.63"]),
     "keep_union": ("crosnnclr_star", [MINING, "positives.keep_union=true"]),
@@ -62,7 +65,10 @@ def load_case(name):
 @contextmanager
 def all_in_float64():
     """Where the library asks for float32 it gets float64, so that ranks differ by no more than the order of sums."""
-    build, step = Recipe.build_method, loop.train_step
+    build, step, look = Recipe.build_method, loop.train_step, held_out.outcome
+
+    def look_in_float64(method, batch, epoch):
+        return look(method, replace(batch, views={view: x.double() for view, x in batch.views.items()}), epoch)
 
     def step_in_float64(method, sgd, batch, epoch):
         views = {view: x.double() for view, x in batch.views.items()}
@@ -72,6 +78,7 @@ def all_in_float64():
         patch.object(torch.Tensor, "float", torch.Tensor.double),
         patch.object(Recipe, "build_method", lambda *given: build(*given).double()),
         patch.object(loop, "train_step", step_in_float64),
+        patch.object(held_out, "outcome", look_in_float64),
     ):
         yield
 

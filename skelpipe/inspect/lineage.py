@@ -285,7 +285,9 @@ def _facts(made: Mapping[str, Any], above: Mapping[str, Any]) -> Iterator[str]:
         yield f"session {number}: " + ", ".join([*told, *([] if "ended" in session else ["killed, or at work"])])
 
 
-SESSION = ("command", "started", "from_epoch", "device", "threads", "ranks", "state", "ended", "epochs_done")
+SESSION = (
+    "command", "started", "from_epoch", "to_epoch", "device", "threads", "ranks", "state", "ended", "epochs_done",
+)  # fmt: skip
 
 
 def _differing(made: Mapping[str, Any], above: Mapping[str, Any]) -> list[str]:

@@ -20,7 +20,7 @@ from skelpipe.errors import BadInput
 from skelpipe.outputs.ancestry import PROVENANCE
 from skelpipe.pipeline.spec import NAME, Pipeline, is_path_like
 from skelpipe.resources import find
-from skelpipe.settings import hint, load_yaml
+from skelpipe.settings import hint, load_yaml, whole
 
 if TYPE_CHECKING:
     from skelpipe.training.recipe import Recipe
@@ -94,15 +94,23 @@ def _differences(before: Recipe, after: Recipe, stated: Mapping[str, Any]) -> di
     """The settings, by dotted key, that make one recipe of another whose file states `stated`."""
     changes: dict[str, Any] = {}
     old, new = before.model_dump(mode="json"), after.model_dump(mode="json")
+    # A dump leaves out much that is at its default, and one of epochs and iterations.
+    new |= {key: value for key, value in whole(after).items() if key in old.keys() - new.keys()}
     for key, value in new.items():
+        then: Any = old.get(key)
         # What has a name has the options of that name: they can be set one by one only where the name stands already.
         alike = (
-            isinstance(value, dict) and value.keys() == old[key].keys() and value.get("name") == old[key].get("name")
+            isinstance(value, dict)
+            and isinstance(then, dict)
+            and value.keys() == then.keys()
+            and value.get("name") == then.get("name")
         )
         if alike and (key in stated or "name" not in value):
-            changes |= {f"{key}.{inner}": v for inner, v in value.items() if v != old[key][inner]}
-        elif value != old[key]:
+            changes |= {f"{key}.{inner}": v for inner, v in value.items() if v != then[inner]}
+        elif value != then:
             changes[key] = value
+    if changes.get("iterations", ...) is None:  # epochs take their place
+        del changes["iterations"]
     return changes
 
 

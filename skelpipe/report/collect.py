@@ -176,11 +176,13 @@ def _read_result(folder: Path, shown: str, kind: str) -> Result:
 
 def _recipe_of(evaluation: Path) -> dict[str, Any]:
     """The whole recipe behind an evaluation, {} if the evaluation is no longer where it was."""
+    from skelpipe.training.recipe import in_full
+
     try:
         recipe = json.loads((evaluation / "metrics.json").read_text("utf-8"))["run"]["recipe_settings"]
     except (OSError, ValueError, KeyError, TypeError):
         return {}
-    return recipe if isinstance(recipe, dict) else {}
+    return in_full(recipe) if isinstance(recipe, dict) else {}
 
 
 def _read_run(folder: Path, shown: str) -> Run:

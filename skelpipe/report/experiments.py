@@ -165,12 +165,12 @@ def usual_experiments(experiments: Iterable[Experiment]) -> set[Experiment]:
 @cache
 def shipped_recipe(name: str) -> tuple[dict[str, Any], int | None]:
     """The settings of the recipe of that name as it ships, and its epochs; nothing if there is none."""
-    from skelpipe.training.recipe import load_recipe
+    from skelpipe.training.recipe import in_full, load_recipe
 
     if name not in names("models"):
         return {}, None
-    settings = load_recipe(name).model_dump(mode="json")
-    return dict(flatten(settings)), settings["epochs"]
+    settings = in_full(load_recipe(name).model_dump(mode="json"))
+    return dict(flatten(settings)), settings.get("epochs")
 
 
 def main_results(results: Sequence[Result], catalogue: Catalogue) -> list[list[Result]]:
@@ -210,7 +210,9 @@ def caption(result: Result, experiment: Experiment) -> str:
 
 def run_labels(runs: Sequence[Run]) -> list[str]:
     """A label for each run: recipe, stream, what sets it apart, seed; with its folder where that is not enough."""
-    settings = [{**r.settings, **(r.settings.get("recipe_settings") or {})} for r in runs]
+    from skelpipe.training.recipe import in_full
+
+    settings = [{**r.settings, **in_full(r.settings.get("recipe_settings") or {})} for r in runs]
     groups = [(str(r.settings.get("recipe")), str(r.settings.get("split"))) for r in runs]
     labels: list[str] = []
     for run, variant in zip(runs, set_apart(groups, settings), strict=True):

@@ -34,7 +34,12 @@ class Log:
         self.warnings: list[str] = []
 
     def write(
-        self, at: Position, lr: float, clips: int, guessing: float | None, held_out: Mapping[str, float | None]
+        self,
+        at: Position,
+        lr: float,
+        clips: int,
+        guessing: float | None,
+        held_out: Mapping[str, float | None] | None = None,
     ) -> None:
         """Add the epoch that `at` has just ended.
 
@@ -44,7 +49,7 @@ class Log:
             guessing: the contrastive loss of guessing, if there is one.
             held_out: what held-out clips have shown.
         """
-        entry = {"epoch": at.epoch, **at.means(), **held_out, "lr": lr}
+        entry = {"epoch": at.epoch, **at.means(), **(held_out or {}), "lr": lr}
         if ranks.count() > 1:
             entry["ranks"] = ranks.count()
         streams = [name.removeprefix("spread") for name in entry if name.startswith("spread")]

@@ -47,9 +47,8 @@ def pretrain(
 ) -> Result:
     """Train the recipe's encoder on the training part of a split and leave a RUN folder.
 
-    A RUN made with the same settings is resumed where it stopped, bit for bit on a CPU. One whose recipe had fewer
-    epochs (or iterations) goes on to the new end, as if it had been that long from the start, unless its rates follow
-    from its length.
+    A RUN made with the same settings is resumed where it stopped, bit for bit on a CPU; one that was shorter goes on
+    to the new end in the same way, unless its rates follow from its length.
 
     Of several ranks (see `ranks`) each trains on its share of every batch, and rank 0 writes. Their number is no
     setting: RUN is resumed by as many as there are, and all but rank 0 then draw new dropout masks.
@@ -64,8 +63,7 @@ def pretrain(
         half_storage: keep the clips in memory as float16, half the space, at a rounding of up to 1 mm at 3 m.
         force: start anew if RUN was made with other settings.
         threads: CPU threads for torch and the kernels, of each rank.
-        progress: called with {epoch, epochs, step, steps, loss, clips_per_second} while training, and with
-            {iteration, iterations} where the recipe's length is in steps.
+        progress: called while training with {epoch, epochs, step, steps, …}; see `Training.event`.
 
     Raises:
         BadInput: an input does not fit, RUN belongs to something else, or the loss is no longer finite.
@@ -84,8 +82,8 @@ def pretrain(
         tell_plan(recipe, source, len(rows), split, stream, seed, share)
         tell_threads(log, threads)
         log.info("threads of torch: %d", torch.get_num_threads())
-        arithmetic = {"precision": precision, "half_storage": half_storage}
-        settings = settings_on(recipe, source, len(rows), stream=stream, split=split, seed=seed, **arithmetic)
+        told = {"stream": stream, "split": split, "seed": seed, "precision": precision, "half_storage": half_storage}
+        settings = settings_on(recipe, source, len(rows), **told)
         run = Path(os.path.abspath(run))
         writes = ranks.mine() == 0
         with locked(run) if writes else nullcontext(), refusals(run):

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 import yaml
-from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
+from pydantic import Field, NonNegativeInt, PositiveInt, ValidationError, model_validator
 from torch import nn
 
 from skelpipe import settings
@@ -256,3 +256,18 @@ def load_recipe(
 
 def _default(registry: Any, name: str) -> Any:
     return registry[name].Options()
+
+
+def in_full(dump: Mapping[str, Any]) -> dict[str, Any]:
+    """A recipe's dump with all that it leaves out, so that two can be compared; as it is where it is no recipe now."""
+    try:
+        recipe = Recipe.model_validate(dump)
+    except ValidationError:
+        return dict(dump)
+    data = settings.whole(recipe)
+    # Named even where there is none: what only one of two mentions would tell nothing of them.
+    return {
+        **data,
+        "schedule": data["schedule"] or {"name": "optimizer.steps"},
+        "clip_gradients": data["clip_gradients"] or {"by": "nothing"},
+    }

@@ -27,10 +27,11 @@ from skelpipe.errors import BadInput
 from skelpipe.outputs.digests import read_digest
 from skelpipe.outputs.locks import lock
 from skelpipe.pipeline import show, snakemake, watchdog
+from skelpipe.pipeline.experiments import list_experiments
 from skelpipe.pipeline.lock import AREA
 from skelpipe.pipeline.plan import list_raw, plan
 from skelpipe.pipeline.run import run
-from skelpipe.pipeline.spec import load_pipeline
+from skelpipe.pipeline.spec import Pipeline, load_pipeline
 from skelpipe.pipeline.watch import read_lines
 from skelpipe.recordings.synthetic import write_raw
 from skelpipe.training.recipe import load_recipe
@@ -669,3 +670,29 @@ def test_the_listing_of_raw_files_sees_names_and_sizes_but_not_times(tmp_path):
     assert list_raw(raw) != first
     (tmp_path / "copy/a/x.skeleton").rename(tmp_path / "copy/a/y.skeleton")
     assert list_raw(tmp_path / "copy") != first
+
+
+@pytest.mark.parametrize(
+    ("stated", "change", "flags"),
+    [
+        ("", "schedule=cosine", "schedule={name: cosine"),
+        ("schedule: cosine\n", "schedule=null", "schedule=null"),
+        ("", "iterations=70", "iterations=70"),
+        ("iterations: 70\n", "epochs=5", "--epochs 5"),
+        ("iterations: 70\n", "iterations=90", "iterations=90"),
+        ("", "optimizer=adam", "optimizer={name: adam"),
+        ("", "optimizer.lr=0.05", "optimizer.lr=0.05"),
+        ("clip_gradients: {by: value, at: 1}\n", "clip_gradients.at=2", "clip_gradients.at=2"),
+    ],
+)
+def test_flags_say_what_a_recipe_leaves_out_of_its_dump(tmp_path, stated, change, flags):
+    """They make the same recipe of the same file, and of one that differs there is another folder."""
+    (tmp_path / "r.yaml").write_text(f"method: skeletonclr\nviews: {{query: [], key: []}}\n{stated}")
+    pipeline = Pipeline(title="t", splits=("xsub60",), recipes=("r.yaml",), set={"r": (change,)})
+    (found,) = list_experiments(pipeline, tmp_path / "p.yaml")
+    assert flags in " ".join(found.flags)
+    given = list(zip(found.flags[::2], found.flags[1::2], strict=True))
+    sets = [value for word, value in given if word == "--set"]
+    epochs = next((int(value) for word, value in given if word == "--epochs"), None)
+    assert load_recipe(tmp_path / "r.yaml", sets, epochs) == found.recipe
+    assert found.name != "r"

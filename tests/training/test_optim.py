@@ -97,7 +97,7 @@ def test_a_method_may_have_groups_of_its_own():
         (Exponential(gamma=0.5, every=2), [1, 1, 0.5, 0.5, 0.25, 0.25]),
         (Exponential(gamma=0.5, after=4), [1, 1, 1, 1, 0.5, 0.25]),
         (Cosine(), [(1 + math.cos(math.pi * t / 6)) / 2 for t in range(6)]),
-        (Cosine(warmup=2, final=0.1), [0.5, 1, 1, 0.1 + 0.45 * (1 + math.sqrt(0.5)), 0.55, 0.1 + 0.45 * (1 - math.sqrt(0.5))]),
+        (Cosine(warmup=4, final=0.1), [0.25, 0.5, 0.75, 1, 1, 0.55]),
         (Cosine(length=4), [1, 0.5 + math.sqrt(0.125), 0.5, 0.5 - math.sqrt(0.125), 0, 0]),
     ],
 )  # fmt: skip

@@ -10,7 +10,7 @@ from skelpipe.layouts.kinect_v2 import KINECT_V2
 from skelpipe.methods import METHODS, POSITIVES
 from skelpipe.resources import names
 from skelpipe.settings import load_yaml, override, whole
-from skelpipe.training.recipe import Recipe, load_recipe
+from skelpipe.training.recipe import Recipe, in_full, load_recipe
 
 
 @pytest.mark.parametrize("name", names("models"))
@@ -107,3 +107,15 @@ def test_what_came_later_is_left_out_of_a_dump_while_it_is_not_used():
     assert Recipe.model_validate(stated.model_dump(mode="json")) == stated
     with pytest.raises(BadInput, match=r"evaluate.view: .*did you mean 'crop'"):
         load_recipe("crosnnclr", ["evaluate.view=[crp]"])
+
+
+def test_recipes_in_full_can_be_compared():
+    plain, stated = (
+        in_full(load_recipe("skeletonclr", sets).model_dump(mode="json"))
+        for sets in ([], ["schedule=cosine", "clip_gradients={by: value, at: 1}"])
+    )
+    assert (plain["schedule"]["name"], stated["schedule"]["name"]) == ("optimizer.steps", "cosine")
+    assert (plain["clip_gradients"]["by"], stated["clip_gradients"]["by"]) == ("nothing", "value")
+    assert "steps" in plain["optimizer"]
+    assert "steps" not in stated["optimizer"]
+    assert in_full({"epochs": 3}) == {"epochs": 3}

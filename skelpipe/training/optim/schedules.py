@@ -17,6 +17,7 @@ class Schedule(Settings):
         by: what is counted, whole epochs or single steps.
     """
 
+    name: str
     by: Literal["epoch", "iteration"] = "epoch"
 
     def factor(self, done: int, total: int) -> float:
