@@ -40,11 +40,14 @@ ROOT = Path(__file__).resolve().parents[1]
 EQUIVALENT = ROOT / "tests" / "mutants.json"
 
 CPU = ("encoders/test_cpu.py",)
-VIEWS = ("clips/test_augment.py",)
+VIEWS = ("clips/test_augment.py", "clips/test_views.py")
 CLIPS = ("clips/test_prepare.py",)
 TEXT = tuple(f"recordings/test_{name}.py" for name in ("ntu", "pku", "parser_properties"))
 
-AUGMENTING = ("base", "blur", "crop", "flip", "linear", "mask", "noise", "reverse")
+AUGMENTING = (
+    *("base", "blur", "colours", "corrupt", "crop", "flip", "hide", "jigsaw", "linear", "mask", "noise", "one_of"),
+    *("resample", "reverse", "steps"),
+)
 
 
 def golden(*cases: str) -> tuple[str, ...]:
@@ -71,7 +74,7 @@ GUARDS = {  # module -> the tests that guard it
     "encoders/cpu/rowwise.py": CPU,
     "encoders/cpu/temporal.py": CPU,
     **{f"clips/augment/{name}.py": VIEWS for name in AUGMENTING},
-    "clips/views.py": VIEWS,
+    **{f"clips/{name}.py": VIEWS for name in ("gather", "views")},
     **{f"clips/{name}.py": CLIPS for name in ("align", "bodies", "prepare", "time")},
     **{f"recordings/text/{name}.py": TEXT for name in ("ntu", "numbers", "pku")},
 }

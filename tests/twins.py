@@ -1,5 +1,6 @@
 """Plain NumPy twins of the kernels: the rules written once more, without speed, for the tests to compare with."""
 
+import itertools
 import math
 import re
 
@@ -55,11 +56,18 @@ def bone(x, layout):
     return x - x[..., list(layout.parents), :]
 
 
-def stream(x, name, layout):
-    return {"joint": lambda: x, "motion": lambda: motion(x), "bone": lambda: bone(x, layout)}[name]()
+def stream(x, name, layout, length=None):
+    """A confidence behind the coordinates stays; of one clip (C, T, V, M), its own frames only."""
+    if length is not None:
+        out = np.zeros_like(x)
+        out[:, :length] = stream(x[:, :length], name, layout)
+        return out
+    xyz, rest = np.split(x, [layout.coordinates], axis=-4)
+    xyz = {"joint": lambda: xyz, "motion": lambda: motion(xyz), "bone": lambda: bone(xyz, layout)}[name]()
+    return np.concatenate([xyz, rest], axis=-4)
 
 
-# ---- augmentations of one clip (C, T, V, M), in float64, by the parameters that were drawn
+# ---- augmentations of the own frames of one clip (C, T, V, M), in float64, by the parameters that were drawn
 
 
 def crop(x, params, layout, options):
@@ -70,11 +78,17 @@ def crop(x, params, layout, options):
 
 
 def shear(x, params, layout, options):
+    if len(params) == 2:
+        a, b = params
+        return np.einsum("ij,jtvm->itvm", np.array([[1, a], [b, 1]]), x)
     a, b, c, d, e, f = params
     return np.einsum("ij,jtvm->itvm", np.array([[1, a, b], [c, 1, d], [e, f, 1]]), x)
 
 
 def rotate(x, params, layout, options):
+    if len(params) == 1:
+        c, s = np.cos(params[0]), np.sin(params[0])
+        return np.einsum("ij,jtvm->itvm", np.array([[c, s], [-s, c]]), x)
     (cx, cy, cz), (sx, sy, sz) = np.cos(params), np.sin(params)
     about_x = np.array([[1, 0, 0], [0, cx, sx], [0, -sx, cx]])
     about_y = np.array([[cy, 0, -sy], [0, 1, 0], [sy, 0, cy]])
@@ -86,7 +100,7 @@ def flip(x, params, layout, options):
     if not params[0]:
         return x
     x = x[:, :, list(layout.mirror)]
-    return x * np.array([-1, 1, 1]).reshape(3, 1, 1, 1) if options["mirror_x"] else x
+    return np.concatenate([-x[:1], x[1:]]) if options["mirror_x"] else x
 
 
 def noise(x, params, layout, options):
@@ -108,7 +122,7 @@ def blur(x, params, layout, options):
 
 
 def mask(x, params, layout, options):
-    keep = np.ones((3, 1, 1, 1))
+    keep = np.ones((len(x), 1, 1, 1))
     if params[0]:
         keep[int(params[1])] = 0
     return x * keep
@@ -116,6 +130,94 @@ def mask(x, params, layout, options):
 
 def reverse(x, params, layout, options):
     return x[:, ::-1] if params[0] else x
+
+
+def tilt(x, params, layout, options):
+    if len(params) == 1:
+        return rotate(x, -params, layout, options)
+    (cx, cy, cz), (sx, sy, sz) = np.cos(params), np.sin(params)
+    about_x = np.array([[1, 0, 0], [0, cx, -sx], [0, sx, cx]])
+    about_y = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])
+    about_z = np.array([[cz, -sz, 0], [sz, cz, 0], [0, 0, 1]])
+    return np.einsum("ij,jtvm->itvm", about_z @ about_y @ about_x, x)
+
+
+def jitter(x, params, layout, options):
+    if not params[0]:
+        return x
+    return x + options["std"] * normals(x.size, [int(k) for k in params[1:]]).reshape(x.shape) * (x != 0)
+
+
+def corrupt(x, params, layout, options):
+    whether, turned, *rest = params
+    size = len(x)
+    matrix, joints = np.reshape(rest[: size * size], (size, size)), [int(v) for v in rest[9:]]
+    out = x.copy()
+    if whether:
+        out[:, :, joints] = np.einsum("ji,jtvm->itvm", matrix, x[:, :, joints]) if turned else 0
+    return out
+
+
+def window(x, start, size, frames):
+    return resize(x[:, start : start + size].swapaxes(0, 1), frames).swapaxes(0, 1)
+
+
+def crop_resize(x, params, layout, options):
+    return window(x, int(params[0]), int(params[1]), options["frames"])
+
+
+def centre_crop(x, params, layout, options):
+    cut = math.floor(options["share"] * x.shape[1] / 2)
+    return window(x, cut, x.shape[1] - 2 * cut, options["frames"])
+
+
+def whole_resized(x, params, layout, options):
+    return window(x, 0, x.shape[1], options["frames"])
+
+
+def segments(x, params, layout, options):
+    step = x.shape[1] / options["frames"]
+    places = [math.floor((s - 1) * step + 1 + u * (step - 1) + 0.5) for s, u in enumerate(params, 1)]
+    return x[:, [min(max(place, 1), x.shape[1]) - 1 for place in places]]
+
+
+def first_frames(x, params, layout, options):
+    return x[:, : options["frames"]]
+
+
+def stride(x, params, layout, options):
+    return x[:, :: max(x.shape[1] // options["frames"], 1)][:, : options["frames"]]
+
+
+def tail_mask(x, params, layout, options):
+    return np.concatenate([x[:, : math.ceil(options["keep"] * x.shape[1])], np.zeros_like(x)], axis=1)[:, : x.shape[1]]
+
+
+def hidden_joints(params, layout, options):
+    size = options["joints"]
+    groups = {
+        "part": lambda: [list(joints) for _, joints in layout.parts],
+        "joint": lambda: [[v] for v in range(len(layout.joints))],
+        "run": lambda: [list(range(g * size, g * size + size)) for g in range(options["groups"])],
+    }[options["by"]]()
+    return sorted(v for g in params for v in groups[int(g)])
+
+
+def joint_mask(x, params, layout, options):
+    out = x.copy()
+    out[:, 1 if options["spare_first"] else 0 :, hidden_joints(params, layout, options)] = 0
+    return out
+
+
+def jigsaw(x, params, layout, options):
+    size = x.shape[1] // options["segments"]
+    order = list(itertools.permutations(range(options["segments"])))[int(params[0])]
+    parts = [x[:, k * size : (k + 1) * size] for k in order]
+    return np.concatenate([*parts, x[:, options["segments"] * size :]], axis=1)
+
+
+def leave(x, params, layout, options):
+    return x
 
 
 AUGMENTATIONS = {
@@ -127,15 +229,49 @@ AUGMENTATIONS = {
     "blur": blur,
     "mask": mask,
     "reverse": reverse,
+    "tilt": tilt,
+    "jitter": jitter,
+    "corrupt": corrupt,
+    "crop_resize": crop_resize,
+    "centre_crop": centre_crop,
+    "resize": whole_resized,
+    "segments": segments,
+    "first": first_frames,
+    "stride": stride,
+    "tail_mask": tail_mask,
+    "joint_mask": joint_mask,
+    "jigsaw": jigsaw,
+    "colours": leave,
 }
+COORDINATES_ONLY = {"shear", "rotate", "tilt", "noise", "jitter", "blur", "mask", "corrupt"}
 
 
-def view(x, steps, drawn, layout):
-    """All steps on one clip; drawn: one row of parameters per step."""
+def walk(x, steps, drawn, layout, length=None):
+    """One clip and how many frames are its own, before every step and after the last; drawn: one row for each step."""
+    length = x.shape[1] if length is None else length
     x = x.astype(np.float64)
+    x[:, length:] = 0
+    found = [(x, length)]
     for step, params in zip(steps, drawn, strict=True):
-        x = AUGMENTATIONS[step.name](x, params, layout, step.options)
-    return x
+        frames = step.options.get("frames", x.shape[1])
+        if step.name == "reverse" and step.options["padding"] and params[0]:
+            length = frames
+        many = frames if step.name in ("noise", "jitter") else length  # their numbers belong to places
+        own, rest = x[:, :many], x[:0]
+        if step.name in COORDINATES_ONLY:
+            own, rest = np.split(own, [layout.coordinates])
+        made = AUGMENTATIONS[step.name](own, params, layout, step.options)
+        made = np.concatenate([made, rest]) if len(rest) else made
+        length = made.shape[1] if "frames" in step.options else length
+        x = np.zeros((len(made), frames, *made.shape[2:]))
+        x[:, :length] = made[:, :length]
+        found.append((x, length))
+    return found
+
+
+def view(x, steps, drawn, layout, length=None):
+    """All steps on one clip; drawn: one row of parameters per step."""
+    return walk(x, steps, drawn, layout, length)[-1][0]
 
 
 # ---- prepare. A recording is a list of frames, a frame a list of (body id, joints (V, 3))

@@ -76,7 +76,7 @@ class Batches:
         threads: int | None = None,
         rank: int = 0,
         ranks: int = 1,
-        valid: npt.NDArray[np.int64] | None = None,
+        valid: npt.NDArray[np.integer] | None = None,
         replacement: bool = False,
     ) -> None:
         check_batch(batch_size, len(clips))

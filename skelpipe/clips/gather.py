@@ -17,7 +17,7 @@ from skelpipe.recordings.native import Native
 Source = npt.NDArray[Any] | Native
 
 
-def find_extent(source: Source, rows: Lengths, layout: Layout, valid: Lengths | None = None) -> Extent:
+def find_extent(source: Source, rows: Lengths, layout: Layout, valid: npt.NDArray[np.integer] | None = None) -> Extent:
     """The extent of clips `rows` of a source, as the first step finds it."""
     if isinstance(source, Native):
         lengths = source.lengths
@@ -28,7 +28,7 @@ def find_extent(source: Source, rows: Lengths, layout: Layout, valid: Lengths | 
 
 
 def check_source(
-    source: Source, rows: Lengths, clip_ids: npt.NDArray[Any], layout: Layout, valid: Lengths | None
+    source: Source, rows: Lengths, clip_ids: npt.NDArray[Any], layout: Layout, valid: npt.NDArray[np.integer] | None
 ) -> None:
     """Raise ValueError if arrays do not fit each other."""
     # The kernels do not check bounds, so nothing wrong may reach them.

@@ -23,9 +23,9 @@ from skelpipe.clips.augment.base import (
 )
 from skelpipe.clips.augment.flip import flip_joints
 from skelpipe.clips.augment.linear import transform
+from skelpipe.clips.augment.steps import Step, build_step
 from skelpipe.clips.gather import Source, check_source, clear_padding, find_extent, gather, resample
 from skelpipe.clips.philox import uniforms
-from skelpipe.clips.steps import Step, build_step
 from skelpipe.clips.streams import check_stream, stream_slice
 from skelpipe.errors import BadInput
 from skelpipe.layouts.base import Layout
@@ -78,7 +78,7 @@ class View:
         made = [int(s.options["frames"]) for s in self.steps if s.augmentation.sampling is not None]
         return made[-1] if made else frames
 
-    def plan(self, source: Source, layout: Layout, valid: Lengths | None = None) -> Plan:
+    def plan(self, source: Source, layout: Layout, valid: npt.NDArray[np.integer] | None = None) -> Plan:
         """What it renders of such clips.
 
         Raises:
@@ -171,7 +171,7 @@ class View:
         return brought
 
 
-def build_view(plain: str | Sequence[str | Mapping[str, Mapping[str, Any] | None]]) -> View:
+def build_view(plain: str | Sequence[str | Mapping[str, Mapping[str, Any] | Sequence[Any] | None]]) -> View:
     """Make a view from a recipe's "normal", "extreme", or list such as ["crop", {"shear": {"amplitude": 1}}].
 
     Raises:
@@ -203,7 +203,7 @@ def render_view(
     view_index: int,
     out: Batch | None = None,
     threads: int | None = None,
-    valid: Lengths | None = None,
+    valid: npt.NDArray[np.integer] | None = None,
     targets: Targets | None = None,
 ) -> Rendered:
     """Gather clips, augment them and compute their stream, in one pass.
@@ -273,6 +273,10 @@ class _Rendering:
         self.layout, self.padded = extents[0].layout, any(extent.padded for extent in extents)
         self.whole: dict[int, list[Extent]] = {}
         self.in_place = all(step.augmentation.sampling is None for step in self.rest.steps)
+        # Most views change clips in place and bring nothing: then that is all there is to do.
+        steps = zip(self.rest.steps, self.drawn, strict=True)
+        plain = [(step.augmentation.apply, params, step.options) for step, params in steps]
+        self.plain = plain if self.in_place and not self.padded and not targets else None
         self.brought = [
             (self.targets["clip"], extent)
             for step, extent in zip(view.steps, extents, strict=False)
@@ -294,8 +298,12 @@ class _Rendering:
                     transform(x, moves.matrices[some])
             if moves.flips is not None:
                 flip_joints(x, moves.flips[some], self.layout)
-            targets = {name: values[some] for name, values in self.targets.items()} if self.targets else None
-            self.rest.apply(x, [params[some] for params in self.drawn], found, out, targets)
+            if self.plain is None:
+                targets = {name: values[some] for name, values in self.targets.items()}
+                self.rest.apply(x, [params[some] for params in self.drawn], found, out, targets)
+            else:
+                for apply, params, options in self.plain:
+                    apply(x, params[some], found[0], options)
             self.compute_stream(out, found[-1])
             for clips, extent in self.brought:
                 self.compute_stream(clips[some], extent.of(some))

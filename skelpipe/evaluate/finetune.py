@@ -50,7 +50,7 @@ class Training(SGDOptions):
     warm_up: NonNegativeInt = 0
     clip: float = Field(0.0, ge=0)
     mode: Literal["train", "eval"] = "train"
-    view: str | list[str | dict[str, dict[str, Any]]] = Field(default_factory=list)
+    view: str | list[str | dict[str, dict[str, Any] | list[Any]]] = Field(default_factory=list)
 
     @field_validator("view")
     @classmethod

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-NATIVE = "native"  # in the place of T: every clip has its own
 FRAMES_AT_ONCE = 32_768  # read together, in whole clips
 
 Index = npt.NDArray[np.int64]
@@ -68,7 +67,7 @@ class Native:
 
 
 def gather(
-    read: Callable[[slice], npt.NDArray[Any]], offset: Index, index: Index, tail: tuple[int, int, int], dtype: str
+    read: Callable[[slice], npt.NDArray[Any]], offset: Index, index: Index, tail: tuple[int, ...], dtype: str
 ) -> Native:
     """The clips of an index, in its order, out of rows of frames; beside the result, little memory is used.
 
@@ -81,7 +80,8 @@ def gather(
     """
     lengths = np.diff(offset)[index]
     made = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-    out = Native(np.empty(int(made[-1]) * int(np.prod(tail)), dtype), made, *tail)
+    channels, joints, bodies = tail
+    out = Native(np.empty(int(made[-1]) * channels * joints * bodies, dtype), made, channels, joints, bodies)
     order = np.argsort(index, kind="stable")
     for start, stop in blocks(offset):
         low, high = np.searchsorted(index[order], [start, stop])

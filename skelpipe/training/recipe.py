@@ -54,7 +54,7 @@ class Projector(Settings):
     size: PositiveInt = 128
 
 
-Augmentations = str | list[str | dict[str, dict[str, Any]]]  # a view's augmentations, or the name of a list of them
+Augmentations = str | list[str | dict[str, dict[str, Any] | list[Any]]]  # a view's augmentations, or the name of a list of them
 
 
 class ClipsNeeded(Settings):

@@ -10,6 +10,7 @@ from skelpipe.clips.batches import Batches
 from skelpipe.clips.views import build_view, render_view
 from skelpipe.errors import BadInput
 from skelpipe.layouts.kinect_v2 import KINECT_V2
+from skelpipe.recordings.native import Native
 
 VIEWS = {"query": build_view("normal"), "key": build_view("extreme")}
 
@@ -66,6 +67,76 @@ def test_an_error_in_the_background_is_raised_in_front():
     batches.clip_ids = batches.clip_ids - 500  # negative numbers cannot seed a draw
     with pytest.raises(BadInput):
         collect(batches, 1)
+
+
+# ---- views that differ in length, with lengths and targets
+
+WIDE = {
+    "query": build_view([{"crop_resize": {"frames": 6, "least": 2}}, "shear"]),
+    "tail": build_view([{"first": {"frames": 8}}, "tail_mask"]),
+    "order": build_view([{"resize": {"frames": 9}}, "jigsaw"]),
+}
+
+
+def make_wide(kind, stream="bone", **other):
+    lengths = np.arange(21) % 10 + 1
+    data = np.random.default_rng(0).normal(size=(21, 3, 10, 25, 2)).astype(np.float32)
+    if kind == "own lengths":
+        values = [clip[:, :n].ravel() for clip, n in zip(data, lengths, strict=True)]
+        data, lengths = Native(np.concatenate(values), np.cumsum([0, *lengths]), 3, 25, 2), None
+    ids, labels = np.arange(100, 121), np.arange(21) % 3
+    return Batches(data, ids, labels, WIDE, stream, KINECT_V2, 4, 5, torch.device("cpu"), 1, valid=lengths, **other)
+
+
+@pytest.mark.parametrize("kind", ["filled up", "own lengths"])
+def test_views_bring_their_frames_lengths_and_targets(kind):
+    batches = make_wide(kind)
+    order = batches.order(1).reshape(5, 4)
+    for rows, batch in zip(order, batches.epoch(1), strict=True):
+        assert {name: tuple(view.shape) for name, view in batch.views.items()} == {
+            "query": (4, 3, 6, 25, 2), "tail": (4, 3, 8, 25, 2), "order": (4, 3, 9, 25, 2),
+        }  # fmt: skip
+        assert batch.lengths.keys() == {"tail"}
+        assert batch.lengths["tail"].dtype == torch.int64
+        assert batch.lengths["tail"].tolist() == np.minimum(rows % 10 + 1, 8).tolist()
+        assert {name: set(brought) for name, brought in batch.targets.items()} == {
+            "tail": {"clip", "mask"}, "order": {"order"},
+        }  # fmt: skip
+        for number, name in enumerate(WIDE):
+            made = render_view(
+                batches.clips, rows, rows + 100, WIDE[name], "bone", KINECT_V2, 5, 1, number, valid=batches.valid
+            )
+            np.testing.assert_array_equal(batch.views[name].numpy(), made.clips)
+            for key, values in made.targets.items():
+                np.testing.assert_array_equal(batch.targets[name][key].numpy(), values)
+
+
+def test_several_streams_bring_their_own():
+    batch = next(make_wide("own lengths", ("joint", "motion")).epoch(1))
+    assert batch.lengths.keys() == {"joint/tail", "motion/tail"}
+    assert torch.equal(batch.targets["joint/order"]["order"], batch.targets["motion/order"]["order"])
+    moved = batch.targets["joint/tail"]["clip"].diff(dim=2)
+    for n, length in enumerate(batch.lengths["motion/tail"].tolist()):
+        assert torch.equal(batch.targets["motion/tail"]["clip"][n, :, : length - 1], moved[n, :, : length - 1])
+        assert not batch.targets["motion/tail"]["clip"][n, :, length - 1 :].any()
+
+
+def test_ranks_share_lengths_and_targets():
+    whole = next(make_wide("filled up").epoch(1))
+    whole = (whole.lengths["tail"].clone(), whole.targets["order"]["order"].clone())
+    parts = []
+    for rank in range(2):
+        part = next(make_wide("filled up", rank=rank, ranks=2).epoch(1))
+        parts.append((part.lengths["tail"].clone(), part.targets["order"]["order"].clone()))
+    for all_of_it, first, second in zip(whole, *parts, strict=True):
+        assert torch.equal(all_of_it, torch.cat([first, second]))
+
+
+def test_a_view_that_does_not_fit_is_refused_before_anything_is_rendered():
+    lengths = np.arange(21) % 10 + 1
+    native = Native(np.zeros(lengths.sum() * 150, np.float32), np.cumsum([0, *lengths]), 3, 25, 2)
+    with pytest.raises(BadInput, match="lengths of their own"):
+        Batches(native, lengths, lengths, VIEWS, "joint", KINECT_V2, 4, 5, torch.device("cpu"))
 
 
 def test_half_storage_is_close():

@@ -4,8 +4,8 @@
 and holds no randomness. The uniform numbers come from `philox`, keyed by (seed, epoch, clip, view, place in the list):
 any view of any clip can be rebuilt alone, and neither threads, nor workers, nor the rest of the batch can change it.
 
-Beside changing a clip, a step may make clips of another number of frames (`sampling`), say how many
-of them are the clip's own (`lengths`), and bring targets for a method that learns to undo it (`targets`, `bring`).
+Beside changing a clip, a step may make clips of another number of frames (`sampling`), say how many of them are the
+clip's own (`lengths`), and bring targets for a method that learns to undo it (`targets`, `bring`).
 
 The defaults are those of CrosSCLR (Li et al., CVPR 2021) and AimCLR (Guo et al., AAAI 2022) as released. Where that
 code is odd, an option gives the sane behaviour: `blur: {normalise: true}`, `flip: {mirror_x: true}`,

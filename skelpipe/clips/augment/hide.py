@@ -41,10 +41,10 @@ def _targets(shape: Shape, options: Options) -> Brought:
 def _hide(x, hidden):  # type: ignore[no-untyped-def]
     batch, channels, frames, joints, bodies = x.shape
     for b in range(batch):
-        for c in range(channels):
-            for t in range(frames):
-                for v in range(joints):
-                    if hidden[b, t, v]:
+        for t in range(frames):
+            for v in range(joints):
+                if hidden[b, t, v]:
+                    for c in range(channels):
                         for m in range(bodies):
                             x[b, c, t, v, m] = 0
 

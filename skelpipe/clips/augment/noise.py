@@ -72,10 +72,16 @@ def _apply_noise(x: Batch, params: Numbers, extent: Extent, options: Options) ->
 
 
 def _apply_jitter(x: Batch, params: Numbers, extent: Extent, options: Options) -> None:
-    xyz = coordinates(x, extent.layout)
-    there = xyz != 0
+    before = x.copy()
     _add(x, params, extent, options)
-    np.multiply(xyz, there, out=xyz)
+    _spare(x.reshape(-1), before.reshape(-1))
+
+
+# x, before (n,): what was zero becomes zero again
+@njit(cache=True, nogil=True)
+def _spare(x, before):  # type: ignore[no-untyped-def]
+    for i in range(x.size):
+        x[i] = x[i] if before[i] != 0 else np.float32(0)
 
 
 def _clean(shape: Shape, options: Options) -> Brought:

@@ -28,15 +28,17 @@ def _draw(u: Numbers, extent: Extent, options: Options) -> Numbers:
     return np.hstack(columns)
 
 
-# each augmentation, the clips that drew it, and their parameters
+# each augmentation that was drawn, by which clips, and their parameters
 def _chosen(params: Numbers, extent: Extent, options: Options) -> Iterator[tuple[Any, Lengths, Numbers]]:
     at, nobody = 1, extent.of(slice(0))
     for number, step in enumerate(options["steps"]):
         count = count_uniforms(step.augmentation, step.options)
         width = step.augmentation.draw(np.empty((0, count)), nobody, step.options).shape[1]
         clips = np.flatnonzero(params[:, 0] == number)
-        yield step, clips, params[clips, at : at + width]
+        own = params[clips, at : at + width]
         at += width
+        if len(clips):
+            yield step, clips, own
 
 
 def _apply(x: Batch, params: Numbers, extent: Extent, options: Options) -> None:
