@@ -158,7 +158,8 @@ class Bench:
 
     def prepare(self) -> None:
         """The kernel, beside a copy of what it reads and writes; then the command, beside the kernel."""
-        from skelpipe.clips.prepare import Settings, prepare_clips, read_block
+        from skelpipe.clips.prepare import Settings, prepare_clips
+        from skelpipe.clips.ragged import read_block
         from skelpipe.recordings import store
 
         group, _ = store.open_group(self.store, "store")

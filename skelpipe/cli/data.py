@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from skelpipe.cli.options import (
     STREAMS,
@@ -20,9 +21,12 @@ from skelpipe.cli.options import (
     workers_option,
 )
 from skelpipe.cli.progress import bar
+from skelpipe.clips.presets import PRESETS, Options
 from skelpipe.errors import BadInput, printable
+from skelpipe.recordings import NATIVE
 from skelpipe.recordings.datasets import DATASETS, SPLITS
 
+CHANGES = Options.__annotations__  # of a preset, by options that are not left at their defaults
 FORMATS = ("aimclr-npy", "agcn-npy", "ctrgcn-npz", "pyskl-pkl", "sgn-h5")
 
 
@@ -128,10 +132,20 @@ def _damaged(found: Sequence[Any], shown: int = 50) -> None:
         raise BadInput(last.where, last.what + (f", and {more:,} more are damaged" if more > 0 else ""), last.remedy)
 
 
+class _Frames(click.IntRange):
+    """A number of frames, or "native"."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return value if value == NATIVE else super().convert(value, param, ctx)
+
+
 @click.command()
 @path_argument("store")
 @path_argument("clips")
-@click.option("--frames", default=50, show_default=True, type=click.IntRange(2), help="T, frames of every clip.")
+@click.option("--preset", default="aimclr", show_default=True, type=click.Choice(list(PRESETS)),
+              help="Whose preparation; the options below change it.")  # fmt: skip
+@click.option("--step", "steps", multiple=True, metavar="KIND=CHOICE", help="Take another step, as align=none.")
+@click.option("--frames", default=50, show_default=True, type=_Frames(2), help="T, frames of every clip.")
 @click.option("--bodies", default="first", show_default=True, type=click.Choice(["first", "energy", "denoise"]),
               help="Which two bodies: the first seen, those that move most, or denoised tracks.")  # fmt: skip
 @click.option(
@@ -144,25 +158,34 @@ def _damaged(found: Sequence[Any], shown: int = 50) -> None:
 @part_option
 @threads_option
 @force_option
-def prepare(store: Path, clips: Path, **options: Any) -> None:
+@click.pass_context
+def prepare(ctx: click.Context, /, store: Path, clips: Path, **options: Any) -> None:
     """Make clips of fixed length from a store.
 
-    With --part, CLIPS holds a part only, and 'skelpipe join' makes one of all.
+    With --part, CLIPS holds a part only, and 'skelpipe join' makes one of all. With --frames native every clip keeps
+    its own length. The defaults below are those of --preset aimclr; every preset has its own.
 
     \b
     Example:
       skelpipe prepare data/stores/ntu120.zarr data/stores/ntu120-50.zarr --frames 50
+      skelpipe prepare data/stores/pku2.zarr data/stores/pku2-isc.zarr --preset isc --frames 800
     """
     from skelpipe.clips.prepare import prepare as run_prepare
 
+    options = {name: value for name, value in options.items() if name not in CHANGES or _given(ctx, name)}
     with bar("preparing", "clips") as progress:
         made = run_prepare(store, clips, progress=progress, **options)
     if made.empty:
         more = ", …" if len(made.empty) > 5 else ""
         names = printable(", ".join(made.empty[:5]))
         click.echo(f"skelpipe: {len(made.empty):,} clips show nobody: {names}{more}", err=True)
-    cut = f", {made.shortened:,} were cut to {options['longest']} frames first" if made.shortened else ""
-    click.echo(f"{clips}: {made.clips:,} clips of {options['frames']} frames{cut}")
+    cut = f", {made.shortened:,} were cut to {made.longest} frames first" if made.shortened else ""
+    lasting = "of their own lengths" if made.frames == NATIVE else f"of {made.frames} frames"
+    click.echo(f"{clips}: {made.clips:,} clips {lasting}{cut}")
+
+
+def _given(ctx: click.Context, name: str) -> bool:
+    return ctx.get_parameter_source(name) is not ParameterSource.DEFAULT
 
 
 @click.command()

@@ -1,4 +1,4 @@
-"""Which of the bodies that the sensor saw are the clip's: three published rules."""
+"""Which of the bodies that the sensor saw are the clip's: published rules."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from skelpipe.layouts.base import X, Y, Z
+from skelpipe.layouts.base import X, Y
 
 BODIES = 2
 
@@ -21,24 +21,30 @@ ENERGY_SLOTS = 4
 
 
 # Loops instead of NumPy calls: the same speed, and a tenth of the time to compile.
-# from, to (V, 3)
+# from, to (V, C), both contiguous
 @njit(cache=True, nogil=True)
-def _put(source, to):  # type: ignore[no-untyped-def]
-    for v in range(len(to)):
-        for c in range(3):
-            to[v, c] = source[v, c]
+def put(source, to):  # type: ignore[no-untyped-def]
+    if to.shape[1] == 3:  # a number of turns that the compiler knows
+        for v in range(len(to)):
+            for c in range(3):
+                to[v, c] = source[v, c]
+    else:
+        for v in range(len(to)):
+            for c in range(to.shape[1]):
+                to[v, c] = source[v, c]
 
 
-# pose (V, 3): whether any coordinate is not 0
+# pose (V, C): whether any number is not 0
 @njit(cache=True, nogil=True)
 def is_shown(pose):  # type: ignore[no-untyped-def]
-    shown = False
     for v in range(len(pose)):
-        shown = shown or pose[v, X] != 0 or pose[v, Y] != 0 or pose[v, Z] != 0
-    return shown
+        for c in range(pose.shape[1]):
+            if pose[v, c] != 0:
+                return True
+    return False
 
 
-# pose (V, 3): largest minus smallest coordinate of one axis, float64
+# pose (V, C): largest minus smallest coordinate of one axis, float64
 @njit(cache=True, nogil=True)
 def _extent(pose, axis):  # type: ignore[no-untyped-def]
     low = high = pose[0, axis]
@@ -67,21 +73,22 @@ def _descending(values):  # type: ignore[no-untyped-def]
     return order
 
 
-# A policy fills selected (F, 2, V, 3), zeros on entry, with a clip's two bodies and returns how many frames it kept.
-# joints (rows, V, 3), frame (rows,) and body (rows,) are the clip's own rows.
+# A policy fills selected (F, M, V, C), zeros on entry, with a clip's bodies and returns how many frames it kept.
+# joints (rows, V, C), frame (rows,) and body (rows,) are the clip's own rows. `axes` are the channels that are
+# coordinates, (0, 1, 2) or (0, 1): a tuple, whose length the compiler knows.
 @njit(cache=True, nogil=True)
-def _first(joints, frame, body, selected):  # type: ignore[no-untyped-def]
+def _first(joints, frame, body, axes, selected):  # type: ignore[no-untyped-def]
     """AimCLR, CrosSCLR, ST-GCN: the first two rows of every frame; who they belong to is not asked."""
     slot = 0
     for row in range(len(joints)):
         slot = slot + 1 if row > 0 and frame[row] == frame[row - 1] else 0
         if slot < BODIES:
-            _put(joints[row], selected[frame[row], slot])
+            put(joints[row], selected[frame[row], slot])
     return len(selected)
 
 
 @njit(cache=True, nogil=True)
-def _energy(joints, frame, body, selected):  # type: ignore[no-untyped-def]
+def _energy(joints, frame, body, axes, selected):  # type: ignore[no-untyped-def]
     """2s-AGCN, CMD: of the first four rows of every frame, the two slots that vary most; the livelier one first."""
     slots = np.full(len(joints), -1)
     for row in range(len(joints)):
@@ -91,45 +98,47 @@ def _energy(joints, frame, body, selected):  # type: ignore[no-untyped-def]
         used = slots == slot
         for row in range(len(joints)):
             used[row] = used[row] and is_shown(joints[row])
-        for variance in _variances(joints, used):
+        for variance in _variances(joints, used, axes):
             energy[slot] += math.sqrt(variance)
     order = _descending(energy)
     for row in range(len(joints)):
         for place in range(BODIES):
             if slots[row] == order[place]:
-                _put(joints[row], selected[frame[row], place])
+                put(joints[row], selected[frame[row], place])
     return len(selected)
 
 
 @njit(cache=True, nogil=True)
-def _motion(joints, used):  # type: ignore[no-untyped-def]
-    variances = _variances(joints, used)
-    return variances[X] + variances[Y] + variances[Z]
+def _motion(joints, used, axes):  # type: ignore[no-untyped-def]
+    motion = 0.0
+    for variance in _variances(joints, used, axes):
+        motion += variance
+    return motion
 
 
-# joints (rows, V, 3); used (rows,) bool -> the variance of x, y and z over all joints of the rows used
+# joints (rows, V, C); used (rows,) bool -> the variance of every coordinate over all joints of the rows used
 @njit(cache=True, nogil=True)
-def _variances(joints, used):  # type: ignore[no-untyped-def]
+def _variances(joints, used, axes):  # type: ignore[no-untyped-def]
     count = 0
-    mean, square = np.zeros(3), np.zeros(3)
+    mean, square = np.zeros(len(axes)), np.zeros(len(axes))
     for row in range(len(joints)):
         if used[row]:
             count += joints.shape[1]
             for v in range(joints.shape[1]):
-                for c in range(3):
+                for c in range(len(axes)):
                     mean[c] += joints[row, v, c]
-    for c in range(3):
+    for c in range(len(axes)):
         mean[c] /= max(count, 1)
     for row in range(len(joints)):
         if used[row]:
             for v in range(joints.shape[1]):
-                for c in range(3):
+                for c in range(len(axes)):
                     square[c] += (joints[row, v, c] - mean[c]) ** 2 / count
     return square
 
 
 @njit(cache=True, nogil=True)
-def _denoise(joints, frame, body, selected):  # type: ignore[no-untyped-def]
+def _denoise(joints, frame, body, axes, selected):  # type: ignore[no-untyped-def]
     """CTR-GCN: drop short and sprawling bodies, then give the others, liveliest first, to two actors by their time.
 
     Frames without a body are removed first. A body's rows are taken to follow each other without a gap from the frame
@@ -138,22 +147,39 @@ def _denoise(joints, frame, body, selected):  # type: ignore[no-untyped-def]
     work, body by body. A clip of one actor leaves the second body zero (its NTU-120 script repeats the first).
     """
     rank, first, length, kept = _tracks(frame, body)
-    several = len(first) > 1
-    motion = np.zeros(len(first))
-    alive = np.ones(len(first), np.bool_)
-    if several:
+    order = _by_motion(joints, rank, length, axes)
+    _cast(joints, rank, first, length, order, selected[:kept])
+    return _squeeze(selected, kept) if len(first) > 1 else kept
+
+
+@njit(cache=True, nogil=True)
+def main_actor(joints, frame, body, axes, selected):  # type: ignore[no-untyped-def]
+    """P&C: the liveliest body that `denoise` leaves, alone, and not joined with later tracks of the same person.
+
+    Where there were several bodies, the frames without it are removed.
+    """
+    rank, first, length, kept = _tracks(frame, body)
+    order = _by_motion(joints, rank, length, axes)
+    _cast(joints, rank, first, length, order[:1], selected[:kept])
+    return _squeeze(selected, kept) if len(first) > 1 else kept
+
+
+# the bodies that are no noise, from the liveliest to the quietest
+@njit(cache=True, nogil=True)
+def _by_motion(joints, rank, length, axes):  # type: ignore[no-untyped-def]
+    motion = np.zeros(len(length))
+    alive = np.ones(len(length), np.bool_)
+    if len(length) > 1:
         long = length > SHORTEST_BODY
         if _count(long) > 0:
             alive = long
-        for b in range(len(first)):
-            motion[b] = _motion(joints, rank == b)
-        _drop_sprawling(joints, rank, length, motion, alive)
-    for b in range(len(first)):
+        for b in range(len(length)):
+            motion[b] = _motion(joints, rank == b, axes)
+        _drop_sprawling(joints, rank, length, motion, alive, axes)
+    for b in range(len(length)):
         if not alive[b]:
             motion[b] = -1
-    order = _descending(motion)[: _count(alive)]
-    _cast(joints, rank, first, length, order, selected[:kept])
-    return _squeeze(selected, kept) if several else kept
+    return _descending(motion)[: _count(alive)]
 
 
 # -> rank (rows,) which body a row belongs to, in order of appearance, -1 for a second row of a body in one frame;
@@ -181,7 +207,7 @@ def _tracks(frame, body):  # type: ignore[no-untyped-def]
 
 # changes motion and alive (bodies,): never the last body; one that stays counts its quieter motion without noise frames
 @njit(cache=True, nogil=True)
-def _drop_sprawling(joints, rank, length, motion, alive):  # type: ignore[no-untyped-def]
+def _drop_sprawling(joints, rank, length, motion, alive, axes):  # type: ignore[no-untyped-def]
     for b in range(len(length)):
         if not alive[b] or _count(alive) == 1:
             continue
@@ -192,10 +218,10 @@ def _drop_sprawling(joints, rank, length, motion, alive):  # type: ignore[no-unt
         if noisy / length[b] >= NOISY_BODY:
             alive[b] = False
         elif noisy > 0:
-            motion[b] = min(motion[b], _motion(joints, clean))
+            motion[b] = min(motion[b], _motion(joints, clean, axes))
 
 
-# order: the bodies, liveliest first; selected (F, 2, V, 3). One shared frame does not count as an overlap, and the
+# order: the bodies, liveliest first; selected (F, M, V, C). One shared frame does not count as an overlap, and the
 # second actor's time begins as [0, 0] and only grows
 @njit(cache=True, nogil=True)
 def _cast(joints, rank, first, length, order, selected):  # type: ignore[no-untyped-def]
@@ -205,12 +231,12 @@ def _cast(joints, rank, first, length, order, selected):  # type: ignore[no-unty
         b_start, b_end = first[b], first[b] + length[b] - 1
         if place == 0:
             start[0], end[0] = b_start, b_end
-        for actor in range(BODIES):
+        for actor in range(selected.shape[1]):
             if place == 0 or min(end[actor], b_end) - max(start[actor], b_start) <= 0:
                 t = b_start
                 for row in range(len(joints)):
                     if rank[row] == b:
-                        _put(joints[row], selected[t, actor])
+                        put(joints[row], selected[t, actor])
                         t += 1
                 start[actor], end[actor] = min(start[actor], b_start), max(end[actor], b_end)
                 break
@@ -219,16 +245,19 @@ def _cast(joints, rank, first, length, order, selected):  # type: ignore[no-unty
 # moves the frames that show somebody to the front; returns how many
 @njit(cache=True, nogil=True)
 def _squeeze(selected, frames):  # type: ignore[no-untyped-def]
-    kept = 0
+    kept, bodies = 0, selected.shape[1]
     for t in range(frames):
-        if is_shown(selected[t, 0]) or is_shown(selected[t, 1]):
-            for m in range(BODIES):
-                _put(selected[t, m], selected[kept, m])
+        shown = False
+        for m in range(bodies):
+            shown = shown or is_shown(selected[t, m])
+        if shown:
+            for m in range(bodies):
+                put(selected[t, m], selected[kept, m])
             kept += 1
     return kept
 
 
-BODY_POLICIES: dict[str, Callable[[Any, Any, Any, Any], int]] = {
+BODY_POLICIES: dict[str, Callable[[Any, Any, Any, tuple[int, ...], Any], int]] = {
     "first": _first,
     "energy": _energy,
     "denoise": _denoise,

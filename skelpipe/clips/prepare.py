@@ -1,37 +1,46 @@
-"""From the ragged store to clips of one length: choose two bodies, centre them, resize in time, turn to the camera.
+"""From the ragged store to clips.
 
-The steps and their order are those of CrosSCLR and AimCLR (whose NTU preprocessing files are identical):
+Today's preparation, `aimclr`, is compiled as a whole, here. Its steps and their order are those of CrosSCLR and AimCLR
+(whose NTU preprocessing files are identical):
 
 1. two body slots per frame, by one of `BODY_POLICIES`;
 2. clips of more than `longest` frames keep their middle part;
 3. the length L: how many frames show joint 0 of the first body. The first L frames are used;
-4. `centre`: in every frame, every body is moved so that its layout's centre joint lies in the origin;
+4. `centre`: in every frame, every body is moved so that its layout's centre lies in the origin;
 5. the L frames become T by linear interpolation between frame centres, u = (t + 1/2) L / T - 1/2, clamped to 0..L-1;
 6. `turn`: in every frame, every body is rotated about y until its shoulder line is parallel to the camera plane.
+
+Every other one (`presets.PRESETS`, `steps.STEPS`) is a `chain.Chain` of compiled steps.
 """
 
 from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from skelpipe.clips.align import centre_bodies, turn_bodies
+from skelpipe.clips.align import turn_bodies
 from skelpipe.clips.bodies import BODIES, BODY_POLICIES
+from skelpipe.clips.centre import centre_bodies
+from skelpipe.clips.chain import Chain
+from skelpipe.clips.presets import LONGEST, PRESETS, Options, Preparation, find_preparation
+from skelpipe.clips.ragged import Floats, Ragged, check_rows, joints_seen, read_block
+from skelpipe.clips.steps import axes, channels, check_fits
 from skelpipe.clips.time import LENGTH_RULES, count_frames, resize_frames
 from skelpipe.errors import BadInput
-from skelpipe.layouts import LAYOUTS
+from skelpipe.layouts import layout_of
 from skelpipe.layouts.base import Layout
 from skelpipe.outputs.digests import read_digest
 from skelpipe.outputs.folders import new_folder
 from skelpipe.parallel import map_slices, tell_threads
-from skelpipe.recordings import store
+from skelpipe.recordings import NATIVE, store
+from skelpipe.recordings.frames import FrameWriter
 from skelpipe.recordings.parts import Part, kind_of
 
 if TYPE_CHECKING:
@@ -39,46 +48,26 @@ if TYPE_CHECKING:
 
 
 log = logging.getLogger(__name__)
-LONGEST = 300
 CLIPS_PER_BLOCK = store.CLIPS_PER_CHUNK * 4  # whole chunks, so that none is written twice
+WHERE_SEEN = "left where the sensor saw them"
 
-Floats = npt.NDArray[np.float32]
-Whole = npt.NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class Ragged:
-    """A run of recordings as the store keeps them: one row per body per frame, in file order.
-
-    Attributes:
-        joints: (rows, V, 3) float32, metres.
-        row_frame: (rows,) int64, the row's frame in its clip, from 0, never falling.
-        row_body: (rows,) int64, the sensor's id of the body.
-        clip_offset: (N + 1,) int64, clip n owns rows clip_offset[n] to clip_offset[n + 1].
-        clip_frames: (N,) int64, frames in the clip.
-    """
-
-    joints: Floats
-    row_frame: Whole
-    row_body: Whole
-    clip_offset: Whole
-    clip_frames: Whole
+Progress = Callable[[int, int], None]
 
 
-# One clip from its two bodies: uses up selected (F, 2, V, 3), writes out (3, T, V, 2), zeros on entry; returns L
+# One clip from its two bodies: uses up selected (F, 2, V, C), writes out (C, T, V, 2), zeros on entry; returns L
 @njit(cache=True, nogil=True)
-def _finish(selected, longest, last, centre, right, left, out):  # type: ignore[no-untyped-def]
+def _finish(selected, channels, axes, longest, last, seen, centre, right, left, out):  # type: ignore[no-untyped-def]
     if 0 < longest < len(selected):
         start = (len(selected) - longest) // 2
         selected = selected[start : start + longest]
-    length = count_frames(selected, last)
+    length = count_frames(selected, last, seen)
     if length == 0:
         return 0
     selected = selected[:length]
-    if centre >= 0:
-        centre_bodies(selected, centre)
-    resize_frames(selected, out)
-    if right >= 0:
+    if len(centre):
+        centre_bodies(selected, centre, axes)
+    resize_frames(selected, channels, out)
+    if len(right):
         turn_bodies(out, right, left)
     return length
 
@@ -119,156 +108,185 @@ def prepare_clips(
     """Prepare recordings in memory.
 
     Returns:
-        clips (N, 3, T, V, 2) float32, metres; length (N,), the L of each, 0 where nobody was seen (its clip is all
+        clips (N, C, T, V, 2) float32, metres; length (N,), the L of each, 0 where nobody was seen (its clip is all
         zeros); kept (N,), the frames that the body policy left.
 
     Raises:
-        BadInput: the rows contradict each other.
+        BadInput: the rows contradict each other, or the layout has no third coordinate to turn in.
     """
-    _check_rows(ragged, layout)
+    check_rows(ragged, layout)
+    check_fits((("align", "yaw" if settings.turn else "none"),), layout)
     count = len(ragged.clip_frames)
-    clips = np.zeros((count, 3, settings.frames, len(layout.joints), BODIES), np.float32)
+    clips = np.zeros((count, layout.channels, settings.frames, len(layout.joints), BODIES), np.float32)
     length, kept = np.zeros(count, np.int32), np.zeros(count, np.int32)
-    policy = BODY_POLICIES[settings.bodies]
-    centre = layout.centre[0] if settings.centre else -1
-    (right,), (left,) = layout.shoulders if settings.turn else ((-1,), (-1,))
+    policy, space, every = BODY_POLICIES[settings.bodies], axes(layout), channels(layout)
+    seen, last = joints_seen(layout), settings.length == "last"
+    nothing = np.empty(0, np.int64)
+    centre = np.array(layout.centre) if settings.centre else nothing
+    right, left = map(np.array, layout.shoulders) if settings.turn else (nothing, nothing)
     most = int(ragged.clip_frames.max(initial=0))
 
     def prepare_slice(start: int, stop: int) -> None:
-        scratch = np.empty((most, BODIES, len(layout.joints), 3), np.float32)
+        scratch = np.empty((most, BODIES, len(layout.joints), layout.channels), np.float32)
         for n in range(start, stop):
             rows = slice(ragged.clip_offset[n], ragged.clip_offset[n + 1])
             selected = scratch[: ragged.clip_frames[n]]
             selected[...] = 0
-            kept[n] = policy(ragged.joints[rows], ragged.row_frame[rows], ragged.row_body[rows], selected)
-            last = settings.length == "last"
-            length[n] = _finish(selected[: kept[n]], settings.longest or 0, last, centre, right, left, clips[n])
+            kept[n] = policy(ragged.joints[rows], ragged.row_frame[rows], ragged.row_body[rows], space, selected)
+            used = selected[: kept[n]]
+            length[n] = _finish(used, every, space, settings.longest or 0, last, seen, centre, right, left, clips[n])
 
     map_slices(prepare_slice, count, threads)
     return clips, length, kept
 
 
-def _check_rows(ragged: Ragged, layout: Layout) -> None:
-    # The kernels do not check bounds, so nothing wrong may reach them.
-    rows, offset = len(ragged.joints), ragged.clip_offset
-    whole = len(ragged.row_frame) == len(ragged.row_body) == rows and ragged.joints.shape[1:] == (len(layout.joints), 3)
-    whole = whole and len(offset) == len(ragged.clip_frames) + 1 and offset[0] == 0 and offset[-1] == rows
-    if whole and (np.diff(offset) >= 0).all():
-        limit = np.repeat(ragged.clip_frames, np.diff(offset))
-        if ((ragged.row_frame >= 0) & (ragged.row_frame < limit)).all():
-            return
-    raise BadInput(
-        "store", "its rows, frames and clip offsets contradict each other", "remake it with 'skelpipe ingest'"
-    )
-
-
 @dataclass(frozen=True)
 class Summary:
-    """What `prepare` did: how many clips, the names of those that show nobody, how many were cut to `longest`."""
+    """What `prepare` did: how many clips, the names of those that show nobody, how many were cut to how many frames.
+
+    `frames` is T, or "native".
+    """
 
     clips: int
     empty: tuple[str, ...]
     shortened: int
+    longest: int | None = None
+    frames: int | str = 0
 
 
 def prepare(
     store_path: str | os.PathLike[str],
     clips: str | os.PathLike[str],
     *,
-    frames: int = 50,
-    bodies: str = "first",
-    centre: bool = True,
-    turn: bool = True,
-    longest: int | None = LONGEST,
-    length: str = "count",
+    preset: str = "aimclr",
+    steps: Sequence[str] = (),
     part: Part | None = None,
     threads: int | None = None,
     force: bool = False,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
+    **options: Unpack[Options],
 ) -> Summary:
-    """Turn a store into clips of `frames` frames, in bounded memory; see `Settings` for the options.
+    """Turn a store into clips, in bounded memory.
 
     Args:
         store_path: a store folder.
         clips: the clips folder to make.
+        preset: key of `presets.PRESETS`.
+        steps: changes of its steps, "kind=choice" of `steps.STEPS`.
         part: prepare this part only, to be joined with the others (`parts.join`).
         progress: called with (clips done, clips in all) now and then.
+        options: further changes of the preset, see `presets.Options`.
 
     Raises:
         BadInput: the store cannot be read, an option does not fit, or `clips` cannot be written.
     """
-    settings = Settings(frames, bodies, centre, turn, longest, length)
+    how = find_preparation(preset, options, steps)
     group, attributes = store.open_group(os.fspath(store_path), "store")
-    layout = LAYOUTS[attributes["layout"]]
+    layout = layout_of(attributes, store_path)
+    maker = Maker(how, layout, threads)
     columns = {name: store.read_array(group, name) for name in attributes["columns"]}
     share, mark = slice(0, len(columns["name"])), {}
     if part is not None:
         share, mark = part.share(store.read_array(group, "clip_frames")), {"part": part.mark(read_digest(store_path))}
         columns = {name: values[share] for name, values in columns.items()}
-    kind, told = kind_of("clips", part), {**asdict(settings), **({"part": str(part)} if part else {})}
-    tell(settings, len(columns["name"]), part)
+    kind, told = kind_of("clips", part), {**maker.attributes, **({"part": str(part)} if part else {})}
+    tell(how, len(columns["name"]), part)
     tell_threads(log, threads)
     with new_folder(clips, kind, force=force, inputs={"store": store_path}, settings=told) as folder:
         kept: dict[str, Any] = {
-            k: attributes[k] for k in ("dataset", "layout", "columns", "split_files") if k in attributes
+            k: attributes[k] for k in ("dataset", "layout", "layout_table", "columns", "split_files") if k in attributes
         }
-        made = store.create_group(folder, kind, {**kept, **asdict(settings), **mark})
+        made = store.create_group(folder, kind, {**kept, **maker.attributes, **mark})
         store.write_columns(made, columns)
-        lengths, shortened = _write_clips(group, share, made, layout, settings, threads, progress)
+        lengths, shortened = maker.write(group, share, made, progress)
     empty = tuple(str(name) for name in columns["name"][lengths == 0])
-    log.info("%d clips show nobody and are all zeros; %d were cut to %s frames first", len(empty), shortened, longest)
+    limit = how.longest or how.frames
+    log.info("%d clips show nobody and are all zeros; %d were cut to %s frames first", len(empty), shortened, limit)
     for name in empty:
         log.debug("%s shows nobody", name)
-    return Summary(len(lengths), empty, shortened)
+    return Summary(len(lengths), empty, shortened, limit, how.frames or NATIVE)
 
 
-def tell(settings: Settings, clips: int, part: Part | None) -> None:
+def tell(how: Preparation, clips: int, part: Part | None) -> None:
     """Log what is about to be done to how many clips."""
-    log.info("%s clips%s become %d frames long", f"{clips:,}", f", part {part}," if part else "", settings.frames)
+    become = f"become {how.frames} frames long" if how.frames is not None else "keep their lengths"
+    log.info("%s clips%s %s", f"{clips:,}", f", part {part}," if part else "", become)
+    if settings_of(how) is None:
+        log.info("%s: %s; length: %s", how.name or "steps", ", ".join(how.text), how.length)
+        return
     policy = {"first": "the first two seen", "energy": "the two that move most", "denoise": "denoised tracks"}
-    log.info(
-        "bodies: %s (%s); length: %s", settings.bodies, policy.get(settings.bodies, settings.bodies), settings.length
-    )
-    centre = "each body's upper spine is put at the origin" if settings.centre else "left where the sensor saw them"
-    turn = "shoulders are turned to the camera plane" if settings.turn else "not turned"
+    log.info("bodies: %s (%s); length: %s", how.choice("bodies"), policy[how.choice("bodies")], how.length)
+    centre = "each body's upper spine is put at the origin" if how.choice("centre") == "own" else WHERE_SEEN
+    turn = "shoulders are turned to the camera plane" if how.choice("align") == "yaw" else "not turned"
     log.info("%s; %s", centre, turn)
 
 
-def _write_clips(
-    group: zarr.Group,
-    share: slice,
-    made: zarr.Group,
-    layout: Layout,
-    settings: Settings,
-    threads: int | None,
-    progress: Callable[[int, int], None] | None,
-) -> tuple[npt.NDArray[np.int32], int]:
-    offset, clip_frames = (store.read_array(group, name).astype(np.int64) for name in ("clip_offset", "clip_frames"))
-    offset, clip_frames = offset[share.start : share.stop + 1], clip_frames[share]
-    count = len(clip_frames)
-    shape = (count, 3, settings.frames, len(layout.joints), BODIES)
-    array = store.create_array(made, "clips", shape, "float32", store.CLIPS_PER_CHUNK)
-    lengths, shortened = np.zeros(count, np.int32), 0
-    for start in range(0, count, CLIPS_PER_BLOCK):
-        stop = min(start + CLIPS_PER_BLOCK, count)
-        ragged = read_block(group, offset, clip_frames, start, stop)
-        values, lengths[start:stop], kept = prepare_clips(ragged, layout, settings, threads)
-        array[start:stop] = values
-        shortened += int((kept > settings.longest).sum()) if settings.longest else 0
-        if progress is not None:
-            progress(stop, count)
-    store.write_array(made, "length", lengths)
-    return lengths, shortened
+def settings_of(how: Preparation) -> Settings | None:
+    """The same as `Settings`, if it is today's preparation with no more than today's changes."""
+    today = dict(PRESETS["aimclr"].steps)
+    fits = [kind for kind, _ in how.steps] == list(today) and how.frames is not None and how.length in LENGTH_RULES
+    free = {"bodies": BODY_POLICIES, "centre": ("own", "none"), "align": ("yaw", "none")}
+    if not fits or any(choice not in free.get(kind, (today[kind],)) for kind, choice in how.steps):
+        return None
+    centre, turn = how.choice("centre") == "own", how.choice("align") == "yaw"
+    return Settings(how.frames or 0, how.choice("bodies"), centre, turn, how.longest, how.length)
 
 
-def read_block(group: zarr.Group, offset: Whole, clip_frames: Whole, start: int, stop: int) -> Ragged:
-    """Clips `start` to `stop` of a store, whose `clip_offset` and `clip_frames` are read already."""
-    rows = slice(int(offset[start]), int(offset[stop]))
-    parts = {name: store.read_array(group, name, rows) for name in ("joints", "row_frame", "row_body")}
-    return Ragged(
-        np.ascontiguousarray(parts["joints"], np.float32),
-        parts["row_frame"].astype(np.int64),
-        parts["row_body"].astype(np.int64),
-        offset[start : stop + 1] - offset[start],
-        clip_frames[start:stop],
-    )
+class Maker:
+    """Makes the clips of a store, block by block.
+
+    Attributes:
+        attributes: what the clips folder says of their preparation.
+    """
+
+    def __init__(self, how: Preparation, layout: Layout, threads: int | None) -> None:
+        self.how, self.layout, self.threads = how, layout, threads
+        self.chain, self.settings = Chain(how, layout), settings_of(how)
+        self.attributes = how.attributes() if self.settings is None else asdict(self.settings)
+        if self.chain.bodies != BODIES:
+            self.attributes["max_bodies"] = self.chain.bodies
+
+    def write(
+        self, group: zarr.Group, share: slice, made: zarr.Group, progress: Progress | None
+    ) -> tuple[npt.NDArray[np.int32], int]:
+        """Prepare and write all clips of a share; returns their lengths, and how many were cut."""
+        offset, clip_frames = (
+            store.read_array(group, name).astype(np.int64) for name in ("clip_offset", "clip_frames")
+        )
+        offset, clip_frames = offset[share.start : share.stop + 1], clip_frames[share]
+        count, frames = len(clip_frames), self.how.frames
+        channels, *tail = self.chain.tail
+        length, valid, shortened = np.zeros(count, np.int32), np.zeros(count, np.int32), 0
+        if frames is None:
+            array: Any = FrameWriter(made, "clips", (channels, *tail))
+        else:
+            shape = (count, channels, frames, *tail)
+            array = store.create_array(made, "clips", shape, "float32", store.CLIPS_PER_CHUNK)
+        for start in range(0, count, CLIPS_PER_BLOCK):
+            stop = min(start + CLIPS_PER_BLOCK, count)
+            ragged = read_block(group, offset, clip_frames, start, stop)
+            values, length[start:stop], valid[start:stop], cut = self._block(ragged)
+            shortened += cut
+            if frames is None:
+                array.add(values)
+            else:
+                array[start:stop] = values
+            if progress is not None:
+                progress(stop, count)
+        store.write_array(made, "length", length)
+        if frames is None:
+            array.finish()
+            store.write_array(made, "clip_offset", np.concatenate([[0], np.cumsum(valid, dtype=np.int64)]))
+        elif self.chain.fills:
+            store.write_array(made, "valid", valid)
+        return length, shortened
+
+    def _block(self, ragged: Ragged) -> tuple[Floats, Any, Any, int]:
+        """Values, lengths and valid frames of some clips, and how many were cut."""
+        limit = self.how.longest
+        if self.settings is not None:
+            values, length, kept = prepare_clips(ragged, self.layout, self.settings, self.threads)
+            return values, length, self.settings.frames, int((kept > limit).sum()) if limit else 0
+        made = self.chain.run(ragged, self.threads)
+        long = (made.kept > limit) if limit else made.cut
+        return made.values, made.length, made.valid, int(long.sum())

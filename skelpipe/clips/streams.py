@@ -163,6 +163,7 @@ def write_streams(
     for stream in streams:
         check_stream(stream)
     clips = store.Clips(os.fspath(clips_path))
+    store.check_fixed(clips.attributes, clips_path)
     settings = {"streams": list(streams)}
     log.info("streams %s of %s clips, unaugmented, float32", ", ".join(streams), f"{len(clips):,}")
     tell_threads(log, threads)

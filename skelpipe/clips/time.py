@@ -4,25 +4,26 @@ from __future__ import annotations
 
 from numba import njit
 
-from skelpipe.clips.bodies import is_shown
+from skelpipe.clips.bodies import is_shown, put
 
-LENGTH_RULES = ("count", "last")
+LENGTH_RULES = ("count", "last")  # of the reference; presets also have "all": every frame of the recording
 
 
-# selected (F, 2, V, 3) -> how many frames of it are to be resized
+# selected (F, M, V, C) -> how many frames of it show any of the first `joints` joints of the first body, or, if `last`,
+# where the last of them is
 @njit(cache=True, nogil=True)
-def count_frames(selected, last):  # type: ignore[no-untyped-def]
+def count_frames(selected, last, joints):  # type: ignore[no-untyped-def]
     count, latest = 0, 0
     for t in range(len(selected)):
-        if is_shown(selected[t, 0, :1]):
+        if is_shown(selected[t, 0, :joints]):
             count += 1
             latest = t + 1
     return latest if last else count
 
 
-# selected (L, 2, V, 3) -> out (3, T, V, 2)
+# selected (L, M, V, C) -> out (C, T, V, M)
 @njit(cache=True, nogil=True, error_model="numpy")
-def resize_frames(selected, out):  # type: ignore[no-untyped-def]
+def resize_frames(selected, channels, out):  # type: ignore[no-untyped-def]
     length, bodies, joints, _ = selected.shape
     frames = out.shape[1]
     for t in range(frames):
@@ -31,6 +32,73 @@ def resize_frames(selected, out):  # type: ignore[no-untyped-def]
         late, weight = min(early + 1, length - 1), u - early
         for v in range(joints):
             for m in range(bodies):
-                for c in range(3):
+                for c in range(len(channels)):
                     a, b = selected[early, m, v, c], selected[late, m, v, c]
                     out[c, t, v, m] = a + weight * (b - a)
+
+
+# The choices of the step `time`: x (L, M, V, C) -> out (T, M, V, C), zeros on entry; they return how many frames of
+# out, from the start, are the clip's own.
+@njit(cache=True, nogil=True)
+def resize(x, channels, out):  # type: ignore[no-untyped-def]
+    """AimCLR: L frames become T by linear interpolation."""
+    resize_frames(x, channels, out.transpose(3, 0, 2, 1))
+    return len(out)
+
+
+@njit(cache=True, nogil=True)
+def pad(x, out):  # type: ignore[no-untyped-def]
+    """ST-GCN, AimCLR: zeros behind; longer clips keep their middle T frames."""
+    count = min(len(x), len(out))
+    _copy(x, (len(x) - count) // 2, 1, count, out)
+    return count
+
+
+@njit(cache=True, nogil=True)
+def first(x, out):  # type: ignore[no-untyped-def]
+    """CTR-GCN, CMD: zeros behind; longer clips keep their first T frames."""
+    count = min(len(x), len(out))
+    _copy(x, 0, 1, count, out)
+    return count
+
+
+@njit(cache=True, nogil=True)
+def stride(x, out):  # type: ignore[no-untyped-def]
+    """P&C: every floor(L/T)-th frame, the first T of these; zeros behind shorter clips."""
+    count = min(len(x), len(out))
+    _copy(x, 0, max(1, len(x) // len(out)), count, out)
+    return count
+
+
+@njit(cache=True, nogil=True)
+def repeat(x, out):  # type: ignore[no-untyped-def]
+    """2s-AGCN, ISC: every body is played again from its start behind the last frame that shows it.
+
+    The clip's own are as many frames as it had, those that the body did not fill included.
+    """
+    for m in range(x.shape[1]):
+        period = len(x)
+        while period > 0 and not is_shown(x[period - 1, m]):
+            period -= 1
+        if period > 0:
+            for t in range(len(out)):
+                put(x[t % period, m], out[t, m])
+    return min(len(x), len(out))
+
+
+@njit(cache=True, nogil=True)
+def _copy(x, start, step, count, out):  # type: ignore[no-untyped-def]
+    for t in range(count):
+        for m in range(x.shape[1]):
+            put(x[start + t * step, m], out[t, m])
+
+
+# x (T, M, V, C) -> out (C, T, V, M)
+@njit(cache=True, nogil=True)
+def lay_out(x, out):  # type: ignore[no-untyped-def]
+    channels, frames, joints, bodies = out.shape
+    for c in range(channels):
+        for t in range(frames):
+            for v in range(joints):
+                for m in range(bodies):
+                    out[c, t, v, m] = x[t, m, v, c]

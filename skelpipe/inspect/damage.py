@@ -17,10 +17,12 @@ import numpy as np
 
 from skelpipe.errors import BadInput
 from skelpipe.outputs import ancestry, checksums, digests
+from skelpipe.recordings import NATIVE
 from skelpipe.recordings.store import (
     CLIPS_PER_CHUNK,
     REMADE,
     ROWS_PER_CHUNK,
+    check_offset,
     find_shapes,
     open_array,
     open_group,
@@ -128,6 +130,8 @@ def _check_group(folder: Path, kind: str) -> None:
                 raise BadInput(folder / name, "holds numbers that are not finite", REMEDIES[kind])
     if "rows" in attributes:
         _check_offsets(group, attributes, folder, REMEDIES[kind])
+    elif attributes.get("frames") == NATIVE:
+        check_offset(read_array(group, "clip_offset"), open_array(group, "clips").shape[0], folder, REMEDIES[kind])
 
 
 def _check_offsets(group: Any, attributes: dict[str, Any], folder: Path, remedy: str) -> None:

@@ -75,9 +75,16 @@ def _clips(path: Path, kind: str = "clips") -> list[RenderableType]:
         ("shape", " x ".join(map(str, open_array(group, "clips").shape))),
         ("recorded frames", _spread(read_array(group, "length"))),
         *((name, about[name]) for name in ("frames", "bodies", "centre", "turn") if name in about),
+        *([("valid frames", _spread(read_array(group, "valid")))] if "valid" in group else []),
+        *([("preparation", _preparation(about["preparation"]))] if "preparation" in about else []),
         *_part(about),
     ]
     return [_facts("clips", facts), _splits(columns, about)]
+
+
+def _preparation(made: object) -> str:
+    """The name of a preset, or the steps."""
+    return ", ".join(map(str, made)) if isinstance(made, list) else str(made)
 
 
 def _part(about: Mapping[str, Any]) -> list[tuple[str, object]]:

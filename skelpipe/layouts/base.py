@@ -59,6 +59,13 @@ class Layout:
         return np.array(self.parents, dtype=np.int64)
 
     @property
+    def part_index(self) -> dict[str, npt.NDArray[np.int64]]:
+        """`parts` as index arrays by name, in order: the joints of a part are x[..., index, :]."""
+        import numpy as np
+
+        return {name: np.array(some, dtype=np.int64) for name, some in self.parts}
+
+    @property
     def sides(self) -> tuple[str, ...]:
         """Of every joint left, right or middle; of two mirrored joints, left is the one whose name differs by an l.
 

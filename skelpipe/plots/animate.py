@@ -31,6 +31,8 @@ def animate(
 ) -> Path:
     """Draw one clip from the front and from the side: a `.gif` plays it, a `.png` is a film strip of eight frames.
 
+    Poses of two coordinates are drawn as in the picture that they are from.
+
     Args:
         path: a clips folder or a store.
         name: the clip's name there.
@@ -66,17 +68,17 @@ def animate(
 
 
 def film_strip(motion: Motion, stream: str = "joint", frames: int = 8) -> Figure:
-    """Frames at equal distances in time, seen from the front (upper row) and from the side (lower row)."""
+    """Frames at equal distances in time, seen from the front and from the side: a row each."""
     scene = _Scene(motion, stream)
     shown = np.unique(np.linspace(0, len(motion.joints) - 1, min(frames, len(motion.joints))).round().astype(int))
-    front, side = scene.widths
+    rows = len(scene.views)
     with rc_context(STYLE):
         height = 2.3
         scale = height / scene.height
-        width = max(1.0, max(front, side) * scale)
-        figure = Figure(figsize=(max(7.0, width * len(shown) + 0.6), 2 * height + 1.0), layout="constrained")
+        width = max(1.0, max(scene.widths) * scale)
+        figure = Figure(figsize=(max(7.0, width * len(shown) + 0.6), rows * height + 1.0), layout="constrained")
         FigureCanvasAgg(figure)
-        grid = figure.subplots(2, len(shown), squeeze=False)
+        grid = figure.subplots(rows, len(shown), squeeze=False)
         for column, t in enumerate(shown):
             for line, view in enumerate(scene.views):
                 scene.frame(grid[line][column], view, outlined=False)
@@ -126,6 +128,9 @@ class _Scene:
     def __init__(self, motion: Motion, stream: str) -> None:
         self.motion, self.stream, self.layout = motion, stream, motion.layout
         joints = motion.joints
+        flat = self.layout.coordinates == 2
+        if flat:  # y goes down in a picture, and up in a drawing
+            joints = joints * np.array([1, -1], np.float32)
         if stream == "bone":
             joints = _bones_end_to_end(joints, self.layout)
         self.steps = np.zeros_like(joints)
@@ -134,15 +139,15 @@ class _Scene:
         self.apart = len(self.bodies) > 1 and (motion.centred or stream == "bone")
         self.joints = _set_apart(joints) if self.apart else joints
         low, high = np.nanmin(self.joints, axis=(0, 1, 2)), np.nanmax(self.joints, axis=(0, 1, 2))
-        # Equal scales everywhere; a little air, and never thinner than a body.
-        middle, half = (low + high) / 2, np.maximum((high - low) / 2 + 0.12, 0.45)
+        # Equal scales everywhere; a little air, and never thinner than a body. Pixels have no metres: a body of 1.7 m.
+        metre = (float((high - low).max()) or 1.7) / 1.7 if flat else 1.0
+        middle, half = (low + high) / 2, np.maximum((high - low) / 2 + 0.12 * metre, 0.45 * metre)
         self.limits = [(float(m - h), float(m + h)) for m, h in zip(middle, half, strict=True)]
-        self.views = (_View("front", 0, self.limits[0]), _View("side", 2, self.limits[2]))
+        self.views = [_View("picture" if flat else "front", 0, self.limits[0])]
+        self.views += [] if flat else [_View("side", 2, self.limits[2])]
         self.widths = tuple(v.limits[1] - v.limits[0] for v in self.views)
         self.height = self.limits[1][1] - self.limits[1][0]
-        left = [name.startswith("left") for name in self.layout.joints]
-        middle_line = [m == v for v, m in enumerate(self.layout.mirror)]
-        self.side = ["middle" if c else "left" if s else "right" for c, s in zip(middle_line, left, strict=True)]
+        self.side = self.layout.sides
 
     @property
     def title(self) -> str:
@@ -243,14 +248,20 @@ class _Scene:
 def _set_apart(joints: Joints) -> Joints:
     """The bodies moved next to each other, seen from the front and from the side."""
     size = np.nanmax(joints, axis=(0, 1, 2)) - np.nanmin(joints, axis=(0, 1, 2))
-    shift = np.arange(joints.shape[1], dtype=np.float32)[:, None, None] * np.array([size[0], 0, size[2]], np.float32)
+    size[1] = 0
+    shift: Joints = np.arange(joints.shape[1], dtype=np.float32)[:, None, None] * size
     return joints + np.float32(0.8) * shift
 
 
 def _bones_end_to_end(joints: Joints, layout: Layout) -> Joints:
-    """The same bodies with the centre joint at the origin of every frame: what the bone vectors alone determine."""
+    """The same bodies with the centre at the origin of every frame: what the bone vectors alone determine.
+
+    Where the centre was not seen, it is the mean of what was.
+    """
     middle: Joints = joints[:, :, layout.centre].mean(axis=2, keepdims=True)
-    return joints - middle
+    seen = ~np.isnan(joints)
+    mean = np.where(seen, joints, 0).sum(axis=2, keepdims=True) / np.maximum(seen.sum(axis=2, keepdims=True), 1)
+    return joints - np.where(np.isnan(middle), mean, middle).astype(np.float32)
 
 
 def _light(colour: str) -> str:

@@ -12,9 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from skelpipe.errors import BadInput
-from skelpipe.layouts import LAYOUTS
+from skelpipe.layouts import layout_of
 from skelpipe.layouts.base import Layout
 from skelpipe.outputs import digests
+from skelpipe.recordings import NATIVE
 from skelpipe.recordings.store import Clips, open_group, read_array
 
 Joints = npt.NDArray[np.float32]
@@ -27,7 +28,7 @@ class Motion:
 
     Attributes:
         name: of the clip.
-        joints: (T, B, V, 3) metres; a body that is absent from a frame is nan there.
+        joints: (T, B, V, D) coordinates, two or three, metres or pixels; what was not seen in a frame is nan there.
         layout: which joints hang together.
         seconds: how long a frame lasts.
         note: where it comes from, in words.
@@ -67,15 +68,18 @@ def _find(names: npt.NDArray[Any], name: str, path: Path) -> int:
 def _from_clips(path: Path, name: str) -> Motion:
     clips = Clips(path)
     row = _find(clips.columns["name"], name, path)
-    joints = clips.load(np.array([row]))[0].transpose(1, 3, 2, 0).astype(np.float32)
+    loaded, valid = clips.load(np.array([row])), int(clips.valid[row])
+    clip = loaded.clip(0) if clips.frames == NATIVE else loaded[0][:, :valid]
+    joints = clip.transpose(1, 3, 2, 0).astype(np.float32)
     joints[~joints.any(axis=(2, 3))] = np.nan
+    joints = _seen(joints, clips.layout)
     length = int(read_array(clips.group, "length")[row])
-    note = f"{clips.frames} frames from {length} recorded"
+    note = f"{valid} frames from {length} recorded"
     return Motion(
         name,
         joints,
         clips.layout,
-        max(length, 1) / FRAME_RATE / clips.frames,
+        max(length, 1) / FRAME_RATE / valid,
         note,
         bool(clips.attributes.get("centre")),
     )
@@ -88,8 +92,16 @@ def _from_store(path: Path, name: str) -> Motion:
     joints, frame, body = (read_array(group, key, slice(first, last)) for key in ("joints", "row_frame", "row_body"))
     frames = int(read_array(group, "clip_frames")[row])
     bodies = list(dict.fromkeys(body.tolist()))  # in order of appearance
-    layout = LAYOUTS[str(attributes["layout"])]
-    dense = np.full((frames, max(1, len(bodies)), len(layout.joints), 3), np.nan, np.float32)
+    layout = layout_of(attributes)
+    dense = np.full((frames, max(1, len(bodies)), len(layout.joints), layout.channels), np.nan, np.float32)
     dense[frame, [bodies.index(b) for b in body.tolist()]] = joints
     counted = "1 body" if len(bodies) == 1 else f"{len(bodies)} bodies"
-    return Motion(name, dense, layout, 1 / FRAME_RATE, f"as recorded, {frames} frames, {counted}")
+    return Motion(name, _seen(dense, layout), layout, 1 / FRAME_RATE, f"as recorded, {frames} frames, {counted}")
+
+
+def _seen(joints: Joints, layout: Layout) -> Joints:
+    """The coordinates alone, nan where a detector found no joint."""
+    if not layout.confidence:
+        return joints
+    found = joints[..., layout.coordinates :] > 0
+    return np.where(found, joints[..., : layout.coordinates], np.float32(np.nan))

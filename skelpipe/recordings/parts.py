@@ -23,6 +23,7 @@ from skelpipe.errors import BadInput
 from skelpipe.outputs.ancestry import PROVENANCE, read_json
 from skelpipe.outputs.digests import read_kind
 from skelpipe.outputs.folders import new_folder
+from skelpipe.recordings import NATIVE
 from skelpipe.recordings.datasets.files import Seen
 from skelpipe.recordings.store import (
     CLIPS_PER_CHUNK,
@@ -227,8 +228,7 @@ def _join_store(group: Any, parts: list[_Opened], progress: Progress | None) -> 
         array = create_array(group, name, (ROWS_PER_CHUNK, *like.shape[1:]), like.dtype, ROWS_PER_CHUNK)
         array.resize((rows, *like.shape[1:]))
         _stream(array, name, parts, starts, CHUNKS_AT_ONCE * ROWS_PER_CHUNK, progress if name == "joints" else None)
-    moved = [offset[1:] + start for offset, start in zip(offsets, starts[:-1], strict=True)]
-    write_array(group, "clip_offset", np.concatenate([[0], *moved]).astype(np.int64))
+    write_array(group, "clip_offset", _moved(offsets, starts))
     write_array(group, "clip_frames", _all(parts, "clip_frames"))
     write_columns(group, _columns(parts))
     report = group.create_group("dropped")
@@ -236,13 +236,30 @@ def _join_store(group: Any, parts: list[_Opened], progress: Progress | None) -> 
         write_array(report, name, _all(parts, f"dropped/{name}"))
 
 
+def _moved(offsets: list[npt.NDArray[Any]], starts: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+    """The offsets of the whole, of those of its parts and the rows at which the parts begin in it."""
+    moved = [offset[1:] + start for offset, start in zip(offsets, starts[:-1], strict=True)]
+    return np.concatenate([[0], *moved]).astype(np.int64)
+
+
 def _join_clips(group: Any, parts: list[_Opened], progress: Progress | None) -> None:
     starts = np.cumsum([0, *(part.clips for part in parts)])
     write_columns(group, _columns(parts))
     like = open_array(parts[0].group, "clips")
+    if parts[0].attributes["frames"] == NATIVE:
+        offsets = [read_array(part.group, "clip_offset") for part in parts]
+        frames = np.cumsum([0, *(offset[-1] for offset in offsets)])
+        array = create_array(group, "clips", (ROWS_PER_CHUNK, *like.shape[1:]), like.dtype, ROWS_PER_CHUNK)
+        array.resize((int(frames[-1]), *like.shape[1:]))
+        _stream(array, "clips", parts, frames, CHUNKS_AT_ONCE * ROWS_PER_CHUNK, progress)
+        write_array(group, "length", _all(parts, "length"))
+        write_array(group, "clip_offset", _moved(offsets, frames))
+        return
     array = create_array(group, "clips", (int(starts[-1]), *like.shape[1:]), like.dtype, CLIPS_PER_CHUNK)
     _stream(array, "clips", parts, starts, CHUNKS_AT_ONCE * CLIPS_PER_CHUNK, progress)
     write_array(group, "length", _all(parts, "length"))
+    if "valid" in parts[0].group:
+        write_array(group, "valid", _all(parts, "valid"))
 
 
 def _stream(

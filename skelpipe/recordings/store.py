@@ -3,8 +3,11 @@
 Both are folders in Zarr v3 format inside an output folder (`skelpipe.outputs`). The root attributes carry the key
 `skelpipe` with everything a reader must know; `FORMAT_VERSION` changes when an old reader would go wrong.
 
+V and C are those of the joint layout, which the attribute `layout` names and, where it is a user's own, `layout_table`
+holds (`skelpipe.layouts`).
+
 store — everything that was seen, one row per body per frame, in file order
-    joints       (rows, V, 3) float32, metres
+    joints       (rows, V, C) float32, metres (pixels in two dimensions)
     row_frame    (rows,) int32, the row's frame in its clip, from 0
     row_body     (rows,) int64, the sensor's id of the body
     clip_offset  (N + 1,) int64: clip n owns rows clip_offset[n] to clip_offset[n + 1]
@@ -13,7 +16,7 @@ store — everything that was seen, one row per body per frame, in file order
     dropped/name, dropped/reason, dropped/detail: (D,) strings, the clips and files that were left out
 
 clips — one clip per row, ready to train on
-    clips   (N, C=3, T, V, M=2) float32, metres
+    clips   (N, C, T, V, M) float32, metres; M is 2, or what the attribute `max_bodies` says
     length  (N,) int32, how many frames of the recording were used
     valid   (N,) int32, how many of the T frames, from the start, are the clip's; only where clips are filled up to T
     + the same columns
@@ -31,6 +34,7 @@ in one place. Every chunk is written, one of zeros too, so that a chunk that is 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,11 +43,12 @@ import numpy as np
 import numpy.typing as npt
 
 from skelpipe.errors import BadInput
-from skelpipe.layouts import LAYOUTS
+from skelpipe.layouts import layout_of
 from skelpipe.layouts.base import Layout
 from skelpipe.outputs.checksums import check_files
 from skelpipe.outputs.digests import read_kind, require
-from skelpipe.recordings.native import NATIVE, gather
+from skelpipe.recordings import NATIVE
+from skelpipe.recordings.native import gather
 
 if TYPE_CHECKING:
     import zarr
@@ -135,20 +140,21 @@ def find_shapes(group: zarr.Group, attributes: dict[str, Any], path: Path, remed
     if "name" not in group or not {"layout", "columns"} <= attributes.keys():
         return {}
     try:
-        columns, joints = list(attributes["columns"]), len(LAYOUTS[attributes["layout"]].joints)
+        columns, layout = list(attributes["columns"]), layout_of(attributes)
         clips = open_array(group, "name").shape[0]
         shapes: dict[str, tuple[int, ...]] = dict.fromkeys(columns, (clips,))
         if str(attributes.get("kind")).startswith("store"):
             rows = attributes.get("rows", open_array(group, "joints").shape[0])
-            shapes |= {"joints": (rows, joints, 3), "row_frame": (rows,), "row_body": (rows,)}
+            shapes |= {"joints": (rows, len(layout.joints), layout.channels), "row_frame": (rows,), "row_body": (rows,)}
             shapes |= {"clip_offset": (clips + 1,), "clip_frames": (clips,)}
             if "dropped" in group:
                 dropped = open_array(group, "dropped/name").shape
                 shapes |= {f"dropped/{name}": dropped for name in ("name", "reason", "detail")}
         else:
-            fixed = (clips, 3, attributes["frames"], joints, attributes.get("slots", 2))
+            tail = layout.channels, len(layout.joints), attributes.get("max_bodies", 2)
+            fixed: tuple[int, ...] = (clips, tail[0], attributes["frames"], *tail[1:])
             if attributes["frames"] == NATIVE:
-                fixed = (open_array(group, "clips").shape[0], 3, joints, fixed[-1])
+                fixed = (open_array(group, "clips").shape[0], *tail)
                 shapes["clip_offset"] = (clips + 1,)
             streams = attributes.get("streams")
             shapes |= {"clips": fixed, "length": (clips,)} if streams is None else dict.fromkeys(streams, fixed)
@@ -156,6 +162,8 @@ def find_shapes(group: zarr.Group, attributes: dict[str, Any], path: Path, remed
                 shapes["valid"] = (clips,)
     except (KeyError, TypeError, AttributeError) as error:
         raise BadInput(path / META, f"lacks an attribute, or it is not known ({error})", remedy) from None
+    except BadInput as error:
+        raise BadInput(path / META, f"its layout_table is damaged: {error.what}", remedy) from None
     return shapes
 
 
@@ -213,6 +221,15 @@ def check_offset(offset: npt.NDArray[Any], rows: int, path: str | Path, remedy: 
         raise BadInput(path, "its rows, frames and clip offsets contradict each other", remedy)
 
 
+def check_fixed(attributes: Mapping[str, Any], path: str | os.PathLike[str], bodies: int | None = None) -> None:
+    """Raise BadInput for clips of their own lengths, where all must have one, or with another number of bodies."""
+    if attributes["frames"] == NATIVE:
+        raise BadInput(path, "holds clips of their own lengths", "prepare clips of one length, as with --frames 50")
+    found = attributes.get("max_bodies", 2)
+    if bodies not in (None, found):
+        raise BadInput(path, f"has room for {found} bodies in a clip, not {bodies}", "prepare others")
+
+
 class Clips:
     """A clips group opened for reading; the arrays are read when asked for.
 
@@ -229,7 +246,7 @@ class Clips:
         self.group, self.attributes = open_group(path, "clips")
         self.path = Path(path)
         self.dataset: str = self.attributes["dataset"]
-        self.layout: Layout = LAYOUTS[self.attributes["layout"]]
+        self.layout: Layout = layout_of(self.attributes)
         self.frames: int | str = self.attributes["frames"]
         self.columns: Columns = {name: read_array(self.group, name) for name in self.attributes["columns"]}
 
@@ -240,6 +257,11 @@ class Clips:
     def labels(self) -> npt.NDArray[np.int64]:
         """(N,) classes, from 0."""
         return self.columns["label"].astype(np.int64)
+
+    @property
+    def bodies(self) -> int:
+        """M, how many bodies there is room for."""
+        return int(open_array(self.group, "clips").shape[-1])
 
     @property
     def valid(self) -> npt.NDArray[np.int32]:
@@ -260,9 +282,9 @@ class Clips:
             (n, C, T, V, M), C-contiguous; of clips of their own lengths a `native.Native`.
         """
         if self.frames == NATIVE:
-            index, (_, *tail) = np.arange(len(self)), open_array(self.group, "clips").shape
+            index, tail = np.arange(len(self)), open_array(self.group, "clips").shape[1:]
             index = index if rows is None else index[rows]
-            return gather(lambda part: read_array(self.group, "clips", part), self._offset(), index, (*tail,), dtype)
+            return gather(lambda part: read_array(self.group, "clips", part), self._offset(), index, tail, dtype)
         index = np.arange(len(self)) if rows is None else np.arange(len(self))[rows]
         out = np.empty((len(index), *open_array(self.group, "clips").shape[1:]), dtype)
         # Chunk-aligned blocks: the memory needed beside the result stays at a few chunks.

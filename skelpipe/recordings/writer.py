@@ -8,13 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from skelpipe.layouts.kinect_v2 import KINECT_V2
+from skelpipe.layouts import attributes_of, find_layout
 from skelpipe.recordings.datasets import Dataset, Dropped, Recording
 from skelpipe.recordings.datasets.base import column_array
 from skelpipe.recordings.store import FORMAT_VERSION, ROWS_PER_CHUNK, create_array, create_group, write_array
 
 CHUNKS_AT_ONCE = 8  # written together: Zarr compresses the chunks of one write in parallel
-JOINTS = len(KINECT_V2.joints)
 
 
 class Writer:
@@ -26,7 +25,9 @@ class Writer:
         self._frames: list[int] = []
         self._offsets: list[int] = [0]
         self._group = create_group(folder, "store", {})
-        shapes = {"joints": ((JOINTS, 3), np.float32), "row_frame": ((), np.int32), "row_body": ((), np.int64)}
+        self._layout = find_layout(kind.layout)
+        joints = (len(self._layout.joints), self._layout.channels)
+        shapes = {"joints": (joints, np.float32), "row_frame": ((), np.int32), "row_body": ((), np.int64)}
         self._arrays = {
             name: create_array(self._group, name, (ROWS_PER_CHUNK, *tail), np.dtype(dtype), ROWS_PER_CHUNK)
             for name, (tail, dtype) in shapes.items()
@@ -77,11 +78,11 @@ class Writer:
             "kind": "store",
             "format_version": FORMAT_VERSION,
             "dataset": self.kind.name,
-            "layout": KINECT_V2.name,
+            **attributes_of(self._layout),
             "columns": list(self.kind.columns),
             "clips": len(self._frames),
             "rows": self.rows,
-            "units": "metres",
+            "units": "metres" if self._layout.coordinates == 3 else "pixels",
             **attributes,
         }
         self._group.attrs["skelpipe"] = about

@@ -20,7 +20,7 @@ def tell_plan(recipe: Recipe, source: Clips, clips: int, split: str, stream: str
     made = ", ".join(
         f"{key} {source.attributes[key]}" for key in ("bodies", "centre", "turn") if key in source.attributes
     )
-    log.info("clips %s: %s, %d frames, %s", source.path, source.dataset, source.frames, made or "nothing said of them")
+    log.info("clips %s: %s, %s frames, %s", source.path, source.dataset, source.frames, made or "nothing said of them")
     log.info("split %s: %s of %s clips are its training part", split, f"{clips:,}", f"{len(source):,}")
     streams = f"{', '.join(recipe.streams)}, trained together" if recipe.streams else stream
     length = f"{recipe.epochs} epochs" if recipe.iterations is None else f"{recipe.iterations} iterations"

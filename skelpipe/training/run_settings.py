@@ -34,7 +34,7 @@ def run_settings(
     seed: int,
     dataset: str,
     layout: str,
-    frames: int,
+    frames: int | str,
     clips: int | None,
     clips_digest: str | None,
     precision: str = "fp32",

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from skelpipe.clips.bodies import BODY_POLICIES
-from skelpipe.clips.prepare import Ragged, Settings, prepare_clips
+from skelpipe.clips.prepare import Settings, prepare_clips
+from skelpipe.clips.ragged import Ragged
 from skelpipe.layouts.kinect_v2 import KINECT_V2
 
 sys.path.insert(0, str(Path(__file__).parents[1]))

@@ -9,7 +9,8 @@ import twins
 
 from skelpipe.clips import prepare as module
 from skelpipe.clips.bodies import BODY_POLICIES
-from skelpipe.clips.prepare import Ragged, Settings, prepare, prepare_clips
+from skelpipe.clips.prepare import Settings, prepare, prepare_clips
+from skelpipe.clips.ragged import Ragged
 from skelpipe.errors import BadInput
 from skelpipe.layouts.kinect_v2 import KINECT_V2
 from skelpipe.outputs.folders import new_folder

@@ -16,16 +16,12 @@ from skelpipe.layouts import LAYOUTS, attributes_of, find_layout, layout_of
 from skelpipe.layouts.table import read_table
 
 EVERY = pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)
-# (joint, parent) from 0, as the public code has them: CTR-GCN graph/ucla.py, PySKL utils/graph.py, VideoPose3D.
+# joint-parent, from 0, as the public code has them: CTR-GCN graph/ucla.py, PySKL utils/graph.py, VideoPose3D.
 PUBLISHED = {
-    "kinect_v1": [(0, 1), (1, 2), (3, 2), (4, 2), (5, 4), (6, 5), (7, 6), (8, 2), (9, 8), (10, 9), (11, 10), (12, 0)]
-    + [(13, 12), (14, 13), (15, 14), (16, 0), (17, 16), (18, 17), (19, 18)],
-    "coco17": [(15, 13), (13, 11), (16, 14), (14, 12), (11, 5), (12, 6), (9, 7), (7, 5), (10, 8), (8, 6), (5, 0)]
-    + [(6, 0), (1, 0), (3, 1), (2, 0), (4, 2)],
-    "openpose18": [(4, 3), (3, 2), (7, 6), (6, 5), (13, 12), (12, 11), (10, 9), (9, 8), (11, 5), (8, 2), (5, 1)]
-    + [(2, 1), (0, 1), (15, 0), (14, 0), (17, 15), (16, 14)],
-    "h36m17": [(1, 0), (2, 1), (3, 2), (4, 0), (5, 4), (6, 5), (7, 0), (8, 7), (9, 8), (10, 9), (11, 8), (12, 11)]
-    + [(13, 12), (14, 8), (15, 14), (16, 15)],
+    "kinect_v1": "0-1 1-2 3-2 4-2 5-4 6-5 7-6 8-2 9-8 10-9 11-10 12-0 13-12 14-13 15-14 16-0 17-16 18-17 19-18",
+    "coco17": "15-13 13-11 16-14 14-12 11-5 12-6 9-7 7-5 10-8 8-6 5-0 6-0 1-0 3-1 2-0 4-2",
+    "openpose18": "4-3 3-2 7-6 6-5 13-12 12-11 10-9 9-8 11-5 8-2 5-1 2-1 0-1 15-0 14-0 17-15 16-14",
+    "h36m17": "1-0 2-1 3-2 4-0 5-4 6-5 7-0 8-7 9-8 10-9 11-8 12-11 13-12 14-8 15-14 16-15",
 }
 
 
@@ -55,6 +51,9 @@ def test_parts(layout):
     for limb in ("arm", "leg"):
         assert {layout.mirror[v] for v in parts[f"left {limb}"]} == set(parts[f"right {limb}"])
         assert {layout.sides[v] for v in parts[f"left {limb}"]} == {"left"}
+    index = layout.part_index
+    assert list(index) == list(parts)
+    assert sorted(np.concatenate(list(index.values())).tolist()) == list(range(len(layout.joints)))
     for name, some in layout.parts:  # each part hangs together
         outside = [v for v in some if layout.parents[v] not in some or layout.parents[v] == v]
         assert len(outside) == 1, name
@@ -62,7 +61,7 @@ def test_parts(layout):
 
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_bones_are_the_published_ones(name):
-    assert set(LAYOUTS[name].edges) == set(PUBLISHED[name])
+    assert {f"{v}-{parent}" for v, parent in LAYOUTS[name].edges} == set(PUBLISHED[name].split())
 
 
 @EVERY

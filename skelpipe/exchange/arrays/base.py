@@ -13,10 +13,12 @@ import numpy as np
 import numpy.typing as npt
 
 from skelpipe.clips.bodies import BODIES, BODY_POLICIES
-from skelpipe.clips.prepare import CLIPS_PER_BLOCK, LONGEST, read_block
+from skelpipe.clips.prepare import CLIPS_PER_BLOCK
+from skelpipe.clips.presets import LONGEST
+from skelpipe.clips.ragged import read_block
 from skelpipe.errors import BadInput
 from skelpipe.exchange.pickles import write_pickle
-from skelpipe.layouts import LAYOUTS
+from skelpipe.layouts import layout_of
 from skelpipe.layouts.kinect_v2 import KINECT_V2
 from skelpipe.recordings import store
 from skelpipe.recordings.datasets import find_split, split_masks
@@ -171,7 +173,7 @@ class Source:
             for n in (rows - start).tolist():
                 own = slice(int(ragged.clip_offset[n]), int(ragged.clip_offset[n + 1]))
                 selected = np.zeros((int(ragged.clip_frames[n]), BODIES, JOINTS, 3), np.float32)
-                policy(ragged.joints[own], ragged.row_frame[own], ragged.row_body[own], selected)
+                policy(ragged.joints[own], ragged.row_frame[own], ragged.row_body[own], (0, 1, 2), selected)
                 yield selected
 
     def padded(self, part: str) -> Iterator[Floats]:
@@ -227,8 +229,10 @@ def open_source(path: str | os.PathLike[str], kind: str, split: str) -> Source:
     columns = {name: store.read_array(group, name) for name in attributes["columns"]}
     train, test = split_masks(split, attributes["dataset"], columns, attributes.get("split_files"))
     rows = {"train": np.flatnonzero(train), "val": np.flatnonzero(test)}
-    if LAYOUTS[attributes["layout"]] is not LAYOUT:
+    if layout_of(attributes) is not LAYOUT:
         raise BadInput(path, f"has joints in layout {attributes['layout']!r}", f"these formats have {LAYOUT.name!r}")
+    if kind == "clips":
+        store.check_fixed(attributes, path, BODIES)
     ragged = [
         store.read_array(group, name).astype(np.int64) if kind == "store" else np.zeros(0, np.int64)
         for name in ("clip_offset", "clip_frames")

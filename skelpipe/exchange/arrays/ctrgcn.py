@@ -11,7 +11,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from skelpipe.clips.prepare import LONGEST
+from skelpipe.clips.presets import LONGEST
 from skelpipe.exchange.arrays.base import (
     BLOCK_BYTES,
     FLAT,

@@ -15,7 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from skelpipe.clips.bodies import BODIES
-from skelpipe.clips.prepare import CLIPS_PER_BLOCK, Ragged, Settings, prepare_clips
+from skelpipe.clips.prepare import CLIPS_PER_BLOCK, Settings, prepare_clips
+from skelpipe.clips.ragged import Ragged
 from skelpipe.errors import BadInput, shortened
 from skelpipe.exchange.arrays import Format, find_format
 from skelpipe.exchange.arrays.base import JOINTS, LAYOUT, SUFFIX, Floats, Part, Progress

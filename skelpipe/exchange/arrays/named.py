@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from skelpipe.clips.bodies import BODIES
-from skelpipe.clips.prepare import LONGEST
+from skelpipe.clips.presets import LONGEST
 from skelpipe.errors import BadInput
 from skelpipe.exchange.arrays.base import (
     JOINTS,

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from skelpipe.clips.prepare import CLIPS_PER_BLOCK, LONGEST
+from skelpipe.clips.prepare import CLIPS_PER_BLOCK
+from skelpipe.clips.presets import LONGEST
 from skelpipe.exchange.arrays.base import (
     FLAT,
     STEMS,

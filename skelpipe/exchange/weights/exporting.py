@@ -14,7 +14,7 @@ from skelpipe import settings as checking
 from skelpipe.encoders.graph import spatial_partitions
 from skelpipe.errors import BadInput
 from skelpipe.exchange.weights.contents import GRAPH, STREAM_ENCODERS, State, beneath, check_encoder, reference_name
-from skelpipe.layouts import LAYOUTS
+from skelpipe.layouts import layout_of
 from skelpipe.layouts.base import Layout
 from skelpipe.outputs.checksums import check_files
 from skelpipe.outputs.digests import require
@@ -43,7 +43,7 @@ def export_weights(run: str | Path, file: str | Path, *, encoder_only: bool = Fa
     recipe = checking.check(Recipe, checking.load_yaml(run / RECIPE), run / RECIPE)
     check_encoder(recipe.model_dump(mode="json"), run / RECIPE)
     try:
-        layout = LAYOUTS[json.loads((run / SETTINGS).read_text())["layout"]]
+        layout = layout_of(json.loads((run / SETTINGS).read_text()))
     except (OSError, ValueError, KeyError) as error:
         raise BadInput(run / SETTINGS, f"cannot be read ({error})", "train this run again") from None
     state = (query_encoder if encoder_only else whole_state)(run, layout, recipe.streams)

@@ -252,7 +252,7 @@ def imported_settings(
     dataset: str | None,
     clips: str | Path | None,
     layout: Layout,
-    frames: int,
+    frames: int | str,
     seed: int,
 ) -> dict[str, Any]:
     """The settings.json of an imported run; with clips the one that `pretrain` would write, which it compares.

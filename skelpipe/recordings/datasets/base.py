@@ -49,6 +49,7 @@ class Dataset(ABC):
         columns: the per-clip columns, in order; `name` and `label` come first.
         group: the column that names the person or video, for holding out a validation part.
         class_names: what the labels mean, in order.
+        layout: the joint layout of its recordings, by name or as the path of a YAML (`layouts.find_layout`).
     """
 
     name: str
@@ -58,6 +59,7 @@ class Dataset(ABC):
     columns: tuple[str, ...]
     group: str
     class_names: tuple[str, ...]
+    layout: str = field(default="kinect_v2", kw_only=True)
 
     @abstractmethod
     def find(self, raw: Path, keep_missing: bool = False) -> Found:

@@ -33,7 +33,7 @@ class Recording:
         name: the clip's name, unique in its data set.
         ids: the other columns of the data set (label, subject, ...), by name.
         frames: frames in the clip, those without a body included.
-        joints: (R, 25, 3) float32, metres.
+        joints: (R, V, C) float32 in the data set's layout, metres (pixels in two dimensions).
         row_frame: (R,) int32, the frame of each row, from 0.
         row_body: (R,) int64, the sensor's id of the body of each row.
     """

@@ -1,0 +1,160 @@
+"""The steps of which preparations are chains. To add one: a kernel in the file of its kind, and a line in STEPS.
+
+A kernel takes a clip x (F, M, V, C) and what `arguments` finds in the layout, changes x in place and returns how many
+of its frames are left, from the start. Those of two kinds have another form: `bodies` fills x (see `bodies`), and
+`time` writes a second array, of T frames, and returns how many of them are the clip's own (see `time`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from skelpipe.clips import align, centre, gaps, scale, time
+from skelpipe.clips.bodies import BODIES, BODY_POLICIES, main_actor
+from skelpipe.errors import BadInput
+from skelpipe.layouts.base import Layout
+
+Joints = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Step:
+    """One choice of one kind of step.
+
+    Attributes:
+        kernel: the compiled function; None does nothing.
+        arguments: what the kernel takes besides the clip.
+        spatial: whether it needs three coordinates.
+        bodies: of a step `bodies`, M.
+        resamples: of a step `time`, whether its frames stand for those of the whole clip, and not for as many of it.
+        fills: of a step `time`, whether it adds frames to short clips.
+    """
+
+    kernel: Any
+    arguments: Callable[[Layout], tuple[Any, ...]] = lambda layout: ()
+    spatial: bool = False
+    bodies: int = BODIES
+    resamples: bool = False
+    fills: bool = True
+
+
+def axes(layout: Layout) -> tuple[int, ...]:
+    """The channels that are coordinates; a tuple, whose length the compiler knows."""
+    return tuple(range(layout.coordinates))
+
+
+def channels(layout: Layout) -> tuple[int, ...]:
+    """All channels, in the same way."""
+    return tuple(range(layout.channels))
+
+
+# Landmarks: the joints in whose mean they lie. Kinect v2 has joints for them all; other layouts are asked for the
+# names in turn.
+BASE = (("spine base",), ("pelvis",), ("mid hip",), ("left hip", "right hip"))
+MIDDLE = (("spine mid",), ("spine",), ("torso",))
+TOP = (("spine shoulder",), ("thorax",), ("neck",))
+HIPS = ((("right hip",),), (("left hip",),))
+
+
+def landmark(layout: Layout, names: tuple[tuple[str, ...], ...], otherwise: tuple[int, ...] = ()) -> Joints:
+    """The joints of the first group of names that the layout has, or others.
+
+    Raises:
+        BadInput: it has none of them.
+    """
+    for group in names:
+        if set(group) <= set(layout.joints):
+            return np.array([layout.joints.index(name) for name in group])
+    if not otherwise:
+        wanted = ", ".join(" and ".join(group) for group in names)
+        raise BadInput(f"layout {layout.name}", f"has no joint called {wanted}", "leave out the step that needs it")
+    return np.array(otherwise)
+
+
+def _base(layout: Layout) -> Joints:
+    return landmark(layout, BASE)
+
+
+def _middle(layout: Layout) -> Joints:
+    return landmark(layout, MIDDLE, layout.centre)
+
+
+def _top(layout: Layout) -> Joints:
+    return landmark(layout, TOP, layout.shoulders[0] + layout.shoulders[1])
+
+
+def _up(layout: Layout) -> Joints:
+    """Where the lower spine ends that begins at its base: the middle, or the top if the middle lies in the base."""
+    middle = _middle(layout)
+    return _top(layout) if set(middle) == set(_base(layout)) else middle
+
+
+def _shoulders(layout: Layout) -> tuple[Joints, Joints]:
+    return np.array(layout.shoulders[0]), np.array(layout.shoulders[1])
+
+
+def _hips(layout: Layout) -> tuple[Joints, Joints]:
+    return landmark(layout, HIPS[0]), landmark(layout, HIPS[1])
+
+
+def _middle_axes(layout: Layout) -> tuple[Any, ...]:
+    return _middle(layout), axes(layout)
+
+
+NOTHING = Step(None)
+STEPS: dict[str, dict[str, Step]] = {
+    "bodies": {
+        **{name: Step(policy, lambda layout: (axes(layout),)) for name, policy in BODY_POLICIES.items()},
+        "main_actor": Step(main_actor, lambda layout: (axes(layout),), bodies=1),
+    },
+    "gaps": {
+        "keep": NOTHING,
+        "squeeze": Step(gaps.squeeze),
+        "complete": Step(gaps.complete, lambda layout: (axes(layout),)),
+    },
+    "centre": {
+        "own": Step(centre.centre_own, lambda layout: (np.array(layout.centre), axes(layout))),
+        "first": Step(centre.centre_first, _middle_axes),
+        "clip": Step(centre.centre_clip, _middle_axes),
+        "none": NOTHING,
+    },
+    "align": {
+        "yaw": Step(align.align_yaw, _shoulders, spatial=True),
+        "first_bones": Step(
+            align.align_first_bones, lambda layout: (_base(layout), _up(layout), *_shoulders(layout)), spatial=True
+        ),
+        "first_basis": Step(
+            align.align_first_basis, lambda layout: (_base(layout), _up(layout), *_hips(layout)), spatial=True
+        ),
+        "body_axes": Step(
+            align.align_body_axes, lambda layout: (_base(layout), _top(layout), *_shoulders(layout)), spatial=True
+        ),
+        "none": NOTHING,
+    },
+    "scale": {
+        "none": NOTHING,
+        "spine": Step(scale.scale_spine, lambda layout: (_base(layout), _top(layout), axes(layout))),
+        "minmax": Step(scale.scale_minmax, lambda layout: (axes(layout),)),
+    },
+    "time": {
+        "resize": Step(time.resize, lambda layout: (channels(layout),), resamples=True, fills=False),
+        "pad": Step(time.pad),
+        "first": Step(time.first),
+        "repeat": Step(time.repeat),
+        "stride": Step(time.stride, resamples=True),
+    },
+}
+
+
+def check_fits(steps: tuple[tuple[str, str], ...], layout: Layout) -> None:
+    """Raise BadInput unless every step can be taken with clips of that layout."""
+    for kind, choice in steps:
+        if STEPS[kind][choice].spatial and layout.coordinates != 3:
+            what = f"turns bodies in space, and {layout.name} has {layout.coordinates} coordinates"
+            raise BadInput(f"step {kind}={choice}", what, f"use --step {kind}=none")
+        STEPS[kind][choice].arguments(layout)

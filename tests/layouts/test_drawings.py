@@ -1,0 +1,87 @@
+"""Clips in every layout, drawn: a person who stands and waves."""
+
+from __future__ import annotations
+
+import io
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from skelpipe.layouts import LAYOUTS, attributes_of, find_layout
+from skelpipe.layouts.mapping import PLACES
+from skelpipe.outputs.folders import new_folder
+from skelpipe.plots import animate, style
+from skelpipe.plots.motion import Motion, load_motion
+from skelpipe.recordings import store
+
+# Metres, x to the right of a picture in which the person faces the camera, so their left; y up; z to the camera.
+STANDING = {
+    "hip centre": (0, 0.95, 0), "spine 1": (0, 1.05, 0), "spine": (0, 1.18, 0), "spine 3": (0, 1.3, 0),
+    "shoulder centre": (0, 1.42, 0), "neck": (0, 1.5, 0.01), "head": (0, 1.62, 0.02), "head top": (0, 1.75, 0.02),
+    "nose": (0, 1.6, 0.12), "left eye": (0.035, 1.64, 0.1), "left eye inner": (0.02, 1.64, 0.1),
+    "left eye outer": (0.05, 1.64, 0.09), "left ear": (0.08, 1.62, 0.02), "left mouth": (0.03, 1.56, 0.1),
+    "left collar": (0.07, 1.42, 0), "left shoulder": (0.19, 1.4, 0), "left elbow": (0.3, 1.15, 0),
+    "left wrist": (0.34, 0.9, 0.04), "left hand": (0.35, 0.83, 0.05), "left hand tip": (0.36, 0.73, 0.06),
+    "left thumb": (0.31, 0.8, 0.09), "left index": (0.34, 0.77, 0.07), "left pinky": (0.38, 0.78, 0.03),
+    "left hip": (0.1, 0.92, 0), "left knee": (0.12, 0.5, 0.02), "left ankle": (0.12, 0.1, 0),
+    "left foot": (0.13, 0.03, 0.12), "left big toe": (0.12, 0.02, 0.18), "left small toe": (0.18, 0.02, 0.15),
+    "left heel": (0.12, 0.03, -0.05),
+}  # fmt: skip
+
+
+def wave(layout, frames=12):
+    """(T, V, coordinates): standing, and the right forearm swings; in pixels, y down, in two dimensions."""
+    own = PLACES.get(layout.name.partition("+")[0], {})
+    turn = np.sin(np.linspace(0, 2 * np.pi, frames))
+    x = np.zeros((frames, len(layout.joints), 3), np.float32)
+    for v, name in enumerate(layout.joints):
+        place = own.get(name, name)
+        x[:, v] = STANDING[place.replace("right", "left")]
+        if place.startswith("right"):
+            x[..., v, 0] *= -1
+        if place in ("right wrist", "right hand", "right hand tip", "right thumb", "right index", "right pinky"):
+            x[:, v, 1] = 2.35 - x[:, v, 1]  # the forearm is up
+            x[:, v, 0] += 0.15 * turn * (x[0, v, 1] - 1.15) / 0.25
+    return x if layout.coordinates == 3 else np.float32(200) * (x[..., :2] * [1, -1] + [1, 2]).astype(np.float32)
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_every_layout_is_drawn(name):
+    layout = find_layout(name)
+    motion = Motion("waves", wave(layout)[:, None], layout, 0.1, name)
+    picture = style.png_bytes(animate.film_strip(motion, "motion"))
+    if folder := os.environ.get("SKELPIPE_PICTURES"):  # to look at them
+        (Path(folder) / f"{name}.png").write_bytes(picture)
+    assert np.asarray(Image.open(io.BytesIO(picture)).convert("L")).std() > 5
+    scene = animate._Scene(motion, "joint")
+    assert [view.title for view in scene.views] == (["front", "side"] if layout.coordinates == 3 else ["picture"])
+    head = scene.joints[0, 0, layout.joints.index("nose" if "nose" in layout.joints else "head")]
+    assert head[1] > scene.joints[0, 0, layout.joints.index("left ankle"), 1]  # upright
+    bones = animate._Scene(motion, "bone").joints
+    np.testing.assert_allclose(bones[:, 0, layout.centre].mean(axis=1), 0, atol=1e-4)
+
+
+def test_joints_that_no_detector_found_are_not_drawn(tmp_path):
+    layout = find_layout("coco17+confidence")
+    clips = np.zeros((1, 3, 4, 17, 2), np.float32)
+    clips[0, :2, :, :, 0] = wave(layout, 4).transpose(2, 0, 1)
+    clips[0, 2, :, :, 0] = 0.9
+    clips[0, 2, 1, [11, 12], 0] = 0  # both hips, one frame: the centre
+    about = {"dataset": "own", **attributes_of(layout), "frames": 4, "columns": ["name", "label"]}
+    with new_folder(tmp_path / "clips", "clips") as folder:
+        group = store.create_group(folder, "clips", about)
+        store.write_columns(group, {"name": np.array(["a"]), "label": np.zeros(1, np.int32)})
+        store.write_array(group, "clips", clips)
+        store.write_array(group, "length", np.full(1, 4, np.int32))
+    motion = load_motion(tmp_path / "clips", "a")
+    assert motion.joints.shape == (4, 2, 17, 2)
+    np.testing.assert_array_equal(motion.joints[0, 0], clips[0, :2, 0, :, 0].T)
+    assert np.argwhere(np.isnan(motion.joints[:, 0]).all(axis=-1)).tolist() == [[1, 11], [1, 12]]
+    assert np.isnan(motion.joints[:, 1]).all()
+    for stream in ("joint", "motion", "bone"):
+        out = animate.animate(tmp_path / "clips", "a", tmp_path / f"{stream}.gif", stream=stream)
+        with Image.open(out) as picture:
+            assert picture.n_frames == 4
