@@ -6,7 +6,8 @@ import numpy as np
 import numpy.typing as npt
 
 from skelpipe.clips.gather import Source
-from skelpipe.recordings.native import NATIVE, Native
+from skelpipe.recordings import NATIVE
+from skelpipe.recordings.native import Native
 from skelpipe.recordings.store import Clips
 
 

@@ -234,7 +234,7 @@ class Training:
         self.rates.set(self.at.epoch, self.at.step, 1.0 if self.watch is None else self.watch.share)
 
     def event(self, rate: float) -> Event:
-        """What a progress display shows, {iteration, iterations} among it if the length is in steps; see `Position.event`."""
+        """What a progress display shows, with {iteration, iterations} where steps count; see `Position.event`."""
         at, length = self.at, self.length
         event = at.event(length.epochs, length.steps, rate)
         if self.recipe.iterations is not None:

@@ -54,7 +54,8 @@ class Projector(Settings):
     size: PositiveInt = 128
 
 
-Augmentations = str | list[str | dict[str, dict[str, Any] | list[Any]]]  # a view's augmentations, or the name of a list of them
+# A view's augmentations, or the name of a list of them.
+Augmentations = str | list[str | dict[str, dict[str, Any] | list[Any]]]
 
 
 class ClipsNeeded(Settings):
