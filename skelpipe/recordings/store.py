@@ -16,7 +16,7 @@ store — everything that was seen, one row per body per frame, in file order
     dropped/name, dropped/reason, dropped/detail: (D,) strings, the clips and files that were left out
 
 clips — one clip per row, ready to train on
-    clips   (N, C, T, V, M) float32, metres; M is 2, or what the attribute `slots` says
+    clips   (N, C, T, V, M) float32, metres; M is 2, or what the attribute `max_bodies` says
     length  (N,) int32, how many frames of the recording were used
     valid   (N,) int32, how many of the T frames, from the start, are the clip's; only where clips are filled up to T
     + the same columns
@@ -152,7 +152,7 @@ def find_shapes(group: zarr.Group, attributes: dict[str, Any], path: Path, remed
                 shapes |= {f"dropped/{name}": dropped for name in ("name", "reason", "detail")}
         else:
             fixed: tuple[int, ...]
-            fixed = (clips, layout.channels, attributes["frames"], len(layout.joints), attributes.get("slots", 2))
+            fixed = (clips, layout.channels, attributes["frames"], len(layout.joints), attributes.get("max_bodies", 2))
             if attributes["frames"] == NATIVE:
                 fixed = (open_array(group, "clips").shape[0], layout.channels, len(layout.joints), fixed[-1])
                 shapes["clip_offset"] = (clips + 1,)
