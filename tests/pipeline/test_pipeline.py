@@ -793,3 +793,39 @@ def test_flags_say_what_a_recipe_leaves_out_of_its_dump(tmp_path, stated, change
     epochs = next((int(value) for word, value in given if word == "--epochs"), None)
     assert load_recipe(tmp_path / "r.yaml", sets, epochs) == found.recipe
     assert found.name != "r"
+
+
+# Recipes that need other clips, or are measured in their own way ----------------------------------------------------
+
+
+def test_each_kind_of_clips_is_made_once_and_shared(tmp_path):
+    needs = {"one": ["clips.preset=isc", "clips.frames=64"], "two": ["clips.preset=raw", "clips.frames=native"]}
+    one = {"one": needs["one"]}
+    config = plan(*load_pipeline(write_toy(tmp_path, recipes=["./one.yaml", "skeletonclr"], set=one)), tmp_path / "d")
+    assert {folder: clips["flags"] for folder, clips in config["clips"].items()} == {
+        "stores/toy-isc-64.zarr": "--preset isc --frames 64",
+        "stores/toy-50.zarr": "--frames 50 --bodies first",
+    }
+    assert {run.split("/")[1]: stage["clips"] for run, stage in config["runs"].items()} == {
+        "toy-isc-64": "stores/toy-isc-64.zarr",
+        "toy-50": "stores/toy-50.zarr",
+    }
+    both = plan(*load_pipeline(write_toy(tmp_path, set={**needs, "one": needs["two"]})), tmp_path / "d")
+    assert list(both["clips"]) == ["stores/toy-raw-native.zarr"]
+    assert list(both["stores"]) == ["stores/toy.zarr"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "name", "flags"),
+    [
+        ({}, "knn-lbfgs", "--protocol knn --probe lbfgs --seed 0"),
+        ({"protocols": ["linear"]}, "linear-lbfgs", "--protocol linear --probe lbfgs --seed 0"),
+        ({"probe": "reference"}, "knn", "--protocol knn --probe reference --seed 0"),
+    ],
+)
+def test_a_recipe_is_measured_as_it_states_unless_the_pipeline_says_otherwise(tmp_path, changes, name, flags):
+    stated = {"one": ["evaluate.protocols=[knn]", "evaluate.probe=lbfgs"]}
+    toy = write_toy(tmp_path, recipes=["./one.yaml"], streams=["joint"], set=stated, **changes)
+    config = plan(*load_pipeline(toy), tmp_path / "d")
+    ((folder, stage),) = config["evaluations"].items()
+    assert (folder.rpartition("/")[2], stage["flags"]) == (name, flags)
