@@ -220,17 +220,24 @@ def _walk(model: type[BaseModel], place: list[str]) -> tuple[list[str], Any]:
 
 def _inside(field: FieldInfo) -> Any:
     """The models that a field may hold: one model, or tag -> model."""
-    for chosen in field.metadata:
-        if isinstance(chosen, _OneOf):
-            return {name: getattr(entry, "Options", entry) for name, entry in chosen.registry.items()}
-    return _models(field.annotation)
+    return _chosen(field.metadata) or _models(field.annotation)
+
+
+def _chosen(metadata: Iterable[Any]) -> dict[str, Any]:
+    """Tag -> model of what is annotated as one of a registry."""
+    return {
+        name: getattr(entry, "Options", entry)
+        for each in metadata
+        if isinstance(each, _OneOf)
+        for name, entry in each.registry.items()
+    }
 
 
 def _models(annotation: Any) -> Any:
     """The models inside an annotation: one model, or tag -> model for a union."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
-    found: dict[str, Any] = {}
+    found = _chosen(getattr(annotation, "__metadata__", ()))
     for inner in getattr(annotation, "__args__", ()):
         model = _models(inner)
         if isinstance(model, dict):

@@ -285,6 +285,9 @@ class _Rendering:
 
     def render(self, start: int, stop: int) -> None:
         """Write clips start..stop - 1 of the batch."""
+        if self.plain is not None and self.places is None and isinstance(self.source, np.ndarray):
+            self.render_plain(self.source, start, stop)
+            return
         for a in range(start, stop, CLIPS_AT_A_TIME):
             some = slice(a, min(a + CLIPS_AT_A_TIME, stop))
             found = self.of(some)
@@ -298,15 +301,24 @@ class _Rendering:
                     transform(x, moves.matrices[some])
             if moves.flips is not None:
                 flip_joints(x, moves.flips[some], self.layout)
-            if self.plain is None:
-                targets = {name: values[some] for name, values in self.targets.items()}
-                self.rest.apply(x, [params[some] for params in self.drawn], found, out, targets)
-            else:
-                for apply, params, options in self.plain:
-                    apply(x, params[some], found[0], options)
+            targets = {name: values[some] for name, values in self.targets.items()}
+            self.rest.apply(x, [params[some] for params in self.drawn], found, out, targets)
             self.compute_stream(out, found[-1])
             for clips, extent in self.brought:
                 self.compute_stream(clips[some], extent.of(some))
+
+    def render_plain(self, source: npt.NDArray[Any], start: int, stop: int) -> None:
+        """The same for whole clips that are changed in place, with nothing looked up again for every few of them."""
+        rows, shifts, (_, flips, matrices), plain = self.rows, self.shifts, self.moves, self.plain or ()
+        for a in range(start, stop, CLIPS_AT_A_TIME):
+            some = slice(a, min(a + CLIPS_AT_A_TIME, stop))
+            x = self.out[some]
+            gather(source, rows[some], shifts[some], None if matrices is None else matrices[some], x)
+            if flips is not None:
+                flip_joints(x, flips[some], self.layout)
+            for apply, params, options in plain:
+                apply(x, params[some], self.of(some)[0], options)
+            stream_slice(x, self.stream, self.layout, x)
 
     def of(self, some: slice) -> list[Extent]:
         """What the rest of the steps find of some clips; where none is filled up, of any as many."""
