@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from skelpipe.cli.options import (
+    NameOf,
     device_option,
     epoch_option,
     force_option,
@@ -21,8 +22,6 @@ from skelpipe.cli.options import (
 )
 from skelpipe.cli.progress import bar, stages
 from skelpipe.errors import printable
-
-FIGURES = ("sweeps", "curves", "confusion", "tsne")
 
 
 @click.command()
@@ -122,11 +121,17 @@ def fuse(parts: tuple[Path, ...], out: Path, **options: Any) -> None:
     _metrics(out, run_fuse(parts, out, **options))
 
 
+def _figures() -> Mapping[str, Any]:
+    from skelpipe.report.figures import FIGURES
+
+    return FIGURES
+
+
 @click.command()
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
 @out_option("The folder of the report.")
 @click.option("--title", help="Stands above the page.")
-@click.option("--figure", "figures", multiple=True, type=click.Choice(FIGURES),
+@click.option("--figure", "figures", multiple=True, type=NameOf(_figures),
               help="Draw only these. Repeatable. [default: all]")  # fmt: skip
 @click.option("--paper", metavar="TABLE", help="A table or figure of the CrosNNCLR paper to show first: table5, fig1.")
 @force_option

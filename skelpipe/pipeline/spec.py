@@ -102,7 +102,7 @@ class Pipeline(Settings):
     best_on_test: bool = False
     options: tuple[str, ...] = ()
     fusion: dict[Stream, float] = Field(default_factory=lambda: dict(WEIGHTS))
-    figures: tuple[Literal["sweeps", "curves", "confusion", "tsne"], ...] = ()
+    figures: tuple[str, ...] = ()
     paper: str | None = None
     pipelines: tuple[str, ...] = ()
     threads: int = Field(8, ge=1)
@@ -132,6 +132,13 @@ class Pipeline(Settings):
         from skelpipe.paper import exhibits
 
         return value if value is None else known_name(value, exhibits())
+
+    @field_validator("figures")
+    @classmethod
+    def _known_figures(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        from skelpipe.report.figures import FIGURES
+
+        return tuple(known_name(name, FIGURES) for name in value)
 
     @field_validator("pipelines")
     @classmethod

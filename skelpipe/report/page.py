@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from typing import Any
 
+from skelpipe.report.figures import sections
 from skelpipe.report.labels import figure_text as published
 from skelpipe.report.paper_page import paper_html, paper_markdown
 from skelpipe.report.texts import cell_text, md, percent, points, row_text
@@ -27,7 +28,7 @@ def html(page: Mapping[str, Any], pictures: Sequence[Mapping[str, Any]]) -> str:
     template = environment.from_string(files("skelpipe.report").joinpath("page.html.j2").read_text("utf-8"))
     shown = [{**p, "data": base64.b64encode(p["png"]).decode()} for p in pictures]
     told = page["paper"] and paper_html(environment, page["paper"], [p for p in shown if p["section"] == "paper"])
-    return template.render(page=page, pictures=shown, paper=told, reading=READING)
+    return template.render(page=page, sections=sections(shown), paper=told, reading=READING)
 
 
 def markdown(page: Mapping[str, Any]) -> str:
