@@ -14,6 +14,7 @@ from skelpipe.outputs.ancestry import DONE
 from skelpipe.outputs.checksums import check_files
 from skelpipe.outputs.digests import read_digest
 from skelpipe.outputs.folders import discard
+from skelpipe.pipeline.damaged import find_damaged
 from skelpipe.pipeline.plan import part_digests, plan
 from skelpipe.pipeline.spec import STREAMS, Pipeline, load_pipeline
 
@@ -54,6 +55,7 @@ def run(
     dry_run = dry_run or not {"-n", "--dry-run", "--dryrun"}.isdisjoint(snakemake_args)
     lacking: list[BadInput] = []
     config = plan(pipeline, path, data, None if raw is None else Path(raw), lacking if dry_run else None)
+    config["damaged"] = find_damaged(config, data)
     if command:
         config["command"] = list(command)
     if dry_run and not data.is_dir():

@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from skelpipe import paper
+from skelpipe.errors import BadInput
 from skelpipe.outputs.ancestry import DONE
+from skelpipe.outputs.checksums import check_files
 from skelpipe.paper import Cell, Grid
 from skelpipe.paper.systems import SYSTEMS, missing
 from skelpipe.report.collect import Result
@@ -87,10 +89,11 @@ def planned(measures: Mapping[str, Mapping[str, Any]], data: Path) -> list[Measu
 
 
 def _metrics(folder: Path) -> dict[str, Any] | None:
-    """What is in a folder that is done; nothing that cannot be read, which is told where it is reported on."""
+    """What is in a folder that is done; nothing of one that is damaged, which is yet to be made again."""
     try:
+        check_files(folder, "metrics.json")
         told = json.loads((folder / "metrics.json").read_text("utf-8")) if (folder / DONE).is_file() else None
-    except (OSError, ValueError):
+    except (BadInput, OSError, ValueError):
         return None
     return told if isinstance(told, dict) and isinstance(told.get("protocols"), dict) else None
 

@@ -89,6 +89,31 @@ def stages(calls: list[str]) -> list[str]:
     return [call.split()[0] for call in calls]
 
 
+def _change(file: Path) -> None:
+    file.write_text(file.read_text()[:-2].replace("0.5", "0.6"))
+
+
+def test_damaged_accuracies_are_made_anew(tmp_path, capsys):
+    toy = Toy(tmp_path, recipes=["./one.yaml"])
+    assert toy.go()[0] == 0
+    for folder, name, damage, told in (
+        ("joint-s0/linear+knn", "metrics.json", _change, "its metrics.json is damaged"),
+        ("joint-s0/linear+knn", "metrics.json", Path.unlink, "its metrics.json is missing"),
+        ("fused-s0/linear+knn-joint+bone", "done.json", _change, "its done.json cannot be read"),
+    ):
+        (out,) = toy.data.glob(f"runs/*/*/one/{folder}")
+        whole = (out / name).read_bytes()
+        damage(out / name)
+        capsys.readouterr()
+        assert toy.go(dry_run=True) == (0, [])
+        assert f"to do: {told}" in re.sub(r"\s+", " ", capsys.readouterr().out)
+        status, calls = toy.go()
+        assert status == 0
+        assert stages(calls) == [*(["evaluate"] if "joint-s0" in folder else []), "fuse", "report"]
+        assert (out / name).read_bytes() == whole
+    assert toy.go() == (0, [])
+
+
 def test_only_what_changed_runs_again_in_a_folder_of_any_name(tmp_path, capsys):
     toy = Toy(tmp_path, 'it\'s a "test" {x}', set={"one": ["views.query=[crop, {shear: {amplitude: 0.5}}]"]})
     status, calls = toy.go()
