@@ -43,7 +43,8 @@ def markdown(page: Mapping[str, Any]) -> str:
         lines += [f"- missing: {md(text)}" for text in table["missing"]["results"]]
         lines += [f"- in no published table: {md(text)}" for text in table["missing"]["figures"]]
     if page["missing"]:
-        lines += ["", "## Missing altogether", "", *(f"- {md(text)}" for text in page["missing"])]
+        head = f"Of the paper's {page['paper']['number']} not measured here" if page["paper"] else "Missing altogether"
+        lines += ["", f"## {head}", "", *(f"- {md(text)}" for text in page["missing"])]
     if page["sources"]:
         lines += ["", "Published figures:", ""]
         lines += [f"{i}. {md(source)}" for i, source in enumerate(page["sources"], start=1)]

@@ -108,11 +108,11 @@ def shape(exhibit: str, ours: Sequence[Measured]) -> dict[str, Any]:
         exhibit: one of `paper.exhibits()`.
 
     Returns:
-        {exhibit, title, grids, notes, remarks, missing}. A grid has {table, title, head, columns, rows}, a column
-        {group, title, notes}, a row {section, labels, recipe, missing, notes, cells}; a cell is {paper, right, ours,
-        difference, state, notes}: the paper's percent as printed, the true one of a misprint, ours as {mean, std, n,
-        epochs} in fractions, and the difference in points. `notes` of a cell, row or column are places in those of the
-        whole, from 0; `remarks` are on the whole; `missing` are the titles of systems that have no recipe.
+        {exhibit, number, title, grids, notes, remarks, missing}. A grid has {table, title, head, columns, rows}, a
+        column {group, title, notes}, a row {section, labels, recipe, missing, notes, cells}; a cell is {paper, right,
+        ours, difference, state, notes}: the paper's percent as printed, the true one of a misprint, ours as {mean, std,
+        n, epochs} in fractions, and the difference in points. `notes` of a cell, row or column are places in those of
+        the whole, from 0; `remarks` are on the whole; `missing` are the titles of systems that have no recipe.
     """
     notes = _Notes()
     for text in paper.notes(exhibit):
@@ -121,6 +121,7 @@ def shape(exhibit: str, ours: Sequence[Measured]) -> dict[str, Any]:
     without = dict.fromkeys(row["recipe"] for grid in grids for row in grid["rows"] if row["missing"])
     return {
         "exhibit": exhibit,
+        "number": paper.number(exhibit),
         "title": f"{paper.number(exhibit)}: {paper.title(exhibit)}",
         "grids": grids,
         "notes": notes.marked,
@@ -218,6 +219,12 @@ def match(grid: Grid, ours: Sequence[Measured]) -> dict[Cell, list[Measured]]:
     """
     swept = sorted({key for cell in grid.cells for key in cell.changes})
     return {cell: found for cell in grid.cells if (found := _found(cell, ours, swept))}
+
+
+def standing(ours: Sequence[Measured]) -> set[Path]:
+    """The folders of what stands in a cell of one of the paper's tables."""
+    grids = (grid for exhibit in paper.exhibits() for grid in paper.grids(exhibit))
+    return {m.path for grid in grids for found in match(grid, ours).values() for m in found if m.path}
 
 
 def _found(cell: Cell, ours: Sequence[Measured], swept: Sequence[str]) -> list[Measured]:

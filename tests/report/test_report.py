@@ -774,6 +774,30 @@ def test_lengths_and_changed_settings_have_columns_of_their_own():
     assert [value("table8", row, 3, *views) for row in (0, 1)] == [0.7, 0.5]
 
 
+def test_changed_settings_of_the_papers_tables_are_published_and_only_its_own_is_missing(tmp_path):
+    for place, steps in enumerate((["crop", "shear"], ["crop"], ["shear"])):
+        run = {"recipe_settings": {"views": {"query": steps, "key": steps}}}
+        write_evaluation(tmp_path / "e", "skeletonclr", split="xview60", epochs=300, run=run, folder=str(place))
+    for options in ({}, {"paper": "table8"}):
+        page = report(tmp_path / "e", tmp_path / "r", figures=[], force=True, **options)
+        assert page["tables"][0]["missing"]["figures"] == [
+            "SkeletonCLR: joint on NTU-60 xview (300 epochs, shear only)"
+        ]
+    assert page["tables"][0]["missing"]["results"] == []
+    assert page["missing"] == [
+        "Full aug.: CrosNNCLR (published 81.0), AimCLR (published 79.7), CrosNNCLR* (published 79.7)",
+        "Only crop: CrosNNCLR (published 63.0), AimCLR (published 53.3), CrosNNCLR* (published 54.6)",
+    ]
+    for file in ("report.html", "report.md"):
+        text = html.unescape((tmp_path / "r" / file).read_text()).replace("\\", "")
+        assert "Of the paper's Table 8 not measured here" in text
+        assert page["missing"][0] in text
+        assert "PKU-MMD" not in text
+    page = report(tmp_path / "e", tmp_path / "r", figures=[], force=True, paper="fig1")
+    assert page["missing"][0] == "Table 3, SkeletonCLR (CVPR 21): xsub (published 68.3)"
+    assert not any("LongT" in line for line in page["missing"])
+
+
 def test_a_misprint_is_shown_as_printed_and_compared_with_what_is_right():
     isc = [ours("isc", 450, 0.7, split=split) for split in ("xsub120", "xset120")]
     told = shape("table6", isc)
