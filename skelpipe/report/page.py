@@ -17,14 +17,22 @@ READING = (
     "Accuracies are top-1 on the test clips, at the last epoch, in percent (mAP: mean average precision); "
     "± is the standard deviation over n seeds, for semi over the draws of all seeds."
 )
+FIGURE = (
+    '<figure><label class="zoom"><input type="checkbox" aria-label="full size">'
+    '<img src="data:image/png;base64,{{ p.data }}" alt="{{ p.caption }}"></label>'
+    "<figcaption>{{ p.caption }}</figcaption></figure>"
+)
 
 
 def html(page: Mapping[str, Any], pictures: Sequence[Mapping[str, Any]]) -> str:
     """The page as one HTML file that needs no other; `pictures` hold their PNG."""
     from jinja2 import Environment, StrictUndefined
+    from markupsafe import Markup
 
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters.update(percent=percent, published=published, points=points, more=more_text)
+    figure = environment.from_string(FIGURE)
+    environment.filters["figure"] = lambda picture: Markup(figure.render(p=picture))
     template = environment.from_string(files("skelpipe.report").joinpath("page.html.j2").read_text("utf-8"))
     shown = [{**p, "data": base64.b64encode(p["png"]).decode()} for p in pictures]
     told = page["paper"] and paper_html(environment, page["paper"], [p for p in shown if p["section"] == "paper"])

@@ -236,6 +236,16 @@ def test_the_page_is_self_contained(tmp_path):
     assert digests.require(tmp_path / "r", "report", "") == tmp_path / "r"
 
 
+def test_long_paths_break_and_pictures_are_enlarged_by_a_tap(tmp_path):
+    write_evaluation(tmp_path / "e", features=True)
+    write_report([tmp_path / "e"], tmp_path / "r", figures=["tsne"], paper="fig5")
+    text = (tmp_path / "r" / "report.html").read_text()
+    breaking = re.search(r"\n([^{}\n]*) \{ overflow-wrap: anywhere; \}", text)[1].split(", ")
+    assert {"p", "li", "summary", "figcaption"} <= set(breaking)
+    pictures = re.findall(r'<label class="zoom"><input type="checkbox"[^>]*>\s*<img src="data:image/png', text)
+    assert len(pictures) == text.count("<img ") == 2
+
+
 def test_classes_to_draw(tmp_path):
     write_evaluation(tmp_path / "e")
     page = report(tmp_path / "e", tmp_path / "r", classes=["drink water", "3", 1])
