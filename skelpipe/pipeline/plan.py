@@ -33,6 +33,7 @@ VERSIONS = {
 KINDS = (
     "synth", "store_parts", "stores", "clips_parts", "clips", "runs", "evaluations", "fusions", "measures", "reports",
 )  # fmt: skip
+ADD_PROTOCOL = "add {} to the key protocols"
 WHERE_TO_ASK = {
     "ntu": "its owners give it on their request form (ROSE Lab, Nanyang Technological University)",
     "pku": "its owners give it by mail (STRUCT group, Peking University)",
@@ -314,7 +315,7 @@ def _options(pipeline: Pipeline) -> dict[str, Any]:
     from skelpipe.evaluate.protocols import read_options
 
     changed: dict[str, Any] = {}
-    for protocol, own in read_options(pipeline.options, pipeline.all_protocols).items():
+    for protocol, own in read_options(pipeline.options, pipeline.all_protocols, ADD_PROTOCOL).items():
         usual = type(own)().model_dump(mode="json")
         values = own.model_dump(mode="json")
         changed |= {f"{protocol}.{key}": value for key, value in values.items() if value != usual[key]}

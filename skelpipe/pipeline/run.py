@@ -17,6 +17,7 @@ from skelpipe.outputs.folders import discard
 from skelpipe.pipeline.damaged import find_damaged
 from skelpipe.pipeline.plan import part_digests, plan
 from skelpipe.pipeline.spec import STREAMS, Pipeline, load_pipeline
+from skelpipe.settings import blamed
 
 
 def run(
@@ -50,11 +51,16 @@ def run(
     """
     from skelpipe.pipeline import lock, show, snakemake
 
+    overrides = [*overrides]
     pipeline, path = load_pipeline(name_or_path, overrides)
     data = Path(os.path.abspath(data))
     dry_run = dry_run or not {"-n", "--dry-run", "--dryrun"}.isdisjoint(snakemake_args)
     lacking: list[BadInput] = []
-    config = plan(pipeline, path, data, None if raw is None else Path(raw), lacking if dry_run else None)
+    try:
+        config = plan(pipeline, path, data, None if raw is None else Path(raw), lacking if dry_run else None)
+    except BadInput as error:
+        where = blamed([error.what], overrides) if error.where == str(path) else ""
+        raise BadInput(where or error.where, error.what, error.remedy) from None
     config["damaged"] = find_damaged(config, data)
     if command:
         config["command"] = list(command)

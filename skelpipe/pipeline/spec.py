@@ -14,7 +14,7 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from skelpipe.errors import BadInput
 from skelpipe.resources import find, names
-from skelpipe.settings import Settings, check, hint, load_yaml, override
+from skelpipe.settings import Settings, check, hint, load_yaml
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
 MOST_POINTS = 10_000  # of a sweep
@@ -27,7 +27,9 @@ OTHERS = "others"  # stands for the recipes that a mapping of recipes does not n
 
 
 def _for_others(value: Any) -> Any:
-    return {OTHERS: value} if isinstance(value, list | tuple) else value
+    if not isinstance(value, list | tuple | dict):
+        raise ValueError(f"should be a list, such as [{value}], or a mapping of recipes to lists")
+    return value if isinstance(value, dict) else {OTHERS: value}
 
 
 Streams = Annotated[dict[str, Annotated[tuple[Stream, ...], Field(min_length=1)]], BeforeValidator(_for_others)]
@@ -264,7 +266,7 @@ def load_pipeline(name_or_path: str | os.PathLike[str], overrides: Iterable[str]
         raise BadInput(path, "its name also names folders", "use letters, digits, '_', '-', '+' and '.' only")
     stated = load_yaml(path)
     _check_places(stated.get("recipes"), path)
-    return check(Pipeline, override(stated, overrides), path), path
+    return check(Pipeline, stated, path, [*overrides]), path
 
 
 def _check_places(recipes: Any, path: Path) -> None:

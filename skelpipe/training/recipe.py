@@ -145,11 +145,8 @@ def load_recipe(name_or_path: str | Path, overrides: Sequence[str] = (), epochs:
         BadInput: no such recipe, or it does not check; names all that is wrong.
     """
     path = find("models", str(name_or_path))
-    data = settings.override(settings.load_yaml(path), overrides)
-    data.setdefault("name", path.stem)
-    if epochs is not None:
-        data["epochs"] = epochs
-    return settings.check(Recipe, data, path)
+    stated = {"name": path.stem, **settings.load_yaml(path)}
+    return settings.check(Recipe, stated, path, [*overrides, *([] if epochs is None else [f"epochs={epochs}"])])
 
 
 def _default(registry: Any, name: str) -> Any:

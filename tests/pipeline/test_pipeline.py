@@ -369,6 +369,29 @@ def test_all_mistakes_are_named_at_once_with_the_nearest_right_key(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ("options=[semi.draws=2]", "options: semi changes a protocol that is not run; add semi to the key protocols"),
+        ("seed=3", "seed: unknown key (did you mean 'seeds'?)"),
+        ("seeds=3", "seeds: should be a list, such as [3] (got 3)"),
+        ("seeds=[]", "seeds: should hold at least 1 value (got [])"),
+        ("streams=joint", "streams: should be a list, such as [joint], or a mapping of recipes to lists"),
+        ("set=3", "set: should be a mapping of keys to values (got 3)"),
+        ("set={aimclr: [batch_sise=1]}", "set.aimclr: batch_sise=1: 1 setting is wrong: batch_sise: unknown key"),
+        ("sweep=[{batch_sise: 8}]", "sweep: batch_sise=8: 1 setting is wrong: batch_sise: unknown key"),
+        ("at_epochs=[50]", "at_epochs: of 50 epochs aimclr will keep no weights"),
+    ],
+)
+def test_a_mistake_of_the_command_line_is_not_the_files(tmp_path, change, told):
+    words = ["run", "demo", "--data", str(tmp_path), "-n", "--set", "recipes=[aimclr]", "--set", change]
+    done = CliRunner().invoke(main, words)
+    assert done.exit_code == 2
+    assert f"skelpipe: --set {change}: " in done.stderr
+    assert told in done.stderr
+    assert "demo.yaml" not in done.stderr
+
+
+@pytest.mark.parametrize(
     ("changes", "told"),
     [
         ({"splits": ["xsub60", "xsub120"], "dataset": "ntu60"}, "xsub120 cannot be made from ntu60"),

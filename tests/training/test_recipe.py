@@ -68,6 +68,20 @@ def test_all_mistakes_at_once():
         load_recipe("crosnnclr", ["optimizer.lr=-1", "epohcs=3"])
 
 
+def test_who_is_to_blame_for_a_mistake(tmp_path):
+    file = tmp_path / "own.yaml"
+    file.write_text("method: skeletonclr\nviews: {query: [], key: []}\n")
+    with pytest.raises(BadInput, match="^--set optimizer.lr=-1: 1 setting is wrong: optimizer.lr"):
+        load_recipe(file, ["batch_size=8", "optimizer.lr=-1"])
+    with pytest.raises(BadInput, match="^--set method=aimclr: 1 setting is wrong: views: aimclr needs exactly"):
+        load_recipe(file, ["method=aimclr"])
+    file.write_text("method: skeletonclr\nviews: {query: [], key: []}\nbatch_sise: 3\n")
+    with pytest.raises(BadInput, match=r"own\.yaml: 1 setting is wrong: batch_sise"):
+        load_recipe(file, ["batch_size=8"])
+    with pytest.raises(BadInput, match=r"own\.yaml: 2 settings are wrong"):
+        load_recipe(file, ["optimizer.lr=-1"])
+
+
 def test_overrides_reach_into_the_tree():
     data = override({"a": {"b": 1}, "positives": "own_key"}, ["a.b=2", "a.c.d=[x]", "positives.top_k=3", "e=1e-3"])
     assert data == {"a": {"b": 2, "c": {"d": ["x"]}}, "positives": {"name": "own_key", "top_k": 3}, "e": "1e-3"}
