@@ -99,6 +99,7 @@ def _plan_stages(
 ) -> None:
     """Plan all stages of one pipeline, but for its report."""
     _check_protocols(pipeline, path)
+    _check_synth(pipeline, path)
     experiments = list_experiments(pipeline, path)
     clips = _plan_clips(config, pipeline, path.stem, data, raw, lacking)
     for (home, splits), experiment, seed in itertools.product(pipeline.homes.items(), experiments, pipeline.seeds):
@@ -157,6 +158,20 @@ def _check_protocols(pipeline: Pipeline, path: Path) -> None:
             if pipeline.serving(home) in map(pipeline.serving, splits):
                 what = f"protocols: transfer is between data sets, and {home} is of {pipeline.serving(home)} as well"
                 raise BadInput(path, what, "name a split of another data set by pretrain_on, or use finetune")
+
+
+def _check_synth(pipeline: Pipeline, path: Path) -> None:
+    from skelpipe.recordings.synthetic.plan import FRAMES, checked
+
+    if (synth := pipeline.synth) is None:
+        return
+    for dataset in pipeline.datasets:
+        asked: dict[str, int | None] = {k: v for k, v in _amounts(synth, dataset).items() if k != "seed"}
+        try:
+            checked(dataset, asked, synth.frames or FRAMES, synth.seed)
+        except BadInput as error:
+            option, _, value = error.where.removeprefix("--").partition(" ")
+            raise BadInput(path, f"synth.{option}: {value} {error.what}", error.remedy) from None
 
 
 # Data ---------------------------------------------------------------------------------------------------------------
@@ -235,10 +250,13 @@ def _prepare_flags(pipeline: Pipeline) -> str:
     return _shell([*flags, *([] if pipeline.turn else ["--no-turn"])])
 
 
-def _synth_flags(synth: Synth, dataset: str) -> str:
+def _amounts(synth: Synth, dataset: str) -> dict[str, int]:
     left_out = {"frames"} if dataset.startswith("ntu") else {"frames", "setups"}  # which PKU-MMD does not have
-    amounts = synth.model_dump(exclude_none=True, exclude=left_out)
-    flags = [part for key, value in amounts.items() for part in (f"--{key}", value)]
+    return synth.model_dump(exclude_none=True, exclude=left_out)
+
+
+def _synth_flags(synth: Synth, dataset: str) -> str:
+    flags = [part for key, value in _amounts(synth, dataset).items() for part in (f"--{key}", value)]
     return _shell([*flags, *(["--frames", *synth.frames] if synth.frames else [])])
 
 

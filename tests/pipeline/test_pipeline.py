@@ -411,6 +411,9 @@ def test_a_mistake_of_the_command_line_is_not_the_files(tmp_path, change, told):
         ({"figures": ["pie"]}, "figures"),
         ({"paper": "tabel5"}, "paper: unknown name .did you mean 'table5'"),
         ({"pipelines": ["tabel5"]}, "pipelines: unknown name"),
+        ({"synth": {"actions": 99}}, "synth.actions: 99 is out of range for ntu60; choose 1 to 60"),
+        ({"synth": {"frames": [20, 10]}}, "synth.frames: 20 10 is no range of clip lengths"),
+        ({"synth": {"seed": -1}}, "synth.seed: -1 is negative"),
         (
             {"streams": {"sekeletonclr": ["joint"]}},
             "streams.sekeletonclr: is not one of its recipes .did you mean 'ske",
