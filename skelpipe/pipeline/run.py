@@ -68,12 +68,12 @@ def run(
         # Everything is still to do there as here, and a plan leaves no folder behind.
         with tempfile.TemporaryDirectory() as empty:
             stages = snakemake.survey(Path(empty), config, snakemake_args, verbose)
-            show.show_plan(pipeline.title, stages, data, verbose, lacking)
+            show.show_plan(pipeline.title, stages, data, verbose, lacking, config["missing"])
         _show_paper(pipeline, config, data)
         return 0
     with lock.locked(data) as held:
         stages = snakemake.survey(data, config, snakemake_args, verbose)
-        show.show_plan(pipeline.title, stages, data, verbose, lacking)
+        show.show_plan(pipeline.title, stages, data, verbose, lacking, config["missing"])
         if dry_run:
             _show_paper(pipeline, config, data)
             return 0
@@ -91,7 +91,7 @@ def _show_paper(pipeline: Pipeline, config: Mapping[str, Any], data: Path) -> No
     if pipeline.paper:
         from skelpipe.pipeline.show_paper import show_paper
 
-        show_paper(pipeline.paper, config["measures"], data)
+        show_paper(pipeline.paper, config["measures"], data, config["missing"])
 
 
 def results(config: Mapping[str, Any], data: Path) -> list[dict[str, Any]]:
