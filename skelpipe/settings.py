@@ -46,6 +46,21 @@ def one_of(registry: Mapping[str, Any]) -> Any:
     return Annotated[union, BeforeValidator(lambda value: {"name": value} if isinstance(value, str) else value)]
 
 
+class Twice(yaml.constructor.ConstructorError):
+    """A key that stands in a mapping twice: YAML forbids it, and PyYAML takes the last one."""
+
+
+class _Loader(yaml.SafeLoader):
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+        seen = set()
+        for key, _ in node.value if isinstance(node, yaml.MappingNode) else ():
+            told = (key.tag, key.value) if isinstance(key, yaml.ScalarNode) else None
+            if told in seen and key.tag != "tag:yaml.org,2002:merge":
+                raise Twice(None, None, f"names {shortened(key.value, 60)!r} twice", key.start_mark)
+            seen |= {told} - {None}
+        return super().construct_mapping(node, deep)
+
+
 def load_yaml(path: Path) -> dict[str, Any]:
     """Read a YAML mapping with the safe loader; numbers such as `1e-3` stay strings there and are converted later."""
     try:
@@ -55,6 +70,8 @@ def load_yaml(path: Path) -> dict[str, Any]:
     except NOT_YAML as error:
         mark = getattr(error, "problem_mark", None)
         where = f"{path}:{mark.line + 1}" if mark else path
+        if isinstance(error, Twice):
+            raise BadInput(where, str(error.problem), "keep one of them") from None
         raise BadInput(
             where, f"is not YAML ({shortened(str(getattr(error, 'problem', None) or error), 200)})", "correct that line"
         ) from None
@@ -71,7 +88,7 @@ def _parsed(text: str) -> Any:
     """
     if len(text) > LONGEST_TEXT:
         raise ValueError("it is longer than any settings")
-    data = yaml.safe_load(text)
+    data = yaml.load(text, Loader=_Loader)  # a safe loader
     found, waiting = 0, [data]  # without recursion: what refers to itself has no end
     while waiting:
         value = waiting.pop()
@@ -104,6 +121,8 @@ def override(data: dict[str, Any], changes: Iterable[str]) -> dict[str, Any]:
             place = inner
         try:
             place[last] = _parsed(text)
+        except Twice as error:
+            raise BadInput(f"--set {change}", f"its value {error.problem}", "keep one of them") from None
         except NOT_YAML:
             raise BadInput(f"--set {change}", "its value is not YAML", "quote it") from None
     return data

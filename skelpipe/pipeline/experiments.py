@@ -78,9 +78,10 @@ def list_experiments(pipeline: Pipeline, path: Path) -> list[Experiment]:
     if not found:
         what = f"recipes: {', '.join(SYSTEMS[entry].title for entry in pipeline.recipes)} cannot be trained here yet"
         raise BadInput(path, what, f"name a recipe that ships: {', '.join(names('models'))}")
-    unknown = sorted(pipeline.set.keys() - set(known) - set(pipeline.recipes))
-    if unknown:
-        what = f"set.{unknown[0]}: is not one of its recipes{hint(unknown[0], known)}"
+    for name in sorted(pipeline.set.keys() - set(known)):
+        if name in lacking:
+            raise BadInput(path, f"set.{name}: {SYSTEMS[name].title} has no recipe yet", "leave it out")
+        what = f"set.{name}: is not one of its recipes{hint(name, known)}"
         raise BadInput(path, what, f"they are {', '.join(known)}")
     return list(found.values())
 

@@ -41,7 +41,12 @@ WHERE_TO_ASK = {
 
 
 def plan(
-    pipeline: Pipeline, path: Path, data: Path, raw: Path | None = None, lacking: list[BadInput] | None = None
+    pipeline: Pipeline,
+    path: Path,
+    data: Path,
+    raw: Path | None = None,
+    lacking: list[BadInput] | None = None,
+    above: tuple[Path, ...] = (),
 ) -> dict[str, Any]:
     """What the Snakefile needs to know: each kind of stage -> the folder that it makes -> from what, by which flags.
 
@@ -50,6 +55,7 @@ def plan(
 
     Args:
         lacking: takes what is said of recordings that are not there, so that a plan can be shown without them.
+        above: the files of the pipelines that it is run together for.
 
     Raises:
         BadInput: a recipe or protocol is wrong, or there are neither recordings nor a store made from them.
@@ -59,7 +65,7 @@ def plan(
         "missing": [entry for entry in pipeline.recipes if entry in missing()], **{kind: {} for kind in KINDS},
     }  # fmt: skip
     if pipeline.pipelines:
-        _plan_together(config, pipeline, data, raw, lacking)
+        _plan_together(config, pipeline, data, raw, lacking, (*above, path.resolve()))
     else:
         _plan_stages(config, pipeline, path, data, raw, lacking)
     shown = ["--paper", pipeline.paper] if pipeline.paper else []
@@ -73,17 +79,24 @@ def plan(
 
 
 def _plan_together(
-    config: dict[str, Any], pipeline: Pipeline, data: Path, raw: Path | None, lacking: list[BadInput] | None
+    config: dict[str, Any],
+    pipeline: Pipeline,
+    data: Path,
+    raw: Path | None,
+    lacking: list[BadInput] | None,
+    above: tuple[Path, ...],
 ) -> None:
     """Plan all stages of the pipelines that are run together, but for their reports."""
     given = pipeline.model_dump(exclude_unset=True, exclude={"title", "paper", "pipelines", "figures"})
     parts = {}
     for name in pipeline.pipelines:
         file = find("pipelines", name)
+        if file.resolve() in above:
+            raise BadInput(above[0], f"pipelines: {name} would be run together with itself", "leave it out")
         parts[file] = check(Pipeline, {**load_yaml(file), **given}, file)
     _check_raw(raw, {d: None for part in parts.values() if not part.synth for d in part.datasets}, config, data)
     for file, part in parts.items():
-        own = plan(part, file, data, raw, lacking)
+        own = plan(part, file, data, raw, lacking, above)
         for kind in set(KINDS) - {"reports"}:
             config[kind] |= own[kind]
         config["missing"] = list(dict.fromkeys([*config["missing"], *own["missing"]]))

@@ -30,6 +30,12 @@ def show_paper(
     """
     told, console = shape(exhibit, planned(measures, data)), new_console()
     console.print(Text(f"\n{told['title']}", style="bold"), Text(READING), sep="\n")
+    cells = [cell for grid in told["grids"] for row in grid["rows"] for cell in row["cells"]]
+    if not any(cell["state"] in ("done", "to do") for cell in cells):
+        text = (
+            f"Nothing that this pipeline measures stands in {told['number']}: it has other recipes, splits or streams."
+        )
+        console.print(Text(text, style="yellow"))
     for grid in told["grids"]:
         if len(told["grids"]) > 1:
             console.print(Text(f"\n{grid['title']}"))

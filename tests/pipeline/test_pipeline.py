@@ -467,6 +467,33 @@ def test_systems_without_a_recipe_are_named_once(tmp_path, monkeypatch, capsys, 
     assert said == ["No recipe yet: LongT GAN."]
 
 
+def test_changes_of_what_is_not_trained_are_refused(tmp_path, monkeypatch):
+    shipped = [name for name in resources.names("models") if name != "isc"]
+    monkeypatch.setattr(systems, "names", lambda folder: shipped)
+    for name, told in (("isc", "set.isc: ISC has no recipe yet"), ("./one.yaml", "set../one.yaml: is not one of its")):
+        file = write_toy(tmp_path, recipes=["./one.yaml", "isc"], set={name: ["epochs=1"]})
+        with pytest.raises(BadInput, match=told):
+            plan(*load_pipeline(file), tmp_path)
+
+
+def test_pipelines_that_would_run_together_with_themselves_are_refused(tmp_path, monkeypatch):
+    with pytest.raises(BadInput, match="^--set pipelines=.fig1.: pipelines: fig1 would be run together with itself"):
+        run("fig1", data=tmp_path, dry_run=True, overrides=["pipelines=[fig1]"])
+    for name, other in (("one", "two"), ("two", "one")):
+        (tmp_path / f"{name}.yaml").write_text(yaml.safe_dump({"title": name, "pipelines": [other]}))
+    monkeypatch.setattr("skelpipe.pipeline.spec.names", lambda folder: ["one", "two"])
+    monkeypatch.setattr("skelpipe.pipeline.plan.find", lambda folder, name: tmp_path / f"{name}.yaml")
+    with pytest.raises(BadInput, match="pipelines: one would be run together with itself"):
+        plan(*load_pipeline(tmp_path / "one.yaml"), tmp_path)
+
+
+@pytest.mark.parametrize(("exhibit", "said"), [("table5", True), ("table3", False)])
+def test_a_table_of_which_nothing_is_measured_says_so(tmp_path, capsys, exhibit, said):
+    run("demo", data=tmp_path, dry_run=True, overrides=["recipes=[aimclr]", f"paper={exhibit}"])
+    number = exhibit.replace("table", "Table ")
+    assert (f"Nothing that this pipeline measures stands in {number}" in capsys.readouterr().out) == said
+
+
 def test_a_store_serves_without_the_recordings_it_was_made_from(tmp_path):
     options = ["dataset=ntu120", "bodies=energy", "turn=false", "splits=[xsub60, xset120]"]
     pipeline, path = load_pipeline("ntu60_xsub", options)

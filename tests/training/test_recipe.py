@@ -104,6 +104,17 @@ def test_files_that_are_no_recipe(tmp_path, text):
         load_yaml(path)
 
 
+def test_a_key_that_stands_twice_is_named_with_its_line(tmp_path):
+    path = tmp_path / "r.yaml"
+    path.write_text("name: a\noptimizer:\n  lr: 1\n  nesterov: true\n  lr: 2\n")
+    with pytest.raises(BadInput, match=r"r\.yaml:5: names 'lr' twice; keep one of them"):
+        load_yaml(path)
+    path.write_text("a: &a {x: 1, y: 2}\nb: {<<: *a, x: 3}\n")
+    assert load_yaml(path) == {"a": {"x": 1, "y": 2}, "b": {"x": 3, "y": 2}}
+    with pytest.raises(BadInput, match=r"^--set a=\{b: 1, b: 2\}: its value names 'b' twice"):
+        override({}, ["a={b: 1, b: 2}"])
+
+
 @pytest.mark.parametrize("registry", [ENCODERS, METHODS, POSITIVES])
 def test_every_entry_says_its_own_name(registry):
     for name, entry in registry.items():
