@@ -125,7 +125,7 @@ def setting_label(settings: Mapping[str, Any]) -> str:
     if views:
         each = {view: _steps(value) for view, value in views.items()}
         alike = len(set(each.values())) == 1
-        parts += [next(iter(each.values()))] if alike else [f"{view} {steps}" for view, steps in each.items()]
+        parts += [next(iter(each.values()))] if alike else [f"{view} view: {steps}" for view, steps in each.items()]
     return ", ".join(parts)
 
 

@@ -24,7 +24,7 @@ from skelpipe.report.experiments import flatten, shipped_recipe
 from skelpipe.report.labels import setting_label
 
 PROBES = ("paper", "reference", "grid", "lbfgs")  # which one stands in the paper's tables, if there are several
-MOST_SETTINGS = 3  # named in a note
+MOST_SETTINGS = 6  # named in a note; one more is named too, rather than counted
 NO_RECIPE = "no recipe yet"
 
 
@@ -117,7 +117,10 @@ def shape(exhibit: str, ours: Sequence[Measured]) -> dict[str, Any]:
     notes = _Notes()
     for text in paper.notes(exhibit):
         notes.whole.append(text)
-    grids = [_grid(grid, ours, notes) for grid in paper.grids(exhibit)]
+    stated = paper.grids(exhibit)
+    for grid in stated:
+        notes.whole += [f"{grid.number}: {text}" if len(stated) > 1 else text for text in grid.notes]
+    grids = [_grid(grid, ours, notes) for grid in stated]
     without = dict.fromkeys(row["recipe"] for grid in grids for row in grid["rows"] if row["missing"])
     return {
         "exhibit": exhibit,
@@ -142,11 +145,10 @@ class _Notes:
         for text in texts:
             if text not in self.marked:
                 self.marked.append(text)
-        return [self.marked.index(text) for text in texts]
+        return sorted(self.marked.index(text) for text in texts)
 
 
 def _grid(grid: Grid, ours: Sequence[Measured], notes: _Notes) -> dict[str, Any]:
-    notes.whole += grid.notes
     columns = [{"group": c.group, "title": c.title, "notes": notes.marks(c.notes)} for c in grid.columns]
     matches, rows = match(grid, ours), []
     for row in grid.rows:
@@ -183,7 +185,7 @@ def _cell(cell: Cell, found: Sequence[Measured], notes: _Notes) -> dict[str, Any
     }
     if same and cell.true is not None:
         told["difference"] = 100 * mean - cell.true
-    told["notes"] = notes.marks(_apart(cell, found[0], same))
+    told["notes"] = notes.marks([*_apart(cell, found[0], same), *_warned(cell, found)])
     return told
 
 
@@ -192,16 +194,27 @@ def _apart(cell: Cell, ours: Measured, same: bool) -> list[str]:
     texts = []
     own, epochs = shipped_recipe(cell.recipe)
     if cell.epochs is None and epochs is not None and ours.epochs != epochs:
-        texts.append(f"Ours after {ours.epochs} epochs; the recipe has {epochs}.")
+        texts.append(f"Ours after {ours.epochs} epoch{'' if ours.epochs == 1 else 's'}; the recipe has {epochs}.")
     if other := _differing(ours, own, cell.changes):
-        more = f" and {len(other) - MOST_SETTINGS} more" if len(other) > MOST_SETTINGS else ""
-        texts.append(f"Ours with other settings: {setting_label(dict(list(other.items())[:MOST_SETTINGS]))}{more}.")
+        most = len(other) if len(other) <= MOST_SETTINGS + 1 else MOST_SETTINGS
+        more = f" and {len(other) - most} more" if len(other) > most else ""
+        texts.append(f"Ours with other settings: {setting_label(dict(list(other.items())[:most]))}{more}.")
     probe = ours.protocols[cell.protocol].get("probe", "paper")
     if cell.protocol == "linear" and probe != "paper":
         texts.append(f"Ours by the probe {probe!r}; the paper's is 'paper'.")
     if not same:
         texts.append("Ours on other clips than the benchmark's, so no difference is given.")
     return texts
+
+
+def _warned(cell: Cell, found: Sequence[Measured]) -> list[str]:
+    """What the evaluations warn of, such as a collapse, in a few words."""
+    warnings = (str(text) for m in found if m.done for text in m.protocols[cell.protocol].get("warnings") or ())
+    texts = []
+    for text in warnings:
+        first, *rest = text.partition(";")[0].split(": ")
+        texts.append(f"{first}: {rest[0]}" if first in paper.STREAMS and rest else first)
+    return [f"Ours with a warning: {text}." for text in dict.fromkeys(texts)]
 
 
 def _value(cell: Cell, ours: Measured) -> float | None:

@@ -562,7 +562,7 @@ def test_names_of_settings():
     crop, both = ["crop"], ["crop", {"shear": {"amplitude": 0.5}}]
     assert setting_label({"views.query": crop, "views.key": crop}) == "crop only"
     assert setting_label({"views.query": both, "views.key": both}) == "crop + shear (amplitude 0.5)"
-    assert setting_label({"views.query": crop, "views.key": []}) == "query crop only, key no augmentation"
+    assert setting_label({"views.query": crop, "views.key": []}) == ("query view: crop only, key view: no augmentation")
     assert setting_label({"encoder.features": 128, "method.queue_size": 4096}) == "features 128, queue size 4096"
     assert setting_label({"optimizer.lr": 1e-4, "positives.keep_union": True}) == (
         "rate 0.0001, positives.keep_union=True"
@@ -806,6 +806,44 @@ def test_changed_settings_of_the_papers_tables_are_published_and_only_its_own_is
     page = report(tmp_path / "e", tmp_path / "r", figures=[], force=True, paper="fig1")
     assert page["missing"][0] == "Table 3, SkeletonCLR (CVPR 21): xsub (published 68.3)"
     assert not any("LongT" in line for line in page["missing"])
+
+
+def notes_of(exhibit, *measured):
+    told = shape(exhibit, measured)
+    cells = [cell for grid in told["grids"] for row in grid["rows"] for cell in row["cells"] if cell["ours"]]
+    return [[told["notes"][place] for place in cell["notes"]] for cell in cells], [cell["notes"] for cell in cells]
+
+
+def test_what_sets_ours_apart_is_told_in_full_and_in_order():
+    settings = {f"optimizer.{k}": 0.5 for k in ("lr", "momentum", "weight_decay", "gamma")}
+    many = settings | {"encoder.width": 4, "batch_size": 8, "method.temperature": 0.2, "method.momentum": 0.5}
+    for count, more in ((7, ""), (8, " and 2 more")):
+        (cell,), _ = notes_of("table3", ours(settings=dict(list(many.items())[:count])))
+        assert cell[0].count(",") == (6 if count == 7 else 5)
+        assert cell[0].endswith(f"{more}.")
+    one = ours("skeletonclr", 300, probe="reference", split="xsub60")
+    both = ours("crosnnclr", 1, probe="reference", split="xsub60")
+    texts, places = notes_of("table3", one, both)
+    assert places == [[1], [1, 2]]
+    assert texts[1][1] == "Ours after 1 epoch; the recipe has 800."
+
+
+def test_a_collapsed_run_is_marked_in_its_cell():
+    collapsed = ours()
+    collapsed.protocols["linear"]["warnings"] = ["joint: the embeddings have collapsed: all look alike; start again"]
+    assert notes_of("table3", collapsed)[0] == [["Ours with a warning: joint: the embeddings have collapsed."]]
+
+
+def test_parts_and_notes_of_several_tables_stand_where_they_belong(tmp_path):
+    write_evaluation(tmp_path / "e", "aimclr", "3s", epochs=300, **PKU2)
+    page = report(tmp_path / "e", tmp_path / "r", figures=[], paper="fig1")
+    assert any(text.startswith("Table 6: Headed") for text in page["paper"]["remarks"])
+    text = html.unescape((tmp_path / "r" / "report.html").read_text())
+    assert text.index("<figure>") < text.index("Above: ours. Below: the paper's") < text.index('<table class="paper">')
+    page = report(tmp_path / "e", tmp_path / "r", figures=[], paper="table6", force=True)
+    assert any(text.startswith("Headed") for text in page["paper"]["remarks"])
+    rows = [line for line in (tmp_path / "r" / "report.md").read_text().splitlines() if line.startswith("| *S")]
+    assert rows == ["| *Supervised* | | |", "| *Self-supervised* | | |"]
 
 
 def test_a_misprint_is_shown_as_printed_and_compared_with_what_is_right():
