@@ -5,6 +5,8 @@ An encoder takes `(layout, options)` and maps clips (B, C, T, V, M) to features 
 
 from __future__ import annotations
 
+from typing import Any
+
 from skelpipe.encoders.stgcn import STGCN
 
-ENCODERS: dict[str, type[STGCN]] = {"stgcn": STGCN}
+ENCODERS: dict[str, Any] = {"stgcn": STGCN}
