@@ -51,17 +51,10 @@ def run(
     """
     from skelpipe.pipeline import lock, show, snakemake
 
-    overrides = [*overrides]
-    pipeline, path = load_pipeline(name_or_path, overrides)
     data = Path(os.path.abspath(data))
     dry_run = dry_run or not {"-n", "--dry-run", "--dryrun"}.isdisjoint(snakemake_args)
     lacking: list[BadInput] = []
-    try:
-        config = plan(pipeline, path, data, None if raw is None else Path(raw), lacking if dry_run else None)
-    except BadInput as error:
-        where = blamed([error.what], overrides) if error.where == str(path) else ""
-        raise BadInput(where or error.where, error.what, error.remedy) from None
-    config["damaged"] = find_damaged(config, data)
+    pipeline, config = _plan(name_or_path, [*overrides], data, raw, lacking if dry_run else None)
     if command:
         config["command"] = list(command)
     if dry_run and not data.is_dir():
@@ -84,6 +77,23 @@ def run(
         show.show_results(results(config, data), report)
         _show_paper(pipeline, config, data)
     return status
+
+
+def _plan(
+    name_or_path: str | os.PathLike[str],
+    overrides: Sequence[str],
+    data: Path,
+    raw: str | os.PathLike[str] | None,
+    lacking: list[BadInput] | None,
+) -> tuple[Pipeline, dict[str, Any]]:
+    """The pipeline, and its plan with what is damaged; a mistake of the overrides is told as one of theirs."""
+    pipeline, path = load_pipeline(name_or_path, overrides)
+    try:
+        config = plan(pipeline, path, data, None if raw is None else Path(raw), lacking)
+    except BadInput as error:
+        where = blamed([error.what], overrides) if error.where == str(path) else ""
+        raise BadInput(where or error.where, error.what, error.remedy) from None
+    return pipeline, {**config, "damaged": find_damaged(config, data)}
 
 
 def _show_paper(pipeline: Pipeline, config: Mapping[str, Any], data: Path) -> None:
