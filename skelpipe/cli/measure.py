@@ -24,14 +24,20 @@ from skelpipe.cli.progress import bar, stages
 from skelpipe.errors import printable
 
 
+def _protocols() -> Mapping[str, Any]:
+    from skelpipe.evaluate.protocols import PROTOCOLS
+
+    return PROTOCOLS
+
+
 @click.command()
 @path_argument("run")
 @path_argument("clips")
 @path_argument("out")
 @click.option("--protocol", "protocols", multiple=True, default=("linear", "knn"), show_default=True,
-              metavar="NAME",
-              help="linear, knn or retrieval on the frozen encoder; supervised for a run's own classifier; finetune, "
-                   "semi or transfer, which train the encoder. Repeatable.")  # fmt: skip
+              type=NameOf(_protocols),
+              help="How to measure: some leave the encoder frozen, some train copies of it, and 'supervised' is a "
+                   "run's own classifier. Repeatable.")  # fmt: skip
 @click.option("--probe", default="reference", show_default=True,
               type=click.Choice(["reference", "paper", "lbfgs", "grid"]),
               help="The linear classifier: SGD at the released code's rate, at the paper's, L-BFGS, or SGD at the rate "

@@ -413,8 +413,8 @@ def test_columns_stand_in_order_and_say_what_they_are(tmp_path):
     write_evaluation(tmp_path / "e", seed=1, protocols={"knn": {"top1": 0.4, "k": 5}, **linear(0.4)})
     (split,) = report(tmp_path / "e", tmp_path / "r", figures=[])["tables"][0]["splits"]
     assert [c["title"] for c in split["columns"]] == [
-        "linear", "linear (grid)", "1-NN", "kNN, k = 5", "retrieval mAP", "semi 1 %", "semi 2.5 %", "semi 10 %",
-        "finetune", "transfer", "supervised", "later",
+        "linear", "linear (grid)", "1-NN", "kNN, k = 5", "retrieval mAP", "supervised", "finetune",
+        "semi 1 %", "semi 2.5 %", "semi 10 %", "transfer", "later",
     ]  # fmt: skip
     assert [c["title"] for c in split["layout"]][:4] == ["linear", "linear (grid)", "published", "1-NN"]
 
