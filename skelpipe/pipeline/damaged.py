@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -23,5 +24,5 @@ def find_damaged(config: Mapping[str, Any], data: Path) -> dict[str, str]:
         try:
             check_files(data / folder, "metrics.json")
         except BadInput as problem:
-            found[folder] = f"its {Path(problem.where).name} {problem.what.partition(':')[0]}"
+            found[folder] = f"its {Path(problem.where).name} {re.split(r':| [(]', problem.what)[0]}"
     return found

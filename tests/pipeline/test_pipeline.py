@@ -99,7 +99,7 @@ def test_damaged_accuracies_are_made_anew(tmp_path, capsys):
     for folder, name, damage, told in (
         ("joint-s0/linear+knn", "metrics.json", _change, "its metrics.json is damaged"),
         ("joint-s0/linear+knn", "metrics.json", Path.unlink, "its metrics.json is missing"),
-        ("fused-s0/linear+knn-joint+bone", "done.json", _change, "its done.json cannot be read"),
+        ("fused-s0/linear+knn-joint+bone", "done.json", _change, "its done.json cannot be read report "),
     ):
         (out,) = toy.data.glob(f"runs/*/*/one/{folder}")
         whole = (out / name).read_bytes()
