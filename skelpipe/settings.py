@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from pathlib import Path
@@ -30,6 +31,13 @@ LONGEST_TEXT, MOST_VALUES = 1 << 16, 100_000  # the loader needs seconds for as 
 # What the loader raises for scalars that are none of their kind (a 13th month, an integer of 5,000 digits) and for
 # what is nested too deep, beside its own errors.
 NOT_YAML = (yaml.YAMLError, ValueError, LookupError, AttributeError, TypeError, OverflowError, RecursionError)
+
+
+LIST, MAPPING = "a list", "a mapping of keys to values"
+KIND = {  # pydantic's name of a mistake -> what belongs there, in the words of YAML
+    "tuple_type": LIST, "list_type": LIST, "set_type": LIST, "frozen_set_type": LIST,
+    "dict_type": MAPPING, "mapping_type": MAPPING, "model_type": MAPPING, "model_attributes_type": MAPPING,
+}  # fmt: skip
 
 
 class Settings(BaseModel):
@@ -95,6 +103,21 @@ class _OneOf:
         return handler.generate_schema(Annotated[union, BeforeValidator(named)])
 
 
+class Twice(yaml.constructor.ConstructorError):
+    """A key that stands in a mapping twice: YAML forbids it, and PyYAML takes the last one."""
+
+
+class _Loader(yaml.SafeLoader):
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+        seen = set()
+        for key, _ in node.value if isinstance(node, yaml.MappingNode) else ():
+            told = (key.tag, key.value) if isinstance(key, yaml.ScalarNode) else None
+            if told in seen and key.tag != "tag:yaml.org,2002:merge":
+                raise Twice(None, None, f"names {shortened(key.value, 60)!r} twice", key.start_mark)
+            seen |= {told} - {None}
+        return super().construct_mapping(node, deep)
+
+
 def load_yaml(path: Path) -> dict[str, Any]:
     """Read a YAML mapping with the safe loader; numbers such as `1e-3` stay strings there and are converted later."""
     try:
@@ -104,6 +127,8 @@ def load_yaml(path: Path) -> dict[str, Any]:
     except NOT_YAML as error:
         mark = getattr(error, "problem_mark", None)
         where = f"{path}:{mark.line + 1}" if mark else path
+        if isinstance(error, Twice):
+            raise BadInput(where, str(error.problem), "keep one of them") from None
         raise BadInput(
             where, f"is not YAML ({shortened(str(getattr(error, 'problem', None) or error), 200)})", "correct that line"
         ) from None
@@ -120,7 +145,7 @@ def _parsed(text: str) -> Any:
     """
     if len(text) > LONGEST_TEXT:
         raise ValueError("it is longer than any settings")
-    data = yaml.safe_load(text)
+    data = yaml.load(text, Loader=_Loader)  # a safe loader
     found, waiting = 0, [data]  # without recursion: what refers to itself has no end
     while waiting:
         value = waiting.pop()
@@ -153,24 +178,49 @@ def override(data: dict[str, Any], changes: Iterable[str]) -> dict[str, Any]:
             place = inner
         try:
             place[last] = _parsed(text)
+        except Twice as error:
+            raise BadInput(f"--set {change}", f"its value {error.problem}", "keep one of them") from None
         except NOT_YAML:
             raise BadInput(f"--set {change}", "its value is not YAML", "quote it") from None
     return data
 
 
-def check(model: type[Model], data: Mapping[str, Any], where: str | Path) -> Model:
-    """Turn a mapping into checked settings.
+def check(model: type[Model], data: Mapping[str, Any], where: str | Path, changes: Sequence[str] = ()) -> Model:
+    """Turn a mapping, with `key.to.it=value` changes of it, into checked settings.
 
     Raises:
-        BadInput: names every wrong key and value at once.
+        BadInput: names every wrong key and value at once. Where the mapping is right without them, the changes are to
+            blame and not `where`.
     """
     try:
-        return model.model_validate(data)
+        return model.model_validate(override(dict(data), changes))
     except ValidationError as error:
-        details = error.errors(include_url=False)
-        what = "; ".join(_describe(model, detail) for detail in details)
-        count = "1 setting is wrong" if len(details) == 1 else f"{len(details)} settings are wrong"
-        raise BadInput(where, f"{count}: {what}", "correct them") from None
+        texts = [_describe(model, detail) for detail in error.errors(include_url=False)]
+        count = "1 setting is wrong" if len(texts) == 1 else f"{len(texts)} settings are wrong"
+        if changes and _is_right(model, data):
+            where = blamed(texts, changes) or blamed([change.partition("=")[0] for change in changes], changes)
+        raise BadInput(where, f"{count}: {'; '.join(texts)}", "correct them") from None
+
+
+def blamed(texts: Iterable[str], changes: Iterable[str]) -> str:
+    """Those of the `key=value` changes that are named by what is wrong, "key: ...", as --set options; "" for none."""
+    wrong = [text.partition(":")[0] for text in texts]
+    own = {change: change.partition("=")[0].strip() for change in changes}
+    found = [f"--set {change}" for change, key in own.items() if any(_overlap(key, other) for other in wrong)]
+    return shortened(" ".join(found), 200)
+
+
+def _overlap(one: str, other: str) -> bool:
+    """Whether one dotted key is the other, or lies in it."""
+    return one == other or one.startswith(f"{other}.") or other.startswith(f"{one}.")
+
+
+def _is_right(model: type[BaseModel], data: Mapping[str, Any]) -> bool:
+    try:
+        model.model_validate(data)
+    except ValidationError:
+        return False
+    return True
 
 
 def hint(word: str, known: Iterable[str]) -> str:
@@ -189,6 +239,19 @@ def _describe(model: type[BaseModel], detail: ErrorDetails) -> str:
         return f"{_dotted(model, place)}: unknown name {tag!r}{meant}, known are {known}"
     if detail["type"] == "missing":
         return f"{_dotted(model, place)}: is missing"
+    if detail["type"] in KIND:
+        given = detail["input"]
+        example = (
+            f", such as [{given}]" if KIND[detail["type"]] == LIST and isinstance(given, str | int | float) else ""
+        )
+        return f"{_dotted(model, place)}: should be {KIND[detail['type']]}{example} (got {given!r})"
+    if detail["type"] in ("too_short", "too_long"):
+        most = detail["type"] == "too_long"
+        count = detail["ctx"]["max_length" if most else "min_length"]
+        values = f"{count} value{'' if count == 1 else 's'}"
+        return (
+            f"{_dotted(model, place)}: should hold at {'most' if most else 'least'} {values} (got {detail['input']!r})"
+        )
     message = detail["msg"].removeprefix("Value error, ")
     if detail["type"] == "value_error":  # our own validators say all that is needed
         return ": ".join(filter(None, [".".join(_walk(model, place)[0]), message]))
@@ -255,7 +318,9 @@ def _dotted(model: type[BaseModel], place: list[str]) -> str:
 def _key_hint(model: type[BaseModel], place: list[str]) -> str:
     """The key that was meant: one that belongs here, or one that belongs elsewhere, named with its place."""
     here, everywhere = _keys_at(model, place[:-1]), list(_paths(model))
-    near = nearest(place[-1], [*here, *(path[-1] for path in everywhere)])
+    # One that is but for a letter one of those here is not meant for the one of another place.
+    near = next(iter(difflib.get_close_matches(place[-1], here, n=1, cutoff=0.85)), None)
+    near = near or nearest(place[-1], [*here, *(path[-1] for path in everywhere)])
     if near is None:
         return ""
     meant = [near] if near in here else dict.fromkeys(".".join(path) for path in everywhere if path[-1] == near)

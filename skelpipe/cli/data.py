@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import click
 
 from skelpipe.cli.options import (
     STREAMS,
+    NameOf,
     dataset_argument,
     force_option,
     given,
@@ -27,7 +28,12 @@ from skelpipe.recordings import NATIVE
 from skelpipe.recordings.datasets import DATASETS, SPLITS
 
 CHANGES = Options.__annotations__  # of a preset, by options that are not left at their defaults
-FORMATS = ("aimclr-npy", "agcn-npy", "ctrgcn-npz", "pyskl-pkl", "sgn-h5")
+
+
+def _formats() -> Mapping[str, Any]:
+    from skelpipe.exchange.arrays import FORMATS
+
+    return FORMATS
 
 
 @click.command()
@@ -227,7 +233,7 @@ def streams(clips: Path, out: Path, **options: Any) -> None:
 
 
 @click.command("import")
-@click.argument("format", type=click.Choice(FORMATS))
+@click.argument("format", type=NameOf(_formats))
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
 @path_argument("clips")
 @click.option("--dataset", required=True, type=click.Choice(list(DATASETS)), help="Whose clips they are.")
@@ -258,7 +264,7 @@ def import_arrays(format: str, files: tuple[Path, ...], clips: Path, **options: 
 
 
 @click.command("export")
-@click.argument("format", type=click.Choice(FORMATS))
+@click.argument("format", type=NameOf(_formats))
 @path_argument("source")
 @path_argument("out")
 @click.option("--split", required=True, type=click.Choice(list(SPLITS)), help="What to divide.")

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from skelpipe.cli.options import (
+    NameOf,
     device_option,
     epoch_option,
     force_option,
@@ -23,7 +24,11 @@ from skelpipe.cli.options import (
 from skelpipe.cli.progress import bar, stages
 from skelpipe.errors import printable
 
-FIGURES = ("sweeps", "curves", "confusion", "tsne")
+
+def _protocols() -> Mapping[str, Any]:
+    from skelpipe.evaluate.protocols import PROTOCOLS
+
+    return PROTOCOLS
 
 
 @click.command()
@@ -31,9 +36,9 @@ FIGURES = ("sweeps", "curves", "confusion", "tsne")
 @path_argument("clips")
 @path_argument("out")
 @click.option("--protocol", "protocols", multiple=True, default=("linear", "knn"), show_default=True,
-              metavar="NAME",
-              help="linear, knn or retrieval on the frozen encoder; supervised for a run's own classifier; finetune, "
-                   "semi or transfer, which train the encoder. Repeatable.")  # fmt: skip
+              type=NameOf(_protocols),
+              help="How to measure: some leave the encoder frozen, some train copies of it, and 'supervised' is a "
+                   "run's own classifier. Repeatable.")  # fmt: skip
 @click.option("--probe", default="reference", show_default=True,
               type=click.Choice(["reference", "paper", "lbfgs", "grid"]),
               help="The linear classifier: SGD at the released code's rate, at the paper's, L-BFGS, or SGD at the rate "
@@ -131,11 +136,17 @@ def fuse(parts: tuple[Path, ...], out: Path, **options: Any) -> None:
     _metrics(out, run_fuse(parts, out, **options))
 
 
+def _figures() -> Mapping[str, Any]:
+    from skelpipe.report.figures import FIGURES
+
+    return FIGURES
+
+
 @click.command()
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
 @out_option("The folder of the report.")
 @click.option("--title", help="Stands above the page.")
-@click.option("--figure", "figures", multiple=True, type=click.Choice(FIGURES),
+@click.option("--figure", "figures", multiple=True, type=NameOf(_figures),
               help="Draw only these. Repeatable. [default: all]")  # fmt: skip
 @click.option("--paper", metavar="TABLE", help="A table or figure of the CrosNNCLR paper to show first: table5, fig1.")
 @force_option

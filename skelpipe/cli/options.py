@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,6 +14,18 @@ from skelpipe.recordings.datasets import DATASETS, SPLITS
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 STREAMS = ("joint", "motion", "bone")
+
+
+class NameOf(click.Choice):  # type: ignore[type-arg]
+    """One of the names in a dict that is slow to import, which `entries` therefore does only when they are needed."""
+
+    def __init__(self, entries: Callable[[], Mapping[str, Any]]) -> None:
+        self.entries, self.case_sensitive = entries, True
+
+    def __getattr__(self, name: str) -> Any:
+        if name != "choices":
+            raise AttributeError(name)
+        return tuple(self.entries())
 
 
 def path_argument(name: str) -> Callable[[Function], Function]:

@@ -50,8 +50,13 @@ class Options(Settings):
     transfer: TransferOptions = TransferOptions()
 
 
-def read_options(changes: Sequence[str], protocols: Sequence[str]) -> dict[str, Settings]:
+def read_options(
+    changes: Sequence[str], protocols: Sequence[str], add: str = "add --protocol {}"
+) -> dict[str, Settings]:
     """The options of those among `protocols` that have some, with `protocol.option=value` changes.
+
+    Args:
+        add: how a protocol is added to those that are run; a remedy.
 
     Raises:
         BadInput: a protocol, option or value is wrong, or the protocol is not among those that are run.
@@ -67,6 +72,6 @@ def read_options(changes: Sequence[str], protocols: Sequence[str]) -> dict[str, 
             remedy = f"write for example {name}.epochs=10" if name in known else suggest(name, known)
             raise BadInput(f"--set {name}", what, remedy)
         if name not in protocols:
-            raise BadInput(f"--set {name}", "changes a protocol that is not run", f"add --protocol {name}")
-    options = checking.check(Options, data, "--set")
+            raise BadInput(f"--set {name}", "changes a protocol that is not run", add.format(name))
+    options = checking.check(Options, {}, "--set", changes)
     return {name: getattr(options, name) for name in dict.fromkeys(protocols) if name in known}

@@ -69,17 +69,30 @@ def list_experiments(pipeline: Pipeline, path: Path) -> list[Experiment]:
         for point in pipeline.sweep:
             swept = {key: value for key, value in point.items() if not _of_one(key, value)} | point.get(file.stem, {})
             changes = [*pipeline.set.get(file.stem, ()), *(f"{key}={as_text(value)}" for key, value in swept.items())]
-            experiment = _experiment(pipeline, file, os.path.abspath(file) if is_path else entry, changes)
+            try:
+                experiment = _experiment(pipeline, file, os.path.abspath(file) if is_path else entry, changes)
+            except BadInput as error:
+                raise _of_pipeline(error, pipeline, path, file.stem) from None
             _check_recipe(pipeline, path, experiment)
             found[experiment.name] = experiment
     if not found:
         what = f"recipes: {', '.join(SYSTEMS[entry].title for entry in pipeline.recipes)} cannot be trained here yet"
         raise BadInput(path, what, f"name a recipe that ships: {', '.join(names('models'))}")
-    unknown = sorted(pipeline.set.keys() - set(known) - set(pipeline.recipes))
-    if unknown:
-        what = f"set.{unknown[0]}: is not one of its recipes{hint(unknown[0], known)}"
+    for name in sorted(pipeline.set.keys() - set(known)):
+        if name in lacking:
+            raise BadInput(path, f"set.{name}: {SYSTEMS[name].title} has no recipe yet", "leave it out")
+        what = f"set.{name}: is not one of its recipes{hint(name, known)}"
         raise BadInput(path, what, f"they are {', '.join(known)}")
     return list(found.values())
+
+
+def _of_pipeline(error: BadInput, pipeline: Pipeline, path: Path, stem: str) -> BadInput:
+    """A mistake in a pipeline's changes of a recipe as the pipeline's; one of the recipe's own file stays its own."""
+    if not error.where.startswith("--set "):
+        return error
+    change = error.where.removeprefix("--set ")
+    key = f"set.{stem}" if change in pipeline.set.get(stem, ()) else "sweep"
+    return BadInput(path, f"{key}: {change}: {error.what}", error.remedy)
 
 
 def _of_one(key: str, value: Any) -> bool:

@@ -29,13 +29,14 @@ if TYPE_CHECKING:
 # What a stage writes for the same inputs and flags changed: raise its number, and pipelines run it again. (Snakemake
 # cannot see changed package code.)
 VERSIONS = {
-    "synth": 1, "ingest": 1, "prepare": 1, "join": 1, "pretrain": 1, "evaluate": 1, "fuse": 1, "report": 2,
+    "synth": 1, "ingest": 1, "prepare": 1, "join": 1, "pretrain": 1, "evaluate": 1, "fuse": 1, "report": 3,
 }  # fmt: skip
 
 # What a plan holds: stages by the folder that they make, and `measures`: what the accuracies in a folder are of.
 KINDS = (
     "synth", "store_parts", "stores", "clips_parts", "clips", "runs", "evaluations", "fusions", "measures", "reports",
 )  # fmt: skip
+ADD_PROTOCOL = "add {} to the key protocols"
 WHERE_TO_ASK = {
     "ntu": "its owners give it on their request form (ROSE Lab, Nanyang Technological University)",
     "pku": "its owners give it by mail (STRUCT group, Peking University)",
@@ -43,7 +44,12 @@ WHERE_TO_ASK = {
 
 
 def plan(
-    pipeline: Pipeline, path: Path, data: Path, raw: Path | None = None, lacking: list[BadInput] | None = None
+    pipeline: Pipeline,
+    path: Path,
+    data: Path,
+    raw: Path | None = None,
+    lacking: list[BadInput] | None = None,
+    above: tuple[Path, ...] = (),
 ) -> dict[str, Any]:
     """What the Snakefile needs to know: each kind of stage -> the folder that it makes -> from what, by which flags.
 
@@ -52,6 +58,7 @@ def plan(
 
     Args:
         lacking: takes what is said of recordings that are not there, so that a plan can be shown without them.
+        above: the files of the pipelines that it is run together for.
 
     Raises:
         BadInput: a recipe or protocol is wrong, or there are neither recordings nor a store made from them.
@@ -61,7 +68,7 @@ def plan(
         "missing": [entry for entry in pipeline.recipes if entry in missing()], **{kind: {} for kind in KINDS},
     }  # fmt: skip
     if pipeline.pipelines:
-        _plan_together(config, pipeline, data, raw, lacking)
+        _plan_together(config, pipeline, data, raw, lacking, (*above, path.resolve()))
     else:
         _plan_stages(config, pipeline, path, data, raw, lacking)
     shown = ["--paper", pipeline.paper] if pipeline.paper else []
@@ -75,17 +82,24 @@ def plan(
 
 
 def _plan_together(
-    config: dict[str, Any], pipeline: Pipeline, data: Path, raw: Path | None, lacking: list[BadInput] | None
+    config: dict[str, Any],
+    pipeline: Pipeline,
+    data: Path,
+    raw: Path | None,
+    lacking: list[BadInput] | None,
+    above: tuple[Path, ...],
 ) -> None:
     """Plan all stages of the pipelines that are run together, but for their reports."""
     given = pipeline.model_dump(exclude_unset=True, exclude={"title", "paper", "pipelines", "figures"})
     parts = {}
     for name in pipeline.pipelines:
         file = find("pipelines", name)
+        if file.resolve() in above:
+            raise BadInput(above[0], f"pipelines: {name} would be run together with itself", "leave it out")
         parts[file] = check(Pipeline, {**load_yaml(file), **given}, file)
     _check_raw(raw, {d: None for part in parts.values() if not part.synth for d in part.datasets}, config, data)
     for file, part in parts.items():
-        own = plan(part, file, data, raw, lacking)
+        own = plan(part, file, data, raw, lacking, above)
         for kind in set(KINDS) - {"reports"}:
             config[kind] |= own[kind]
         config["missing"] = list(dict.fromkeys([*config["missing"], *own["missing"]]))
@@ -103,6 +117,7 @@ def _plan_stages(
     from skelpipe.training.clips_needed import stated
 
     _check_protocols(pipeline, path)
+    _check_synth(pipeline, path)
     experiments = list_experiments(pipeline, path)
     needs = {experiment.name: stated(experiment.recipe) for experiment in experiments}
     clips_of = _plan_clips(config, pipeline, list(needs.values()), data, raw, lacking)
@@ -164,6 +179,20 @@ def _check_protocols(pipeline: Pipeline, path: Path) -> None:
             if pipeline.serving(home) in map(pipeline.serving, splits):
                 what = f"protocols: transfer is between data sets, and {home} is of {pipeline.serving(home)} as well"
                 raise BadInput(path, what, "name a split of another data set by pretrain_on, or use finetune")
+
+
+def _check_synth(pipeline: Pipeline, path: Path) -> None:
+    from skelpipe.recordings.synthetic.plan import FRAMES, checked
+
+    if (synth := pipeline.synth) is None:
+        return
+    for dataset in pipeline.datasets:
+        asked: dict[str, int | None] = {k: v for k, v in _amounts(synth, dataset).items() if k != "seed"}
+        try:
+            checked(dataset, asked, synth.frames or FRAMES, synth.seed)
+        except BadInput as error:
+            option, _, value = error.where.removeprefix("--").partition(" ")
+            raise BadInput(path, f"synth.{option}: {value} {error.what}", error.remedy) from None
 
 
 # Data ---------------------------------------------------------------------------------------------------------------
@@ -256,10 +285,13 @@ def _prepare_flags(pipeline: Pipeline, needed: ClipsNeeded | None) -> str:
     return _shell([*flags, *([] if pipeline.turn else ["--no-turn"])])
 
 
-def _synth_flags(synth: Synth, dataset: str) -> str:
+def _amounts(synth: Synth, dataset: str) -> dict[str, int]:
     left_out = {"frames"} if dataset.startswith("ntu") else {"frames", "setups"}  # which PKU-MMD does not have
-    amounts = synth.model_dump(exclude_none=True, exclude=left_out)
-    flags = [part for key, value in amounts.items() for part in (f"--{key}", value)]
+    return synth.model_dump(exclude_none=True, exclude=left_out)
+
+
+def _synth_flags(synth: Synth, dataset: str) -> str:
+    flags = [part for key, value in _amounts(synth, dataset).items() for part in (f"--{key}", value)]
     return _shell([*flags, *(["--frames", *synth.frames] if synth.frames else [])])
 
 
@@ -345,7 +377,7 @@ def _options(pipeline: Pipeline) -> dict[str, Any]:
     from skelpipe.evaluate.protocols import read_options
 
     changed: dict[str, Any] = {}
-    for protocol, own in read_options(pipeline.options, pipeline.all_protocols).items():
+    for protocol, own in read_options(pipeline.options, pipeline.all_protocols, ADD_PROTOCOL).items():
         usual = type(own)().model_dump(mode="json")
         values = own.model_dump(mode="json")
         changed |= {f"{protocol}.{key}": value for key, value in values.items() if value != usual[key]}

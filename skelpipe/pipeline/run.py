@@ -14,8 +14,10 @@ from skelpipe.outputs.ancestry import DONE
 from skelpipe.outputs.checksums import check_files
 from skelpipe.outputs.digests import read_digest
 from skelpipe.outputs.folders import discard
+from skelpipe.pipeline.damaged import find_damaged
 from skelpipe.pipeline.plan import part_digests, plan
 from skelpipe.pipeline.spec import STREAMS, Pipeline, load_pipeline
+from skelpipe.settings import blamed
 
 
 def run(
@@ -49,23 +51,22 @@ def run(
     """
     from skelpipe.pipeline import lock, show, snakemake
 
-    pipeline, path = load_pipeline(name_or_path, overrides)
     data = Path(os.path.abspath(data))
     dry_run = dry_run or not {"-n", "--dry-run", "--dryrun"}.isdisjoint(snakemake_args)
     lacking: list[BadInput] = []
-    config = plan(pipeline, path, data, None if raw is None else Path(raw), lacking if dry_run else None)
+    pipeline, config = _plan(name_or_path, [*overrides], data, raw, lacking if dry_run else None)
     if command:
         config["command"] = list(command)
     if dry_run and not data.is_dir():
         # Everything is still to do there as here, and a plan leaves no folder behind.
         with tempfile.TemporaryDirectory() as empty:
             stages = snakemake.survey(Path(empty), config, snakemake_args, verbose)
-            show.show_plan(pipeline.title, stages, data, verbose, lacking)
+            show.show_plan(pipeline.title, stages, data, verbose, lacking, config["missing"])
         _show_paper(pipeline, config, data)
         return 0
     with lock.locked(data) as held:
         stages = snakemake.survey(data, config, snakemake_args, verbose)
-        show.show_plan(pipeline.title, stages, data, verbose, lacking)
+        show.show_plan(pipeline.title, stages, data, verbose, lacking, config["missing"])
         if dry_run:
             _show_paper(pipeline, config, data)
             return 0
@@ -78,12 +79,29 @@ def run(
     return status
 
 
+def _plan(
+    name_or_path: str | os.PathLike[str],
+    overrides: Sequence[str],
+    data: Path,
+    raw: str | os.PathLike[str] | None,
+    lacking: list[BadInput] | None,
+) -> tuple[Pipeline, dict[str, Any]]:
+    """The pipeline, and its plan with what is damaged; a mistake of the overrides is told as one of theirs."""
+    pipeline, path = load_pipeline(name_or_path, overrides)
+    try:
+        config = plan(pipeline, path, data, None if raw is None else Path(raw), lacking)
+    except BadInput as error:
+        where = blamed([error.what], overrides) if error.where == str(path) else ""
+        raise BadInput(where or error.where, error.what, error.remedy) from None
+    return pipeline, {**config, "damaged": find_damaged(config, data)}
+
+
 def _show_paper(pipeline: Pipeline, config: Mapping[str, Any], data: Path) -> None:
     """Print the table or figure of the paper, in its own shape, that the pipeline makes."""
     if pipeline.paper:
         from skelpipe.pipeline.show_paper import show_paper
 
-        show_paper(pipeline.paper, config["measures"], data)
+        show_paper(pipeline.paper, config["measures"], data, config["missing"])
 
 
 def results(config: Mapping[str, Any], data: Path) -> list[dict[str, Any]]:

@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from skelpipe.errors import BadInput, printable
+from skelpipe.paper.systems import SYSTEMS
 
 WHY = {
     "missing": "",
@@ -47,12 +48,18 @@ class Stage:
 
 
 def show_plan(
-    title: str, stages: Sequence[Stage], data: Path, verbose: bool = False, lacking: Sequence[BadInput] = ()
+    title: str,
+    stages: Sequence[Stage],
+    data: Path,
+    verbose: bool = False,
+    lacking: Sequence[BadInput] = (),
+    missing: Sequence[str] = (),
 ) -> None:
     """Print which stages are done: one by one, or counted by kind if they are many and it is not `verbose`.
 
     Args:
         lacking: what has to be there before it can run.
+        missing: systems of the paper that are left out, as they have no recipe yet.
     """
     console = new_console()
     summary = len(stages) > LONG and not verbose
@@ -65,6 +72,14 @@ def show_plan(
     console.print(text + more + "\n")
     for problem in lacking:
         console.print(f"Before it can run: {problem}", soft_wrap=True, highlight=False, markup=False)
+    show_missing(missing)
+
+
+def show_missing(systems: Sequence[str]) -> None:
+    """Print which systems of the paper have no recipe yet, if any."""
+    if systems:
+        titles = ", ".join(SYSTEMS[name].title for name in systems)
+        new_console().print(f"No recipe yet: {titles}.", soft_wrap=True, highlight=False, markup=False)
 
 
 def _listing(stages: Sequence[Stage], data: Path) -> Table:

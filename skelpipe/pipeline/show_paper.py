@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from skelpipe.errors import printable
-from skelpipe.pipeline.show import new_console
+from skelpipe.pipeline.show import new_console, show_missing
 from skelpipe.report.labels import figure_text
 from skelpipe.report.paper_shape import NO_RECIPE, mark, planned, shape
 from skelpipe.report.texts import cell_text
@@ -18,15 +18,24 @@ from skelpipe.report.texts import cell_text
 READING = "Ours, and in brackets the paper's, in percent."
 
 
-def show_paper(exhibit: str, measures: Mapping[str, Mapping[str, Any]], data: Path) -> None:
+def show_paper(
+    exhibit: str, measures: Mapping[str, Mapping[str, Any]], data: Path, told_missing: Sequence[str] = ()
+) -> None:
     """Print a table or figure of the paper with what a pipeline has measured, and what it has yet to do.
 
     Args:
         measures: as in a pipeline's plan.
         data: the data folder.
+        told_missing: systems that are said to have no recipe already.
     """
     told, console = shape(exhibit, planned(measures, data)), new_console()
     console.print(Text(f"\n{told['title']}", style="bold"), Text(READING), sep="\n")
+    cells = [cell for grid in told["grids"] for row in grid["rows"] for cell in row["cells"]]
+    if not any(cell["state"] in ("done", "to do") for cell in cells):
+        text = (
+            f"Nothing that this pipeline measures stands in {told['number']}: it has other recipes, splits or streams."
+        )
+        console.print(Text(text, style="yellow"))
     for grid in told["grids"]:
         if len(told["grids"]) > 1:
             console.print(Text(f"\n{grid['title']}"))
@@ -35,8 +44,8 @@ def show_paper(exhibit: str, measures: Mapping[str, Mapping[str, Any]], data: Pa
         console.print(Text(f"{mark([place])}  {printable(text)}", style="dim"))
     for text in told["remarks"]:
         console.print(Text(text, style="dim"))
-    if told["missing"]:
-        console.print(Text(f"No recipe yet: {', '.join(told['missing'])}."))
+    without = dict.fromkeys(row["recipe"] for grid in told["grids"] for row in grid["rows"] if row["missing"])
+    show_missing([name for name in without if name not in told_missing])
 
 
 def _table(grid: Mapping[str, Any]) -> Table:

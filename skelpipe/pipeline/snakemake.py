@@ -55,7 +55,8 @@ def survey(data: Path, config: dict[str, Any], arguments: Sequence[str], verbose
     rows = [line.split("\t") for line in done.stdout.splitlines() if f"{DONE}\t" in line]
     order = {output: number for number, output in enumerate(_outputs(config))}
     rows.sort(key=lambda row: order.get(row[0], len(order)))
-    return [_stage(data, *(row[i] for i in (2, 0, -2, -1))) for row in rows]
+    damaged = config.get("damaged", {})
+    return [_stage(data, damaged, *(row[i] for i in (2, 0, -2, -1))) for row in rows]
 
 
 def execute(
@@ -115,10 +116,10 @@ def _outputs(config: Mapping[str, Any]) -> list[str]:
     return [f"{folder}/{DONE}" for folder in [*data, *trained, *config["reports"]]]
 
 
-def _stage(data: Path, rule: str, output: str, status: str, planned: str) -> Stage:
+def _stage(data: Path, damaged: Mapping[str, str], rule: str, output: str, status: str, planned: str) -> Stage:
     folder = output.removesuffix(f"/{DONE}")
     to_do = planned != "no update"
-    why = WHY.get(status, status)
+    why = damaged.get(folder) or WHY.get(status, status)
     if to_do and rule == "pretrain" and (data / folder / "checkpoint.pt").is_file() and status == "missing":
         why = "goes on from its checkpoint"
     return Stage(rule, folder, to_do, why if to_do else "")
@@ -136,7 +137,8 @@ def _command(data: Path, config: dict[str, Any], arguments: Sequence[str], verbo
     if given.isdisjoint({"--resources", "--res"}):
         mine += ["--resources", f"gpu={config['slots']}"]
     base = ["--snakefile", str(shipped("pipelines") / "Snakefile"), "--directory", str(data), "--configfile", str(plan)]
-    return [sys.executable, "-m", "snakemake", *base, *mine, *FIXED, *arguments]
+    anew = ["--forcerun", *(f"{folder}/{DONE}" for folder in damaged)] if (damaged := config.get("damaged")) else []
+    return [sys.executable, "-m", "snakemake", *base, *mine, *anew, *FIXED, *arguments]
 
 
 def _environment() -> dict[str, str]:

@@ -14,7 +14,7 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from skelpipe.errors import BadInput
 from skelpipe.resources import find, names
-from skelpipe.settings import Settings, check, hint, load_yaml, override
+from skelpipe.settings import Settings, check, hint, load_yaml
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
 MOST_POINTS = 10_000  # of a sweep
@@ -27,7 +27,9 @@ OTHERS = "others"  # stands for the recipes that a mapping of recipes does not n
 
 
 def _for_others(value: Any) -> Any:
-    return {OTHERS: value} if isinstance(value, list | tuple) else value
+    if not isinstance(value, list | tuple | dict):
+        raise ValueError(f"should be a list, such as [{value}], or a mapping of recipes to lists")
+    return value if isinstance(value, dict) else {OTHERS: value}
 
 
 Streams = Annotated[dict[str, Annotated[tuple[Stream, ...], Field(min_length=1)]], BeforeValidator(_for_others)]
@@ -102,7 +104,7 @@ class Pipeline(Settings):
     best_on_test: bool = False
     options: tuple[str, ...] = ()
     fusion: dict[Stream, float] = Field(default_factory=lambda: dict(WEIGHTS))
-    figures: tuple[Literal["sweeps", "curves", "confusion", "tsne"], ...] = ()
+    figures: tuple[str, ...] = ()
     paper: str | None = None
     pipelines: tuple[str, ...] = ()
     threads: int = Field(8, ge=1)
@@ -132,6 +134,13 @@ class Pipeline(Settings):
         from skelpipe.paper import exhibits
 
         return value if value is None else known_name(value, exhibits())
+
+    @field_validator("figures")
+    @classmethod
+    def _known_figures(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        from skelpipe.report.figures import FIGURES
+
+        return tuple(known_name(name, FIGURES) for name in value)
 
     @field_validator("pipelines")
     @classmethod
@@ -257,7 +266,7 @@ def load_pipeline(name_or_path: str | os.PathLike[str], overrides: Iterable[str]
         raise BadInput(path, "its name also names folders", "use letters, digits, '_', '-', '+' and '.' only")
     stated = load_yaml(path)
     _check_places(stated.get("recipes"), path)
-    return check(Pipeline, override(stated, overrides), path), path
+    return check(Pipeline, stated, path, [*overrides]), path
 
 
 def _check_places(recipes: Any, path: Path) -> None:

@@ -16,7 +16,7 @@ from skelpipe.outputs.checksums import check_files
 from skelpipe.outputs.digests import read_digest
 from skelpipe.report.labels import recipe_key, split_key, stream_key
 
-REMEDY = "make it anew, or report without its folder"
+REMEDY = "delete its folder and make it anew, or report without it"
 
 
 @dataclass(frozen=True)

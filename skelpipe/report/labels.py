@@ -8,6 +8,7 @@ from typing import Any
 
 from skelpipe import paper
 from skelpipe.evaluate.fuse import STREAM_ORDER
+from skelpipe.evaluate.protocols import PROTOCOLS
 from skelpipe.paper.systems import SYSTEMS
 
 STREAM_RANK = {name: rank for rank, name in enumerate((*STREAM_ORDER, "3s"))}
@@ -106,9 +107,8 @@ def column(name: str, protocol: Mapping[str, Any]) -> str:
 
 
 def column_key(name: str, title: str) -> tuple[int, float, str]:
-    """The order of columns: what leaves the encoder as it is, then what trains it, by the labels it takes."""
-    share = SEMI.fullmatch(name)
-    order = ("linear", "knn", "retrieval", "semi", "finetune", "transfer", "supervised")
+    """The order of columns: that of the protocols, and of the labels that they take."""
+    share, order = SEMI.fullmatch(name), [*PROTOCOLS]
     kind = "semi" if share else name
     rank = 3 * (order.index(kind) if kind in order else len(order))
     return (rank + (title not in ("linear", "1-NN")), float(share[1]) if share else 0.0, title)
@@ -125,7 +125,7 @@ def setting_label(settings: Mapping[str, Any]) -> str:
     if views:
         each = {view: _steps(value) for view, value in views.items()}
         alike = len(set(each.values())) == 1
-        parts += [next(iter(each.values()))] if alike else [f"{view} {steps}" for view, steps in each.items()]
+        parts += [next(iter(each.values()))] if alike else [f"{view} view: {steps}" for view, steps in each.items()]
     return ", ".join(parts)
 
 

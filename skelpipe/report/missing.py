@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from skelpipe import paper
@@ -13,10 +13,17 @@ from skelpipe.report.labels import family, figure_text, recipe_key, recipe_name,
 from skelpipe.report.sweeps import FEWEST
 
 
-def measured_without_figure(groups: Sequence[Mapping[str, Any]], splits: Sequence[str]) -> list[str]:
-    """Rows of ours that stand in no published table, those of a recipe, split and stream in one line."""
+def measured_without_figure(
+    groups: Sequence[Mapping[str, Any]], splits: Sequence[str], stands: Callable[[int, str, str], bool]
+) -> list[str]:
+    """Rows of ours that stand in no published table, those of a recipe, split and stream in one line.
+
+    Args:
+        stands: whether the group at that place, in that stream and split, stands in a table of the CrosNNCLR paper,
+            which also has figures of changed settings.
+    """
     lines: dict[str, list[str]] = {}
-    for group in groups:
+    for place, group in enumerate(groups):
         if group["untrained"]:
             continue
         if group["recipe"] not in SYSTEMS:
@@ -24,7 +31,8 @@ def measured_without_figure(groups: Sequence[Mapping[str, Any]], splits: Sequenc
             continue
         for split in splits:
             bare = [e["stream"] for e in group["streams"]
-                    if e["cells"][split] and group["kind"] not in e["published"][split]]  # fmt: skip
+                    if e["cells"][split] and group["kind"] not in e["published"][split]
+                    and not stands(place, e["stream"], split)]  # fmt: skip
             if bare:
                 name = recipe_name(group["recipe"])
                 line = f"{name}: {', '.join(bare)} on {split_title(split)}"
@@ -63,6 +71,25 @@ def published_without_result(
             elif not have and beside:
                 lines.append(f"{name}: nothing on {where}")
     return elsewhere
+
+
+def missing_of_exhibit(told: Mapping[str, Any]) -> list[str]:
+    """What is not measured of a table or figure of the paper, row by row, but for systems that have no recipe here.
+
+    Args:
+        told: as `paper_shape.shape` gives it.
+    """
+    lines = []
+    for grid in told["grids"]:
+        before = f"{paper.number(grid['table'])}, " if len(told["grids"]) > 1 else ""
+        for row in grid["rows"]:
+            bare = [
+                f"{' '.join(filter(None, (column['group'], column['title'])))} (published {figure_text(cell['paper'])})"
+                for column, cell in zip(grid["columns"], row["cells"], strict=True)
+                if cell["ours"] is None and cell["paper"] is not None and not row["missing"]
+            ]
+            lines += [f"{before}{', '.join(row['labels'])}: {', '.join(bare)}"] if bare else []
+    return lines
 
 
 def _splits(table: Mapping[str, Any]) -> list[str]:

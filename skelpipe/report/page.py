@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from typing import Any
 
+from skelpipe.report.figures import sections
 from skelpipe.report.labels import figure_text as published
 from skelpipe.report.paper_page import paper_html, paper_markdown
 from skelpipe.report.texts import cell_text, md, percent, points, row_text
@@ -16,18 +17,26 @@ READING = (
     "Accuracies are top-1 on the test clips, at the last epoch, in percent (mAP: mean average precision); "
     "± is the standard deviation over n seeds, for semi over the draws of all seeds."
 )
+FIGURE = (
+    '<figure><label class="zoom"><input type="checkbox" aria-label="full size">'
+    '<img src="data:image/png;base64,{{ p.data }}" alt="{{ p.caption }}"></label>'
+    "<figcaption>{{ p.caption }}</figcaption></figure>"
+)
 
 
 def html(page: Mapping[str, Any], pictures: Sequence[Mapping[str, Any]]) -> str:
     """The page as one HTML file that needs no other; `pictures` hold their PNG."""
     from jinja2 import Environment, StrictUndefined
+    from markupsafe import Markup
 
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters.update(percent=percent, published=published, points=points, more=more_text)
+    figure = environment.from_string(FIGURE)
+    environment.filters["figure"] = lambda picture: Markup(figure.render(p=picture))
     template = environment.from_string(files("skelpipe.report").joinpath("page.html.j2").read_text("utf-8"))
     shown = [{**p, "data": base64.b64encode(p["png"]).decode()} for p in pictures]
     told = page["paper"] and paper_html(environment, page["paper"], [p for p in shown if p["section"] == "paper"])
-    return template.render(page=page, pictures=shown, paper=told, reading=READING)
+    return template.render(page=page, sections=sections(shown), paper=told, reading=READING)
 
 
 def markdown(page: Mapping[str, Any]) -> str:
@@ -42,7 +51,8 @@ def markdown(page: Mapping[str, Any]) -> str:
         lines += [f"- missing: {md(text)}" for text in table["missing"]["results"]]
         lines += [f"- in no published table: {md(text)}" for text in table["missing"]["figures"]]
     if page["missing"]:
-        lines += ["", "## Missing altogether", "", *(f"- {md(text)}" for text in page["missing"])]
+        head = f"Of the paper's {page['paper']['number']} not measured here" if page["paper"] else "Missing altogether"
+        lines += ["", f"## {head}", "", *(f"- {md(text)}" for text in page["missing"])]
     if page["sources"]:
         lines += ["", "Published figures:", ""]
         lines += [f"{i}. {md(source)}" for i, source in enumerate(page["sources"], start=1)]

@@ -23,7 +23,8 @@ from skelpipe.plots.style import class_names, png_bytes
 from skelpipe.plots.tsne import tsne_map
 from skelpipe.report.collect import Found, Result, Run
 from skelpipe.report.experiments import flatten, shipped_recipe
-from skelpipe.report.figures import CLIPS_PER_CLASS, features_of, scores_of, some_of_each, ten_classes
+from skelpipe.report.figures.chosen import CLIPS_PER_CLASS, some_of_each, ten_classes
+from skelpipe.report.figures.stored import features_of, scores_of
 from skelpipe.report.labels import recipe_name, split_title
 from skelpipe.report.paper_shape import match, measured
 

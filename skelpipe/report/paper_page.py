@@ -53,7 +53,11 @@ def paper_markdown(told: Mapping[str, Any]) -> list[str]:
 def _rows(grid: Mapping[str, Any]) -> Iterator[str]:
     yield row_text([*grid["head"], *(f"{c['group']} {c['title']}".strip() + _mark(c) for c in grid["columns"])])
     yield row_text([*["---"] * len(grid["head"]), *["---:"] * len(grid["columns"])])
+    section = ""
     for row in grid["rows"]:
+        if row["section"] != section:
+            section = row["section"]
+            yield f"| *{md(section)}* |" + " |" * (len(grid["head"]) + len(grid["columns"]) - 1)
         first, *rest = row["labels"]
         labels = [first + _mark(row) + (f" ({NO_RECIPE})" if row["missing"] else ""), *rest]
         yield row_text([*labels, *map(_text, row["cells"])])

@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from skelpipe import paper
+from skelpipe.errors import BadInput
 from skelpipe.outputs.ancestry import DONE
+from skelpipe.outputs.checksums import check_files
 from skelpipe.paper import Cell, Grid
 from skelpipe.paper.systems import SYSTEMS, missing
 from skelpipe.report.collect import Result
@@ -22,7 +24,7 @@ from skelpipe.report.experiments import flatten, shipped_recipe
 from skelpipe.report.labels import setting_label
 
 PROBES = ("paper", "reference", "grid", "lbfgs")  # which one stands in the paper's tables, if there are several
-MOST_SETTINGS = 3  # named in a note
+MOST_SETTINGS = 6  # named in a note; one more is named too, rather than counted
 NO_RECIPE = "no recipe yet"
 
 
@@ -87,10 +89,11 @@ def planned(measures: Mapping[str, Mapping[str, Any]], data: Path) -> list[Measu
 
 
 def _metrics(folder: Path) -> dict[str, Any] | None:
-    """What is in a folder that is done; nothing that cannot be read, which is told where it is reported on."""
+    """What is in a folder that is done; nothing of one that is damaged, which is yet to be made again."""
     try:
+        check_files(folder, "metrics.json")
         told = json.loads((folder / "metrics.json").read_text("utf-8")) if (folder / DONE).is_file() else None
-    except (OSError, ValueError):
+    except (BadInput, OSError, ValueError):
         return None
     return told if isinstance(told, dict) and isinstance(told.get("protocols"), dict) else None
 
@@ -105,19 +108,23 @@ def shape(exhibit: str, ours: Sequence[Measured]) -> dict[str, Any]:
         exhibit: one of `paper.exhibits()`.
 
     Returns:
-        {exhibit, title, grids, notes, remarks, missing}. A grid has {table, title, head, columns, rows}, a column
-        {group, title, notes}, a row {section, labels, recipe, missing, notes, cells}; a cell is {paper, right, ours,
-        difference, state, notes}: the paper's percent as printed, the true one of a misprint, ours as {mean, std, n,
-        epochs} in fractions, and the difference in points. `notes` of a cell, row or column are places in those of the
-        whole, from 0; `remarks` are on the whole; `missing` are the titles of systems that have no recipe.
+        {exhibit, number, title, grids, notes, remarks, missing}. A grid has {table, title, head, columns, rows}, a
+        column {group, title, notes}, a row {section, labels, recipe, missing, notes, cells}; a cell is {paper, right,
+        ours, difference, state, notes}: the paper's percent as printed, the true one of a misprint, ours as {mean, std,
+        n, epochs} in fractions, and the difference in points. `notes` of a cell, row or column are places in those of
+        the whole, from 0; `remarks` are on the whole; `missing` are the titles of systems that have no recipe.
     """
     notes = _Notes()
     for text in paper.notes(exhibit):
         notes.whole.append(text)
-    grids = [_grid(grid, ours, notes) for grid in paper.grids(exhibit)]
+    stated = paper.grids(exhibit)
+    for grid in stated:
+        notes.whole += [f"{grid.number}: {text}" if len(stated) > 1 else text for text in grid.notes]
+    grids = [_grid(grid, ours, notes) for grid in stated]
     without = dict.fromkeys(row["recipe"] for grid in grids for row in grid["rows"] if row["missing"])
     return {
         "exhibit": exhibit,
+        "number": paper.number(exhibit),
         "title": f"{paper.number(exhibit)}: {paper.title(exhibit)}",
         "grids": grids,
         "notes": notes.marked,
@@ -138,11 +145,10 @@ class _Notes:
         for text in texts:
             if text not in self.marked:
                 self.marked.append(text)
-        return [self.marked.index(text) for text in texts]
+        return sorted(self.marked.index(text) for text in texts)
 
 
 def _grid(grid: Grid, ours: Sequence[Measured], notes: _Notes) -> dict[str, Any]:
-    notes.whole += grid.notes
     columns = [{"group": c.group, "title": c.title, "notes": notes.marks(c.notes)} for c in grid.columns]
     matches, rows = match(grid, ours), []
     for row in grid.rows:
@@ -179,7 +185,7 @@ def _cell(cell: Cell, found: Sequence[Measured], notes: _Notes) -> dict[str, Any
     }
     if same and cell.true is not None:
         told["difference"] = 100 * mean - cell.true
-    told["notes"] = notes.marks(_apart(cell, found[0], same))
+    told["notes"] = notes.marks([*_apart(cell, found[0], same), *_warned(cell, found)])
     return told
 
 
@@ -188,16 +194,27 @@ def _apart(cell: Cell, ours: Measured, same: bool) -> list[str]:
     texts = []
     own, epochs = shipped_recipe(cell.recipe)
     if cell.epochs is None and epochs is not None and ours.epochs != epochs:
-        texts.append(f"Ours after {ours.epochs} epochs; the recipe has {epochs}.")
+        texts.append(f"Ours after {ours.epochs} epoch{'' if ours.epochs == 1 else 's'}; the recipe has {epochs}.")
     if other := _differing(ours, own, cell.changes):
-        more = f" and {len(other) - MOST_SETTINGS} more" if len(other) > MOST_SETTINGS else ""
-        texts.append(f"Ours with other settings: {setting_label(dict(list(other.items())[:MOST_SETTINGS]))}{more}.")
+        most = len(other) if len(other) <= MOST_SETTINGS + 1 else MOST_SETTINGS
+        more = f" and {len(other) - most} more" if len(other) > most else ""
+        texts.append(f"Ours with other settings: {setting_label(dict(list(other.items())[:most]))}{more}.")
     probe = ours.protocols[cell.protocol].get("probe", "paper")
     if cell.protocol == "linear" and probe != "paper":
         texts.append(f"Ours by the probe {probe!r}; the paper's is 'paper'.")
     if not same:
         texts.append("Ours on other clips than the benchmark's, so no difference is given.")
     return texts
+
+
+def _warned(cell: Cell, found: Sequence[Measured]) -> list[str]:
+    """What the evaluations warn of, such as a collapse, in a few words."""
+    warnings = (str(text) for m in found if m.done for text in m.protocols[cell.protocol].get("warnings") or ())
+    texts = []
+    for text in warnings:
+        first, *rest = text.partition(";")[0].split(": ")
+        texts.append(f"{first}: {rest[0]}" if first in paper.STREAMS and rest else first)
+    return [f"Ours with a warning: {text}." for text in dict.fromkeys(texts)]
 
 
 def _value(cell: Cell, ours: Measured) -> float | None:
@@ -215,6 +232,12 @@ def match(grid: Grid, ours: Sequence[Measured]) -> dict[Cell, list[Measured]]:
     """
     swept = sorted({key for cell in grid.cells for key in cell.changes})
     return {cell: found for cell in grid.cells if (found := _found(cell, ours, swept))}
+
+
+def standing(ours: Sequence[Measured]) -> set[Path]:
+    """The folders of what stands in a cell of one of the paper's tables."""
+    grids = (grid for exhibit in paper.exhibits() for grid in paper.grids(exhibit))
+    return {m.path for grid in grids for found in match(grid, ours).values() for m in found if m.path}
 
 
 def _found(cell: Cell, ours: Sequence[Measured], swept: Sequence[str]) -> list[Measured]:

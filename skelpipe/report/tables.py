@@ -19,19 +19,26 @@ from skelpipe.report.experiments import (
     usual_experiments,
 )
 from skelpipe.report.labels import family, protocol_title, split_key, split_title, stream_key
-from skelpipe.report.missing import measured_without_figure, published_without_result
+from skelpipe.report.missing import measured_without_figure, missing_of_exhibit, published_without_result
+from skelpipe.report.paper_shape import measured, standing
 from skelpipe.report.sweeps import find_sweeps
 
 WIDEST = 11  # columns; splits that need more together have a table each
 
 
-def tabulate(found: Found) -> dict[str, Any]:
-    """The content of `report.json`, but for what the figures add."""
+def tabulate(found: Found, told: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """The content of `report.json`, but for what the figures add.
+
+    Args:
+        told: a table or figure of the paper, as `paper_shape.shape` gives it; only what it asks for is then missing.
+    """
     results, catalogue = found.results, Catalogue(found.results)
+    paths = standing(measured(results))
+    standing_rows = {(catalogue[r], r.stream, r.split) for r in results if r.path in paths}
     splits = sorted({r.split for r in results}, key=split_key)
     sources: list[str] = []
     tables = [
-        _table(title, some, [r for r in results if r.split in some], catalogue, sources)
+        _table(title, some, [r for r in results if r.split in some], catalogue, sources, standing_rows)
         for title, some in _families(splits, results, catalogue)
     ]
     return {
@@ -40,7 +47,8 @@ def tabulate(found: Found) -> dict[str, Any]:
             line for split in splits for line in _summary(split, [r for r in results if r.split == split], catalogue)
         ],
         "tables": tables,
-        "missing": published_without_result(tables, results, catalogue),
+        "missing": published_without_result(tables, results, catalogue) if told is None else missing_of_exhibit(told),
+        "paper": told,
         "sources": sources,
         "evaluations": [_evaluation(r, catalogue) for r in results],
         "published": {split: _published_rows(split) for split in splits},
@@ -70,7 +78,12 @@ def _families(
 
 
 def _table(
-    title: str, splits: Sequence[str], results: Sequence[Result], catalogue: Catalogue, sources: list[str]
+    title: str,
+    splits: Sequence[str],
+    results: Sequence[Result],
+    catalogue: Catalogue,
+    sources: list[str],
+    standing_rows: Collection[tuple[Experiment, str, str]],
 ) -> dict[str, Any]:
     of_split = {split: [r for r in results if r.split == split] for split in splits}
     columns = {split: columns_of(of_split[split], catalogue) for split in splits}
@@ -101,6 +114,7 @@ def _table(
             }
             made.append({"stream": stream, "cells": cells, "published": published, "run": any(here.values())})
         rows.append(_group(experiment, made))
+    bare = measured_without_figure(rows, splits, lambda n, stream, s: (groups[n], stream, s) in standing_rows)
     return {
         "title": title,
         "splits": [
@@ -114,7 +128,7 @@ def _table(
             for s in splits
         ],
         "groups": rows,
-        "missing": {"results": [], "figures": measured_without_figure(rows, splits)},
+        "missing": {"results": [], "figures": bare},
     }
 
 

@@ -63,7 +63,8 @@ def write_report(
     _check(wanted, paper)
     folders.check_target(out, force)
     found = _collect(given)
-    page = {"title": title or TITLE, **tabulate(found), "paper": paper and shape(paper, measured(found.results))}
+    told = None if paper is None else shape(paper, measured(found.results))
+    page = {"title": title or TITLE, **tabulate(found, told)}
     pictures = draw(found, page["sweeps"], classes, wanted)
     if paper is not None:
         pictures = [*paper_picture(paper, page["paper"], found, classes), *pictures]

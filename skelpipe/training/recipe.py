@@ -249,17 +249,12 @@ def load_recipe(
         BadInput: no such recipe, or it does not check; names all that is wrong.
     """
     path = find("models", str(name_or_path))
-    data = settings.load_yaml(path)
-    for length, instead in (("epochs", "iterations"), ("iterations", "epochs")):
-        if any(change.partition("=")[0].strip() == length for change in overrides):
-            data.pop(instead, None)
-    data = settings.override(data, overrides)
-    data.setdefault("name", path.stem)
+    data = {"name": path.stem, **settings.load_yaml(path)}
     for length, instead, given in (("epochs", "iterations", epochs), ("iterations", "epochs", iterations)):
-        if given is not None:
+        if given is not None or any(change.partition("=")[0].strip() == length for change in overrides):
             data.pop(instead, None)
-            data[length] = given
-    return settings.check(Recipe, data, path)
+    told = [f"{key}={value}" for key, value in (("epochs", epochs), ("iterations", iterations)) if value is not None]
+    return settings.check(Recipe, data, path, [*overrides, *told])
 
 
 def _default(registry: Any, name: str) -> Any:

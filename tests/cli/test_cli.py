@@ -21,6 +21,8 @@ from skelpipe.cli.program import SECTIONS
 from skelpipe.cli.progress import bar, training
 from skelpipe.clips import streams
 from skelpipe.errors import BadInput
+from skelpipe.evaluate.protocols import PROTOCOLS
+from skelpipe.report.labels import column_key
 
 SLOW = ("torch", "numpy", "numba", "zarr", "pandas", "matplotlib", "sklearn", "snakemake", "rich", "pydantic", "h5py")
 COMMANDS = sorted(main.commands)
@@ -62,6 +64,13 @@ def test_every_command_is_listed_in_the_section_that_its_module_is_named_after()
 
 def test_streams_to_choose_from_are_all_there_are():
     assert options.STREAMS == streams.STREAMS  # which imports what is slow
+
+
+def test_protocols_to_choose_from_are_all_there_are(monkeypatch):
+    monkeypatch.setitem(PROTOCOLS, "guess", PROTOCOLS["knn"])
+    assert f"--protocol [{'|'.join(PROTOCOLS)}]" in call("evaluate", "--help").output
+    assert "'lin' is not one of 'linear'" in call("evaluate", "a", "b", "c", "--protocol", "lin").output
+    assert column_key("guess", "guess") > column_key("transfer", "transfer")
 
 
 def examples(name: str) -> list[str]:

@@ -8,71 +8,22 @@ import shutil
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from made_up import CLASSES, write_evaluation, write_run
 
-from skelpipe.cli import main, measure
+from skelpipe.cli import main
 from skelpipe.errors import BadInput
 from skelpipe.evaluate.fuse import fuse
-from skelpipe.evaluate.scores import write_npz, write_scores
+from skelpipe.evaluate.scores import write_scores
 from skelpipe.outputs import digests, files, folders
 from skelpipe.paper import sources, systems
 from skelpipe.plots.curves import curves_figure
 from skelpipe.plots.style import GREEN, png_bytes
-from skelpipe.report import figures, paper_figures
+from skelpipe.report import paper_figures
 from skelpipe.report.experiments import set_apart
+from skelpipe.report.figures import curves
 from skelpipe.report.labels import setting_label
 from skelpipe.report.paper_shape import Measured, mark, shape
-from skelpipe.report.write import FIGURES, cell_text, md, percent, points, published, write_report
-
-CLASSES = 12
-
-
-def write_evaluation(root, recipe="crosnnclr", stream="joint", split="xsub60", seed=0, top1=0.5, **changes):
-    """An evaluation folder of 24 clips of 12 classes with the accuracy that is asked for."""
-    epochs = changes.pop("epochs", 800)
-    folder = root / changes.pop("folder", f"{recipe}-{stream}-{split}-{seed}-{epochs}")
-    names = [f"clip{i:02d}" for i in range(24)]
-    labels = np.arange(24) % CLASSES
-    rng = np.random.default_rng(seed)
-    scores = np.eye(CLASSES)[labels] + rng.uniform(0, 0.9, (24, CLASSES))
-    linear = {"top1": top1, "top5": 0.9, "per_class": [0.5] * 10 + [1.0, None], "warnings": [], "probe": "reference"}
-    metrics = {
-        "recipe": recipe,
-        "method": "skeletonclr",
-        "stream": stream,
-        "split": split,
-        "dataset": "ntu60",
-        "seed": seed,
-        "epochs": epochs,
-        "train_clips": 40091,
-        "test_clips": 16487,
-        "classes": CLASSES,
-        "run": {"seed": seed, "stream": stream, "frames": 50},
-        "protocols": {"linear": linear},
-    }
-    features = changes.pop("features", False)
-    inputs = changes.pop("inputs", None)
-    with folders.new_folder(folder, "evaluation", force=True, inputs=inputs) as out:
-        files.write_json(out / "metrics.json", {**metrics, **changes})
-        write_scores(out / "scores.npz", names, labels, {"linear": scores})
-        if features:
-            arrays = {"name": np.array(names), "label": labels, "train": np.arange(24) < 2, "feature": scores}
-            write_npz(out / "features.npz", arrays)
-    return folder
-
-
-def write_run(folder, lines=3, done=True, log=None, **changes):
-    """A pretraining folder with its log."""
-    settings = {"recipe": "crosnnclr", "stream": "joint", "split": "xsub60", "seed": 0, "epochs": 3, **changes}
-    folder.mkdir(parents=True)
-    files.write_json(folder / "settings.json", settings)
-    log = log or [{"epoch": e, "loss": 3 / e, "lr": 0.1, "spread": 0.01} for e in range(1, lines + 1)]
-    log = [json.dumps(line) for line in log]
-    (folder / "log.jsonl").write_text("\n".join([*log, '{"epoch": 9, "lo'] if not done else log))
-    if done:
-        folders.seal(folder, "run")
-    else:
-        files.write_json(folder / "provenance.json", {})
-    return folder
+from skelpipe.report.write import cell_text, md, percent, points, published, write_report
 
 
 def report(root, out, **options):
@@ -285,6 +236,16 @@ def test_the_page_is_self_contained(tmp_path):
     assert digests.require(tmp_path / "r", "report", "") == tmp_path / "r"
 
 
+def test_long_paths_break_and_pictures_are_enlarged_by_a_tap(tmp_path):
+    write_evaluation(tmp_path / "e", features=True)
+    write_report([tmp_path / "e"], tmp_path / "r", figures=["tsne"], paper="fig5")
+    text = (tmp_path / "r" / "report.html").read_text()
+    breaking = re.search(r"\n([^{}\n]*) \{ overflow-wrap: anywhere; \}", text)[1].split(", ")
+    assert {"p", "li", "summary", "figcaption"} <= set(breaking)
+    pictures = re.findall(r'<label class="zoom"><input type="checkbox"[^>]*>\s*<img src="data:image/png', text)
+    assert len(pictures) == text.count("<img ") == 2
+
+
 def test_classes_to_draw(tmp_path):
     write_evaluation(tmp_path / "e")
     page = report(tmp_path / "e", tmp_path / "r", classes=["drink water", "3", 1])
@@ -452,8 +413,8 @@ def test_columns_stand_in_order_and_say_what_they_are(tmp_path):
     write_evaluation(tmp_path / "e", seed=1, protocols={"knn": {"top1": 0.4, "k": 5}, **linear(0.4)})
     (split,) = report(tmp_path / "e", tmp_path / "r", figures=[])["tables"][0]["splits"]
     assert [c["title"] for c in split["columns"]] == [
-        "linear", "linear (grid)", "1-NN", "kNN, k = 5", "retrieval mAP", "semi 1 %", "semi 2.5 %", "semi 10 %",
-        "finetune", "transfer", "supervised", "later",
+        "linear", "linear (grid)", "1-NN", "kNN, k = 5", "retrieval mAP", "supervised", "finetune",
+        "semi 1 %", "semi 2.5 %", "semi 10 %", "transfer", "later",
     ]  # fmt: skip
     assert [c["title"] for c in split["layout"]][:4] == ["linear", "linear (grid)", "published", "1-NN"]
 
@@ -601,7 +562,7 @@ def test_names_of_settings():
     crop, both = ["crop"], ["crop", {"shear": {"amplitude": 0.5}}]
     assert setting_label({"views.query": crop, "views.key": crop}) == "crop only"
     assert setting_label({"views.query": both, "views.key": both}) == "crop + shear (amplitude 0.5)"
-    assert setting_label({"views.query": crop, "views.key": []}) == "query crop only, key no augmentation"
+    assert setting_label({"views.query": crop, "views.key": []}) == ("query view: crop only, key view: no augmentation")
     assert setting_label({"encoder.features": 128, "method.queue_size": 4096}) == "features 128, queue size 4096"
     assert setting_label({"optimizer.lr": 1e-4, "positives.keep_union": True}) == (
         "rate 0.0001, positives.keep_union=True"
@@ -621,7 +582,7 @@ def test_names_that_do_not_tell_settings_apart_give_way_to_the_settings():
 
 def test_streams_trained_together_are_a_line_each(tmp_path, monkeypatch):
     drawn = []
-    monkeypatch.setattr(figures, "curves_figure", lambda logs: drawn.append(logs) or curves_figure(logs))
+    monkeypatch.setattr(curves, "curves_figure", lambda logs: drawn.append(logs) or curves_figure(logs))
     log = [{"epoch": 1, "loss": 6.0, "spread": 0.2, "lr": 0.1}]
     log[0] |= {f"spread_{s}": v for s, v in (("joint", 0.1), ("motion", 0.2), ("bone", 0.3))}
     run = write_run(tmp_path / "run", recipe="crossclr", stream="3s", log=log)
@@ -643,7 +604,7 @@ def test_streams_trained_together_are_a_line_each(tmp_path, monkeypatch):
 
 def test_runs_of_a_sweep_have_names_of_their_own(tmp_path, monkeypatch):
     drawn = []
-    monkeypatch.setattr(figures, "curves_figure", lambda logs: drawn.extend(logs) or curves_figure(logs))
+    monkeypatch.setattr(curves, "curves_figure", lambda logs: drawn.extend(logs) or curves_figure(logs))
     for size in (16, 32):
         write_run(tmp_path / "e" / f"q{size}", recipe_settings={"method": {"queue_size": size}})
     write_run(tmp_path / "e" / "twin", recipe_settings={"method": {"queue_size": 32}})
@@ -673,7 +634,6 @@ def test_the_command_chooses_title_and_figures(tmp_path):
     assert done.exit_code == 0, done.output
     page = json.loads((tmp_path / "r" / "report.json").read_text())
     assert (page["title"], [f["section"] for f in page["figures"]]) == ("T", ["confusion"])
-    assert measure.FIGURES == FIGURES
 
 
 def test_scores_of_several_draws_have_a_confusion_matrix(tmp_path):
@@ -822,6 +782,68 @@ def test_lengths_and_changed_settings_have_columns_of_their_own():
     stars = [normal, crop | {"views.extreme": "extreme"}, crop | {"views.extreme": ["crop"]}]
     views = [ours("crosnnclr_star", 300, top1, settings=s) for top1, s in zip((0.7, 0.6, 0.5), stars, strict=True)]
     assert [value("table8", row, 3, *views) for row in (0, 1)] == [0.7, 0.5]
+
+
+def test_changed_settings_of_the_papers_tables_are_published_and_only_its_own_is_missing(tmp_path):
+    for place, steps in enumerate((["crop", "shear"], ["crop"], ["shear"])):
+        run = {"recipe_settings": {"views": {"query": steps, "key": steps}}}
+        write_evaluation(tmp_path / "e", "skeletonclr", split="xview60", epochs=300, run=run, folder=str(place))
+    for options in ({}, {"paper": "table8"}):
+        page = report(tmp_path / "e", tmp_path / "r", figures=[], force=True, **options)
+        assert page["tables"][0]["missing"]["figures"] == [
+            "SkeletonCLR: joint on NTU-60 xview (300 epochs, shear only)"
+        ]
+    assert page["tables"][0]["missing"]["results"] == []
+    assert page["missing"] == [
+        "Full aug.: CrosNNCLR (published 81.0), AimCLR (published 79.7), CrosNNCLR* (published 79.7)",
+        "Only crop: CrosNNCLR (published 63.0), AimCLR (published 53.3), CrosNNCLR* (published 54.6)",
+    ]
+    for file in ("report.html", "report.md"):
+        text = html.unescape((tmp_path / "r" / file).read_text()).replace("\\", "")
+        assert "Of the paper's Table 8 not measured here" in text
+        assert page["missing"][0] in text
+        assert "PKU-MMD" not in text
+    page = report(tmp_path / "e", tmp_path / "r", figures=[], force=True, paper="fig1")
+    assert page["missing"][0] == "Table 3, SkeletonCLR (CVPR 21): xsub (published 68.3)"
+    assert not any("LongT" in line for line in page["missing"])
+
+
+def notes_of(exhibit, *measured):
+    told = shape(exhibit, measured)
+    cells = [cell for grid in told["grids"] for row in grid["rows"] for cell in row["cells"] if cell["ours"]]
+    return [[told["notes"][place] for place in cell["notes"]] for cell in cells], [cell["notes"] for cell in cells]
+
+
+def test_what_sets_ours_apart_is_told_in_full_and_in_order():
+    settings = {f"optimizer.{k}": 0.5 for k in ("lr", "momentum", "weight_decay", "gamma")}
+    many = settings | {"encoder.width": 4, "batch_size": 8, "method.temperature": 0.2, "method.momentum": 0.5}
+    for count, more in ((7, ""), (8, " and 2 more")):
+        (cell,), _ = notes_of("table3", ours(settings=dict(list(many.items())[:count])))
+        assert cell[0].count(",") == (6 if count == 7 else 5)
+        assert cell[0].endswith(f"{more}.")
+    one = ours("skeletonclr", 300, probe="reference", split="xsub60")
+    both = ours("crosnnclr", 1, probe="reference", split="xsub60")
+    texts, places = notes_of("table3", one, both)
+    assert places == [[1], [1, 2]]
+    assert texts[1][1] == "Ours after 1 epoch; the recipe has 800."
+
+
+def test_a_collapsed_run_is_marked_in_its_cell():
+    collapsed = ours()
+    collapsed.protocols["linear"]["warnings"] = ["joint: the embeddings have collapsed: all look alike; start again"]
+    assert notes_of("table3", collapsed)[0] == [["Ours with a warning: joint: the embeddings have collapsed."]]
+
+
+def test_parts_and_notes_of_several_tables_stand_where_they_belong(tmp_path):
+    write_evaluation(tmp_path / "e", "aimclr", "3s", epochs=300, **PKU2)
+    page = report(tmp_path / "e", tmp_path / "r", figures=[], paper="fig1")
+    assert any(text.startswith("Table 6: Headed") for text in page["paper"]["remarks"])
+    text = html.unescape((tmp_path / "r" / "report.html").read_text())
+    assert text.index("<figure>") < text.index("Above: ours. Below: the paper's") < text.index('<table class="paper">')
+    page = report(tmp_path / "e", tmp_path / "r", figures=[], paper="table6", force=True)
+    assert any(text.startswith("Headed") for text in page["paper"]["remarks"])
+    rows = [line for line in (tmp_path / "r" / "report.md").read_text().splitlines() if line.startswith("| *S")]
+    assert rows == ["| *Supervised* | | |", "| *Self-supervised* | | |"]
 
 
 def test_a_misprint_is_shown_as_printed_and_compared_with_what_is_right():

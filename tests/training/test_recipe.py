@@ -68,6 +68,20 @@ def test_all_mistakes_at_once():
         load_recipe("crosnnclr", ["optimizer.lr=-1", "epohcs=3"])
 
 
+def test_who_is_to_blame_for_a_mistake(tmp_path):
+    file = tmp_path / "own.yaml"
+    file.write_text("method: skeletonclr\nviews: {query: [], key: []}\n")
+    with pytest.raises(BadInput, match="^--set optimizer.lr=-1: 1 setting is wrong: optimizer.lr"):
+        load_recipe(file, ["batch_size=8", "optimizer.lr=-1"])
+    with pytest.raises(BadInput, match="^--set method=aimclr: 1 setting is wrong: views: aimclr needs exactly"):
+        load_recipe(file, ["method=aimclr"])
+    file.write_text("method: skeletonclr\nviews: {query: [], key: []}\nbatch_sise: 3\n")
+    with pytest.raises(BadInput, match=r"own\.yaml: 1 setting is wrong: batch_sise"):
+        load_recipe(file, ["batch_size=8"])
+    with pytest.raises(BadInput, match=r"own\.yaml: 2 settings are wrong"):
+        load_recipe(file, ["optimizer.lr=-1"])
+
+
 def test_overrides_reach_into_the_tree():
     data = override({"a": {"b": 1}, "positives": "own_key"}, ["a.b=2", "a.c.d=[x]", "positives.top_k=3", "e=1e-3"])
     assert data == {"a": {"b": 2, "c": {"d": ["x"]}}, "positives": {"name": "own_key", "top_k": 3}, "e": "1e-3"}
@@ -88,6 +102,17 @@ def test_files_that_are_no_recipe(tmp_path, text):
     path.write_text(text)
     with pytest.raises(BadInput):
         load_yaml(path)
+
+
+def test_a_key_that_stands_twice_is_named_with_its_line(tmp_path):
+    path = tmp_path / "r.yaml"
+    path.write_text("name: a\noptimizer:\n  lr: 1\n  nesterov: true\n  lr: 2\n")
+    with pytest.raises(BadInput, match=r"r\.yaml:5: names 'lr' twice; keep one of them"):
+        load_yaml(path)
+    path.write_text("a: &a {x: 1, y: 2}\nb: {<<: *a, x: 3}\n")
+    assert load_yaml(path) == {"a": {"x": 1, "y": 2}, "b": {"x": 3, "y": 2}}
+    with pytest.raises(BadInput, match=r"^--set a=\{b: 1, b: 2\}: its value names 'b' twice"):
+        override({}, ["a={b: 1, b: 2}"])
 
 
 @pytest.mark.parametrize("registry", [ENCODERS, METHODS, POSITIVES])

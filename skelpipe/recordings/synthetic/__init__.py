@@ -28,7 +28,7 @@ from skelpipe.recordings.datasets import DATASETS, find_dataset
 from skelpipe.recordings.synthetic.ntu import NTUClip, ntu_clip
 from skelpipe.recordings.synthetic.packing import plain, zipped
 from skelpipe.recordings.synthetic.pku import PKUVideo, pku_video
-from skelpipe.recordings.synthetic.plan import checked, plan_files
+from skelpipe.recordings.synthetic.plan import FRAMES, checked, plan_files
 
 __all__ = [
     "MARKER", "NTUClip", "PKUVideo", "Summary", "ntu_clip", "pku_video", "write_raw",
@@ -55,7 +55,7 @@ def write_raw(
     subjects: int | None = None,
     setups: int | None = None,
     replications: int | None = None,
-    frames: tuple[int, int] = (40, 80),
+    frames: tuple[int, int] = FRAMES,
     seed: int = 0,
     force: bool = False,
     zip: bool = False,

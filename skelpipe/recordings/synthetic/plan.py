@@ -34,6 +34,9 @@ _RANGES: dict[str, dict[str, tuple[int, int, int]]] = {
 }
 
 
+FRAMES = (40, 80)  # unless others are asked for
+
+
 def checked(dataset: str, asked: dict[str, int | None], frames: tuple[int, int], seed: int) -> dict[str, int]:
     """The options with defaults filled in; BadInput names the one that is out of range or has no meaning here."""
     ranges, out = _RANGES[dataset], {}

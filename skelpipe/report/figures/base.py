@@ -1,0 +1,34 @@
+"""What a kind of figure is, and what it is drawn from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from skelpipe.report.collect import Found
+from skelpipe.report.experiments import Catalogue
+
+Drawn = tuple[str, bytes]  # a caption, which is the alternative text too, and the PNG
+
+
+@dataclass(frozen=True)
+class Material:
+    """What there is to draw: what was found, which experiment each result is of, the sweeps, and the classes asked for.
+
+    What cannot be drawn is noted in `found.skipped`.
+    """
+
+    found: Found
+    catalogue: Catalogue
+    sweeps: Sequence[Mapping[str, Any]]
+    classes: Sequence[int | str] | None
+
+
+class Kind(NamedTuple):
+    """A kind of figure: the title of its section, the link to it, its pictures, and whether two stand side by side."""
+
+    title: str
+    link: str
+    pictures: Callable[[Material], Iterator[Drawn]]  # a generator: what is not wanted is not drawn
+    paired: bool = False

@@ -1,0 +1,40 @@
+"""Confusion matrices of ten classes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from skelpipe.evaluate.scores import confusion
+from skelpipe.plots.confusion import confusion_figure
+from skelpipe.plots.style import class_names, png_bytes
+from skelpipe.report.experiments import caption, main_results
+from skelpipe.report.figures.base import Drawn, Kind, Material
+from skelpipe.report.figures.chosen import ten_classes
+from skelpipe.report.figures.stored import scores_of
+from skelpipe.report.labels import protocol_title
+
+
+def _pictures(material: Material) -> Iterator[Drawn]:
+    found, catalogue, classes = material.found, material.catalogue, material.classes
+    trained = [r for r in found.results if r.epochs]
+    for group in main_results(trained or found.results, catalogue):
+        first = group[0]
+        stored = scores_of(first, found)
+        if stored is None:
+            continue
+        labels, scores = stored
+        protocol = next(iter(scores), None)
+        if protocol is None or not len(labels):
+            continue
+        titles = class_names(first.metrics["dataset"], scores[protocol].shape[-1])
+        ten = ten_classes(labels, titles, classes)
+        matrix = confusion(scores[protocol], labels, len(titles))
+        what = protocol_title(protocol, first.protocols.get(protocol, {}))
+        which = "the classes asked for" if classes else f"the {len(ten)} classes with the most test clips"
+        head = f"{caption(first, catalogue[first])}, seed {first.seed}, {what}"
+        text = f"{head}: {which}; percent of each label's clips"
+        figure = confusion_figure(matrix, titles, "", classes=ten)
+        yield text, png_bytes(figure)
+
+
+CONFUSION = Kind("Confusion of ten classes", "Confusion", _pictures, paired=True)

@@ -1,0 +1,38 @@
+"""What evaluations have stored of their test clips: scores and features."""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from skelpipe.errors import BadInput
+from skelpipe.evaluate.scores import read_scores
+from skelpipe.report.collect import Found, Result
+
+
+def scores_of(result: Result, found: Found) -> tuple[npt.NDArray[np.int64], dict[str, npt.NDArray[np.float32]]] | None:
+    """The labels (n,) of the test clips and each protocol's scores; None, and a note in `found`, if they are broken."""
+    try:
+        _, labels, scores = read_scores(result.path / "scores.npz")
+    except BadInput as problem:
+        found.skipped.append((f"{result.shown}/scores.npz", problem.what))
+        return None
+    return labels, scores
+
+
+def features_of(
+    result: Result, found: Found
+) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64], npt.NDArray[np.float32]] | None:
+    """Names (n,), labels (n,), features (n, D) of the test clips; None, and a note in `found`, if they are broken."""
+    try:
+        with np.load(result.path / "features.npz", allow_pickle=False) as stored:
+            test = ~stored["train"].astype(bool)
+            names, labels, features = (stored[k][test] for k in ("name", "label", "feature"))
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        found.skipped.append((f"{result.shown}/features.npz", f"cannot be read ({error})"))
+        return None
+    return names, labels, features
