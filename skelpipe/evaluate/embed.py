@@ -19,6 +19,7 @@ from skelpipe.clips.loading import load_bodies, own_frames
 from skelpipe.clips.streams import apply_stream
 from skelpipe.clips.views import build_view, render_view
 from skelpipe.errors import BadInput
+from skelpipe.layouts import attributes_of
 from skelpipe.methods.network import Network
 from skelpipe.outputs.ancestry import DONE, PROVENANCE, read_json
 from skelpipe.outputs.checksums import check_files
@@ -140,16 +141,17 @@ def going_on_with(path: Path, epoch: int) -> bool:
 
 def check_fit(recipe: Recipe, settings: Mapping[str, Any], clips: Clips) -> None:
     """Raise BadInput unless clips are of the layout and the preparation that a run was trained on."""
-    for what, mine, theirs in (
-        ("layout", settings["layout"], clips.layout.name),
-        ("frames", settings["frames"], clips.frames),
-    ):
-        if mine != theirs:
-            remedy = "prepare clips to match"
-            if what == "frames":
-                needed = recipe.clips.model_copy(update={"frames": mine})
-                remedy = f"make such clips by '{prepare_command(clips, needed)}'"
-            raise BadInput(clips.path, f"has {what} {theirs}, the run was trained with {mine}", remedy)
+    noted = attributes_of(clips.layout)
+    if settings["layout"] != noted["layout"]:
+        what = f"has layout {noted['layout']}, the run was trained with {settings['layout']}"
+        raise BadInput(clips.path, what, "prepare clips to match")
+    if settings.get("layout_table") != noted.get("layout_table"):
+        what = f"has a layout {noted['layout']} of other joints or bones than the run was trained with"
+        raise BadInput(clips.path, what, "give the layouts names of their own, and clips of the run's")
+    if (frames := settings["frames"]) != clips.frames:
+        command = prepare_command(clips, recipe.clips.model_copy(update={"frames": frames}))
+        what = f"has frames {clips.frames}, the run was trained with {frames}"
+        raise BadInput(clips.path, what, f"make such clips by '{command}'")
     check_clips(recipe, clips)
 
 

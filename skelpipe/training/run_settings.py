@@ -6,6 +6,7 @@ from typing import Any
 
 from skelpipe.clips.streams import check_stream
 from skelpipe.errors import BadInput
+from skelpipe.layouts import attributes_of
 from skelpipe.outputs.digests import read_digest
 from skelpipe.recordings.store import Clips
 from skelpipe.training.length import length_of
@@ -63,7 +64,7 @@ def run_settings(
 
 def settings_on(recipe: Recipe, source: Clips, clips: int, **options: Any) -> dict[str, Any]:
     """What `settings.json` holds of a run on so many of the clips of a folder; `options` are those of `pretrain`."""
-    return run_settings(
+    settings = run_settings(
         recipe,
         dataset=source.dataset,
         layout=source.layout.name,
@@ -72,3 +73,4 @@ def settings_on(recipe: Recipe, source: Clips, clips: int, **options: Any) -> di
         clips_digest=read_digest(source.path),
         **options,
     )
+    return settings | attributes_of(source.layout)
