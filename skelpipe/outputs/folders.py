@@ -33,6 +33,7 @@ from skelpipe.outputs.provenance import provenance
 from skelpipe.outputs.refusals import refusals, unwritable
 
 log = logging.getLogger(__name__)
+GROUP = "zarr.json"  # of an output whose folders are arrays: what else lay among them would be taken for a part of it
 
 
 def check_target(target: Path, force: bool) -> None:
@@ -45,6 +46,17 @@ def check_target(target: Path, force: bool) -> None:
         raise BadInput(target, "exists and was not made by skelpipe", "choose another path; --force will not delete it")
     if not force:
         raise BadInput(target, "already exists", "choose another path, or pass --force to replace it")
+
+
+def check_apart(target: Path, inputs: Mapping[str, str | os.PathLike[str]]) -> None:
+    """Raise BadInput if an output would take the place of what it is made of, or lie amid its arrays."""
+    for role, path in inputs.items():
+        source = Path(os.path.realpath(path))
+        if source.is_relative_to(os.path.realpath(target)):
+            what = f"is the {role}, or holds it, that it is to be made of"
+            raise BadInput(target, what, "choose another path; --force replaces outputs, not what they are made of")
+        if Path(os.path.realpath(target)).is_relative_to(source) and (source / GROUP).exists() and is_output(source):
+            raise BadInput(target, f"lies inside the {role} that it is to be made of", "choose a path outside of it")
 
 
 @contextmanager
@@ -76,6 +88,7 @@ def new_folder(
     """
     target = Path(os.path.abspath(target))
     scratch, old = target.with_name(f".{target.name}.partial"), target.with_name(f".{target.name}.old")
+    check_apart(target, inputs or {})
     check_target(target, force)
     with locked(target) if lock else nullcontext(), refusals(target):
         try:

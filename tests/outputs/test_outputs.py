@@ -316,3 +316,30 @@ def test_what_zarr_still_writes_after_an_interrupt_makes_no_scratch_anew(tmp_pat
         raise KeyboardInterrupt
     pending.result(10)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("target", ["run", "run/../run", "link", ""])
+def test_an_output_never_takes_the_place_of_what_it_is_made_of(tmp_path, target):
+    write(tmp_path / "all" / "run", "precious")
+    (tmp_path / "all" / "link").symlink_to("run")
+    (tmp_path / "all" / "done.json").write_text("{}")  # so that --force would replace it
+    with (
+        pytest.raises(BadInput, match="is the run, or holds it, that it is to be made of"),
+        new_folder(tmp_path / "all" / target, "report", force=True, inputs={"run": tmp_path / "all" / "run"}),
+    ):
+        pytest.fail("nothing may be made there")
+    assert (tmp_path / "all" / "run" / "page.html").read_text() == "precious"
+
+
+def test_an_output_does_not_lie_amid_the_arrays_of_its_input_but_may_lie_in_a_run(tmp_path):
+    for name in ("store", "run"):
+        write(tmp_path / name)
+    (tmp_path / "store" / "zarr.json").write_text("{}")
+    with (
+        pytest.raises(BadInput, match="lies inside the store that it is to be made of"),
+        new_folder(tmp_path / "store" / "clips", "clips", inputs={"store": tmp_path / "store"}),
+    ):
+        pytest.fail("nothing may be made there")
+    with new_folder(tmp_path / "run" / "evaluation", "evaluation", inputs={"run": tmp_path / "run"}):
+        pass
+    assert (tmp_path / "run" / "evaluation" / "done.json").is_file()
