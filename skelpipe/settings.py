@@ -145,7 +145,11 @@ def _parsed(text: str) -> Any:
     """
     if len(text) > LONGEST_TEXT:
         raise ValueError("it is longer than any settings")
-    data = yaml.load(text, Loader=_Loader)  # a safe loader
+    loader = _Loader(text)
+    try:
+        data = loader.get_single_data()
+    finally:
+        loader.dispose()
     found, waiting = 0, [data]  # without recursion: what refers to itself has no end
     while waiting:
         value = waiting.pop()
