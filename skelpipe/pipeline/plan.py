@@ -9,8 +9,7 @@ import hashlib
 import itertools
 import json
 import os
-import shlex
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,13 +17,15 @@ from skelpipe.errors import BadInput
 from skelpipe.outputs.ancestry import PROVENANCE
 from skelpipe.outputs.digests import read_digest
 from skelpipe.paper.systems import missing
-from skelpipe.pipeline.experiments import Experiment, as_text, as_word, check_owner, list_experiments, shortened
-from skelpipe.pipeline.spec import STREAMS, WEIGHTS, Pipeline, Stream, Synth
+from skelpipe.pipeline.experiments import check_owner, list_experiments, shortened
+from skelpipe.pipeline.spec import Pipeline, Synth
+from skelpipe.pipeline.stages import changed_options, measure_of, name_evaluation, name_fusion, plan_runs, shell_words
 from skelpipe.resources import find
 from skelpipe.settings import check, hint, load_yaml
 
 if TYPE_CHECKING:
     from skelpipe.training.recipe import ClipsNeeded
+
 
 # What a stage writes for the same inputs and flags changed: raise its number, and pipelines run it again. (Snakemake
 # cannot see changed package code.)
@@ -36,7 +37,6 @@ VERSIONS = {
 KINDS = (
     "synth", "store_parts", "stores", "clips_parts", "clips", "runs", "evaluations", "fusions", "measures", "reports",
 )  # fmt: skip
-ADD_PROTOCOL = "add {} to the key protocols"
 WHERE_TO_ASK = {
     "ntu": "its owners give it on their request form (ROSE Lab, Nanyang Technological University)",
     "pku": "its owners give it by mail (STRUCT group, Peking University)",
@@ -74,7 +74,7 @@ def plan(
     shown = ["--paper", pipeline.paper] if pipeline.paper else []
     config["reports"][f"reports/{path.stem}"] = {
         "parts": [*config["evaluations"], *config["fusions"]],
-        "flags": _shell(
+        "flags": shell_words(
             ["--title", pipeline.title, *shown, *(w for name in pipeline.figures for w in ("--figure", name))]
         ),
     }
@@ -125,21 +125,21 @@ def _plan_stages(
         kind = _clips_name(pipeline, needs[experiment.name])
         clips = {dataset: clips_of[dataset, kind] for dataset in pipeline.datasets}
         top = f"runs/{Path(clips[pipeline.serving(home)]).stem}/{home}/{experiment.name}"
-        runs = _plan_runs(config, pipeline, experiment, home, clips[pipeline.serving(home)], top, seed)
+        runs = plan_runs(config, pipeline, experiment, home, clips[pipeline.serving(home)], top, seed)
         for split, epoch in itertools.product(splits, pipeline.at_epochs or (experiment.recipe.epochs,)):
-            name, flags = _evaluation(pipeline, experiment, home, split, epoch)
-            parts, facts = {}, _measure(pipeline, experiment, split, epoch, seed)
+            name, flags = name_evaluation(pipeline, experiment, home, split, epoch)
+            parts, facts = {}, measure_of(pipeline, experiment, split, epoch, seed)
             for stream, run in runs.items():
                 parts[stream] = f"{top}/{stream}-s{seed}/{name}"
                 own = ["--stream", stream] if experiment.recipe.streams else []
                 config["evaluations"][parts[stream]] = {
                     "run": run,
                     "clips": clips[pipeline.serving(split)],
-                    "flags": _shell([*flags, *own, "--seed", seed]),
+                    "flags": shell_words([*flags, *own, "--seed", seed]),
                 }
                 config["measures"][parts[stream]] = {**facts, "stream": stream}
             if len(parts) > 1:
-                fused, stream, weights = _fusion(pipeline, pipeline.streams_of(experiment.stem), name)
+                fused, stream, weights = name_fusion(pipeline, pipeline.streams_of(experiment.stem), name)
                 folder = f"{top}/fused-s{seed}/{fused}"
                 config["fusions"][folder] = {"parts": list(parts.values()), "flags": weights}
                 config["measures"][folder] = {**facts, "stream": stream}
@@ -170,7 +170,7 @@ def _check_protocols(pipeline: Pipeline, path: Path) -> None:
             what = f"protocols: unknown protocol {protocol!r}{hint(protocol, PROTOCOLS)}"
             raise BadInput(path, what, f"known are {', '.join(PROTOCOLS)}")
     try:
-        _options(pipeline)
+        changed_options(pipeline)
     except BadInput as error:
         words = ["options:", *error.where.split()[1:], error.what]  # without its --set
         raise BadInput(path, " ".join(words), error.remedy) from None
@@ -279,10 +279,10 @@ def _prepare_flags(pipeline: Pipeline, needed: ClipsNeeded | None) -> str:
     if needed is not None:
         from skelpipe.training.clips_needed import prepare_words
 
-        return _shell(prepare_words(needed))
+        return shell_words(prepare_words(needed))
     flags: list[Any] = ["--frames", pipeline.frames, "--bodies", pipeline.bodies]
     flags += [] if pipeline.centre else ["--no-centre"]
-    return _shell([*flags, *([] if pipeline.turn else ["--no-turn"])])
+    return shell_words([*flags, *([] if pipeline.turn else ["--no-turn"])])
 
 
 def _amounts(synth: Synth, dataset: str) -> dict[str, int]:
@@ -292,107 +292,10 @@ def _amounts(synth: Synth, dataset: str) -> dict[str, int]:
 
 def _synth_flags(synth: Synth, dataset: str) -> str:
     flags = [part for key, value in _amounts(synth, dataset).items() for part in (f"--{key}", value)]
-    return _shell([*flags, *(["--frames", *synth.frames] if synth.frames else [])])
+    return shell_words([*flags, *(["--frames", *synth.frames] if synth.frames else [])])
 
 
 def _no_recordings(dataset: str, folder: Path) -> BadInput:
     owners = WHERE_TO_ASK[dataset.rstrip("0123456789")]
     what = f"holds no recordings of {dataset}"
     return BadInput(folder, what, f"put its files or .zip archives there, or name their folder by --raw; {owners}")
-
-
-# Stages of a recipe -------------------------------------------------------------------------------------------------
-def _plan_runs(
-    config: dict[str, Any], pipeline: Pipeline, experiment: Experiment, home: str, clips: str, top: str, seed: int
-) -> dict[str, str]:
-    """Plan the pretraining of an experiment; returns stream -> the run that has its encoder."""
-    runs: dict[str, str] = {}
-    for stream in pipeline.streams_of(experiment.stem):
-        trained = "3s" if experiment.recipe.streams else stream
-        runs[stream] = f"{top}/{trained}-s{seed}/run"
-        config["runs"][runs[stream]] = {
-            "recipe": experiment.called,
-            "content": experiment.content,
-            "clips": clips,
-            "flags": _shell(["--split", home, "--stream", trained, "--seed", seed, *experiment.flags]),
-        }
-    return runs
-
-
-def _protocols(pipeline: Pipeline, experiment: Experiment) -> list[str]:
-    from skelpipe.evaluate.protocols import PROTOCOLS
-
-    if experiment.recipe.supervised:
-        return ["supervised"]
-    stated = () if "protocols" in pipeline.model_fields_set else experiment.recipe.evaluate.protocols
-    return [p for p in PROTOCOLS if p in (stated or pipeline.protocols_of(experiment.stem))]
-
-
-def _probe(pipeline: Pipeline, experiment: Experiment) -> str:
-    stated = None if "probe" in pipeline.model_fields_set else experiment.recipe.evaluate.probe
-    return stated or pipeline.probe
-
-
-def _measure(pipeline: Pipeline, experiment: Experiment, split: str, epoch: int, seed: int) -> dict[str, Any]:
-    """What an accuracy is of, but for the stream."""
-    how: dict[str, dict[str, Any]] = {"linear": {"probe": _probe(pipeline, experiment)}, "knn": {"k": pipeline.k}}
-    return {
-        "recipe": experiment.recipe.name,
-        "split": split,
-        "pretrained_on": pipeline.pretrain_on or split,
-        "epochs": epoch,
-        "seed": seed,
-        "changes": dict(experiment.changes),
-        "protocols": {protocol: how.get(protocol, {}) for protocol in _protocols(pipeline, experiment)},
-    }
-
-
-def _evaluation(pipeline: Pipeline, experiment: Experiment, home: str, split: str, epoch: int) -> tuple[str, list[Any]]:
-    """The folder name of an evaluation, and its flags: what is at its default stands in neither."""
-    from skelpipe.recordings.datasets import find_split
-
-    recipe, protocols = experiment.recipe, _protocols(pipeline, experiment)
-    told: list[Any] = []  # what the recipe would otherwise say itself
-    parts: list[tuple[str, list[Any]]] = [("+".join(protocols), [w for p in protocols for w in ("--protocol", p)])]
-    if not recipe.supervised:
-        probe = _probe(pipeline, experiment)
-        parts += [(probe, ["--probe", probe])] if probe != "reference" else []
-        told = ["--probe", probe] if probe == "reference" and recipe.evaluate.probe else []
-        parts += [(f"k{pipeline.k}", ["--k", pipeline.k])] if pipeline.k != 1 else []
-        parts += [("best", ["--best-on-test"])] if pipeline.best_on_test else []
-    for key, value in sorted(_options(pipeline).items()):
-        if key.partition(".")[0] in protocols:
-            parts.append((f"{key}={as_word(value)}", ["--set", f"{key}={as_text(value)}"]))
-    if split != home:
-        dataset = pipeline.serving(split)
-        where = split if dataset == find_split(split).datasets[0].name else f"{split}-{dataset}"
-        parts.append((where, ["--split", split]))
-    if epoch != recipe.epochs:
-        parts.append((f"e{epoch:04d}", ["--epoch", epoch]))
-    return shortened("-".join(name for name, _ in parts)), [*(flag for _, flags in parts for flag in flags), *told]
-
-
-def _options(pipeline: Pipeline) -> dict[str, Any]:
-    """The options of protocols that are not at their defaults, by their dotted key."""
-    from skelpipe.evaluate.protocols import read_options
-
-    changed: dict[str, Any] = {}
-    for protocol, own in read_options(pipeline.options, pipeline.all_protocols, ADD_PROTOCOL).items():
-        usual = type(own)().model_dump(mode="json")
-        values = own.model_dump(mode="json")
-        changed |= {f"{protocol}.{key}": value for key, value in values.items() if value != usual[key]}
-    return changed
-
-
-def _fusion(pipeline: Pipeline, streams: Sequence[Stream], evaluation: str) -> tuple[str, str, str]:
-    """The folder name of a fusion of evaluations of that name, its stream's name, and its flags."""
-    usual = all(pipeline.fusion[stream] == WEIGHTS[stream] for stream in streams)
-    parts = [stream if usual else f"{stream}{pipeline.fusion[stream]:g}" for stream in streams]
-    whole = usual and len(streams) == len(STREAMS)
-    told = "+".join(parts)
-    weights = _shell(["--weights", ",".join(f"{pipeline.fusion[stream]:g}" for stream in streams)])
-    return (evaluation, "3s", weights) if whole else (f"{evaluation}-{told}", told, weights)
-
-
-def _shell(words: Iterable[object]) -> str:
-    return shlex.join(str(word) for word in words)

@@ -1,0 +1,110 @@
+"""What a recipe's stages are called and by which flags they are made: runs, evaluations, fusions."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from skelpipe.pipeline.experiments import Experiment, as_text, as_word, shortened
+from skelpipe.pipeline.spec import STREAMS, WEIGHTS, Pipeline, Stream
+
+ADD_PROTOCOL = "add {} to the key protocols"
+
+
+def plan_runs(
+    config: dict[str, Any], pipeline: Pipeline, experiment: Experiment, home: str, clips: str, top: str, seed: int
+) -> dict[str, str]:
+    """Plan the pretraining of an experiment; returns stream -> the run that has its encoder."""
+    runs: dict[str, str] = {}
+    for stream in pipeline.streams_of(experiment.stem):
+        trained = "3s" if experiment.recipe.streams else stream
+        runs[stream] = f"{top}/{trained}-s{seed}/run"
+        config["runs"][runs[stream]] = {
+            "recipe": experiment.called,
+            "content": experiment.content,
+            "clips": clips,
+            "flags": shell_words(["--split", home, "--stream", trained, "--seed", seed, *experiment.flags]),
+        }
+    return runs
+
+
+def protocols_of(pipeline: Pipeline, experiment: Experiment) -> list[str]:
+    from skelpipe.evaluate.protocols import PROTOCOLS
+
+    if experiment.recipe.supervised:
+        return ["supervised"]
+    stated = () if "protocols" in pipeline.model_fields_set else experiment.recipe.evaluate.protocols
+    return [p for p in PROTOCOLS if p in (stated or pipeline.protocols_of(experiment.stem))]
+
+
+def _probe(pipeline: Pipeline, experiment: Experiment) -> str:
+    stated = None if "probe" in pipeline.model_fields_set else experiment.recipe.evaluate.probe
+    return stated or pipeline.probe
+
+
+def measure_of(pipeline: Pipeline, experiment: Experiment, split: str, epoch: int, seed: int) -> dict[str, Any]:
+    """What an accuracy is of, but for the stream."""
+    how: dict[str, dict[str, Any]] = {"linear": {"probe": _probe(pipeline, experiment)}, "knn": {"k": pipeline.k}}
+    return {
+        "recipe": experiment.recipe.name,
+        "split": split,
+        "pretrained_on": pipeline.pretrain_on or split,
+        "epochs": epoch,
+        "seed": seed,
+        "changes": dict(experiment.changes),
+        "protocols": {protocol: how.get(protocol, {}) for protocol in protocols_of(pipeline, experiment)},
+    }
+
+
+def name_evaluation(
+    pipeline: Pipeline, experiment: Experiment, home: str, split: str, epoch: int
+) -> tuple[str, list[Any]]:
+    """The folder name of an evaluation, and its flags: what is at its default stands in neither."""
+    from skelpipe.recordings.datasets import find_split
+
+    recipe, protocols = experiment.recipe, protocols_of(pipeline, experiment)
+    told: list[Any] = []  # what the recipe would otherwise say itself
+    parts: list[tuple[str, list[Any]]] = [("+".join(protocols), [w for p in protocols for w in ("--protocol", p)])]
+    if not recipe.supervised:
+        probe = _probe(pipeline, experiment)
+        parts += [(probe, ["--probe", probe])] if probe != "reference" else []
+        told = ["--probe", probe] if probe == "reference" and recipe.evaluate.probe else []
+        parts += [(f"k{pipeline.k}", ["--k", pipeline.k])] if pipeline.k != 1 else []
+        parts += [("best", ["--best-on-test"])] if pipeline.best_on_test else []
+    for key, value in sorted(changed_options(pipeline).items()):
+        if key.partition(".")[0] in protocols:
+            parts.append((f"{key}={as_word(value)}", ["--set", f"{key}={as_text(value)}"]))
+    if split != home:
+        dataset = pipeline.serving(split)
+        where = split if dataset == find_split(split).datasets[0].name else f"{split}-{dataset}"
+        parts.append((where, ["--split", split]))
+    if epoch != recipe.epochs:
+        parts.append((f"e{epoch:04d}", ["--epoch", epoch]))
+    return shortened("-".join(name for name, _ in parts)), [*(flag for _, flags in parts for flag in flags), *told]
+
+
+def changed_options(pipeline: Pipeline) -> dict[str, Any]:
+    """The options of protocols that are not at their defaults, by their dotted key."""
+    from skelpipe.evaluate.protocols import read_options
+
+    changed: dict[str, Any] = {}
+    for protocol, own in read_options(pipeline.options, pipeline.all_protocols, ADD_PROTOCOL).items():
+        usual = type(own)().model_dump(mode="json")
+        values = own.model_dump(mode="json")
+        changed |= {f"{protocol}.{key}": value for key, value in values.items() if value != usual[key]}
+    return changed
+
+
+def name_fusion(pipeline: Pipeline, streams: Sequence[Stream], evaluation: str) -> tuple[str, str, str]:
+    """The folder name of a fusion of evaluations of that name, its stream's name, and its flags."""
+    usual = all(pipeline.fusion[stream] == WEIGHTS[stream] for stream in streams)
+    parts = [stream if usual else f"{stream}{pipeline.fusion[stream]:g}" for stream in streams]
+    whole = usual and len(streams) == len(STREAMS)
+    told = "+".join(parts)
+    weights = shell_words(["--weights", ",".join(f"{pipeline.fusion[stream]:g}" for stream in streams)])
+    return (evaluation, "3s", weights) if whole else (f"{evaluation}-{told}", told, weights)
+
+
+def shell_words(words: Iterable[object]) -> str:
+    return shlex.join(str(word) for word in words)
