@@ -121,9 +121,10 @@ def test_frames_that_fill_a_clip_up_do_not_count():
 def test_frames_that_a_view_hides_are_its_targets(tmp_path):
     """Native clips through the loop, filled up to 14 frames, the last third of each hidden."""
     native = write_uneven(tmp_path)[1]
-    views = "views={clip: [{first: {frames: 14}}, tail_mask]}"
-    result = train(recipe("next_frame", 2, [views]), native, tmp_path / "run")
-    seen = train(recipe("next_frame", 2, ["views={clip: [{first: {frames: 14}}]}"]), native, tmp_path / "seen")
+    views, evaluated = "views={clip: [{first: {frames: 14}}, tail_mask]}", "evaluate.view=[{first: {frames: 14}}]"
+    result = train(recipe("next_frame", 2, [views, evaluated]), native, tmp_path / "run")
+    shown = recipe("next_frame", 2, ["views={clip: [{first: {frames: 14}}]}", evaluated])
+    seen = train(shown, native, tmp_path / "seen")
     assert result.state == "finished"
     assert result.last["loss"] != seen.last["loss"]
 

@@ -194,6 +194,15 @@ def test_a_kill_while_a_run_is_made_longer_costs_nothing(clips, tmp_path, monkey
     assert len(states) == 5  # as it was; not at its end; its weights kept; its settings; its recipe
 
 
+def test_a_longer_run_may_be_evaluated_otherwise(clips, tmp_path):
+    run, whole, told = tmp_path / "run", tmp_path / "whole", ["evaluate.probe=lbfgs"]
+    pretrain(recipe_of(epochs=1), clips, run, **OPTIONS)
+    pretrain(recipe_of(told, epochs=2), clips, run, **OPTIONS)
+    pretrain(recipe_of(told, epochs=2), clips, whole, **OPTIONS)
+    assert weights_of(run) == weights_of(whole)
+    assert (run / "weights-0001.safetensors").exists()
+
+
 @pytest.mark.parametrize(
     ("old", "new", "says"),
     [
