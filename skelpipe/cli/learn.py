@@ -22,7 +22,7 @@ from skelpipe.cli.options import (
 from skelpipe.cli.progress import training
 from skelpipe.errors import BadInput
 from skelpipe.recordings.datasets import DATASETS, SPLITS
-from skelpipe.resources import names
+from skelpipe.resources import find, names
 
 
 @click.command(epilog=f"Recipes that ship: {', '.join(names('models'))}.")
@@ -61,12 +61,14 @@ def pretrain(
       skelpipe pretrain crosnnclr data/stores/ntu60-50.zarr data/runs/bone --split xsub60 --stream bone
     """
     from skelpipe import ranks
+    from skelpipe.evaluate.protocols import check_stated
     from skelpipe.training.pretrain import pretrain as run_pretrain
     from skelpipe.training.recipe import load_recipe
 
     if epochs is not None and iterations is not None:
         raise BadInput(f"--iterations {iterations}", "is given beside --epochs", "leave one of them out")
     checked = load_recipe(recipe, list(overrides), epochs, iterations)
+    check_stated(checked, find("models", recipe))
     if gpus and ranks.started() not in (1, gpus):
         raise BadInput(f"--gpus {gpus}", f"is given to one of {ranks.started()} ranks", "leave it out with torchrun")
     if gpus and gpus > 1 and ranks.started() == 1:

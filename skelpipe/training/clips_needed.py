@@ -10,6 +10,7 @@ from skelpipe.clips.presets import Options, Preparation, find_preparation
 from skelpipe.clips.views import build_view
 from skelpipe.errors import BadInput
 from skelpipe.outputs.ancestry import PROVENANCE, read_json
+from skelpipe.recordings import NATIVE
 from skelpipe.recordings.store import Clips
 from skelpipe.training.recipe import ClipsNeeded, Recipe
 
@@ -73,7 +74,7 @@ def check_clips(recipe: Recipe, clips: Clips) -> None:
 
 def check_evaluated(recipe: Recipe, clips: Clips) -> None:
     """Raise BadInput if clips have lengths of their own and the recipe's evaluated view does not make one of them."""
-    if clips.frames == "native" and not build_view(recipe.evaluate.view).evens:
+    if clips.frames == NATIVE and not build_view(recipe.evaluate.view).evens:
         what = f"its clips have lengths of their own, and {recipe.name} has no evaluate.view that makes one of them"
         raise BadInput(clips.path, what, "write for example 'evaluate.view: [{resize: {frames: 64}}]' in the recipe")
 
