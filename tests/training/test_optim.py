@@ -202,6 +202,12 @@ def test_a_dump_is_read_back_and_says_what_counts():
     [
         ("optimizer=adma", "optimizer: unknown name 'adma' (did you mean 'adam'?)"),
         ("optimizer={name: adam, momentum: 0.9}", "optimizer.momentum: unknown key"),
+        ("optimizer={name: adam, betas: [0.9, 1.5]}", "optimizer.betas.1: input should be less than 1 (got 1.5)"),
+        (
+            "optimizer={name: adamw, betas: [-0.1, 0.9]}",
+            "optimizer.betas.0: input should be greater than or equal to 0",
+        ),
+        ("optimizer={name: sgd, momentum: 0, nesterov: true}", "optimizer: nesterov: it needs a momentum above 0"),
         ("schedule=cosin", "schedule: unknown name 'cosin' (did you mean 'cosine'?)"),
         ("schedule={name: cosine, warmup: 5, length: 5}", "warmup: 5 leaves nothing of a length of 5"),
         ("schedule={name: plateau, by: iteration}", "schedule.by: input should be 'epoch'"),
