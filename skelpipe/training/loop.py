@@ -101,7 +101,7 @@ def train_method(
     batches = load(rows)
     training.held = [load(part, batch_size=size) for part, size in held_parts(held, recipe.batch_size)]
     if ranks.mine() == 0:
-        training.record = Log(run, at)
+        training.record = Log(run, at, recipe.streams)
         begin_session(run, at, place, threads, settings["epochs"])
     training.train(batches, progress)
     return training.end()

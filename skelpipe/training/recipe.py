@@ -23,6 +23,7 @@ from skelpipe.methods.base import Method
 from skelpipe.methods.network import Init, Network, projector
 from skelpipe.resources import find
 from skelpipe.settings import Settings
+from skelpipe.training.log_names import LOG_NAMES
 from skelpipe.training.optim import (
     OPTIMIZERS,
     SCHEDULES,
@@ -157,6 +158,8 @@ class Recipe(Settings):
         if lacking := [name for name in method.NEEDS if not hasattr(ENCODERS[self.encoder.name], name)]:
             what = f"{self.method.name} needs one that has {' and '.join(lacking)}, as {self.encoder.name} has not"
             raise ValueError(f"encoder: {what}")
+        if taken := [name for name in method.LOSSES if name in LOG_NAMES]:
+            raise ValueError(f"method: {self.method.name} has a loss {taken[0]!r}, a name that the log has for itself")
         if unknown := [name for name in self.method.weights if name not in method.LOSSES]:
             raise ValueError(
                 f"method.weights: {unknown[0]!r} is none of its losses, which are {', '.join(method.LOSSES)}"
