@@ -72,6 +72,9 @@ def pretrain(
     if gpus and ranks.started() not in (1, gpus):
         raise BadInput(f"--gpus {gpus}", f"is given to one of {ranks.started()} ranks", "leave it out with torchrun")
     if gpus and gpus > 1 and ranks.started() == 1:
+        ranks.share(checked.batch_size, gpus)  # told once, before so many processes are started
+        if crowded := ranks.crowding(options["device"], gpus):
+            click.echo(f"skelpipe: --gpus {gpus}: {crowded}", err=True)
         sys.exit(ranks.launch([sys.executable, "-m", "skelpipe", *sys.argv[1:]], gpus))
     speaks = ranks.speaks()
     with training(checked.name) if speaks else nullcontext() as progress:
