@@ -249,12 +249,16 @@ def load_recipe(
         iterations: the same, in steps.
 
     Raises:
-        BadInput: no such recipe, or it does not check; names all that is wrong.
+        BadInput: no such recipe, or it does not check; names all that is wrong. Or its length is given in both.
     """
     path = find("models", str(name_or_path))
     data = {"name": path.stem, **settings.load_yaml(path)}
+    changed = {change.partition("=")[0].strip(): change for change in overrides}
     for length, instead, given in (("epochs", "iterations", epochs), ("iterations", "epochs", iterations)):
-        if given is not None or any(change.partition("=")[0].strip() == length for change in overrides):
+        if given is not None and instead in changed:
+            what = f"is given beside {given} {length}"
+            raise BadInput(f"--set {changed[instead]}", what, "leave one of them out")
+        if given is not None or length in changed:
             data.pop(instead, None)
     told = [f"{key}={value}" for key, value in (("epochs", epochs), ("iterations", iterations)) if value is not None]
     return settings.check(Recipe, data, path, [*overrides, *told])

@@ -194,7 +194,6 @@ def test_a_dump_is_read_back_and_says_what_counts():
     plain = load_recipe("skeletonclr", ["schedule={name: exponential}"]).model_dump(mode="json")
     assert plain["optimizer"] == {"lr": 0.1, "momentum": 0.9, "weight_decay": 1e-4, "nesterov": False}
     assert whole(load_recipe("skeletonclr"))["optimizer"]["name"] == "sgd"
-    assert load_recipe("skeletonclr", ["iterations=5"], epochs=3).iterations is None
 
 
 @pytest.mark.parametrize(
@@ -221,6 +220,19 @@ def test_a_mistake_is_named(change, says):
         load_recipe("crosnnclr", [change])
     assert says in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "given", "says"),
+    [
+        ("epochs=2", {"iterations": 5}, "--set epochs=2: is given beside 5 iterations; leave one of them out"),
+        ("iterations=2", {"epochs": 5}, "--set iterations=2: is given beside 5 epochs; leave one of them out"),
+    ],
+)
+def test_one_length_is_given(change, given, says):
+    with pytest.raises(BadInput) as caught:
+        load_recipe("skeletonclr", [change], **given)
+    assert str(caught.value) == says
 
 
 def test_a_file_states_one_length(tmp_path):

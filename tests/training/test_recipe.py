@@ -57,6 +57,7 @@ def test_paper_settings():
         ("views.query=[crop, sheer]", "did you mean 'shear'?"),
         ("views.third=normal", "skeletonclr needs exactly query, key"),
         ("encoder.time_kernel=4", "encoder.time_kernel: must be odd"),
+        ("encoder={name: recurrent, layers: 65}", "encoder.layers: input should be less than or equal to 64"),
         ("init=other", "init: input should be 'torch', 'reference' or 'xavier'"),
     ],
 )
