@@ -250,9 +250,13 @@ def test_kept_weights_are_evaluated_while_the_run_goes_on(clips, tmp_path):
     run, epochs = tmp_path / "run", []
 
     def look(event):
+        if (event["epoch"], event["step"]) == (1, 1):
+            with pytest.raises(BadInput, match="it has kept no weights so far; finish it with"):
+                load_run(run, Clips(clips), "cpu", epoch=4)
         if (event["epoch"], event["step"]) == (3, 1):
             epochs.append(load_run(run, Clips(clips), "cpu", epoch=2).epoch)
-            for epoch, says in [(None, "not whole"), (1, "not whole"), (4, "not whole")]:
+            lacks = "is not at its end; it has no weights of it, but of 2; finish it with"
+            for epoch, says in [(None, "not whole"), (1, lacks), (4, lacks)]:
                 with pytest.raises(BadInput, match=says):
                     load_run(run, Clips(clips), "cpu", epoch=epoch)
 
