@@ -156,5 +156,9 @@ def test_a_run_ends_early_and_leaves_its_best_weights(clips, tmp_path):
 
 def test_what_is_left_must_fill_a_batch(clips, tmp_path):
     recipe = load_recipe("skeletonclr", [*TINY, "schedule={name: plateau, held_out: 0.99}", "batch_size=9"])
-    with pytest.raises(BadInput, match="batch_size: 9 is more than the 8 training clips"):
+    took = r"schedule\.held_out: takes 16 of 24 clips, .* and 8 are less than a batch; .* lower batch_size \(9\)"
+    with pytest.raises(BadInput, match=took):
+        pretrain(recipe, clips, tmp_path / "run", **OPTIONS)
+    recipe = load_recipe("skeletonclr", [*TINY, "schedule=plateau", "batch_size=25"])
+    with pytest.raises(BadInput, match="batch_size: 25 is more than"):
         pretrain(recipe, clips, tmp_path / "run", **OPTIONS)
