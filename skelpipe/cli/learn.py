@@ -85,7 +85,10 @@ def pretrain(
         click.echo(f"skelpipe: {warning}", err=True)
     loss = f", loss {result.last['loss']:.3f}" if result.last else ""
     steps = "" if result.iterations is None else f", iteration {result.iteration:,}/{result.iterations:,}"
-    click.echo(f"{run}: {result.state}, epoch {result.epoch}/{result.epochs}{steps}{loss}")
+    where = f"{result.state}, epoch {result.epoch}/{result.epochs}"
+    if result.early:
+        where = f"{result.state} early, at epoch {result.epoch} of {result.epochs}: {result.early}"
+    click.echo(f"{run}: {where}{steps}{loss}")
     if result.state == "stopped":
         raise KeyboardInterrupt("a checkpoint is kept, and the same command goes on from it")
 

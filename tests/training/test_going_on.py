@@ -268,6 +268,9 @@ def test_the_command_line_tells_iterations(forked, clips, tmp_path):
     ended = forked.run([*words(clips, tmp_path / "run"), "--iterations", "4"])
     assert ended.status == 0
     assert "finished, epoch 2/2, iteration 4/4, loss" in ended.said
+    plateau = "schedule={name: plateau, stop_after: 1, least: 100}"
+    ended = forked.run([*words(clips, tmp_path / "early", [plateau]), "--epochs", "5"])
+    assert "finished early, at epoch 2 of 5: no gain on held-out clips in 1 epoch, loss" in ended.said
     ended = forked.run([*words(clips, tmp_path / "run"), "--iterations", "4", "--epochs", "2"])
     assert ended.status == 2
     assert "--iterations 4: is given beside --epochs" in ended.said

@@ -141,6 +141,7 @@ def test_a_run_ends_early_and_leaves_its_best_weights(clips, tmp_path):
     run = tmp_path / "run"
     result = pretrain(load_recipe("skeletonclr", sets, epochs=9), clips, run, **OPTIONS)
     assert (result.state, result.epoch, result.epochs) == ("finished", 4, 9)
+    assert result.early == "no gain on held-out clips in 3 epochs"
     log = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
     assert [entry["lr"] for entry in log] == pytest.approx([0.01, 0.01, 0.005, 0.0025])
     assert all(math.isfinite(entry["held_out_loss"]) for entry in log)
