@@ -216,16 +216,25 @@ def average(tensors: Sequence[Tensor]) -> None:
 # A run's beginning ------------------------------------------------------------------------------------------------
 
 
-def share(batch_size: int) -> int:
-    """Clips of each batch that fall to each rank.
+def share(batch_size: int, ranks: int | None = None) -> int:
+    """Clips of each batch that fall to each of so many ranks; None takes those that have joined.
 
     Raises:
         BadInput: the batch cannot be divided.
     """
-    if batch_size % count():
-        what = f"{batch_size} cannot be divided among {count()} ranks"
+    ranks = ranks or count()
+    if batch_size % ranks:
+        what = f"{batch_size} cannot be divided among {ranks} ranks"
         raise BadInput("batch_size", what, "choose a multiple of their number with --set")
-    return batch_size // count()
+    return batch_size // ranks
+
+
+def crowding(device: str, ranks: int) -> str:
+    """What to say of more ranks on the CPU than this process may use cores; "" if they are not more."""
+    on_cpu = device == "cpu" or (device == "auto" and not torch.cuda.is_available())
+    if not on_cpu or ranks <= cpu_count():
+        return ""
+    return f"{ranks} ranks on the CPU are more than the cores, of which there are {cpu_count()}"
 
 
 def device_name(name: str) -> str:

@@ -22,7 +22,7 @@ from skelpipe.cli.options import (
 from skelpipe.cli.progress import training
 from skelpipe.errors import BadInput
 from skelpipe.recordings.datasets import DATASETS, SPLITS
-from skelpipe.resources import names
+from skelpipe.resources import find, names
 
 
 @click.command(epilog=f"Recipes that ship: {', '.join(names('models'))}.")
@@ -61,15 +61,20 @@ def pretrain(
       skelpipe pretrain crosnnclr data/stores/ntu60-50.zarr data/runs/bone --split xsub60 --stream bone
     """
     from skelpipe import ranks
+    from skelpipe.evaluate.protocols import check_stated
     from skelpipe.training.pretrain import pretrain as run_pretrain
     from skelpipe.training.recipe import load_recipe
 
     if epochs is not None and iterations is not None:
         raise BadInput(f"--iterations {iterations}", "is given beside --epochs", "leave one of them out")
     checked = load_recipe(recipe, list(overrides), epochs, iterations)
+    check_stated(checked, find("models", recipe))
     if gpus and ranks.started() not in (1, gpus):
         raise BadInput(f"--gpus {gpus}", f"is given to one of {ranks.started()} ranks", "leave it out with torchrun")
     if gpus and gpus > 1 and ranks.started() == 1:
+        ranks.share(checked.batch_size, gpus)  # told once, before so many processes are started
+        if crowded := ranks.crowding(options["device"], gpus):
+            click.echo(f"skelpipe: --gpus {gpus}: {crowded}", err=True)
         sys.exit(ranks.launch([sys.executable, "-m", "skelpipe", *sys.argv[1:]], gpus))
     speaks = ranks.speaks()
     with training(checked.name) if speaks else nullcontext() as progress:
@@ -80,7 +85,10 @@ def pretrain(
         click.echo(f"skelpipe: {warning}", err=True)
     loss = f", loss {result.last['loss']:.3f}" if result.last else ""
     steps = "" if result.iterations is None else f", iteration {result.iteration:,}/{result.iterations:,}"
-    click.echo(f"{run}: {result.state}, epoch {result.epoch}/{result.epochs}{steps}{loss}")
+    where = f"{result.state}, epoch {result.epoch}/{result.epochs}"
+    if result.early:
+        where = f"{result.state} early, at epoch {result.epoch} of {result.epochs}: {result.early}"
+    click.echo(f"{run}: {where}{steps}{loss}")
     if result.state == "stopped":
         raise KeyboardInterrupt("a checkpoint is kept, and the same command goes on from it")
 

@@ -73,6 +73,11 @@ class View:
         """Whether anything is drawn; without, a clip looks the same for every seed and epoch."""
         return any(count_uniforms(step.augmentation, step.options) for step in self.steps)
 
+    @property
+    def evens(self) -> bool:
+        """Whether it takes clips of their own lengths: its first step makes as many frames of each."""
+        return bool(self.steps) and self.steps[0].augmentation.sampling is not None
+
     def frames(self, frames: int) -> int:
         """T', how many frames it renders of a clip of T."""
         made = [int(s.options["frames"]) for s in self.steps if s.augmentation.sampling is not None]
@@ -155,7 +160,7 @@ class View:
 
     def check_start(self, source: Source) -> None:
         """Raise BadInput if clips keep their own lengths and the first step does not make as many frames of each."""
-        if isinstance(source, Native) and (not self.steps or self.steps[0].augmentation.sampling is None):
+        if isinstance(source, Native) and not self.evens:
             made = [name for name, augmentation in AUGMENTATIONS.items() if augmentation.sampling is not None]
             found = f"begins with {self.steps[0].name}" if self.steps else "has no steps"
             raise BadInput(

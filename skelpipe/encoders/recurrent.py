@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 import torch
-from pydantic import PositiveInt, model_validator
+from pydantic import Field, PositiveInt, model_validator
 from torch import Tensor, nn
 
 from skelpipe.encoders.base import Encoder
@@ -40,7 +40,7 @@ class RecurrentOptions(Settings):
 
     name: Literal["recurrent"] = "recurrent"
     cell: Literal["gru", "lstm"] = "gru"
-    layers: PositiveInt = 3
+    layers: int = Field(3, ge=1, le=64)
     width: PositiveInt = 1024
     direction: Literal["uni", "bi", "two_forward"] = "bi"
     pooling: Literal["last", "final", "mean", "mean_valid"] = "last"

@@ -104,7 +104,7 @@ def load_run(
             layout or number of frames.
     """
     path = Path(path)
-    if epoch is None or not going_on_with(path, epoch):
+    if epoch is None or not going_on_with(path):
         path = require(
             path, "run", "finish it with 'skelpipe pretrain', or choose an epoch that it has kept by --epoch"
         )
@@ -133,10 +133,9 @@ def load_run(
     return Run(path, settings, recipe, network, place, stream, epoch, collapsed_at(path, epoch))
 
 
-def going_on_with(path: Path, epoch: int) -> bool:
-    """Whether this is a run that is not at its end and has kept the weights of that epoch."""
-    begun = read_json(path / PROVENANCE).get("kind") == "run" and not (path / DONE).exists()
-    return begun and (path / kept_weights(epoch)).is_file()
+def going_on_with(path: Path) -> bool:
+    """Whether this is a run that is not at its end."""
+    return read_json(path / PROVENANCE).get("kind") == "run" and not (path / DONE).exists()
 
 
 def check_fit(recipe: Recipe, settings: Mapping[str, Any], clips: Clips) -> None:
@@ -167,14 +166,17 @@ def find_stream(path: Path, recipe: Recipe, settings: Mapping[str, Any], stream:
 
 def find_weights(path: Path, settings: Mapping[str, Any], epoch: int | None) -> tuple[Path, int]:
     """The weights of an epoch, and that epoch."""
-    last = weights_epoch(path / WEIGHTS) or int(settings["epochs"])
-    if epoch in (None, last) and (path / DONE).exists():
+    last, ended = weights_epoch(path / WEIGHTS) or int(settings["epochs"]), (path / DONE).exists()
+    if epoch in (None, last) and ended:
         return path / WEIGHTS, last
     kept = sorted(int(file.stem.removeprefix("weights-")) for file in path.glob("weights-*.safetensors"))
     if epoch not in kept:
-        there = ", ".join(map(str, dict.fromkeys((*kept, last))))
-        what = f"has no weights of it, but of {there}"
-        raise BadInput(f"--epoch {epoch}", f"{path} {what}", "set keep_every in the recipe, and train it again")
+        there = ", ".join(map(str, dict.fromkeys((*kept, last) if ended else kept)))
+        what = f"has no weights of it, but of {there}" if there else "has kept no weights so far"
+        if ended:
+            raise BadInput(f"--epoch {epoch}", f"{path} {what}", "set keep_every in the recipe, and train it again")
+        remedy = "finish it with 'skelpipe pretrain'"
+        raise BadInput(f"--epoch {epoch}", f"{path} is not at its end; it {what}", remedy)
     return path / kept_weights(epoch), epoch
 
 

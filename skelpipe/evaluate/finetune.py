@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 import torch
-from pydantic import Field, NonNegativeInt, PositiveInt, field_validator, model_validator
+from pydantic import Field, NonNegativeInt, PositiveInt, field_validator
 from torch import Tensor, nn
 
 from skelpipe.clips.batches import Batches
@@ -60,12 +60,6 @@ class Training(SGDOptions):
         except BadInput as error:
             raise ValueError(str(error)) from None
         return value
-
-    @model_validator(mode="after")
-    def _momentum_fits(self) -> Training:
-        if self.nesterov and not self.momentum:
-            raise ValueError("nesterov: it needs a momentum above 0")
-        return self
 
     def rate(self, epoch: int) -> float:
         """The learning rate of an epoch, counted from 1."""

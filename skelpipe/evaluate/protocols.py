@@ -6,6 +6,7 @@ One that has options of its own gets a line in `Options` too, and one that does 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from skelpipe import settings as checking
 from skelpipe.errors import BadInput, suggest
@@ -26,7 +27,8 @@ from skelpipe.evaluate.retrieval import retrieval
 from skelpipe.evaluate.supervised import check_supervised, supervised
 from skelpipe.recordings.store import Clips
 from skelpipe.resources import Registry
-from skelpipe.settings import Settings
+from skelpipe.settings import Settings, hint
+from skelpipe.training.recipe import Recipe
 
 OWN: dict[str, Protocol] = {
     "linear": linear,
@@ -48,6 +50,44 @@ class Options(Settings):
     finetune: FinetuneOptions = FinetuneOptions()
     semi: SemiOptions = SemiOptions()
     transfer: TransferOptions = TransferOptions()
+
+
+class StatedOptions(Settings):
+    """Those that a recipe states, in their place."""
+
+    options: Options = Options()
+
+
+class Stated(Settings):
+    """What `check_stated` looks at of a recipe."""
+
+    evaluate: StatedOptions = StatedOptions()
+
+
+def check_stated(recipe: Recipe, where: str | Path) -> None:
+    """Check what a recipe says of protocols before it is trained, rather than when it is measured.
+
+    Args:
+        where: the recipe's file.
+
+    Raises:
+        BadInput: a protocol is unknown or measures no such recipe, or an option or its value is wrong.
+    """
+    for name in recipe.evaluate.protocols:
+        if name not in PROTOCOLS:
+            what = f"evaluate.protocols: unknown protocol {name!r}{hint(name, PROTOCOLS)}"
+            raise BadInput(where, what, f"known are {', '.join(PROTOCOLS)}")
+    if "supervised" in recipe.evaluate.protocols and not recipe.supervised:
+        what = f"evaluate.protocols: supervised measures a classifier, and {recipe.method.name} trains none"
+        raise BadInput(where, what, "use finetune or linear")
+    for name in recipe.evaluate.options:
+        if name not in Options.model_fields:
+            known = name in PROTOCOLS
+            what = f"{name} has no options" if known else f"unknown protocol {name!r}{hint(name, PROTOCOLS)}"
+            raise BadInput(
+                where, f"evaluate.options: {what}", f"those that have some are {', '.join(Options.model_fields)}"
+            )
+    checking.check(Stated, {"evaluate": {"options": recipe.evaluate.options}}, where)
 
 
 def read_options(

@@ -112,9 +112,11 @@ def _check_names(pipeline: Pipeline, path: Path) -> None:
 
 
 def _experiment(pipeline: Pipeline, file: Path, called: str, changes: Sequence[str]) -> Experiment:
+    from skelpipe.evaluate.protocols import check_stated
     from skelpipe.training.recipe import load_recipe
 
     recipe = load_recipe(file, changes, pipeline.epochs)  # a mistake is found now and not hours later
+    check_stated(recipe, file)
     # Not what was asked for but what it changes: a setting at its default makes no other experiment.
     differing = _differences(load_recipe(file), recipe, load_yaml(file))
     epochs = differing.get("epochs")

@@ -7,8 +7,10 @@ from dataclasses import asdict
 from typing import Any
 
 from skelpipe.clips.presets import Options, Preparation, find_preparation
+from skelpipe.clips.views import build_view
 from skelpipe.errors import BadInput
 from skelpipe.outputs.ancestry import PROVENANCE, read_json
+from skelpipe.recordings import NATIVE
 from skelpipe.recordings.store import Clips
 from skelpipe.training.recipe import ClipsNeeded, Recipe
 
@@ -53,7 +55,8 @@ def find(needed: ClipsNeeded) -> Preparation:
 def check_clips(recipe: Recipe, clips: Clips) -> None:
     """Raise BadInput, with the command that makes the right ones, unless clips were prepared as a recipe needs it.
 
-    A recipe that states nothing takes all clips of today's preparation, however its options were changed.
+    A recipe that states nothing takes all clips of today's preparation, however its options were changed. One that is
+    trained on clips of their own lengths states a view in which they can be evaluated.
     """
     noted, needed = clips.attributes, stated(recipe)
     wanted = {} if needed is None else _attributes(needed)
@@ -61,11 +64,19 @@ def check_clips(recipe: Recipe, clips: Clips) -> None:
         wanted[PREPARATION] = None
     differing = [key for key, value in wanted.items() if noted.get(key) != value]
     if not differing:
+        check_evaluated(recipe, clips)
         return
     command = prepare_command(clips, needed or ClipsNeeded())
     what = ", ".join(_said(key, noted.get(key)) for key in differing)
     need = ", ".join(_said(key, wanted[key]) for key in differing)
     raise BadInput(clips.path, f"is of {what}, and {recipe.name} needs {need}", f"make such clips by '{command}'")
+
+
+def check_evaluated(recipe: Recipe, clips: Clips) -> None:
+    """Raise BadInput if clips have lengths of their own and the recipe's evaluated view does not make one of them."""
+    if clips.frames == NATIVE and not build_view(recipe.evaluate.view).evens:
+        what = f"its clips have lengths of their own, and {recipe.name} has no evaluate.view that makes one of them"
+        raise BadInput(clips.path, what, "write for example 'evaluate.view: [{resize: {frames: 64}}]' in the recipe")
 
 
 def prepare_command(clips: Clips, needed: ClipsNeeded) -> str:

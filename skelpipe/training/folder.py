@@ -28,6 +28,7 @@ CHECKPOINT, WEIGHTS, LOG, SETTINGS, RECIPE = (
     "recipe.yaml",
 )
 RECIPE_SETTINGS = "recipe_settings"
+EVALUATE = "evaluate"  # of a recipe: what decides no weights
 LENGTHS = ("epochs", f"{RECIPE_SETTINGS}.epochs", f"{RECIPE_SETTINGS}.iterations")
 OTHERWISE = "choose another path, or pass --force to start anew"
 ANEW = "delete this run, or pass --force to start anew"
@@ -37,19 +38,21 @@ def prepare_folder(run: Path, recipe: Recipe, settings: dict[str, Any], force: b
     """Make RUN, or check that it is one that these settings may go on with.
 
     Raises:
-        BadInput: RUN is something else, or was made with other settings than a shorter length and `force` is not set.
+        BadInput: RUN is something else, or was made with other settings than a shorter length or another `evaluate`
+            and `force` is not set.
     """
     if is_output(run):
         before = read_settings(run)
-        longer = only_longer(before, settings) and not recipe.rates.knows_length
-        if (before == settings or longer) and not (force and damaged(run)):
+        old, new = deciding(before), deciding(settings)
+        longer = only_longer(old, new) and not recipe.rates.knows_length
+        if (old == new or longer) and not (force and damaged(run)):
             check_files(run, is_kept, ANEW)
             go_on_with(run, recipe, before, settings)
             return
         if not force:
             check_files(run, is_kept, ANEW)
-            what = f"was made with other settings: {differences(before, settings)}"
-            if recipe.rates.knows_length and only_longer(before, settings):
+            what = f"was made with other settings: {differences(old, new)}"
+            if recipe.rates.knows_length and only_longer(old, new):
                 what += ", from which the rates of all epochs follow unless schedule.length is set"
             raise BadInput(run, what, OTHERWISE)
     else:
@@ -64,6 +67,8 @@ def prepare_folder(run: Path, recipe: Recipe, settings: dict[str, Any], force: b
 def go_on_with(run: Path, recipe: Recipe, before: dict[str, Any], settings: dict[str, Any]) -> None:
     """Make a RUN one of these settings that is not at its end, if it is not; it had those `before`.
 
+    Where only `evaluate` is another, its end is where it was, and its weights stay.
+
     A kill at any place leaves one that the same command makes right.
 
     Raises:
@@ -74,14 +79,18 @@ def go_on_with(run: Path, recipe: Recipe, before: dict[str, Any], settings: dict
         if not (run / DONE).exists():
             write_bytes(run / RECIPE, recipe.dump().encode())  # a kill may have come between it and the settings
         return
+    longer = deciding(before) != deciding(settings)
     if (run / DONE).exists() and before["epochs"] and not (run / CHECKPOINT).exists():
-        what = f"has no {CHECKPOINT}, from which it could go on to {settings['epochs']} epochs"
-        raise BadInput(run, what, OTHERWISE)
-    log.info("%s: was of %d epochs, and goes on to %d", run, before["epochs"], settings["epochs"])
+        could = f"it could go on to {settings['epochs']} epochs" if longer else "its end could be written again"
+        raise BadInput(run, f"has no {CHECKPOINT}, from which {could}", OTHERWISE)
+    if longer:
+        log.info("%s: was of %d epochs, and goes on to %d", run, before["epochs"], settings["epochs"])
+    else:
+        log.info("%s: keeps its weights, and takes what the recipe's evaluate says now", run)
     (run / DONE).unlink(missing_ok=True)
     (run / FILES).unlink(missing_ok=True)
     at_end = kept_weights(weights_epoch(run / WEIGHTS) or before["epochs"])
-    if (run / WEIGHTS).exists() and before["recipe_settings"].get("iterations") is None:
+    if longer and (run / WEIGHTS).exists() and before[RECIPE_SETTINGS].get("iterations") is None:
         (run / WEIGHTS).replace(run / at_end)  # what could be evaluated still can
     write_json(run / SETTINGS, settings)
     write_bytes(run / RECIPE, recipe.dump().encode())
@@ -91,6 +100,14 @@ def go_on_with(run: Path, recipe: Recipe, before: dict[str, Any], settings: dict
 def read_settings(run: Path) -> dict[str, Any]:
     """What RUN was started with; {} where that cannot be read."""
     return read_json(run / SETTINGS)
+
+
+def deciding(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of a run's settings that decide its weights: all but how the recipe is evaluated."""
+    recipe = settings.get(RECIPE_SETTINGS)
+    if not isinstance(recipe, Mapping):
+        return dict(settings)
+    return {**settings, RECIPE_SETTINGS: {key: value for key, value in recipe.items() if key != EVALUATE}}
 
 
 def only_longer(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:

@@ -33,8 +33,12 @@ def split_rows(recipe: Recipe, source: Clips, rows: Rows, seed: int) -> tuple[Ro
     if recipe.plateau is None:
         return rows, rows[:0]
     held = hold_out(source.columns[group_column(source.dataset)][rows], recipe.plateau.held_out, seed)
-    if held.sum() < ranks.count() or held.all():
+    if held.sum() < ranks.count():
         raise BadInput("schedule.held_out", f"leaves {held.sum()} of {len(rows)} clips to look at", "choose another")
+    left = len(rows) - held.sum()
+    if not left or left < recipe.batch_size <= len(rows):
+        what = f"takes {held.sum()} of {len(rows)} clips, whole persons or videos, and {left} are less than a batch"
+        raise BadInput("schedule.held_out", what, f"hold out less, or lower batch_size ({recipe.batch_size})")
     log.info("held out of training: %d of %d clips, whole persons or videos", held.sum(), len(rows))
     return rows[~held], rows[held]
 

@@ -6,7 +6,7 @@ import json
 import logging
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +23,15 @@ COLLAPSE_REMEDY = (
 
 
 class Log:
-    """`log.jsonl`, one object per epoch, and the same for TensorBoard; cut back to where a resumed run stands."""
+    """`log.jsonl`, one object per epoch, and the same for TensorBoard; cut back to where a resumed run stands.
 
-    def __init__(self, run: Path, at: Position) -> None:
+    Args:
+        streams: those that are trained together, whose scalars have the stream in their names.
+    """
+
+    def __init__(self, run: Path, at: Position, streams: Sequence[str] = ()) -> None:
         self.path = run / LOG
+        self.endings = ("", *(f"_{stream}" for stream in streams))
         with open(self.path, "ab") as file:
             file.truncate(at.log_bytes)
         self.last = last_entry(run)
@@ -52,8 +57,7 @@ class Log:
         entry = {"epoch": at.epoch, **at.means(), **(held_out or {}), "lr": lr}
         if ranks.count() > 1:
             entry["ranks"] = ranks.count()
-        streams = [name.removeprefix("spread") for name in entry if name.startswith("spread")]
-        if guessing is not None and any(collapsed(entry, stream, guessing) for stream in streams):
+        if guessing is not None and any(collapsed(entry, ending, guessing) for ending in self.endings):
             entry["collapsed"] = True
         if entry.get("collapsed") and not self.warnings:
             self.warnings.append(f"epoch {at.epoch}: {COLLAPSE_REMEDY}")
@@ -105,9 +109,9 @@ class Board:
         self._file.close()
 
 
-def collapsed(entry: Mapping[str, Any], stream: str, guessing: float) -> bool:
+def collapsed(entry: Mapping[str, Any], ending: str, guessing: float) -> bool:
     """Whether an epoch's log (of one stream's, `_bone` say, or all of it, ``) shows equal embeddings and guessing."""
-    info_nce, spread = entry[f"info_nce{stream}"], entry[f"spread{stream}"]
+    info_nce, spread = entry.get(f"info_nce{ending}"), entry.get(f"spread{ending}")
     if info_nce is None or spread is None or spread >= COLLAPSE_SPREAD:
         return False
     return bool(abs(info_nce - guessing) < COLLAPSE_LOSS * guessing)

@@ -61,6 +61,7 @@ class Result:
 
     Attributes:
         iteration, iterations: steps taken and steps in all, where the recipe's length is in steps.
+        early: why it ended before that, if it did.
     """
 
     state: str
@@ -70,6 +71,7 @@ class Result:
     warnings: tuple[str, ...]
     iteration: int | None = None
     iterations: int | None = None
+    early: str | None = None
 
 
 def train_method(
@@ -101,7 +103,7 @@ def train_method(
     batches = load(rows)
     training.held = [load(part, batch_size=size) for part, size in held_parts(held, recipe.batch_size)]
     if ranks.mine() == 0:
-        training.record = Log(run, at)
+        training.record = Log(run, at, recipe.streams)
         begin_session(run, at, place, threads, settings["epochs"])
     training.train(batches, progress)
     return training.end()
@@ -193,8 +195,11 @@ class Training:
     @property
     def over(self) -> bool:
         """Whether all steps were taken, or held-out clips have ended it."""
-        stopped = self.watch is not None and self.watch.stopped
-        return stopped or self.length.taken(self.at.epoch, self.at.step) >= self.length.iterations
+        return self.all_taken or (self.watch is not None and self.watch.stopped)
+
+    @property
+    def all_taken(self) -> bool:
+        return self.length.taken(self.at.epoch, self.at.step) >= self.length.iterations
 
     def train(self, batches: Batches, progress: Callable[[Event], None] | None) -> None:
         """The loop over epochs and steps, until the last or until asked to stop."""
@@ -288,9 +293,14 @@ class Training:
         """What is told of the run as it stands."""
         at, length = self.at, self.length
         done = at.epoch - 1 if state == "stopped" or not at.step else at.epoch
+        early = None
+        if self.watch is not None and self.watch.stopped and not self.all_taken:
+            waited = self.watch.options.stop_after
+            early = f"no gain on held-out clips in {waited} epoch{'' if waited == 1 else 's'}"
         if self.recipe.iterations is None:
-            return Result(state, done, length.epochs, last, warnings)
-        return Result(state, done, length.epochs, last, warnings, length.taken(at.epoch, at.step), length.iterations)
+            return Result(state, done, length.epochs, last, warnings, early=early)
+        taken = length.taken(at.epoch, at.step)
+        return Result(state, done, length.epochs, last, warnings, taken, length.iterations, early)
 
     def finish(self, fresh: bool) -> Result:
         """Write the weights and seal the run, unless that was done before or falls to another rank."""

@@ -49,7 +49,8 @@ def pretrain(
     """Train the recipe's encoder on the training part of a split and leave a RUN folder.
 
     A RUN made with the same settings is resumed where it stopped, bit for bit on a CPU; one that was shorter goes on
-    to the new end in the same way, unless its rates follow from its length.
+    to the new end in the same way, unless its rates follow from its length. One whose recipe had another `evaluate`
+    keeps its weights and takes the new one.
 
     Of several ranks each trains on its share of every batch, and rank 0 writes. Their number is no setting: RUN is
     resumed by as many as there are, and all but rank 0 then draw new dropout masks.

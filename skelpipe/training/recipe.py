@@ -23,6 +23,7 @@ from skelpipe.methods.base import Method
 from skelpipe.methods.network import Init, Network, projector
 from skelpipe.resources import find
 from skelpipe.settings import Settings
+from skelpipe.training.log_names import LOG_NAMES
 from skelpipe.training.optim import (
     OPTIMIZERS,
     SCHEDULES,
@@ -157,6 +158,8 @@ class Recipe(Settings):
         if lacking := [name for name in method.NEEDS if not hasattr(ENCODERS[self.encoder.name], name)]:
             what = f"{self.method.name} needs one that has {' and '.join(lacking)}, as {self.encoder.name} has not"
             raise ValueError(f"encoder: {what}")
+        if taken := [name for name in method.LOSSES if name in LOG_NAMES]:
+            raise ValueError(f"method: {self.method.name} has a loss {taken[0]!r}, a name that the log has for itself")
         if unknown := [name for name in self.method.weights if name not in method.LOSSES]:
             raise ValueError(
                 f"method.weights: {unknown[0]!r} is none of its losses, which are {', '.join(method.LOSSES)}"
@@ -246,12 +249,16 @@ def load_recipe(
         iterations: the same, in steps.
 
     Raises:
-        BadInput: no such recipe, or it does not check; names all that is wrong.
+        BadInput: no such recipe, or it does not check; names all that is wrong. Or its length is given in both.
     """
     path = find("models", str(name_or_path))
     data = {"name": path.stem, **settings.load_yaml(path)}
+    changed = {change.partition("=")[0].strip(): change for change in overrides}
     for length, instead, given in (("epochs", "iterations", epochs), ("iterations", "epochs", iterations)):
-        if given is not None or any(change.partition("=")[0].strip() == length for change in overrides):
+        if given is not None and instead in changed:
+            what = f"is given beside {given} {length}"
+            raise BadInput(f"--set {changed[instead]}", what, "leave one of them out")
+        if given is not None or length in changed:
             data.pop(instead, None)
     told = [f"{key}={value}" for key, value in (("epochs", epochs), ("iterations", iterations)) if value is not None]
     return settings.check(Recipe, data, path, [*overrides, *told])

@@ -83,14 +83,29 @@ def test_an_evaluated_view_is_rendered(folders, tmp_path):
     np.testing.assert_allclose(features, expected, rtol=1e-4, atol=1e-6)
 
 
-def test_native_clips_need_a_view_of_so_many_frames(folders, tmp_path):
-    run = train(folders[1], tmp_path / "run")
-    source = Clips(folders[1])
-    with pytest.raises(
-        BadInput, match="has no steps, but the clips have lengths of their own; begin it with"
-    ) as caught:
-        embed(load_run(run, source, "cpu"), source, "xsub60")
+@pytest.mark.parametrize("more", [[], ["evaluate.view=[shear, {first: {frames: 14}}]"]])
+def test_native_clips_need_a_view_of_so_many_frames_before_they_are_trained_on(folders, tmp_path, more):
+    with pytest.raises(BadInput, match=r"write for example 'evaluate\.view: \[\{resize: \{frames: 64\}\}\]'") as caught:
+        train(folders[1], tmp_path / "run", more)
     assert "\n" not in str(caught.value)
+    assert not (tmp_path / "run").exists()
+
+
+def test_another_evaluated_view_trains_nothing_anew(folders, tmp_path):
+    """A run that is at its end stays bit for bit what it was, and is embedded in the new view."""
+    first, then = ["evaluate.view=[{first: {frames: 14}}]"], ["evaluate.view=[{resize: {frames: 9}}]"]
+    run, source = train(folders[1], tmp_path / "run", first), Clips(folders[1])
+    weights, logged = ((run / name).read_bytes() for name in ("weights.safetensors", "log.jsonl"))
+    before = embed(load_run(run, source, "cpu"), source, "xsub60").feature
+    train(folders[1], run, then)
+    assert [(run / name).read_bytes() for name in ("weights.safetensors", "log.jsonl")] == [weights, logged]
+    assert not [*run.glob("weights-*")]
+    loaded = load_run(run, source, "cpu")
+    assert not np.array_equal(embed(loaded, source, "xsub60").feature, before)
+    assert loaded.settings["recipe_settings"] == loaded.recipe.model_dump(mode="json")
+    at_once = train(folders[1], tmp_path / "at_once", then)
+    for name in ("recipe.yaml", "settings.json", "weights.safetensors"):
+        assert (run / name).read_bytes() == (at_once / name).read_bytes(), name
 
 
 def test_some_native_clips(folders):

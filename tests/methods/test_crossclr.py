@@ -516,7 +516,7 @@ def test_the_collapse_of_one_stream_is_told(tmp_path, sick):
     for name in ("info_nce", "spread"):
         values[name] = sum(values[f"{name}_{s}"] for s in STREAMS) / 3
     at.add({name: torch.tensor(value) for name, value in values.items()})
-    log = Log(tmp_path, at)
+    log = Log(tmp_path, at, STREAMS)
     log.write(at, 0.1, 8, guessing, {})
     log.close()
     assert log_of(tmp_path)[0].get("collapsed", False) == bool(sick)

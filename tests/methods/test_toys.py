@@ -19,7 +19,11 @@ from skelpipe.clips.batches import Batch
 from skelpipe.errors import BadInput
 from skelpipe.layouts.kinect_v2 import KINECT_V2
 from skelpipe.methods import METHODS
+from skelpipe.training.checkpoint import Position
+from skelpipe.training.log import Log
+from skelpipe.training.log_names import LOG_NAMES
 from skelpipe.training.pretrain import pretrain
+from skelpipe.training.recipe import load_recipe
 
 NAMES = ("two_networks", "next_frame", "gru", "as_cal")
 
@@ -68,7 +72,11 @@ import os, signal, sys
 sys.path[:0] = sys.argv[3:]
 from toys import recipe
 from skelpipe.training import loop
+from skelpipe.training.checkpoint import Position
+from skelpipe.training.log import Log
+from skelpipe.training.log_names import LOG_NAMES
 from skelpipe.training.pretrain import pretrain
+from skelpipe.training.recipe import load_recipe
 loop.CHECKPOINT_SECONDS = 0
 def kill(event):
     if (event["epoch"], event["step"]) == (2, 2):
@@ -121,9 +129,10 @@ def test_frames_that_fill_a_clip_up_do_not_count():
 def test_frames_that_a_view_hides_are_its_targets(tmp_path):
     """Native clips through the loop, filled up to 14 frames, the last third of each hidden."""
     native = write_uneven(tmp_path)[1]
-    views = "views={clip: [{first: {frames: 14}}, tail_mask]}"
-    result = train(recipe("next_frame", 2, [views]), native, tmp_path / "run")
-    seen = train(recipe("next_frame", 2, ["views={clip: [{first: {frames: 14}}]}"]), native, tmp_path / "seen")
+    views, evaluated = "views={clip: [{first: {frames: 14}}, tail_mask]}", "evaluate.view=[{first: {frames: 14}}]"
+    result = train(recipe("next_frame", 2, [views, evaluated]), native, tmp_path / "run")
+    shown = recipe("next_frame", 2, ["views={clip: [{first: {frames: 14}}]}", evaluated])
+    seen = train(shown, native, tmp_path / "seen")
     assert result.state == "finished"
     assert result.last["loss"] != seen.last["loss"]
 
@@ -136,8 +145,30 @@ def test_a_recipe_that_does_not_fit_its_method_is_named():
         recipe("two_networks", more=["method.weights={bakc: 2}"])
 
 
+@pytest.mark.parametrize("name", LOG_NAMES)
+def test_a_loss_has_no_name_of_the_logs_own(name, monkeypatch):
+    monkeypatch.setattr(METHODS["skeletonclr"], "LOSSES", ("contrast", name))
+    with pytest.raises(
+        BadInput, match=f"skeletonclr has a loss '{name}', a name that the log has for itself"
+    ) as caught:
+        load_recipe("skeletonclr")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_scalar_may_begin_as_one_of_the_logs_does(tmp_path):
+    at = Position()
+    at.add({name: torch.tensor(1.0) for name in ("loss", "info_nce", "spread", "spread_out", "spreading")})
+    log = Log(tmp_path, at)
+    log.write(at, 0.1, 8, 1.0, {"held_out_loss": 1.0})
+    log.close()
+    (entry,) = log_of(tmp_path)
+    assert entry["spread_out"] == 1.0
+    told = json.loads((tmp_path / "log.jsonl").read_text())
+    assert set(told) - {"info_nce", "spread", "spread_out", "spreading"} < set(LOG_NAMES)
+
+
 def test_what_a_method_says_of_itself():
     for name, kind in {**METHODS, **KINDS}.items():
         assert kind.LOSSES, name
-        assert not {"epoch", "loss", "lr", "ranks", "seconds", "clips_per_second"} & set(kind.LOSSES)
+        assert not set(LOG_NAMES) & set(kind.LOSSES)
         assert set(kind.LOGGED or ()) <= set(kind.LOSSES), name

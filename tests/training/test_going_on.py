@@ -194,6 +194,15 @@ def test_a_kill_while_a_run_is_made_longer_costs_nothing(clips, tmp_path, monkey
     assert len(states) == 5  # as it was; not at its end; its weights kept; its settings; its recipe
 
 
+def test_a_longer_run_may_be_evaluated_otherwise(clips, tmp_path):
+    run, whole, told = tmp_path / "run", tmp_path / "whole", ["evaluate.probe=lbfgs"]
+    pretrain(recipe_of(epochs=1), clips, run, **OPTIONS)
+    pretrain(recipe_of(told, epochs=2), clips, run, **OPTIONS)
+    pretrain(recipe_of(told, epochs=2), clips, whole, **OPTIONS)
+    assert weights_of(run) == weights_of(whole)
+    assert (run / "weights-0001.safetensors").exists()
+
+
 @pytest.mark.parametrize(
     ("old", "new", "says"),
     [
@@ -241,9 +250,13 @@ def test_kept_weights_are_evaluated_while_the_run_goes_on(clips, tmp_path):
     run, epochs = tmp_path / "run", []
 
     def look(event):
+        if (event["epoch"], event["step"]) == (1, 1):
+            with pytest.raises(BadInput, match="it has kept no weights so far; finish it with"):
+                load_run(run, Clips(clips), "cpu", epoch=4)
         if (event["epoch"], event["step"]) == (3, 1):
             epochs.append(load_run(run, Clips(clips), "cpu", epoch=2).epoch)
-            for epoch, says in [(None, "not whole"), (1, "not whole"), (4, "not whole")]:
+            lacks = "is not at its end; it has no weights of it, but of 2; finish it with"
+            for epoch, says in [(None, "not whole"), (1, lacks), (4, lacks)]:
                 with pytest.raises(BadInput, match=says):
                     load_run(run, Clips(clips), "cpu", epoch=epoch)
 
@@ -255,6 +268,9 @@ def test_the_command_line_tells_iterations(forked, clips, tmp_path):
     ended = forked.run([*words(clips, tmp_path / "run"), "--iterations", "4"])
     assert ended.status == 0
     assert "finished, epoch 2/2, iteration 4/4, loss" in ended.said
+    plateau = "schedule={name: plateau, stop_after: 1, least: 100}"
+    ended = forked.run([*words(clips, tmp_path / "early", [plateau]), "--epochs", "5"])
+    assert "finished early, at epoch 2 of 5: no gain on held-out clips in 1 epoch, loss" in ended.said
     ended = forked.run([*words(clips, tmp_path / "run"), "--iterations", "4", "--epochs", "2"])
     assert ended.status == 2
     assert "--iterations 4: is given beside --epochs" in ended.said

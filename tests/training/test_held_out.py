@@ -141,6 +141,7 @@ def test_a_run_ends_early_and_leaves_its_best_weights(clips, tmp_path):
     run = tmp_path / "run"
     result = pretrain(load_recipe("skeletonclr", sets, epochs=9), clips, run, **OPTIONS)
     assert (result.state, result.epoch, result.epochs) == ("finished", 4, 9)
+    assert result.early == "no gain on held-out clips in 3 epochs"
     log = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
     assert [entry["lr"] for entry in log] == pytest.approx([0.01, 0.01, 0.005, 0.0025])
     assert all(math.isfinite(entry["held_out_loss"]) for entry in log)
@@ -156,5 +157,9 @@ def test_a_run_ends_early_and_leaves_its_best_weights(clips, tmp_path):
 
 def test_what_is_left_must_fill_a_batch(clips, tmp_path):
     recipe = load_recipe("skeletonclr", [*TINY, "schedule={name: plateau, held_out: 0.99}", "batch_size=9"])
-    with pytest.raises(BadInput, match="batch_size: 9 is more than the 8 training clips"):
+    took = r"schedule\.held_out: takes 16 of 24 clips, .* and 8 are less than a batch; .* lower batch_size \(9\)"
+    with pytest.raises(BadInput, match=took):
+        pretrain(recipe, clips, tmp_path / "run", **OPTIONS)
+    recipe = load_recipe("skeletonclr", [*TINY, "schedule=plateau", "batch_size=25"])
+    with pytest.raises(BadInput, match="batch_size: 25 is more than"):
         pretrain(recipe, clips, tmp_path / "run", **OPTIONS)

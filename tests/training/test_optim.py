@@ -194,7 +194,6 @@ def test_a_dump_is_read_back_and_says_what_counts():
     plain = load_recipe("skeletonclr", ["schedule={name: exponential}"]).model_dump(mode="json")
     assert plain["optimizer"] == {"lr": 0.1, "momentum": 0.9, "weight_decay": 1e-4, "nesterov": False}
     assert whole(load_recipe("skeletonclr"))["optimizer"]["name"] == "sgd"
-    assert load_recipe("skeletonclr", ["iterations=5"], epochs=3).iterations is None
 
 
 @pytest.mark.parametrize(
@@ -202,6 +201,12 @@ def test_a_dump_is_read_back_and_says_what_counts():
     [
         ("optimizer=adma", "optimizer: unknown name 'adma' (did you mean 'adam'?)"),
         ("optimizer={name: adam, momentum: 0.9}", "optimizer.momentum: unknown key"),
+        ("optimizer={name: adam, betas: [0.9, 1.5]}", "optimizer.betas.1: input should be less than 1 (got 1.5)"),
+        (
+            "optimizer={name: adamw, betas: [-0.1, 0.9]}",
+            "optimizer.betas.0: input should be greater than or equal to 0",
+        ),
+        ("optimizer={name: sgd, momentum: 0, nesterov: true}", "optimizer: nesterov: it needs a momentum above 0"),
         ("schedule=cosin", "schedule: unknown name 'cosin' (did you mean 'cosine'?)"),
         ("schedule={name: cosine, warmup: 5, length: 5}", "warmup: 5 leaves nothing of a length of 5"),
         ("schedule={name: plateau, by: iteration}", "schedule.by: input should be 'epoch'"),
@@ -215,6 +220,19 @@ def test_a_mistake_is_named(change, says):
         load_recipe("crosnnclr", [change])
     assert says in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "given", "says"),
+    [
+        ("epochs=2", {"iterations": 5}, "--set epochs=2: is given beside 5 iterations; leave one of them out"),
+        ("iterations=2", {"epochs": 5}, "--set iterations=2: is given beside 5 epochs; leave one of them out"),
+    ],
+)
+def test_one_length_is_given(change, given, says):
+    with pytest.raises(BadInput) as caught:
+        load_recipe("skeletonclr", [change], **given)
+    assert str(caught.value) == says
 
 
 def test_a_file_states_one_length(tmp_path):

@@ -255,6 +255,26 @@ def test_gpus_must_be_what_torchrun_started(clips, tmp_path, monkeypatch):
     assert "--gpus 2: is given to one of 4 ranks" in result.output
 
 
+def test_what_does_not_suit_so_many_ranks_is_told_before_they_are_started(clips, tmp_path, monkeypatch):
+    from click.testing import CliRunner
+
+    from skelpipe.cli import main
+
+    started = []
+    monkeypatch.setattr(ranks, "launch", lambda command, count: started.append(count) or 0)
+    monkeypatch.setattr(ranks, "cpu_count", lambda: 4)
+    told = [*words(clips, tmp_path / "run", 2), "--set", "batch_size=8", "--gpus"]
+    done = CliRunner().invoke(main, [*told, "99"])
+    assert (done.exit_code, started) == (2, [])
+    assert "batch_size: 8 cannot be divided among 99 ranks" in done.output
+    done = CliRunner().invoke(main, [*told, "4"])
+    assert (done.exit_code, done.output, started) == (0, "", [4])
+    done = CliRunner().invoke(main, [*told, "8"])
+    assert (done.exit_code, started) == (0, [4, 8])
+    (line,) = done.output.splitlines()
+    assert line.startswith("skelpipe: --gpus 8: 8 ranks on the CPU are more than the cores")
+
+
 def test_ranks_that_cannot_meet(tiny, clips, tmp_path, monkeypatch):
     monkeypatch.setenv("RANK", "0")
     monkeypatch.setenv("WORLD_SIZE", "2")

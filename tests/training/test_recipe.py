@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import pytest
+from click.testing import CliRunner
 
+from skelpipe.cli import main
 from skelpipe.encoders import ENCODERS
 from skelpipe.errors import BadInput
 from skelpipe.layouts.kinect_v2 import KINECT_V2
 from skelpipe.methods import METHODS, POSITIVES
+from skelpipe.pipeline.experiments import list_experiments
+from skelpipe.pipeline.spec import Pipeline
 from skelpipe.resources import names
 from skelpipe.settings import load_yaml, override, whole
 from skelpipe.training.recipe import Recipe, in_full, load_recipe
@@ -53,6 +57,7 @@ def test_paper_settings():
         ("views.query=[crop, sheer]", "did you mean 'shear'?"),
         ("views.third=normal", "skeletonclr needs exactly query, key"),
         ("encoder.time_kernel=4", "encoder.time_kernel: must be odd"),
+        ("encoder={name: recurrent, layers: 65}", "encoder.layers: input should be less than or equal to 64"),
         ("init=other", "init: input should be 'torch', 'reference' or 'xavier'"),
     ],
 )
@@ -66,6 +71,32 @@ def test_a_mistake_is_named(change, says):
 def test_all_mistakes_at_once():
     with pytest.raises(BadInput, match="2 settings are wrong: .*lr.*; .*epohcs"):
         load_recipe("crosnnclr", ["optimizer.lr=-1", "epohcs=3"])
+
+
+@pytest.mark.parametrize(
+    ("stated", "says"),
+    [
+        ("protocols: [knnn]", "evaluate.protocols: unknown protocol 'knnn' (did you mean 'knn'?); known are linear"),
+        ("protocols: [supervised]", "supervised measures a classifier, and skeletonclr trains none; use"),
+        ("options: {knn: {k: 3}}", "evaluate.options: knn has no options; those that have some are finetune"),
+        ("options: {finetun: {lr: 3}}", "evaluate.options: unknown protocol 'finetun' (did you mean 'finetune'?)"),
+        ("options: {semi: {epoch: 3}}", "evaluate.options.semi.epoch: unknown key (did you mean 'epochs'?)"),
+        ("options: {semi: {lr: fast}}", "evaluate.options.semi.lr: input should be a valid number"),
+    ],
+)
+def test_how_to_evaluate_is_checked_before_training(tmp_path, stated, says):
+    """By the command and by a pipeline, which name the recipe."""
+    file, store = tmp_path / "own.yaml", tmp_path / "none.zarr"
+    file.write_text(f"method: skeletonclr\nviews: {{query: [], key: []}}\nevaluate: {{{stated}}}\n")
+    words = ["pretrain", file, store, tmp_path / "run", "--split", "xsub60", "--stream", "joint"]
+    done = CliRunner().invoke(main, [str(word) for word in words])
+    assert done.exit_code == 2
+    (line,) = done.output.splitlines()
+    assert line.startswith(f"skelpipe: {file}: ")
+    assert says in line
+    with pytest.raises(BadInput) as caught:
+        list_experiments(Pipeline(title="", recipes=["./own.yaml"], splits=["xsub60"]), tmp_path / "pipeline.yaml")
+    assert line == f"skelpipe: {caught.value}"
 
 
 def test_who_is_to_blame_for_a_mistake(tmp_path):

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
-from pydantic import Field, NonNegativeInt
+from pydantic import Field, NonNegativeInt, model_validator
 from torch import nn
 
 from skelpipe.settings import Settings
 from skelpipe.training.optim.clipping import Clipping, clip_gradients
 from skelpipe.training.optim.schedules import Steps
+
+Share = Annotated[float, Field(ge=0, lt=1)]  # of an average that is kept at a step
 
 
 class SGDOptions(Settings):
@@ -26,6 +28,12 @@ class SGDOptions(Settings):
     nesterov: bool = False
     steps: tuple[NonNegativeInt, ...] = (250,)
     gamma: float = Field(0.1, gt=0)
+
+    @model_validator(mode="after")
+    def _momentum_fits(self) -> SGDOptions:
+        if self.nesterov and not self.momentum:
+            raise ValueError("nesterov: it needs a momentum above 0")
+        return self
 
     @property
     def falls(self) -> Steps:
@@ -42,7 +50,7 @@ class AdamOptions(Settings):
 
     name: Literal["adam"] = "adam"
     lr: float = Field(1e-3, gt=0)
-    betas: tuple[float, float] = (0.9, 0.999)
+    betas: tuple[Share, Share] = (0.9, 0.999)
     eps: float = Field(1e-8, gt=0)
     weight_decay: float = Field(0.0, ge=0)
 
@@ -52,7 +60,7 @@ class AdamWOptions(Settings):
 
     name: Literal["adamw"] = "adamw"
     lr: float = Field(1e-3, gt=0)
-    betas: tuple[float, float] = (0.9, 0.999)
+    betas: tuple[Share, Share] = (0.9, 0.999)
     eps: float = Field(1e-8, gt=0)
     weight_decay: float = Field(1e-2, ge=0)
 
