@@ -316,15 +316,32 @@ def _dotted(model: type[BaseModel], place: list[str]) -> str:
 
 
 def _key_hint(model: type[BaseModel], place: list[str]) -> str:
-    """The key that was meant: one that belongs here, or one that belongs elsewhere, named with its place."""
-    here, everywhere = _keys_at(model, place[:-1]), list(_paths(model))
+    """The key that was meant: one that belongs here, or one that belongs elsewhere, named with its place.
+
+    Where neither is near, or only another kind of the same setting has it, the keys that belong here.
+    """
+    here, above = _keys_at(model, place[:-1]), tuple(_walk(model, place[:-1])[0])
+    everywhere = [path for path in _paths(model) if path not in {(*above, name) for name in here}]
+    elsewhere = [path for path in everywhere if path[: len(above)] != above or not above]
+    others = [path[-1] for path in everywhere if above and path[:-1] == above]
     # One that is but for a letter one of those here is not meant for the one of another place.
-    near = next(iter(difflib.get_close_matches(place[-1], here, n=1, cutoff=0.85)), None)
-    near = near or nearest(place[-1], [*here, *(path[-1] for path in everywhere)])
-    if near is None:
-        return ""
-    meant = [near] if near in here else dict.fromkeys(".".join(path) for path in everywhere if path[-1] == near)
-    return f" (did you mean {' or '.join(map(repr, meant))}?)"
+    near = next(iter(difflib.get_close_matches(place[-1], [*here, *others], n=1, cutoff=0.85)), None)
+    far = sorted({path[-1] for path in elsewhere})
+    near = near or next(iter(difflib.get_close_matches(place[-1], far, n=1, cutoff=0.8)), None)
+    near = near or nearest(place[-1], [*here, *others])
+    if near in here:
+        return f" (did you mean {near!r}?)"
+    if near is not None and near not in others:
+        meant = dict.fromkeys(".".join(path) for path in elsewhere if path[-1] == near)
+        return f" (did you mean {' or '.join(map(repr, meant))}?)"
+    own = [name for name in here if name != "name"]
+    return f" ({_kind(model, place[:-1])} has {', '.join(own) or 'no options'})" if above and here else ""
+
+
+def _kind(model: type[BaseModel], place: list[str]) -> str:
+    """What the settings at a place are: the name of their kind, or their key."""
+    name = _walk(model, place)[1].model_fields.get("name")
+    return name.default if name and isinstance(name.default, str) else place[-1]
 
 
 def _paths(model: type[BaseModel], above: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
