@@ -9,9 +9,12 @@ from typing import Any
 from skelpipe.clips.presets import Options, Preparation, find_preparation
 from skelpipe.errors import BadInput
 from skelpipe.outputs.ancestry import PROVENANCE, read_json
+from skelpipe.recordings import NATIVE
 from skelpipe.recordings.store import Clips
 from skelpipe.training.recipe import ClipsNeeded, Recipe
 
+ONE = "one"  # in the place of frames: any number, the same of all clips
+LENGTHS = {NATIVE: "clips of their own lengths", ONE: "clips of one length"}
 PREPARATION = "preparation"  # the attribute of clips; those of today's preparation, with its changes, have none
 
 
@@ -63,8 +66,13 @@ def check_clips(recipe: Recipe, clips: Clips) -> None:
     if not differing:
         return
     command = prepare_command(clips, needed or ClipsNeeded())
-    what = ", ".join(_said(key, noted.get(key)) for key in differing)
-    need = ", ".join(_said(key, wanted[key]) for key in differing)
+    # Of clips of one length no preparation is noted, where it is today's: then it is the length that differs.
+    told = [key for key in differing if _said(key, noted.get(key)) != _said(key, wanted[key])]
+    lengths = (noted.get("frames"), wanted.get("frames", ONE))
+    if NATIVE in lengths and lengths[0] != lengths[1] and ("frames" in told or not told):
+        told = ["frames", *(key for key in told if key != "frames")]
+    what = ", ".join(_said(key, noted.get(key)) for key in told)
+    need = ", ".join(_said(key, wanted.get(key, ONE)) for key in told)
     raise BadInput(clips.path, f"is of {what}, and {recipe.name} needs {need}", f"make such clips by '{command}'")
 
 
@@ -90,6 +98,8 @@ def _attributes(needed: ClipsNeeded) -> dict[str, Any]:
 
 
 def _said(key: str, value: Any) -> str:
+    if key == "frames" and value in LENGTHS:
+        return LENGTHS[value]
     if key == PREPARATION:
         steps = " ".join(value) if isinstance(value, list) else value
         return f"preparation {steps or 'aimclr'}"
