@@ -14,14 +14,14 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from skelpipe.errors import BadInput
+from skelpipe.errors import BadInput, hint
 from skelpipe.outputs.ancestry import PROVENANCE
 from skelpipe.outputs.digests import read_digest
 from skelpipe.paper.systems import missing
 from skelpipe.pipeline.experiments import Experiment, as_text, as_word, check_owner, list_experiments, shortened
 from skelpipe.pipeline.spec import STREAMS, WEIGHTS, Pipeline, Stream, Synth
 from skelpipe.resources import find
-from skelpipe.settings import check, hint, load_yaml
+from skelpipe.settings import check, load_yaml
 
 if TYPE_CHECKING:
     from skelpipe.training.recipe import ClipsNeeded

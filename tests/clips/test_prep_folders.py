@@ -249,6 +249,7 @@ def test_defaults_shown_by_the_command_are_those_of_its_default_preset():
         ("--step turn=none", "step 'turn=none': is not one"),
         ("--frames native --step time=pad", "step time=pad: says how clips come to one length, and with 'native'"),
         ("--no-turn --step align=yaw", "step align: is 'none' and 'yaw'; say it once"),
+        ("--frames Native", "Invalid value for '--frames': 'Native' is not a number of frames, nor 'native'"),
         ("--frames 1", "Invalid value for '--frames': 1 is not in the range"),
         ("--frames 100001", "frames: 100001 is not a number of frames; use 1 to 100,000, or 'native'"),
     ],
