@@ -262,6 +262,22 @@ def test_wrong_options_are_told_in_a_line(small_store, tmp_path, words, line):
     assert not (tmp_path / "clips").exists()
 
 
+@pytest.mark.parametrize("preset", PRESETS)
+def test_native_clips_are_cut_only_where_it_is_asked_for(preset):
+    assert find_preparation(preset, {"frames": NATIVE}).longest is None
+    assert find_preparation(preset, {"frames": NATIVE, "longest": 70}).longest == 70
+    assert find_preparation(preset, {"frames": 64}).longest == PRESETS[preset].longest
+
+
+def test_a_long_recording_keeps_its_length_in_native_clips(tmp_path):
+    write_store(tmp_path / "store", [a_recording(np.random.default_rng(0), 330, 1)])
+    assert prepare(tmp_path / "store", tmp_path / "native", frames=NATIVE).shortened == 0
+    assert prepare(tmp_path / "store", tmp_path / "all", frames=NATIVE, longest=1000).shortened == 0
+    assert prepare(tmp_path / "store", tmp_path / "cut", frames=NATIVE, longest=300).shortened == 1
+    native, whole, cut = (Clips(tmp_path / name).valid.tolist() for name in ("native", "all", "cut"))
+    assert native == whole > cut
+
+
 def test_unknown_presets_are_refused():
     with pytest.raises(BadInput, match="preset 'aimclrs': is not known; did you mean 'aimclr'"):
         find_preparation("aimclrs", {})
