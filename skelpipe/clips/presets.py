@@ -131,7 +131,7 @@ def find_preparation(preset: str, options: Mapping[str, Any], steps: Iterable[st
     base, said = PRESETS[preset], _said(options, steps)
     chosen = tuple((kind, said.get(kind, choice)) for kind, choice in base.steps)
     frames = options.get("frames", base.frames)
-    # A limit before resizing is of fixed lengths; where every clip keeps its length, only a limit that is asked for cuts it.
+    # A limit before resizing is of fixed lengths; clips that keep their own are cut only where it is asked for.
     longest = None if frames == NATIVE and base.choice("time") == "resize" else base.longest
     made = replace(
         base,

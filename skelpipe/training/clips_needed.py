@@ -43,14 +43,20 @@ def find(needed: ClipsNeeded) -> Preparation:
     """The preparation that is meant.
 
     Raises:
-        BadInput: there is no such preset or step, or a number does not fit.
+        BadInput: there is no such preset or step, or a number does not fit; names the key of `clips`.
     """
     options: Options = {}
     if needed.frames is not None:
         options["frames"] = needed.frames
     if needed.longest is not None:
         options["longest"] = needed.longest
-    return find_preparation(needed.preset, options, [f"{kind}={choice}" for kind, choice in needed.steps.items()])
+    try:
+        return find_preparation(needed.preset, options, [f"{kind}={choice}" for kind, choice in needed.steps.items()])
+    except BadInput as error:
+        kind = str(error.where).partition(" ")[0]
+        key = kind if kind in ("preset", "frames", "longest") else "steps"
+        what = error.what if error.where == key else f"{error.where} {error.what}"
+        raise BadInput(f"clips.{key}", what, error.remedy) from None
 
 
 def check_clips(recipe: Recipe, clips: Clips) -> None:
@@ -59,7 +65,10 @@ def check_clips(recipe: Recipe, clips: Clips) -> None:
     A recipe that states nothing takes all clips of today's preparation, however its options were changed.
     """
     noted, needed = clips.attributes, stated(recipe)
-    wanted = {} if needed is None else _attributes(needed)
+    try:
+        wanted = {} if needed is None else _attributes(needed)
+    except BadInput as error:
+        raise BadInput(f"recipe {recipe.name}: {error.where}", error.what, error.remedy) from None
     if PREPARATION not in wanted:
         wanted[PREPARATION] = None
     differing = [key for key, value in wanted.items() if noted.get(key) != value]

@@ -87,7 +87,7 @@ def test_native_clips_need_a_view_of_so_many_frames(folders, tmp_path):
     run = train(folders[1], tmp_path / "run")
     source = Clips(folders[1])
     with pytest.raises(
-        BadInput, match="has no steps, but the clips have lengths of their own; begin it with"
+        BadInput, match="recipe .*: evaluate.view: has no steps, but the clips have lengths of their own; begin it with"
     ) as caught:
         embed(load_run(run, source, "cpu"), source, "xsub60")
     assert "\n" not in str(caught.value)

@@ -83,6 +83,24 @@ def test_todays_clips_of_one_length_and_of_their_own_differ_in_the_length(today,
     assert says in caught.value.what
 
 
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ("preset=foo", "recipe skeletonclr: clips.preset: preset 'foo' is not known; use one of aimclr, isc"),
+        ("steps={turn: none}", "recipe skeletonclr: clips.steps: step 'turn=none' is not one; write KIND=CHOICE"),
+        ("steps={align: foo}", "recipe skeletonclr: clips.steps: align 'foo' is not known; use one of yaw"),
+        (
+            "frames=100001",
+            "recipe skeletonclr: clips.frames: 100001 is not a number of frames; use 1 to 100,000",
+        ),
+    ],
+)
+def test_what_is_wrong_in_a_recipes_clips_is_told_with_the_recipe_and_the_key(today, change, says):
+    with pytest.raises(BadInput) as caught:
+        check_clips(recipe(change), today)
+    assert str(caught.value).startswith(says)
+
+
 def test_a_folder_is_named_by_what_the_clips_are():
     assert folder_words(ClipsNeeded(preset="isc")) == ["isc", "300"]
     needed = ClipsNeeded(preset="raw", frames="native", longest=400, steps={"align": "yaw"})
