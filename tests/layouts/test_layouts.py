@@ -149,6 +149,9 @@ def test_a_users_layout(tmp_path):
     path.write_text(yaml.safe_dump({**LAYOUTS["coco17"].as_table(), "centre": ["nose"]}))
     with pytest.raises(BadInput, match="has the name of another layout, 'coco17'"):
         find_layout(path)
+    path.write_text("name: a\nname: b\n")
+    with pytest.raises(BadInput, match="stick.yaml:2: names 'name' twice; keep one of them"):
+        find_layout(path)
     with pytest.raises(BadInput, match="cannot be read"):
         find_layout(tmp_path / "none.yaml")
 
@@ -167,7 +170,9 @@ def key(name, value):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (joint(0, parent="head"), "no joint has no parent"),
+        (joint(0, parent="head"), "the tree of joints has no root; give one joint without parent"),
+        (joint(2, parent="pelvis"), "'HandR' and its mirror 'HandL' hang on 'pelvis' and 'head', which do not mirror"),
+        (key("shoulders", {"right": ["HandR"], "left": ["head"]}), "the mirror of shoulders.right (HandR) is not"),
         (joint(2, parent="HandR"), "2 joints (pelvis, HandR) have no parent, and a tree has one root"),
         (joint(1, parent="HandL"), "following the parents of 'head' leads in a circle through 'head'"),
         (joint(1, parent="pelvic"), "the parent of 'head', 'pelvic', is no joint; did you mean 'pelvis'?"),
