@@ -43,6 +43,12 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
     return found[0] if found else None
 
 
+def hint(word: str, known: Iterable[str]) -> str:
+    """A hint such as ` (did you mean 'crop'?)`, or an empty string when nothing is near."""
+    near = nearest(word, known)
+    return f" (did you mean {near!r}?)" if near else ""
+
+
 def suggest(word: str, known: Iterable[str]) -> str:
     """The remedy for an unknown name: the nearest known one, or else all of them."""
     known = list(known)

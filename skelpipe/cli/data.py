@@ -142,7 +142,9 @@ class _Frames(click.IntRange):
     """A number of frames, or "native"."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        return value if value == NATIVE else super().convert(value, param, ctx)
+        if value == NATIVE or isinstance(value, int) or str(value).lstrip("-").isdecimal():
+            return value if value == NATIVE else super().convert(value, param, ctx)
+        self.fail(f"{value!r} is not a number of frames, nor {NATIVE!r}.", param, ctx)
 
 
 @click.command()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -57,6 +57,7 @@ class Batches:
         rank: which part of every batch is wanted, of `ranks` equal ones; they follow each other in the batch's order.
         valid: (N,) how many frames from the start are a clip's own; None: all are.
         replacement: whether each clip of a batch is drawn from all, so that an epoch has some twice and others not.
+        told: view -> what is said of it where it does not fit; views.NAME by default.
 
     Raises:
         BadInput: fewer clips than one batch needs, or a view does not fit them.
@@ -78,6 +79,7 @@ class Batches:
         ranks: int = 1,
         valid: npt.NDArray[np.integer] | None = None,
         replacement: bool = False,
+        told: Mapping[str, str] | None = None,
     ) -> None:
         check_batch(batch_size, len(clips))
         self.clips, self.clip_ids, self.labels = clips, clip_ids, labels
@@ -89,7 +91,11 @@ class Batches:
             if isinstance(stream, str)
             else {f"{each}/{name}": (view, number, each) for each in stream for name, view, number in numbered}
         )
-        self.plans = {name: view.plan(clips, layout, valid) for name, (view, _, _) in self.rendered.items()}
+        where = {name: (told or {}).get(name, f"views.{name}") for name in views}
+        self.plans = {
+            name: view.plan(clips, layout, valid, where[name.rpartition("/")[-1]])
+            for name, (view, _, _) in self.rendered.items()
+        }
         self.batch_size, self.seed, self.device, self.threads = batch_size, seed, device, threads
         self.replacement = replacement
         share = batch_size // ranks

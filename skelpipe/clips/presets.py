@@ -27,7 +27,7 @@ class Options(TypedDict, total=False):
     bodies: choice of the step `bodies`.
     centre: True is the step `centre=own`, False `centre=none`.
     turn: True is the step `align=yaw`, False `align=none`.
-    longest: clips of more frames keep their middle part; None keeps all.
+    longest: clips of more frames keep their middle part; None keeps all, as native clips do unless it is said.
     length: "count" takes as many frames from the start as show the first body, so empty frames inside a recording cut
         its tail, as AimCLR does; "last" takes all up to the last such frame; "all" takes all.
     """
@@ -131,12 +131,14 @@ def find_preparation(preset: str, options: Mapping[str, Any], steps: Iterable[st
     base, said = PRESETS[preset], _said(options, steps)
     chosen = tuple((kind, said.get(kind, choice)) for kind, choice in base.steps)
     frames = options.get("frames", base.frames)
+    # A limit before resizing is of fixed lengths; clips that keep their own are cut only where it is asked for.
+    longest = None if frames == NATIVE and base.choice("time") == "resize" else base.longest
     made = replace(
         base,
         name=preset if chosen == base.steps else None,
         steps=chosen,
         frames=None if frames == NATIVE else frames,
-        longest=options.get("longest", base.longest),
+        longest=options.get("longest", longest),
         length=options.get("length", base.length),
     )
     for name, number in (("frames", made.frames), ("longest", made.longest)):

@@ -83,14 +83,19 @@ class View:
         made = [int(s.options["frames"]) for s in self.steps if s.augmentation.sampling is not None]
         return made[-1] if made else frames
 
-    def plan(self, source: Source, layout: Layout, valid: npt.NDArray[np.integer] | None = None) -> Plan:
+    def plan(
+        self, source: Source, layout: Layout, valid: npt.NDArray[np.integer] | None = None, name: str = "view"
+    ) -> Plan:
         """What it renders of such clips.
+
+        Args:
+            name: what is told of it, where it cannot.
 
         Raises:
             BadInput: it cannot: clips of their own lengths need a step that makes as many frames of each, first; or an
                 option asks for more than the layout has.
         """
-        self.check_start(source)
+        self.check_start(source, name)
         begin = find_extent(source, np.empty(0, np.int64), layout, valid)
         extents = self.extents(self.draws(0, 0, np.empty(0, np.int64), 0, begin), begin)
         return Plan(extents[-1].shape, extents[-1].padded, self.brings(extents))
@@ -158,13 +163,18 @@ class View:
         rows = np.arange(len(clips))
         return render_view(clips, rows, clip_ids, self, "joint", layout, seed, epoch, view_index, out, threads).clips
 
-    def check_start(self, source: Source) -> None:
+    def check_start(self, source: Source, name: str = "view") -> None:
         """Raise BadInput if clips keep their own lengths and the first step does not make as many frames of each."""
+<<<<<<< HEAD
         if isinstance(source, Native) and not self.evens:
             made = [name for name, augmentation in AUGMENTATIONS.items() if augmentation.sampling is not None]
+=======
+        if isinstance(source, Native) and (not self.steps or self.steps[0].augmentation.sampling is None):
+            made = [each for each, augmentation in AUGMENTATIONS.items() if augmentation.sampling is not None]
+>>>>>>> fb
             found = f"begins with {self.steps[0].name}" if self.steps else "has no steps"
             raise BadInput(
-                "view", f"{found}, but the clips have lengths of their own", f"begin it with {' or '.join(made)}"
+                name, f"{found}, but the clips have lengths of their own", f"begin it with {' or '.join(made)}"
             )
 
     def brings(self, extents: Sequence[Extent]) -> Brought:

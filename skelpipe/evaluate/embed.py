@@ -252,6 +252,7 @@ def evaluated_clips(
     """
     view = build_view(run.recipe.evaluate.view)
     data = load_bodies(clips, rows, run.recipe.bodies)
+    view.check_start(data, f"recipe {run.recipe.name}: evaluate.view")
     if not view.steps and valid is None and not isinstance(data, Native):
         return apply_stream(data, run.stream, clips.layout, out=data, threads=threads), None
     seed, here = int(run.settings["seed"]), np.arange(len(rows))

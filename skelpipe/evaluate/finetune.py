@@ -311,6 +311,7 @@ def make_batches(
         setup.device,
         setup.threads,
         valid=None if material.valid is None else material.valid[chosen],
+        told={"clip": "the protocol's view" if options.view else "evaluate.view"},
     )
 
 

@@ -38,6 +38,9 @@ def read_table(table: object, where: Where) -> Layout:
     right, left = (find.joints(sides[side], f"shoulders.{side}") for side in ("right", "left"))
     if set(right) == set(left):
         raise BadInput(where, "the right and the left shoulder are the same", "name the joints of each side")
+    if {mirror[v] for v in right} != set(left):
+        what = f"the mirror of shoulders.right ({', '.join(names[v] for v in right)}) is not shoulders.left"
+        raise BadInput(where, what, "name joints on the one side, and their mirrors on the other")
     coordinates, confidence = told.get("coordinates", 3), told.get("confidence", False)
     if coordinates not in (2, 3) or not isinstance(coordinates, int):
         raise BadInput(where, f"coordinates is {shortened(repr(coordinates), 40)}", "give 2 (x, y) or 3 (x, y, z)")
@@ -99,14 +102,22 @@ def _joints(listed: object, where: Where) -> tuple[tuple[str, ...], Joints, Join
         if mirror[w] != v:
             what = f"the mirror of {names[v]!r} is {names[w]!r}, and that of {names[w]!r} is {names[mirror[w]]!r}"
             raise BadInput(where, what, "let the two name each other; a joint on the middle line has no mirror")
+    for v, w in enumerate(mirror):
+        if mirror[parents[v]] != parents[w]:
+            what = f"{names[v]!r} and its mirror {names[w]!r} hang on {names[parents[v]]!r} and {names[parents[w]]!r}"
+            raise BadInput(
+                where, f"{what}, which do not mirror each other", "let mirrored joints have mirrored parents"
+            )
     return names, parents, mirror
 
 
 def _check_tree(parents: Joints, names: tuple[str, ...], where: Where) -> None:
     roots = [names[v] for v, p in enumerate(parents) if v == p]
     if len(roots) != 1:
-        count = f"{len(roots)} joints ({', '.join(roots[:3])}) have" if roots else "no joint has"
-        raise BadInput(where, f"{count} no parent, and a tree has one root", "give all joints but one a parent")
+        if not roots:
+            raise BadInput(where, "the tree of joints has no root", "give one joint without parent")
+        what = f"{len(roots)} joints ({', '.join(roots[:3])}) have no parent, and a tree has one root"
+        raise BadInput(where, what, "give all joints but one a parent")
     reached = {names.index(roots[0])}
     for start in range(len(parents)):
         v, way = start, []

@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from skelpipe.errors import BadInput
+from skelpipe.errors import BadInput, hint
 from skelpipe.outputs.ancestry import PROVENANCE
 from skelpipe.paper.systems import SYSTEMS, missing
 from skelpipe.pipeline.spec import NAME, OTHERS, Pipeline, is_path_like
 from skelpipe.resources import find, names
-from skelpipe.settings import hint, load_yaml, whole
+from skelpipe.settings import load_yaml, whole
 
 if TYPE_CHECKING:
     from skelpipe.training.recipe import Recipe

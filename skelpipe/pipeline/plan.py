@@ -13,7 +13,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from skelpipe.errors import BadInput
+from skelpipe.errors import BadInput, hint
 from skelpipe.outputs.ancestry import PROVENANCE
 from skelpipe.outputs.digests import read_digest
 from skelpipe.paper.systems import missing
@@ -21,7 +21,7 @@ from skelpipe.pipeline.experiments import check_owner, list_experiments, shorten
 from skelpipe.pipeline.spec import Pipeline, Synth
 from skelpipe.pipeline.stages import changed_options, measure_of, name_evaluation, name_fusion, plan_runs, shell_words
 from skelpipe.resources import find
-from skelpipe.settings import check, hint, load_yaml
+from skelpipe.settings import check, load_yaml
 
 if TYPE_CHECKING:
     from skelpipe.training.recipe import ClipsNeeded

@@ -12,9 +12,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from skelpipe.errors import BadInput
+from skelpipe.errors import BadInput, hint
 from skelpipe.resources import find, names
-from skelpipe.settings import Settings, check, hint, load_yaml
+from skelpipe.settings import Settings, check, load_yaml
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
 MOST_POINTS = 10_000  # of a sweep

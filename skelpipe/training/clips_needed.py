@@ -14,6 +14,8 @@ from skelpipe.recordings import NATIVE
 from skelpipe.recordings.store import Clips
 from skelpipe.training.recipe import ClipsNeeded, Recipe
 
+ONE = "one"  # in the place of frames: any number, the same of all clips
+LENGTHS = {NATIVE: "clips of their own lengths", ONE: "clips of one length"}
 PREPARATION = "preparation"  # the attribute of clips; those of today's preparation, with its changes, have none
 
 
@@ -42,14 +44,20 @@ def find(needed: ClipsNeeded) -> Preparation:
     """The preparation that is meant.
 
     Raises:
-        BadInput: there is no such preset or step, or a number does not fit.
+        BadInput: there is no such preset or step, or a number does not fit; names the key of `clips`.
     """
     options: Options = {}
     if needed.frames is not None:
         options["frames"] = needed.frames
     if needed.longest is not None:
         options["longest"] = needed.longest
-    return find_preparation(needed.preset, options, [f"{kind}={choice}" for kind, choice in needed.steps.items()])
+    try:
+        return find_preparation(needed.preset, options, [f"{kind}={choice}" for kind, choice in needed.steps.items()])
+    except BadInput as error:
+        kind = str(error.where).partition(" ")[0]
+        key = kind if kind in ("preset", "frames", "longest") else "steps"
+        what = error.what if error.where == key else f"{error.where} {error.what}"
+        raise BadInput(f"clips.{key}", what, error.remedy) from None
 
 
 def check_clips(recipe: Recipe, clips: Clips) -> None:
@@ -59,7 +67,10 @@ def check_clips(recipe: Recipe, clips: Clips) -> None:
     trained on clips of their own lengths states a view in which they can be evaluated.
     """
     noted, needed = clips.attributes, stated(recipe)
-    wanted = {} if needed is None else _attributes(needed)
+    try:
+        wanted = {} if needed is None else _attributes(needed)
+    except BadInput as error:
+        raise BadInput(f"recipe {recipe.name}: {error.where}", error.what, error.remedy) from None
     if PREPARATION not in wanted:
         wanted[PREPARATION] = None
     differing = [key for key, value in wanted.items() if noted.get(key) != value]
@@ -67,8 +78,13 @@ def check_clips(recipe: Recipe, clips: Clips) -> None:
         check_evaluated(recipe, clips)
         return
     command = prepare_command(clips, needed or ClipsNeeded())
-    what = ", ".join(_said(key, noted.get(key)) for key in differing)
-    need = ", ".join(_said(key, wanted[key]) for key in differing)
+    # Of clips of one length no preparation is noted, where it is today's: then it is the length that differs.
+    told = [key for key in differing if _said(key, noted.get(key)) != _said(key, wanted[key])]
+    lengths = (noted.get("frames"), wanted.get("frames", ONE))
+    if NATIVE in lengths and lengths[0] != lengths[1] and ("frames" in told or not told):
+        told = ["frames", *(key for key in told if key != "frames")]
+    what = ", ".join(_said(key, noted.get(key)) for key in told)
+    need = ", ".join(_said(key, wanted.get(key, ONE)) for key in told)
     raise BadInput(clips.path, f"is of {what}, and {recipe.name} needs {need}", f"make such clips by '{command}'")
 
 
@@ -101,6 +117,8 @@ def _attributes(needed: ClipsNeeded) -> dict[str, Any]:
 
 
 def _said(key: str, value: Any) -> str:
+    if key == "frames" and value in LENGTHS:
+        return LENGTHS[value]
     if key == PREPARATION:
         steps = " ".join(value) if isinstance(value, list) else value
         return f"preparation {steps or 'aimclr'}"

@@ -162,6 +162,7 @@ def load_batches(
         ranks.count(),
         valid=own_frames(source, rows),
         replacement=recipe.sampling == "with_replacement" and batch_size is None,
+        told={name: f"recipe {recipe.name}: views.{name}" for name in recipe.views},
     )
 
 

@@ -146,4 +146,5 @@ def body_axes(recording, frames):
     return (x, len(x)) if frames is None else (padded(x, frames), min(len(x), frames))
 
 
+# By preset; a step that no preset takes has its twin under a preset and the step, "raw scale=spine".
 PRESETS = {"isc": isc, "ctr": ctr, "raw": raw, "pc": pc, "body_axes": body_axes}

@@ -135,8 +135,10 @@ def test_ranks_share_lengths_and_targets():
 def test_a_view_that_does_not_fit_is_refused_before_anything_is_rendered():
     lengths = np.arange(21) % 10 + 1
     native = Native(np.zeros(lengths.sum() * 150, np.float32), np.cumsum([0, *lengths]), 3, 25, 2)
-    with pytest.raises(BadInput, match="lengths of their own"):
-        Batches(native, lengths, lengths, VIEWS, "joint", KINECT_V2, 4, 5, torch.device("cpu"))
+    for told, says in ((None, "views.query: begins with"), ({"query": "recipe own: views.query"}, "recipe own: views")):
+        for stream in ("joint", ("joint", "bone")):
+            with pytest.raises(BadInput, match=f"^{says}.*lengths of their own"):
+                Batches(native, lengths, lengths, VIEWS, stream, KINECT_V2, 4, 5, torch.device("cpu"), told=told)
 
 
 def test_half_storage_is_close():

@@ -61,6 +61,11 @@ def expected(recordings, preset, **options):
     return Chain(find_preparation(preset, options), KINECT_V2).run(ragged(recordings))
 
 
+# Of the shipped presets: bodies, and how many clips are cut (one has 330 frames, of which some leave fewer than 300).
+BODIES = {"isc": 2, "ctr": 2, "raw": 2, "pc": 1, "body_axes": 2}
+CUT = {"isc": 1, "ctr": 0, "raw": 1, "pc": 0, "body_axes": 0}
+
+
 @pytest.mark.parametrize("preset", [name for name in PRESETS if name != "aimclr"])
 def test_a_folder_holds_what_the_chain_makes(small_store, recordings, tmp_path, small_chunks, preset):
     made = expected(recordings, preset)
@@ -72,9 +77,9 @@ def test_a_folder_holds_what_the_chain_makes(small_store, recordings, tmp_path, 
     assert clips.valid.dtype == np.int32
     assert clips.attributes["preparation"] == preset
     assert clips.frames == summary.frames == PRESETS[preset].frames
-    assert clips.bodies == (1 if preset == "pc" else 2)
+    assert clips.bodies == made.values.shape[-1] == BODIES.get(preset, made.values.shape[-1])
     assert summary.empty == (str(clips.columns["name"][EMPTY]),)
-    assert summary.shortened == made.cut.sum() == (preset in ("isc", "raw"))  # 330 frames; others leave fewer
+    assert summary.shortened == made.cut.sum() == CUT.get(preset, made.cut.sum())
     assert not check(tmp_path / "clips").damaged
 
 
@@ -249,6 +254,7 @@ def test_defaults_shown_by_the_command_are_those_of_its_default_preset():
         ("--step turn=none", "step 'turn=none': is not one"),
         ("--frames native --step time=pad", "step time=pad: says how clips come to one length, and with 'native'"),
         ("--no-turn --step align=yaw", "step align: is 'none' and 'yaw'; say it once"),
+        ("--frames Native", "Invalid value for '--frames': 'Native' is not a number of frames, nor 'native'"),
         ("--frames 1", "Invalid value for '--frames': 1 is not in the range"),
         ("--frames 100001", "frames: 100001 is not a number of frames; use 1 to 100,000, or 'native'"),
     ],
@@ -259,6 +265,22 @@ def test_wrong_options_are_told_in_a_line(small_store, tmp_path, words, line):
     assert line in done.output
     assert len(done.output.splitlines()) == 1
     assert not (tmp_path / "clips").exists()
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_native_clips_are_cut_only_where_it_is_asked_for(preset):
+    assert find_preparation(preset, {"frames": NATIVE}).longest is None
+    assert find_preparation(preset, {"frames": NATIVE, "longest": 70}).longest == 70
+    assert find_preparation(preset, {"frames": 64}).longest == PRESETS[preset].longest
+
+
+def test_a_long_recording_keeps_its_length_in_native_clips(tmp_path):
+    write_store(tmp_path / "store", [a_recording(np.random.default_rng(0), 330, 1)])
+    assert prepare(tmp_path / "store", tmp_path / "native", frames=NATIVE).shortened == 0
+    assert prepare(tmp_path / "store", tmp_path / "all", frames=NATIVE, longest=1000).shortened == 0
+    assert prepare(tmp_path / "store", tmp_path / "cut", frames=NATIVE, longest=300).shortened == 1
+    native, whole, cut = (Clips(tmp_path / name).valid.tolist() for name in ("native", "all", "cut"))
+    assert native == whole > cut
 
 
 def test_unknown_presets_are_refused():

@@ -47,7 +47,7 @@ def test_clips_of_the_stated_preparation_are_taken(isc):
     [
         ((), "is of preparation isc, and skeletonclr needs preparation aimclr"),
         (("preset=raw",), "bodies energy, preparation isc, and skeletonclr needs bodies first, preparation raw"),
-        (("preset=isc", "frames=native"), "is of frames 12, and skeletonclr needs frames native"),
+        (("preset=isc", "frames=native"), "is of frames 12, and skeletonclr needs clips of their own lengths"),
         (
             ("preset=isc", "steps={align: none}"),
             "needs preparation bodies=energy gaps=squeeze time=repeat centre=first",
@@ -60,6 +60,45 @@ def test_other_clips_are_refused_with_the_command_that_makes_the_right_ones(isc,
     assert says in caught.value.what
     words = " ".join(prepare_words(recipe(*changes).clips))
     assert caught.value.remedy == f"make such clips by 'skelpipe prepare STORE CLIPS {words}'"
+
+
+@pytest.mark.parametrize(
+    ("frames", "changes", "says"),
+    [
+        ("native", (), "is of clips of their own lengths, and skeletonclr needs clips of one length"),
+        ("native", ("frames=12",), "is of clips of their own lengths, and skeletonclr needs frames 12"),
+        (12, ("frames=native",), "is of frames 12, and skeletonclr needs clips of their own lengths"),
+        (
+            12,
+            ("frames=native", "steps={align: none}"),
+            "is of frames 12, turn True, preparation aimclr, and skeletonclr",
+        ),
+    ],
+)
+def test_todays_clips_of_one_length_and_of_their_own_differ_in_the_length(today, monkeypatch, frames, changes, says):
+    native = {} if frames == 12 else {"preparation": "aimclr"}  # what `prepare --frames native` notes
+    monkeypatch.setattr(today, "attributes", {**today.attributes, "turn": True, "frames": frames, **native})
+    with pytest.raises(BadInput) as caught:
+        check_clips(recipe(*changes), today)
+    assert says in caught.value.what
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ("preset=foo", "recipe skeletonclr: clips.preset: preset 'foo' is not known; use one of aimclr, isc"),
+        ("steps={turn: none}", "recipe skeletonclr: clips.steps: step 'turn=none' is not one; write KIND=CHOICE"),
+        ("steps={align: foo}", "recipe skeletonclr: clips.steps: align 'foo' is not known; use one of yaw"),
+        (
+            "frames=100001",
+            "recipe skeletonclr: clips.frames: 100001 is not a number of frames; use 1 to 100,000",
+        ),
+    ],
+)
+def test_what_is_wrong_in_a_recipes_clips_is_told_with_the_recipe_and_the_key(today, change, says):
+    with pytest.raises(BadInput) as caught:
+        check_clips(recipe(change), today)
+    assert str(caught.value).startswith(says)
 
 
 def test_a_folder_is_named_by_what_the_clips_are():

@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterator
 from pydantic import Field, field_validator
 from torch import nn
 
+from skelpipe.errors import hint
 from skelpipe.methods.network import Network
-from skelpipe.settings import Settings, hint
+from skelpipe.settings import Settings
 
 
 def by_global_norm(method: nn.Module, at: float) -> None:

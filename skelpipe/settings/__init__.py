@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import difflib
-import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from pathlib import Path
@@ -22,22 +20,14 @@ from pydantic import (
     ValidationError,
     model_serializer,
 )
-from pydantic.fields import FieldInfo
-from pydantic_core import ErrorDetails
 
-from skelpipe.errors import BadInput, nearest, shortened
+from skelpipe.errors import BadInput, shortened
+from skelpipe.settings.mistakes import mistakes
 
 LONGEST_TEXT, MOST_VALUES = 1 << 16, 100_000  # the loader needs seconds for as many brackets
 # What the loader raises for scalars that are none of their kind (a 13th month, an integer of 5,000 digits) and for
 # what is nested too deep, beside its own errors.
 NOT_YAML = (yaml.YAMLError, ValueError, LookupError, AttributeError, TypeError, OverflowError, RecursionError)
-
-
-LIST, MAPPING = "a list", "a mapping of keys to values"
-KIND = {  # pydantic's name of a mistake -> what belongs there, in the words of YAML
-    "tuple_type": LIST, "list_type": LIST, "set_type": LIST, "frozen_set_type": LIST,
-    "dict_type": MAPPING, "mapping_type": MAPPING, "model_type": MAPPING, "model_attributes_type": MAPPING,
-}  # fmt: skip
 
 
 class Settings(BaseModel):
@@ -196,10 +186,11 @@ def check(model: type[Model], data: Mapping[str, Any], where: str | Path, change
         BadInput: names every wrong key and value at once. Where the mapping is right without them, the changes are to
             blame and not `where`.
     """
+    given = override(dict(data), changes)
     try:
-        return model.model_validate(override(dict(data), changes))
+        return model.model_validate(given)
     except ValidationError as error:
-        texts = [_describe(model, detail) for detail in error.errors(include_url=False)]
+        texts = mistakes(model, error.errors(include_url=False), given)
         count = "1 setting is wrong" if len(texts) == 1 else f"{len(texts)} settings are wrong"
         if changes and _is_right(model, data):
             where = blamed(texts, changes) or blamed([change.partition("=")[0] for change in changes], changes)
@@ -225,124 +216,6 @@ def _is_right(model: type[BaseModel], data: Mapping[str, Any]) -> bool:
     except ValidationError:
         return False
     return True
-
-
-def hint(word: str, known: Iterable[str]) -> str:
-    """A hint such as ` (did you mean 'crop'?)`, or an empty string when nothing is near."""
-    near = nearest(word, known)
-    return f" (did you mean {near!r}?)" if near else ""
-
-
-def _describe(model: type[BaseModel], detail: ErrorDetails) -> str:
-    place = [str(part) for part in detail["loc"]]
-    if detail["type"] == "extra_forbidden":
-        return f"{_dotted(model, place)}: unknown key{_key_hint(model, place)}"
-    if detail["type"] == "union_tag_invalid":
-        tag, known = str(detail["ctx"]["tag"]), detail["ctx"]["expected_tags"]
-        meant = hint(tag, [k.strip("' ") for k in str(known).split(",")])
-        return f"{_dotted(model, place)}: unknown name {tag!r}{meant}, known are {known}"
-    if detail["type"] == "missing":
-        return f"{_dotted(model, place)}: is missing"
-    if detail["type"] in KIND:
-        given = detail["input"]
-        example = (
-            f", such as [{given}]" if KIND[detail["type"]] == LIST and isinstance(given, str | int | float) else ""
-        )
-        return f"{_dotted(model, place)}: should be {KIND[detail['type']]}{example} (got {given!r})"
-    if detail["type"] in ("too_short", "too_long"):
-        most = detail["type"] == "too_long"
-        count = detail["ctx"]["max_length" if most else "min_length"]
-        values = f"{count} value{'' if count == 1 else 's'}"
-        return (
-            f"{_dotted(model, place)}: should hold at {'most' if most else 'least'} {values} (got {detail['input']!r})"
-        )
-    message = detail["msg"].removeprefix("Value error, ")
-    if detail["type"] == "value_error":  # our own validators say all that is needed
-        return ": ".join(filter(None, [".".join(_walk(model, place)[0]), message]))
-    if detail["type"] == "literal_error" and isinstance(detail["input"], str):
-        known = [word.strip("' ") for word in re.split(r",| or ", detail["ctx"]["expected"])]
-        meant = hint(detail["input"], known)
-        return f"{_dotted(model, place)}: {message[:1].lower()}{message[1:]}, not {detail['input']!r}{meant}"
-    return f"{_dotted(model, place)}: {message[:1].lower()}{message[1:]} (got {detail['input']!r})"
-
-
-def _walk(model: type[BaseModel], place: list[str]) -> tuple[list[str], Any]:
-    """Follow an error's location through the models; tags of unions are not keys and are left out."""
-    keys: list[str] = []
-    here: Any = model
-    for part in place:
-        fields = here.model_fields if isinstance(here, type) and issubclass(here, BaseModel) else None
-        if fields is not None and part in fields:
-            keys.append(part)
-            here = _inside(fields[part])
-        elif isinstance(here, dict) and part in here:
-            here = here[part]
-        else:
-            keys.append(part)
-            here = None
-        if isinstance(here, dict) and len(here) == 1:
-            here = next(iter(here.values()))
-    return keys, here
-
-
-def _inside(field: FieldInfo) -> Any:
-    """The models that a field may hold: one model, or tag -> model."""
-    return _chosen(field.metadata) or _models(field.annotation)
-
-
-def _chosen(metadata: Iterable[Any]) -> dict[str, Any]:
-    """Tag -> model of what is annotated as one of a registry."""
-    return {
-        name: getattr(entry, "Options", entry)
-        for each in metadata
-        if isinstance(each, _OneOf)
-        for name, entry in each.registry.items()
-    }
-
-
-def _models(annotation: Any) -> Any:
-    """The models inside an annotation: one model, or tag -> model for a union."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    found = _chosen(getattr(annotation, "__metadata__", ()))
-    for inner in getattr(annotation, "__args__", ()):
-        model = _models(inner)
-        if isinstance(model, dict):
-            found |= model
-        elif model is not None:
-            name = model.model_fields.get("name")
-            found[str(name.default) if name else model.__name__] = model
-    return found or None
-
-
-def _dotted(model: type[BaseModel], place: list[str]) -> str:
-    return ".".join(_walk(model, place)[0]) or "the whole file"
-
-
-def _key_hint(model: type[BaseModel], place: list[str]) -> str:
-    """The key that was meant: one that belongs here, or one that belongs elsewhere, named with its place."""
-    here, everywhere = _keys_at(model, place[:-1]), list(_paths(model))
-    # One that is but for a letter one of those here is not meant for the one of another place.
-    near = next(iter(difflib.get_close_matches(place[-1], here, n=1, cutoff=0.85)), None)
-    near = near or nearest(place[-1], [*here, *(path[-1] for path in everywhere)])
-    if near is None:
-        return ""
-    meant = [near] if near in here else dict.fromkeys(".".join(path) for path in everywhere if path[-1] == near)
-    return f" (did you mean {' or '.join(map(repr, meant))}?)"
-
-
-def _paths(model: type[BaseModel], above: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
-    """The keys of a model and of all models in it."""
-    for name, field in model.model_fields.items():
-        yield (*above, name)
-        inner = _inside(field)
-        for each in inner.values() if isinstance(inner, dict) else [inner] if inner else []:
-            yield from _paths(each, (*above, name))
-
-
-def _keys_at(model: type[BaseModel], place: list[str]) -> list[str]:
-    here = _walk(model, place)[1]
-    return list(here.model_fields) if isinstance(here, type) and issubclass(here, BaseModel) else []
 
 
 def _copy(value: Any) -> Any:
