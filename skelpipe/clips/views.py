@@ -165,13 +165,8 @@ class View:
 
     def check_start(self, source: Source, name: str = "view") -> None:
         """Raise BadInput if clips keep their own lengths and the first step does not make as many frames of each."""
-<<<<<<< HEAD
         if isinstance(source, Native) and not self.evens:
-            made = [name for name, augmentation in AUGMENTATIONS.items() if augmentation.sampling is not None]
-=======
-        if isinstance(source, Native) and (not self.steps or self.steps[0].augmentation.sampling is None):
             made = [each for each, augmentation in AUGMENTATIONS.items() if augmentation.sampling is not None]
->>>>>>> fb
             found = f"begins with {self.steps[0].name}" if self.steps else "has no steps"
             raise BadInput(
                 name, f"{found}, but the clips have lengths of their own", f"begin it with {' or '.join(made)}"

@@ -83,20 +83,10 @@ def test_an_evaluated_view_is_rendered(folders, tmp_path):
     np.testing.assert_allclose(features, expected, rtol=1e-4, atol=1e-6)
 
 
-<<<<<<< HEAD
 @pytest.mark.parametrize("more", [[], ["evaluate.view=[shear, {first: {frames: 14}}]"]])
 def test_native_clips_need_a_view_of_so_many_frames_before_they_are_trained_on(folders, tmp_path, more):
     with pytest.raises(BadInput, match=r"write for example 'evaluate\.view: \[\{resize: \{frames: 64\}\}\]'") as caught:
         train(folders[1], tmp_path / "run", more)
-=======
-def test_native_clips_need_a_view_of_so_many_frames(folders, tmp_path):
-    run = train(folders[1], tmp_path / "run")
-    source = Clips(folders[1])
-    with pytest.raises(
-        BadInput, match="recipe .*: evaluate.view: has no steps, but the clips have lengths of their own; begin it with"
-    ) as caught:
-        embed(load_run(run, source, "cpu"), source, "xsub60")
->>>>>>> fb
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "run").exists()
 
