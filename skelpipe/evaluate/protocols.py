@@ -27,7 +27,7 @@ from skelpipe.evaluate.retrieval import retrieval
 from skelpipe.evaluate.supervised import check_supervised, supervised
 from skelpipe.recordings.store import Clips
 from skelpipe.resources import Registry
-from skelpipe.settings import Settings, hint
+from skelpipe.settings import Settings
 from skelpipe.training.recipe import Recipe
 
 OWN: dict[str, Protocol] = {
