@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from skelpipe import settings as checking
-from skelpipe.errors import BadInput, suggest
+from skelpipe.errors import BadInput, hint, suggest
 from skelpipe.evaluate.embed import Run
 from skelpipe.evaluate.finetune import (
     FinetuneOptions,
