@@ -79,6 +79,11 @@ class Extent(NamedTuple):
         """(C, T, V, M)."""
         return self.layout.channels, self.frames, len(self.layout.joints), self.bodies
 
+    @property
+    def own(self) -> npt.NDArray[np.bool_]:
+        """(B, T), which frames are the clips' own."""
+        return np.arange(self.frames) < self.lengths[:, None]
+
 
 class Sampling(NamedTuple):
     """How a step makes T' frames of a clip.

@@ -35,14 +35,13 @@ def _targets(shape: Shape, options: Options) -> Brought:
 
 def _bring_colours(x: Batch, params: Numbers, extent: Extent, options: Options, targets: Targets) -> None:
     t, (_, frames, joints, bodies) = np.arange(extent.frames), extent.shape
-    own = t < extent.lengths[:, None]
     if options["by"] == "temporal":
         u = np.minimum((t + 1) / np.maximum(extent.lengths[:, None], 1), 1)[:, :, None, None]
     elif options["by"] == "spatial":
         u = ((np.arange(joints) + 1) / joints)[None, None, :, None]
     else:
         u = (np.arange(bodies) / max(bodies - 1, 1))[None, None, None, :]
-    colours = _ramp(np.broadcast_to(u, (len(x), frames, joints, bodies))) * own[:, :, None, None, None]
+    colours = _ramp(np.broadcast_to(u, (len(x), frames, joints, bodies))) * extent.own[:, :, None, None, None]
     targets["colours"][...] = np.moveaxis(colours, -1, 1)
 
 

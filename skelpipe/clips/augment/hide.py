@@ -49,13 +49,9 @@ def _hide(x, hidden):  # type: ignore[no-untyped-def]
                             x[b, c, t, v, m] = 0
 
 
-def _own(extent: Extent) -> Mask:
-    return np.arange(extent.frames) < extent.lengths[:, None]
-
-
 def _tail(extent: Extent, options: Options) -> Mask:
     late = np.arange(extent.frames) >= options["keep"] * extent.lengths[:, None]
-    return np.repeat((late & _own(extent))[:, :, None], len(extent.layout.joints), axis=2)
+    return np.repeat((late & extent.own)[:, :, None], len(extent.layout.joints), axis=2)
 
 
 def _apply_tail(x: Batch, params: Numbers, extent: Extent, options: Options) -> None:
@@ -100,7 +96,7 @@ def _draw_joints(u: Numbers, extent: Extent, options: Options) -> Numbers:
 
 def _joints(params: Numbers, extent: Extent, options: Options) -> Mask:
     chosen: Mask = np.any(_groups(extent, options)[params.astype(np.int64)], axis=1)
-    hidden: Mask = np.logical_and(_own(extent)[:, :, None], chosen[:, None])
+    hidden: Mask = np.logical_and(extent.own[:, :, None], chosen[:, None])
     if options["spare_first"]:
         hidden[:, 0] = False
     return hidden
