@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -140,17 +140,9 @@ def maps_figure(
     """
     with rc_context(STYLE):
         figure = new_figure(12.0, 0.4 + 3.0 * len(rows))
-        panels = figure.subplots(len(rows), max(map(len, rows)), squeeze=False)
-        for row, several in zip(rows, panels, strict=True):
-            for (title, drawn), axes in zip(row, several, strict=True):
-                axes.set_title(title)
-                if drawn is None:
-                    _leave_empty(axes)
-                else:
-                    draw_map(axes, *drawn, names)
-        full = [axes for axes in panels.flat if axes.collections]
-        if full:
-            legend = full[0].get_legend_handles_labels()
+        drawn = _draw_panels(figure, rows, lambda axes, points: draw_map(axes, *points, names))
+        if drawn:
+            legend = drawn[0].get_legend_handles_labels()
             figure.legend(*legend, loc="outside lower center", ncols=5, fontsize=8, markerscale=1.3)
         return figure
 
@@ -166,16 +158,26 @@ def confusions_figure(
     """
     with rc_context(STYLE):
         figure = new_figure(12.6, 5.6 * len(rows))
-        panels = figure.subplots(len(rows), max(map(len, rows)), squeeze=False)
-        for row, several in zip(rows, panels, strict=True):
-            for (title, share), axes in zip(row, several, strict=True):
-                axes.set_title(title)
-                if share is None:
-                    _leave_empty(axes)
-                else:
-                    draw_confusion(axes, share, names)
-                    axes.set(xlabel="predicted", ylabel="label")
+        for axes in _draw_panels(figure, rows, lambda axes, share: draw_confusion(axes, share, names)):
+            axes.set(xlabel="predicted", ylabel="label")
         return figure
+
+
+def _draw_panels(
+    figure: Figure, rows: Sequence[Sequence[tuple[str, Any]]], draw: Callable[[Any, Any], object]
+) -> list[Any]:
+    """Draw a grid of titled panels, those that have something to show; returns the axes of these."""
+    panels = figure.subplots(len(rows), max(map(len, rows)), squeeze=False)
+    drawn = []
+    for row, several in zip(rows, panels, strict=True):
+        for (title, shown), axes in zip(row, several, strict=True):
+            axes.set_title(title)
+            if shown is None:
+                _leave_empty(axes)
+            else:
+                draw(axes, shown)
+                drawn.append(axes)
+    return drawn
 
 
 def _leave_empty(axes: Any) -> None:
