@@ -49,7 +49,7 @@ def mistakes(model: type[BaseModel], details: Sequence[ErrorDetails], data: Mapp
             told.append(text)
         elif branch is not None:
             value = of[0]["input"]
-            known = [w.strip("' ") for d in of if d["type"] == "literal_error" for w in d["ctx"]["expected"].split(",")]
+            known = [w for d in of if d["type"] == "literal_error" for w in _names(d["ctx"]["expected"])]
             meant = hint(value, known) if isinstance(value, str) else ""
             told.append(f"{text}: should be {' or '.join(dict.fromkeys(kinds[branch]))}, not {_shown(value)}{meant}")
     return told
@@ -74,6 +74,11 @@ def _wanted(detail: ErrorDetails) -> str:
     return WANTED.get(detail["type"]) or detail["msg"].removeprefix("Input should be ")
 
 
+def _names(listed: str) -> list[str]:
+    """The names that pydantic lists as "'a', 'b' or 'c'"."""
+    return [word.strip("' ") for word in re.split(r",| or ", listed)]
+
+
 def _shown(value: Any) -> str:
     return "null" if value is None else repr(value)
 
@@ -84,7 +89,7 @@ def _describe(model: type[BaseModel], detail: ErrorDetails) -> str:
         return f"{_dotted(model, place)}: unknown key{_key_hint(model, place)}"
     if detail["type"] == "union_tag_invalid":
         tag, known = str(detail["ctx"]["tag"]), detail["ctx"]["expected_tags"]
-        meant = hint(tag, [k.strip("' ") for k in str(known).split(",")])
+        meant = hint(tag, _names(str(known)))
         return f"{_dotted(model, place)}: unknown name {tag!r}{meant}, known are {known}"
     if detail["type"] == "union_tag_not_found":
         tag, given = detail["ctx"]["discriminator"], _shown(detail["input"])
@@ -109,8 +114,7 @@ def _describe(model: type[BaseModel], detail: ErrorDetails) -> str:
     if detail["type"] == "value_error":  # our own validators say all that is needed
         return ": ".join(filter(None, [".".join(_walk(model, place)[0]), message]))
     if detail["type"] == "literal_error" and isinstance(detail["input"], str):
-        known = [word.strip("' ") for word in re.split(r",| or ", detail["ctx"]["expected"])]
-        meant = hint(detail["input"], known)
+        meant = hint(detail["input"], _names(detail["ctx"]["expected"]))
         return f"{_dotted(model, place)}: {message[:1].lower()}{message[1:]}, not {detail['input']!r}{meant}"
     return f"{_dotted(model, place)}: {message[:1].lower()}{message[1:]} (got {_shown(detail['input'])})"
 
