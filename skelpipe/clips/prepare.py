@@ -29,10 +29,10 @@ from skelpipe.clips.align import turn_bodies
 from skelpipe.clips.bodies import BODIES, BODY_POLICIES
 from skelpipe.clips.centre import centre_bodies
 from skelpipe.clips.chain import Chain
-from skelpipe.clips.presets import LONGEST, PRESETS, Options, Preparation, find_preparation
+from skelpipe.clips.presets import LENGTH_RULES, LONGEST, PRESETS, Options, Preparation, find_preparation
 from skelpipe.clips.ragged import Floats, Ragged, check_rows, joints_seen, read_block
 from skelpipe.clips.steps import axes, channels, check_fits
-from skelpipe.clips.time import LENGTH_RULES, count_frames, resize_frames
+from skelpipe.clips.time import count_frames, resize_frames
 from skelpipe.errors import BadInput
 from skelpipe.layouts import layout_of
 from skelpipe.layouts.base import Layout

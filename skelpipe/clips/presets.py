@@ -13,9 +13,11 @@ from typing import Any, TypedDict
 from skelpipe.errors import BadInput, suggest
 from skelpipe.recordings import NATIVE
 
-KINDS = ("bodies", "gaps", "centre", "align", "scale", "time")
 LONGEST = 300  # frames: NTU RGB+D has no longer recordings
 MOST_FRAMES = 100_000
+
+LENGTH_RULES = ("count", "last")  # of today's kernels, which are the reference's
+LENGTHS = (*LENGTH_RULES, "all")
 
 Steps = tuple[tuple[str, str], ...]
 
@@ -112,7 +114,6 @@ PRESETS: dict[str, Preparation] = {
         ),
     )
 }
-LENGTHS = ("count", "last", "all")
 
 
 def find_preparation(preset: str, options: Mapping[str, Any], steps: Iterable[str] = ()) -> Preparation:

@@ -6,8 +6,6 @@ from numba import njit
 
 from skelpipe.clips.bodies import is_shown, put
 
-LENGTH_RULES = ("count", "last")  # of the reference; presets also have "all": every frame of the recording
-
 
 # selected (F, M, V, C) -> how many frames of it show any of the first `joints` joints of the first body, or, if `last`,
 # where the last of them is
