@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from skelpipe.outputs.folders import new_folder
 from skelpipe.recordings import store
@@ -79,3 +80,12 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tiny() -> Recipe:
     """CrosNNCLR at toy size: 2 epochs, the second with neighbours."""
     return load_recipe("crosnnclr", [*TINY, "positives.nn_start_epoch=1"], epochs=2)
+
+
+@pytest.fixture(scope="module")
+def one_thread():
+    """Torch on one thread: layers this small only wait for each other on several, and sums keep their order."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

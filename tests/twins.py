@@ -300,19 +300,25 @@ def energy(recording):
     return x[:, sorted(range(4), key=lambda slot: -energies[slot])[:2]]
 
 
-def denoise(recording):
-    recording = [frame for frame in recording if frame]
+def tracked(recording):
+    """The bodies of a recording: each where it begins, its points (F, V, 3) as they are seen, and how lively it is."""
     bodies = {}
-    for t, frame in enumerate(recording):
+    for t, frame in enumerate(frame for frame in recording if frame):
         for name in dict.fromkeys(name for name, _ in frame):
             body = bodies.setdefault(name, {"start": t, "points": []})
             body["points"].append(next(xyz for n, xyz in frame if n == name))
-    several = len(bodies) > 1
     for body in bodies.values():
         body["points"] = np.array(body["points"], np.float32)
-        body["end"] = body["start"] + len(body["points"]) - 1
         body["motion"] = body["points"].reshape(-1, 3).astype(np.float64).var(axis=0).sum()
-    chosen = list(bodies.values())
+    return list(bodies.values())
+
+
+def denoise(recording):
+    recording = [frame for frame in recording if frame]
+    chosen = tracked(recording)
+    several = len(chosen) > 1
+    for body in chosen:
+        body["end"] = body["start"] + len(body["points"]) - 1
     if several:
         chosen = [b for b in chosen if len(b["points"]) > 11] or chosen
         chosen = without_sprawling(chosen)

@@ -84,17 +84,8 @@ def raw(recording, frames):
 
 def main_actor(recording):
     """The liveliest of the bodies that the denoising rules leave, (F, V, 3), where it was seen."""
-    recording = [frame for frame in recording if frame]
-    bodies = {}
-    for t, frame in enumerate(recording):
-        for name in dict.fromkeys(name for name, _ in frame):
-            body = bodies.setdefault(name, {"start": t, "points": []})
-            body["points"].append(next(xyz for n, xyz in frame if n == name))
-    for body in bodies.values():
-        body["points"] = np.array(body["points"], np.float32)
-        body["motion"] = body["points"].reshape(-1, 3).astype(np.float64).var(axis=0).sum()
-    chosen = list(bodies.values())
-    if len(bodies) > 1:
+    chosen = twins.tracked(recording)
+    if len(chosen) > 1:
         chosen = twins.without_sprawling([b for b in chosen if len(b["points"]) > 11] or chosen)
     return max(chosen, key=lambda b: b["motion"])["points"] if chosen else np.zeros((0, 25, 3), np.float32)
 

@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
 from conftest import TINY, write_clips
 
 from skelpipe.errors import BadInput
@@ -19,13 +18,7 @@ from skelpipe.recordings.store import Clips
 from skelpipe.training.pretrain import pretrain
 from skelpipe.training.recipe import load_recipe
 
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")

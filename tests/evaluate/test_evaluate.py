@@ -43,15 +43,7 @@ from skelpipe.training.recipe import load_recipe
 
 CPU = torch.device("cpu")
 FROZEN = ("linear", "knn", "retrieval")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Layers this small only wait for each other on several."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def blobs(n=240, classes=4, size=6, scale=1.0, spread=0.3, seed=0):

@@ -39,20 +39,13 @@ from skelpipe.training.recipe import load_recipe
 
 CPU = torch.device("cpu")
 SMALL = ["encoder.width=4", "encoder.features=16", "encoder.time_kernel=3"]
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def make_run(clips, path, *changes, recipe="skeletonclr", stream="joint"):
     changes = [*(TINY if recipe == "skeletonclr" else []), *SMALL, "batch_size=8", *changes]
     pretrain(load_recipe(recipe, changes, epochs=1), clips, path, split="xsub60", stream=stream, device="cpu")
     return path
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

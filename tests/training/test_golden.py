@@ -21,15 +21,8 @@ from skelpipe.training.recipe import Recipe
 
 TOLERANCE, LEAST = 2e-3, 0.1
 WRITTEN = json.loads(golden.FILE.read_text())
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Another order of sums can make another clip the nearest of two that are nearly as near; then all is different."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+# Another order of sums can make another clip the nearest of two that are nearly as near; then all is different.
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def distance(case, clips):
