@@ -140,7 +140,7 @@ def maps_figure(
     """
     with rc_context(STYLE):
         figure = new_figure(12.0, 0.4 + 3.0 * len(rows))
-        drawn = _draw_panels(figure, rows, lambda axes, points: draw_map(axes, *points, names))
+        drawn = _draw_panels(figure, rows, lambda axes, map_: draw_map(axes, map_[0], map_[1], names))
         if drawn:
             legend = drawn[0].get_legend_handles_labels()
             figure.legend(*legend, loc="outside lower center", ncols=5, fontsize=8, markerscale=1.3)
