@@ -2,6 +2,7 @@
 
     python tests/bench/growth.py                     # 10 %, 50 % and 100 % of NTU RGB+D 120: 30 GB of text, hours
     python tests/bench/growth.py --sizes 1 2 4       # per cent; minutes
+    python tests/bench/growth.py --sizes 1 2 4 --presets isc raw:native     # and these preparations
 
 The recordings are synthetic, with names drawn from NTU RGB+D 120's, each smaller size a part of the larger ones. Every
 stage runs as a process of its own: its CPU time is counted with that of its children, and its memory is the largest sum
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -31,13 +33,14 @@ from skelpipe.recordings.datasets.ntu import nominal_names, parse_name
 from skelpipe.recordings.synthetic import NTUClip, ntu_clip
 
 ROOT = Path(__file__).resolve().parents[2]
+PROGRAM = [sys.executable, "-m", "skelpipe"]
 DATASET, SPLIT, STREAM = "ntu120", "xsub120", "joint"
 FRAMES = (50, 115)  # of a recording; NTU RGB+D's mean is about 82
 NTU60_CLIPS = 56_578
 GOALS = {"store": 1.0e9, "clips": 0.9e9}  # bytes for NTU-60
-STAGES = ("ingest", "prepare", "load", "embed")
+BOUNDED_STAGES = ("ingest", "prepare")  # those with presets too
 LINEAR = 1.25  # a further clip may cost so many times what one costs between the two smallest sizes
-BOUNDED = 2e9  # bytes that ingest and prepare may hold
+BOUNDED = 2e9  # bytes that they may hold
 
 
 @dataclass(frozen=True)
@@ -86,6 +89,7 @@ def parse(words: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--batch", type=int, default=128, help="clips per batch of the loading")
     parser.add_argument("--views", default="aimclr", help="the recipe whose views an epoch loads")
     parser.add_argument("--workers", type=int, default=cpu_count(), help="parser processes, and threads")
+    parser.add_argument("--presets", nargs="*", default=[], metavar="NAME[:FRAMES]", help="prepare's, measured as well")
     parser.add_argument("--folder", type=Path, help="where to work (default: the system's temporary folder)")
     return parser.parse_args(words)
 
@@ -128,18 +132,28 @@ def measure(folder: Path, everything: Path, names: list[str], options: argparse.
     work.mkdir()
     raw, text = part(work / "raw", everything, names)
     store, clips, run, features = (work / name for name in ("store.zarr", "clips.zarr", "run", "features.npz"))
-    program = [sys.executable, "-m", "skelpipe"]
     threads = str(options.workers)
     costs = {
-        "ingest": watch([*program, "ingest", DATASET, raw, store, "--workers", threads]),
-        "prepare": watch([*program, "prepare", store, clips, "--threads", threads]),
+        "ingest": watch([*PROGRAM, "ingest", DATASET, raw, store, "--workers", threads]),
+        "prepare": watch([*PROGRAM, "prepare", store, clips, "--threads", threads]),
         "load": watch([sys.executable, "-c", LOAD, options.views, clips, threads, options.batch]),
     }
+    costs |= {f"prepare {preset}": watch_preset(store, work, preset, threads) for preset in options.presets}
     untrained = ["--epochs", "0", "--set", f"batch_size={options.batch}", "--device", "cpu"]
     data = ["--split", SPLIT, "--stream", STREAM]
-    watch([*program, "pretrain", options.recipe, clips, run, *untrained, *data])
-    costs["embed"] = watch([*program, "embed", run, clips, features, "--device", "cpu"])
+    watch([*PROGRAM, "pretrain", options.recipe, clips, run, *untrained, *data])
+    costs["embed"] = watch([*PROGRAM, "embed", run, clips, features, "--device", "cpu"])
     return Size(len(names), text, size(store), size(clips), costs)
+
+
+def watch_preset(store: Path, work: Path, preset: str, threads: str) -> Cost:
+    """`prepare` by a preset, "NAME" or "NAME:FRAMES"; its clips are deleted, which may be large."""
+    name, _, frames = preset.partition(":")
+    clips = work / "preset.zarr"
+    more = ["--frames", frames] if frames else []
+    cost = watch([*PROGRAM, "prepare", store, clips, "--preset", name, *more, "--threads", threads])
+    shutil.rmtree(clips)
+    return cost
 
 
 LOAD = f"""
@@ -222,12 +236,12 @@ def proportional_bytes(process: int) -> float:
 
 def table(sizes: list[Size], header: bool = True) -> list[str]:
     """One line per size and stage."""
-    lines = [f"{'clips':>8}  {'stage':8}  {'wall s':>8}  {'CPU s':>8}  {'CPU ms/clip':>11}  {'peak MB':>8}"]
+    lines = [f"{'clips':>8}  {'stage':18}  {'wall s':>8}  {'CPU s':>8}  {'CPU ms/clip':>11}  {'peak MB':>8}"]
     for at in sizes:
         for stage, cost in at.costs.items():
             each = 1e3 * cost.cpu / at.clips
             lines.append(
-                f"{at.clips:8,}  {stage:8}  {cost.wall:8.1f}  {cost.cpu:8.1f}  {each:11.2f}  {cost.memory / 1e6:8,.0f}"
+                f"{at.clips:8,}  {stage:18}  {cost.wall:8.1f}  {cost.cpu:8.1f}  {each:11.2f}  {cost.memory / 1e6:8,.0f}"
             )
     return lines if header else lines[1:]
 
@@ -236,7 +250,7 @@ def verdicts(sizes: list[Size]) -> list[str]:
     """Per stage: what each further clip costs from size to size, and the memory at NTU-120's full size."""
     lines = []
     whole = sum(1 for _ in nominal_names(DATASET))
-    for stage in STAGES:
+    for stage in sizes[0].costs:
         points = [(at.clips, at.costs[stage]) for at in sizes]
         pairs = list(pairwise(points))
         each = [1e3 * (b.cpu - a.cpu) / (m - n) for (n, a), (m, b) in pairs]
@@ -248,7 +262,7 @@ def verdicts(sizes: list[Size]) -> list[str]:
         if more:
             last, cost = points[-1]
             full = cost.memory + max(0.0, more[-1]) * (whole - last)
-            limit = f", {'within' if full <= BOUNDED else 'BEYOND'} 2 GB" if stage in ("ingest", "prepare") else ""
+            limit = f", {'within' if full <= BOUNDED else 'BEYOND'} 2 GB" if stage.startswith(BOUNDED_STAGES) else ""
             line += f"; {full / 1e9:.2f} GB at {whole:,} clips{limit}"
         lines.append(line)
     return lines

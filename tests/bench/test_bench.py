@@ -317,7 +317,7 @@ def test_growth_tells_what_is_linear_and_what_is_flat():
 
     def size(clips, ingest, embed):
         cheap = growth.Cost(1, clips * 1e-3, 1e8)
-        costs = {"ingest": ingest, "prepare": cheap, "load": cheap, "embed": embed}
+        costs = {"ingest": ingest, "prepare": cheap, "load": cheap, "prepare isc": ingest, "embed": embed}
         return growth.Size(clips, 1, 15_000 * clips, 20_000 * clips, costs)
 
     cost = growth.Cost
@@ -326,11 +326,13 @@ def test_growth_tells_what_is_linear_and_what_is_flat():
         size(2000, cost(1, 11, 4e8), cost(1, 2, 1e8)),
         size(4000, cost(1, 13, 6e8), cost(1, 6, 1e8)),
     ]
-    ingest, prepare, load, embed = growth.verdicts(sizes)
+    ingest, prepare, load, isc, embed = growth.verdicts(sizes)
     assert ingest.startswith("ingest: CPU ms per further clip 1.00, 1.00 (linear); bytes per further clip 100,000")
     assert ingest.endswith("BEYOND 2 GB")  # 0.6 GB and 100,000 bytes for each of 110,480 further clips
     assert prepare.endswith("0.10 GB at 114,480 clips, within 2 GB")
     assert "(linear)" in load
+    assert isc.startswith("prepare isc: ")
+    assert isc.endswith("BEYOND 2 GB")
     assert "1.00, 2.00 (NOT linear)" in embed
     store, clips = growth.store_sizes(sizes[-1])
     assert "0.85 GB for NTU-60's 56,578 clips; the goal of 1.0 GB is reached" in store
