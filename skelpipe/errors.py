@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import errno
 import os
+import re
 from collections.abc import Iterable
 
 
@@ -54,3 +56,32 @@ def suggest(word: str, known: Iterable[str]) -> str:
     known = list(known)
     near = nearest(word, known)
     return f"did you mean {near!r}?" if near else f"use one of {', '.join(known)}"
+
+
+# How libraries tell that they got no memory: torch's CPU and CUDA allocators, C++, threads' stacks, LLVM.
+_NO_MEMORY = re.compile(
+    r"out of memory|can(?:no|')t allocate memory|not enough memory|bad_alloc|ALLOC_FAILED|unable to allocate"
+    r"|can't start new thread",
+    re.IGNORECASE,
+)
+_ASKED = re.compile(r"(?:tried to allocate|allocate)\s+(?:\(?\s*)([\d.]+)\s*(bytes|[KMGT]?i?B)", re.IGNORECASE)
+
+
+def shortage(error: BaseException) -> str | None:
+    """What ran out, in words, if an exception says that memory did; else None.
+
+    A catch-all must let these pass: no file is damaged because a machine was too small to read it.
+    """
+    known = isinstance(error, MemoryError) or getattr(error, "errno", None) == errno.ENOMEM
+    text = str(error)
+    if not known and not (isinstance(error, RuntimeError | OSError) and _NO_MEMORY.search(text)):
+        return None
+    if "new thread" in text:
+        return "no further thread could be started"
+    which = "GPU memory" if re.search(r"cuda|cublas|cudnn|hip", f"{type(error).__module__} {text}", re.I) else "memory"
+    found = _ASKED.search(text)
+    if found is None:
+        return f"{which} ran out"
+    if found[2] == "bytes":
+        return f"{which} ran out where {float(found[1]) / 2**20:,.0f} MiB more were asked for"
+    return f"{which} ran out where {found[1]} {found[2]} more were asked for"

@@ -13,7 +13,7 @@ import skelpipe
 PACKAGE = Path(skelpipe.__file__).parent
 # From the ground up; wings of one line know nothing of each other. `skelpipe` itself (the version) is below them all.
 WINGS = [
-    {"errors", "allocator", "parallel"},
+    {"errors", "allocator", "caches", "parallel"},
     {"resources", "settings", "ranks"},
     {"layouts"},
     {"outputs", "paper"},
@@ -40,7 +40,9 @@ ROOMS = {
 }
 # What does not belong into a wing at all: it would be slow to load, or is another wing's business.
 FOREIGN = {
-    **dict.fromkeys(("errors", "allocator", "parallel", "layouts", "resources", "settings"), "torch zarr numba pandas"),
+    **dict.fromkeys(
+        ("errors", "allocator", "caches", "parallel", "layouts", "resources", "settings"), "torch zarr numba pandas"
+    ),
     **dict.fromkeys(("outputs", "paper"), "torch zarr numba pandas"),
     "recordings": "torch",
     "clips": "",  # batches are torch's

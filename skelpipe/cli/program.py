@@ -15,7 +15,7 @@ import click
 from skelpipe import __version__
 from skelpipe.cli import all_at_once, data, learn, look, measure
 from skelpipe.cli.interrupts import stop_in_order
-from skelpipe.errors import BadInput, printable
+from skelpipe.errors import BadInput, printable, shortage
 
 # Idle OpenMP threads must sleep, not spin: on a core that another process uses, spinning at every small operation
 # was seen to slow a probe from 4 s to 69 s. It has to be set before torch is loaded.
@@ -36,6 +36,14 @@ REFUSED = {
     errno.ENOSPC: "free some space", errno.EDQUOT: "free some space",
     errno.EROFS: "choose a path you may write to", errno.EACCES: "choose a path you may use",
 }  # fmt: skip
+# What takes less memory, by command; `pretrain` says it itself.
+SMALLER = {
+    "ingest": "use fewer --workers, or --part 1/4 and so on, and 'skelpipe join'",
+    "prepare": "use --part 1/4 and so on, and 'skelpipe join'",
+    "evaluate": "lower a batch_size, as --set finetune.batch_size=32, or evaluate one --protocol at a time",
+    "embed": "pass --device cpu, or use a machine that has more",
+}
+NO_CACHE = "cannot cache function"  # Numba, where neither a home nor a temporary folder can be written to
 
 
 class Commands(click.Group):
@@ -73,10 +81,23 @@ class Commands(click.Group):
             _end(ctx, f"{what}; '{command} --help' shows how it is used", 2, error)
         except KeyboardInterrupt as error:
             _end(ctx, f"interrupted; {error}" if error.args else INTERRUPTED, 130, error)
-        except OSError as error:
-            if error.errno not in REFUSED:
+        except (MemoryError, RuntimeError, OSError) as error:
+            if (told := _surroundings(error, ctx.invoked_subcommand or "")) is None:
                 raise
-            _end(ctx, f"{error.filename or 'disk'}: {error.strerror}; {REFUSED[error.errno]}", 2, error)
+            _end(ctx, told, 2, error)
+
+
+def _surroundings(error: Exception, command: str) -> str | None:
+    """What an error says of the machine, in a line with a remedy; None where it says nothing of it."""
+    if what := shortage(error):
+        remedy = SMALLER.get(command, "end other programs, or use a machine that has more")
+        return f"{command}: {what}; nothing half-made is left; {remedy}"
+    if isinstance(error, OSError) and error.errno in REFUSED:
+        return f"{error.filename or 'disk'}: {error.strerror}; {REFUSED[error.errno]}"
+    if NO_CACHE in str(error):
+        where = "neither beside the installation, nor in a home or temporary folder, can compiled code be kept"
+        return f"{command}: {where}; set NUMBA_CACHE_DIR and XDG_CACHE_HOME to folders you may write to"
+    return None
 
 
 def _end(ctx: click.Context, message: str, status: int, error: BaseException) -> None:

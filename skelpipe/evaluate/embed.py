@@ -18,7 +18,7 @@ from skelpipe import settings as checking
 from skelpipe.clips.loading import load_bodies, own_frames
 from skelpipe.clips.streams import apply_stream
 from skelpipe.clips.views import build_view, render_view
-from skelpipe.errors import BadInput
+from skelpipe.errors import BadInput, shortage
 from skelpipe.layouts import attributes_of
 from skelpipe.methods.network import Network
 from skelpipe.outputs.ancestry import DONE, PROVENANCE, read_json
@@ -124,6 +124,8 @@ def load_run(
 
         evaluated.load_state_dict(load_file(weights))
     except Exception as error:
+        if shortage(error):
+            raise
         raise BadInput(weights, f"cannot be loaded ({error})", "train this run again") from None
     log.info("run %s: recipe %s, %s", path, recipe.name, f"pretrained on {settings['split']}, seed {settings['seed']}")
     log.info("weights %s, of epoch %d; stream %s", weights.name, epoch, stream)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from skelpipe.errors import BadInput, printable
+from skelpipe.errors import BadInput, printable, shortage
 from skelpipe.outputs.ancestry import BESIDE, KEPT, PROVENANCE, read_json, read_made
 from skelpipe.outputs.checksums import find_damage, is_output, read_sums
 from skelpipe.outputs.digests import read_digest
@@ -103,6 +103,8 @@ def read_provenance(path: Path) -> dict[str, Any]:
         text = reader(path) if reader else None
         made = json.loads(text) if text is not None else read_json(Path(f"{path}{BESIDE}"))
     except Exception as error:  # five libraries tell of damaged files in as many ways
+        if shortage(error):
+            raise
         raise BadInput(path, f"its provenance cannot be read ({type(error).__name__})", "make it anew") from None
     if not isinstance(made, dict) or not made:
         raise BadInput(path, "carries no provenance", remedy)

@@ -42,7 +42,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from skelpipe.errors import BadInput
+from skelpipe.errors import BadInput, shortage
 from skelpipe.layouts import layout_of
 from skelpipe.layouts.base import Layout
 from skelpipe.outputs.checksums import check_files
@@ -181,6 +181,8 @@ def open_array(group: zarr.Group, name: str) -> zarr.Array[Any]:
     except KeyError:
         raise BadInput(where, "is missing", REMADE_FOLDER) from None
     except Exception as error:  # Zarr raises whatever its parsers do
+        if shortage(error):
+            raise
         raise BadInput(where / META, f"cannot be read ({error})", REMADE_FOLDER) from None
     if not isinstance(array, zarr.Array):
         raise BadInput(where, "is no array", REMADE_FOLDER)
@@ -198,6 +200,8 @@ def read_array(group: zarr.Group, name: str, rows: slice = slice(None)) -> npt.N
     try:
         values = np.asarray(array[rows])
     except Exception as error:  # a torn chunk makes the codecs raise whatever they like
+        if shortage(error):
+            raise
         raise BadInput(_folder(array), f"is damaged ({error})", REMADE_FOLDER) from None
     return np.array(values.tolist(), dtype=str) if values.dtype.kind in "OT" else values
 

@@ -10,7 +10,7 @@ import torch
 from safetensors import SafetensorError
 
 from skelpipe import __version__, ranks
-from skelpipe.errors import BadInput
+from skelpipe.errors import BadInput, shortage
 from skelpipe.outputs.files import write_bytes
 from skelpipe.training.torch_files import read_saved
 
@@ -130,6 +130,8 @@ def load_checkpoint(
         vars(at).update(state["position"])
         at.sums = {name: value.to(device) for name, value in state["sums"].items()}
     except Exception as error:
+        if shortage(error):
+            raise
         raise BadInput(path, f"cannot be resumed from ({error})", "delete it to start this run anew") from None
     return at
 

@@ -27,6 +27,7 @@ from skelpipe.training.held_out import split_rows
 from skelpipe.training.loop import Result, train_method
 from skelpipe.training.recipe import Recipe
 from skelpipe.training.run_settings import check_recipe_stream, settings_on
+from skelpipe.training.shortage import memory_told
 
 log = logging.getLogger(__name__)
 
@@ -86,7 +87,8 @@ def pretrain(
         told = {"stream": stream, "split": split, "seed": seed, "precision": precision, "half_storage": half_storage}
         settings = settings_on(recipe, source, len(rows), **told)
         run, writes = Path(os.path.abspath(run)), ranks.mine() == 0
-        with locked(run) if writes else nullcontext(), refusals(run):
+        lock, tight = locked(run) if writes else nullcontext(), memory_told(run, recipe, precision, half_storage)
+        with lock, refusals(run), tight:
             if writes:
                 prepare_folder(run, recipe, settings, force, source.path)
             ranks.wait()  # before that RUN may hold another run's checkpoint

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from skelpipe.encoders.graph import spatial_partitions
-from skelpipe.errors import BadInput
+from skelpipe.errors import BadInput, shortage
 from skelpipe.exchange.weights.families import Part, State, beneath, find_family, in_reference_names
 from skelpipe.layouts import LAYOUTS
 from skelpipe.layouts.base import Layout
@@ -88,6 +88,8 @@ def read_state(path: Path) -> State:
     except OSError as error:
         raise BadInput(path, f"cannot be read ({error.strerror or error})", "check the path") from None
     except Exception as error:  # torch tells of a damaged file in a dozen ways
+        if shortage(error):
+            raise
         if re.search("unsupported (global|class)", str(error), re.IGNORECASE):
             raise BadInput(path, "holds more than tensors, and reading it would run code", ANOTHER) from None
         raise BadInput(path, "is damaged, or was not saved by torch", "fetch it again") from None

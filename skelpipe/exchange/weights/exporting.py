@@ -12,7 +12,7 @@ from torch import Tensor
 
 from skelpipe import settings as checking
 from skelpipe.encoders.graph import spatial_partitions
-from skelpipe.errors import BadInput
+from skelpipe.errors import BadInput, shortage
 from skelpipe.exchange.weights.contents import GRAPH, STREAM_ENCODERS, check_encoder, reference_name
 from skelpipe.exchange.weights.families import State, beneath
 from skelpipe.layouts import layout_of
@@ -73,6 +73,8 @@ def query_encoder(run: Path, layout: Layout, streams: tuple[str, ...]) -> State:
     try:
         state = load_file(path)
     except Exception as error:
+        if shortage(error):
+            raise
         raise BadInput(path, f"cannot be loaded ({error})", "train this run again") from None
     named: State = {}
     for prefix, suffix in [(f"{each}.", STREAM_ENCODERS[each]) for each in streams] or [("", "")]:
@@ -89,6 +91,8 @@ def whole_state(run: Path, layout: Layout, streams: tuple[str, ...]) -> State:
     try:
         state: State = read_saved(path)["method"]
     except Exception as error:
+        if shortage(error):
+            raise
         raise BadInput(path, f"cannot be loaded ({type(error).__name__})", "train this run again") from None
     named: State = {}
     for prefix, suffix in [(f"streams.{each}.", STREAM_ENCODERS[each]) for each in streams] or [("moco.", "")]:
