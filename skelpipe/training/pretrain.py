@@ -87,8 +87,7 @@ def pretrain(
         told = {"stream": stream, "split": split, "seed": seed, "precision": precision, "half_storage": half_storage}
         settings = settings_on(recipe, source, len(rows), **told)
         run, writes = Path(os.path.abspath(run)), ranks.mine() == 0
-        lock, tight = locked(run) if writes else nullcontext(), memory_told(run, recipe, precision, half_storage)
-        with lock, refusals(run), tight:
+        with locked(run) if writes else nullcontext(), refusals(run), memory_told(run, recipe, precision, half_storage):
             if writes:
                 prepare_folder(run, recipe, settings, force, source.path)
             ranks.wait()  # before that RUN may hold another run's checkpoint
