@@ -121,12 +121,7 @@ def import_weights(
         BadInput: the file is not of this form, or does not fit what was said of it.
     """
     path = Path(file)
-    if recipe is not None:
-        check_stream(recipe, stream)
-    read = read_state(path, key)
-    wanted = recipe.streams if recipe else tuple(STREAM_ENCODERS) if stream == ALL_STREAMS else ()
-    found = choose_contents(read, wanted or (stream,), path)
-    recipe = choose_recipe(recipe, found, stream, path)
+    read, found, recipe = look_into(path, recipe, stream, key)
     frames = choose_frames(frames, recipe, found, clips)
     layout, classes = found.first.graph.layout, find_split(split).classes
     check_classes(recipe, found, split, path)
@@ -137,7 +132,7 @@ def import_weights(
     set_determinism(seed)
     method = recipe.build_method(layout, classes)
     fill(method, found, path)
-    shape, notes = in_words(recipe, found, layout), left_out(read, found, classes)
+    shape, notes = in_words(recipe, found, classes), left_out(read, found, classes)
     done = Imported(found.title, shape, epoch, total, total == epoch, goes_on(recipe, found), read.key, notes)
     log.info("%s: %s; %s", path, done.family, done.shape)
     inputs = {"weights": path} if clips is None else {"weights": path, "clips": Path(clips)}
@@ -148,9 +143,24 @@ def import_weights(
     with new_folder(run, "run", force=force, inputs=inputs, settings=settings, more=more, sealed=sealed) as folder:
         write_json(folder / SETTINGS, settings)
         write_run(folder, recipe, method, path, done)
-        if found.classes == classes and not recipe.supervised:
+        if keeps_classifier(recipe, found, classes):
             write_classifiers(folder, as_saved(found))
     return done
+
+
+def look_into(path: Path, recipe: Recipe | None, stream: str, key: str | None) -> tuple[Read, Contents, Recipe]:
+    """What a file holds, what of it is meant, and the recipe that it is of."""
+    if recipe is not None:
+        check_stream(recipe, stream)
+    read = read_state(path, key)
+    wanted = recipe.streams if recipe else tuple(STREAM_ENCODERS) if stream == ALL_STREAMS else ()
+    found = choose_contents(read, wanted or (stream,), path)
+    return read, found, choose_recipe(recipe, found, stream, path)
+
+
+def keeps_classifier(recipe: Recipe, found: Contents, classes: int) -> bool:
+    """Whether a run of a recipe that learns without labels takes a file's classifier along."""
+    return not recipe.supervised and found.classes == classes
 
 
 def write_run(folder: Path, recipe: Recipe, method: nn.Module, file: Path, done: Imported) -> None:
@@ -235,14 +245,17 @@ def fill_network(network: Network, theirs: State, pretext: bool, where: str) -> 
     network.load_state_dict(ours | {wanted[name]: theirs[name] for name in wanted if name in theirs})
 
 
-def in_words(recipe: Recipe, found: Contents, layout: Layout) -> str:
-    """The sizes of what a file holds, and what it lacks."""
-    parts = [f"width {recipe.encoder.width}", f"{recipe.encoder.features} features", f"{len(layout.joints)} joints"]
+def in_words(recipe: Recipe, found: Contents, classes: int) -> str:
+    """The sizes of what a file holds, and what it lacks; `classes` are those of the split."""
+    joints = len(found.first.graph.layout.joints)
+    parts = [f"width {recipe.encoder.width}", f"{recipe.encoder.features} features", f"{joints} joints"]
     parts += [words] if (words := found.first.graph.words()) else []
     if found.heads:
         parts += [f"embeddings of {recipe.projector.size}"]
     elif not recipe.supervised:
         parts += ["no pretext head of ours"]
+    if keeps_classifier(recipe, found, classes):
+        parts += ["its classifier kept"]
     if found.first.queue is not None:
         parts.append(f"queue of {found.first.queue.shape[-1]:,}")
     return ", ".join(parts)
