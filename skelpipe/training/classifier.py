@@ -15,8 +15,14 @@ CLASSIFIER = "classifier.safetensors"
 
 
 def write_classifiers(run: Path, classifiers: Mapping[str, Mapping[str, Tensor]]) -> None:
-    """Write the classifier of each stream, `weight` (classes, H), or (classes, H, 1, 1), and `bias` (classes,)."""
+    """Write the classifier of each stream, `weight` (classes, H), or (classes, H, 1, 1), and `bias` (classes,).
+
+    Where there is none, there is no file.
+    """
     from safetensors.torch import save
+
+    if not classifiers:
+        return
 
     tensors = {f"{stream}.{name}": v.contiguous() for stream, one in classifiers.items() for name, v in one.items()}
     write_bytes(run / CLASSIFIER, save(tensors))

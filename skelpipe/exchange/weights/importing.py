@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -135,16 +137,10 @@ def import_weights(
     shape, notes = in_words(recipe, found, classes), left_out(read, found, classes)
     done = Imported(found.title, shape, epoch, total, total == epoch, goes_on(recipe, found), read.key, notes)
     log.info("%s: %s; %s", path, done.family, done.shape)
-    inputs = {"weights": path} if clips is None else {"weights": path, "clips": Path(clips)}
-    session = {"command": command(), "skelpipe": __version__, "ended": clock(), "state": "imported"}
-    more = {"sessions": [{**session, "epochs_done": epoch}]}
-    # One that is not finished is sealed by the pretraining that goes on from here.
-    sealed = done.finished
-    with new_folder(run, "run", force=force, inputs=inputs, settings=settings, more=more, sealed=sealed) as folder:
-        write_json(folder / SETTINGS, settings)
+    classifiers = as_saved(found) if keeps_classifier(recipe, found, classes) else {}
+    with run_folder(run, path, clips, settings, done, force) as folder:
         write_run(folder, recipe, method, path, done)
-        if keeps_classifier(recipe, found, classes):
-            write_classifiers(folder, as_saved(found))
+        write_classifiers(folder, classifiers)
     return done
 
 
@@ -161,6 +157,20 @@ def look_into(path: Path, recipe: Recipe | None, stream: str, key: str | None) -
 def keeps_classifier(recipe: Recipe, found: Contents, classes: int) -> bool:
     """Whether a run of a recipe that learns without labels takes a file's classifier along."""
     return not recipe.supervised and found.classes == classes
+
+
+@contextmanager
+def run_folder(
+    run: str | Path, file: Path, clips: str | Path | None, settings: dict[str, Any], done: Imported, force: bool
+) -> Iterator[Path]:
+    """RUN in the making, with its settings; one that is not finished is sealed by the training that goes on from it."""
+    inputs = {"weights": file} if clips is None else {"weights": file, "clips": Path(clips)}
+    session = {"command": command(), "skelpipe": __version__, "ended": clock(), "state": "imported"}
+    more = {"sessions": [{**session, "epochs_done": done.epoch}]}
+    sealed = done.finished
+    with new_folder(run, "run", force=force, inputs=inputs, settings=settings, more=more, sealed=sealed) as folder:
+        write_json(folder / SETTINGS, settings)
+        yield folder
 
 
 def write_run(folder: Path, recipe: Recipe, method: nn.Module, file: Path, done: Imported) -> None:
