@@ -17,7 +17,7 @@ import torch
 
 from skelpipe.errors import BadInput
 from skelpipe.exchange.weights.families import Family, Part, State, beneath, find_family
-from skelpipe.exchange.weights.graphs import FoundGraph, find_graph
+from skelpipe.exchange.weights.graphs import FoundGraph, find_graph, same_graph
 from skelpipe.exchange.weights.reading import ANOTHER, Read
 from skelpipe.training.run_settings import ALL_STREAMS
 
@@ -44,14 +44,12 @@ class Contents:
         parts: by stream; one, or all that the recipe trains together.
         heads: "own" if every encoder ends in our projector's Linear, ReLU, Linear; "shared" if those of motion and bone
             end in a Linear, a ReLU and the joint one's; "" if they end in something else.
-        unread: the first parts of the names of tensors that belong to none of its networks.
     """
 
     family: Family
     title: str
     parts: dict[str, Part]
     heads: Literal["own", "shared", ""]
-    unread: tuple[str, ...] = ()
 
     @property
     def first(self) -> Part:
@@ -61,7 +59,8 @@ class Contents:
     @property
     def resumable(self) -> bool:
         """Whether all is there that pretraining goes on from."""
-        return bool(self.heads) and all(part.key and part.queue is not None for part in self.parts.values())
+        whole = all(part.key and part.alike and part.queue is not None for part in self.parts.values())
+        return bool(self.heads) and whole
 
     @property
     def classifiers(self) -> dict[str, State]:
@@ -112,7 +111,7 @@ def choose_contents(read: Read, wanted: tuple[str, ...], path: Path) -> Contents
         title += f", {', '.join(there)}" if len(wanted) > 1 else f", {wanted[0]} of {', '.join(there)}"
     if len(wanted) > 1 and heads:
         title += f", heads {'shared' if heads == 'shared' else 'of their own'}"
-    return Contents(family, title, parts, heads, find_unread(state))
+    return Contents(family, title, parts, heads)
 
 
 def find_unread(state: State) -> tuple[str, ...]:
@@ -129,22 +128,19 @@ def take_part(read: Read, suffix: str, there: tuple[str, ...], path: Path) -> Pa
         there: the streams of the file.
 
     Raises:
-        BadInput: its pointer is not one number, or its graph is none of ours, or the two encoders' differ.
+        BadInput: its pointer is not one number, or its graph is none of ours.
     """
     state = read.state
     pointer = state.get(f"queue_ptr{suffix}", torch.zeros(1))
     if pointer.numel() != 1:
         raise BadInput(path, f"queue_ptr{suffix} is not one number", ANOTHER)
-    named = {which: f"encoder_{which}{suffix}" for which in "qk"}
-    encoder, key = (beneath(state, f"{name}.") for name in named.values())
-    graph = graph_of(encoder, named["q"], path)
-    if GRAPH in key and graph_of(key, named["k"], path) != graph:
-        what = f"holds another graph for {named['k']} than for {named['q']}"
-        raise BadInput(path, what, f"take the names beneath {named['q']} alone to evaluate it")
+    encoder, key = (beneath(state, f"encoder_{which}{suffix}.") for which in "qk")
+    graph = graph_of(encoder, f"encoder_q{suffix}", path)
+    alike = GRAPH not in key or same_graph(key[GRAPH], encoder[GRAPH])
     convolved = any(name.startswith("fc.") and is_pointwise(value) for name, value in encoder.items())
     return Part(
         prepared(encoder), prepared(key), state.get(f"queue{suffix}"), int(pointer), suffix,
-        graph=graph, named=read.named, streams=there, convolved=convolved,
+        graph=graph, named=read.named, streams=there, convolved=convolved, alike=alike, unread=find_unread(state),
     )  # fmt: skip
 
 
@@ -159,7 +155,7 @@ def graph_of(encoder: State, name: str, path: Path) -> FoundGraph:
 def prepared(encoder: State) -> State:
     """An encoder with heads that are matrices, and with the edge importance 1 where it has learnt none."""
     flat = {n: v.flatten(1) if n.startswith("fc.") and is_pointwise(v) else v for n, v in encoder.items()}
-    if encoder and not any(name.startswith(IMPORTANCE) for name in encoder):
+    if GRAPH in encoder and not any(name.startswith(IMPORTANCE) for name in encoder):
         blocks = {name.split(".")[1] for name in encoder if name.startswith("st_gcn_networks.")}
         flat |= {f"{IMPORTANCE}{block}": torch.ones_like(encoder[GRAPH]) for block in blocks}
     return flat

@@ -40,6 +40,8 @@ class Part:
         named: the family whose names its tensors had, where they are not SkeletonCLR's.
         streams: all that the file holds.
         convolved: whether the layers of its heads were 1×1 convolutions, which are matrices here.
+        alike: whether both encoders work on the same graph.
+        unread: the first parts of the names of tensors that belong to no stream.
     """
 
     encoder: State
@@ -51,6 +53,8 @@ class Part:
     named: str = ""
     streams: tuple[str, ...] = ("joint",)
     convolved: bool = False
+    alike: bool = True
+    unread: tuple[str, ...] = ()
 
     @property
     def classifier(self) -> State:
@@ -151,13 +155,21 @@ FAMILIES: dict[str, Family] = {
         labelled=True,
     ),
     "crossclr": Family(lambda part: pretext(part) and "bone" in part.streams, lambda part: "pretraining by CrosSCLR"),
+    "crosview": Family(  # whose key encoders work on graphs that lack some bones
+        lambda part: pretext(part) and len(part.streams) > 1 and not part.alike,
+        lambda part: "pretraining by CrosView_SGCLR",
+    ),
     "two_streams": Family(
         lambda part: pretext(part) and len(part.streams) > 1,
         lambda part: "pretraining by CrosView_SGCLR, or by CrosSCLR on two streams",
     ),
+    "crosscale": Family(
+        lambda part: pretext(part) and "encoder_q_scale" in part.unread,
+        lambda part: "pretraining by CrosScale_SGCLR, the encoder of all joints",
+    ),
     "hiclr": Family(
         lambda part: pretext(part) and part.named == "hiclr",
-        lambda part: "pretraining by HiCLR",
+        lambda part: "pretraining by HiCLR, or by SkeletonCLR in its repository",
         rename=hiclr_names,
     ),
     "actclr": Family(lambda part: pretext(part) and part.convolved, lambda part: "pretraining by ActCLR"),

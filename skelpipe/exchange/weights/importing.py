@@ -198,8 +198,10 @@ def left_out(read: Read, found: Contents, classes: int) -> tuple[str, ...]:
     notes = []
     if found.classes not in (None, classes):
         notes.append(f"its classifier of {found.classes} classes, since the split has {classes}")
-    if found.unread:
-        notes.append(f"tensors of no network of ours ({shortened(', '.join(found.unread), 100)})")
+    if any(not part.alike for part in found.parts.values()):
+        notes.append("its key encoder, whose graph is another than that of the query encoder")
+    if found.first.unread:
+        notes.append(f"tensors of no network of ours ({shortened(', '.join(found.first.unread), 100)})")
     if read.left_out:
         notes.append(f"objects that are no tensors ({shortened(', '.join(read.left_out), 100)})")
     return tuple(notes)

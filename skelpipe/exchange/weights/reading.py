@@ -128,9 +128,9 @@ def networks(state: State) -> dict[str, State]:
 def no_network(path: Path, value: Any, dicts: Mapping[str, State]) -> BadInput:
     """What to say of a file without an ST-GCN."""
     for place, state in dicts.items():
-        if network := name_network(name for name in state):
+        if network := name_network(state):
             where = f" (under {shortened(place, 60)})" if place else ""
-            what = f"holds {network}{where}, which import-weights does not read"
+            what = f"is a checkpoint of {network}{where}, and import-weights reads ST-GCN only"
             return BadInput(path, what, ANOTHER)
     if dicts:
         place, state = next(iter(dicts.items()))
