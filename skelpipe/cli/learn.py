@@ -99,30 +99,42 @@ def pretrain(
 @click.option("--stream", required=True, type=click.Choice([*STREAMS, "3s"]), help="3s: all of a CrosSCLR file.")
 @click.option("--split", required=True, type=click.Choice(list(SPLITS)), help="Whose training clips it has seen.")
 @click.option("--dataset", type=click.Choice(list(DATASETS)), help="[default: that of the clips, or the split's own]")
-@click.option("--recipe", default="skeletonclr", show_default=True, help="How it was trained; FILE decides the sizes.")
+@click.option(
+    "--recipe", help="How it was trained; FILE decides the sizes. [default: skeletonclr, or stgcn_supervised]"
+)
+@click.option("--key", help="Which network of a FILE that holds several.")
 @click.option("--epoch", default=300, show_default=True, type=click.IntRange(0), help="How many epochs it has seen.")
 @click.option("--clips", type=click.Path(path_type=Path), help="To go on training on these.")
 @click.option("--epochs", type=click.IntRange(0), help="With --clips: how many in all, instead of the recipe's.")
-@click.option("--frames", default=50, show_default=True, type=click.IntRange(2), help="T, without --clips.")
+@click.option("--frames", type=click.IntRange(2), help="T, without --clips. [default: the recipe's, or 50]")
 @seed_option
 @force_option
-def import_weights(file: Path, run: Path, recipe: str, **options: Any) -> None:
-    """Make a run of a checkpoint of SkeletonCLR, CrosSCLR, AimCLR or CrosNNCLR.
+def import_weights(file: Path, run: Path, recipe: str | None, **options: Any) -> None:
+    """Make a run of another project's checkpoint, where its network is our ST-GCN.
 
-    FILE is a state dict as their public code saves it. RUN can be evaluated and embedded. With --clips the same
-    pretraining goes on in RUN from --epoch, with fresh momentum, since FILE holds no optimiser. Of a CrosSCLR file
-    RUN holds one stream, or all with --stream 3s --recipe crossclr.
+    FILE is what the public code of SkeletonCLR, CrosSCLR, AimCLR, CrosNNCLR, HiCLR (GCN), ActCLR, SkeleMixCLR, PSTL,
+    ST-GCN, or PySKL and MMAction2 (plain STGCN) saves, also inside a trainer's dict, wrapped by DataParallel or
+    torch.compile, in half precision, or as safetensors. Other networks are named and refused. Nothing in FILE is run;
+    what is no tensor is left out.
+
+    RUN can be evaluated and embedded, on clips prepared as those that it was trained on. A classifier in FILE is kept:
+    'evaluate --protocol supervised' scores with it. With --clips the same training goes on in RUN from --epoch, with
+    fresh momentum, since no optimiser is read. Of a CrosSCLR file RUN holds one stream, or all with --stream 3s.
 
     \b
-    Example:
+    Examples:
       skelpipe import-weights aimclr.pt data/runs/aimclr --recipe aimclr --split xsub60 --stream joint
+      skelpipe import-weights st_gcn.ntu-xsub.pt data/runs/stgcn --split xsub60 --stream joint --frames 300
     """
     from skelpipe.exchange.weights.importing import import_weights as run_import
     from skelpipe.training.recipe import load_recipe
 
     clips, split, stream = options["clips"], options["split"], options["stream"]
-    made = run_import(file, run, load_recipe(recipe), **options)
-    click.echo(f"{file}: {made.family}; {made.shape}")
+    made = run_import(file, run, None if recipe is None else load_recipe(recipe), **options)
+    under = f" (under {made.key})" if made.key else ""
+    click.echo(f"{file}{under}: {made.family}; {made.shape}")
+    for note in made.notes:
+        click.echo(f"left out: {note}")
     state = "can be evaluated" if made.finished else "to be trained on"
     click.echo(f"{run}: epoch {made.epoch}/{made.epochs}, {state}")
     if not made.finished:
@@ -138,6 +150,8 @@ def import_weights(file: Path, run: Path, recipe: str, **options: Any) -> None:
 @force_option
 def export_weights(run: Path, file: Path, **options: Any) -> None:
     """Write a run as the public code of SkeletonCLR, AimCLR and CrosSCLR saves it.
+
+    Of a run with a classifier it is what their linear evaluation saves: the encoder and the classifier.
 
     \b
     Example:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field, PositiveInt, field_validator
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from skelpipe.encoders import cpu
 from skelpipe.encoders.base import Encoder
-from skelpipe.encoders.graph import spatial_partitions
+from skelpipe.encoders.graph import Bones, adjacency
 from skelpipe.layouts.base import Layout
 from skelpipe.settings import Settings
 
@@ -28,13 +28,21 @@ class STGCNOptions(Settings):
         features: channels of the last block, which is the size of the feature h.
         time_kernel: frames that one temporal convolution sees (odd).
         dropout: rate after each temporal convolution but the first.
+        partition: how a joint's neighbourhood is parted, a key of `graph.PARTITIONS`: "spatial" as in ST-GCN,
+            SkeletonCLR and AimCLR; "inward_outward" as in 2s-AGCN and SkeleMixCLR.
+        bones: (joint, parent), from 0, of the bones that the graph has in place of the layout's, as PySKL's hangs hand
+            tips and thumbs on the hands: [[21, 7], [23, 11]].
     """
+
+    LATER: ClassVar[tuple[str, ...]] = ("partition", "bones")
 
     name: Literal["stgcn"] = "stgcn"
     width: PositiveInt = 16
     features: PositiveInt = 256
     time_kernel: PositiveInt = 9
     dropout: float = Field(0.5, ge=0, lt=1)
+    partition: Literal["spatial", "distance", "uniform", "inward_outward"] = "spatial"
+    bones: Bones = ()
 
     @field_validator("time_kernel")
     @classmethod
@@ -157,10 +165,10 @@ class STGCN(Encoder):
     def __init__(self, layout: Layout, options: STGCNOptions) -> None:
         super().__init__()
         channels = layout.channels
-        adjacency = torch.from_numpy(spatial_partitions(layout))
+        graph = torch.from_numpy(adjacency(layout, options.partition, options.bones))
         self.adjacency: Tensor
-        self.register_buffer("adjacency", adjacency, persistent=False)
-        partitions, joints, _ = adjacency.shape
+        self.register_buffer("adjacency", graph, persistent=False)
+        partitions, joints, _ = graph.shape
         w = options.width
         widths = [channels, w, w, w, w, 2 * w, 2 * w, 2 * w, 4 * w, 4 * w, options.features]
         self.features = options.features
@@ -177,8 +185,8 @@ class STGCN(Encoder):
             )
             for number, (channels_in, channels_out) in enumerate(pairwise(widths), start=1)
         )
-        self.graph = cpu.Graph(adjacency)
-        self.edge_importance = nn.ParameterList(nn.Parameter(torch.ones_like(adjacency)) for _ in self.blocks)
+        self.graph = cpu.Graph(graph)
+        self.edge_importance = nn.ParameterList(nn.Parameter(torch.ones_like(graph)) for _ in self.blocks)
 
     def feature_map(self, x: Tensor) -> Tensor:
         """The last block's output, bodies apart: (B, C, T, V, M) -> (B·M, features, T', V)."""

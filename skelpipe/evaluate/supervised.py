@@ -1,4 +1,4 @@
-"""The supervised protocol: a run's own classifier, for runs that have learnt from labels."""
+"""The supervised protocol: a run's own classifier, which it has learnt from labels or was imported with."""
 
 from __future__ import annotations
 
@@ -9,19 +9,22 @@ from skelpipe.evaluate.embed import Features, Run
 from skelpipe.evaluate.protocol import Outcome, Setup
 from skelpipe.recordings.datasets import find_split
 from skelpipe.recordings.store import Clips
+from skelpipe.training.classifier import has_classifier, read_classifier
 
 
 @torch.no_grad()
 def supervised(features: Features, setup: Setup) -> Outcome:
     """Score the test clips by the classifier that was trained with the encoder: no training, eval mode."""
     assert setup.run is not None
+    run = setup.run
+    classifier = run.network.projector if run.recipe.supervised else read_classifier(run.path, run.stream)
     h = torch.from_numpy(features.feature[~features.train]).to(setup.device)
-    return Outcome(setup.run.network.projector(h).float().cpu().numpy(), {}, [])
+    return Outcome(classifier.to(setup.device)(h).float().cpu().numpy(), {}, [])
 
 
 def check_supervised(run: Run, clips: Clips, split: str) -> None:
     """Raise BadInput unless the run has a classifier, and for the classes of that split."""
-    if not run.recipe.supervised:
+    if not run.recipe.supervised and not has_classifier(run.path):
         what = f"{run.path} has learnt without labels and has no classifier"
         raise BadInput("--protocol supervised", what, "use finetune or linear")
     mine, theirs = (find_split(name).datasets[0] for name in (str(run.settings["split"]), split))

@@ -8,25 +8,20 @@ CrosSCLR file gives one run of all three streams, or one of any of them.
 from __future__ import annotations
 
 import re
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import torch
-from torch import Tensor
 
-from skelpipe.encoders.graph import spatial_partitions
-from skelpipe.errors import BadInput, shortage
-from skelpipe.exchange.weights.families import Part, State, beneath, find_family, in_reference_names
-from skelpipe.layouts import LAYOUTS
-from skelpipe.layouts.base import Layout
+from skelpipe.errors import BadInput
+from skelpipe.exchange.weights.families import Family, Part, State, beneath, find_family
+from skelpipe.exchange.weights.graphs import FoundGraph, find_graph, same_graph
+from skelpipe.exchange.weights.reading import ANOTHER, Read
 from skelpipe.training.run_settings import ALL_STREAMS
-from skelpipe.training.torch_files import read_saved
 
-GRAPH, COUNTER = "A", "num_batches_tracked"
+GRAPH, COUNTER, IMPORTANCE = "A", "num_batches_tracked", "edge_importance."
 STREAM_ENCODERS = {"joint": "", "motion": "_motion", "bone": "_bone"}
 OWN_HEAD = {"0.weight", "0.bias", "2.weight", "2.bias"}  # beneath `fc.`
 SHARED_HEAD = {"0.weight", "0.bias", *(f"2.{name}" for name in OWN_HEAD)}
@@ -37,7 +32,6 @@ BLOCK_PARTS = {  # ours -> theirs, within a block
     "temporal_norm": "tcn.3",
     "residual": "residual",
 }
-ANOTHER = "give a state dict as SkeletonCLR, CrosSCLR, AimCLR or CrosNNCLR save it"
 
 
 @dataclass(frozen=True)
@@ -45,13 +39,15 @@ class Contents:
     """What is taken of a reference file.
 
     Attributes:
-        family: what kind of file it is, in words.
+        family: what kind of file it is.
+        title: the same in words.
         parts: by stream; one, or all that the recipe trains together.
         heads: "own" if every encoder ends in our projector's Linear, ReLU, Linear; "shared" if those of motion and bone
             end in a Linear, a ReLU and the joint one's; "" if they end in something else.
     """
 
-    family: str
+    family: Family
+    title: str
     parts: dict[str, Part]
     heads: Literal["own", "shared", ""]
 
@@ -63,7 +59,19 @@ class Contents:
     @property
     def resumable(self) -> bool:
         """Whether all is there that pretraining goes on from."""
-        return bool(self.heads) and all(part.key and part.queue is not None for part in self.parts.values())
+        whole = all(part.key and part.alike and part.queue is not None for part in self.parts.values())
+        return bool(self.heads) and whole
+
+    @property
+    def classifiers(self) -> dict[str, State]:
+        """The linear classifiers by stream, where all of them are there; else none."""
+        found = {stream: part.classifier for stream, part in self.parts.items()}
+        return found if all(found.values()) else {}
+
+    @property
+    def classes(self) -> int | None:
+        """How many classes the classifiers know; None where there are none."""
+        return len(self.first.classifier["weight"]) if self.classifiers else None
 
 
 def reference_name(name: str) -> str:
@@ -75,43 +83,16 @@ def reference_name(name: str) -> str:
     return re.sub(r"^input_norm\.", "data_bn.", re.sub(r"^projector\.", "fc.", name))
 
 
-def read_state(path: Path) -> State:
-    """Read a state dict without running anything that the file may hold.
-
-    Raises:
-        BadInput: the file cannot be read, is damaged, or is something else.
-    """
-    try:
-        with warnings.catch_warnings():  # about pickles that torch did not write, which are refused below anyway
-            warnings.simplefilter("ignore")
-            state = read_saved(path)
-    except OSError as error:
-        raise BadInput(path, f"cannot be read ({error.strerror or error})", "check the path") from None
-    except Exception as error:  # torch tells of a damaged file in a dozen ways
-        if shortage(error):
-            raise
-        if re.search("unsupported (global|class)", str(error), re.IGNORECASE):
-            raise BadInput(path, "holds more than tensors, and reading it would run code", ANOTHER) from None
-        raise BadInput(path, "is damaged, or was not saved by torch", "fetch it again") from None
-    if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise BadInput(path, "is not a bare state dict (names and tensors)", ANOTHER)
-    # A model saved from within DataParallel has this before its names.
-    state = in_reference_names({str(name).removeprefix("module."): value for name, value in state.items()})
-    for name, value in state.items():
-        if value.is_floating_point() and not bool(torch.isfinite(value).all()):
-            raise BadInput(path, f"{name} holds numbers that are not finite", "fetch it again")
-    return state
-
-
-def choose_contents(state: State, wanted: tuple[str, ...], path: Path) -> Contents:
+def choose_contents(read: Read, wanted: tuple[str, ...], path: Path) -> Contents:
     """The parts of a file that belong to the wanted streams, and what kind of file it is.
 
     Raises:
-        BadInput: it holds no query encoder, or not all of those streams.
+        BadInput: it holds no query encoder, or not all of those streams, or their graphs differ.
     """
+    state = read.state
     there = tuple(name for name, suffix in STREAM_ENCODERS.items() if beneath(state, f"encoder_q{suffix}."))
     if not there:
-        some = ", ".join(list(state)[:3]) or "nothing"
+        some = ", ".join(list(state)[:3])
         raise BadInput(path, f"holds no encoder_q.*, but {some}", ANOTHER)
     several = there != ("joint",)
     if len(wanted) > 1 and (missing := [name for name in wanted if name not in there]):
@@ -119,27 +100,70 @@ def choose_contents(state: State, wanted: tuple[str, ...], path: Path) -> Conten
         raise BadInput(f"--stream {ALL_STREAMS}", what, "import one stream, with a recipe that trains one")
     if several and not set(wanted) <= set(there):
         raise BadInput(f"--stream {wanted[0]}", f"{path} holds {', '.join(there)}", "choose one of them")
-    parts = {name: take_part(state, STREAM_ENCODERS[name] if several else "", path) for name in wanted}
-    heads = find_heads(parts)
-    family = find_family(next(iter(parts.values())), several)
+    parts = {name: take_part(read, STREAM_ENCODERS[name] if several else "", there, path) for name in wanted}
+    first = next(iter(parts.values()))
+    if others := [part.suffix for part in parts.values() if part.graph != first.graph]:
+        what = f"holds another graph for encoder_q{others[0]} than for encoder_q{first.suffix}"
+        raise BadInput(path, what, "import one stream, with a recipe that trains one")
+    heads, family = find_heads(parts), find_family(first)
+    title = family.title(first)
     if several:
-        family += f", {', '.join(there)}" if len(wanted) > 1 else f", {wanted[0]} of {', '.join(there)}"
+        title += f", {', '.join(there)}" if len(wanted) > 1 else f", {wanted[0]} of {', '.join(there)}"
     if len(wanted) > 1 and heads:
-        family += f", heads {'shared' if heads == 'shared' else 'of their own'}"
-    return Contents(family, parts, heads)
+        title += f", heads {'shared' if heads == 'shared' else 'of their own'}"
+    return Contents(family, title, parts, heads)
 
 
-def take_part(state: State, suffix: str, path: Path) -> Part:
-    """The tensors of the stream whose names have this suffix.
+def find_unread(state: State) -> tuple[str, ...]:
+    """The first parts of the names of tensors that belong to no stream."""
+    suffixes = STREAM_ENCODERS.values()
+    known = {f"{name}{suffix}" for suffix in suffixes for name in ("encoder_q", "encoder_k", "queue", "queue_ptr")}
+    return tuple(dict.fromkeys(first for name in state if (first := name.partition(".")[0]) not in known))
+
+
+def take_part(read: Read, suffix: str, there: tuple[str, ...], path: Path) -> Part:
+    """The tensors of the stream whose names have this suffix; heads of 1×1 convolutions as matrices.
+
+    Args:
+        there: the streams of the file.
 
     Raises:
-        BadInput: its pointer is not one number.
+        BadInput: its pointer is not one number, or its graph is none of ours.
     """
+    state = read.state
     pointer = state.get(f"queue_ptr{suffix}", torch.zeros(1))
     if pointer.numel() != 1:
         raise BadInput(path, f"queue_ptr{suffix} is not one number", ANOTHER)
-    encoder, key = beneath(state, f"encoder_q{suffix}."), beneath(state, f"encoder_k{suffix}.")
-    return Part(encoder, key, state.get(f"queue{suffix}"), int(pointer), suffix)
+    encoder, key = (beneath(state, f"encoder_{which}{suffix}.") for which in "qk")
+    graph = graph_of(encoder, f"encoder_q{suffix}", path)
+    alike = GRAPH not in key or same_graph(key[GRAPH], encoder[GRAPH])
+    convolved = any(name.startswith("fc.") and is_pointwise(value) for name, value in encoder.items())
+    return Part(
+        prepared(encoder), prepared(key), state.get(f"queue{suffix}"), int(pointer), suffix,
+        graph=graph, named=read.named, streams=there, convolved=convolved, alike=alike, unread=find_unread(state),
+    )  # fmt: skip
+
+
+def graph_of(encoder: State, name: str, path: Path) -> FoundGraph:
+    """The graph of an encoder that is called `name` in the file."""
+    norm = encoder.get("data_bn.weight")
+    if norm is None:
+        raise BadInput(path, f"{name}.data_bn.weight is missing", ANOTHER)
+    return find_graph(encoder.get(GRAPH), norm.numel(), f"{name}.{GRAPH}", path)
+
+
+def prepared(encoder: State) -> State:
+    """An encoder with heads that are matrices, and with the edge importance 1 where it has learnt none."""
+    flat = {n: v.flatten(1) if n.startswith("fc.") and is_pointwise(v) else v for n, v in encoder.items()}
+    if GRAPH in encoder and not any(name.startswith(IMPORTANCE) for name in encoder):
+        blocks = {name.split(".")[1] for name in encoder if name.startswith("st_gcn_networks.")}
+        flat |= {f"{IMPORTANCE}{block}": torch.ones_like(encoder[GRAPH]) for block in blocks}
+    return flat
+
+
+def is_pointwise(weight: torch.Tensor) -> bool:
+    """Whether these are the weights of a 1×1 convolution, (out, in, 1, 1)."""
+    return weight.dim() == 4 and weight.shape[2:] == (1, 1)
 
 
 def find_heads(parts: Mapping[str, Part]) -> Literal["own", "shared", ""]:
@@ -159,24 +183,6 @@ def shares_head(encoder: State, joint: State) -> bool:
     # A head of the same form whose end is another one's is none that our method has.
     known = head.keys() == SHARED_HEAD and whole.keys() == OWN_HEAD
     return known and all(torch.equal(head[f"2.{name}"], value) for name, value in whole.items())
-
-
-def find_layout(part: Part, path: Path) -> Layout:
-    """The joint layout whose graph an encoder carries.
-
-    Raises:
-        BadInput: it carries none, or one of another skeleton or partition.
-    """
-    name = f"encoder_q{part.suffix}.{GRAPH}"
-    graph = part.encoder.get(GRAPH)
-    if graph is None:
-        raise BadInput(path, f"has no graph ({name})", ANOTHER)
-    for layout in LAYOUTS.values():
-        ours = spatial_partitions(layout)
-        if tuple(graph.shape) == ours.shape and np.allclose(graph.double().numpy(), ours, rtol=0, atol=1e-6):
-            return layout
-    what = f"its graph ({name}, {'×'.join(map(str, graph.shape))}) is none that skelpipe knows"
-    raise BadInput(path, what, f"use one of {', '.join(LAYOUTS)}")
 
 
 def check_encoder(data: Mapping[str, Any], where: str | Path) -> None:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from skelpipe import settings as checking
-from skelpipe.encoders.graph import spatial_partitions
+from skelpipe.encoders.graph import adjacency
 from skelpipe.errors import BadInput, shortage
 from skelpipe.exchange.weights.contents import GRAPH, STREAM_ENCODERS, check_encoder, reference_name
 from skelpipe.exchange.weights.families import State, beneath
@@ -21,6 +21,7 @@ from skelpipe.outputs.checksums import check_files
 from skelpipe.outputs.digests import require
 from skelpipe.outputs.provenance import write_beside
 from skelpipe.outputs.refusals import unwritable
+from skelpipe.training.classifier import CLASSIFIER, has_classifier, read_tensors
 from skelpipe.training.folder import CHECKPOINT, RECIPE, SETTINGS, WEIGHTS
 from skelpipe.training.recipe import Recipe
 from skelpipe.training.torch_files import read_saved
@@ -31,7 +32,8 @@ def export_weights(run: str | Path, file: str | Path, *, encoder_only: bool = Fa
 
     Args:
         encoder_only: only the query encoder without its head, as linear evaluation needs it; else all of the last
-            checkpoint but the optimiser.
+            checkpoint but the optimiser, or, of a run with a classifier, what linear evaluation leaves: the query
+            encoder and the classifier.
 
     Raises:
         BadInput: RUN has no such weights, or `file` exists and `force` is not set.
@@ -39,15 +41,21 @@ def export_weights(run: str | Path, file: str | Path, *, encoder_only: bool = Fa
     run, file = Path(run), Path(file)
     if file.is_dir() or (file.exists() and not force):
         raise BadInput(file, "already exists", "choose another path, or pass --force to replace it")
-    wanted = (RECIPE, SETTINGS, WEIGHTS if encoder_only else CHECKPOINT)
+    wanted = (RECIPE, SETTINGS, CLASSIFIER, WEIGHTS if encoder_only else CHECKPOINT)
     check_files(run, lambda name: name in wanted, "train this run again")
     recipe = checking.check(Recipe, checking.load_yaml(run / RECIPE), run / RECIPE)
     check_encoder(recipe.model_dump(mode="json"), run / RECIPE)
     try:
-        layout = layout_of(json.loads((run / SETTINGS).read_text()))
+        settings = json.loads((run / SETTINGS).read_text())
+        layout = layout_of(settings)
     except (OSError, ValueError, KeyError) as error:
         raise BadInput(run / SETTINGS, f"cannot be read ({error})", "train this run again") from None
-    state = (query_encoder if encoder_only else whole_state)(run, layout, recipe.streams)
+    if encoder_only:
+        state = query_encoder(run, layout, recipe)
+    elif recipe.supervised or has_classifier(run):
+        state = with_classifier(run, layout, recipe, str(settings["stream"]))
+    else:
+        state = whole_state(run, layout, recipe)
     buffer = io.BytesIO()
     torch.save(state, buffer)
     try:
@@ -59,31 +67,48 @@ def export_weights(run: str | Path, file: str | Path, *, encoder_only: bool = Fa
     return len(state)
 
 
-def in_reference_form(state: Mapping[str, Tensor], prefix: str, layout: Layout) -> State:
+def in_reference_form(state: Mapping[str, Tensor], prefix: str, layout: Layout, recipe: Recipe) -> State:
     """A `Network`'s state under the reference's names, and the graph that they keep with it."""
-    named = {f"{prefix}.{GRAPH}": torch.from_numpy(spatial_partitions(layout))}
+    graph = adjacency(layout, recipe.encoder.partition, recipe.encoder.bones)
+    named = {f"{prefix}.{GRAPH}": torch.from_numpy(graph)}
     return named | {f"{prefix}.{reference_name(name)}": value.contiguous() for name, value in state.items()}
 
 
-def query_encoder(run: Path, layout: Layout, streams: tuple[str, ...]) -> State:
-    """A finished run's encoder, or those of all its streams, in the reference's form."""
+def saved_weights(run: Path) -> State:
+    """The networks of a finished run by our names."""
     from safetensors.torch import load_file
 
     path = require(run, "run", "finish it with 'skelpipe pretrain'") / WEIGHTS
+    check_files(run, WEIGHTS, "train this run again")
     try:
-        state = load_file(path)
+        state: State = load_file(path)
     except Exception as error:
         if shortage(error):
             raise
         raise BadInput(path, f"cannot be loaded ({error})", "train this run again") from None
-    named: State = {}
-    for prefix, suffix in [(f"{each}.", STREAM_ENCODERS[each]) for each in streams] or [("", "")]:
+    return state
+
+
+def query_encoder(run: Path, layout: Layout, recipe: Recipe) -> State:
+    """A finished run's encoder, or those of all its streams, in the reference's form."""
+    state, named = saved_weights(run), dict[str, Tensor]()
+    for prefix, suffix in [(f"{each}.", STREAM_ENCODERS[each]) for each in recipe.streams] or [("", "")]:
         encoder = {name: value for name, value in beneath(state, prefix).items() if name.startswith("encoder.")}
-        named |= in_reference_form(encoder, f"encoder_q{suffix}", layout)
+        named |= in_reference_form(encoder, f"encoder_q{suffix}", layout, recipe)
     return named
 
 
-def whole_state(run: Path, layout: Layout, streams: tuple[str, ...]) -> State:
+def with_classifier(run: Path, layout: Layout, recipe: Recipe, stream: str) -> State:
+    """The same with the classifier that the run has learnt or was imported with, as linear evaluation leaves it."""
+    if recipe.supervised:
+        return in_reference_form(saved_weights(run), "encoder_q", layout, recipe)
+    named = query_encoder(run, layout, recipe)
+    for each, suffix in [(each, STREAM_ENCODERS[each]) for each in recipe.streams] or [(stream, "")]:
+        named |= {f"encoder_q{suffix}.fc.{name}": value for name, value in read_tensors(run, each).items()}
+    return named
+
+
+def whole_state(run: Path, layout: Layout, recipe: Recipe) -> State:
     """Both networks, the queue and its pointer, of every stream, in the reference's form."""
     path = run / CHECKPOINT
     if not path.exists():
@@ -95,12 +120,12 @@ def whole_state(run: Path, layout: Layout, streams: tuple[str, ...]) -> State:
             raise
         raise BadInput(path, f"cannot be loaded ({type(error).__name__})", "train this run again") from None
     named: State = {}
-    for prefix, suffix in [(f"streams.{each}.", STREAM_ENCODERS[each]) for each in streams] or [("moco.", "")]:
+    for prefix, suffix in [(f"streams.{each}.", STREAM_ENCODERS[each]) for each in recipe.streams] or [("moco.", "")]:
         part = beneath(state, prefix)
         query, key = beneath(part, "query."), beneath(part, "key.")
         if not query or not key or "queue" not in part:
             raise BadInput(path, "does not hold one query and one key network", "pass --encoder-only")
-        named |= in_reference_form(query, f"encoder_q{suffix}", layout)
-        named |= in_reference_form(key, f"encoder_k{suffix}", layout)
+        named |= in_reference_form(query, f"encoder_q{suffix}", layout, recipe)
+        named |= in_reference_form(key, f"encoder_k{suffix}", layout, recipe)
         named |= {f"queue{suffix}": part["queue"], f"queue_ptr{suffix}": part["pointer"].reshape(1)}
     return named

@@ -4,35 +4,43 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from skelpipe import __version__
-from skelpipe import settings as checking
-from skelpipe.errors import BadInput
+from skelpipe.errors import BadInput, shortened
 from skelpipe.exchange.weights.contents import (
-    ANOTHER,
     COUNTER,
     GRAPH,
+    STREAM_ENCODERS,
     Contents,
-    check_encoder,
     choose_contents,
-    find_layout,
-    read_state,
     reference_name,
 )
 from skelpipe.exchange.weights.families import State
+from skelpipe.exchange.weights.fitting import (
+    check_classes,
+    check_stream,
+    choose_frames,
+    choose_recipe,
+    fit_recipe,
+    goes_on,
+    total_epochs,
+)
+from skelpipe.exchange.weights.reading import ANOTHER, Read, read_state
 from skelpipe.layouts.base import Layout
 from skelpipe.methods.crossclr import CrosSCLR
 from skelpipe.methods.moco import MoCo
 from skelpipe.methods.network import Network
 from skelpipe.methods.skeletonclr import SkeletonCLR
+from skelpipe.methods.supervised import Supervised
 from skelpipe.outputs.digests import read_digest
 from skelpipe.outputs.files import write_bytes, write_json
 from skelpipe.outputs.folders import new_folder
@@ -40,11 +48,12 @@ from skelpipe.outputs.provenance import clock, command
 from skelpipe.recordings.datasets import find_split, split_masks
 from skelpipe.recordings.store import Clips
 from skelpipe.training.checkpoint import Position, save_checkpoint, save_weights
+from skelpipe.training.classifier import write_classifiers
 from skelpipe.training.device import set_determinism
 from skelpipe.training.folder import CHECKPOINT, RECIPE, SETTINGS, WEIGHTS
 from skelpipe.training.held_out import split_rows
 from skelpipe.training.recipe import Recipe
-from skelpipe.training.run_settings import ALL_STREAMS, check_recipe_stream, run_settings
+from skelpipe.training.run_settings import ALL_STREAMS, run_settings
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +62,17 @@ IMPORTED = "imported.json"
 
 @dataclass(frozen=True)
 class Imported:
-    """What `import_weights` found and made of it: in words, whether it evaluates now, and whether it can go on."""
+    """What `import_weights` found and made of it.
+
+    Attributes:
+        family: what kind of file it is, in words.
+        shape: the sizes of its networks, and what it lacks, in words.
+        epoch, epochs: how many it has seen, and is to have in all.
+        finished: whether the run can be evaluated now.
+        resumable: whether training can go on from it.
+        key: where in the file its networks lay; "" at the top.
+        notes: what was left out, each in words.
+    """
 
     family: str
     shape: str
@@ -61,12 +80,14 @@ class Imported:
     epochs: int
     finished: bool
     resumable: bool
+    key: str = ""
+    notes: tuple[str, ...] = ()
 
 
 def import_weights(
     file: str | Path,
     run: str | Path,
-    recipe: Recipe,
+    recipe: Recipe | None = None,
     *,
     stream: str,
     split: str,
@@ -74,121 +95,116 @@ def import_weights(
     clips: str | Path | None = None,
     epoch: int = 300,
     epochs: int | None = None,
-    frames: int = 50,
+    frames: int | None = None,
+    key: str | None = None,
     seed: int = 0,
     force: bool = False,
 ) -> Imported:
-    """Make a RUN of a reference file; the recipe's sizes are replaced by those of the file.
+    """Make a RUN of a reference file; the recipe's sizes and graph are replaced by those of the file.
 
     With `clips`, RUN is what `pretrain` would have left after `epoch` epochs of the recipe on them, so that the same
-    pretraining goes on from there. The files hold no optimiser: its momentum starts anew.
+    pretraining goes on from there. The files hold no optimiser: its momentum starts anew. A classifier is kept, for the
+    protocol supervised.
 
     Args:
-        file: a state dict, saved by torch.
+        file: what torch or safetensors has saved, with a state dict in it.
+        recipe: how it was trained; by default SkeletonCLR's, or that of ST-GCN with labels if the file was trained so.
         stream: what the encoder was trained on; chooses the encoder in a file of several. "3s" takes all, for a recipe
             that trains them together.
         split: key of `datasets.SPLITS`, whose training clips it was trained on.
         dataset: key of `datasets.DATASETS`; by default that of the clips, or the split's own.
         epoch: how many epochs the weights have seen.
         epochs: how many pretraining shall have in all; by default the recipe's own with clips, else `epoch`.
-        frames: T of the clips that the encoder is for, where `clips` does not say it.
+        frames: T of the clips that the encoder is for, where `clips` does not say it; by default that of the recipe's
+            clips, or 50. Weights that were trained with labels have no such default.
+        key: which of several networks in the file; where it lies.
 
     Raises:
         BadInput: the file is not of this form, or does not fit what was said of it.
     """
-    check_method(recipe, stream)
     path = Path(file)
-    found = choose_contents(read_state(path), recipe.streams or (stream,), path)
-    layout, *_ = [find_layout(part, path) for part in found.parts.values()]
+    read, found, recipe = look_into(path, recipe, stream, key)
+    frames = choose_frames(frames, recipe, found, clips)
+    layout, classes = found.first.graph.layout, find_split(split).classes
+    check_classes(recipe, found, split, path)
     recipe = fit_recipe(recipe, found, path)
     total = total_epochs(recipe, found, path, clips, epoch, epochs)
     recipe = recipe.model_copy(update={"epochs": total, "iterations": None})
     settings = imported_settings(recipe, stream, split, dataset, clips, layout, frames, seed)
     set_determinism(seed)
-    method = recipe.build_method(layout, find_split(split).classes)
+    method = recipe.build_method(layout, classes)
     fill(method, found, path)
-    shape = in_words(recipe, found, layout)
-    done = Imported(found.family, shape, epoch, total, total == epoch, found.resumable)
+    shape, notes = in_words(recipe, found, classes), left_out(read, found, classes)
+    done = Imported(found.title, shape, epoch, total, total == epoch, goes_on(recipe, found), read.key, notes)
     log.info("%s: %s; %s", path, done.family, done.shape)
-    inputs = {"weights": path} if clips is None else {"weights": path, "clips": Path(clips)}
+    classifiers = as_saved(found) if keeps_classifier(recipe, found, classes) else {}
+    with run_folder(run, path, clips, settings, done, force) as folder:
+        write_run(folder, recipe, method, path, done)
+        write_classifiers(folder, classifiers)
+    return done
+
+
+def look_into(path: Path, recipe: Recipe | None, stream: str, key: str | None) -> tuple[Read, Contents, Recipe]:
+    """What a file holds, what of it is meant, and the recipe that it is of."""
+    if recipe is not None:
+        check_stream(recipe, stream)
+    read = read_state(path, key)
+    wanted = recipe.streams if recipe else tuple(STREAM_ENCODERS) if stream == ALL_STREAMS else ()
+    found = choose_contents(read, wanted or (stream,), path)
+    return read, found, choose_recipe(recipe, found, stream, path)
+
+
+def keeps_classifier(recipe: Recipe, found: Contents, classes: int) -> bool:
+    """Whether a run of a recipe that learns without labels takes a file's classifier along."""
+    return not recipe.supervised and found.classes == classes
+
+
+@contextmanager
+def run_folder(
+    run: str | Path, file: Path, clips: str | Path | None, settings: dict[str, Any], done: Imported, force: bool
+) -> Iterator[Path]:
+    """RUN in the making, with its settings; one that is not finished is sealed by the training that goes on from it."""
+    inputs = {"weights": file} if clips is None else {"weights": file, "clips": Path(clips)}
     session = {"command": command(), "skelpipe": __version__, "ended": clock(), "state": "imported"}
-    more = {"sessions": [{**session, "epochs_done": epoch}]}
-    # One that is not finished is sealed by the pretraining that goes on from here.
+    more = {"sessions": [{**session, "epochs_done": done.epoch}]}
     sealed = done.finished
     with new_folder(run, "run", force=force, inputs=inputs, settings=settings, more=more, sealed=sealed) as folder:
         write_json(folder / SETTINGS, settings)
-        write_run(folder, recipe, method, path, done)
-    return done
+        yield folder
 
 
 def write_run(folder: Path, recipe: Recipe, method: nn.Module, file: Path, done: Imported) -> None:
     """Write what `pretrain` would have left, as far as the file holds it, and where it is from."""
     origin = {"file": file.name, "sha256": hashlib.sha256(file.read_bytes()).hexdigest(), "epoch": done.epoch}
+    what = {"family": done.family, "shape": done.shape, "key": done.key, "notes": list(done.notes)}
     write_bytes(folder / RECIPE, recipe.dump().encode())
-    write_json(folder / IMPORTED, {**origin, "family": done.family, "shape": done.shape})
+    write_json(folder / IMPORTED, {**origin, **what})
     if done.resumable:
         write_checkpoint(folder / CHECKPOINT, recipe, method, done.epoch)
     if done.finished:
         save_weights(folder / WEIGHTS, method)
 
 
-def total_epochs(
-    recipe: Recipe, found: Contents, path: Path, clips: str | Path | None, epoch: int, epochs: int | None
-) -> int:
-    """How many epochs the run is to have in all, or BadInput if the file cannot be trained on for so long."""
-    total = epoch if clips is None else recipe.epochs if epochs is None else epochs
-    if clips is None and epochs not in (None, epoch):
-        raise BadInput("--epochs", "training goes on only on clips", "give them with --clips")
-    if total < epoch:
-        raise BadInput(f"--epoch {epoch}", f"is past the end of {total} epochs", f"pass --epochs {epoch} or more")
-    if clips is not None and not found.resumable:
-        what = "holds no key encoder, queue and head of ours, so it cannot be trained on"
-        raise BadInput(path, f"({found.family}) {what}", "leave out --clips to evaluate it")
-    return total
+def as_saved(found: Contents) -> dict[str, State]:
+    """The classifiers of a file in the shapes that they had there."""
+    return {
+        stream: {n: v[..., None, None] if part.convolved and n == "weight" else v for n, v in part.classifier.items()}
+        for stream, part in found.parts.items()
+    }
 
 
-def check_method(recipe: Recipe, stream: str) -> None:
-    """Raise BadInput unless the recipe's method has the networks that these files hold, for this stream."""
-    if recipe.supervised:
-        what = f"{recipe.name} has no key network and no queue, and these files come from methods that do"
-        raise BadInput("--recipe", what, "choose skeletonclr, crosnnclr, aimclr, crosnnclr_star or crossclr")
-    if stream == ALL_STREAMS and not recipe.streams:
-        what = f"is all three, and {recipe.name} trains one stream a run"
-        raise BadInput(f"--stream {stream}", what, "pass --recipe crossclr, or choose joint, motion or bone")
-    check_recipe_stream(recipe, stream)
-
-
-def fit_recipe(recipe: Recipe, found: Contents, path: Path) -> Recipe:
-    """The recipe with the sizes that the file's tensors have.
-
-    Raises:
-        BadInput: the tensors that tell the sizes are missing or have another rank.
-    """
-    data = recipe.model_dump(mode="json")
-    check_encoder(data, f"recipe {recipe.name}")
-    encoder = found.first.encoder
-    first = sized(encoder, "st_gcn_networks.0.tcn.2.weight", 4, path)
-    last = sized(encoder, "st_gcn_networks.9.tcn.2.weight", 4, path)
-    data["encoder"] |= {"width": first[0], "features": last[0], "time_kernel": first[2]}
-    if found.heads:
-        hidden = sized(encoder, "fc.0.weight", 2, path)[0]
-        if hidden != (data["projector"]["hidden"] or last[0]):
-            data["projector"]["hidden"] = hidden
-        data["projector"]["size"] = sized(encoder, "fc.2.weight", 2, path)[0]
-        if recipe.streams:
-            data["method"]["heads"] = found.heads
-    if found.resumable:
-        data["method"]["queue_size"] = sized({"queue": found.first.queue}, "queue", 2, path)[1]
-    return checking.check(Recipe, data, path)
-
-
-def sized(state: Mapping[str, Tensor | None], name: str, rank: int, path: Path) -> tuple[int, ...]:
-    """The shape of a tensor that must be there with so many axes."""
-    value = state.get(name)
-    if value is None or value.dim() != rank or value.numel() == 0:
-        what = "is missing" if value is None else f"has the shape {tuple(value.shape)}"
-        raise BadInput(path, f"{name} {what}", ANOTHER)
-    return tuple(value.shape)
+def left_out(read: Read, found: Contents, classes: int) -> tuple[str, ...]:
+    """What a file holds and a run of it does not, each in words."""
+    notes = []
+    if found.classes not in (None, classes):
+        notes.append(f"its classifier of {found.classes} classes, since the split has {classes}")
+    if any(not part.alike for part in found.parts.values()):
+        notes.append("its key encoder, whose graph is another than that of the query encoder")
+    if found.first.unread:
+        notes.append(f"tensors of no network of ours ({shortened(', '.join(found.first.unread), 100)})")
+    if read.left_out:
+        notes.append(f"objects that are no tensors ({shortened(', '.join(read.left_out), 100)})")
+    return tuple(notes)
 
 
 def mocos(method: nn.Module, stream: str) -> dict[str, MoCo]:
@@ -207,6 +223,9 @@ def fill(method: nn.Module, found: Contents, path: Path) -> None:
     Raises:
         BadInput: a tensor is missing, too many or of another shape.
     """
+    if isinstance(method, Supervised):
+        fill_network(method.network, found.first.encoder, True, f"{path}, encoder_q{found.first.suffix}")
+        return
     for stream, moco in mocos(method, next(iter(found.parts))).items():
         part = found.parts[stream]
         fill_network(moco.query, part.encoder, bool(found.heads), f"{path}, encoder_q{part.suffix}")
@@ -238,10 +257,17 @@ def fill_network(network: Network, theirs: State, pretext: bool, where: str) -> 
     network.load_state_dict(ours | {wanted[name]: theirs[name] for name in wanted if name in theirs})
 
 
-def in_words(recipe: Recipe, found: Contents, layout: Layout) -> str:
-    """The sizes of what a file holds, and what it lacks."""
-    parts = [f"width {recipe.encoder.width}", f"{recipe.encoder.features} features", f"{len(layout.joints)} joints"]
-    parts += [f"embeddings of {recipe.projector.size}" if found.heads else "no pretext head of ours"]
+def in_words(recipe: Recipe, found: Contents, classes: int) -> str:
+    """The sizes of what a file holds, and what it lacks; `classes` are those of the split."""
+    joints = len(found.first.graph.layout.joints)
+    parts = [f"width {recipe.encoder.width}", f"{recipe.encoder.features} features", f"{joints} joints"]
+    parts += [words] if (words := found.first.graph.words()) else []
+    if found.heads:
+        parts += [f"embeddings of {recipe.projector.size}"]
+    elif not recipe.supervised:
+        parts += ["no pretext head of ours"]
+    if keeps_classifier(recipe, found, classes):
+        parts += ["its classifier kept"]
     if found.first.queue is not None:
         parts.append(f"queue of {found.first.queue.shape[-1]:,}")
     return ", ".join(parts)
