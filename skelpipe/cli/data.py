@@ -93,6 +93,8 @@ def ingest(dataset: str, raw: Path, store: Path, **options: Any) -> None:
     if made.dropped:
         counts = ", ".join(f"{count:,} {reason}" for reason, count in made.dropped.items())
         click.echo(f"left out: {counts}; 'skelpipe inspect {shlex.quote(str(store))}' tells of each")
+    for line in made.divided:
+        click.echo(line)
     size = f"{_bytes(made.bytes_read)} of text became {_bytes(made.store_bytes)} in {made.seconds:,.1f} s"
     click.echo(f"{store}: {made.clips:,} clips of {made.expected:,} published, {made.rows:,} bodies in frames, {size}")
 

@@ -40,7 +40,7 @@ from skelpipe.recordings.store import (
 MOST = 10_000
 OF_PART = " part"  # what the kind of a part's folder has behind that of the whole
 CHUNKS_AT_ONCE = 8
-PER_ROW, REPORT = ("joints", "row_frame", "row_body"), ("name", "reason", "detail")
+PER_ROW, REPORT = ("joints", "row_frame", "row_body"), ("name", "reason", "detail", "count")
 COUNTS = ("clips", "rows")  # attributes, of a store
 OWN = ("part", *COUNTS)  # the attributes in which parts of one whole differ
 
@@ -232,7 +232,7 @@ def _join_store(group: Any, parts: list[_Opened], progress: Progress | None) -> 
     write_array(group, "clip_frames", _all(parts, "clip_frames"))
     write_columns(group, _columns(parts))
     report = group.create_group("dropped")
-    for name in REPORT:
+    for name in REPORT if "dropped/count" in parts[0].group else REPORT[:-1]:  # older parts have none
         write_array(report, name, _all(parts, f"dropped/{name}"))
 
 

@@ -201,7 +201,7 @@ def split_masks(
             what = f"cannot be told: these clips have no ids and hold {', '.join(recorded)} only"
             raise BadInput(f"split {split!r}", what, f"use {recorded[0]}, or arrays of the other split")
         told = columns[RECORDED + split]
-        return told == 1, told == 0
+        return _among(told, (1,)), _among(told, (0,))
     if (listed := (split_files or {}).get(split)) is not None:
         return _among(columns["video"], listed["train"]), _among(columns["video"], listed["test"])
     train, among = rule.train(columns), rule.among(columns)
@@ -214,7 +214,7 @@ def pretrained_on(split: str, dataset: str, columns: Columns) -> Mask:
     The clips may come from another store than the pretraining's: NTU RGB+D 120 contains NTU RGB+D 60.
     """
     if _recorded(columns):  # without ids, other splits' clips cannot be recognised
-        return columns.get(RECORDED + split, ~_all(columns)) == 1
+        return _among(columns.get(RECORDED + split, ~_all(columns)), (1,))
     rule, ntu = find_split(split), (NTU60.name, NTU120.name)
     known = {d.name for d in rule.datasets}
     if dataset not in (known | set(ntu) if known & set(ntu) else known):
