@@ -88,7 +88,9 @@ def _preparation(made: object) -> str:
 
 
 def _raw_files(counts: Mapping[str, int]) -> str:
-    told = ", ".join(f"{counts[name]:,} {name.replace('_', ' ')}" for name in ("read", "split_lists", "left_out"))
+    told = ", ".join(
+        f"{counts.get(name, 0):,} {name.replace('_', ' ')}" for name in ("read", "split_lists", "left_out")
+    )
     return f"{sum(counts.values()):,}: {told}"
 
 

@@ -24,7 +24,7 @@ from skelpipe.outputs.folders import new_folder
 from skelpipe.recordings.datasets import Dataset, Dropped, Recording, find_dataset
 from skelpipe.recordings.datasets.base import Found, Source, column_array
 from skelpipe.recordings.datasets.files import Seen, watched
-from skelpipe.recordings.datasets.recording import ARCHIVE, FAULTS, HIDDEN, OTHER, SYSTEM, UNFINISHED
+from skelpipe.recordings.datasets.recording import ARCHIVE, FAULTS, HIDDEN, OTHER, QUIET, UNFINISHED
 from skelpipe.recordings.datasets.unread import how_to_unpack
 from skelpipe.recordings.divisions import tell_divisions
 from skelpipe.recordings.parts import Part, kind_of
@@ -34,7 +34,7 @@ from skelpipe.recordings.writer import Writer
 log = logging.getLogger(__name__)
 
 Progress = Callable[[int, int, int], object]
-NOT_RECORDINGS = (ARCHIVE, UNFINISHED, OTHER, HIDDEN, SYSTEM)
+NOT_RECORDINGS = (ARCHIVE, UNFINISHED, OTHER, HIDDEN, *QUIET)
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Summary:
         dataset: key of `DATASETS`.
         clips: clips in the store.
         rows: bodies in frames in the store.
-        dropped: reason -> how many clips and files were left out; an operating system's own files are not among them.
+        dropped: reason -> how many clips and files were left out; those in `QUIET` are not among them.
         divided: how the splits divide the clips where that should be told, in lines.
         faults: those left out because of a mistake in a file.
         files: sources read.
@@ -127,10 +127,10 @@ def ingest(
 
 
 def count_reasons(dropped: Iterable[Dropped]) -> Counter[str]:
-    """How many clips and files were left out for each reason, but those that are an operating system's own."""
+    """How many clips and files were left out for each reason, but those that nobody misses."""
     counts: Counter[str] = Counter()
     for entry in dropped:
-        if entry.reason != SYSTEM:
+        if entry.reason not in QUIET:
             counts[entry.reason] += entry.count
     return counts
 
@@ -171,7 +171,7 @@ def _find(kind: Dataset, raw: Path, keep_missing: bool, strict: bool) -> Found:
         what, remedy = f"holds no {kind.title} recordings", "give the folder or the .zip files that hold them"
         if packed := _packed(found.dropped):
             names = ", ".join(entry.name for entry in packed[:4]) + (", …" if len(packed) > 4 else "")
-            what, remedy = f"{what} that can be read, but {names}", _unpack(packed)
+            what, remedy = f"{what} that can be read, and {names}, packed or unfinished", _unpack(packed)
         raise BadInput(raw, what, remedy)
     for entry in found.dropped:
         _check_fault(entry, strict)

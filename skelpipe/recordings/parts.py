@@ -207,7 +207,7 @@ def _check_same(first: _Opened, other: _Opened) -> None:
         what = f"is part {other.part}, and {first.path} is part {first.part}"
         raise BadInput(other.path, what, "give the parts of one division")
     mine, its = first.attributes, other.attributes
-    for key in sorted((mine.keys() | its.keys()) - set(OWN)):
+    for key in sorted((mine.keys() | its.keys()) - {*OWN, "raw_files"}):
         if mine.get(key) != its.get(key):
             what = f"has another {key} than {first.path}"
             if not isinstance(its.get(key), (dict, list)):

@@ -189,7 +189,7 @@ def _archive(path: str, pid: int, mtime: int, size: int) -> zipfile.ZipFile:
     return zipfile.ZipFile(path)
 
 
-def list_files(raw: Path, wanted: Callable[[str], bool], read: str) -> tuple[list[File], list[Dropped]]:
+def list_files(raw: Path, wanted: Callable[[str], bool], read: str = "recordings") -> tuple[list[File], list[Dropped]]:
     """All files below `raw`, those inside zip archives included, whose path `wanted` accepts; sorted.
 
     Nothing is unpacked to the disk: a member's name is only shown, wherever it points.

@@ -21,7 +21,8 @@ MISSING, NO_BODY, NO_FRAMES = "missing skeleton", "no body", "no frames"
 UNREADABLE, BAD_LABEL, UNKNOWN_NAME, DUPLICATE = "unreadable", "bad label", "unknown name", "duplicate"
 NO_LABELS, NO_SEQUENCE = "no labels", "no sequence"
 ARCHIVE, UNFINISHED = "archive not read", "unfinished download"
-OTHER, HIDDEN, SYSTEM = "no recording", "hidden", "of the system"
+OTHER, HIDDEN, SYSTEM, OURS = "no recording", "hidden", "of the system", "of skelpipe"
+QUIET = (SYSTEM, OURS)  # counted, and told by `inspect` only
 FAULTS = (UNREADABLE, BAD_LABEL, ARCHIVE, UNFINISHED)
 # In the drop report. NumPy gives every entry of a column the room of its longest.
 LONGEST_NAME, LONGEST_DETAIL = 100, 400

@@ -7,7 +7,16 @@ import shlex
 from dataclasses import dataclass, field
 
 from skelpipe.errors import shortened
-from skelpipe.recordings.datasets.recording import ARCHIVE, HIDDEN, LONGEST_DETAIL, OTHER, SYSTEM, UNFINISHED, Dropped
+from skelpipe.recordings.datasets.recording import (
+    ARCHIVE,
+    HIDDEN,
+    LONGEST_DETAIL,
+    OTHER,
+    OURS,
+    SYSTEM,
+    UNFINISHED,
+    Dropped,
+)
 
 # How an archive that is not read in place is unpacked, by the ends of its name; of several the first that fits.
 UNPACK = {
@@ -20,6 +29,7 @@ PARTIAL = (
     ".crdownload", ".part", ".partial", ".download", ".opdownload", ".filepart", ".aria2", ".tmp", ".temp", ".!ut",
     ".!qb",
 )  # fmt: skip
+OUR_FILES = ("done.json", "files.sha256", "provenance.json", "SYNTHETIC.md")  # beside what `synth` writes
 SYSTEM_FILES = ("thumbs.db", "ehthumbs.db", "desktop.ini", ".ds_store", ".localized", "icon\r")
 
 
@@ -71,6 +81,8 @@ class Unread:
         name = path.rpartition("/")[2]
         if is_hidden(path):
             self._count(SYSTEM if _of_system(path) else HIDDEN, ".*", path)
+        elif name in OUR_FILES:
+            self._count(OURS, "*", path)
         elif is_partial(path):
             what = "is called as an unfinished download is; finish it, or download it again"
             self.entries.append(Dropped(name, UNFINISHED, f"{shortened(path, LONGEST_DETAIL // 2)} {what}"))
@@ -92,6 +104,6 @@ class Unread:
             shown = shortened(first, LONGEST_DETAIL // 2)
             name = first.rpartition("/")[2] if count == 1 else kind
             many = shown if count == 1 else f"{count:,} files, as {shown}"
-            why = {SYSTEM: "of the operating system", HIDDEN: "hidden", OTHER: f"read are {self.read}"}[reason]
-            found.append(Dropped(name, reason, f"{many}: {why}", count))
+            why = f": read are {self.read}" if reason == OTHER else ""
+            found.append(Dropped(name, reason, many + why, count))
         return found

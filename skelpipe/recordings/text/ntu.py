@@ -84,6 +84,9 @@ def parse_cut(data: bytes, where: str = "file") -> NtuText:
         bare = _parse(data, where, short=True, bare=True)
         if bare[1] is None or bare[2] > line:
             text, error, line = bare
+    if error is not None and text.frames and line <= 2:
+        what = f"says {text.frames} frames and holds none, as AimCLR's script leaves a clip whose label begins at 0"
+        raise BadInput(where, what, "give the sequence and its labels instead")
     if error is not None:
         raise error
     return text
@@ -143,14 +146,12 @@ def _ntu_error(where: str, problem: int, expected: int, line: int, frame: int, f
 
 
 # Axes: joints (row, joint V, xyz), one row per body per frame in the order of the file; row_frame and row_body (row,).
+# Rows and tokens are told if nothing is wrong, or if the file ends before a frame.
 @compiled
 def _ntu(
     data: Array, size: int, joints: Array, row_frame: Array, row_body: Array, odd: Array, bare: bool
 ) -> tuple[int, int, int, int, int, int, int, int]:
-    """Returns (problem, what was expected, line, frame, count found, frames, rows, tokens left to Python).
-
-    Rows and tokens are told if nothing is wrong, or if the file ends before a frame.
-    """
+    """Returns (problem, what was expected, line, frame, count found, frames, rows, tokens left to Python)."""
     row, odds, width = 0, 0, 0
     p, line = skip_line(data, 0, size, 1)
     frames, p, problem = read_count(data, p, size)
@@ -172,10 +173,8 @@ def _ntu(
                     return problem, BODY, line, frame, 0, frames, 0, 0
                 p, line = skip_line(data, line_end(data, p, size), size, line)
                 count, p, problem = read_count(data, p, size)
-                if problem != FINE:
-                    return problem, COUNT, line, frame, 0, frames, 0, 0
-                if count != JOINTS:
-                    return NOT_25, COUNT, line, frame, count, frames, 0, 0
+                if problem != FINE or count != JOINTS:
+                    return (problem if problem != FINE else NOT_25), COUNT, line, frame, count, frames, 0, 0
             for v in range(JOINTS):
                 p, line = skip_line(data, p, size, line)
                 start = p
