@@ -212,6 +212,8 @@ def join(parts: tuple[Path, ...], whole: Path, **options: Any) -> None:
 
     with bar("joining", "rows") as progress:
         made = run_join(parts, whole, progress=progress, **options)
+    for line in made.divided:
+        click.echo(line)
     click.echo(f"{whole}: {made.clips:,} clips of {made.parts:,} parts")
 
 

@@ -25,6 +25,7 @@ from skelpipe.outputs.digests import read_kind
 from skelpipe.outputs.folders import new_folder
 from skelpipe.recordings import NATIVE
 from skelpipe.recordings.datasets.files import Seen
+from skelpipe.recordings.divisions import tell_divisions
 from skelpipe.recordings.store import (
     CLIPS_PER_CHUNK,
     ROWS_PER_CHUNK,
@@ -98,11 +99,12 @@ def kind_of(kind: str, part: Part | None) -> str:
 
 @dataclass(frozen=True)
 class Summary:
-    """What `join` did: the kind of the whole, how many parts, and how many clips."""
+    """What `join` did: the kind of the whole, how many parts, how many clips, and as `ingest.Summary.divided`."""
 
     kind: str
     parts: int
     clips: int
+    divided: tuple[str, ...] = ()
 
 
 def join(
@@ -142,7 +144,8 @@ def join(
     with new_folder(whole, kind, force=force, inputs=inputs, settings=settings, more=more) as folder:
         group = create_group(folder, kind, about)
         (_join_store if kind == "store" else _join_clips)(group, opened, progress)
-    return Summary(kind, len(opened), total)
+    lines = tell_divisions(about["dataset"], _columns(opened), about.get("split_files")) if kind == "store" else ()
+    return Summary(kind, len(opened), total, tuple(lines))
 
 
 def _raw(parts: list[_Opened]) -> dict[str, Any]:

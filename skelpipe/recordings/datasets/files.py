@@ -103,7 +103,8 @@ class File:
     @property
     def stem(self) -> str:
         """The file's name without folder and suffix."""
-        return self.shown.rpartition("/")[2].rpartition(".")[0]
+        name = self.shown.rpartition("/")[2]
+        return name.rpartition(".")[0] or name
 
     def read(self, limit: int = -1) -> bytes:
         """The file's bytes, or the first `limit` of them.
@@ -227,16 +228,14 @@ def _folder_files(raw: Path, wanted: Callable[[str], bool], left_out: list[Dropp
     for path in _walk(raw):
         shown = printable(path.relative_to(raw).as_posix())
         archive = path.suffix.lower() == ".zip"
-        if is_hidden(shown) or is_partial(shown):
+        if is_hidden(shown) or is_partial(shown) or not (archive or wanted(shown)):
             unread.add(shown)
         elif not path.is_file():  # to open a pipe would wait for ever
             left_out.append(_unsafe(shown, "is a device or a link that leads nowhere; copy the file itself"))
         elif archive:
             yield from _archive_files(path, shown, wanted, left_out, unread)
-        elif wanted(shown):
-            yield File(shown, str(path), size=path.stat().st_size)
         else:
-            unread.add(shown)
+            yield File(shown, str(path), size=path.stat().st_size)
 
 
 def _unsafe(shown: str, what: str) -> Dropped:
