@@ -47,7 +47,7 @@ class Summary:
         rows: bodies in frames in the store.
         dropped: reason -> how many clips and files were left out; those in `QUIET` are not among them.
         divided: how the splits divide the clips where that should be told, in lines.
-        faults: those left out because of a mistake in a file.
+        faults: those left out because of a mistake in a file, archives that are not read first.
         files: sources read.
         bytes_read: raw bytes.
         store_bytes: size of the store on the disk.
@@ -149,12 +149,13 @@ def raw_files(found: Found) -> dict[str, int]:
 
 def _summary(kind: Dataset, writer: Writer, *, files: int, bytes_read: int, store: Path, seconds: float) -> Summary:
     counts = count_reasons(writer.dropped)
+    faults = [dropped for dropped in writer.dropped if dropped.reason in FAULTS]
     return Summary(
         dataset=kind.name,
         clips=len(writer.columns["name"]),
         rows=writer.rows,
         dropped=dict(sorted(counts.items())),
-        faults=tuple(dropped for dropped in writer.dropped if dropped.reason in FAULTS),
+        faults=tuple(sorted(faults, key=lambda entry: entry.reason not in (ARCHIVE, UNFINISHED))),
         files=files,
         bytes_read=bytes_read,
         store_bytes=sum(p.stat().st_size for p in store.rglob("*") if p.is_file()),
