@@ -76,7 +76,8 @@ def ingest(dataset: str, raw: Path, store: Path, **options: Any) -> None:
     """Read raw recordings into a store that keeps everything.
 
     RAW is a folder, searched to its depth, or the publisher's .zip files as they were downloaded. What was left out,
-    and why, is told at the end and kept in the store. With --part, STORE holds a part only; all parts have about as
+    and why, is told at the end and kept in the store; archives of other kinds with the command that unpacks them. So is
+    what a split has in neither part. PKU-MMD may also be cut into clips by AimCLR's script. With --part, STORE holds a part only; all parts have about as
     much to read, each may be read on another machine, and 'skelpipe join' makes one store of them.
 
     \b
@@ -93,6 +94,8 @@ def ingest(dataset: str, raw: Path, store: Path, **options: Any) -> None:
     if made.dropped:
         counts = ", ".join(f"{count:,} {reason}" for reason, count in made.dropped.items())
         click.echo(f"left out: {counts}; 'skelpipe inspect {shlex.quote(str(store))}' tells of each")
+    for line in made.divided:
+        click.echo(line)
     size = f"{_bytes(made.bytes_read)} of text became {_bytes(made.store_bytes)} in {made.seconds:,.1f} s"
     click.echo(f"{store}: {made.clips:,} clips of {made.expected:,} published, {made.rows:,} bodies in frames, {size}")
 
@@ -210,6 +213,8 @@ def join(parts: tuple[Path, ...], whole: Path, **options: Any) -> None:
 
     with bar("joining", "rows") as progress:
         made = run_join(parts, whole, progress=progress, **options)
+    for line in made.divided:
+        click.echo(line)
     click.echo(f"{whole}: {made.clips:,} clips of {made.parts:,} parts")
 
 

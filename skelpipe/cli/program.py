@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import logging
 import os
 import sys
@@ -58,6 +59,9 @@ class Commands(click.Group):
 
     def main(self, *words: Any, standalone_mode: bool = True, **extra: Any) -> Any:
         """As click's; an interrupt before the command has begun, or after its end, ends as one within it."""
+        for stream in (sys.stdout, sys.stderr):  # a path that the terminal's encoding has not is told in escapes
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="backslashreplace")
         run: Callable[[], Any] = partial(super().main, *words, standalone_mode=False, **extra)
         if not standalone_mode:
             return run()

@@ -338,7 +338,8 @@ def write_parquet(path: Path, features: Features, made: str) -> None:
     frame.insert(2, "train", features.train)
     table = pyarrow.Table.from_pandas(frame, preserve_index=False)
     table = table.replace_schema_metadata({**(table.schema.metadata or {}), b"skelpipe": made.encode()})
-    pyarrow.parquet.write_table(table, path)
+    with open(path, "wb") as file:  # pyarrow itself opens no path that is not UTF-8
+        pyarrow.parquet.write_table(table, file)
 
 
 WRITERS: dict[str, Callable[[Path, Features, str], None]] = {

@@ -188,6 +188,7 @@ def describe_run(run: Run, clips: Clips, features: Features, split: str, classes
         "pretrained_on": {key: run.settings[key] for key in ("dataset", "split")},
         "train_clips": int(features.train.sum()),
         "test_clips": int((~features.train).sum()),
+        "clips_in_neither_part": len(clips) - len(features.name),
         "classes": classes,
         "classes_present": len(set(features.label[~features.train].tolist())),
         "run": run.settings,

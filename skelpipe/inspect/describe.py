@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
@@ -59,6 +58,7 @@ def _store(path: Path, kind: str = "store") -> list[RenderableType]:
         ("frames", _spread(frames)),
         ("bodies in frames", f"{about['rows']:,}"),
         ("listed as missing", "kept" if about["keep_missing"] else "left out"),
+        *([("files below the raw folder", _raw_files(about["raw_files"]))] if "raw_files" in about else []),
         *_part(about),
     ]
     return [_facts("store", facts), _splits(columns, about), _dropped(group)]
@@ -85,6 +85,13 @@ def _clips(path: Path, kind: str = "clips") -> list[RenderableType]:
 def _preparation(made: object) -> str:
     """The name of a preset, or the steps."""
     return ", ".join(map(str, made)) if isinstance(made, list) else str(made)
+
+
+def _raw_files(counts: Mapping[str, int]) -> str:
+    told = ", ".join(
+        f"{counts.get(name, 0):,} {name.replace('_', ' ')}" for name in ("read", "split_lists", "left_out")
+    )
+    return f"{sum(counts.values()):,}: {told}"
 
 
 def _part(about: Mapping[str, Any]) -> list[tuple[str, object]]:
@@ -152,20 +159,22 @@ def _provenance(path: Path) -> RenderableType:
 
 def _splits(columns: Mapping[str, npt.NDArray[Any]], about: Mapping[str, Any]) -> RenderableType:
     """How many clips each split that the data set can serve has."""
-    table = _table("splits", "split", "train", "test")
+    table = _table("splits", "split", "train", "test", "neither")
     for name in fitting_splits(about["dataset"], columns):
         train, test = split_masks(name, about["dataset"], columns, about.get("split_files"))
         listed = " (publisher's list)" if name in (about.get("split_files") or {}) else ""
-        _row(table, name + listed, f"{train.sum():,}", f"{test.sum():,}")
+        _row(table, name + listed, *(f"{part.sum():,}" for part in (train, test, ~(train | test))))
     return table
 
 
 def _dropped(group: Any) -> RenderableType:
     """The drop report: how many for each reason, and the first few."""
     names, reasons, details = (read_array(group, f"dropped/{name}").tolist() for name in ("name", "reason", "detail"))
+    each = read_array(group, "dropped/count").tolist() if "dropped/count" in group else [1] * len(names)
     table = _table("left out", "reason", "how many", "for example")
-    for reason, count in sorted(Counter(reasons).items()):
-        first = [i for i, r in enumerate(reasons) if r == reason][:3]
+    for reason in sorted(set(reasons)):
+        first = [i for i, r in enumerate(reasons) if r == reason]
+        count, first = sum(each[i] for i in first), first[:3]
         example = Text("\n").join(_plain(f"{names[i]}: {details[i]}" if details[i] else names[i]) for i in first)
         _row(table, reason, f"{count:,}", example)
     return table if reasons else Text("nothing was left out")
@@ -237,7 +246,7 @@ def _table(title: str, *columns: str) -> Table:
     table = Table(title=title, title_justify="left", box=None, pad_edge=False)
     for column in columns:
         table.add_column(
-            column, justify="right" if column in ("train", "test", "how many", "top-1", "top-5") else "left"
+            column, justify="right" if column in ("train", "test", "neither", "how many", "top-1", "top-5") else "left"
         )
     return table
 

@@ -137,7 +137,8 @@ def _inside_h5(path: Path) -> bytes | None:
 def _inside_parquet(path: Path) -> bytes | None:
     import pyarrow.parquet
 
-    found: bytes | None = (pyarrow.parquet.read_schema(path).metadata or {}).get(b"skelpipe")
+    with open(path, "rb") as file:
+        found: bytes | None = (pyarrow.parquet.read_schema(file).metadata or {}).get(b"skelpipe")
     return found
 
 

@@ -23,7 +23,13 @@ def write_json(path: Path, value: Any) -> None:
 
 def as_json(value: Any) -> bytes:
     """JSON as it stands in every file of ours."""
-    return (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode()
+    return (json_text(value, indent=2) + "\n").encode()
+
+
+def json_text(value: Any, indent: int | None = None) -> str:
+    """`value` as JSON; what no encoding can write, as in a path that is not UTF-8, as an escape that reads the same."""
+    text = json.dumps(value, indent=indent, ensure_ascii=False)
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def write_bytes(path: Path, data: bytes) -> None:

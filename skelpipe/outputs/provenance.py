@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import platform
 import shlex
@@ -16,7 +15,7 @@ from typing import Any
 from skelpipe import __version__
 from skelpipe.outputs.ancestry import BESIDE, gather, read_made
 from skelpipe.outputs.digests import read_digest
-from skelpipe.outputs.files import file_digest, write_bytes, write_json
+from skelpipe.outputs.files import file_digest, json_text, write_bytes, write_json
 
 LIBRARIES = ("numpy", "numba", "torch", "zarr", "sklearn", "h5py", "pandas", "matplotlib", "isal")
 
@@ -56,7 +55,7 @@ def provenance(
 
 def file_provenance(kind: str, out: Path, inputs: Mapping[str, Path], settings: Mapping[str, Any]) -> str:
     """The provenance of an output that is one file, as text that is kept in it."""
-    return json.dumps(provenance(kind, inputs, settings, more={"output": os.path.abspath(out)}), ensure_ascii=False)
+    return json_text(provenance(kind, inputs, settings, more={"output": os.path.abspath(out)}))
 
 
 def write_beside(out: Path, data: bytes, kind: str, inputs: Mapping[str, Path], settings: Mapping[str, Any]) -> None:

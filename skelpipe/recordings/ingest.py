@@ -14,7 +14,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +22,11 @@ from skelpipe.allocator import keep_memory
 from skelpipe.errors import BadInput
 from skelpipe.outputs.folders import new_folder
 from skelpipe.recordings.datasets import Dataset, Dropped, Recording, find_dataset
-from skelpipe.recordings.datasets.base import Found, Source
+from skelpipe.recordings.datasets.base import Found, Source, column_array
 from skelpipe.recordings.datasets.files import Seen, watched
-from skelpipe.recordings.datasets.recording import FAULTS
+from skelpipe.recordings.datasets.recording import ARCHIVE, FAULTS, HIDDEN, OTHER, QUIET, UNFINISHED
+from skelpipe.recordings.datasets.unread import how_to_unpack
+from skelpipe.recordings.divisions import tell_divisions
 from skelpipe.recordings.parts import Part, kind_of
 from skelpipe.recordings.reading import Outcome, read_all
 from skelpipe.recordings.writer import Writer
@@ -32,6 +34,7 @@ from skelpipe.recordings.writer import Writer
 log = logging.getLogger(__name__)
 
 Progress = Callable[[int, int, int], object]
+NOT_RECORDINGS = (ARCHIVE, UNFINISHED, OTHER, HIDDEN, *QUIET)
 
 
 @dataclass(frozen=True)
@@ -42,8 +45,9 @@ class Summary:
         dataset: key of `DATASETS`.
         clips: clips in the store.
         rows: bodies in frames in the store.
-        dropped: reason -> how many clips and files were left out.
-        faults: those left out because of a mistake in a file.
+        dropped: reason -> how many clips and files were left out; those in `QUIET` are not among them.
+        divided: how the splits divide the clips where that should be told, in lines.
+        faults: those left out because of a mistake in a file, archives that are not read first.
         files: sources read.
         bytes_read: raw bytes.
         store_bytes: size of the store on the disk.
@@ -61,6 +65,7 @@ class Summary:
     store_bytes: int
     seconds: float
     expected: int
+    divided: tuple[str, ...] = ()
 
 
 def ingest(
@@ -99,31 +104,58 @@ def ingest(
     with new_folder(store, kind_of("store", part), force=force, **options) as folder:
         with watched() as seen:
             found = _find(kind, raw, keep_missing, strict)
+        whole = raw_files(found)
         found, mark = (found, dict[str, Any]()) if part is None else _take(found, part)
         seen = seen if part is None or part.number == 1 else Seen()  # the lists that the search read count once
         listed = count_files(found, seen)
         writer = Writer(folder, kind, found.dropped)
         outcomes = read_all(kind, found.sources, keep_missing, workers)
         bytes_read = _write_all(writer, outcomes, found, seen, strict, progress)
-        counts = Counter(dropped.reason for dropped in writer.dropped)
+        counts = count_reasons(writer.dropped)
         facts["raw"] = {**listed, "digest": seen.digest}
         _tell_read(seen, counts)
         if not writer.columns["name"] and part is None:
             raise BadInput(raw, f"no clip can be kept ({_reasons(counts)})", _remedy(kind, writer.dropped))
         lists = {"split_files": found.split_files} if found.split_files else {}
-        writer.finish({"keep_missing": keep_missing, **lists, **mark})
+        writer.finish({"keep_missing": keep_missing, "raw_files": whole, **lists, **mark})
     took = time.perf_counter() - started
-    return _summary(kind, writer, files=len(found.sources), bytes_read=bytes_read, store=Path(store), seconds=took)
+    made = _summary(kind, writer, files=len(found.sources), bytes_read=bytes_read, store=Path(store), seconds=took)
+    if part is not None:
+        return made
+    columns = {name: column_array(name, values) for name, values in writer.columns.items()}
+    return replace(made, divided=tuple(tell_divisions(kind.name, columns, found.split_files)))
+
+
+def count_reasons(dropped: Iterable[Dropped]) -> Counter[str]:
+    """How many clips and files were left out for each reason, but those that nobody misses."""
+    counts: Counter[str] = Counter()
+    for entry in dropped:
+        if entry.reason not in QUIET:
+            counts[entry.reason] += entry.count
+    return counts
+
+
+def raw_files(found: Found) -> dict[str, int]:
+    """How many files a search has seen: those to read, the split lists, and those that it left out.
+
+    A zip archive that is read counts by its members, a hidden folder as one file.
+    """
+    return {
+        "read": sum(len(source.files) for source in found.sources),
+        "split_lists": found.lists,
+        "left_out": sum(entry.count for entry in found.dropped),
+    }
 
 
 def _summary(kind: Dataset, writer: Writer, *, files: int, bytes_read: int, store: Path, seconds: float) -> Summary:
-    counts = Counter(dropped.reason for dropped in writer.dropped)
+    counts = count_reasons(writer.dropped)
+    faults = [dropped for dropped in writer.dropped if dropped.reason in FAULTS]
     return Summary(
         dataset=kind.name,
         clips=len(writer.columns["name"]),
         rows=writer.rows,
         dropped=dict(sorted(counts.items())),
-        faults=tuple(dropped for dropped in writer.dropped if dropped.reason in FAULTS),
+        faults=tuple(sorted(faults, key=lambda entry: entry.reason not in (ARCHIVE, UNFINISHED))),
         files=files,
         bytes_read=bytes_read,
         store_bytes=sum(p.stat().st_size for p in store.rglob("*") if p.is_file()),
@@ -136,8 +168,12 @@ def _find(kind: Dataset, raw: Path, keep_missing: bool, strict: bool) -> Found:
     """What there is to read, or BadInput if there is nothing, or a fault if `strict`."""
     found = kind.find(raw, keep_missing)
     _tell_found(kind, raw, found, keep_missing)
-    if not found.sources and not found.dropped:
-        raise BadInput(raw, f"holds no {kind.title} recordings", "give the folder or the .zip files that hold them")
+    if not found.sources and all(entry.reason in NOT_RECORDINGS for entry in found.dropped):
+        what, remedy = f"holds no {kind.title} recordings", "give the folder or the .zip files that hold them"
+        if packed := _packed(found.dropped):
+            names = ", ".join(entry.name for entry in packed[:4]) + (", …" if len(packed) > 4 else "")
+            what, remedy = f"{what} that can be read, and {names}, packed or unfinished", _unpack(packed)
+        raise BadInput(raw, what, remedy)
     for entry in found.dropped:
         _check_fault(entry, strict)
     return found
@@ -227,8 +263,23 @@ def _reasons(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{count} {reason}" for reason, count in sorted(counts.items())) or "the label files are empty"
 
 
+def _packed(dropped: Iterable[Dropped]) -> list[Dropped]:
+    return [entry for entry in dropped if entry.reason in (ARCHIVE, UNFINISHED)]
+
+
+def _unpack(packed: list[Dropped]) -> str:
+    """What to do about archives that are not read, and unfinished downloads."""
+    commands = [
+        how_to_unpack(entry.detail.partition(" is an archive")[0]) for entry in packed if entry.reason == ARCHIVE
+    ]
+    told = "; ".join(dict.fromkeys(commands[:4])) + ("; …" if len(commands) > 4 else "")
+    return f"unpack there what is packed: {told}" if told else "finish the download, or download it again"
+
+
 def _remedy(kind: Dataset, dropped: list[Dropped]) -> str:
-    """What to do when nothing was kept: the first fault, or else the first thing left out, says it best."""
+    """What to do when nothing was kept: what is packed, the first fault, or else the first thing left out says it."""
+    if packed := _packed(dropped):
+        return _unpack(packed)
     for entry in (*(d for d in dropped if d.reason in FAULTS), *dropped):
         return f"the first: {entry.name}: {entry.detail or entry.reason}"
     return f"check that this is {kind.title}"

@@ -25,6 +25,7 @@ from skelpipe.outputs.digests import read_kind
 from skelpipe.outputs.folders import new_folder
 from skelpipe.recordings import NATIVE
 from skelpipe.recordings.datasets.files import Seen
+from skelpipe.recordings.divisions import tell_divisions
 from skelpipe.recordings.store import (
     CLIPS_PER_CHUNK,
     ROWS_PER_CHUNK,
@@ -40,7 +41,7 @@ from skelpipe.recordings.store import (
 MOST = 10_000
 OF_PART = " part"  # what the kind of a part's folder has behind that of the whole
 CHUNKS_AT_ONCE = 8
-PER_ROW, REPORT = ("joints", "row_frame", "row_body"), ("name", "reason", "detail")
+PER_ROW, REPORT = ("joints", "row_frame", "row_body"), ("name", "reason", "detail", "count")
 COUNTS = ("clips", "rows")  # attributes, of a store
 OWN = ("part", *COUNTS)  # the attributes in which parts of one whole differ
 
@@ -98,11 +99,12 @@ def kind_of(kind: str, part: Part | None) -> str:
 
 @dataclass(frozen=True)
 class Summary:
-    """What `join` did: the kind of the whole, how many parts, and how many clips."""
+    """What `join` did: the kind of the whole, how many parts, how many clips, and as `ingest.Summary.divided`."""
 
     kind: str
     parts: int
     clips: int
+    divided: tuple[str, ...] = ()
 
 
 def join(
@@ -142,7 +144,8 @@ def join(
     with new_folder(whole, kind, force=force, inputs=inputs, settings=settings, more=more) as folder:
         group = create_group(folder, kind, about)
         (_join_store if kind == "store" else _join_clips)(group, opened, progress)
-    return Summary(kind, len(opened), total)
+    lines = tell_divisions(about["dataset"], _columns(opened), about.get("split_files")) if kind == "store" else ()
+    return Summary(kind, len(opened), total, tuple(lines))
 
 
 def _raw(parts: list[_Opened]) -> dict[str, Any]:
@@ -207,7 +210,7 @@ def _check_same(first: _Opened, other: _Opened) -> None:
         what = f"is part {other.part}, and {first.path} is part {first.part}"
         raise BadInput(other.path, what, "give the parts of one division")
     mine, its = first.attributes, other.attributes
-    for key in sorted((mine.keys() | its.keys()) - set(OWN)):
+    for key in sorted((mine.keys() | its.keys()) - {*OWN, "raw_files"}):
         if mine.get(key) != its.get(key):
             what = f"has another {key} than {first.path}"
             if not isinstance(its.get(key), (dict, list)):
@@ -232,7 +235,7 @@ def _join_store(group: Any, parts: list[_Opened], progress: Progress | None) -> 
     write_array(group, "clip_frames", _all(parts, "clip_frames"))
     write_columns(group, _columns(parts))
     report = group.create_group("dropped")
-    for name in REPORT:
+    for name in REPORT if "dropped/count" in parts[0].group else REPORT[:-1]:  # older parts have none
         write_array(report, name, _all(parts, f"dropped/{name}"))
 
 

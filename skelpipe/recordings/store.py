@@ -14,6 +14,7 @@ store — everything that was seen, one row per body per frame, in file order
     clip_frames  (N,) int32, frames in the clip, those without a body included
     + one array per column of the data set (name, label, subject, camera, ...), each (N,)
     dropped/name, dropped/reason, dropped/detail: (D,) strings, the clips and files that were left out
+    dropped/count: (D,) int32, how many files an entry speaks of (absent from older stores: one each)
 
 clips — one clip per row, ready to train on
     clips   (N, C, T, V, M) float32, metres; M is 2, or what the attribute `max_bodies` says
@@ -150,6 +151,7 @@ def find_shapes(group: zarr.Group, attributes: dict[str, Any], path: Path, remed
             if "dropped" in group:
                 dropped = open_array(group, "dropped/name").shape
                 shapes |= {f"dropped/{name}": dropped for name in ("name", "reason", "detail")}
+                shapes |= {name: dropped for name in ("dropped/count",) if name in group}
         else:
             fixed: tuple[int, ...]
             fixed = (clips, layout.channels, attributes["frames"], len(layout.joints), attributes.get("max_bodies", 2))

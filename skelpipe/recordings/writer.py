@@ -74,6 +74,7 @@ class Writer:
         report = self._group.create_group("dropped")
         for name in ("name", "reason", "detail"):
             write_array(report, name, np.array([getattr(entry, name) for entry in self.dropped], dtype=str))
+        write_array(report, "count", np.array([entry.count for entry in self.dropped], np.int32))
         about = {
             "kind": "store",
             "format_version": FORMAT_VERSION,

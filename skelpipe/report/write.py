@@ -82,8 +82,8 @@ def write_report(
         for picture in pictures:
             files.write_bytes(folder / picture["file"], picture["png"])
         files.write_json(folder / "report.json", page)
-        files.write_bytes(folder / "report.html", html(page, pictures).encode())
-        files.write_bytes(folder / "report.md", markdown(page).encode())
+        files.write_bytes(folder / "report.html", html(page, pictures).encode("utf-8", "backslashreplace"))
+        files.write_bytes(folder / "report.md", markdown(page).encode("utf-8", "backslashreplace"))
     return out
 
 

@@ -23,7 +23,7 @@ WORDS = [
     b"..", b"../", b"\\", b"\0", b"\x1b[31m", b"\r", b"\n", b"\r\n", "\u0663".encode(), "\u017f001".encode(), "\u2028".encode(),
     "\u202e".encode(), b"\xff", b"[red]", b"$x$", b"1,2,3,4", b",", b",,", b"-1", b"+1", b"1_0", b" 1 ", b"1.0", b"1e3", b"nan",
     b"51", b"52", b"99999999999", b"9" * 30, b"9" * 5000, b":", b"Training videos:", b"Validataion videos: ", b"0002-L, ", b"train",
-    b"\xef\xbb\xbf", b"\x0b", b"\x0c", b"\x1c", b"\xc2\x85",
+    b"\xef\xbb\xbf", b"\xff\xfe", b"3 1 9 2\n", b"3;1;9\n", b"3,1,9,\n", b"3.0,1e0,9.,\n", b";", b"\t", b"test\n", b"\x0b", b"\x0c", b"\x1c", b"\xc2\x85",
 ]  # fmt: skip
 
 
@@ -63,19 +63,52 @@ def check_names(data: bytes, thorough: bool) -> str:
     return f"{'read' if any(known) else 'refused'}: {known}"
 
 
+def twin_words(line: str) -> list[str]:
+    """The words of a line of labels, by hand: semicolons go before commas, and these before blanks."""
+    line = line.strip()
+    while line.endswith((",", ";", " ", "\t")):
+        line = line[:-1]
+    if ";" in line:
+        return [word.strip().replace(",", ".", 1) for word in line.split(";")]
+    return [word.strip() for word in line.split(",")] if "," in line else line.split()
+
+
+def twin_whole(word: str) -> int | None:
+    """The whole number that a word says, exactly, if it says one below 2^53 or of 18 digits at most."""
+    if re.fullmatch("[+-]?[0-9]{1,18}", word):
+        return int(word)
+    if re.fullmatch(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?", word) is None:
+        return None
+    value = float(word)
+    return int(value) if value == value // 1 and abs(value) < 2**53 else None
+
+
+def twin_text(data: bytes) -> str:
+    """As text: UTF-16 by its mark, or where every other byte of the head is zero and not all are."""
+    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        return data.decode("utf-16", "replace")
+    for place, name in ((1, "utf-16-le"), (0, "utf-16-be")):
+        if len(data) > place and set(data[place:4096:2]) == {0} and set(data[1 - place : 4096 : 2]) - {0}:
+            return data.decode(name, "replace")
+    return data.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "replace")
+
+
 def twin_labels(data: bytes) -> list[tuple[int, int, int, int] | None]:
     """(line, class, first frame, frames) of each line that says something, or None where it is wrong; by hand."""
     rows: list[tuple[int, int, int, int] | None] = []
-    lines = data.removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
     room = 10 * FRAMES
-    for number, line in enumerate(lines, 1):
-        if not line.decode("utf-8", "replace").strip():
+    text = twin_text(data).replace("\r\n", "\n").replace("\r", "\n")
+    for number, line in enumerate(text.split("\n"), 1):
+        if not line.strip():
             continue
-        words = [word.strip(b" \t") for word in line.split(b",")]
-        good = len(words) >= 3 and all(re.fullmatch(rb"[+-]?[0-9]{1,18}", word) for word in words)
+        words = twin_words(line)
+        good = all(
+            re.fullmatch(r"[+-]?([0-9]{1,40}(\.[0-9]{0,40})?|\.[0-9]{1,40})([eE][+-]?[0-9]{1,4})?", w) for w in words
+        )
+        values = [twin_whole(word) for word in words[:3]] if good and len(words) >= 3 else [None]
         row = None
-        if good:
-            action, start, end = map(int, words[:3])
+        if None not in values:
+            action, start, end = values
             first, last = max(start, 1), min(end, FRAMES)
             if 1 <= action <= 51 and first <= last and start > -(2**31) and end < 2**31 and last - first < room:
                 row = (number, action, first, last - first + 1)
@@ -111,7 +144,7 @@ def check_labels(data: bytes, thorough: bool) -> str:
 
 def check_lists(data: bytes, thorough: bool) -> str:
     """A list names every word in it as a video of one side, or is refused with its line."""
-    text = data.decode("utf-8-sig", "replace")
+    text = twin_text(data)
     outcomes = []
     for part in PKU:
         try:
@@ -119,13 +152,12 @@ def check_lists(data: bytes, thorough: bool) -> str:
         except BadInput as error:
             outcomes.append(f"refused {error.what[-20:]}")
             continue
-        if found is not None:
-            assert set(found) == {"train", "test"}
-            assert found["train"]
-            assert not set(found["train"]) & set(found["test"])
-            assert all(part.video_name(video) == video for side in found.values() for video in side)
-            assert sum(map(len, found.values())) <= text.count(",") + text.count("\n") + text.count("\r") + 1
-        outcomes.append("read" if found else "none of its videos")
+        named = [video for side in found.values() for video in side]
+        assert set(found) <= {"train", "test"}
+        assert not set(found.get("train", ())) & set(found.get("test", ()))
+        assert all(part.video_name(video) == video for video in named)
+        assert len(named) <= len(re.split(r"[\s,;:]+", text))
+        outcomes.append("read" if named else "none of its videos")
     read = any(outcome == "read" for outcome in outcomes)
     return f"{'read' if read else 'refused'}: {outcomes}"
 

@@ -39,8 +39,8 @@ def test_store(tmp_path):
     ):
         assert part in text
     assert [line.split() for line in text.splitlines() if line.startswith("x")] == [
-        ["xsub60", "1", "1"],
-        ["xview60", "1", "1"],
+        ["xsub60", "1", "1", "0"],
+        ["xview60", "1", "1", "0"],
     ]
     assert r"[bold]\x1b[31m" in text
     assert "\x1b" not in text
@@ -53,7 +53,7 @@ def test_clips_and_streams(tmp_path):
         "name": np.array(["a", "b"]), "label": np.array([3, 3]),
         "video": np.array(["0002-L", "0300-M"]), "view": np.array([1, 2]),
     }  # fmt: skip
-    listed = {"pku1-xview": {"train": ["0002-L", "0300-M"], "test": []}}
+    listed = {"pku1-xview": {"train": ["0002-L"], "test": []}}
     with new_folder(tmp_path / "clips", "clips") as folder:
         group = create_group(folder, "clips", {**about, "centre": True, "split_files": listed})
         write_array(group, "clips", np.zeros((2, 3, 4, 25, 2), np.float32))
@@ -62,8 +62,8 @@ def test_clips_and_streams(tmp_path):
     text = shown(tmp_path / "clips")
     assert "2 x 3 x 4 x 25 x 2" in text
     lines = [line.split() for line in text.splitlines()]
-    assert ["pku1-xsub", "1", "1"] in lines
-    assert ["pku1-xview", "(publisher's", "list)", "2", "0"] in lines
+    assert ["pku1-xsub", "1", "1", "0"] in lines
+    assert ["pku1-xview", "(publisher's", "list)", "1", "0", "1"] in lines
     assert ["centre", "True"] in lines
     with new_folder(tmp_path / "streams", "streams") as folder:
         write_array(

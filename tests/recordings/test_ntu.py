@@ -133,7 +133,11 @@ def test_find_in_folders_and_archives(tmp_path):
     dataset = DATASETS["ntu60"]
     found = dataset.find(tmp_path)
     assert [s.name[-4:] for s in found.sources] == ["A001", "A002", "A003", "A001"]
-    assert found.dropped == []
+    assert [(d.name, d.reason) for d in found.dropped] == [
+        ("._S001C001P001R001A001.skeleton", "of the system"),
+        (".hidden.skeleton", "hidden"),
+        ("notes.txt", "no recording"),
+    ]  # fmt: skip
     for seed, source in zip((3, 1, 2, 0), found.sources, strict=True):
         (recording,) = dataset.read(source)
         assert np.array_equal(recording.joints, read_ntu(ntu_clip(seed))[1])
@@ -203,7 +207,8 @@ def test_where_a_member_lies_in_its_archive_does_not_matter(tmp_path, place):
         archive.writestr(f"{place}{separator}{NAMED}", ntu_clip(0))
     found = DATASETS["ntu60"].find(tmp_path)
     hidden = place == "..a/b"  # as any folder is whose name begins with a point
-    assert ([s.name for s in found.sources], found.dropped) == ([] if hidden else [NAMED[:-9]], [])
+    assert [s.name for s in found.sources] == ([] if hidden else [NAMED[:-9]])
+    assert [d.reason for d in found.dropped] == ["hidden"] * hidden
     for source in found.sources:
         (recording,) = DATASETS["ntu60"].read(source)
         assert np.array_equal(recording.joints, read_ntu(ntu_clip(0))[1])

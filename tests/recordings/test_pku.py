@@ -82,8 +82,12 @@ def test_ends_are_clamped(tmp_path):
 @pytest.mark.parametrize(
     ("row", "message"),
     [
-        ("x,1,2,1", "line 1: should be class,start,end,confidence"),
-        ("1,2", "line 1: should be class,start,end,confidence"),
+        ("x,1,2,1", "line 1: 'x,1,2,1' should be class,start,end,confidence, and 'x' is no number"),
+        ("1,2", "line 1: '1,2' should be class,start,end,confidence, and has too few numbers"),
+        ("1,1.5,4,1", "'1,1.5,4,1' should be class,start,end,confidence, and 1.5 is no whole number"),
+        ("1,,4,1", "and '' is no number"),
+        ("1,0 71,0 96,0", "and '0 71' is no number"),
+        ("1,1_0,12,1", "and '1_0' is no number"),
         ("52,1,2,1", "class 52 is not in 1 to 51"),
         ("0,1,2,1", "class 0"),
         ("1,13,20,1", "frames 13 to 20 are not in the 12 frames"),
@@ -173,7 +177,8 @@ BOTH = {"train": ["0002-L", "0002-M"], "test": ["0291-L", "0291-M"]}
 def test_split_files(tmp_path, name, split):
     write(part1(tmp_path), {name: LISTS, "cross_subject_v2.txt": "Training videos: \nA01N02-L, \n"})
     found = PKU1.find(tmp_path)
-    assert found.split_files[split] == BOTH
+    assert found.split_files == {split: BOTH}
+    assert ("cross_subject_v2", "not in pku1") in [(d.name, d.reason) for d in found.dropped]
     assert PKU2.find(tmp_path).split_files == {"pku2-xsub": {"train": ["A01N02-L"], "test": []}}
 
 

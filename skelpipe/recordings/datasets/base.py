@@ -30,11 +30,15 @@ class Source:
 
 @dataclass
 class Found:
-    """What a search came up with: sources in order of name, what was left out already, and the split lists seen."""
+    """What a search came up with: sources in order of name, what was left out already, and the split lists seen.
+
+    Every file below the raw folder is one of a source, one of the `lists` split lists, or counted by what was left out.
+    """
 
     sources: list[Source] = field(default_factory=list)
     dropped: list[Dropped] = field(default_factory=list)
     split_files: dict[str, dict[str, list[str]]] = field(default_factory=dict)
+    lists: int = 0
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import os
 import re
+import shlex
 import stat
 import struct
 import zipfile
@@ -19,6 +21,7 @@ from typing import IO
 
 from skelpipe.errors import BadInput, printable, shortened
 from skelpipe.recordings.datasets.recording import LONGEST_DETAIL, LONGEST_NAME, UNREADABLE, Dropped
+from skelpipe.recordings.datasets.unread import Unread, how_to_unpack, is_archive, is_hidden, is_partial
 
 # The largest genuine file has some 10 MB. What claims to be over this is no recording, and is not worth the memory.
 MAX_BYTES = 1 << 30
@@ -100,7 +103,8 @@ class File:
     @property
     def stem(self) -> str:
         """The file's name without folder and suffix."""
-        return self.shown.rpartition("/")[2].rpartition(".")[0]
+        name = self.shown.rpartition("/")[2]
+        return name.rpartition(".")[0] or name
 
     def read(self, limit: int = -1) -> bytes:
         """The file's bytes, or the first `limit` of them.
@@ -186,39 +190,50 @@ def _archive(path: str, pid: int, mtime: int, size: int) -> zipfile.ZipFile:
     return zipfile.ZipFile(path)
 
 
-def list_files(raw: Path, wanted: Callable[[str], bool]) -> tuple[list[File], list[Dropped]]:
+def list_files(raw: Path, wanted: Callable[[str], bool], read: str = "recordings") -> tuple[list[File], list[Dropped]]:
     """All files below `raw`, those inside zip archives included, whose path `wanted` accepts; sorted.
 
     Nothing is unpacked to the disk: a member's name is only shown, wherever it points.
 
+    Args:
+        raw: the folder or .zip file.
+        wanted: whether a file of that path may be a recording.
+        read: which files these are, in words.
+
     Returns:
-        The files, and those that are not safe to read: archives inside archives, members that unpack to absurd sizes
-        or by methods that cannot be bounded, members named as if outside their archive, devices, and links that lead
-        nowhere.
+        The files, and everything else that is below `raw`: archives that are not read, unfinished downloads, files of
+        other kinds, hidden ones (a hidden folder counts as one), and what is not safe to read: archives inside
+        archives, members that unpack to absurd sizes or by methods that cannot be bounded, members named as if outside
+        their archive, devices, and links that lead nowhere.
 
     Raises:
         BadInput: `raw` is neither folder nor archive, or something below it cannot be searched.
     """
     left_out: list[Dropped] = []
+    unread = Unread(read)
     if raw.is_dir():
-        return sorted(_folder_files(raw, wanted, left_out)), left_out
+        files = sorted(_folder_files(raw, wanted, left_out, unread))
+        return files, left_out + unread.dropped()
     if not raw.exists():
         raise BadInput(raw, "does not exist", "give the folder or the .zip file that holds the raw recordings")
     if raw.suffix.lower() != ".zip":
-        raise BadInput(raw, "is neither a folder nor a .zip file", "give the folder or the .zip file of the recordings")
-    return sorted(_archive_files(raw, printable(raw.name), wanted, left_out)), left_out
+        command = how_to_unpack(printable(raw.name))
+        unpack = f"unpack it by {command}, and give the folder" if command else "give the folder or the .zip file"
+        raise BadInput(raw, "is neither a folder nor a .zip file", unpack)
+    files = sorted(_archive_files(raw, printable(raw.name), wanted, left_out, unread))
+    return files, left_out + unread.dropped()
 
 
-def _folder_files(raw: Path, wanted: Callable[[str], bool], left_out: list[Dropped]) -> Iterator[File]:
+def _folder_files(raw: Path, wanted: Callable[[str], bool], left_out: list[Dropped], unread: Unread) -> Iterator[File]:
     for path in _walk(raw):
         shown = printable(path.relative_to(raw).as_posix())
         archive = path.suffix.lower() == ".zip"
-        if not archive and not wanted(shown):
-            continue
-        if not path.is_file():  # to open a pipe would wait for ever
+        if is_hidden(shown) or is_partial(shown) or not (archive or wanted(shown)):
+            unread.add(shown)
+        elif not path.is_file():  # to open a pipe would wait for ever
             left_out.append(_unsafe(shown, "is a device or a link that leads nowhere; copy the file itself"))
         elif archive:
-            yield from _archive_files(path, shown, wanted, left_out)
+            yield from _archive_files(path, shown, wanted, left_out, unread)
         else:
             yield File(shown, str(path), size=path.stat().st_size)
 
@@ -228,7 +243,7 @@ def _unsafe(shown: str, what: str) -> Dropped:
 
 
 def _walk(raw: Path) -> Iterator[Path]:
-    """What is below `raw` and no folder; links to folders are followed, each folder once."""
+    """What is below `raw`, files and hidden folders; links to folders are followed, each folder once."""
     seen = set()
     try:
         for folder, folders, files in os.walk(raw, onerror=_raise, followlinks=True):
@@ -237,8 +252,9 @@ def _walk(raw: Path) -> Iterator[Path]:
                 folders.clear()
                 continue
             seen.add((about.st_dev, about.st_ino))
-            folders[:] = sorted(name for name in folders if not name.startswith("."))
-            yield from (Path(folder, name) for name in sorted(files) if not name.startswith("."))
+            hidden = [name for name in folders if name.startswith(".")]
+            folders[:] = sorted(set(folders) - set(hidden))
+            yield from (Path(folder, name) for name in sorted(files + hidden))
     except OSError as error:
         raise BadInput(error.filename or raw, f"cannot be searched ({error.strerror})", "make it readable") from None
 
@@ -247,20 +263,26 @@ def _raise(error: OSError) -> None:
     raise error
 
 
-def _archive_files(path: Path, shown: str, wanted: Callable[[str], bool], left_out: list[Dropped]) -> Iterator[File]:
+def _archive_files(
+    path: Path, shown: str, wanted: Callable[[str], bool], left_out: list[Dropped], unread: Unread
+) -> Iterator[File]:
     try:
         with zipfile.ZipFile(path) as archive:
             members = archive.infolist()
     except (NotImplementedError, *DAMAGE) as error:
+        _check_split(path, [])
         raise BadInput(path, f"is not a readable zip archive ({error})", "download it again, or move it away") from None
+    _check_split(path, members)
     _check_places(path, members)
     names = set()
     for member in members:
         place = member.filename.replace("\\", "/")  # as some programs write it
         name = f"{shown}/{printable(place)}"
-        hidden = any(part.startswith((".", "__MACOSX")) and part not in (".", "..") for part in place.split("/"))
-        nested = name.lower().endswith(".zip")
-        if place.endswith("/") or hidden or not (nested or wanted(name)):
+        nested = name.lower().endswith(".zip") or is_archive(name)
+        if place.endswith("/"):
+            continue
+        if is_hidden(place) or is_partial(place) or not (nested or wanted(name)):
+            unread.add(name)
             continue
         if member.flag_bits & 1:
             raise BadInput(path, "is encrypted", "unpack it with its password and give the folder instead")
@@ -273,6 +295,14 @@ def _archive_files(path: Path, shown: str, wanted: Callable[[str], bool], left_o
             left_out.append(_unsafe(name, refused))
         else:
             yield File(name, str(path), member.filename, member.file_size)
+
+
+def _check_split(path: Path, members: list[zipfile.ZipInfo]) -> None:
+    """Raise BadInput if an archive is the last of several pieces, whose directory speaks of the others."""
+    pieces = sorted(path.parent.glob(f"{glob.escape(path.stem)}.[zZ][0-9][0-9]"))
+    if pieces or any(0 < member.volume < 0xFFFF for member in members):
+        command = f"zip -s 0 {shlex.quote(printable(path.name))} --out whole.zip"
+        raise BadInput(path, "is the last piece of a split archive", f"join the pieces by {command}, move them away")
 
 
 def _check_places(path: Path, members: list[zipfile.ZipInfo]) -> None:

@@ -7,12 +7,20 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from skelpipe.errors import shortened
 from skelpipe.recordings.datasets.base import Dataset, Found, Source, accept, unique
 from skelpipe.recordings.datasets.files import File, list_files
-from skelpipe.recordings.datasets.recording import MISSING, UNKNOWN_NAME, Dropped, Recording
+from skelpipe.recordings.datasets.recording import LONGEST_DETAIL, MISSING, UNKNOWN_NAME, Dropped, Recording
 from skelpipe.recordings.datasets.tables import lines, missing_skeletons
 
 NAME = re.compile(r"S(\d{3})C(\d{3})P(\d{3})R(\d{3})A(\d{3})", re.ASCII)
+SUFFIX = ".skeleton"
+# What a browser or another system makes of the suffix; with these a file is read if the rest is a clip's name.
+OTHER_SUFFIXES = (".skeleton.txt", ".txt", "")
+WANTED = (
+    "is not named like S001C002P003R002A013: set-up, camera, person, repetition, action (from 1), three digits each; "
+    "rename it (numbers of your own do for training; a split places its publication's only)"
+)
 
 # Who was recorded in which setup. Every subject of a setup did all 60 actions (1-60 up to setup 17, 61-120 after it)
 # twice, before three cameras, so this table generates the names of all 56,880 and 114,480 clips.
@@ -82,24 +90,38 @@ def parse_name(name: str) -> dict[str, int | str] | None:
     return {**ids} if min(setup, camera, subject, replication, action) > 0 else None
 
 
+def stem_of(path: str) -> str:
+    """A file's name without folder and suffix, whatever a browser has made of the suffix."""
+    name = path.rpartition("/")[2]
+    ends = next(end for end in (SUFFIX, *OTHER_SUFFIXES) if name.lower().endswith(end))
+    return name[: len(name) - len(ends)]
+
+
+def is_recording(path: str) -> bool:
+    """Whether a file is called like a recording: by its suffix, or with another by all the rest of its name."""
+    return path.lower().endswith((SUFFIX, SUFFIX + ".txt")) or parse_name(stem_of(path).upper()) is not None
+
+
 @dataclass(frozen=True)
 class Ntu(Dataset):
     """NTU RGB+D (60 actions) or NTU RGB+D 120."""
 
     def find(self, raw: Path, keep_missing: bool = False) -> Found:
-        """Search for `.skeleton` files; see `Dataset.find`."""
+        """Search for `.skeleton` files, also such as became `.skeleton.txt`; see `Dataset.find`."""
         sources: list[Source] = []
-        files, dropped = list_files(raw, lambda shown: shown.lower().endswith(".skeleton"))
+        files, dropped = list_files(raw, is_recording, f"{SUFFIX} files")
         for file in files:
             self._sort_in(file, sources, dropped, keep_missing)
         kept, twice = unique(sources)
         return Found(kept, sorted(dropped + twice, key=lambda d: (d.name, d.detail)))
 
     def _sort_in(self, file: File, sources: list[Source], dropped: list[Dropped], keep_missing: bool) -> None:
-        name = file.stem.upper() if file.stem.isascii() else file.stem  # "ſ" would become "S"
+        stem = stem_of(file.shown)
+        name = stem.upper() if stem.isascii() else stem  # "ſ" would become "S"
         ids = parse_name(name)
         if ids is None:
-            dropped.append(Dropped(file.stem, UNKNOWN_NAME, f"{file.shown} is not named like S001C002P003R002A013"))
+            shown = shortened(file.shown, LONGEST_DETAIL - len(WANTED) - 1)
+            dropped.append(Dropped(stem, UNKNOWN_NAME, f"{shown} {WANTED}"))
         elif int(ids["label"]) >= self.classes:
             dropped.append(Dropped(name, f"not in {self.name}", file.shown))
         elif not keep_missing and name in missing_skeletons():

@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from skelpipe.errors import BadInput, shortened
 from skelpipe.layouts.kinect_v2 import KINECT_V2
 from skelpipe.recordings.datasets.base import Dataset, Found, Source, accept, unique
 from skelpipe.recordings.datasets.files import File, list_files
-from skelpipe.recordings.datasets.recording import BAD_LABEL, NO_LABELS, NO_SEQUENCE, UNKNOWN_NAME, Dropped, Recording
+from skelpipe.recordings.datasets.pku_labels import HEAD_BYTES, Row, decoded, is_label, rows
+from skelpipe.recordings.datasets.pku_lists import Sides, check_sides, join_lists, read_list, split_of
+from skelpipe.recordings.datasets.recording import (
+    BAD_LABEL,
+    DUPLICATE,
+    LONGEST_DETAIL,
+    NO_LABELS,
+    NO_SEQUENCE,
+    UNKNOWN_NAME,
+    Dropped,
+    Recording,
+)
 from skelpipe.recordings.datasets.tables import lines
 
 if TYPE_CHECKING:
@@ -19,16 +31,21 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 VIEWS = "LMR"
-SPLIT_FILE = re.compile(r"cross[-_ ]?(subject|view)[^/]*\.txt", re.IGNORECASE)
-# class, start, end and perhaps more, as whole numbers. What Python's int() takes beside these (1_0) is a slip.
-_WHOLE = r"[ \t]*([+-]?[0-9]{1,18})[ \t]*"
-LABEL = re.compile(rf"{_WHOLE},{_WHOLE},{_WHOLE}(?:,[ \t]*[+-]?[0-9]{{1,18}}[ \t]*)*")
-NEWLINE = re.compile(r"\r\n?|\n")
+SUFFIXES = (".txt", ".skeleton", ".label")
 # Genuine label files and lists have a few kB, and their clips hardly overlap.
 MAX_LIST_BYTES, MAX_OVERLAP = 1 << 20, 10
 JOINTS = len(KINECT_V2.joints)
 ONE_BODY = JOINTS * 3
 LATEST = 2**31 - 1  # what the columns `start` and `end` can hold
+
+
+class CutClip(NamedTuple):
+    """What the name of a clip says that is in a file of its own."""
+
+    name: str
+    video: str
+    action: int
+    line: int
 
 
 @dataclass(frozen=True)
@@ -63,108 +80,143 @@ class Pku(Dataset):
         assert match is not None, video
         return tuple(map(int, match.groups()[:-1]))
 
+    def cut_clip(self, stem: str) -> CutClip | None:
+        """What a clip's name says (`FfffVvvvCcccLlll`), or None if it is not such a name."""
+        pattern = (self.clip + "V{:03}C{:03}L{:03}").replace("{:03}", r"(\d{3})")
+        match = re.fullmatch(pattern, stem, re.IGNORECASE | re.ASCII)
+        if match is None:
+            return None
+        *numbers, view, action, line = map(int, match.groups())
+        if not 1 <= view <= len(VIEWS):
+            return None
+        return CutClip(stem.upper(), self.video.format(*numbers, VIEWS[view - 1]), action, line)
+
     def find(self, raw: Path, keep_missing: bool = False) -> Found:
-        """Pair sequences with label files, whatever their folders are called; see `Dataset.find`."""
-        files, unsafe = list_files(raw, lambda shown: shown.lower().endswith((".txt", ".skeleton", ".label")))
-        sequences, labels, dropped = self._sort_in(files)
-        sequences, twice = unique(sequences)
-        labels, labels_twice = unique(labels)
+        """Pair sequences with label files, whatever their folders are called; see `Dataset.find`.
+
+        Clips that AimCLR or HiCLR have cut into files of their own are read where the whole sequence is not there.
+        """
+        files, unread = list_files(raw, lambda shown: shown.lower().endswith(SUFFIXES), f"{', '.join(SUFFIXES)} files")
+        sequences, labels, cut, dropped = self._sort_in(files)
+        split_files, lists = self._split_files(files, dropped)
+        found = Found(dropped=unread + dropped, split_files=split_files, lists=lists)
+        sequences, labels, cut = (self._unique(sources, found) for sources in (sequences, labels, cut))
         of_video = {source.name: source.files[0] for source in labels}
-        found = Found(dropped=unsafe + dropped + twice + labels_twice, split_files=self._split_files(files))
         for source in sequences:
             label = of_video.pop(source.name, None)
             if label is None:
                 found.dropped.append(Dropped(source.name, NO_LABELS, f"{source.files[0].shown} has no label file"))
             else:
                 found.sources.append(Source(source.name, (*source.files, label)))
+        whole = {source.name: source.files[0].shown for source in found.sources}
+        clips = {source: clip for source in cut if (clip := self.cut_clip(source.name))}
+        for source in sorted(cut, key=lambda each: (clips[each].video, clips[each].line, each.name)):
+            if (used := whole.get(clips[source].video)) is not None:
+                found.dropped.append(Dropped(source.name, DUPLICATE, f"{source.files[0].shown}; used {used}"))
+            else:
+                found.sources.append(source)
         for video, file in of_video.items():
             found.dropped.append(Dropped(video, NO_SEQUENCE, f"{file.shown} has no sequence"))
         found.dropped.sort(key=lambda d: (d.name, d.reason, d.detail))
         return found
 
-    def _sort_in(self, files: list[File]) -> tuple[list[Source], list[Source], list[Dropped]]:
+    def _unique(self, sources: list[Source], found: Found) -> list[Source]:
+        kept, twice = unique(sources)
+        found.dropped += twice
+        return kept
+
+    def _sort_in(self, files: list[File]) -> tuple[list[Source], list[Source], list[Source], list[Dropped]]:
+        """Sequences, label files, clips that are cut already, and what is none of these, nor a list."""
         sequences: list[Source] = []
         labels: list[Source] = []
+        cut: list[Source] = []
         dropped: list[Dropped] = []
         for file in files:
-            video = self.video_name(file.stem)
-            if video is not None:
+            stem = _stem(file)
+            if (video := self.video_name(stem)) is not None:
                 (labels if _is_label(file) else sequences).append(Source(video, (file,)))
-            elif any(other.video_name(file.stem) for other in (PKU1, PKU2)):
-                dropped.append(Dropped(file.stem, f"not in {self.name}", file.shown))
-            elif _split_of(file) is None:
+            elif (clip := self.cut_clip(stem)) is not None:
+                cut.append(Source(clip.name, (file,)))
+            elif any(other.video_name(stem) or other.cut_clip(stem) for other in (PKU1, PKU2)):
+                dropped.append(Dropped(stem, f"not in {self.name}", file.shown))
+            elif split_of(file.shown) is None:
                 example = self.video.format(*range(1, self.video.count("{")), "L")
-                dropped.append(Dropped(file.stem, UNKNOWN_NAME, f"{file.shown} is not named like {example}"))
-        return sequences, labels, dropped
+                what = f"is not named like {example}, nor like a split list; rename it if it is a recording"
+                dropped.append(Dropped(stem, UNKNOWN_NAME, f"{shortened(file.shown, LONGEST_DETAIL // 2)} {what}"))
+        return sequences, labels, cut, dropped
 
-    def _split_files(self, files: list[File]) -> dict[str, dict[str, list[str]]]:
-        """{split: {"train": videos, "test": videos}} from the lists that name videos of this part."""
-        splits: dict[str, dict[str, list[str]]] = {}
+    def _split_files(self, files: list[File], dropped: list[Dropped]) -> tuple[dict[str, dict[str, list[str]]], int]:
+        """{split: {"train": videos, "test": videos}} from the lists that name videos of this part, and their number."""
+        splits: dict[str, Sides] = {}
+        count = 0
         for file in files:
-            kind = _split_of(file)
-            lists = self._split_lists(file) if kind else None
-            if lists is None:
+            kind = split_of(file.shown)
+            if kind is None or _any_part(_stem(file)):
                 continue
-            name = f"{self.name}-x{'sub' if kind == 'subject' else 'view'}"
-            if splits.setdefault(name, lists) != lists:
-                raise BadInput(file.shown, f"disagrees with another list for {name}", "keep only the right one")
-        return splits
+            lists = self._split_lists(file)
+            if not any(lists.values()):
+                what = f"{file.shown}: a list that names no video of {self.title}"
+                dropped.append(Dropped(_stem(file), f"not in {self.name}", what))
+                continue
+            count += 1
+            name = f"{self.name}-x{kind}"
+            join_lists(splits.setdefault(name, {}), lists, file.shown, name)
+        return {
+            name: {side: sides.get(side, []) for side in ("train", "test")} for name, sides in splits.items()
+        }, count
 
-    def _split_lists(self, file: File) -> dict[str, list[str]] | None:
-        """The two lists of videos, or None if the file names none of this part's videos.
-
-        Four lines: a heading, the training videos, a heading (misspelt by the publisher), the other videos.
-
-        Raises:
-            BadInput: a word is no video's name, or a video is in both lists; it would change sides unseen.
-        """
-        found: dict[str, list[str]] = {"train": [], "test": []}
-        part = None
-        for number, line in enumerate(NEWLINE.split(_small(file).decode("utf-8-sig", "replace")), 1):
-            heading, colon, rest = line.rpartition(":")
-            if colon:
-                part = "train" if "train" in heading.lower() else "test"
-            for word in filter(None, map(str.strip, rest.split(",") if part else ())):
-                stem = Path(word).stem
-                if not any(each.video_name(stem) for each in (PKU1, PKU2)):
-                    what = f"{shortened(word, 40)!r} is no video's name"
-                    raise BadInput(f"{file.shown}, line {number}", what, "correct the list, or remove the file")
-                if (name := self.video_name(stem)) is not None:
-                    found[part or "test"].append(name)
-        if twice := sorted(set(found["train"]) & set(found["test"])):
-            raise BadInput(file.shown, f"has {twice[0]} in both lists", "correct the list, or remove the file")
-        return found if found["train"] else None
+    def _split_lists(self, file: File) -> Sides:
+        """The videos of this part that a list names for each part of a split; BadInput as `read_list`."""
+        lists = read_list(_small(file), file.shown, _any_part)
+        found = {side: [v for v in videos if self.video_name(v) is not None] for side, videos in lists.items()}
+        check_sides(found, file.shown)
+        return found
 
     def read(self, source: Source, keep_missing: bool = False) -> list[Recording | Dropped]:
-        """Cut one sequence into its labelled clips; see `Dataset.read`.
+        """Cut one sequence into its labelled clips, or read a clip that is cut already; see `Dataset.read`.
 
-        Frames start to end of the label file, both included, as AimCLR cuts them; a start of 0 counts as 1.
+        Frames start to end of the label file, both included, as AimCLR cuts them; a start of 0 counts as 1. Of clips
+        that others have cut, `start` and `end` are not known and 0.
         """
         from skelpipe.recordings.text.pku import parse_pku
 
+        if len(source.files) == 1:
+            return [self._read_cut(source, keep_missing)]
         sequence, labels = source.files
-        text = _small(labels).decode("utf-8-sig", "replace")
-        frames = parse_pku(sequence.read(), sequence.shown)
+        text = decoded(_small(labels))
+        frames = parse_pku(_plain(sequence.read()), sequence.shown)
         clips: list[Recording | Dropped] = []
         room = MAX_OVERLAP * len(frames)
-        for number, row in enumerate(NEWLINE.split(text), 1):
-            if row.strip():
-                clips.append(self._clip(source.name, number, row, frames, labels.shown, room, keep_missing))
-                room -= getattr(clips[-1], "frames", 0)
+        for row in rows(text):
+            clips.append(self._clip(source.name, row, frames, labels.shown, room, keep_missing))
+            room -= getattr(clips[-1], "frames", 0)
         return clips
 
+    def _read_cut(self, source: Source, keep_missing: bool) -> Recording | Dropped:
+        from skelpipe.recordings.text.ntu import parse_cut
+
+        (file,) = source.files
+        clip = self.cut_clip(source.name)
+        assert clip is not None, source.name
+        if not 1 <= clip.action <= self.classes:
+            return Dropped(clip.name, BAD_LABEL, f"{file.shown}: class {clip.action} is not in 1 to {self.classes}")
+        text = parse_cut(_plain(file.read()), file.shown)
+        frames = _frames(text.frames, text.joints, text.row_frame, file.shown)
+        view = VIEWS.index(clip.video[-1]) + 1
+        ids: dict[str, int | str] = {"label": clip.action - 1, "video": clip.video, "view": view, "start": 0, "end": 0}
+        return accept(Recording(clip.name, ids, len(frames), *_bodies(frames)), keep_missing)
+
     def _clip(
-        self, video: str, number: int, row: str, frames: npt.NDArray[np.float32], shown: str, room: int, missing: bool
+        self, video: str, row: Row, frames: npt.NDArray[np.float32], shown: str, room: int, missing: bool
     ) -> Recording | Dropped:
-        """The clip that line `number` of a label file speaks of, if it has at most `room` frames."""
+        """The clip that a row of a label file speaks of, if it has at most `room` frames."""
         view = VIEWS.index(video[-1]) + 1
-        where = f"{shown}, line {number}"
-        match = LABEL.fullmatch(row)
-        if match is None:
-            name = f"{video} L{number:03}"
-            return Dropped(name, BAD_LABEL, f"{where}: should be class,start,end,confidence; correct the line")
-        action, start, end = map(int, match.groups())
-        name = f"{self.clip.format(*self.numbers(video))}V{view:03}C{action:03}L{number:03}"
+        where = f"{shown}, line {row.line}: {row.text}"
+        if row.wrong:
+            what = f"should be class,start,end,confidence, and {row.wrong}; correct the line"
+            return Dropped(f"{video} L{row.line:03}", BAD_LABEL, f"{where} {what}")
+        action, start, end = row.values
+        name = f"{self.clip.format(*self.numbers(video))}V{view:03}C{action:03}L{row.line:03}"
         if not 1 <= action <= self.classes:
             return Dropped(name, BAD_LABEL, f"{where}: class {action} is not in 1 to {self.classes}; correct the line")
         first, last = max(start, 1), min(end, len(frames))
@@ -176,6 +228,21 @@ class Pku(Dataset):
             return Dropped(name, BAD_LABEL, f"{where}: {what}; correct the file")
         ids: dict[str, int | str] = {"label": action - 1, "video": video, "view": view, "start": start, "end": end}
         return accept(Recording(name, ids, last - first + 1, *_bodies(frames[first - 1 : last])), missing)
+
+
+def _frames(
+    count: int, joints: npt.NDArray[np.float32], row_frame: npt.NDArray[np.int32], shown: str
+) -> npt.NDArray[np.float32]:
+    """(T, 150), as in a sequence, of the bodies (R, 25, 3) in T frames."""
+    import numpy as np
+
+    place = np.arange(len(row_frame)) - np.searchsorted(row_frame, row_frame)
+    if (place > 1).any():
+        what = f"has more than two bodies in frame {row_frame[place > 1][0] + 1}"
+        raise BadInput(shown, what, "check that it is a clip of PKU-MMD")
+    frames = np.zeros((count, 2, JOINTS, 3), np.float32)
+    frames[row_frame, place] = joints
+    return frames.reshape(count, 2 * ONE_BODY)
 
 
 def _bodies(frames: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.float32], Any, Any]:
@@ -202,19 +269,31 @@ def _small(file: File) -> bytes:
     return file.read()
 
 
-def _split_of(file: File) -> str | None:
-    """ "subject" or "view" if this is a publisher's list of that split."""
-    match = SPLIT_FILE.fullmatch(file.shown.rpartition("/")[2])
-    return match[1].lower() if match else None
+def _plain(data: bytes) -> bytes:
+    """The text of a recording in ASCII, if a mark says that it is in another encoding."""
+    marked = data.startswith((codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    return decoded(data).encode("ascii", "replace") if marked else data
+
+
+def _stem(file: File) -> str:
+    """A file's name without folder and suffixes: a browser adds one."""
+    stem = file.stem
+    while stem.lower().endswith(SUFFIXES):
+        stem = stem.rpartition(".")[0]
+    return stem
+
+
+def _any_part(text: str) -> str | None:
+    return PKU1.video_name(text) or PKU2.video_name(text)
 
 
 def _is_label(file: File) -> bool:
-    """Labels are separated by commas and frames by blanks; only an empty file must be told by its folder."""
+    """A label file has a few numbers a line, a sequence 150; only an empty file must be told by its folder."""
     try:
-        head = file.read(200)
+        label = is_label(file.read(HEAD_BYTES))
     except BadInput:  # reported when the whole file is read
-        head = b""
-    return b"," in head if head.strip() else "label" in file.shown.lower()
+        label = None
+    return label if label is not None else "label" in file.shown.lower()
 
 
 COLUMNS = ("name", "label", "video", "view", "start", "end")

@@ -20,7 +20,10 @@ TEXT_COLUMNS = ("name", "video")
 MISSING, NO_BODY, NO_FRAMES = "missing skeleton", "no body", "no frames"
 UNREADABLE, BAD_LABEL, UNKNOWN_NAME, DUPLICATE = "unreadable", "bad label", "unknown name", "duplicate"
 NO_LABELS, NO_SEQUENCE = "no labels", "no sequence"
-FAULTS = (UNREADABLE, BAD_LABEL)
+ARCHIVE, UNFINISHED = "archive not read", "unfinished download"
+OTHER, HIDDEN, SYSTEM, OURS = "no recording", "hidden", "of the system", "of skelpipe"
+QUIET = (SYSTEM, OURS)  # counted, and told by `inspect` only
+FAULTS = (UNREADABLE, BAD_LABEL, ARCHIVE, UNFINISHED)
 # In the drop report. NumPy gives every entry of a column the room of its longest.
 LONGEST_NAME, LONGEST_DETAIL = 100, 400
 
@@ -48,11 +51,15 @@ class Recording:
 
 @dataclass(frozen=True)
 class Dropped:
-    """A clip or file that was left out; `reason` is one of a few fixed words, `detail` is for the reader."""
+    """A clip or file that was left out, or `count` files of one kind that are no recordings.
+
+    `reason` is one of a few fixed words, `detail` is for the reader.
+    """
 
     name: str
     reason: str
     detail: str = ""
+    count: int = 1
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "name", shortened(self.name, LONGEST_NAME))

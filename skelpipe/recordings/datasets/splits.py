@@ -28,8 +28,10 @@ SUBJECTS_120 = (
     *SUBJECTS_60, 45, 46, 47, 49, 50, 52, 53, 54, 55, 56, 57, 58, 59, 70, 74, 78, 80, 81, 82, 83, 84, 85, 86,
     89, 91, 92, 93, 94, 95, 97, 98, 100, 103,
 )  # fmt: skip
-PKU1_TEST_VIDEOS = range(291, 335)
-PKU2_TEST_PERFORMERS = (2, 3, 7)
+PKU1_VIDEOS, PKU1_TEST_VIDEOS = range(2, 365), range(291, 335)
+PKU2_SCENES, PKU2_PERFORMERS, PKU2_TEST_PERFORMERS = range(1, 27), range(1, 14), (2, 3, 7)
+# What the publications number: whoever is beyond was not recorded by them, and no rule of theirs says where he belongs.
+LAST_SUBJECT_60, LAST_SUBJECT_120, LAST_CAMERA, LAST_SETUP_120 = 40, 106, 3, 32
 RECORDED = "train_"  # + a split: the column of clips without ids that says which of them are for training
 
 
@@ -50,6 +52,21 @@ def _first_60(columns: Columns) -> Mask:
     return (columns["label"] < NTU60.classes) & (columns["setup"] <= LAST_SETUP_60)
 
 
+def _up_to(column: str, last: int) -> Callable[[Columns], Mask]:
+    """Which clips have a number that was given out, from 1 on."""
+
+    def known(columns: Columns) -> Mask:
+        values = columns[column]
+        mask: Mask = (values >= 1) & (values <= last)
+        return mask
+
+    return known
+
+
+def _both(one: Callable[[Columns], Mask], other: Callable[[Columns], Mask]) -> Callable[[Columns], Mask]:
+    return lambda columns: one(columns) & other(columns)
+
+
 def _numbers(part: Pku, columns: Columns) -> npt.NDArray[np.int64]:
     """(N, 1 or 2): the numbers in each clip's video name."""
     import numpy as np
@@ -68,7 +85,8 @@ class Split:
         title: what it is called in print.
         datasets: whose stores can serve it; the first is its own.
         train: columns -> mask of the training clips.
-        among: columns -> mask of the clips that are part of the benchmark at all, in a store of a larger data set.
+        among: columns -> mask of the clips that are part of the benchmark at all; the others are in neither part: those
+            of a larger data set, and people, cameras, set-ups and videos that the publication does not have.
     """
 
     name: str
@@ -108,22 +126,33 @@ def _pku2_sub(columns: Columns) -> Mask:
     return ~_among(_numbers(PKU2, columns)[:, 1], PKU2_TEST_PERFORMERS)
 
 
+def _pku1_videos(columns: Columns) -> Mask:
+    return _among(_numbers(PKU1, columns)[:, 0], PKU1_VIDEOS)
+
+
+def _pku2_videos(columns: Columns) -> Mask:
+    numbers = _numbers(PKU2, columns)
+    return _among(numbers[:, 0], PKU2_SCENES) & _among(numbers[:, 1], PKU2_PERFORMERS)
+
+
 def _pku_view(columns: Columns) -> Mask:
     beside: Mask = columns["view"] != VIEWS.index("L") + 1
     return beside
 
 
+_subjects_60 = _both(_first_60, _up_to("subject", LAST_SUBJECT_60))
+_cameras_60 = _both(_first_60, _up_to("camera", LAST_CAMERA))
 OWN: dict[str, Split] = {
     split.name: split
     for split in (
-        Split("xsub60", "NTU-60 cross-subject", (NTU60, NTU120), _sub60, _first_60),
-        Split("xview60", "NTU-60 cross-view", (NTU60, NTU120), _view60, _first_60),
-        Split("xsub120", "NTU-120 cross-subject", (NTU120,), _sub120),
-        Split("xset120", "NTU-120 cross-setup", (NTU120,), _set120),
-        Split("pku1-xsub", "PKU-MMD I cross-subject", (PKU1,), _pku1_sub),
-        Split("pku1-xview", "PKU-MMD I cross-view", (PKU1,), _pku_view),
-        Split("pku2-xsub", "PKU-MMD II cross-subject", (PKU2,), _pku2_sub),
-        Split("pku2-xview", "PKU-MMD II cross-view", (PKU2,), _pku_view),
+        Split("xsub60", "NTU-60 cross-subject", (NTU60, NTU120), _sub60, _subjects_60),
+        Split("xview60", "NTU-60 cross-view", (NTU60, NTU120), _view60, _cameras_60),
+        Split("xsub120", "NTU-120 cross-subject", (NTU120,), _sub120, _up_to("subject", LAST_SUBJECT_120)),
+        Split("xset120", "NTU-120 cross-setup", (NTU120,), _set120, _up_to("setup", LAST_SETUP_120)),
+        Split("pku1-xsub", "PKU-MMD I cross-subject", (PKU1,), _pku1_sub, _pku1_videos),
+        Split("pku1-xview", "PKU-MMD I cross-view", (PKU1,), _pku_view, _pku1_videos),
+        Split("pku2-xsub", "PKU-MMD II cross-subject", (PKU2,), _pku2_sub, _pku2_videos),
+        Split("pku2-xview", "PKU-MMD II cross-view", (PKU2,), _pku_view, _pku2_videos),
     )
 }
 SPLITS = Registry("splits", OWN)
@@ -151,13 +180,14 @@ def _recorded(columns: Columns) -> tuple[str, ...]:
 def split_masks(
     split: str, dataset: str, columns: Columns, split_files: Mapping[str, Any] | None = None
 ) -> tuple[Mask, Mask]:
-    """Which clips are for training and which for testing: two (N,) masks, no clip in both.
+    """Which clips are for training and which for testing: two (N,) masks, no clip in both; the others are in neither.
 
     Args:
         split: key of `SPLITS`.
         dataset: whose clips they are, key of `DATASETS`.
         columns: the per-clip columns. Clips without ids have a column `train_<split>` for each split they can serve.
-        split_files: {split: {"train": videos, ...}} as the publisher's lists say; they win over the rebuilt rule.
+        split_files: {split: {"train": videos, "test": videos}} as the publisher's lists say; they win over the rebuilt
+            rule, and what is in neither list is in neither part.
 
     Raises:
         BadInput: the split is unknown, belongs to another data set, or is not the one that clips without ids hold.
@@ -170,11 +200,11 @@ def split_masks(
         if split not in recorded:
             what = f"cannot be told: these clips have no ids and hold {', '.join(recorded)} only"
             raise BadInput(f"split {split!r}", what, f"use {recorded[0]}, or arrays of the other split")
-        told = columns[RECORDED + split].astype(bool)
-        return told, ~told
-    listed = (split_files or {}).get(split)
-    train = rule.train(columns) if listed is None else _among(columns["video"], listed["train"])
-    among = rule.among(columns)
+        told = columns[RECORDED + split]
+        return _among(told, (1,)), _among(told, (0,))
+    if (listed := (split_files or {}).get(split)) is not None:
+        return _among(columns["video"], listed["train"]), _among(columns["video"], listed["test"])
+    train, among = rule.train(columns), rule.among(columns)
     return train & among, ~train & among
 
 
@@ -184,7 +214,7 @@ def pretrained_on(split: str, dataset: str, columns: Columns) -> Mask:
     The clips may come from another store than the pretraining's: NTU RGB+D 120 contains NTU RGB+D 60.
     """
     if _recorded(columns):  # without ids, other splits' clips cannot be recognised
-        return columns.get(RECORDED + split, ~_all(columns)).astype(bool)
+        return _among(columns.get(RECORDED + split, ~_all(columns)), (1,))
     rule, ntu = find_split(split), (NTU60.name, NTU120.name)
     known = {d.name for d in rule.datasets}
     if dataset not in (known | set(ntu) if known & set(ntu) else known):

@@ -60,23 +60,70 @@ def parse_ntu(data: bytes, where: str = "file") -> NtuText:
     Raises:
         BadInput: truncated, or not such a file; names the line.
     """
+    text, error, _ = _parse(data, where)
+    if error is not None:
+        raise error
+    return text
+
+
+def parse_cut(data: bytes, where: str = "file") -> NtuText:
+    """Parse a clip of PKU-MMD that was cut into a file as AimCLR does it (tools/pku_part1_skeleton.py).
+
+    That is a `.skeleton` file in which a second body follows the first without lines of its own; one that has them is
+    read, too. Where the label passes the end of its sequence, such a file says more frames than it has, which are read.
+
+    Args:
+        data: the whole file.
+        where: how messages call the file.
+
+    Raises:
+        BadInput: it ends inside a frame, has none, or is not such a file; names the line.
+    """
+    text, error, line = _parse(data, where, short=True)
+    if error is not None:
+        bare = _parse(data, where, short=True, bare=True)
+        if bare[1] is None or bare[2] > line:
+            text, error, line = bare
+    if error is not None and text.frames and line <= 2:
+        what = f"says {text.frames} frames and holds none, as AimCLR's script leaves a clip whose label begins at 0"
+        raise BadInput(where, what, "give the sequence and its labels instead")
+    if error is not None:
+        raise error
+    return text
+
+
+def _parse(data: bytes, where: str, short: bool = False, bare: bool = False) -> tuple[NtuText, BadInput | None, int]:
+    """What the file holds, what is wrong with it, and the line where that is.
+
+    Args:
+        data: the whole file.
+        where: how messages call the file.
+        short: the file may end before a frame that is not its first.
+        bare: only the first body of a frame has lines of its own.
+    """
     buffer = as_array(data)
-    rows = len(data) // (2 + 3 + JOINTS * 6 - 1) + 1  # a body cannot be said in fewer characters
+    # A body cannot be said in fewer characters.
+    rows = len(data) // (JOINTS * 6 - 1 + (0 if bare else 2 + 3)) + 1
     joints = np.empty((rows, JOINTS, 3), np.float32)
     row_frame, row_body = np.empty(rows, np.int32), np.empty(rows, np.int64)
     odd = np.empty((ODD_ROWS, ODD_COLUMNS), np.int64)
     while True:
         problem, expected, line, frame, found, frames, used, odds = _ntu(
-            buffer, len(data), joints, row_frame, row_body, odd
+            buffer, len(data), joints, row_frame, row_body, odd, bare
         )
-        if problem != FINE:
-            raise _ntu_error(where, int(problem), int(expected), int(line), int(frame), int(found), int(frames))
-        if odds <= len(odd):
+        ended = short and problem == ENDS and expected == BODIES and frame > 0
+        if odds <= len(odd) or not (ended or problem == FINE):
             break
         odd = np.empty((odds, ODD_COLUMNS), np.int64)
+    error = None
+    if ended:
+        frames = frame
+    elif problem != FINE:
+        error = _ntu_error(where, int(problem), int(expected), int(line), int(frame), int(found), int(frames))
     joints = joints[:used].copy()  # a view would keep the whole buffer alive
-    finish_odd(joints, odd[:odds], data, where)
-    return NtuText(int(frames), joints, row_frame[:used].copy(), row_body[:used].copy())
+    if error is None:
+        finish_odd(joints, odd[:odds], data, where)
+    return NtuText(int(frames), joints, row_frame[:used].copy(), row_body[:used].copy()), error, int(line)
 
 
 def _ntu_error(where: str, problem: int, expected: int, line: int, frame: int, found: int, frames: int) -> BadInput:
@@ -99,9 +146,10 @@ def _ntu_error(where: str, problem: int, expected: int, line: int, frame: int, f
 
 
 # Axes: joints (row, joint V, xyz), one row per body per frame in the order of the file; row_frame and row_body (row,).
+# Rows and tokens are told if nothing is wrong, or if the file ends before a frame.
 @compiled
 def _ntu(
-    data: Array, size: int, joints: Array, row_frame: Array, row_body: Array, odd: Array
+    data: Array, size: int, joints: Array, row_frame: Array, row_body: Array, odd: Array, bare: bool
 ) -> tuple[int, int, int, int, int, int, int, int]:
     """Returns (problem, what was expected, line, frame, count found, frames, rows, tokens left to Python)."""
     row, odds, width = 0, 0, 0
@@ -113,21 +161,20 @@ def _ntu(
         p, line = skip_line(data, p, size, line)
         bodies, p, problem = read_count(data, p, size)
         if problem != FINE:
-            return problem, BODIES, line, frame, 0, frames, 0, 0
-        for _ in range(bodies):
+            return problem, BODIES, line, frame, 0, frames, row, odds
+        for body in range(bodies):
             p, line = skip_line(data, p, size, line)
             if p >= size or row >= len(joints):
                 return ENDS, BODY, line, frame, 0, frames, 0, 0
-            row_body[row], p, problem = read_integer(data, p, size)
-            if problem != FINE:
-                return problem, BODY, line, frame, 0, frames, 0, 0
-            row_frame[row] = frame
-            p, line = skip_line(data, line_end(data, p, size), size, line)
-            count, p, problem = read_count(data, p, size)
-            if problem != FINE:
-                return problem, COUNT, line, frame, 0, frames, 0, 0
-            if count != JOINTS:
-                return NOT_25, COUNT, line, frame, count, frames, 0, 0
+            row_frame[row], row_body[row] = frame, body
+            if body == 0 or not bare:
+                row_body[row], p, problem = read_integer(data, p, size)
+                if problem != FINE:
+                    return problem, BODY, line, frame, 0, frames, 0, 0
+                p, line = skip_line(data, line_end(data, p, size), size, line)
+                count, p, problem = read_count(data, p, size)
+                if problem != FINE or count != JOINTS:
+                    return (problem if problem != FINE else NOT_25), COUNT, line, frame, count, frames, 0, 0
             for v in range(JOINTS):
                 p, line = skip_line(data, p, size, line)
                 start = p

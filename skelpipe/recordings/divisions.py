@@ -1,0 +1,46 @@
+"""How the splits divide the clips of a store: for training, for testing, and in neither part."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy.typing as npt
+
+from skelpipe.errors import shortened
+from skelpipe.recordings.datasets import fitting_splits, split_masks
+from skelpipe.recordings.datasets.splits import find_split
+
+log = logging.getLogger(__name__)
+LONGEST_NAME = 60
+
+
+def tell_divisions(
+    dataset: str, columns: Mapping[str, npt.NDArray[Any]], split_files: Mapping[str, Any] | None
+) -> Iterator[str]:
+    """A line for each split of the data set's own of which a part is empty, or that places not every clip.
+
+    Args:
+        dataset: whose clips they are.
+        columns: the per-clip columns.
+        split_files: as for `split_masks`.
+    """
+    names = columns["name"]
+    for split in fitting_splits(dataset, columns):
+        if find_split(split).datasets[0].name != dataset:  # of a smaller data set, which has not all clips anyway
+            continue
+        train, test = split_masks(split, dataset, columns, split_files)
+        left = names[~(train | test)]
+        listed = (split_files or {}).get(split)
+        counts = f"{train.sum():,} train, {test.sum():,} test"
+        told = f"{split}{'' if listed is None else ' (by the list)'}: {counts}"
+        if len(left):
+            told += f", {len(left):,} in neither part, as {shortened(str(left[0]), LONGEST_NAME)}"
+        here = set(columns["video"].tolist()) if listed else set()
+        absent = [video for side in ("train", "test") for video in (listed or {}).get(side, ()) if video not in here]
+        if absent:
+            told += f"; {len(absent):,} listed videos have no clip here, as {absent[0]}"
+        log.info("%s", told)
+        if len(left) or absent or not train.any() or not test.any():
+            yield told
