@@ -7,7 +7,9 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from skelpipe.errors import BadInput
 from skelpipe.outputs.locks import lock
@@ -39,9 +41,23 @@ def locked(data: Path) -> Iterator[int | None]:
             os.close(held)
 
 
+@dataclass(frozen=True)
+class Guard:
+    """The process that ends a group; it leads the group, so its number is the group's."""
+
+    group: int
+    stdin: IO[bytes]
+
+    def tell(self, name: str) -> None:
+        """Let it cancel jobs of that name as well."""
+        with suppress(OSError):
+            self.stdin.write(name.encode() + b"\n")
+            self.stdin.flush()
+
+
 @contextmanager
-def guarded(held: int | None) -> Iterator[int]:
-    """Yield a process group that ends when this process does, and that holds the lock `held` until it has ended."""
+def guarded(held: int | None) -> Iterator[Guard]:
+    """Yield the guard of a process group that ends when this process does, and that holds the lock `held` till then."""
     process = subprocess.Popen(
         [sys.executable, "-I", "-S", watchdog.__file__],
         stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
@@ -49,7 +65,7 @@ def guarded(held: int | None) -> Iterator[int]:
     )  # fmt: skip
     assert process.stdin is not None
     try:
-        yield process.pid
+        yield Guard(process.pid, process.stdin)
     finally:
         with suppress(OSError):
             process.stdin.write(b".")

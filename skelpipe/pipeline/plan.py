@@ -18,12 +18,14 @@ from skelpipe.outputs.ancestry import PROVENANCE
 from skelpipe.outputs.digests import read_digest
 from skelpipe.paper.systems import missing
 from skelpipe.pipeline.experiments import check_owner, list_experiments, shortened
+from skelpipe.pipeline.needs import plan_needs, report_needs, size_of
 from skelpipe.pipeline.spec import Pipeline, Synth
 from skelpipe.pipeline.stages import changed_options, measure_of, name_evaluation, name_fusion, plan_runs, shell_words
 from skelpipe.resources import find
 from skelpipe.settings import check, load_yaml
 
 if TYPE_CHECKING:
+    from skelpipe.pipeline.experiments import Experiment
     from skelpipe.training.recipe import ClipsNeeded
 
 
@@ -33,9 +35,11 @@ VERSIONS = {
     "synth": 1, "ingest": 2, "prepare": 1, "join": 2, "pretrain": 1, "evaluate": 2, "fuse": 1, "report": 3,
 }  # fmt: skip
 
-# What a plan holds: stages by the folder that they make, and `measures`: what the accuracies in a folder are of.
+# What a plan holds: stages by the folder that they make; `measures`: what the accuracies in a folder are of; `needs`:
+# what the stage that makes it asks a batch system for.
 KINDS = (
     "synth", "store_parts", "stores", "clips_parts", "clips", "runs", "evaluations", "fusions", "measures", "reports",
+    "needs",
 )  # fmt: skip
 WHERE_TO_ASK = {
     "ntu": "its owners give it on their request form (ROSE Lab, Nanyang Technological University)",
@@ -65,7 +69,8 @@ def plan(
     """
     config: dict[str, Any] = {
         "pipeline": path.stem, "versions": VERSIONS, "threads": pipeline.threads, "slots": pipeline.slots,
-        "missing": [entry for entry in pipeline.recipes if entry in missing()], **{kind: {} for kind in KINDS},
+        "gpus": pipeline.gpus, "missing": [entry for entry in pipeline.recipes if entry in missing()],
+        **{kind: {} for kind in KINDS},
     }  # fmt: skip
     if pipeline.pipelines:
         _plan_together(config, pipeline, data, raw, lacking, (*above, path.resolve()))
@@ -78,6 +83,7 @@ def plan(
             ["--title", pipeline.title, *shown, *(w for name in pipeline.figures for w in ("--figure", name))]
         ),
     }
+    config["needs"][f"reports/{path.stem}"] = report_needs(len(config["evaluations"]), pipeline)
     return config
 
 
@@ -121,11 +127,13 @@ def _plan_stages(
     experiments = list_experiments(pipeline, path)
     needs = {experiment.name: stated(experiment.recipe) for experiment in experiments}
     clips_of = _plan_clips(config, pipeline, list(needs.values()), data, raw, lacking)
+    trained: dict[str, Experiment] = {}
     for (home, splits), experiment, seed in itertools.product(pipeline.homes.items(), experiments, pipeline.seeds):
         kind = _clips_name(pipeline, needs[experiment.name])
         clips = {dataset: clips_of[dataset, kind] for dataset in pipeline.datasets}
         top = f"runs/{Path(clips[pipeline.serving(home)]).stem}/{home}/{experiment.name}"
         runs = plan_runs(config, pipeline, experiment, home, clips[pipeline.serving(home)], top, seed)
+        trained |= dict.fromkeys(runs.values(), experiment)
         for split, epoch in itertools.product(splits, pipeline.at_epochs or (experiment.recipe.epochs,)):
             name, flags = name_evaluation(pipeline, experiment, home, split, epoch)
             parts, facts = {}, measure_of(pipeline, experiment, split, epoch, seed)
@@ -138,6 +146,7 @@ def _plan_stages(
                     "flags": shell_words([*flags, *own, "--seed", seed]),
                 }
                 config["measures"][parts[stream]] = {**facts, "stream": stream}
+                trained[parts[stream]] = experiment
             if len(parts) > 1:
                 fused, stream, weights = name_fusion(pipeline, pipeline.streams_of(experiment.stem), name)
                 folder = f"{top}/fused-s{seed}/{fused}"
@@ -145,6 +154,11 @@ def _plan_stages(
                 config["measures"][folder] = {**facts, "stream": stream}
     for folder in config["runs"]:
         check_owner(data / folder, config["runs"][folder])
+    sizes = {
+        clips_of[dataset, _clips_name(pipeline, needed)]: size_of(dataset, pipeline, needed)
+        for dataset, needed in itertools.product(pipeline.datasets, needs.values())
+    }
+    plan_needs(config, pipeline, sizes, trained)
 
 
 def list_raw(folder: Path) -> str | None:

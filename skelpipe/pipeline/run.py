@@ -47,12 +47,14 @@ def run(
         The exit status: 0, 1 if a stage failed, 130 if interrupted.
 
     Raises:
-        BadInput: the pipeline, one of its recipes, the data folder or an argument to Snakemake cannot be used.
+        BadInput: the pipeline, one of its recipes, the data folder or what is stated to Snakemake cannot be used.
     """
     from skelpipe.pipeline import lock, show, snakemake
+    from skelpipe.pipeline.site import find_site
 
     data = Path(os.path.abspath(data))
     dry_run = dry_run or not {"-n", "--dry-run", "--dryrun"}.isdisjoint(snakemake_args)
+    site = find_site(snakemake_args)
     lacking: list[BadInput] = []
     pipeline, config = _plan(name_or_path, [*overrides], data, raw, lacking if dry_run else None)
     if command:
@@ -60,17 +62,17 @@ def run(
     if dry_run and not data.is_dir():
         # Everything is still to do there as here, and a plan leaves no folder behind.
         with tempfile.TemporaryDirectory() as empty:
-            stages = snakemake.survey(Path(empty), config, snakemake_args, verbose)
+            stages = snakemake.survey(Path(empty), config, site, verbose)
             show.show_plan(pipeline.title, stages, data, verbose, lacking, config["missing"])
         _show_paper(pipeline, config, data)
         return 0
     with lock.locked(data) as held:
-        stages = snakemake.survey(data, config, snakemake_args, verbose)
+        stages = snakemake.survey(data, config, site, verbose)
         show.show_plan(pipeline.title, stages, data, verbose, lacking, config["missing"])
         if dry_run:
             _show_paper(pipeline, config, data)
             return 0
-        status = snakemake.execute(data, config, stages, snakemake_args, verbose, held)
+        status = snakemake.execute(data, config, stages, site, verbose, held)
         _remove_parts(config, data)
     report = data / next(iter(config["reports"]))
     if status == 0 and (report / DONE).is_file():

@@ -6,6 +6,7 @@ that one signal reaches it and every stage that it started. A guard ends that gr
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import subprocess
@@ -21,11 +22,14 @@ import skelpipe
 from skelpipe.errors import BadInput
 from skelpipe.outputs.ancestry import DONE
 from skelpipe.outputs.files import write_json
+from skelpipe.pipeline.cluster import Cluster, check_earlier
 from skelpipe.pipeline.lock import AREA, guarded
 from skelpipe.pipeline.show import DATA, WHY, Stage, complain, new_console, recipe_folder
+from skelpipe.pipeline.site import Site, own_profile
 from skelpipe.pipeline.watch import Signals, Watch, read_lines
 from skelpipe.resources import shipped
 
+log = logging.getLogger(__name__)
 # What a changed Snakefile line would set off is left to the stages' version numbers: `code` is not among the triggers.
 FIXED = (
     "--rerun-incomplete", "--nolock", "--scheduler", "greedy", "--rerun-triggers", "mtime", "params", "input",
@@ -33,25 +37,21 @@ FIXED = (
 )  # fmt: skip
 
 
-def survey(data: Path, config: dict[str, Any], arguments: Sequence[str], verbose: bool = False) -> list[Stage]:
+def survey(data: Path, config: dict[str, Any], site: Site, verbose: bool = False) -> list[Stage]:
     """Ask Snakemake for the state of every stage.
 
     Raises:
-        BadInput: Snakemake does not understand its arguments.
+        BadInput: Snakemake does not understand what is stated to it.
     """
     done = subprocess.run(
-        [*_command(data, config, arguments), "--summary"],
-        env=_environment(), stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
+        [*_command(data, config, site), "--summary"],
+        env=_environment(data), stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
     )  # fmt: skip
     if verbose:
         sys.stderr.write(done.stderr)
     if done.returncode:
         words = [line.strip() for line in done.stderr.splitlines() if line.strip()] or ["it gave no reason"]
-        raise BadInput(
-            "snakemake",
-            words[-1].removeprefix("__main__.py: error: "),
-            "check what follows '--' on the command line, or use -v to see it all",
-        )
+        raise BadInput("snakemake", words[-1].removeprefix("__main__.py: error: "), site.remedy())
     rows = [line.split("\t") for line in done.stdout.splitlines() if f"{DONE}\t" in line]
     order = {output: number for number, output in enumerate(_outputs(config))}
     rows.sort(key=lambda row: order.get(row[0], len(order)))
@@ -63,7 +63,7 @@ def execute(
     data: Path,
     config: dict[str, Any],
     stages: Sequence[Stage],
-    arguments: Sequence[str],
+    site: Site,
     verbose: bool = False,
     held: int | None = None,
 ) -> int:
@@ -71,40 +71,64 @@ def execute(
 
     Args:
         held: the descriptor of the lock on `data`, which outlives this process until nothing works there any more.
+
+    Raises:
+        BadInput: jobs cannot be submitted here, or those of an earlier run are still at work.
     """
-    if not any(stage.to_do for stage in stages) and not arguments:
+    if not any(stage.to_do for stage in stages) and not site.arguments:
         return 0
+    check_earlier(data)
+    cluster = Cluster(data, site) if site.remote else None
+    more: list[str] = []
+    if cluster is not None:
+        more, config = cluster.options(), {**config, **cluster.limits()}
+        cluster.warn(config["gpus"], stages)
     console = new_console()
-    signals = Signals()
-    watch = Watch(console, data, sum(stage.to_do for stage in stages), verbose, signals)
+    signals = Signals(cluster is not None)
+    watch = Watch(console, data, sum(stage.to_do for stage in stages), verbose, signals, cluster)
     live = Live(
         console=console, get_renderable=watch.at_work, refresh_per_second=2, transient=True,
         redirect_stdout=False, redirect_stderr=False,
     )  # fmt: skip
-    with guarded(held) as group, signals.taken(), live if console.is_terminal else nullcontext():
-        signals.group = group
+    with guarded(held) as guard, signals.taken(), live if console.is_terminal else nullcontext():
+        signals.group = guard.group
+        if cluster is not None:
+            cluster.told = guard.tell
         process = subprocess.Popen(
-            _command(data, config, arguments, verbose), env=_environment(),
-            stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, errors="replace", process_group=group,
+            _command(data, config, site, verbose, more), env=_environment(data),
+            stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, errors="replace", process_group=guard.group,
         )  # fmt: skip
         try:
             signals.send_again()
             assert process.stderr is not None
-            for line in read_lines(process.stderr):
+            for line in read_lines(process.stderr, watch.look):
                 watch.see(line.rstrip("\n"))
         finally:
             if sys.exc_info()[0] is not None:
                 signals.send(signal.SIGTERM)
             status = process.wait()
             signals.group = None
+            jobs = _settle(cluster, bool(signals.received) or status < 0)
     if signals.received:
-        complain(f"interrupted ({signals.received[0].name}); the same command goes on from what is done")
+        complain(f"interrupted ({signals.received[0].name}){jobs}; the same command goes on from what is done")
         return 130
     if status < 0:
-        complain(f"snakemake: was killed by {signal.Signals(-status).name}; the same command goes on from what is done")
+        name = signal.Signals(-status).name
+        complain(f"snakemake: was killed by {name}{jobs}; the same command goes on from what is done")
     elif status and not watch.failed:
-        complain(f"snakemake: {watch.tail()}; check what follows '--' on the command line, or use -v to see it all")
+        complain(f"snakemake: {watch.tail()}; {site.remedy()}")
     return 1 if status else 0
+
+
+def _settle(cluster: Cluster | None, broken: bool) -> str:
+    """Cancel what a run that did not end by itself left in the queue; returns what to say of it."""
+    if cluster is None:
+        return ""
+    if not broken:
+        cluster.close()
+        return ""
+    cluster.cancel()
+    return cluster.last_words()
 
 
 def _outputs(config: Mapping[str, Any]) -> list[str]:
@@ -125,26 +149,51 @@ def _stage(data: Path, damaged: Mapping[str, str], rule: str, output: str, statu
     return Stage(rule, folder, to_do, why if to_do else "")
 
 
-def _command(data: Path, config: dict[str, Any], arguments: Sequence[str], verbose: bool = False) -> list[str]:
+def _command(
+    data: Path, config: dict[str, Any], site: Site, verbose: bool = False, more: Sequence[str] = ()
+) -> list[str]:
     """The command line of Snakemake; what the user adds comes last and so wins."""
     plan = data / AREA / f"skelpipe-{config['pipeline']}.json"
     plan.parent.mkdir(parents=True, exist_ok=True)
     write_json(plan, {"command": [sys.executable, "-m", "skelpipe", *(["-v"] if verbose else [])], **config})
-    given = {argument.partition("=")[0] for argument in arguments}
-    mine = []
-    if given.isdisjoint({"-c", "--cores", "-j", "--jobs", "-e", "--executor", "--profile"}):
+    mine = [*more]
+    if not site.states("cores", "jobs", "executor"):
         mine += ["--cores", "all"]
-    if given.isdisjoint({"--resources", "--res"}):
-        mine += ["--resources", f"gpu={config['slots']}"]
+    if not site.remote and not site.states("resources"):
+        mine += ["--resources", f"gpu={config['slots']}" if config["gpus"] else f"slot={config['slots']}"]
+    if "workflow-profile" not in site.stated:
+        own = own_profile()
+        mine += ["--workflow-profile", "none" if own is None else str(own)]
     base = ["--snakefile", str(shipped("pipelines") / "Snakefile"), "--directory", str(data), "--configfile", str(plan)]
     anew = ["--forcerun", *(f"{folder}/{DONE}" for folder in damaged)] if (damaged := config.get("damaged")) else []
-    return [sys.executable, "-m", "snakemake", *base, *mine, *anew, *FIXED, *arguments]
+    return [sys.executable, "-m", "snakemake", *base, *mine, *anew, *FIXED, *site.arguments]
 
 
-def _environment() -> dict[str, str]:
-    """The stages must import this very package, also when it runs from a checkout without being installed."""
+def _environment(data: Path) -> dict[str, str]:
+    """The stages must import this very package, also when it runs from a checkout without being installed.
+
+    Snakemake fails where it cannot write a cache: then it gets one in the data folder, which other machines see too.
+    """
+    found = dict(os.environ)
     package = Path(skelpipe.__file__).resolve().parent.parent
-    if not (package / "pyproject.toml").is_file():
-        return dict(os.environ)
-    paths = [str(package), *filter(None, [os.environ.get("PYTHONPATH")])]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+    if (package / "pyproject.toml").is_file():
+        found["PYTHONPATH"] = os.pathsep.join([str(package), *filter(None, [os.environ.get("PYTHONPATH")])])
+    if not _has_cache():
+        found["XDG_CACHE_HOME"] = str(data / AREA / "cache")
+    return found
+
+
+def _has_cache() -> bool:
+    """Whether Snakemake can write into its cache."""
+    from snakemake.common import get_appdirs
+
+    folder = Path(get_appdirs().user_cache_dir) / "snakemake" / "source-cache"
+    probe = folder / f"skelpipe-{os.getpid()}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe.write_bytes(bytes(4096))
+        probe.unlink()
+    except OSError as error:
+        log.info("Snakemake's cache %s cannot be written (%s): one in the data folder is used", folder, error.strerror)
+        return False
+    return True

@@ -47,6 +47,26 @@ class Synth(Settings):
     seed: int = 0
 
 
+class Needs(Settings):
+    """What the jobs of a kind of stage ask a batch system for, in place of what is reckoned: MB and minutes."""
+
+    mem_mb: int | None = Field(None, ge=1)
+    runtime: int | None = Field(None, ge=1)
+
+
+class Resources(Settings):
+    """The needs of each kind of stage."""
+
+    synth: Needs = Needs()
+    ingest: Needs = Needs()
+    prepare: Needs = Needs()
+    join: Needs = Needs()
+    pretrain: Needs = Needs()
+    evaluate: Needs = Needs()
+    fuse: Needs = Needs()
+    report: Needs = Needs()
+
+
 class Pipeline(Settings):
     """The content of a pipeline YAML.
 
@@ -76,7 +96,10 @@ class Pipeline(Settings):
         pipelines: names of shipped pipelines that are run together, with the keys that are given here in place of
             theirs; then `splits` and `recipes` may be left out.
         threads: CPU threads of one pretraining or evaluation.
-        slots: how many of these may run at once, if the user passes no --resources; one stands for one GPU.
+        slots: how many of these may run at once on one machine, if the user passes no --resources; one stands for one
+            GPU.
+        gpus: 1 if each of these asks a batch system for a GPU, 0 if it runs on CPUs.
+        resources: what else the jobs of each kind of stage ask for.
         shards: in how many parts each store and clips folder is made and then joined; each is a job of its own.
         synth: writes synthetic raw data first; None reads real recordings.
     """
@@ -109,6 +132,8 @@ class Pipeline(Settings):
     pipelines: tuple[str, ...] = ()
     threads: int = Field(8, ge=1)
     slots: int = Field(1, ge=1)
+    gpus: int = Field(1, ge=0, le=1)
+    resources: Resources = Resources()
     shards: int = Field(1, ge=1, le=1000)
     synth: Synth | None = None
 

@@ -10,8 +10,8 @@ import signal
 import sys
 import threading
 import time
-from collections import deque
-from collections.abc import Iterator
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,9 +22,27 @@ from rich.text import Text
 
 from skelpipe.errors import printable
 from skelpipe.outputs.ancestry import DONE
+from skelpipe.pipeline import slurm
+from skelpipe.pipeline.cluster import Cluster
 from skelpipe.pipeline.show import LONGEST, clock, complain, short_path
 
 HEAR_SECONDS = 0.5
+NO_LOG = (-1, -1)  # in the place of its time and size
+LOOK_SECONDS = 2.0  # between two looks at the logs of jobs that wait
+SUBMITTED = (
+    re.compile(r"Job (\d+) has been submitted with SLURM jobid (\S+) \(log: (.*)\)\."),
+    re.compile(r"Submitted job (\d+) with external jobid '([^']*)'()\."),
+)
+# What a batch system says of a job that it ended.
+ENDED = {
+    "OUT_OF_MEMORY": "needed more memory than the {mem_mb} MB that it asked for",
+    "TIMEOUT": "took longer than the {runtime} minutes that it asked for",
+    "NODE_FAIL": "lost its node",
+    "CANCELLED": "was cancelled",
+    "PREEMPTED": "had to give way to another job",
+    "DEADLINE": "could not end before its deadline",
+    "BOOT_FAIL": "found no node that would start",
+}
 
 
 @dataclass
@@ -35,6 +53,10 @@ class Job:
     facts: dict[str, str]
     command: str = ""
     started: float = field(default_factory=time.monotonic)
+    begun: float | None = None  # None while it waits in a queue
+    external: str = ""  # its number in a batch system
+    output: str = ""  # the file that takes what a batch system's job says outside the stage's log
+    before: tuple[int, int] | None = None  # its log when it was submitted
 
     @property
     def label(self) -> str:
@@ -49,20 +71,41 @@ class Job:
         """The command as a person types it, without the redirection to the log."""
         return re.sub(r" > \S.* 2>&1$", "", self.command.strip())
 
-    def last_words(self, data: Path) -> str:
-        """The last line of its log that says something."""
-        log = self.facts.get("log", "").partition(" (")[0]
+    @property
+    def log(self) -> str:
+        return self.facts.get("log", "").partition(" (")[0]
+
+    def log_state(self, data: Path) -> tuple[int, int] | None:
+        """What changes once a job writes its log."""
         try:
-            with open(data / log, "rb") as file:
-                file.seek(max(0, os.fstat(file.fileno()).st_size - 8192))
-                lines = file.read().decode("utf-8", "replace").replace("\r", "\n").splitlines()
+            found = (data / self.log).stat()
         except OSError:
-            return ""
-        return next((printable(line.strip()) for line in reversed(lines) if line.strip()), "")
+            return None
+        return found.st_mtime_ns, found.st_size
+
+    def asked(self) -> dict[str, str]:
+        """The resources that it asked for."""
+        words = self.facts.get("resources", "").split(", ")
+        return {"mem_mb": "?", "runtime": "?", **dict(word.split("=", 1) for word in words if "=" in word)}
+
+    def last_words(self, data: Path) -> str:
+        """The last line of its log that says something, if it has written one."""
+        return "" if self.before is not None and self.log_state(data) == self.before else last_line(data / self.log)
 
 
-def read_lines(stream: IO[str]) -> Iterator[str]:
-    """The lines of a pipe as they come, waited for in short turns.
+def last_line(path: Path) -> str:
+    """The last line of a log that says something."""
+    try:
+        with open(path, "rb") as file:
+            file.seek(max(0, os.fstat(file.fileno()).st_size - 8192))
+            lines = file.read().decode("utf-8", "replace").replace("\r", "\n").splitlines()
+    except OSError:
+        return ""
+    return next((printable(line.strip()) for line in reversed(lines) if line.strip()), "")
+
+
+def read_lines(stream: IO[str], meanwhile: Callable[[], None] = lambda: None) -> Iterator[str]:
+    """The lines of a pipe as they come, waited for in short turns, after each of which `meanwhile` is called.
 
     A signal that comes just before a wait begins is only taken at its end, and the next line may be hours away.
     """
@@ -80,6 +123,7 @@ def read_lines(stream: IO[str]) -> Iterator[str]:
         try:
             line = found.get(timeout=HEAR_SECONDS)
         except queue.Empty:
+            meanwhile()
             continue
         if line is None:
             return
@@ -87,16 +131,26 @@ def read_lines(stream: IO[str]) -> Iterator[str]:
 
 
 class Watch:
-    """Follows what Snakemake writes on stderr and says what matters of it."""
+    """Follows what Snakemake writes on stderr and says what matters of it.
 
-    def __init__(self, console: Console, data: Path, total: int, verbose: bool, signals: Signals) -> None:
+    Args:
+        cluster: where stages are jobs of a batch system, which wait before they begin.
+    """
+
+    def __init__(
+        self, console: Console, data: Path, total: int, verbose: bool, signals: Signals, cluster: Cluster | None = None
+    ) -> None:
         self.console, self.data, self.total, self.verbose, self.signals = console, data, total, verbose, signals
+        self.cluster = cluster
         self.jobs: dict[str, Job] = {}
         self.begun = 0
         self.failed: list[str] = []
         self._open: Job | None = None
-        self._broken: str | None = None
+        self._broken: list[str] | None = None  # what is said of a job that failed
         self._seen: deque[str] = deque(maxlen=20)
+        self._attempts: Counter[str] = Counter()
+        self._told: set[tuple[str, str]] = set()
+        self._looked = 0.0
 
     def see(self, line: str) -> None:
         """Take one line."""
@@ -104,10 +158,12 @@ class Watch:
             print(line, file=sys.stderr)
         if line.strip():
             self._seen.append(line.strip())
+        if self.cluster is not None:
+            self._hear(self.cluster, line)
         if fact := re.fullmatch(r" {4}(\w+): (.*)", line):
             self._fact(*fact.groups())
-        elif self._broken is not None and not line.startswith(" "):
-            self._broken = None
+        elif self._broken is not None:
+            self._broken = None if line.startswith("[") else [*self._broken, line]
         if start := re.fullmatch(r"(?:local)?(?:rule|checkpoint) (\w+):", line):
             self._announce()
             self._open = None if start[1] == "all" else Job(start[1], {})
@@ -116,15 +172,28 @@ class Watch:
             self._announce()
         elif end := re.match(r"Finished jobid: (\d+)", line):
             self._finish(end[1])
-        elif error := re.fullmatch(r"Error in rule (\w+):", line):
-            self._broken = error[1]
+        elif re.fullmatch(r"Error in rule (\w+):", line):
+            self._broken = []
         elif line and not line.startswith((" ", "\t")):
             self._announce()
+
+    def _hear(self, cluster: Cluster, line: str) -> None:
+        """Take what is said of a batch system alone."""
+        cluster.hear(line)
+        for pattern in SUBMITTED:
+            if (found := pattern.match(line)) and found[1] in self.jobs:
+                self.jobs[found[1]].external, self.jobs[found[1]].output = found[2], found[3]
+        if re.match(r"Trying to restart job \d+", line) and self.failed:
+            self._say("      it goes out again, and asks for more")
+            self.failed.pop()
 
     def _fact(self, key: str, value: str) -> None:
         if self._broken is not None:
             if key == "jobid":
-                self._fail(value)
+                told, self._broken = "\n".join(self._broken), None
+                self._fail(value, told)
+            elif key == "message":
+                self._broken.append(value)
         elif self._open is not None:
             self._open.facts[key] = value
 
@@ -133,40 +202,108 @@ class Watch:
         if job is None or "jobid" not in job.facts:
             return
         self.jobs[job.facts["jobid"]] = job
-        self.begun += 1
+        self._attempts[job.label] += 1
+        again = self._attempts[job.label] > 1
+        self.begun += not again
         text = printable(job.plain_command or job.label)
         if len(text) > LONGEST:  # a report of a hundred folders
             text = f"{text[: LONGEST // 2]} … {text[-LONGEST // 2 :]}"
-        self._say(f"[{self.begun}/{max(self.total, self.begun)}] {text}")
+        count = "again" if again else f"{self.begun}/{max(self.total, self.begun)}"
+        if self.cluster is not None:
+            job.before = job.log_state(self.data) or NO_LOG
+        self._say(f"[{count}] {'to the queue: ' if self.cluster else ''}{text}")
 
     def _finish(self, jobid: str) -> None:
         job = self.jobs.pop(jobid, None)
         if job is not None:
             words = job.last_words(self.data).removeprefix(f"{job.folder}: ")
             age = clock(time.monotonic() - job.started)
-            self._say(f"      done in {age}, {job.label}" + (f": {words}" if words else ""))
+            # When a job began is only known roughly, and when it ended is heard late.
+            with_queue = ", with its time in the queue" if self.cluster else ""
+            self._say(f"      done in {age}{with_queue}, {job.label}" + (f": {words}" if words else ""))
 
-    def _fail(self, jobid: str) -> None:
+    def _fail(self, jobid: str, told: str) -> None:
         job = self.jobs.pop(jobid, None)
         if job is None or self.signals.received:
             return
         self.failed.append(job.label)
-        words = job.last_words(self.data).removeprefix("skelpipe: ")
-        log = job.facts.get("log", "").partition(" (")[0]
-        complain(f"{job.label} failed: {words or 'it said nothing'}")
-        complain(f"its log is {short_path(self.data / log)}; to try it alone:")
+        why = self._why(job, told)
+        if (job.label, why) in self._told:
+            complain(f"{job.label} failed again")
+            return
+        self._told.add((job.label, why))
+        complain(f"{job.label} {why}")
+        if self.cluster is not None and not job.external:
+            return  # there is no log of what was not submitted
+        log = self.data / job.log
+        complain(
+            f"its log is {short_path(log if log.exists() or not job.output else Path(job.output))}; to try it alone:"
+        )
         print(f"  cd {shlex.quote(short_path(self.data))} && {printable(job.plain_command)}", file=sys.stderr)
+
+    def _why(self, job: Job, told: str) -> str:
+        """What has become of a failed job, in its own words or in those of the batch system."""
+        words = job.last_words(self.data).removeprefix("skelpipe: ")
+        if self.cluster is not None:
+            if refused := slurm.refusal(told):
+                return f"was refused by sbatch: {refused}; {slurm.remedy(job.rule, refused)}"
+            if found := re.search(r"submission failed with exception: (.*)", told):
+                return f"was not submitted: {printable(found[1])}; {slurm.remedy(job.rule, found[1])}"
+            ended = re.search(r"SLURM status is: '(\w+)'", told)
+            if ended and ended[1] in ENDED:
+                return f"{ENDED[ended[1]].format_map(job.asked())} ({ended[1]})" + (
+                    f"; it last said: {words}" if words else ""
+                )
+            words = words or last_line(Path(job.output))
+        return f"failed: {words or 'it said nothing'}"
+
+    def look(self) -> None:
+        """Look, now and then, after the jobs that wait in a queue, and after their end if that was asked for."""
+        if self.cluster is None:
+            return
+        if self.signals.received:
+            if self.cluster.ended(len(self.signals.received) > 1):
+                self.signals.send(signal.SIGKILL)
+            return
+        if time.monotonic() < self._looked + LOOK_SECONDS:
+            return
+        self._looked = time.monotonic()
+        asked = self.cluster.ask()
+        for job in self.jobs.values():
+            known = self.cluster.queue.get(job.external)
+            state = job.log_state(self.data)
+            if job.begun is None and (
+                state not in (None, job.before) or (known is not None and known.state == "RUNNING")
+            ):
+                job.begun = time.monotonic()
+                number = f" as job {job.external}" if job.external else ""
+                self._say(f"      begun after {clock(job.begun - job.started)}{number}: {job.label}")
+            elif asked and job.begun is None and known is not None:
+                self._tell_why_waiting(self.cluster, job, known)
+
+    def _tell_why_waiting(self, cluster: Cluster, job: Job, known: slurm.Queued) -> None:
+        """Say once what keeps a job in the queue, unless that passes by itself."""
+        why = slurm.why_waiting(job.rule, known, cluster.partitions)
+        if why is not None and (job.label, why) not in self._told:
+            self._told.add((job.label, why))
+            complain(f"{job.label} waits in the queue as job {job.external}: {why}")
 
     def _say(self, text: str) -> None:
         self.console.print(text, soft_wrap=True, highlight=False, markup=False)
 
     def at_work(self) -> RenderableType:
-        """One line per running stage: its age and the last line of its log."""
-        lines = [
-            f"  {clock(time.monotonic() - job.started)} {job.label}: {job.last_words(self.data)}"
-            for job in list(self.jobs.values())
-        ]
-        return Text("\n".join(lines), style="dim", no_wrap=True, overflow="ellipsis")
+        """One line per stage: its age, and the last line of its log or what it waits for."""
+        return Text(
+            "\n".join(map(self._state, list(self.jobs.values()))), style="dim", no_wrap=True, overflow="ellipsis"
+        )
+
+    def _state(self, job: Job) -> str:
+        since = job.started if job.begun is None else job.begun
+        if self.cluster is None or job.begun is not None:
+            return f"  {clock(time.monotonic() - since)} {job.label}: {job.last_words(self.data)}"
+        known = self.cluster.queue.get(job.external)
+        why = f" ({known.reason})" if known is not None else ""
+        return f"  {clock(time.monotonic() - since)} {job.label}: waits in the queue{why}"
 
     def tail(self) -> str:
         """The last thing that Snakemake said."""
@@ -174,21 +311,27 @@ class Watch:
 
 
 class Signals:
-    """Signals that were received here, and the process group that they are passed on to."""
+    """Signals that were received here, and the process group that they are passed on to.
 
-    def __init__(self) -> None:
+    Args:
+        remote: stages are jobs elsewhere: asked by SIGTERM, Snakemake would wait for them, by SIGINT it cancels them.
+    """
+
+    def __init__(self, remote: bool = False) -> None:
+        self.remote = remote
         self.received: list[signal.Signals] = []
         self.group: int | None = None
 
     def take(self, number: int, frame: object) -> None:
         """Handle a signal: the second one asks harder, and the third one does not ask."""
         self.received.append(signal.Signals(number))
-        self.send((signal.Signals(number), signal.SIGTERM, signal.SIGKILL)[min(len(self.received), 3) - 1])
+        asks = (signal.SIGINT, signal.SIGINT) if self.remote else (signal.Signals(number), signal.SIGTERM)
+        self.send((*asks, signal.SIGKILL)[min(len(self.received), 3) - 1])
 
     def send_again(self) -> None:
         """Send what was received before there was anything to send it to."""
         if self.received:
-            self.send(self.received[-1])
+            self.send(signal.SIGINT if self.remote else self.received[-1])
 
     def send(self, number: signal.Signals) -> None:
         """Send a signal to the whole group, if it is still there."""

@@ -2,31 +2,52 @@
 
 It leads the group, so that no time passes in which the group has members and no guard. Its stdin is a pipe that only
 the starter can write to, and that the kernel closes when the starter dies, even by SIGKILL. The starter ends the guard
-by writing a byte. While it lives it holds what descriptors it was given, such as a lock.
+by writing a full stop. Before that it may write a line, the name of jobs in SLURM, which are then cancelled too, as they
+are no processes of the group. While the guard lives it holds what descriptors it was given, such as a lock.
 """
 
 from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 import time
+from contextlib import suppress
 
 GRACE_SECONDS = 60.0  # in which a pretraining saves its checkpoint
 
 
 def guard() -> None:
-    """Wait for the starter's byte; without it, ask the group to end, and make it end after GRACE_SECONDS."""
+    """Wait for the starter's full stop; without it, ask the group to end, and make it end after GRACE_SECONDS."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)  # they are meant for the others
-    if os.read(0, 1):
+    heard = b""
+    while not heard.endswith(b".") and (more := os.read(0, 4096)):
+        heard += more
+    if heard.endswith(b"."):
         return
     until = time.monotonic() + GRACE_SECONDS
-    os.killpg(0, signal.SIGTERM)
+    if name := heard.decode().strip():
+        cancel(name)
+        os.killpg(0, signal.SIGINT)  # Snakemake would wait for its jobs if asked otherwise
+    else:
+        os.killpg(0, signal.SIGTERM)
     while company() and time.monotonic() < until:
         time.sleep(0.1)
+    if name:
+        cancel(name)  # what was submitted meanwhile
     if company():
         os.killpg(0, signal.SIGKILL)
+
+
+def cancel(name: str) -> None:
+    """Cancel the jobs of that name."""
+    with suppress(OSError, subprocess.TimeoutExpired):
+        subprocess.run(
+            ["scancel", "--name", name], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            timeout=GRACE_SECONDS / 2, check=False,
+        )  # fmt: skip
 
 
 def company() -> bool:

@@ -32,6 +32,7 @@ from skelpipe.pipeline.experiments import list_experiments
 from skelpipe.pipeline.lock import AREA
 from skelpipe.pipeline.plan import list_raw, plan
 from skelpipe.pipeline.run import run
+from skelpipe.pipeline.site import Site
 from skelpipe.pipeline.spec import Pipeline, load_pipeline
 from skelpipe.pipeline.watch import read_lines
 from skelpipe.recordings.synthetic import write_raw
@@ -696,7 +697,7 @@ def test_a_run_of_another_recipe_of_the_same_name_is_not_lost(tmp_path):
 
 @pytest.mark.parametrize("verbose", [False, True])
 def test_stages_say_what_they_decide_if_the_pipeline_is_to(tmp_path, verbose):
-    snakemake._command(tmp_path, {"pipeline": "toy", "slots": 1}, [], verbose)
+    snakemake._command(tmp_path, {"pipeline": "toy", "slots": 1, "gpus": 1}, Site(), verbose)
     started = json.loads((tmp_path / AREA / "skelpipe-toy.json").read_text())["command"]
     assert started[1:] == ["-m", "skelpipe", *(["-v"] if verbose else [])]
 
