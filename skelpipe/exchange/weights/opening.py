@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from skelpipe.errors import BadInput, shortened, shortage
+from skelpipe.errors import BadInput, shortage, shortened
 from skelpipe.training.torch_files import read_saved
 
 AGAIN = "fetch it again"
