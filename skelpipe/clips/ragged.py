@@ -70,9 +70,17 @@ def check_rows(ragged: Ragged, layout: Layout) -> None:
     )
 
 
-def joints_seen(layout: Layout) -> int:
-    """How many joints, from the first, are looked at to tell whether a body is there.
+def looked_at(layout: Layout, policy: str, bodies: int) -> tuple[int, int]:
+    """How many bodies and joints, from the first, are looked at to tell whether a frame shows somebody.
 
-    The reference looks at the base of the spine alone. Elsewhere joint 0 may lie in the origin, or be hidden.
+    AimCLR looks at the base of the spine of the first body, which of the first two seen is always there. The liveliest
+    body may come late, and elsewhere joint 0 may lie in the origin, or be hidden: there any joint of any body counts,
+    as in CTR-GCN's feeder.
+
+    Args:
+        policy: which bodies were chosen, key of `BODY_POLICIES` or another choice of the step `bodies`.
+        bodies: M.
     """
-    return 1 if layout.name == KINECT_V2.name else len(layout.joints)
+    if policy != "first":
+        return bodies, len(layout.joints)
+    return 1, 1 if layout.name == KINECT_V2.name else len(layout.joints)

@@ -7,13 +7,23 @@ from numba import njit
 from skelpipe.clips.bodies import is_shown, put
 
 
-# selected (F, M, V, C) -> how many frames of it show any of the first `joints` joints of the first body, or, if `last`,
-# where the last of them is
+# selected (F, M, V, C) -> how many of its frames show somebody, or, if `last`, where the last of them is. AimCLR asks
+# the first `joints` joints of the first `bodies` bodies; a clip that shows none of these, as one that is told from its
+# hips, is asked for any joint of any body
 @njit(cache=True, nogil=True)
-def count_frames(selected, last, joints):  # type: ignore[no-untyped-def]
+def count_frames(selected, last, bodies, joints):  # type: ignore[no-untyped-def]
+    found = _count(selected, last, bodies, joints)
+    return found if found > 0 else _count(selected, last, selected.shape[1], selected.shape[2])
+
+
+@njit(cache=True, nogil=True)
+def _count(selected, last, bodies, joints):  # type: ignore[no-untyped-def]
     count, latest = 0, 0
     for t in range(len(selected)):
-        if is_shown(selected[t, 0, :joints]):
+        shown = False
+        for m in range(bodies):
+            shown = shown or is_shown(selected[t, m, :joints])
+        if shown:
             count += 1
             latest = t + 1
     return latest if last else count
