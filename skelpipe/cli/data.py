@@ -248,8 +248,8 @@ def streams(clips: Path, out: Path, **options: Any) -> None:
 def import_arrays(format: str, files: tuple[Path, ...], clips: Path, **options: Any) -> None:
     """Make clips of another project's arrays.
 
-    FILES are every .npy with its label .pkl for aimclr-npy and agcn-npy (which is also ST-GCN's), and one file for the
-    others. Clips that carry names serve every split; ctrgcn-npz and sgn-h5 serve only the split that they divide.
+    FILES are every .npy with its label .pkl for aimclr-npy, stgcn-npy and agcn-npy (2s-AGCN's, ISC's, CMD's), and one file
+    for the others. Clips that carry names serve every split; ctrgcn-npz and sgn-h5 serve only the split that they divide.
 
     \b
     Example:
@@ -270,12 +270,17 @@ def import_arrays(format: str, files: tuple[Path, ...], clips: Path, **options: 
 @path_argument("source")
 @path_argument("out")
 @click.option("--split", required=True, type=click.Choice(list(SPLITS)), help="What to divide.")
+@click.option("--bodies", type=click.Choice(["first", "energy", "denoise"]),
+              help="Which two bodies, as 'skelpipe prepare'. [default: as the project whose format it is]")  # fmt: skip
 @force_option
 def export_arrays(format: str, source: Path, out: Path, **options: Any) -> None:
-    """Write arrays as another project reads them.
+    """Write arrays as another project's loader expects them.
 
-    aimclr-npy is written from clips, as they are. The others are written from a store: each frame's first two bodies,
-    neither centred nor resized, since each project goes on in its own way from there. OUT is a folder.
+    aimclr-npy is written from clips, as they are. The others are written from a store, with bodies chosen and coordinates
+    moved as the project's own scripts do it: agcn-npy is what 2s-AGCN, ISC and CMD read (bodies: energy), ctrgcn-npz
+    CTR-GCN and MAMP (denoise), sgn-h5 SGN (denoise), pyskl-pkl PySKL and MMAction2 (denoise). stgcn-npy is the
+    recorded frames of ST-GCN's gendata (first), which AimCLR's preprocess_ntu.py goes on from. Of PKU-MMD all take the two
+    bodies that there are. OUT is a folder.
 
     \b
     Example:

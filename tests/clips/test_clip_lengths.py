@@ -20,7 +20,7 @@ RAW = Settings(centre=False, turn=False)
 
 def body(rng, frames, sway):
     """Frames (F, V, 3) of a standing body; the larger sway, the livelier."""
-    pose = rng.normal(0, 0.3, (25, 3)) + [0, 0, 3]
+    pose = rng.normal(0, 0.3, (25, 3)) + np.array([0, 0, 3])
     pose[:, 1] = np.linspace(0, 1.7, 25)  # not as wide as high
     return (pose + sway * np.arange(frames)[:, None, None] * [0.01, 0, 0]).astype(np.float32)
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,19 +11,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from skelpipe.clips.bodies import BODIES, BODY_POLICIES
-from skelpipe.clips.prepare import CLIPS_PER_BLOCK
-from skelpipe.clips.presets import LONGEST
-from skelpipe.clips.ragged import read_block
+from skelpipe.clips.bodies import BODIES
 from skelpipe.errors import BadInput
-from skelpipe.exchange.pickles import write_pickle
-from skelpipe.layouts import layout_of
 from skelpipe.layouts.kinect_v2 import KINECT_V2
-from skelpipe.recordings import store
-from skelpipe.recordings.datasets import find_split, split_masks
+from skelpipe.recordings.datasets import find_dataset
+from skelpipe.recordings.datasets.pku import Pku
 
 if TYPE_CHECKING:
-    import zarr
+    from skelpipe.exchange.arrays.source import Source
 
 
 LAYOUT = KINECT_V2
@@ -42,6 +36,7 @@ STEMS = {
 # A clip of more frames than an hour has is none, and a block of clips is not to take more memory than this.
 MAX_FRAMES, BLOCK_BYTES = 100_000, 1 << 28
 MAX_CLASS = 1 << 31
+UNKNOWN = "unknown"  # which rule chose the bodies
 
 Floats = npt.NDArray[np.float32]
 Whole = npt.NDArray[np.int64]
@@ -62,6 +57,8 @@ class Part:
         frames: T.
         looped: whether a clip may be filled up by its own repetition.
         prepared: whether the blocks are clips already.
+        bodies: key of `BODY_POLICIES` by which the file's writer chose bodies of NTU recordings, UNKNOWN where the file
+            does not tell, or None where it is its format's.
     """
 
     where: Path
@@ -72,6 +69,7 @@ class Part:
     frames: int
     looped: bool = False
     prepared: bool = False
+    bodies: str | None = None
 
 
 # Reading -----------------------------------------------------------------------------------------------------------
@@ -141,105 +139,12 @@ def unflat(where: Path, flat: npt.NDArray[Any], first: int) -> Floats:
     return as_floats(where, flat, first).reshape(len(flat), -1, BODIES, JOINTS, 3)
 
 
-# Export ------------------------------------------------------------------------------------------------------------
-@dataclass(frozen=True)
-class Exported:
-    """What `export_arrays` did: how many training and test clips, and the files' names."""
-
-    train: int
-    test: int
-    files: tuple[str, ...]
+def flat(clips: Floats) -> Floats:
+    """Clips (n, 3, T, V, 2) as (n, T, 2 * V * 3)."""
+    return clips.transpose(0, 2, 4, 3, 1).reshape(len(clips), -1, FLAT)
 
 
-@dataclass(frozen=True)
-class Source:
-    """A store or clips, and which of its clips go where."""
-
-    group: zarr.Group
-    attributes: Mapping[str, Any]
-    columns: store.Columns
-    rows: dict[str, Whole]  # "train", "val"
-    classes: int
-    split: str
-    offset: Whole
-    clip_frames: Whole
-
-    def recordings(self, part: str) -> Iterator[Floats]:
-        """One (F, 2, V, 3) after the other, metres: the first two bodies of every frame, nothing else changed."""
-        policy = BODY_POLICIES["first"]
-        for rows in self._blocks(part):
-            start, stop = int(rows[0]), int(rows[-1]) + 1
-            ragged = read_block(self.group, self.offset, self.clip_frames, start, stop)
-            for n in (rows - start).tolist():
-                own = slice(int(ragged.clip_offset[n]), int(ragged.clip_offset[n + 1]))
-                selected = np.zeros((int(ragged.clip_frames[n]), BODIES, JOINTS, 3), np.float32)
-                policy(ragged.joints[own], ragged.row_frame[own], ragged.row_body[own], (0, 1, 2), selected)
-                yield selected
-
-    def padded(self, part: str) -> Iterator[Floats]:
-        """Blocks (b, 300, 2, V, 3): longer recordings keep their middle part, shorter ones are followed by zeros."""
-        block: list[Floats] = []
-        for selected in self.recordings(part):
-            cut = max(0, (len(selected) - LONGEST) // 2)
-            padded = np.zeros((LONGEST, *selected.shape[1:]), np.float32)
-            padded[: min(len(selected), LONGEST)] = selected[cut : cut + LONGEST]
-            block.append(padded)
-            if len(block) == store.CLIPS_PER_CHUNK:
-                yield np.stack(block)
-                block = []
-        if block:
-            yield np.stack(block)
-
-    def clips(self, part: str) -> Iterator[Floats]:
-        """Blocks (b, 3, T, V, 2) as they are."""
-        for rows in self._blocks(part):
-            start, stop = int(rows[0]), int(rows[-1]) + 1
-            yield store.read_array(self.group, "clips", slice(start, stop))[rows - start]
-
-    def _blocks(self, part: str) -> Iterator[Whole]:
-        for start in range(0, len(self.columns["name"]), CLIPS_PER_BLOCK):
-            first, last = np.searchsorted(self.rows[part], [start, start + CLIPS_PER_BLOCK])
-            if first < last:
-                yield self.rows[part][first:last]
-
-    def labels(self, part: str) -> Whole:
-        return self.columns["label"][self.rows[part]].astype(np.int64)
-
-    def names(self, part: str) -> list[str]:
-        return [str(name) for name in self.columns["name"][self.rows[part]]]
-
-    def one_hot(self, part: str) -> npt.NDArray[np.float64]:
-        return np.eye(self.classes)[self.labels(part)]
-
-
-def counter(progress: Progress | None, total: int) -> Callable[[int], None]:
-    done = 0
-
-    def tell(more: int) -> None:
-        nonlocal done
-        done += more
-        if progress is not None:
-            progress(done, total)
-
-    return tell
-
-
-def open_source(path: str | os.PathLike[str], kind: str, split: str) -> Source:
-    group, attributes = store.open_group(os.fspath(path), kind)
-    columns = {name: store.read_array(group, name) for name in attributes["columns"]}
-    train, test = split_masks(split, attributes["dataset"], columns, attributes.get("split_files"))
-    rows = {"train": np.flatnonzero(train), "val": np.flatnonzero(test)}
-    if layout_of(attributes) is not LAYOUT:
-        raise BadInput(path, f"has joints in layout {attributes['layout']!r}", f"these formats have {LAYOUT.name!r}")
-    if kind == "clips":
-        store.check_fixed(attributes, path, BODIES)
-    ragged = [
-        store.read_array(group, name).astype(np.int64) if kind == "store" else np.zeros(0, np.int64)
-        for name in ("clip_offset", "clip_frames")
-    ]
-    return Source(group, attributes, columns, rows, find_split(split).classes, split, *ragged)
-
-
+# Formats -----------------------------------------------------------------------------------------------------------
 @dataclass(frozen=True)
 class Format:
     """A convention of another project.
@@ -247,19 +152,20 @@ class Format:
     Attributes:
         read: its files -> their parts.
         write: (folder, what is exported, tell how many clips are done) -> None.
+        bodies: the project's rule, key of `BODY_POLICIES`, by which it chooses the two of NTU recordings.
         named: whether clips have names there.
         prepared: whether it holds clips of final length, which are exported from clips; the others from a store.
     """
 
     read: Callable[[Sequence[Path]], list[Part]]
     write: Callable[[Path, Source, Callable[[int], None]], None]
+    bodies: str
     named: bool = False
     prepared: bool = False
 
-
-def write_labels(to: Path, source: Source, part: str) -> None:
-    names = [name + SUFFIX for name in source.names(part)]
-    write_pickle(to / f"{part}_label.pkl", (names, source.labels(part).tolist()))
+    def rule(self, dataset: str) -> str:
+        """How the project chooses bodies there: PKU-MMD's files hold two, and no project's script asks which."""
+        return "first" if isinstance(find_dataset(dataset), Pku) else self.bodies
 
 
 def write_npy(file: Any, shape: tuple[int, ...], blocks: Iterable[Floats], tell: Callable[[int], None]) -> None:

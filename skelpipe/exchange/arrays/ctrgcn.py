@@ -11,21 +11,25 @@ from typing import IO, Any
 
 import numpy as np
 
+from skelpipe.clips.bodies import tracks_left
 from skelpipe.clips.presets import LONGEST
+from skelpipe.clips.ragged import Ragged
 from skelpipe.exchange.arrays.base import (
     BLOCK_BYTES,
     FLAT,
     STEMS,
+    Floats,
     Format,
     Part,
-    Source,
     check_rows,
     check_shape,
+    flat,
     one_file,
     one_hot,
     unflat,
     write_npy,
 )
+from skelpipe.exchange.arrays.source import Source
 from skelpipe.exchange.pickles import reading
 
 
@@ -89,12 +93,29 @@ def _npy_header(file: Any) -> tuple[tuple[int, ...], np.dtype[Any]]:
 
 
 def _write_ctrgcn(to: Path, source: Source, tell: Callable[[int], None]) -> None:
+    """As CTR-GCN's scripts, whose NTU-120 one repeats a body that is alone; of PKU-MMD as MAMP's, which moves nothing."""
     with zipfile.ZipFile(to / f"{STEMS[source.split][0]}.npz", "w") as archive:
         for part, name in (("train", "train"), ("val", "test")):
             with archive.open(f"x_{name}.npy", "w", force_zip64=True) as file:
-                write_npy(file, (len(source.rows[part]), LONGEST, FLAT), source.padded(part), tell)
+                write_npy(file, (len(source.rows[part]), LONGEST, FLAT), _flat(source, part), tell)
             with archive.open(f"y_{name}.npy", "w") as file:
                 np.lib.format.write_array(file, source.one_hot(part), allow_pickle=False)
 
 
-CTRGCN = Format(read_npz, _write_ctrgcn)
+def _tracks(block: Ragged, n: int) -> int:
+    own = slice(int(block.clip_offset[n]), int(block.clip_offset[n + 1]))
+    return int(tracks_left(block.joints[own], block.row_frame[own], block.row_body[own], (0, 1, 2)))
+
+
+def _flat(source: Source, part: str) -> Iterator[Floats]:
+    centre = "none" if source.dataset in ("pku1", "pku2") else "clip"
+    for block, values in source.prepared(part, "ctr", f"centre={centre}"):
+        if source.dataset == "ntu120":
+            alone = [n for n, clip in enumerate(values) if not clip[..., 1].any()]
+            if source.bodies == "denoise":
+                alone = [n for n in alone if _tracks(block, n) == 1]
+            values[alone, ..., 1] = values[alone, ..., 0]
+        yield flat(values)
+
+
+CTRGCN = Format(read_npz, _write_ctrgcn, "denoise")

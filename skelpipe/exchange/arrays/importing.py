@@ -14,12 +14,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from skelpipe.clips.bodies import BODIES
+from skelpipe.clips.bodies import BODIES, BODY_POLICIES
 from skelpipe.clips.prepare import CLIPS_PER_BLOCK, Settings, prepare_clips
 from skelpipe.clips.ragged import Ragged
 from skelpipe.errors import BadInput, shortened
 from skelpipe.exchange.arrays import find_format
-from skelpipe.exchange.arrays.base import JOINTS, LAYOUT, SUFFIX, Floats, Format, Part, Progress
+from skelpipe.exchange.arrays.base import JOINTS, LAYOUT, SUFFIX, UNKNOWN, Floats, Format, Part, Progress
+from skelpipe.outputs.ancestry import PROVENANCE, read_json
 from skelpipe.outputs.folders import new_folder
 from skelpipe.parallel import tell_threads
 from skelpipe.recordings import store
@@ -116,17 +117,22 @@ def import_arrays(
     if kind.prepared and not (centre and turn):
         raise BadInput(format, "is centred and turned already", "leave out --no-centre and --no-turn")
     parts = kind.read(paths)
-    settings = Settings(frames=_frames(format, kind, parts, frames), centre=centre, turn=turn)
+    bodies = _bodies(kind, about, parts, paths)
+    # Which rule chose them decides what a clip's length is: by `first` the first body tells it, else any.
+    rule = bodies if bodies in BODY_POLICIES else "denoise"
+    settings = Settings(frames=_frames(format, kind, parts, frames), bodies=rule, centre=centre, turn=turn)
     columns = _columns(about, parts, split)
     total = len(columns["name"])
     inputs: Mapping[str, Any] = {f"file {number}": path for number, path in enumerate(paths, 1)}
     log.info("%s: %s clips of %s%s", format, f"{total:,}", dataset, f", for {split} only" if split else "")
-    log.info("%d frames; centred: %s; turned: %s", settings.frames, settings.centre, settings.turn)
+    told = (settings.frames, bodies, settings.centre, settings.turn)
+    log.info("%d frames; bodies: %s; centred: %s; turned: %s", *told)
     tell_threads(log, threads)
-    said = {"format": format, "dataset": dataset, "split": split, **asdict(settings)}
+    prepared = {**asdict(settings), "bodies": bodies}
+    said = {"format": format, "dataset": dataset, "split": split, **prepared}
     with new_folder(clips, "clips", force=force, inputs=inputs, settings=said) as folder:
         kept = {"dataset": dataset, "layout": LAYOUT.name, "columns": list(columns), "imported": format}
-        made = store.create_group(folder, "clips", {**kept, **asdict(settings)})
+        made = store.create_group(folder, "clips", {**kept, **prepared})
         store.write_columns(made, columns)
         shape = (total, 3, settings.frames, JOINTS, BODIES)
         array = store.create_array(made, "clips", shape, "float32", store.CLIPS_PER_CHUNK)
@@ -150,8 +156,17 @@ def _prepared(block: Any, part: Part, settings: Settings, threads: int | None) -
         return block, np.where(block.any(axis=(1, 2, 3, 4)), settings.frames, 0).astype(np.int32)
     else:
         ragged = _as_recordings(block, part.looped)
-    values, length, _ = prepare_clips(ragged, LAYOUT, settings, threads)
+    values, length, _ = prepare_clips(ragged, LAYOUT, settings, threads, chosen=True)
     return values, length
+
+
+def _bodies(kind: Format, dataset: Dataset, parts: Sequence[Part], files: Sequence[Path]) -> str:
+    """The rule that chose the clips' bodies: what an export of ours says beside the files, else the writer's."""
+    made = [read_json(file.parent / PROVENANCE) for file in files]
+    stated = {about["settings"].get("bodies") if about.get("kind") == "arrays" else None for about in made}
+    if isinstance(dataset, Pku) or not stated <= {*BODY_POLICIES, UNKNOWN}:
+        stated = {kind.rule(dataset.name) if isinstance(dataset, Pku) else part.bodies or kind.bodies for part in parts}
+    return stated.pop() if len(stated) == 1 else UNKNOWN
 
 
 def _check_split(kind: Format, format: str, dataset: Dataset, split: str | None) -> None:

@@ -7,36 +7,42 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from skelpipe.clips.bodies import BODIES
 from skelpipe.clips.presets import LONGEST
 from skelpipe.errors import BadInput
 from skelpipe.exchange.arrays.base import (
     JOINTS,
+    UNKNOWN,
     Format,
     Part,
-    Source,
     as_floats,
     check_shape,
     fitting_step,
     read_names,
     whole,
-    write_labels,
     write_npy,
 )
+from skelpipe.exchange.arrays.source import Source
 from skelpipe.exchange.pickles import plain, read_pickle, reading
 
+NUM_FRAME = "_num_frame.npy"  # ISC's and CMD's feeders read from it how many frames were recorded
+SAMPLE = 64  # clips that are looked at
+CENTRED = 1e-4  # metres
 
-def read_named(files: Sequence[Path], looped: bool) -> list[Part]:
-    """aimclr-npy (not looped) and agcn-npy: arrays with their label pickles, in the same order."""
+
+def read_named(files: Sequence[Path], looped: bool = False, prepared: bool = False) -> list[Part]:
+    """Arrays with their label pickles, in the same order; a *_num_frame.npy beside them is passed over."""
+    files = [file for file in files if not file.name.endswith(NUM_FRAME)]
     arrays, labels = ([file for file in files if file.suffix == suffix] for suffix in (".npy", ".pkl"))
     if not arrays or len(arrays) != len(labels) or len(arrays) + len(labels) != len(files):
         what = f"{len(arrays)} .npy and {len(labels)} .pkl of {len(files)} files"
         raise BadInput("files", what, "give every .npy together with its label .pkl")
-    return [_named(array, label, looped) for array, label in zip(arrays, labels, strict=True)]
+    return [_named(array, label, looped, prepared) for array, label in zip(arrays, labels, strict=True)]
 
 
-def _named(path: Path, label_path: Path, looped: bool) -> Part:
+def _named(path: Path, label_path: Path, looped: bool, prepared: bool) -> Part:
     with reading(path):
         array = np.load(path, mmap_mode="r", allow_pickle=False)
     check_shape(path, array.dtype, array.shape, (None, 3, None, JOINTS, BODIES))
@@ -56,9 +62,25 @@ def _named(path: Path, label_path: Path, looped: bool) -> Part:
         step = fitting_step(step, array)
         for start in range(0, len(array), step):
             block = as_floats(path, array[start : start + step], start)
-            yield block.transpose(0, 2, 4, 3, 1) if looped else block
+            yield block if prepared else block.transpose(0, 2, 4, 3, 1)
 
-    return Part(path, labels, called, False, blocks, array.shape[2], looped, not looped)
+    some = np.asarray(array[np.linspace(0, len(array) - 1, min(SAMPLE, len(array))).astype(int)]) if looped else None
+    looped, bodies = (False, None) if some is None else _convention(some)
+    return Part(path, labels, called, False, blocks, array.shape[2], looped, prepared, bodies)
+
+
+def _convention(some: npt.NDArray[Any]) -> tuple[bool, str]:
+    """Whether some clips (n, 3, T, V, 2) of an agcn-npy may be filled up by repetition, and how bodies were chosen.
+
+    2s-AGCN's are relative to joint 1 of the first body in every frame, ST-GCN's are as recorded, with zeros behind.
+    """
+    there = some[some.any(axis=(1, 2, 3, 4))]
+    if not len(there):
+        return True, UNKNOWN
+    if np.abs(there[:, :, :, 1, 0]).max() < CENTRED:
+        return True, "energy"
+    padded = 2 * np.count_nonzero(there[:, :, -1].any(axis=(1, 2, 3))) < len(there)
+    return not padded, "first" if padded else UNKNOWN
 
 
 def _write_aimclr(to: Path, source: Source, tell: Callable[[int], None]) -> None:
@@ -66,16 +88,28 @@ def _write_aimclr(to: Path, source: Source, tell: Callable[[int], None]) -> None
         shape = (len(rows), 3, int(source.attributes["frames"]), JOINTS, BODIES)
         with open(to / f"{part}_position.npy", "wb") as file:
             write_npy(file, shape, source.clips(part), tell)
-        write_labels(to, source, part)
+        source.write_labels(to, part)
 
 
 def _write_agcn(to: Path, source: Source, tell: Callable[[int], None]) -> None:
     for part, rows in source.rows.items():
-        with open(to / f"{part}_data_joint.npy", "wb") as file:
-            blocks = (block.transpose(0, 4, 1, 3, 2) for block in source.padded(part))
-            write_npy(file, (len(rows), 3, LONGEST, JOINTS, BODIES), blocks, tell)
-        write_labels(to, source, part)
+        _write_prepared(to / f"{part}_data_joint.npy", source, part, "isc", tell)
+        np.save(to / f"{part}{NUM_FRAME}", source.clip_frames[rows])
+        source.write_labels(to, part)
 
 
-AIMCLR = Format(lambda files: read_named(files, False), _write_aimclr, named=True, prepared=True)
-AGCN = Format(lambda files: read_named(files, True), _write_agcn, named=True)
+def _write_stgcn(to: Path, source: Source, tell: Callable[[int], None]) -> None:
+    for part in source.rows:
+        _write_prepared(to / f"{part}_data.npy", source, part, "raw", tell)
+        source.write_labels(to, part)
+
+
+def _write_prepared(path: Path, source: Source, part: str, preset: str, tell: Callable[[int], None]) -> None:
+    with open(path, "wb") as file:
+        blocks = (values for _, values in source.prepared(part, preset))
+        write_npy(file, (len(source.rows[part]), 3, LONGEST, JOINTS, BODIES), blocks, tell)
+
+
+AIMCLR = Format(lambda files: read_named(files, prepared=True), _write_aimclr, "first", named=True, prepared=True)
+AGCN = Format(lambda files: read_named(files, looped=True), _write_agcn, "energy", named=True)
+STGCN = Format(read_named, _write_stgcn, "first", named=True)

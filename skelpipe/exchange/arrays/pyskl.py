@@ -13,16 +13,20 @@ from skelpipe.errors import BadInput, shortened
 from skelpipe.exchange.arrays.base import (
     JOINTS,
     STEMS,
+    UNKNOWN,
     Format,
     Part,
-    Source,
     as_floats,
     check_shape,
     one_file,
     read_names,
     whole,
 )
+from skelpipe.exchange.arrays.source import Source
 from skelpipe.exchange.pickles import plain, read_pickle, write_pickle
+
+SPREAD_ERROR = 0.005  # metres: both write float16
+PAIRS = 200  # clips of two bodies, all with the larger spread first
 
 
 def read_pyskl(files: Sequence[Path]) -> list[Part]:
@@ -49,7 +53,26 @@ def read_pyskl(files: Sequence[Path]) -> list[Part]:
             yield [as_floats(path, points[None], start + i)[0].transpose(1, 0, 2, 3) for i, points in enumerate(some)]
 
     labels = whole(path, [each["label"] for each in annotations])
-    return [Part(path, labels, names, False, blocks, 0)]
+    return [Part(path, labels, names, False, blocks, 0, bodies=_told_bodies(annotations))]
+
+
+def _told_bodies(annotations: list[dict[str, Any]]) -> str:
+    """Whose file it is: PySKL's, of denoised bodies, or MMAction2's, of the liveliest; UNKNOWN where both fit.
+
+    MMAction2 puts the body with the larger spread first (`get_nonzero_std`) and keeps frames without anybody, which PySKL
+    takes from both ends.
+    """
+    pairs = 0
+    for each in annotations:
+        points = np.asarray(plain(each["keypoint"]), np.float32)
+        if not points[:, 0].any() or not points[:, -1].any():
+            return "energy"
+        if len(points) == 2:
+            first, second = (body[body.any(axis=(1, 2))].std(axis=(0, 1)).sum() for body in points)
+            if first < second - SPREAD_ERROR:
+                return "denoise"
+            pairs += 1
+    return "energy" if pairs >= PAIRS else UNKNOWN
 
 
 def _write_pyskl(to: Path, source: Source, tell: Callable[[int], None]) -> None:
@@ -67,4 +90,4 @@ def _write_pyskl(to: Path, source: Source, tell: Callable[[int], None]) -> None:
     write_pickle(to / name, {"split": split, "annotations": annotations})
 
 
-PYSKL = Format(read_pyskl, _write_pyskl, named=True)
+PYSKL = Format(read_pyskl, _write_pyskl, "denoise", named=True)

@@ -16,14 +16,15 @@ from skelpipe.exchange.arrays.base import (
     STEMS,
     Format,
     Part,
-    Source,
     check_rows,
     check_shape,
     fitting_step,
+    flat,
     one_file,
     one_hot,
     unflat,
 )
+from skelpipe.exchange.arrays.source import Source
 from skelpipe.exchange.pickles import reading
 
 HELD_OUT = 20  # sgn-h5: one training clip in so many is written to its validation part, as many as SGN draws
@@ -82,11 +83,11 @@ def _write_sgn(to: Path, source: Source, tell: Callable[[int], None]) -> None:
         for part, x, y in (("train", "x", "y"), ("valid", "valid_x", "valid_y"), ("val", "test_x", "test_y")):
             array = file.create_dataset(x, (len(rows[part]), LONGEST, FLAT), "f4")
             start = 0
-            for block in divided.padded(part):
-                array[start : start + len(block)] = block.reshape(len(block), LONGEST, FLAT)
-                start += len(block)
-                tell(len(block))
+            for _, clips in divided.prepared(part, "ctr"):
+                array[start : start + len(clips)] = flat(clips)
+                start += len(clips)
+                tell(len(clips))
             file.create_dataset(y, data=divided.one_hot(part))
 
 
-SGN = Format(read_h5, _write_sgn)
+SGN = Format(read_h5, _write_sgn, "denoise")
