@@ -259,6 +259,8 @@ def import_arrays(format: str, files: tuple[Path, ...], clips: Path, **options: 
 
     with bar("importing", "clips") as progress:
         made = run_import(format, files, clips, progress=progress, **options)
+    for line in made.told:
+        click.echo(f"skelpipe: {printable(line)}", err=True)
     if made.empty:
         click.echo(f"skelpipe: {made.empty:,} clips show nobody", err=True)
     only = f", for {made.split} only" if made.split else ""

@@ -62,6 +62,7 @@ class Part:
         frames: T.
         looped: whether a clip may be filled up by its own repetition.
         prepared: whether the blocks are clips already.
+        some: rows, which rise -> blocks of these clips alone; None where the array is read from its start only.
     """
 
     where: Path
@@ -72,6 +73,7 @@ class Part:
     frames: int
     looped: bool = False
     prepared: bool = False
+    some: Callable[[Whole], Iterator[Any]] | None = None
 
 
 # Reading -----------------------------------------------------------------------------------------------------------

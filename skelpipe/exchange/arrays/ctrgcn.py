@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -11,14 +12,17 @@ from typing import IO, Any
 
 import numpy as np
 
+from skelpipe.clips.bodies import BODIES
 from skelpipe.clips.presets import LONGEST
 from skelpipe.exchange.arrays.base import (
     BLOCK_BYTES,
     FLAT,
+    JOINTS,
     STEMS,
     Format,
     Part,
     Source,
+    Whole,
     check_rows,
     check_shape,
     one_file,
@@ -51,7 +55,17 @@ def _npz_part(path: Path, part: str) -> Part:
                 flat = np.frombuffer(file.read(math.prod(size) * dtype.itemsize), dtype).reshape(size)
                 yield unflat(path, flat, start)
 
-    return Part(path, one_hot(path, f"y_{part}", labels, shape[0]), None, part == "train", blocks, shape[1])
+    def some(rows: Whole) -> Iterator[Any]:
+        size, at = math.prod(shape[1:]) * dtype.itemsize, 0
+        with reading(path), zipfile.ZipFile(path) as archive, _npy_member(archive, f"x_{part}.npy") as (file, *_):
+            for n in rows.tolist():
+                file.skip((n - at) * size)
+                flat = np.frombuffer(file.read(size), dtype).astype(np.float32)
+                yield flat.reshape(1, shape[1], BODIES, JOINTS, 3)
+                at = n + 1
+
+    labels_of = one_hot(path, f"y_{part}", labels, shape[0])
+    return Part(path, labels_of, None, part == "train", blocks, shape[1], some=some)
 
 
 @contextmanager
@@ -76,6 +90,10 @@ class _Exactly:
 
     def read(self, count: int | None = None) -> bytes:
         return self.file.read(self.room if count is None else count)
+
+    def skip(self, count: int) -> None:
+        """Go on by so many bytes: at once where the member is not packed."""
+        self.file.seek(count, os.SEEK_CUR)
 
 
 def _npy_header(file: Any) -> tuple[tuple[int, ...], np.dtype[Any]]:

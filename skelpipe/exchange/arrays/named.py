@@ -16,6 +16,7 @@ from skelpipe.exchange.arrays.base import (
     Format,
     Part,
     Source,
+    Whole,
     as_floats,
     check_shape,
     fitting_step,
@@ -58,7 +59,13 @@ def _named(path: Path, label_path: Path, looped: bool) -> Part:
             block = as_floats(path, array[start : start + step], start)
             yield block.transpose(0, 2, 4, 3, 1) if looped else block
 
-    return Part(path, labels, called, False, blocks, array.shape[2], looped, not looped)
+    def some(rows: Whole) -> Iterator[Any]:
+        step = fitting_step(len(rows), array)
+        for start in range(0, len(rows), step):
+            block = np.asarray(array[rows[start : start + step]], np.float32)
+            yield block.transpose(0, 2, 4, 3, 1) if looped else block
+
+    return Part(path, labels, called, False, blocks, array.shape[2], looped, not looped, some)
 
 
 def _write_aimclr(to: Path, source: Source, tell: Callable[[int], None]) -> None:

@@ -16,6 +16,7 @@ from skelpipe.exchange.arrays.base import (
     Format,
     Part,
     Source,
+    Whole,
     as_floats,
     check_shape,
     one_file,
@@ -48,8 +49,12 @@ def read_pyskl(files: Sequence[Path]) -> list[Part]:
             some = [plain(each["keypoint"]) for each in annotations[start : start + step]]
             yield [as_floats(path, points[None], start + i)[0].transpose(1, 0, 2, 3) for i, points in enumerate(some)]
 
+    def some(rows: Whole) -> Iterator[Any]:
+        for n in rows.tolist():
+            yield [np.asarray(plain(annotations[n]["keypoint"]), np.float32).transpose(1, 0, 2, 3)]
+
     labels = whole(path, [each["label"] for each in annotations])
-    return [Part(path, labels, names, False, blocks, 0)]
+    return [Part(path, labels, names, False, blocks, 0, some=some)]
 
 
 def _write_pyskl(to: Path, source: Source, tell: Callable[[int], None]) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from skelpipe.recordings.conventions.facts import held, period
+from skelpipe.recordings.conventions.facts import LAST_FRAME, REPETITION, held, period
 from skelpipe.recordings.conventions.findings import AXES, UNITS, Findings
 
 Floats = npt.NDArray[np.float32]
@@ -92,6 +92,6 @@ def without_copies(block: Floats) -> tuple[Floats, int]:
 
 def own_frames(clip: Floats, after: str | None) -> int:
     """How many frames of a clip (T, M, V, C) are its own, where the file's shorter clips are filled up in that way."""
-    if after == "repetition":
-        return period(clip[:, 0])
-    return held(clip) if after == "last frame" else len(clip)
+    if after == REPETITION:
+        return period(clip[:, int(np.argmax(clip.any(axis=(0, 2, 3))))])  # the first body that is there
+    return held(clip) if after == LAST_FRAME else len(clip)

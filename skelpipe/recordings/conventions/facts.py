@@ -18,7 +18,7 @@ from skelpipe.layouts.landmarks import ANKLES, BASE, HIPS, TOES, find_landmark
 FRAMES = 64  # looked at of a clip, evenly chosen
 FEWEST_FRAMES = 5  # of which anything about motion is told
 RIGID, BONE_LIKE = 0.35, 1.15
-UPRIGHT = 0.75  # cosine
+UPRIGHT, ACROSS = 0.75, 0.8  # cosines
 SIDED = 0.75  # share of a clip's frames
 NEAR = 1e-5  # of the largest coordinate
 ON_AXIS = 1e-3
@@ -49,7 +49,7 @@ class Places:
         joints, (right, left) = layout.joints, layout.shoulders
         ankles, toes = find_landmark(layout, ANKLES), find_landmark(layout, TOES)
         hips = find_landmark(layout, HIPS[0]) + find_landmark(layout, HIPS[1])
-        points = {f"joint {v} ({name})": (v,) for v, name in enumerate(joints)}
+        points: dict[str, Joints] = {f"joint {v} ({name})": (v,) for v, name in enumerate(joints)}
         for some in (layout.centre, hips):
             if len(some) > 1:
                 points["the middle of " + " and ".join(joints[v] for v in some)] = some
@@ -70,10 +70,10 @@ class Facts:
         up: the axis (0 to 2) along which the body stands, and its sign; None for one that lies or leans.
         sided: 1 if the left is where it is in a right-handed space, -1 if mirrored.
         trunk: from the base of the spine to the shoulders, in the units of the file.
-        own, first, start: the points (`Places.points`) that are 0 in all frames of all bodies, in all frames of the first
-            body, and in its first frame.
-        turned: "frame" if the shoulders are parallel to the camera plane in every frame, "clip" if they lie on x in the
-            first.
+        own, first, start: the points (`Places.points`) that are 0 in all frames of all bodies, in all frames of the
+            first body, and in its first frame.
+        turned: "frame" if the shoulders are parallel to the camera plane in every frame, "clip" if they lie on x in
+            the first.
         absent: "zeros", "copies" or "points" (all joints of a body in one), of bodies that are not there.
         bodies: how many bodies the clip has.
         after: what stands behind its end.
@@ -137,11 +137,22 @@ def _mean(pose: Floats, joints: Joints) -> Floats:
 
 def _content(pose: Floats, places: Places) -> str | None:
     if len(pose) < FEWEST_FRAMES:
-        return POSITIONS if _ratio(pose, places) >= BONE_LIKE else None
+        return POSITIONS if _ratio(pose, places) >= BONE_LIKE and _bodily(pose, places) else None
     bones = np.linalg.norm(pose[:, list(places.child)] - pose[:, list(places.parent)], axis=2)
     if _varies(bones) > RIGID and _varies(np.linalg.norm(pose, axis=2)) > RIGID / 2:
         return MOTION
-    return BONES if _ratio(pose, places) < BONE_LIKE else POSITIONS
+    if _ratio(pose, places) < BONE_LIKE:
+        return BONES
+    return POSITIONS if _bodily(pose, places) else None
+
+
+def _bodily(pose: Floats, places: Places) -> bool:
+    """Whether the shoulder line crosses the line from the ankles to the shoulders, as it does in people."""
+    if not places.ankles:
+        return True
+    up = _unit(_mean(pose, places.right + places.left) - _mean(pose, places.ankles))
+    across = _unit(_mean(pose, places.right) - _mean(pose, places.left))
+    return float(np.median(np.abs((up * across).sum(axis=1)))) <= ACROSS
 
 
 def _varies(lengths: Floats) -> float:
@@ -190,7 +201,9 @@ def _trunk(pose: Floats, places: Places) -> float | None:
     return float(np.median(np.linalg.norm(_mean(pose, places.right + places.left) - _mean(pose, places.base), axis=1)))
 
 
-def _origins(x: Floats, seen: npt.NDArray[np.bool_], body: int, places: Places) -> tuple[frozenset[int], ...]:
+def _origins(
+    x: Floats, seen: npt.NDArray[np.bool_], body: int, places: Places
+) -> tuple[frozenset[int], frozenset[int], frozenset[int]]:
     near = NEAR * float(np.abs(x).max())
     first = np.flatnonzero(seen[:, body])
 
@@ -232,5 +245,5 @@ def period(body: Floats) -> int:
 
 def held(x: Floats) -> int:
     """How many frames (T, M, V, C) are left when those that repeat the last one, bit by bit, are taken from the end."""
-    same = (x == x[-1]).all(axis=(1, 2, 3))
-    return len(x) - int(np.argmin(same[::-1])) + 1 if not same.all() else 1
+    others = np.flatnonzero(np.any(x != x[-1], axis=(1, 2, 3)))
+    return int(others[-1]) + 2 if len(others) else 1

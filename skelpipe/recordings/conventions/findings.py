@@ -14,7 +14,6 @@ from skelpipe.layouts.base import Layout
 from skelpipe.recordings.conventions.facts import (
     COPIES,
     LAST_FRAME,
-    MOTION,
     NOTHING,
     POINTS,
     POSITIONS,
@@ -149,7 +148,7 @@ def ask(blocks: Iterable[npt.NDArray[Any] | Sequence[npt.NDArray[Any]]], layout:
 
     Args:
         blocks: (n, T, M, V, C) where all clips have T frames, or lists of (F, M, V, C) of clips of their own lengths,
-            float, zeros (or whatever else the file has) where nobody is. About `SAMPLE` clips, evenly chosen, are enough.
+            float, as the file has them. About `SAMPLE` clips, evenly chosen, are enough.
         layout: whose joints they are.
     """
     asked = Asked(layout)
@@ -291,6 +290,3 @@ def made_as(found: Findings, layout: Layout) -> str:
     if found.origin == START:
         return "CTR-GCN's sequence transformation (also SGN's, MAMP's): moved as a whole"
     return "recorded" if found.origin == SENSOR and found.unit in UNITS else "recorded, and moved"
-
-
-__all__ = ["MOTION", "Asked", "Findings", "ask", "chosen", "lines"]
