@@ -379,9 +379,8 @@ def prepare(recording, settings):
     if settings.longest is not None and len(x) > settings.longest:
         start = (len(x) - settings.longest) // 2
         x = x[start : start + settings.longest]
-    seen = np.flatnonzero(np.abs(x[:, 0, 0]).sum(axis=-1))  # AimCLR's
-    if settings.bodies != "first" or len(seen) == 0:  # CTR-GCN's
-        seen = np.flatnonzero(np.abs(x).sum(axis=(1, 2, 3)))
+    looked_at = x[:, :1] if settings.bodies == "first" else x  # as AimCLR, or as CTR-GCN's feeder
+    seen = np.flatnonzero(np.abs(looked_at).sum(axis=(1, 2, 3)))
     length = 0 if not len(seen) else len(seen) if settings.length == "count" else int(seen[-1]) + 1
     if length == 0:
         return np.zeros((3, settings.frames, 25, 2)), 0

@@ -248,8 +248,9 @@ def streams(clips: Path, out: Path, **options: Any) -> None:
 def import_arrays(format: str, files: tuple[Path, ...], clips: Path, **options: Any) -> None:
     """Make clips of another project's arrays.
 
-    FILES are every .npy with its label .pkl for aimclr-npy, stgcn-npy and agcn-npy (2s-AGCN's, ISC's, CMD's), and one file
-    for the others. Clips that carry names serve every split; ctrgcn-npz and sgn-h5 serve only the split that they divide.
+    FILES are every .npy with its label .pkl for aimclr-npy, stgcn-npy and agcn-npy (2s-AGCN's, ISC's, CMD's), and one
+    file for the others. Clips that carry names serve every split; ctrgcn-npz and sgn-h5 serve only the split that they
+    divide.
 
     \b
     Example:
@@ -259,6 +260,8 @@ def import_arrays(format: str, files: tuple[Path, ...], clips: Path, **options: 
 
     with bar("importing", "clips") as progress:
         made = run_import(format, files, clips, progress=progress, **options)
+    for line in made.told:
+        click.echo(f"skelpipe: {printable(line)}", err=True)
     if made.empty:
         click.echo(f"skelpipe: {made.empty:,} clips show nobody", err=True)
     only = f", for {made.split} only" if made.split else ""
@@ -276,11 +279,11 @@ def import_arrays(format: str, files: tuple[Path, ...], clips: Path, **options: 
 def export_arrays(format: str, source: Path, out: Path, **options: Any) -> None:
     """Write arrays as another project's loader expects them.
 
-    aimclr-npy is written from clips, as they are. The others are written from a store, with bodies chosen and coordinates
-    moved as the project's own scripts do it: agcn-npy is what 2s-AGCN, ISC and CMD read (bodies: energy), ctrgcn-npz
-    CTR-GCN and MAMP (denoise), sgn-h5 SGN (denoise), pyskl-pkl PySKL and MMAction2 (denoise). stgcn-npy is the
-    recorded frames of ST-GCN's gendata (first), which AimCLR's preprocess_ntu.py goes on from. Of PKU-MMD all take the two
-    bodies that there are. OUT is a folder.
+    aimclr-npy is written from clips, as they are. The others are written from a store, with bodies chosen and
+    coordinates moved as the project's own scripts do it: agcn-npy is what 2s-AGCN, ISC and CMD read (bodies: energy),
+    ctrgcn-npz CTR-GCN and MAMP (denoise), sgn-h5 SGN (denoise), pyskl-pkl PySKL and MMAction2 (denoise). stgcn-npy is
+    the recorded frames of ST-GCN's gendata (first), from which AimCLR's preprocess_ntu.py goes on. Of PKU-MMD all take
+    the two bodies that there are. OUT is a folder.
 
     \b
     Example:

@@ -5,8 +5,8 @@ Today's preparation, `aimclr`, is compiled as a whole, here. Its steps and their
 
 1. two body slots per frame, by one of `BODY_POLICIES`;
 2. clips of more than `longest` frames keep their middle part;
-3. the length L: how many frames show joint 0 of the first body; with bodies that were chosen otherwise, any joint of
-   either body (`ragged.looked_at`). The first L frames are used;
+3. the length L: how many frames show the first body; with bodies that were chosen otherwise, any of the two
+   (`ragged.bodies_seen`). The first L frames are used;
 4. `centre`: in every frame, every body is moved so that its layout's centre lies in the origin;
 5. the L frames become T by linear interpolation between frame centres, u = (t + 1/2) L / T - 1/2, clamped to 0..L-1;
 6. `turn`: in every frame, every body is rotated about y until its shoulder line is parallel to the camera plane.
@@ -31,7 +31,7 @@ from skelpipe.clips.bodies import BODIES, BODY_POLICIES
 from skelpipe.clips.centre import centre_bodies
 from skelpipe.clips.chain import Chain
 from skelpipe.clips.presets import LENGTH_RULES, LONGEST, PRESETS, Options, Preparation, find_preparation
-from skelpipe.clips.ragged import Floats, Ragged, check_rows, looked_at, read_block
+from skelpipe.clips.ragged import Floats, Ragged, bodies_seen, check_rows, read_block
 from skelpipe.clips.steps import axes, channels, check_fits
 from skelpipe.clips.time import count_frames, resize_frames
 from skelpipe.errors import BadInput
@@ -57,11 +57,11 @@ Progress = Callable[[int, int], None]
 
 # One clip from its two bodies: uses up selected (F, 2, V, C), writes out (C, T, V, 2), zeros on entry; returns L
 @njit(cache=True, nogil=True)
-def _finish(selected, channels, axes, longest, last, bodies, joints, centre, right, left, out):  # type: ignore[no-untyped-def]
+def _finish(selected, channels, axes, longest, last, bodies, centre, right, left, out):  # type: ignore[no-untyped-def]
     if 0 < longest < len(selected):
         start = (len(selected) - longest) // 2
         selected = selected[start : start + longest]
-    length = count_frames(selected, last, bodies, joints)
+    length = count_frames(selected, last, bodies)
     if length == 0:
         return 0
     selected = selected[:length]
@@ -124,7 +124,7 @@ def prepare_clips(
     clips = np.zeros((count, layout.channels, settings.frames, len(layout.joints), BODIES), np.float32)
     length, kept = np.zeros(count, np.int32), np.zeros(count, np.int32)
     policy, space, every = BODY_POLICIES["first" if chosen else settings.bodies], axes(layout), channels(layout)
-    (bodies, joints), last = looked_at(layout, settings.bodies, BODIES), settings.length == "last"
+    bodies, last = bodies_seen(settings.bodies, BODIES), settings.length == "last"
     nothing = np.empty(0, np.int64)
     centre = np.array(layout.centre) if settings.centre else nothing
     right, left = map(np.array, layout.shoulders) if settings.turn else (nothing, nothing)
@@ -138,7 +138,7 @@ def prepare_clips(
             selected[...] = 0
             kept[n] = policy(ragged.joints[rows], ragged.row_frame[rows], ragged.row_body[rows], space, selected)
             used, longest = selected[: kept[n]], settings.longest or 0
-            length[n] = _finish(used, every, space, longest, last, bodies, joints, centre, right, left, clips[n])
+            length[n] = _finish(used, every, space, longest, last, bodies, centre, right, left, clips[n])
 
     map_slices(prepare_slice, count, threads)
     return clips, length, kept

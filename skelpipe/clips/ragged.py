@@ -10,7 +10,6 @@ import numpy.typing as npt
 
 from skelpipe.errors import BadInput
 from skelpipe.layouts.base import Layout
-from skelpipe.layouts.kinect_v2 import KINECT_V2
 from skelpipe.recordings import store
 
 if TYPE_CHECKING:
@@ -70,17 +69,14 @@ def check_rows(ragged: Ragged, layout: Layout) -> None:
     )
 
 
-def looked_at(layout: Layout, policy: str, bodies: int) -> tuple[int, int]:
-    """How many bodies and joints, from the first, are looked at to tell whether a frame shows somebody.
+def bodies_seen(policy: str, bodies: int) -> int:
+    """How many of the bodies, from the first, are looked at to tell whether a frame shows somebody.
 
-    AimCLR looks at the base of the spine of the first body, which of the first two seen is always there. The liveliest
-    body may come late, and elsewhere joint 0 may lie in the origin, or be hidden: there any joint of any body counts,
-    as in CTR-GCN's feeder.
+    AimCLR looks at the first, which of the first two seen is there wherever one is. The liveliest body may come late,
+    so with the other rules any body counts, as in CTR-GCN's feeder.
 
     Args:
         policy: which bodies were chosen, key of `BODY_POLICIES` or another choice of the step `bodies`.
         bodies: M.
     """
-    if policy != "first":
-        return bodies, len(layout.joints)
-    return 1, 1 if layout.name == KINECT_V2.name else len(layout.joints)
+    return 1 if policy == "first" else bodies

@@ -7,22 +7,15 @@ from numba import njit
 from skelpipe.clips.bodies import is_shown, put
 
 
-# selected (F, M, V, C) -> how many of its frames show somebody, or, if `last`, where the last of them is. AimCLR asks
-# the first `joints` joints of the first `bodies` bodies; a clip that shows none of these, as one that is told from its
-# hips, is asked for any joint of any body
+# selected (F, M, V, C) -> how many of its frames show any of the first `bodies` bodies, or, if `last`, where the last
+# of these frames is. Any joint counts: the reference's joint 0 lies in the origin where coordinates are told from there
 @njit(cache=True, nogil=True)
-def count_frames(selected, last, bodies, joints):  # type: ignore[no-untyped-def]
-    found = _count(selected, last, bodies, joints)
-    return found if found > 0 else _count(selected, last, selected.shape[1], selected.shape[2])
-
-
-@njit(cache=True, nogil=True)
-def _count(selected, last, bodies, joints):  # type: ignore[no-untyped-def]
+def count_frames(selected, last, bodies):  # type: ignore[no-untyped-def]
     count, latest = 0, 0
     for t in range(len(selected)):
         shown = False
         for m in range(bodies):
-            shown = shown or is_shown(selected[t, m, :joints])
+            shown = shown or is_shown(selected[t, m])
         if shown:
             count += 1
             latest = t + 1

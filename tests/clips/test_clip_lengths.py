@@ -81,8 +81,7 @@ def test_the_kernel_counts_as_numpy_does():
         x = rng.normal(size=(9, 2, 4, 3)).astype(np.float32)
         x[rng.random((9, 2)) < 0.4] = 0
         x[rng.random((9, 2, 4)) < 0.3] = 0
-        for bodies, joints in ((1, 1), (1, 4), (2, 4)):
-            seen = np.flatnonzero((x[:, :bodies, :joints] != 0).any(axis=(1, 2, 3)))
-            seen = seen if len(seen) else np.flatnonzero((x != 0).any(axis=(1, 2, 3)))
-            assert count_frames(x, False, bodies, joints) == len(seen)
-            assert count_frames(x, True, bodies, joints) == (seen[-1] + 1 if len(seen) else 0)
+        for bodies in (1, 2):
+            seen = np.flatnonzero((x[:, :bodies] != 0).any(axis=(1, 2, 3)))
+            assert count_frames(x, False, bodies) == len(seen)
+            assert count_frames(x, True, bodies) == (seen[-1] + 1 if len(seen) else 0)

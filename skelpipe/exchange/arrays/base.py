@@ -57,6 +57,7 @@ class Part:
         frames: T.
         looped: whether a clip may be filled up by its own repetition.
         prepared: whether the blocks are clips already.
+        some: rows, which rise -> blocks of these clips alone; None where the array is read from its start only.
         bodies: key of `BODY_POLICIES` by which the file's writer chose bodies of NTU recordings, UNKNOWN where the file
             does not tell, or None where it is its format's.
     """
@@ -69,6 +70,7 @@ class Part:
     frames: int
     looped: bool = False
     prepared: bool = False
+    some: Callable[[Whole], Iterator[Any]] | None = None
     bodies: str | None = None
 
 

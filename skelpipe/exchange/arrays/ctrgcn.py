@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -11,16 +12,18 @@ from typing import IO, Any
 
 import numpy as np
 
-from skelpipe.clips.bodies import tracks_left
+from skelpipe.clips.bodies import BODIES, tracks_left
 from skelpipe.clips.presets import LONGEST
 from skelpipe.clips.ragged import Ragged
 from skelpipe.exchange.arrays.base import (
     BLOCK_BYTES,
     FLAT,
+    JOINTS,
     STEMS,
     Floats,
     Format,
     Part,
+    Whole,
     check_rows,
     check_shape,
     flat,
@@ -55,7 +58,17 @@ def _npz_part(path: Path, part: str) -> Part:
                 flat = np.frombuffer(file.read(math.prod(size) * dtype.itemsize), dtype).reshape(size)
                 yield unflat(path, flat, start)
 
-    return Part(path, one_hot(path, f"y_{part}", labels, shape[0]), None, part == "train", blocks, shape[1])
+    def some(rows: Whole) -> Iterator[Any]:
+        size, at = math.prod(shape[1:]) * dtype.itemsize, 0
+        with reading(path), zipfile.ZipFile(path) as archive, _npy_member(archive, f"x_{part}.npy") as (file, *_):
+            for n in rows.tolist():
+                file.skip((n - at) * size)
+                flat = np.frombuffer(file.read(size), dtype).astype(np.float32)
+                yield flat.reshape(1, shape[1], BODIES, JOINTS, 3)
+                at = n + 1
+
+    labels_of = one_hot(path, f"y_{part}", labels, shape[0])
+    return Part(path, labels_of, None, part == "train", blocks, shape[1], some=some)
 
 
 @contextmanager
@@ -81,6 +94,10 @@ class _Exactly:
     def read(self, count: int | None = None) -> bytes:
         return self.file.read(self.room if count is None else count)
 
+    def skip(self, count: int) -> None:
+        """Go on by so many bytes: at once where the member is not packed."""
+        self.file.seek(count, os.SEEK_CUR)
+
 
 def _npy_header(file: Any) -> tuple[tuple[int, ...], np.dtype[Any]]:
     """Shape and dtype; the file then stands at the first value."""
@@ -93,7 +110,7 @@ def _npy_header(file: Any) -> tuple[tuple[int, ...], np.dtype[Any]]:
 
 
 def _write_ctrgcn(to: Path, source: Source, tell: Callable[[int], None]) -> None:
-    """As CTR-GCN's scripts, whose NTU-120 one repeats a body that is alone; of PKU-MMD as MAMP's, which moves nothing."""
+    """As CTR-GCN's scripts, whose NTU-120 one repeats a body that is alone; PKU-MMD as MAMP's, which moves nothing."""
     with zipfile.ZipFile(to / f"{STEMS[source.split][0]}.npz", "w") as archive:
         for part, name in (("train", "train"), ("val", "test")):
             with archive.open(f"x_{name}.npy", "w", force_zip64=True) as file:

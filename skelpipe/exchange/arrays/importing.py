@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import repeat
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,16 +19,21 @@ from skelpipe.clips.prepare import CLIPS_PER_BLOCK, Settings, prepare_clips
 from skelpipe.clips.ragged import Ragged
 from skelpipe.errors import BadInput, shortened
 from skelpipe.exchange.arrays import find_format
+from skelpipe.exchange.arrays.asking import Taken
 from skelpipe.exchange.arrays.base import JOINTS, LAYOUT, SUFFIX, UNKNOWN, Floats, Format, Part, Progress
 from skelpipe.outputs.ancestry import PROVENANCE, read_json
 from skelpipe.outputs.folders import new_folder
 from skelpipe.parallel import tell_threads
 from skelpipe.recordings import store
+from skelpipe.recordings.conventions.shown import check_shown
 from skelpipe.recordings.datasets import Dataset, find_dataset, find_split
 from skelpipe.recordings.datasets.base import column_array
 from skelpipe.recordings.datasets.ntu import parse_name
 from skelpipe.recordings.datasets.pku import VIEWS, Pku
 from skelpipe.recordings.datasets.splits import RECORDED
+
+if TYPE_CHECKING:
+    import zarr
 
 log = logging.getLogger(__name__)
 # AimCLR's names of PKU-MMD clips, which are ours too: video, view, class, line of the label file.
@@ -39,28 +44,20 @@ PKU_NAMES = {
 
 
 # From padded frames to recordings ----------------------------------------------------------------------------------
-def _as_recordings(block: Floats, looped: bool) -> Ragged:
+def _as_recordings(block: Floats, taken: Taken) -> Ragged:
     """(n, T, M, V, 3), zeros where nobody is -> recordings that end with the last frame that shows somebody."""
+    own = np.array([taken.own_frames(clip) for clip in block])
+    block = taken.values(block)
     shown = np.count_nonzero(block, axis=(3, 4)) > 0
-    if looped:
-        shown &= np.arange(shown.shape[1])[:, None] < np.array([_period(clip[:, 0]) for clip in block])[:, None, None]
+    shown &= np.arange(shown.shape[1])[:, None] < own[:, None]
     # A body keeps its slot where an earlier one is missing: `first` counts the rows of a frame.
     placed: npt.NDArray[np.bool_] = np.logical_or.accumulate(shown[..., ::-1], axis=2)[..., ::-1]
     seen = np.count_nonzero(placed, axis=2) > 0
     frames = np.where(np.count_nonzero(seen, axis=1) > 0, seen.shape[1] - np.argmax(seen[:, ::-1], axis=1), 0)
     clip, row_frame, row_body = np.nonzero(placed)
-    return Ragged(block[placed], row_frame, row_body, np.searchsorted(clip, np.arange(len(block) + 1)), frames)
-
-
-def _period(body: Floats) -> int:
-    """After how many frames (T, V, 3) repeats itself to its end, bit by bit; T if it does not.
-
-    2s-AGCN fills a clip to 300 frames by playing it again, which would be resized as if it had been seen.
-    """
-    for period in np.flatnonzero((body[1:] == body[0]).all(axis=(1, 2))) + 1:
-        if np.array_equal(body[period:], body[:-period]):
-            return int(period)
-    return len(body)
+    joints = block[placed]
+    joints[~shown[placed]] = 0
+    return Ragged(joints, row_frame, row_body, np.searchsorted(clip, np.arange(len(block) + 1)), frames)
 
 
 def _joined(parts: Sequence[Ragged]) -> Ragged:
@@ -75,11 +72,19 @@ def _joined(parts: Sequence[Ragged]) -> Ragged:
 # Import ------------------------------------------------------------------------------------------------------------
 @dataclass(frozen=True)
 class Imported:
-    """What `import_arrays` did: how many clips, how many of them show nobody, and the only split, if there is one."""
+    """What `import_arrays` did.
+
+    Attributes:
+        clips: how many.
+        empty: how many of them show nobody.
+        split: the only split that they serve, if there is only one.
+        told: what was found in the arrays and converted, and what cannot be told of them, in words.
+    """
 
     clips: int
     empty: int
     split: str | None
+    told: tuple[str, ...] = ()
 
 
 def import_arrays(
@@ -109,7 +114,8 @@ def import_arrays(
         progress: called with (clips done, clips in all) now and then.
 
     Raises:
-        BadInput: a file is not of that format, names or labels do not fit the data set, or an option does not fit.
+        BadInput: a file is not of that format, or holds what contradicts it; names or labels do not fit the data set,
+            or an option does not fit; or most clips show nobody.
     """
     kind, about = find_format(format), find_dataset(dataset)
     paths = [Path(file) for file in files]
@@ -117,11 +123,14 @@ def import_arrays(
     if kind.prepared and not (centre and turn):
         raise BadInput(format, "is centred and turned already", "leave out --no-centre and --no-turn")
     parts = kind.read(paths)
-    bodies = _bodies(kind, about, parts, paths)
+    length_of = _frames(format, kind, parts, frames)
+    columns = _columns(about, parts, split)
+    taken = Taken.of(format, kind, parts)
+    bodies = _bodies(kind, about, parts, taken)
     # Which rule chose them decides what a clip's length is: by `first` the first body tells it, else any.
     rule = bodies if bodies in BODY_POLICIES else "denoise"
-    settings = Settings(frames=_frames(format, kind, parts, frames), bodies=rule, centre=centre, turn=turn)
-    columns = _columns(about, parts, split)
+    turned = taken.turned if kind.prepared else turn
+    settings = Settings(frames=length_of, bodies=rule, centre=centre, turn=turned)
     total = len(columns["name"])
     inputs: Mapping[str, Any] = {f"file {number}": path for number, path in enumerate(paths, 1)}
     log.info("%s: %s clips of %s%s", format, f"{total:,}", dataset, f", for {split} only" if split else "")
@@ -132,40 +141,59 @@ def import_arrays(
     said = {"format": format, "dataset": dataset, "split": split, **prepared}
     with new_folder(clips, "clips", force=force, inputs=inputs, settings=said) as folder:
         kept = {"dataset": dataset, "layout": LAYOUT.name, "columns": list(columns), "imported": format}
-        made = store.create_group(folder, "clips", {**kept, **prepared})
+        made = store.create_group(folder, "clips", {**kept, **prepared, **taken.attributes()})
         store.write_columns(made, columns)
-        shape = (total, 3, settings.frames, JOINTS, BODIES)
-        array = store.create_array(made, "clips", shape, "float32", store.CLIPS_PER_CHUNK)
-        length, done = np.zeros(total, np.int32), 0
-        for part in parts:
-            for block in part.blocks(CLIPS_PER_BLOCK):
-                stop = done + len(block)
-                array[done:stop], length[done:stop] = _prepared(block, part, settings, threads)
-                done = stop
-                if progress is not None:
-                    progress(done, total)
+        length = _write(made, parts, taken, settings, threads, total, progress)
+        check_shown(length > 0, paths[0], "check the files, and whether they are of this format")
         store.write_array(made, "length", length)
-    return Imported(total, int((length == 0).sum()), split)
+    return Imported(total, int((length == 0).sum()), split, tuple(taken.told()))
 
 
-def _prepared(block: Any, part: Part, settings: Settings, threads: int | None) -> tuple[Floats, npt.NDArray[np.int32]]:
+def _write(
+    made: zarr.Group,
+    parts: Sequence[Part],
+    taken: Taken,
+    settings: Settings,
+    threads: int | None,
+    total: int,
+    progress: Progress | None,
+) -> npt.NDArray[np.int32]:
+    """Prepare and write all clips; returns their lengths."""
+    shape = (total, 3, settings.frames, JOINTS, BODIES)
+    array = store.create_array(made, "clips", shape, "float32", store.CLIPS_PER_CHUNK)
+    length, done = np.zeros(total, np.int32), 0
+    for part in parts:
+        for block in part.blocks(CLIPS_PER_BLOCK):
+            stop = done + len(block)
+            array[done:stop], length[done:stop] = _prepared(block, part, taken, settings, threads)
+            done = stop
+            if progress is not None:
+                progress(done, total)
+    return length
+
+
+def _prepared(
+    block: Any, part: Part, taken: Taken, settings: Settings, threads: int | None
+) -> tuple[Floats, npt.NDArray[np.int32]]:
     if isinstance(block, list):
-        ragged = _joined([_as_recordings(clip[None], False) for clip in block])
+        ragged = _joined([_as_recordings(clip[None], taken) for clip in block])
     elif part.prepared:
+        block = taken.values(block.transpose(0, 2, 4, 3, 1)).transpose(0, 4, 1, 3, 2)
         # How long the recordings were is not told; plots go by it.
         return block, np.where(block.any(axis=(1, 2, 3, 4)), settings.frames, 0).astype(np.int32)
     else:
-        ragged = _as_recordings(block, part.looped)
+        ragged = _as_recordings(block, taken)
     values, length, _ = prepare_clips(ragged, LAYOUT, settings, threads, chosen=True)
     return values, length
 
 
-def _bodies(kind: Format, dataset: Dataset, parts: Sequence[Part], files: Sequence[Path]) -> str:
+def _bodies(kind: Format, dataset: Dataset, parts: Sequence[Part], taken: Taken) -> str:
     """The rule that chose the clips' bodies: what an export of ours says beside the files, else the writer's."""
-    made = [read_json(file.parent / PROVENANCE) for file in files]
-    stated = {about["settings"].get("bodies") if about.get("kind") == "arrays" else None for about in made}
-    if isinstance(dataset, Pku) or not stated <= {*BODY_POLICIES, UNKNOWN}:
-        stated = {kind.rule(dataset.name) if isinstance(dataset, Pku) else part.bodies or kind.bodies for part in parts}
+    made = [read_json(part.where.parent / PROVENANCE) for part in parts]
+    stated = {str(about.get("settings", {}).get("bodies")) for about in made if about.get("kind") == "arrays"}
+    if not stated <= {*BODY_POLICIES, UNKNOWN} or not stated or any(about.get("kind") != "arrays" for about in made):
+        whose = {part.bodies or taken.bodies or kind.bodies for part in parts}
+        stated = {kind.rule(dataset.name)} if isinstance(dataset, Pku) else whose
     return stated.pop() if len(stated) == 1 else UNKNOWN
 
 

@@ -7,16 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from skelpipe.clips.bodies import BODIES
 from skelpipe.clips.presets import LONGEST
 from skelpipe.errors import BadInput
 from skelpipe.exchange.arrays.base import (
     JOINTS,
-    UNKNOWN,
     Format,
     Part,
+    Whole,
     as_floats,
     check_shape,
     fitting_step,
@@ -64,23 +63,13 @@ def _named(path: Path, label_path: Path, looped: bool, prepared: bool) -> Part:
             block = as_floats(path, array[start : start + step], start)
             yield block if prepared else block.transpose(0, 2, 4, 3, 1)
 
-    some = np.asarray(array[np.linspace(0, len(array) - 1, min(SAMPLE, len(array))).astype(int)]) if looped else None
-    looped, bodies = (False, None) if some is None else _convention(some)
-    return Part(path, labels, called, False, blocks, array.shape[2], looped, prepared, bodies)
+    def some(rows: Whole) -> Iterator[Any]:
+        step = fitting_step(len(rows), array)
+        for start in range(0, len(rows), step):
+            block = np.asarray(array[rows[start : start + step]], np.float32)
+            yield block if prepared else block.transpose(0, 2, 4, 3, 1)
 
-
-def _convention(some: npt.NDArray[Any]) -> tuple[bool, str]:
-    """Whether some clips (n, 3, T, V, 2) of an agcn-npy may be filled up by repetition, and how bodies were chosen.
-
-    2s-AGCN's are relative to joint 1 of the first body in every frame, ST-GCN's are as recorded, with zeros behind.
-    """
-    there = some[some.any(axis=(1, 2, 3, 4))]
-    if not len(there):
-        return True, UNKNOWN
-    if np.abs(there[:, :, :, 1, 0]).max() < CENTRED:
-        return True, "energy"
-    padded = 2 * np.count_nonzero(there[:, :, -1].any(axis=(1, 2, 3))) < len(there)
-    return not padded, "first" if padded else UNKNOWN
+    return Part(path, labels, called, False, blocks, array.shape[2], looped, prepared, some)
 
 
 def _write_aimclr(to: Path, source: Source, tell: Callable[[int], None]) -> None:

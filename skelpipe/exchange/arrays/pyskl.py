@@ -16,6 +16,7 @@ from skelpipe.exchange.arrays.base import (
     UNKNOWN,
     Format,
     Part,
+    Whole,
     as_floats,
     check_shape,
     one_file,
@@ -52,15 +53,19 @@ def read_pyskl(files: Sequence[Path]) -> list[Part]:
             some = [plain(each["keypoint"]) for each in annotations[start : start + step]]
             yield [as_floats(path, points[None], start + i)[0].transpose(1, 0, 2, 3) for i, points in enumerate(some)]
 
+    def some(rows: Whole) -> Iterator[Any]:
+        for n in rows.tolist():
+            yield [np.asarray(plain(annotations[n]["keypoint"]), np.float32).transpose(1, 0, 2, 3)]
+
     labels = whole(path, [each["label"] for each in annotations])
-    return [Part(path, labels, names, False, blocks, 0, bodies=_told_bodies(annotations))]
+    return [Part(path, labels, names, False, blocks, 0, some=some, bodies=_told_bodies(annotations))]
 
 
 def _told_bodies(annotations: list[dict[str, Any]]) -> str:
     """Whose file it is: PySKL's, of denoised bodies, or MMAction2's, of the liveliest; UNKNOWN where both fit.
 
-    MMAction2 puts the body with the larger spread first (`get_nonzero_std`) and keeps frames without anybody, which PySKL
-    takes from both ends.
+    MMAction2 puts the body with the larger spread first (`get_nonzero_std`) and keeps frames without anybody, which
+    PySKL takes from both ends.
     """
     pairs = 0
     for each in annotations:

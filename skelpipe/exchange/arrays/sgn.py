@@ -9,13 +9,16 @@ from typing import Any
 
 import numpy as np
 
+from skelpipe.clips.bodies import BODIES
 from skelpipe.clips.prepare import CLIPS_PER_BLOCK
 from skelpipe.clips.presets import LONGEST
 from skelpipe.exchange.arrays.base import (
     FLAT,
+    JOINTS,
     STEMS,
     Format,
     Part,
+    Whole,
     check_rows,
     check_shape,
     fitting_step,
@@ -69,7 +72,13 @@ def _h5_part(path: Path, file: Any, x: str, y: str, train: bool) -> Part:
             for start in range(0, shape[0], step):
                 yield unflat(path, again[x][start : start + step], start)
 
-    return Part(path, labels, None, train, blocks, shape[1])
+    def some(rows: Whole) -> Iterator[Any]:
+        with reading(path), h5py.File(path, "r") as again:
+            for start in range(0, len(rows), per_block):
+                flat = again[x][rows[start : start + per_block]]
+                yield np.asarray(flat, np.float32).reshape(len(flat), -1, BODIES, JOINTS, 3)
+
+    return Part(path, labels, None, train, blocks, shape[1], some=some)
 
 
 def _write_sgn(to: Path, source: Source, tell: Callable[[int], None]) -> None:
