@@ -375,7 +375,11 @@ def turn(x):
 
 def prepare(recording, settings):
     """One clip (3, T, V, 2) in float64 and its length."""
-    x = POLICIES[settings.bodies](recording)
+    return prepare_bodies(POLICIES[settings.bodies](recording), settings)
+
+
+def prepare_bodies(x, settings):
+    """The same of bodies (F, 2, V, 3) that were chosen by the rule of the settings."""
     if settings.longest is not None and len(x) > settings.longest:
         start = (len(x) - settings.longest) // 2
         x = x[start : start + settings.longest]

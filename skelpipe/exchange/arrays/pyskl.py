@@ -72,8 +72,10 @@ def _told_bodies(annotations: list[dict[str, Any]]) -> str:
         points = np.asarray(plain(each["keypoint"]), np.float32)
         if not points[:, 0].any() or not points[:, -1].any():
             return "energy"
-        if len(points) == 2:
-            first, second = (body[body.any(axis=(1, 2))].std(axis=(0, 1)).sum() for body in points)
+        shown = [body[body.any(axis=(1, 2))] for body in points if body.any()]
+        if len(shown) == 2:
+            with np.errstate(invalid="ignore"):  # what is no number is refused when it is read
+                first, second = (float(body.std(axis=(0, 1)).sum()) for body in shown)
             if first < second - SPREAD_ERROR:
                 return "denoise"
             pairs += 1
