@@ -16,8 +16,11 @@ from rich.table import Table
 from rich.text import Text
 
 from skelpipe.errors import BadInput, printable
+from skelpipe.layouts import layout_of
 from skelpipe.outputs.ancestry import DONE, PROVENANCE, read_json
 from skelpipe.outputs.checksums import FILES, check_files, is_output
+from skelpipe.recordings.conventions import Findings, lines
+from skelpipe.recordings.conventions.folders import ask_clips, ask_store
 from skelpipe.recordings.datasets import DATASETS, fitting_splits, split_masks
 from skelpipe.recordings.store import open_array, open_group, read_array
 
@@ -61,7 +64,12 @@ def _store(path: Path, kind: str = "store") -> list[RenderableType]:
         ("listed as missing", "kept" if about["keep_missing"] else "left out"),
         *_part(about),
     ]
-    return [_facts("store", facts), _splits(columns, about), _dropped(group)]
+    return [
+        _facts("store", facts),
+        _conventions(ask_store(group, about), about),
+        _splits(columns, about),
+        _dropped(group),
+    ]
 
 
 def _clips(path: Path, kind: str = "clips") -> list[RenderableType]:
@@ -79,7 +87,15 @@ def _clips(path: Path, kind: str = "clips") -> list[RenderableType]:
         *([("preparation", _preparation(about["preparation"]))] if "preparation" in about else []),
         *_part(about),
     ]
-    return [_facts("clips", facts), _splits(columns, about)]
+    return [_facts("clips", facts), _conventions(ask_clips(group, about), about), _splits(columns, about)]
+
+
+def _conventions(found: Findings, about: Mapping[str, Any]) -> RenderableType:
+    """What the clips themselves say of axes, unit and origin, and what was converted when they were made."""
+    done = (about.get("conventions") or {}).get("converted") or []
+    return _facts(
+        "conventions, asked of the clips", [*lines(found, layout_of(about)), *(("converted", each) for each in done)]
+    )
 
 
 def _preparation(made: object) -> str:

@@ -227,8 +227,7 @@ def _turned(pose: Floats, places: Places) -> str | None:
 
 
 def _after(x: Floats, seen: npt.NDArray[np.bool_]) -> str:
-    frames = seen.any(axis=1)
-    if not frames[-1]:
+    if not seen[-1].any():
         return ZEROS
     if period(x[:, int(np.argmax(seen.any(axis=0)))]) < len(x):
         return REPETITION

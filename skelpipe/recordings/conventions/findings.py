@@ -290,3 +290,19 @@ def made_as(found: Findings, layout: Layout) -> str:
     if found.origin == START:
         return "CTR-GCN's sequence transformation (also SGN's, MAMP's): moved as a whole"
     return "recorded" if found.origin == SENSOR and found.unit in UNITS else "recorded, and moved"
+
+
+def doubts(found: Findings) -> list[str]:
+    """What cannot be told of clips, and is therefore left as it is."""
+    if not found.told:
+        return []
+    if found.content is None:
+        return ["whether these are positions of joints cannot be told; positions in metres, y up, are taken for it"]
+    said = []
+    if found.up is None:
+        said.append("which axis is up cannot be told: too few people stand or sit upright; y is taken for it")
+    if found.unit == "normalised":
+        said.append(f"coordinates are normalised (the trunk is {found.trunk:.3g} long), not metres; left as they are")
+    elif found.unit == "other":
+        said.append(f"the unit cannot be told: the trunk is {found.trunk:.3g} long; metres are taken for it")
+    return said
