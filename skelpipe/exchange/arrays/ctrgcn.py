@@ -19,18 +19,20 @@ from skelpipe.exchange.arrays.base import (
     Format,
     Part,
     Source,
-    check_rows,
     check_shape,
-    one_file,
-    one_hot,
     unflat,
     write_npy,
 )
+from skelpipe.exchange.arrays.foreign import KEYS_NPZ, without_keys
+from skelpipe.exchange.arrays.given import one_file
+from skelpipe.exchange.arrays.labels import check_rows, one_hot
 from skelpipe.exchange.pickles import reading
 
 
 def read_npz(files: Sequence[Path]) -> list[Part]:
     path = one_file(files, (".npz",))
+    with reading(path), zipfile.ZipFile(path) as archive:
+        without_keys(path, KEYS_NPZ, [name.removesuffix(".npy") for name in archive.namelist()])
     return [_npz_part(path, "train"), _npz_part(path, "test")]
 
 
@@ -49,9 +51,10 @@ def _npz_part(path: Path, part: str) -> Part:
             for start in range(0, shape[0], step):
                 size = (min(step, shape[0] - start), *shape[1:])
                 flat = np.frombuffer(file.read(math.prod(size) * dtype.itemsize), dtype).reshape(size)
-                yield unflat(path, flat, start)
+                yield unflat(flat)
 
-    return Part(path, one_hot(path, f"y_{part}", labels, shape[0]), None, part == "train", blocks, shape[1])
+    classes, width = one_hot(path, f"y_{part}", labels, shape[0])
+    return Part(path, classes, None, part == "train", blocks, shape[1], width=width)
 
 
 @contextmanager

@@ -16,49 +16,58 @@ from skelpipe.exchange.arrays.base import (
     Format,
     Part,
     Source,
-    as_floats,
     check_shape,
     fitting_step,
-    read_names,
-    whole,
     write_labels,
     write_npy,
 )
+from skelpipe.exchange.arrays.divisions import divided_by_name
+from skelpipe.exchange.arrays.given import paired
+from skelpipe.exchange.arrays.labels import OWN_LABELS, Whole, class_numbers, kind_of, read_names
 from skelpipe.exchange.pickles import plain, read_pickle, reading
+
+LABELS = "give the label pickle of the array"
 
 
 def read_named(files: Sequence[Path], looped: bool) -> list[Part]:
-    """aimclr-npy (not looped) and agcn-npy: arrays with their label pickles, in the same order."""
-    arrays, labels = ([file for file in files if file.suffix == suffix] for suffix in (".npy", ".pkl"))
-    if not arrays or len(arrays) != len(labels) or len(arrays) + len(labels) != len(files):
-        what = f"{len(arrays)} .npy and {len(labels)} .pkl of {len(files)} files"
-        raise BadInput("files", what, "give every .npy together with its label .pkl")
-    return [_named(array, label, looped) for array, label in zip(arrays, labels, strict=True)]
+    """aimclr-npy (not looped) and agcn-npy: arrays with their label pickles."""
+    return [_named(array, label, looped) for array, label in paired(files)]
 
 
 def _named(path: Path, label_path: Path, looped: bool) -> Part:
     with reading(path):
         array = np.load(path, mmap_mode="r", allow_pickle=False)
     check_shape(path, array.dtype, array.shape, (None, 3, None, JOINTS, BODIES))
-    content = read_pickle(label_path)
-    if not isinstance(content, (tuple, list)) or len(content) < 2:
-        raise BadInput(label_path, "is not a pair of names and labels", "give the label pickle of the array")
-    names, values = (plain(each) for each in content[:2])
-    if not all(isinstance(each, (tuple, list, np.ndarray)) for each in (names, values)):
-        raise BadInput(label_path, "is not a pair of lists, names and labels", "give the label pickle of the array")
-    if not len(names) == len(values) == len(array):
-        what = f"has {len(names):,} names and {len(values):,} labels for {len(array):,} clips of {path}"
-        raise BadInput(label_path, what, "give every array its own labels")
-    labels = whole(label_path, values)
-    called = read_names(label_path, names)
+    called, labels = read_labels(label_path)
+    if not len(called) == len(labels) == len(array):
+        what = f"has {len(called):,} names and {len(labels):,} labels for {len(array):,} clips of {path}"
+        raise BadInput(label_path, what, OWN_LABELS)
 
     def blocks(step: int) -> Iterator[Any]:
         step = fitting_step(step, array)
         for start in range(0, len(array), step):
-            block = as_floats(path, array[start : start + step], start)
+            block = np.ascontiguousarray(array[start : start + step], np.float32)
             yield block.transpose(0, 2, 4, 3, 1) if looped else block
 
-    return Part(path, labels, called, False, blocks, array.shape[2], looped, not looped)
+    listed = divided_by_name(path, len(array))
+    return Part(path, labels, called, False, blocks, array.shape[2], looped, not looped, divisions=listed)
+
+
+def read_labels(path: Path) -> tuple[list[str], Whole]:
+    """Names and class numbers of a label pickle, which may have more lists behind these.
+
+    Raises:
+        BadInput: it holds something else.
+    """
+    content = read_pickle(path)
+    if not isinstance(content, (tuple, list)) or len(content) < 2:
+        raise BadInput(path, f"holds {kind_of(content)}, not a pair of names and labels", LABELS)
+    names, values = (plain(each) for each in content[:2])
+    if not all(isinstance(each, (tuple, list, np.ndarray)) for each in (names, values)):
+        found = f"{kind_of(names)} and {kind_of(values)}"
+        raise BadInput(path, f"holds {found}, not a pair of lists, names and labels", LABELS)
+    called = read_names(path, names)
+    return called, class_numbers(path, values, called if len(called) == len(values) else None)
 
 
 def _write_aimclr(to: Path, source: Source, tell: Callable[[int], None]) -> None:
