@@ -10,7 +10,6 @@ import numpy.typing as npt
 
 from skelpipe.errors import BadInput
 from skelpipe.layouts.base import Layout
-from skelpipe.layouts.kinect_v2 import KINECT_V2
 from skelpipe.recordings import store
 
 if TYPE_CHECKING:
@@ -73,6 +72,6 @@ def check_rows(ragged: Ragged, layout: Layout) -> None:
 def joints_seen(layout: Layout) -> int:
     """How many joints, from the first, are looked at to tell whether a body is there.
 
-    The reference looks at the base of the spine alone. Elsewhere joint 0 may lie in the origin, or be hidden.
+    The reference looks at the base of the spine alone, which lies in the origin where coordinates are told from there.
     """
-    return 1 if layout.name == KINECT_V2.name else len(layout.joints)
+    return len(layout.joints)

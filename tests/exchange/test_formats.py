@@ -59,6 +59,12 @@ def moved(rng, *shape):
     return rng.normal(size=shape).astype(np.float32)
 
 
+def wobbling(rng, frames):
+    """One body of fixed bones that trembles, (3, frames, 25)."""
+    pose = rng.normal(size=(3, 1, 25)) + 5
+    return (pose + rng.normal(scale=0.02, size=(3, frames, 25))).astype(np.float32)
+
+
 def dump(path, value, protocol=4):
     path.write_bytes(pickle.dumps(value, protocol=protocol))
     return path
@@ -172,14 +178,13 @@ def test_every_split_has_file_names():
 # Hand-made arrays ---------------------------------------------------------------------------------------------------
 
 
-def test_bodies_keep_their_slots_and_repeated_frames_are_not_taken_for_seen_ones(tmp_path):
+def test_bodies_keep_their_slots(tmp_path):
     rng = np.random.default_rng(0)
     x = np.zeros((3, 3, 300, 25, 2), np.float32)
-    x[0, :, :7, :, 0] = moved(rng, 3, 7, 25)
+    x[0, :, :7, :, 0] = wobbling(rng, 7)
     x[0, :, 2, :, 0] = 0  # for a frame only the second body is there
-    x[0, :, 1:4, :, 1] = moved(rng, 3, 3, 25)
-    seen = moved(rng, 3, 9, 25)
-    x[1, ..., 0] = np.tile(seen, (1, 34, 1))[:, :300]
+    x[0, :, 1:4, :, 1] = wobbling(rng, 3)
+    x[1, :, :9, :, 0] = wobbling(rng, 9)
     np.save(tmp_path / "x.npy", x)
     files = [tmp_path / "x.npy", dump(tmp_path / "x.pkl", (NAMES, [0, 1, 1]))]
     plain = {"dataset": "ntu60", "centre": False, "turn": False, "threads": 1}
@@ -187,9 +192,25 @@ def test_bodies_keep_their_slots_and_repeated_frames_are_not_taken_for_seen_ones
     clips = store.Clips(tmp_path / "six")
     assert store.read_array(clips.group, "length").tolist() == [6, 9, 0]
     assert (done.clips, done.empty) == (3, 1)
-    np.testing.assert_array_equal(clips.load()[0], x[0, :, :6])  # 6 frames show joint 0 of the first body
-    import_arrays("agcn-npy", files, tmp_path / "nine", frames=9, **plain)
-    np.testing.assert_array_equal(store.Clips(tmp_path / "nine").load()[1, ..., 0], seen)
+    np.testing.assert_array_equal(clips.load()[0], x[0, :, :6])  # 6 frames show the first body
+
+
+@pytest.mark.parametrize("padded", [False, True])
+def test_repeated_frames_are_not_taken_for_seen_ones_where_a_file_is_filled_up_by_them(tmp_path, padded):
+    """Where another clip ends in zeros, a clip that repeats itself was recorded so."""
+    rng = np.random.default_rng(0)
+    x = np.zeros((2, 3, 300, 25, 2), np.float32)
+    seen = wobbling(rng, 9)
+    x[0, ..., 0] = np.tile(seen, (1, 34, 1))[:, :300]
+    x[1, :, : 250 if padded else 300, :, 0] = wobbling(rng, 250 if padded else 300)
+    np.save(tmp_path / "x.npy", x)
+    files = [tmp_path / "x.npy", dump(tmp_path / "x.pkl", (NAMES[:2], [0, 1]))]
+    plain = {"dataset": "ntu60", "centre": False, "turn": False, "threads": 1}
+    import_arrays("agcn-npy", files, tmp_path / "c", frames=9, **plain)
+    clips = store.Clips(tmp_path / "c")
+    assert store.read_array(clips.group, "length").tolist() == ([300, 250] if padded else [9, 300])
+    assert padded or np.array_equal(clips.load()[0, ..., 0], seen)
+    assert clips.attributes["conventions"]["after"] == ("zeros" if padded else "repetition")
 
 
 @pytest.mark.parametrize("compressed", [False, True])

@@ -66,6 +66,7 @@ class Part:
         width: columns of one-hot labels, None for class numbers.
         divisions: by name, (n,) int8: 1 for training, 0 for testing, -1 not said; where there are names.
         left_out: what the file holds and is no clip.
+        some: rows, which rise -> blocks of these clips alone; None where the array is read from its start only.
     """
 
     where: Path
@@ -79,6 +80,7 @@ class Part:
     width: int | None = None
     divisions: Mapping[str, npt.NDArray[np.int8]] = field(default_factory=dict)
     left_out: tuple[Dropped, ...] = ()
+    some: Callable[[Whole], Iterator[Any]] | None = None
 
 
 # Reading -----------------------------------------------------------------------------------------------------------

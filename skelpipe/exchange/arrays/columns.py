@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import repeat
 from pathlib import Path
 from typing import Any, NoReturn
@@ -29,29 +30,63 @@ PKU_NAMES = {
 # CMD's, ISC's and PCM3's: the sequence and a row of its label file, from 0 (data_gen/pku_gendata.py). They read it by
 # np.loadtxt, which passes over blank lines; the 1,076 genuine files of part I have none before their end.
 PKU_ROW = re.compile(r"(.+?)(?:\.txt)?_(\d{1,6})", re.ASCII | re.IGNORECASE)
+UNKNOWN = -1
 SUFFIXES = re.compile(r"(_(rgb|ir|depth|skeleton))?(\.[A-Za-z]\w{1,9})*", re.ASCII)
 
 
-def make_columns(
-    dataset: Dataset, parts: Sequence[Part], split: str | None
-) -> tuple[store.Columns, dict[str, Any], list[str]]:
-    """The data set's columns of all clips; without names, ids are 0 and `train_<split>` is there too.
+@dataclass(frozen=True)
+class ColumnsOf:
+    """The data set's columns of all clips, and what was found on the way.
 
-    Returns:
-        The columns, what is to be kept beside them (`divisions`, and `labels` if they were converted), and sentences
-        about what was found and is not as it should be.
-
-    Raises:
-        BadInput: names or labels do not fit the data set or each other, or a file is of another split by its name.
+    Attributes:
+        values: the columns; without names ids are 0 and `train_<split>` is there too, with them perhaps `listed_train`.
+        attributes: what the clips note of it: `divisions`.
+        conventions: what they note beside the conventions of the coordinates: `labels`, and all that was told.
+        told: sentences about what is not as it should be.
     """
-    if not any(len(part.labels) for part in parts):
-        raise BadInput(parts[0].where, "holds no clips", "give other files")
-    about: dict[str, Any] = {}
-    told: list[str] = []
-    base, sentence = _base(dataset, parts)
-    if sentence:
-        told.append(sentence)
-        about["labels"] = "from 1, converted" if base else "from 0 or 1, taken as from 0"
+
+    values: store.Columns
+    attributes: dict[str, Any]
+    conventions: dict[str, Any]
+    told: list[str]
+
+    @classmethod
+    def parts(cls, dataset: Dataset, parts: Sequence[Part], split: str | None) -> ColumnsOf:
+        """Make them of the names and labels of some arrays.
+
+        Raises:
+            BadInput: names or labels do not fit the data set or each other, or a file is of another split by its name.
+        """
+        if not any(len(part.labels) for part in parts):
+            raise BadInput(parts[0].where, "holds no clips", "give other files")
+        base, sentence = _base(dataset, parts)
+        rows = _rows(dataset, parts, split, base)
+        columns = {name: column_array(name, [row[name] for row in rows]) for name in dataset.columns}
+        _check_unique(parts, columns)
+        told = [sentence] if sentence else []
+        weighed = Weighed()
+        if split is not None:
+            columns[RECORDED + split] = np.concatenate([np.full(len(part.labels), part.train) for part in parts])
+            train = int(columns[RECORDED + split].sum())
+            told += check_division(parts[0].where, dataset, split, train, len(rows) - train)
+        else:
+            told += [sentence for part in parts for sentence in beside_named(part.where, dataset)]
+            weighed = _weighed(dataset, parts, columns)
+            told += weighed.told
+        if weighed.listed is not None:
+            columns[LISTED] = weighed.listed
+        if dataset.name == NTU120.name and columns["label"].max() < NTU60.classes:
+            what = f"no clip is of a class above {NTU60.classes}: if these are all, it is --dataset {NTU60.name}"
+            told.append(f"{parts[0].where}: {what}")
+        conventions = {"labels": "from 1, converted" if base else "from 0 or 1, taken as from 0"} if sentence else {}
+        kept = {"divisions": weighed.about} if weighed.about else {}
+        return cls(columns, kept, conventions | ({"told": told} if told else {}), told)
+
+    def __len__(self) -> int:
+        return len(self.values["name"])
+
+
+def _rows(dataset: Dataset, parts: Sequence[Part], split: str | None, base: int) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     for part in parts:
         labels = part.labels - base
@@ -60,25 +95,10 @@ def make_columns(
             rows.append(
                 _unnamed(dataset, label, split, part, len(rows)) if name is None else _ids(dataset, part, name, label)
             )
-    columns = {name: column_array(name, [row[name] for row in rows]) for name in dataset.columns}
-    _check_unique(parts, columns)
-    if split is not None:
-        columns[RECORDED + split] = np.concatenate([np.full(len(part.labels), part.train) for part in parts])
-        train = int(columns[RECORDED + split].sum())
-        told += check_division(parts[0].where, dataset, split, train, len(rows) - train)
-    else:
-        told += [sentence for part in parts for sentence in beside_named(part.where, dataset)]
-        weighed = _divisions(dataset, parts, columns)
-        told += weighed.told
-        about |= {"divisions": weighed.about} if weighed.about else {}
-        if weighed.listed is not None:
-            columns[LISTED] = weighed.listed
-    if dataset.name == NTU120.name and len(rows) and columns["label"].max() < NTU60.classes:
-        told.append(f"{parts[0].where}: no clip is of a class above {NTU60.classes}; NTU RGB+D's are --dataset ntu60")
-    return columns, about, told
+    return rows
 
 
-def _divisions(dataset: Dataset, parts: Sequence[Part], columns: store.Columns) -> Weighed:
+def _weighed(dataset: Dataset, parts: Sequence[Part], columns: store.Columns) -> Weighed:
     names = list(dict.fromkeys(name for part in parts for name in part.divisions))
     silent = [np.full(len(part.labels), -1, np.int8) for part in parts]
     whole = {
@@ -107,13 +127,15 @@ def _base(dataset: Dataset, parts: Sequence[Part]) -> tuple[int, str]:
         return 0, ""
     lowest, highest = int(labels.min()), int(labels.max())
     of_names = [_class_of(dataset, name) for part in parts for name in part.names or ()]
-    if of_names and None not in of_names:  # names tell: an offset of 1 throughout is a convention, others are mistakes
+    if (
+        of_names and UNKNOWN not in of_names
+    ):  # they tell: an offset of 1 throughout is a convention, others are mistakes
         if (labels == np.array(of_names) + 1).all():
             return 1, f"{where}: its class numbers count from 1, as their clips' names do; they are kept from 0"
         return 0, ""
     if highest == dataset.classes or widths == {dataset.classes + 1}:
         return 1, f"{where}: its class numbers go from {lowest} to {highest} and count from 1; they are kept from 0"
-    if widths or highest > dataset.classes:
+    if widths or highest > dataset.classes or any(part.names for part in parts):  # CMD's scripts write them from 0
         return 0, ""
     said = f"its class numbers go from {lowest} to {highest} of {dataset.classes}, so that they may count from 0 or 1"
     return 0, f"{where}: {said}; they are taken as from 0: take 1 from each in the file if they count from 1"
@@ -140,10 +162,10 @@ def _whose(classes: int, at_least: bool = False) -> str:
     return f"correct --dataset; {' or '.join(fitting)} would fit" if fitting else "correct --dataset"
 
 
-def _class_of(dataset: Dataset, name: str) -> int | None:
-    """The class, from 0, that a clip's name says."""
-    ids = _parsed(dataset, plain_name(name), None)
-    return None if ids is None or ids["label"] is None else int(ids["label"])
+def _class_of(dataset: Dataset, name: str) -> int:
+    """The class, from 0, that a clip's name says, or UNKNOWN."""
+    ids = _parsed(dataset, plain_name(name), UNKNOWN)
+    return UNKNOWN if ids is None else int(ids["label"])
 
 
 # Names -------------------------------------------------------------------------------------------------------------
@@ -181,7 +203,7 @@ def _refuse_name(dataset: Dataset, where: Path, name: str, plain: str) -> NoRetu
     raise BadInput(where, f"calls a clip {shortened(name, 60)!r}, which is no name of {dataset.name}", remedy)
 
 
-def _parsed(dataset: Dataset, plain: str, label: int | None) -> dict[str, Any] | None:
+def _parsed(dataset: Dataset, plain: str, label: int) -> dict[str, Any] | None:
     """The columns that a plain name says, `name` too where it is another in full; None if it is none of the data set.
 
     Names of CMD's kind say no class: theirs is the label that is given.
@@ -198,12 +220,12 @@ def _parsed(dataset: Dataset, plain: str, label: int | None) -> dict[str, Any] |
         return None
     numbers, view = dataset.numbers(called), VIEWS.index(called[-1]) + 1
     ids = _pku_ids(dataset, numbers, view, label)
-    if ids is None or label is None:
-        return ids
+    if ids is None:
+        return None
     return {**ids, "name": f"{dataset.clip.format(*numbers)}V{view:03}C{label + 1:03}L{int(row[2]) + 1:03}"}
 
 
-def _pku_ids(dataset: Pku, video: Sequence[int], view: int, label: int | None) -> dict[str, Any] | None:
+def _pku_ids(dataset: Pku, video: Sequence[int], view: int, label: int) -> dict[str, Any] | None:
     if not 1 <= view <= len(VIEWS):
         return None
     # The frames of the sequence are not in the name.

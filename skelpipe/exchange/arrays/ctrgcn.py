@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -11,10 +12,12 @@ from typing import IO, Any
 
 import numpy as np
 
+from skelpipe.clips.bodies import BODIES
 from skelpipe.clips.presets import LONGEST
 from skelpipe.exchange.arrays.base import (
     BLOCK_BYTES,
     FLAT,
+    JOINTS,
     STEMS,
     Format,
     Part,
@@ -25,7 +28,7 @@ from skelpipe.exchange.arrays.base import (
 )
 from skelpipe.exchange.arrays.foreign import KEYS_NPZ, without_keys
 from skelpipe.exchange.arrays.given import one_file
-from skelpipe.exchange.arrays.labels import check_rows, one_hot
+from skelpipe.exchange.arrays.labels import Whole, check_rows, one_hot
 from skelpipe.exchange.pickles import reading
 
 
@@ -53,8 +56,17 @@ def _npz_part(path: Path, part: str) -> Part:
                 flat = np.frombuffer(file.read(math.prod(size) * dtype.itemsize), dtype).reshape(size)
                 yield unflat(flat)
 
+    def some(rows: Whole) -> Iterator[Any]:
+        size, at = math.prod(shape[1:]) * dtype.itemsize, 0
+        with reading(path), zipfile.ZipFile(path) as archive, _npy_member(archive, f"x_{part}.npy") as (file, *_):
+            for n in rows.tolist():
+                file.skip((n - at) * size)
+                flat = np.frombuffer(file.read(size), dtype).astype(np.float32)
+                yield flat.reshape(1, shape[1], BODIES, JOINTS, 3)
+                at = n + 1
+
     classes, width = one_hot(path, f"y_{part}", labels, shape[0])
-    return Part(path, classes, None, part == "train", blocks, shape[1], width=width)
+    return Part(path, classes, None, part == "train", blocks, shape[1], width=width, some=some)
 
 
 @contextmanager
@@ -79,6 +91,10 @@ class _Exactly:
 
     def read(self, count: int | None = None) -> bytes:
         return self.file.read(self.room if count is None else count)
+
+    def skip(self, count: int) -> None:
+        """Go on by so many bytes: at once where the member is not packed."""
+        self.file.seek(count, os.SEEK_CUR)
 
 
 def _npy_header(file: Any) -> tuple[tuple[int, ...], np.dtype[Any]]:

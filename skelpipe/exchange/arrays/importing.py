@@ -17,11 +17,13 @@ from skelpipe.clips.prepare import CLIPS_PER_BLOCK, Settings, prepare_clips
 from skelpipe.clips.ragged import Ragged
 from skelpipe.errors import BadInput
 from skelpipe.exchange.arrays import find_format
+from skelpipe.exchange.arrays.asking import Taken
 from skelpipe.exchange.arrays.base import JOINTS, LAYOUT, Floats, Format, Part, Progress
-from skelpipe.exchange.arrays.columns import make_columns
+from skelpipe.exchange.arrays.columns import ColumnsOf
 from skelpipe.outputs.folders import new_folder
 from skelpipe.parallel import tell_threads
 from skelpipe.recordings import store
+from skelpipe.recordings.conventions.shown import check_shown
 from skelpipe.recordings.datasets import Dataset, Dropped, find_dataset, find_split
 from skelpipe.recordings.datasets.recording import UNREADABLE
 
@@ -32,28 +34,18 @@ log = logging.getLogger(__name__)
 
 
 # From padded frames to recordings ----------------------------------------------------------------------------------
-def _as_recordings(block: Floats, looped: bool) -> Ragged:
+def _as_recordings(block: Floats, taken: Taken) -> Ragged:
     """(n, T, M, V, 3), zeros where nobody is -> recordings that end with the last frame that shows somebody."""
+    own = np.array([taken.own_frames(clip) for clip in block])
+    block = taken.values(block)
     shown = np.count_nonzero(block, axis=(3, 4)) > 0
-    if looped:
-        shown &= np.arange(shown.shape[1])[:, None] < np.array([_period(clip[:, 0]) for clip in block])[:, None, None]
+    shown &= (np.arange(shown.shape[1]) < own[:, None])[..., None]
     # A body keeps its slot where an earlier one is missing: `first` counts the rows of a frame.
     placed: npt.NDArray[np.bool_] = np.logical_or.accumulate(shown[..., ::-1], axis=2)[..., ::-1]
     seen = np.count_nonzero(placed, axis=2) > 0
     frames = np.where(np.count_nonzero(seen, axis=1) > 0, seen.shape[1] - np.argmax(seen[:, ::-1], axis=1), 0)
     clip, row_frame, row_body = np.nonzero(placed)
     return Ragged(block[placed], row_frame, row_body, np.searchsorted(clip, np.arange(len(block) + 1)), frames)
-
-
-def _period(body: Floats) -> int:
-    """After how many frames (T, V, 3) repeats itself to its end, bit by bit; T if it does not.
-
-    2s-AGCN fills a clip to 300 frames by playing it again, which would be resized as if it had been seen.
-    """
-    for period in np.flatnonzero((body[1:] == body[0]).all(axis=(1, 2))) + 1:
-        if np.array_equal(body[period:], body[:-period]):
-            return int(period)
-    return len(body)
 
 
 def _joined(parts: Sequence[Ragged]) -> Ragged:
@@ -75,7 +67,7 @@ class Imported:
         empty: how many of them show nobody.
         split: the only one that they can serve, or None.
         left_out: what the files hold and is no clip, with the reason.
-        told: sentences about what was found in names, labels and lists, and is not as it should be.
+        told: what was found in the files and converted, what is not as it should be, and what cannot be told.
     """
 
     clips: int
@@ -103,7 +95,7 @@ def import_arrays(
 
     Args:
         format: key of `FORMATS`.
-        files: its files; of aimclr-npy and agcn-npy every .npy and as many .pkl in the same order.
+        files: its files; of aimclr-npy and agcn-npy every .npy with its .pkl, paired by name if that tells.
         clips: the clips folder to make.
         dataset: whose clips they are, key of `DATASETS`.
         split: which benchmark the file divides; for formats without names, and only for these.
@@ -112,7 +104,8 @@ def import_arrays(
         progress: called with (clips done, clips in all) now and then.
 
     Raises:
-        BadInput: a file is not of that format, names or labels do not fit the data set, or an option does not fit.
+        BadInput: a file is not of that format, or holds what contradicts it; names or labels do not fit the data set,
+            or an option does not fit; or most clips show nobody.
     """
     kind, about = find_format(format), find_dataset(dataset)
     paths = [Path(file) for file in files]
@@ -120,34 +113,40 @@ def import_arrays(
     if kind.prepared and not (centre and turn):
         raise BadInput(format, "is centred and turned already", "leave out --no-centre and --no-turn")
     parts = kind.read(paths)
-    settings = Settings(frames=_frames(format, kind, parts, frames), centre=centre, turn=turn)
-    columns, found, told = make_columns(about, parts, split)
-    total = len(columns["name"])
+    length_of = _frames(format, kind, parts, frames)
+    columns = ColumnsOf.parts(about, parts, split)
+    taken = Taken.of(format, kind, parts)
+    settings = Settings(frames=length_of, centre=centre, turn=taken.turned if kind.prepared else turn)
     inputs: Mapping[str, Any] = {f"file {number}": path for number, path in enumerate(paths, 1)}
-    log.info("%s: %s clips of %s%s", format, f"{total:,}", dataset, f", for {split} only" if split else "")
+    only = f", for {split} only" if split else ""
+    log.info("%s: %s clips of %s%s", format, f"{len(columns):,}", dataset, only)
     log.info("%d frames; centred: %s; turned: %s", settings.frames, settings.centre, settings.turn)
     tell_threads(log, threads)
     said = {"format": format, "dataset": dataset, "split": split, **asdict(settings)}
     with new_folder(clips, "clips", force=force, inputs=inputs, settings=said) as folder:
-        kept = {"dataset": dataset, "layout": LAYOUT.name, "columns": list(columns), "imported": format, **found}
-        made = store.create_group(folder, "clips", {**kept, **asdict(settings)})
-        length, whole = _write_clips(made, parts, settings, total, threads, progress)
-        left_out = [dropped for part in parts for dropped in part.left_out]
-        left_out += _not_numbers(paths, columns, whole)
-        store.write_columns(made, {name: values[whole] for name, values in columns.items()})
+        kept = {"dataset": dataset, "layout": LAYOUT.name, "columns": list(columns.values), "imported": format}
+        noted = {**columns.attributes, "conventions": taken.attributes()["conventions"] | columns.conventions}
+        made = store.create_group(folder, "clips", {**kept, **asdict(settings), **noted})
+        length, whole = _write(made, parts, taken, settings, threads, len(columns), progress)
+        left_out = [each for part in parts for each in part.left_out] + _not_numbers(paths, columns, whole)
+        check_shown(length > 0, paths[0], "check the files, and whether they are of this format")
+        store.write_columns(made, {name: values[whole] for name, values in columns.values.items()})
         store.write_array(made, "length", length)
         if left_out:
             store.write_dropped(made, left_out)
-    for dropped in left_out:
-        log.info("left out: %s: %s (%s)", dropped.name, dropped.reason, dropped.detail)
-    return Imported(len(length), int((length == 0).sum()), split, tuple(left_out), tuple(told))
+    return Imported(len(length), int((length == 0).sum()), split, tuple(left_out), (*columns.told, *taken.told()))
 
 
-def _write_clips(
-    made: zarr.Group, parts: Sequence[Part], settings: Settings, total: int, threads: int | None,
+def _write(
+    made: zarr.Group,
+    parts: Sequence[Part],
+    taken: Taken,
+    settings: Settings,
+    threads: int | None,
+    total: int,
     progress: Progress | None,
-) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.bool_]]:  # fmt: skip
-    """Write the clips whose coordinates are numbers; returns their lengths, and which of the `total` they are."""
+) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.bool_]]:
+    """Prepare and write the clips whose coordinates are numbers; returns their lengths, and which of all they are."""
     shape = (total, 3, settings.frames, JOINTS, BODIES)
     array = store.create_array(made, "clips", shape, "float32", store.CLIPS_PER_CHUNK)
     length, whole, done, seen = np.zeros(total, np.int32), np.zeros(total, bool), 0, 0
@@ -158,7 +157,7 @@ def _write_clips(
             seen += len(block)
             if done < stop:
                 some = block if fine.all() else _only(block, fine)
-                array[done:stop], length[done:stop] = _prepared(some, part, settings, threads)
+                array[done:stop], length[done:stop] = _prepared(some, part, taken, settings, threads)
                 done = stop
             if progress is not None:
                 progress(seen, total)
@@ -173,23 +172,26 @@ def _only(block: Any, wanted: npt.NDArray[np.bool_]) -> Any:
     )
 
 
-def _not_numbers(paths: Sequence[Path], columns: store.Columns, whole: npt.NDArray[np.bool_]) -> list[Dropped]:
+def _not_numbers(paths: Sequence[Path], columns: ColumnsOf, whole: npt.NDArray[np.bool_]) -> list[Dropped]:
     """The clips with coordinates that are no numbers; BadInput if these are most of them."""
-    names = columns["name"][~whole].tolist()
+    names = columns.values["name"][~whole].tolist()
     if 2 * len(names) > len(whole):
         what = f"{len(names):,} of {len(whole):,} clips have coordinates that are not numbers, the first {names[0]}"
         raise BadInput(paths[0], what, "mend it")
     return [Dropped(name, UNREADABLE, "it has coordinates that are not numbers") for name in names]
 
 
-def _prepared(block: Any, part: Part, settings: Settings, threads: int | None) -> tuple[Floats, npt.NDArray[np.int32]]:
+def _prepared(
+    block: Any, part: Part, taken: Taken, settings: Settings, threads: int | None
+) -> tuple[Floats, npt.NDArray[np.int32]]:
     if isinstance(block, list):
-        ragged = _joined([_as_recordings(clip[None], False) for clip in block])
+        ragged = _joined([_as_recordings(clip[None], taken) for clip in block])
     elif part.prepared:
+        block = taken.values(block.transpose(0, 2, 4, 3, 1)).transpose(0, 4, 1, 3, 2)
         # How long the recordings were is not told; plots go by it.
         return block, np.where(block.any(axis=(1, 2, 3, 4)), settings.frames, 0).astype(np.int32)
     else:
-        ragged = _as_recordings(block, part.looped)
+        ragged = _as_recordings(block, taken)
     values, length, _ = prepare_clips(ragged, LAYOUT, settings, threads)
     return values, length
 

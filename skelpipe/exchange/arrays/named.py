@@ -49,8 +49,14 @@ def _named(path: Path, label_path: Path, looped: bool) -> Part:
             block = np.ascontiguousarray(array[start : start + step], np.float32)
             yield block.transpose(0, 2, 4, 3, 1) if looped else block
 
+    def some(rows: Whole) -> Iterator[Any]:
+        step = fitting_step(len(rows), array)
+        for start in range(0, len(rows), step):
+            block = np.asarray(array[rows[start : start + step]], np.float32)
+            yield block.transpose(0, 2, 4, 3, 1) if looped else block
+
     listed = divided_by_name(path, len(array))
-    return Part(path, labels, called, False, blocks, array.shape[2], looped, not looped, divisions=listed)
+    return Part(path, labels, called, False, blocks, array.shape[2], looped, not looped, divisions=listed, some=some)
 
 
 def read_labels(path: Path) -> tuple[list[str], Whole]:

@@ -14,7 +14,7 @@ from skelpipe.exchange.arrays.base import JOINTS, STEMS, Format, Part, Source, c
 from skelpipe.exchange.arrays.columns import plain_name
 from skelpipe.exchange.arrays.divisions import divided_by_lists, divided_by_name
 from skelpipe.exchange.arrays.given import PICKLES, check_files
-from skelpipe.exchange.arrays.labels import class_numbers, kind_of, read_names
+from skelpipe.exchange.arrays.labels import Whole, class_numbers, kind_of, read_names
 from skelpipe.exchange.pickles import plain, read_pickle, write_pickle
 from skelpipe.recordings.datasets import Dropped
 from skelpipe.recordings.datasets.recording import NO_BODY
@@ -57,10 +57,14 @@ def _read_file(path: Path) -> Part:
             points = (plain(each["keypoint"]) for each in kept[start : start + step])
             yield [np.ascontiguousarray(each, np.float32).transpose(1, 0, 2, 3) for each in points]
 
+    def some(rows: Whole) -> Iterator[Any]:
+        for n in rows.tolist():
+            yield [np.asarray(plain(kept[n]["keypoint"]), np.float32).transpose(1, 0, 2, 3)]
+
     empty = {plain_name(name) for name in called} - set(plain_names)
     missing_at = [place for place, each in enumerate(annotations) if each is None]
     left_out = _left_out(path, plain_names, empty, missing_at, lists)
-    return Part(path, labels, names, False, blocks, 0, divisions=listed, left_out=left_out)
+    return Part(path, labels, names, False, blocks, 0, divisions=listed, left_out=left_out, some=some)
 
 
 def _seen(path: Path, name: str, annotation: dict[str, Any]) -> bool:

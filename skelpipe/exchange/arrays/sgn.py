@@ -9,10 +9,12 @@ from typing import Any
 
 import numpy as np
 
+from skelpipe.clips.bodies import BODIES
 from skelpipe.clips.prepare import CLIPS_PER_BLOCK
 from skelpipe.clips.presets import LONGEST
 from skelpipe.exchange.arrays.base import (
     FLAT,
+    JOINTS,
     STEMS,
     Format,
     Part,
@@ -23,7 +25,7 @@ from skelpipe.exchange.arrays.base import (
 )
 from skelpipe.exchange.arrays.foreign import KEYS_H5, without_keys
 from skelpipe.exchange.arrays.given import one_file
-from skelpipe.exchange.arrays.labels import check_rows, one_hot
+from skelpipe.exchange.arrays.labels import Whole, check_rows, one_hot
 from skelpipe.exchange.pickles import reading
 
 HELD_OUT = 20  # sgn-h5: one training clip in so many is written to its validation part, as many as SGN draws
@@ -69,7 +71,13 @@ def _h5_part(path: Path, file: Any, x: str, y: str, train: bool) -> Part:
             for start in range(0, shape[0], step):
                 yield unflat(again[x][start : start + step])
 
-    return Part(path, labels, None, train, blocks, shape[1], width=width)
+    def some(rows: Whole) -> Iterator[Any]:
+        with reading(path), h5py.File(path, "r") as again:
+            for start in range(0, len(rows), per_block):
+                flat = again[x][rows[start : start + per_block]]
+                yield np.asarray(flat, np.float32).reshape(len(flat), -1, BODIES, JOINTS, 3)
+
+    return Part(path, labels, None, train, blocks, shape[1], width=width, some=some)
 
 
 def _write_sgn(to: Path, source: Source, tell: Callable[[int], None]) -> None:

@@ -1,0 +1,189 @@
+"""Arrays of other projects are asked for the conventions that their format leaves open, and brought to ours."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from skelpipe.errors import BadInput
+from skelpipe.exchange.arrays.base import LAYOUT, Floats, Format, Part
+from skelpipe.exchange.arrays.labels import Whole
+from skelpipe.recordings.conventions import SAMPLE, Asked, Conversion, Findings, chosen, lines
+from skelpipe.recordings.conventions.conversion import own_frames, without_copies, without_points
+from skelpipe.recordings.conventions.facts import COPIES, LAST_FRAME, POINTS, POSITIONS, REPETITION
+from skelpipe.recordings.conventions.findings import FRAME, OWN, made_as, origin_said
+
+log = logging.getLogger(__name__)
+SAME = ("content", "up", "unit")  # what files that are imported together have in common
+REPEATED = {REPETITION: "by their own repetition", LAST_FRAME: "by their last frame"}
+
+
+def ask_part(part: Part, most: int = SAMPLE) -> Asked:
+    """Ask some clips of an array, evenly chosen."""
+    asked = Asked(LAYOUT)
+    for block in _some(part, chosen(len(part.labels), most)):
+        # (b, 3, T, V, 2) -> (b, T, M, V, C), as the others are; what is not finite is left out of the clips
+        asked.add(_finite(block.transpose(0, 2, 4, 3, 1) if part.prepared else block))
+    return asked
+
+
+def _finite(block: Any) -> Any:
+    fine = [bool(np.isfinite(clip).all()) for clip in block]
+    return [clip for clip, kept in zip(block, fine, strict=True) if kept] if isinstance(block, list) else block[fine]
+
+
+def _some(part: Part, rows: Whole) -> Iterator[Any]:
+    """Blocks of the clips `rows`, which rise."""
+    if part.some is not None:
+        yield from part.some(rows)
+        return
+    start = 0
+    for block in part.blocks(SAMPLE):
+        inside = rows[(rows >= start) & (rows < start + len(block))] - start
+        yield [block[n] for n in inside.tolist()] if isinstance(block, list) else block[inside]
+        start += len(block)
+
+
+def ask_parts(parts: Sequence[Part]) -> Findings:
+    """What the arrays of one import have in common.
+
+    Raises:
+        BadInput: two of them contradict each other.
+    """
+    together, apart = Asked(LAYOUT), list[tuple[Path, Findings]]()
+    for part in parts:
+        asked = ask_part(part, max(1, SAMPLE // len(parts)))
+        apart.append((part.where, asked.findings()))
+        together.more(asked)
+    for key in SAME:
+        told = [(where, getattr(found, key)) for where, found in apart if getattr(found, key) is not None]
+        for where, value in told:
+            if value != told[0][1]:
+                what = f"has {key} {value}, and {told[0][0]} has {told[0][1]}"
+                raise BadInput(where, what, "give files that were made in the same way")
+    return together.findings()
+
+
+@dataclass
+class Taken:
+    """How the clips of some arrays are taken.
+
+    Attributes:
+        found: what they were found to be.
+        conversion: what brings their coordinates to ours.
+        copies: how many second bodies were dropped so far, since they were the first again.
+    """
+
+    found: Findings
+    conversion: Conversion = field(default_factory=Conversion)
+    copies: int = 0
+
+    @classmethod
+    def of(cls, format: str, kind: Format, parts: Sequence[Part]) -> Taken:
+        """Ask the arrays.
+
+        Raises:
+            BadInput: they are not what the format holds.
+        """
+        found = ask_parts(parts)
+        for what, answer in lines(found, LAYOUT):
+            log.info("%s: %s", what, answer)
+        _check(format, kind, parts, found)
+        return cls(found, Conversion.of(found))
+
+    def values(self, block: Floats) -> Floats:
+        """Clips (b, T, M, V, 3) with our axes and units, and zeros where nobody is."""
+        if self.found.absent == POINTS:
+            block = without_points(block)
+        block, copies = without_copies(block)
+        self.copies += copies
+        return self.conversion.apply(block)
+
+    def own_frames(self, clip: Floats) -> int:
+        """How many frames of a clip (T, M, V, 3) are not only there to fill it up."""
+        return own_frames(clip, self.found.after)
+
+    @property
+    def turned(self) -> bool:
+        """Whether shoulders are turned to the camera plane already."""
+        return self.found.turned == FRAME
+
+    def attributes(self) -> dict[str, Any]:
+        """What the clips note: the conventions of the source, and what was done."""
+        return {"conventions": {**self.found.as_json(), "converted": self.converted}}
+
+    @property
+    def converted(self) -> list[str]:
+        """What was done, in words."""
+        done = self.conversion.said
+        if self.found.absent == POINTS:
+            done.append("bodies whose joints lie all in one point to zeros")
+        if self.found.absent == COPIES:
+            done.append("second bodies that are the first again to zeros")
+        if self.found.after in REPEATED:
+            done.append(f"clips filled up {REPEATED[self.found.after]} to their own frames")
+        return done
+
+    def told(self) -> list[str]:
+        """What a user is told: what was converted, and what cannot be known."""
+        found = self.found
+        said = [f"found and converted: {'; '.join(self.converted)}"] if self.converted else []
+        if self.copies:
+            said.append(f"the second body of {self.copies:,} clips is a copy of the first, and was left out")
+        return [*said, *doubts(found)]
+
+
+def doubts(found: Findings) -> list[str]:
+    """What cannot be told of clips, and is therefore left as it is."""
+    if not found.told:
+        return []
+    if found.content is None:
+        return ["whether these are positions of joints cannot be told; positions in metres, y up, are taken for it"]
+    said = []
+    if found.up is None:
+        said.append("which axis is up cannot be told: too few people stand or sit upright; y is taken for it")
+    if found.unit == "normalised":
+        said.append(f"coordinates are normalised (the trunk is {found.trunk:.3g} long), not metres; left as they are")
+    elif found.unit == "other":
+        said.append(f"the unit cannot be told: the trunk is {found.trunk:.3g} long; metres are taken for it")
+    return said
+
+
+def _check(format: str, kind: Format, parts: Sequence[Part], found: Findings) -> None:
+    """Raise BadInput where clips contradict the format."""
+    where = parts[0].where
+    if not found.told:
+        return
+    if found.content not in (POSITIONS, None):
+        what = f"holds {found.content} of joints, not positions"
+        raise BadInput(where, what, f"give the array of positions; streams are made of these{_beside(where)}")
+    centred = found.origin == OWN and found.joints == LAYOUT.centre
+    if kind.prepared and not centred:
+        what = f"is not prepared: its origin is {origin_said(found)}, and prepared clips have {_centre()} in it"
+        raise BadInput(where, what, "import it as agcn-npy, which takes recorded frames")
+    if not kind.prepared and kind.named and parts[0].frames and centred and found.turned == FRAME:
+        raise BadInput(where, f"holds {made_as(found, LAYOUT)}", "import it as aimclr-npy, which takes prepared clips")
+
+
+def _centre() -> str:
+    return " and ".join(f"joint {v} ({LAYOUT.joints[v]})" for v in LAYOUT.centre) + " of every body"
+
+
+def _beside(where: Path) -> str:
+    """The array of positions beside one of another stream, if its name says where."""
+    for stream, positions in STREAMS.items():
+        beside = where.with_name(where.name.replace(stream, positions))
+        if beside != where and beside.is_file():
+            return f", as {beside.name} beside it"
+    return ""
+
+
+STREAMS: Mapping[str, str] = {
+    "_motion": "_position", "_data_joint_motion": "_data_joint", "_data_bone_motion": "_data_joint",
+    "_data_bone": "_data_joint",
+}  # fmt: skip
