@@ -236,6 +236,11 @@ def _bytes(count: float) -> str:
     return f"{count:.3g} GB"
 
 
+def tables(found: Iterable[tuple[str, Facts]]) -> RenderableType:
+    """Titles and facts as tables."""
+    return Group(*(_facts(title, facts) for title, facts in found))
+
+
 def _facts(title: str, facts: Facts) -> RenderableType:
     table = Table(title=title or None, title_justify="left", show_header=False, box=None, pad_edge=False)
     table.add_column(style="bold", no_wrap=True)

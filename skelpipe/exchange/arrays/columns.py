@@ -162,10 +162,16 @@ def _whose(classes: int, at_least: bool = False) -> str:
     return f"correct --dataset; {' or '.join(fitting)} would fit" if fitting else "correct --dataset"
 
 
+def says(dataset: Dataset, plain: str) -> int | None:
+    """The class, from 0, that a plain name says, -1 if it says none, or None if it is no name of the data set."""
+    ids = _parsed(dataset, plain, UNKNOWN)
+    return None if ids is None else int(ids["label"])
+
+
 def _class_of(dataset: Dataset, name: str) -> int:
     """The class, from 0, that a clip's name says, or UNKNOWN."""
-    ids = _parsed(dataset, plain_name(name), UNKNOWN)
-    return UNKNOWN if ids is None else int(ids["label"])
+    said = says(dataset, plain_name(name))
+    return UNKNOWN if said is None else said
 
 
 # Names -------------------------------------------------------------------------------------------------------------

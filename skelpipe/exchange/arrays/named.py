@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -35,13 +36,26 @@ def read_named(files: Sequence[Path], looped: bool) -> list[Part]:
 
 
 def _named(path: Path, label_path: Path, looped: bool) -> Part:
+    part = _opened(path, looped)
+    called, labels = read_labels(label_path)
+    if not len(called) == len(labels) == len(part.labels):
+        what = f"has {len(called):,} names and {len(labels):,} labels for {len(part.labels):,} clips of {path}"
+        raise BadInput(label_path, what, OWN_LABELS)
+    return replace(part, labels=labels, names=called, divisions=divided_by_name(path, len(called)))
+
+
+def array_alone(path: Path) -> Part | None:
+    """An array without its labels, all of which are 0 then; None if it is none of clips."""
+    try:
+        return _opened(path, looped=True)
+    except BadInput:
+        return None
+
+
+def _opened(path: Path, looped: bool) -> Part:
     with reading(path):
         array = np.load(path, mmap_mode="r", allow_pickle=False)
     check_shape(path, array.dtype, array.shape, (None, 3, None, JOINTS, BODIES))
-    called, labels = read_labels(label_path)
-    if not len(called) == len(labels) == len(array):
-        what = f"has {len(called):,} names and {len(labels):,} labels for {len(array):,} clips of {path}"
-        raise BadInput(label_path, what, OWN_LABELS)
 
     def blocks(step: int) -> Iterator[Any]:
         step = fitting_step(step, array)
@@ -55,8 +69,8 @@ def _named(path: Path, label_path: Path, looped: bool) -> Part:
             block = np.asarray(array[rows[start : start + step]], np.float32)
             yield block.transpose(0, 2, 4, 3, 1) if looped else block
 
-    listed = divided_by_name(path, len(array))
-    return Part(path, labels, called, False, blocks, array.shape[2], looped, not looped, divisions=listed, some=some)
+    labels = np.zeros(len(array), np.int64)
+    return Part(path, labels, None, False, blocks, array.shape[2], looped, not looped, some=some)
 
 
 def read_labels(path: Path) -> tuple[list[str], Whole]:

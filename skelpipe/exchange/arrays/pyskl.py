@@ -34,10 +34,16 @@ def read_pyskl(files: Sequence[Path]) -> list[Part]:
     return [_read_file(path) for path in files]
 
 
+def has_annotations(content: Any) -> bool:
+    """Whether what a pickle holds is a list of annotations, bare or beside a split."""
+    annotations = content.get("annotations") if isinstance(content, dict) else content
+    return isinstance(annotations, list) and all(each is None or isinstance(each, dict) for each in annotations)
+
+
 def _read_file(path: Path) -> Part:
     content = read_pickle(path)
-    annotations = content.get("annotations") if isinstance(content, dict) else content
-    if not isinstance(annotations, list) or not all(each is None or isinstance(each, dict) for each in annotations):
+    annotations: Any = content.get("annotations") if isinstance(content, dict) else content
+    if not has_annotations(content):
         raise BadInput(path, f"holds {kind_of(content)} and has no list of annotations", THIS_FORMAT)
     for place, each in enumerate(annotations):
         if each is not None and (missing := [key for key in KEYS if key not in each]):
