@@ -84,10 +84,13 @@ def _clips(path: Path, kind: str = "clips") -> list[RenderableType]:
         ("recorded frames", _spread(read_array(group, "length"))),
         *((name, about[name]) for name in ("frames", "bodies", "centre", "turn") if name in about),
         *([("valid frames", _spread(read_array(group, "valid")))] if "valid" in group else []),
+        *([("labels", about["labels"])] if "labels" in about else []),
         *([("preparation", _preparation(about["preparation"]))] if "preparation" in about else []),
         *_part(about),
     ]
-    return [_facts("clips", facts), _conventions(ask_clips(group, about), about), _splits(columns, about)]
+    left_out = [_dropped(group)] if "dropped" in group else []
+    asked = _conventions(ask_clips(group, about), about)
+    return [_facts("clips", facts), asked, _splits(columns, about), *_divisions(about), *left_out]
 
 
 def _conventions(found: Findings, about: Mapping[str, Any]) -> RenderableType:
@@ -96,6 +99,16 @@ def _conventions(found: Findings, about: Mapping[str, Any]) -> RenderableType:
     return _facts(
         "conventions, asked of the clips", [*lines(found, layout_of(about)), *(("converted", each) for each in done)]
     )
+
+
+def _divisions(about: Mapping[str, Any]) -> list[RenderableType]:
+    """How the files that were imported divide their clips."""
+    table = _table("as the files list them", "division", "train", "test", "neither", "as")
+    for name, found in (about.get("divisions") or {}).items():
+        counts = (f"{found[side]:,}" for side in ("train", "test", "neither"))
+        kept = f"{about['dataset']}-listed" if found.get("kept") else ""
+        _row(table, name, *counts, ", ".join([*found["as"], *filter(None, [kept])]) or "no benchmark")
+    return [table] if table.row_count else []
 
 
 def _preparation(made: object) -> str:
@@ -240,6 +253,11 @@ def _bytes(count: float) -> str:
     return f"{count:.3g} GB"
 
 
+def tables(found: Iterable[tuple[str, Facts]]) -> RenderableType:
+    """Titles and facts as tables."""
+    return Group(*(_facts(title, facts) for title, facts in found))
+
+
 def _facts(title: str, facts: Facts) -> RenderableType:
     table = Table(title=title or None, title_justify="left", show_header=False, box=None, pad_edge=False)
     table.add_column(style="bold", no_wrap=True)
@@ -253,7 +271,7 @@ def _table(title: str, *columns: str) -> Table:
     table = Table(title=title, title_justify="left", box=None, pad_edge=False)
     for column in columns:
         table.add_column(
-            column, justify="right" if column in ("train", "test", "how many", "top-1", "top-5") else "left"
+            column, justify="right" if column in ("train", "test", "neither", "how many", "top-1", "top-5") else "left"
         )
     return table
 

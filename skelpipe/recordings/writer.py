@@ -11,7 +11,14 @@ import numpy as np
 from skelpipe.layouts import attributes_of, find_layout
 from skelpipe.recordings.datasets import Dataset, Dropped, Recording
 from skelpipe.recordings.datasets.base import column_array
-from skelpipe.recordings.store import FORMAT_VERSION, ROWS_PER_CHUNK, create_array, create_group, write_array
+from skelpipe.recordings.store import (
+    FORMAT_VERSION,
+    ROWS_PER_CHUNK,
+    create_array,
+    create_group,
+    write_array,
+    write_dropped,
+)
 
 CHUNKS_AT_ONCE = 8  # written together: Zarr compresses the chunks of one write in parallel
 
@@ -75,9 +82,7 @@ class Writer:
         write_array(self.group, "clip_frames", np.array(self._frames, np.int32))
         for name, values in self.columns.items():
             write_array(self.group, name, column_array(name, values))
-        report = self.group.create_group("dropped")
-        for name in ("name", "reason", "detail"):
-            write_array(report, name, np.array([getattr(entry, name) for entry in self.dropped], dtype=str))
+        write_dropped(self.group, self.dropped)
         about = {
             "kind": "store",
             "format_version": FORMAT_VERSION,

@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from skelpipe.errors import BadInput
-from skelpipe.exchange.arrays.base import LAYOUT, UNKNOWN, Floats, Format, Part, Whole
+from skelpipe.exchange.arrays.base import LAYOUT, UNKNOWN, Floats, Format, Part
+from skelpipe.exchange.arrays.labels import Whole
 from skelpipe.recordings.conventions import SAMPLE, Asked, Conversion, Findings, chosen, lines
 from skelpipe.recordings.conventions.conversion import own_frames, without_copies, without_points
 from skelpipe.recordings.conventions.facts import COPIES, LAST_FRAME, POINTS, POSITIONS, REPETITION, ZEROS
@@ -27,9 +28,14 @@ def ask_part(part: Part, most: int = SAMPLE) -> Asked:
     """Ask some clips of an array, evenly chosen."""
     asked = Asked(LAYOUT)
     for block in _some(part, chosen(len(part.labels), most)):
-        # (b, 3, T, V, 2) -> (b, T, M, V, C), as the others are
-        asked.add(block.transpose(0, 2, 4, 3, 1) if part.prepared else block)
+        # (b, 3, T, V, 2) -> (b, T, M, V, C), as the others are; what is not finite is left out of the clips
+        asked.add(_finite(block.transpose(0, 2, 4, 3, 1) if part.prepared else block))
     return asked
+
+
+def _finite(block: Any) -> Any:
+    fine = [bool(np.isfinite(clip).all()) for clip in block]
+    return [clip for clip, kept in zip(block, fine, strict=True) if kept] if isinstance(block, list) else block[fine]
 
 
 def _some(part: Part, rows: Whole) -> Iterator[Any]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +13,10 @@ import numpy.typing as npt
 
 from skelpipe.clips.bodies import BODIES
 from skelpipe.errors import BadInput
+from skelpipe.exchange.arrays.foreign import skeleton_of
+from skelpipe.exchange.arrays.labels import MAX_FRAMES, Whole
 from skelpipe.layouts.kinect_v2 import KINECT_V2
-from skelpipe.recordings.datasets import find_dataset
+from skelpipe.recordings.datasets import Dropped, find_dataset
 from skelpipe.recordings.datasets.pku import Pku
 
 if TYPE_CHECKING:
@@ -32,14 +34,12 @@ STEMS = {
     "pku1-xsub": ("PKUv1_XSub", "PKUv1_XSub", "xsub"), "pku1-xview": ("PKUv1_XView", "PKUv1_XView", "xview"),
     "pku2-xsub": ("PKUv2_XSub", "PKUv2_XSub", "xsub"), "pku2-xview": ("PKUv2_XView", "PKUv2_XView", "xview"),
 }  # fmt: skip
+STEMS |= {f"{name}-listed": (f"{name}_listed",) * 2 + ("listed",) for name in ("ntu60", "ntu120", "pku1", "pku2")}
 
-# A clip of more frames than an hour has is none, and a block of clips is not to take more memory than this.
-MAX_FRAMES, BLOCK_BYTES = 100_000, 1 << 28
-MAX_CLASS = 1 << 31
+BLOCK_BYTES = 1 << 28  # a block of clips is not to take more memory than this
 UNKNOWN = "unknown"  # which rule chose the bodies
 
 Floats = npt.NDArray[np.float32]
-Whole = npt.NDArray[np.int64]
 Progress = Callable[[int, int], None]
 
 
@@ -53,10 +53,13 @@ class Part:
         names: what the clips are called, or None.
         train: whether the file says these are for training; asked for where there are no names.
         blocks: step -> blocks of at most so many clips: clips (b, 3, T, V, 2) from aimclr-npy, else (b, T, M, V, 3)
-            float32, metres, or from pyskl-pkl a list of (T, M, V, 3).
+            float32, metres, or from pyskl-pkl a list of (T, M, V, 3). A clip with a coordinate that is no number comes
+            as it is, and is left out by who reads them.
         frames: T.
-        looped: whether a clip may be filled up by its own repetition.
         prepared: whether the blocks are clips already.
+        width: columns of one-hot labels, None for class numbers.
+        divisions: by name, (n,) int8: 1 for training, 0 for testing, -1 not said; where there are names.
+        left_out: what the file holds and is no clip.
         some: rows, which rise -> blocks of these clips alone; None where the array is read from its start only.
         bodies: key of `BODY_POLICIES` by which the file's writer chose bodies of NTU recordings, UNKNOWN where the file
             does not tell, or None where it is its format's.
@@ -68,35 +71,26 @@ class Part:
     train: bool
     blocks: Callable[[int], Iterator[Any]]
     frames: int
-    looped: bool = False
     prepared: bool = False
+    width: int | None = None
+    divisions: Mapping[str, npt.NDArray[np.int8]] = field(default_factory=dict)
+    left_out: tuple[Dropped, ...] = ()
     some: Callable[[Whole], Iterator[Any]] | None = None
     bodies: str | None = None
 
 
 # Reading -----------------------------------------------------------------------------------------------------------
-def as_floats(where: Path, block: npt.NDArray[Any], first: int) -> Floats:
-    """The block as float32; BadInput where a coordinate is not finite."""
-    values = np.ascontiguousarray(block, np.float32)
-    finite = np.isfinite(values).reshape(len(values), -1).all(axis=1)
-    if not finite.all():
-        raise BadInput(where, f"clip {first + int(np.argmin(finite))} has coordinates that are not numbers", "mend it")
-    return values
-
-
 def check_shape(where: Path, dtype: np.dtype[Any], shape: Sequence[int], wanted: Sequence[int | None]) -> None:
+    """Raise BadInput unless an array is of floats and of that shape (None: any); says whose skeletons it may be."""
     fits = len(shape) == len(wanted) and all(w in (None, s) for s, w in zip(shape, wanted, strict=True))
-    if not fits or 0 in shape[1:] or dtype.kind != "f" or max(shape[1:]) > MAX_FRAMES:
-        asked = " x ".join("any" if w is None else str(w) for w in wanted)
-        what = f"holds {' x '.join(map(str, shape))} {dtype}, not floats of {asked}"
-        raise BadInput(where, what, "give the array that this format has, and its name")
-
-
-def read_names(where: Path, names: Sequence[Any]) -> list[str]:
-    for name in names:
-        if not isinstance(name, str):
-            raise BadInput(where, "has a name that is no text", "give the labels of the array")
-    return [str(name) for name in names]
+    if fits and 0 not in shape[1:] and dtype.kind == "f" and max(shape[1:]) <= MAX_FRAMES:
+        return
+    asked = " x ".join("any" if w is None else str(w) for w in wanted)
+    what = f"holds {' x '.join(map(str, shape))} {dtype}, not floats of {asked}"
+    if (other := skeleton_of(shape)) is not None:
+        what += f": {other}"
+        raise BadInput(where, what, "give 25 joints of Kinect v2 in three dimensions, in room for two bodies")
+    raise BadInput(where, what, "give the array that this format has, and its name")
 
 
 def fitting_step(step: int, array: Any) -> int:
@@ -105,40 +99,9 @@ def fitting_step(step: int, array: Any) -> int:
     return max(1, min(step, BLOCK_BYTES // max(1, size)))
 
 
-def whole(where: Path, values: Sequence[Any]) -> Whole:
-    fits = [isinstance(v, (int, np.integer)) and 0 <= v < MAX_CLASS for v in values]
-    labels = np.array([v if fit else -1 for v, fit in zip(values, fits, strict=True)], np.int64).reshape(-1)
-    if (labels < 0).any():
-        raise BadInput(where, f"label {int(np.argmin(labels))} is not a class number", "give the labels of the array")
-    return labels
-
-
-def one_file(files: Sequence[Path], suffixes: tuple[str, ...]) -> Path:
-    if len(files) != 1 or files[0].suffix not in suffixes:
-        raise BadInput("files", f"{len(files)} given", f"this format is one file, {' or '.join(suffixes)}")
-    return files[0]
-
-
-def check_rows(where: Path, key: str, shape: tuple[int, ...], clips: int) -> None:
-    """Raise BadInput unless an array has a row for each clip, and not absurdly long ones."""
-    rows = shape[0] if shape else 0
-    if rows != clips or math.prod(shape[1:]) > MAX_FRAMES:
-        raise BadInput(where, f"{key} has {rows:,} rows for {clips:,} clips", "give a whole file")
-
-
-def one_hot(where: Path, key: str, values: npt.NDArray[Any], clips: int) -> Whole:
-    """(n, classes) of 0 and 1, or (n,) class numbers -> (n,) class numbers."""
-    check_rows(where, key, values.shape, clips)
-    if values.ndim == 1 and values.dtype.kind in "iu" and (values < MAX_CLASS).all():
-        return values.astype(np.int64)
-    if values.ndim != 2 or values.dtype.kind not in "biuf" or (np.count_nonzero(values, axis=1) != 1).any():
-        raise BadInput(where, f"{key} is neither class numbers nor one 1 per row", "give a file of this format")
-    places: Whole = np.argmax(values, axis=1).astype(np.int64)
-    return places
-
-
-def unflat(where: Path, flat: npt.NDArray[Any], first: int) -> Floats:
-    return as_floats(where, flat, first).reshape(len(flat), -1, BODIES, JOINTS, 3)
+def unflat(flat: npt.NDArray[Any]) -> Floats:
+    """(b, T, 150) -> (b, T, 2, V, 3) float32."""
+    return np.ascontiguousarray(flat, np.float32).reshape(len(flat), -1, BODIES, JOINTS, 3)
 
 
 def flat(clips: Floats) -> Floats:
@@ -165,9 +128,12 @@ class Format:
     named: bool = False
     prepared: bool = False
 
-    def rule(self, dataset: str) -> str:
-        """How the project chooses bodies there: PKU-MMD's files hold two, and no project's script asks which."""
-        return "first" if isinstance(find_dataset(dataset), Pku) else self.bodies
+    def rule(self, dataset: str, told: str | None = None) -> str:
+        """How bodies are chosen there: as the file tells, or as the project does it.
+
+        PKU-MMD's recordings hold two, and no project's script asks which.
+        """
+        return "first" if isinstance(find_dataset(dataset), Pku) else told or self.bodies
 
 
 def write_npy(file: Any, shape: tuple[int, ...], blocks: Iterable[Floats], tell: Callable[[int], None]) -> None:

@@ -23,21 +23,22 @@ from skelpipe.exchange.arrays.base import (
     Floats,
     Format,
     Part,
-    Whole,
-    check_rows,
     check_shape,
     flat,
-    one_file,
-    one_hot,
     unflat,
     write_npy,
 )
+from skelpipe.exchange.arrays.foreign import KEYS_NPZ, without_keys
+from skelpipe.exchange.arrays.given import one_file
+from skelpipe.exchange.arrays.labels import Whole, check_rows, one_hot
 from skelpipe.exchange.arrays.source import Source
 from skelpipe.exchange.pickles import reading
 
 
 def read_npz(files: Sequence[Path]) -> list[Part]:
     path = one_file(files, (".npz",))
+    with reading(path), zipfile.ZipFile(path) as archive:
+        without_keys(path, KEYS_NPZ, [name.removesuffix(".npy") for name in archive.namelist()])
     return [_npz_part(path, "train"), _npz_part(path, "test")]
 
 
@@ -56,7 +57,7 @@ def _npz_part(path: Path, part: str) -> Part:
             for start in range(0, shape[0], step):
                 size = (min(step, shape[0] - start), *shape[1:])
                 flat = np.frombuffer(file.read(math.prod(size) * dtype.itemsize), dtype).reshape(size)
-                yield unflat(path, flat, start)
+                yield unflat(flat)
 
     def some(rows: Whole) -> Iterator[Any]:
         size, at = math.prod(shape[1:]) * dtype.itemsize, 0
@@ -67,8 +68,8 @@ def _npz_part(path: Path, part: str) -> Part:
                 yield flat.reshape(1, shape[1], BODIES, JOINTS, 3)
                 at = n + 1
 
-    labels_of = one_hot(path, f"y_{part}", labels, shape[0])
-    return Part(path, labels_of, None, part == "train", blocks, shape[1], some=some)
+    classes, width = one_hot(path, f"y_{part}", labels, shape[0])
+    return Part(path, classes, None, part == "train", blocks, shape[1], width=width, some=some)
 
 
 @contextmanager

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from itertools import repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,30 +15,23 @@ import numpy.typing as npt
 from skelpipe.clips.bodies import BODIES, BODY_POLICIES
 from skelpipe.clips.prepare import CLIPS_PER_BLOCK, Settings, prepare_clips
 from skelpipe.clips.ragged import Ragged
-from skelpipe.errors import BadInput, shortened
+from skelpipe.errors import BadInput
 from skelpipe.exchange.arrays import find_format
 from skelpipe.exchange.arrays.asking import Taken
-from skelpipe.exchange.arrays.base import JOINTS, LAYOUT, SUFFIX, UNKNOWN, Floats, Format, Part, Progress
+from skelpipe.exchange.arrays.base import JOINTS, LAYOUT, UNKNOWN, Floats, Format, Part, Progress
+from skelpipe.exchange.arrays.columns import ColumnsOf
 from skelpipe.outputs.ancestry import PROVENANCE, read_json
 from skelpipe.outputs.folders import new_folder
 from skelpipe.parallel import tell_threads
 from skelpipe.recordings import store
 from skelpipe.recordings.conventions.shown import check_shown
-from skelpipe.recordings.datasets import Dataset, find_dataset, find_split
-from skelpipe.recordings.datasets.base import column_array
-from skelpipe.recordings.datasets.ntu import parse_name
-from skelpipe.recordings.datasets.pku import VIEWS, Pku
-from skelpipe.recordings.datasets.splits import RECORDED
+from skelpipe.recordings.datasets import Dataset, Dropped, find_dataset, find_split
+from skelpipe.recordings.datasets.recording import UNREADABLE
 
 if TYPE_CHECKING:
     import zarr
 
 log = logging.getLogger(__name__)
-# AimCLR's names of PKU-MMD clips, which are ours too: video, view, class, line of the label file.
-PKU_NAMES = {
-    "pku1": re.compile(r"F(\d{3,4})V(\d{3})C(\d{3})L(\d{3,7})", re.ASCII),
-    "pku2": re.compile(r"A(\d{3})N(\d{3})V(\d{3})C(\d{3})L(\d{3,7})", re.ASCII),
-}
 
 
 # From padded frames to recordings ----------------------------------------------------------------------------------
@@ -75,15 +66,17 @@ class Imported:
     """What `import_arrays` did.
 
     Attributes:
-        clips: how many.
+        clips: how many there are.
         empty: how many of them show nobody.
-        split: the only split that they serve, if there is only one.
-        told: what was found in the arrays and converted, and what cannot be told of them, in words.
+        split: the only one that they can serve, or None.
+        left_out: what the files hold and is no clip, with the reason.
+        told: what was found in the files and converted, what is not as it should be, and what cannot be told.
     """
 
     clips: int
     empty: int
     split: str | None
+    left_out: tuple[Dropped, ...] = ()
     told: tuple[str, ...] = ()
 
 
@@ -105,7 +98,7 @@ def import_arrays(
 
     Args:
         format: key of `FORMATS`.
-        files: its files; of aimclr-npy and agcn-npy every .npy and as many .pkl in the same order.
+        files: its files; of aimclr-npy and agcn-npy every .npy with its .pkl, paired by name if that tells.
         clips: the clips folder to make.
         dataset: whose clips they are, key of `DATASETS`.
         split: which benchmark the file divides; for formats without names, and only for these.
@@ -124,29 +117,33 @@ def import_arrays(
         raise BadInput(format, "is centred and turned already", "leave out --no-centre and --no-turn")
     parts = kind.read(paths)
     length_of = _frames(format, kind, parts, frames)
-    columns = _columns(about, parts, split)
+    columns = ColumnsOf.parts(about, parts, split)
     taken = Taken.of(format, kind, parts)
     bodies = _bodies(kind, about, parts, taken)
     # Which rule chose them decides what a clip's length is: by `first` the first body tells it, else any.
     rule = bodies if bodies in BODY_POLICIES else "denoise"
     turned = taken.turned if kind.prepared else turn
     settings = Settings(frames=length_of, bodies=rule, centre=centre, turn=turned)
-    total = len(columns["name"])
     inputs: Mapping[str, Any] = {f"file {number}": path for number, path in enumerate(paths, 1)}
-    log.info("%s: %s clips of %s%s", format, f"{total:,}", dataset, f", for {split} only" if split else "")
+    only = f", for {split} only" if split else ""
+    log.info("%s: %s clips of %s%s", format, f"{len(columns):,}", dataset, only)
     told = (settings.frames, bodies, settings.centre, settings.turn)
     log.info("%d frames; bodies: %s; centred: %s; turned: %s", *told)
     tell_threads(log, threads)
     prepared = {**asdict(settings), "bodies": bodies}
     said = {"format": format, "dataset": dataset, "split": split, **prepared}
     with new_folder(clips, "clips", force=force, inputs=inputs, settings=said) as folder:
-        kept = {"dataset": dataset, "layout": LAYOUT.name, "columns": list(columns), "imported": format}
-        made = store.create_group(folder, "clips", {**kept, **prepared, **taken.attributes()})
-        store.write_columns(made, columns)
-        length = _write(made, parts, taken, settings, threads, total, progress)
+        kept = {"dataset": dataset, "layout": LAYOUT.name, "columns": list(columns.values), "imported": format}
+        noted = {**columns.attributes, "conventions": taken.attributes()["conventions"] | columns.conventions}
+        made = store.create_group(folder, "clips", {**kept, **prepared, **noted})
+        length, whole = _write(made, parts, taken, settings, threads, len(columns), progress)
+        left_out = [each for part in parts for each in part.left_out] + _not_numbers(paths, columns, whole)
         check_shown(length > 0, paths[0], "check the files, and whether they are of this format")
+        store.write_columns(made, {name: values[whole] for name, values in columns.values.items()})
         store.write_array(made, "length", length)
-    return Imported(total, int((length == 0).sum()), split, tuple(taken.told()))
+        if left_out:
+            store.write_dropped(made, left_out)
+    return Imported(len(length), int((length == 0).sum()), split, tuple(left_out), (*columns.told, *taken.told()))
 
 
 def _write(
@@ -157,19 +154,40 @@ def _write(
     threads: int | None,
     total: int,
     progress: Progress | None,
-) -> npt.NDArray[np.int32]:
-    """Prepare and write all clips; returns their lengths."""
+) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.bool_]]:
+    """Prepare and write the clips whose coordinates are numbers; returns their lengths, and which of all they are."""
     shape = (total, 3, settings.frames, JOINTS, BODIES)
     array = store.create_array(made, "clips", shape, "float32", store.CLIPS_PER_CHUNK)
-    length, done = np.zeros(total, np.int32), 0
+    length, whole, done, seen = np.zeros(total, np.int32), np.zeros(total, bool), 0, 0
     for part in parts:
         for block in part.blocks(CLIPS_PER_BLOCK):
-            stop = done + len(block)
-            array[done:stop], length[done:stop] = _prepared(block, part, taken, settings, threads)
-            done = stop
+            fine = np.array([bool(np.isfinite(clip).all()) for clip in block])
+            whole[seen : seen + len(block)], stop = fine, done + int(fine.sum())
+            seen += len(block)
+            if done < stop:
+                some = block if fine.all() else _only(block, fine)
+                array[done:stop], length[done:stop] = _prepared(some, part, taken, settings, threads)
+                done = stop
             if progress is not None:
-                progress(done, total)
-    return length
+                progress(seen, total)
+    if done < total:
+        array.resize((done, *shape[1:]))
+    return length[:done], whole
+
+
+def _only(block: Any, wanted: npt.NDArray[np.bool_]) -> Any:
+    return (
+        [clip for clip, kept in zip(block, wanted, strict=True) if kept] if isinstance(block, list) else block[wanted]
+    )
+
+
+def _not_numbers(paths: Sequence[Path], columns: ColumnsOf, whole: npt.NDArray[np.bool_]) -> list[Dropped]:
+    """The clips with coordinates that are no numbers; BadInput if these are most of them."""
+    names = columns.values["name"][~whole].tolist()
+    if 2 * len(names) > len(whole):
+        what = f"{len(names):,} of {len(whole):,} clips have coordinates that are not numbers, the first {names[0]}"
+        raise BadInput(paths[0], what, "mend it")
+    return [Dropped(name, UNREADABLE, "it has coordinates that are not numbers") for name in names]
 
 
 def _prepared(
@@ -192,8 +210,7 @@ def _bodies(kind: Format, dataset: Dataset, parts: Sequence[Part], taken: Taken)
     made = [read_json(part.where.parent / PROVENANCE) for part in parts]
     stated = {str(about.get("settings", {}).get("bodies")) for about in made if about.get("kind") == "arrays"}
     if not stated <= {*BODY_POLICIES, UNKNOWN} or not stated or any(about.get("kind") != "arrays" for about in made):
-        whose = {part.bodies or taken.bodies or kind.bodies for part in parts}
-        stated = {kind.rule(dataset.name)} if isinstance(dataset, Pku) else whose
+        stated = {kind.rule(dataset.name, part.bodies or taken.bodies) for part in parts}
     return stated.pop() if len(stated) == 1 else UNKNOWN
 
 
@@ -218,62 +235,3 @@ def _frames(format: str, kind: Format, parts: Sequence[Part], frames: int | None
         what = f"holds clips of {' and '.join(map(str, found))} frames, and they are taken as they are"
         raise BadInput(format, what, "give files of one length, and leave --frames out")
     return found[0]
-
-
-def _columns(dataset: Dataset, parts: Sequence[Part], split: str | None) -> store.Columns:
-    """The data set's columns of all clips; without names, ids are 0 and `train_<split>` is there too."""
-    rows: list[dict[str, Any]] = []
-    for part in parts:
-        odd = part.labels[(part.labels < 0) | (part.labels >= dataset.classes)]
-        if len(odd):
-            what = f"has class {odd[0] + 1}, and {dataset.name} has {dataset.classes}"
-            raise BadInput(part.where, what, "correct --dataset")
-        for label, name in zip(part.labels.tolist(), part.names or repeat(None, len(part.labels)), strict=True):
-            rows.append(
-                _unnamed(dataset, label, split, part, len(rows)) if name is None else _ids(dataset, part, name, label)
-            )
-    columns = {name: column_array(name, [row[name] for row in rows]) for name in dataset.columns}
-    if not rows:
-        raise BadInput(parts[0].where, "holds no clips", "give other files")
-    if len(np.unique(columns["name"])) < len(rows):
-        raise BadInput(parts[0].where, "has clips of the same name, here or in the other files", "give every file once")
-    if split is not None:
-        columns[RECORDED + split] = np.concatenate([np.full(len(part.labels), part.train) for part in parts])
-    return columns
-
-
-def _unnamed(dataset: Dataset, label: int, split: str | None, part: Part, number: int) -> dict[str, Any]:
-    ids = {name: "" if name == "video" else 0 for name in dataset.columns}
-    return {**ids, "name": f"{split}-{'train' if part.train else 'test'}-{number:06}", "label": label}
-
-
-def _ids(dataset: Dataset, part: Part, name: str, label: int) -> dict[str, Any]:
-    """One clip's columns, from its name."""
-    plain = name.removesuffix(SUFFIX)
-    plain = plain.upper() if plain.isascii() else plain
-    ids = _pku_ids(dataset, plain) if isinstance(dataset, Pku) else parse_name(plain)
-    if ids is None:
-        raise BadInput(
-            part.where, f"calls a clip {shortened(name, 60)!r}, which is no name of {dataset.name}", "correct --dataset"
-        )
-    if ids["label"] != label:
-        what = f"says class {label + 1} of {plain}, whose name says {int(ids['label']) + 1}"
-        raise BadInput(part.where, what, "give every array its own labels")
-    return {**ids, "name": plain}
-
-
-def _pku_ids(dataset: Pku, name: str) -> dict[str, Any] | None:
-    match = PKU_NAMES[dataset.name].fullmatch(name)
-    if match is None:
-        return None
-    *video, view, action, _ = map(int, match.groups())
-    if not 1 <= view <= len(VIEWS):
-        return None
-    # The frames of the sequence are not in the name.
-    return {
-        "label": action - 1,
-        "video": dataset.video.format(*video, VIEWS[view - 1]),
-        "view": view,
-        "start": 0,
-        "end": 0,
-    }

@@ -18,15 +18,14 @@ from skelpipe.exchange.arrays.base import (
     STEMS,
     Format,
     Part,
-    Whole,
-    check_rows,
     check_shape,
     fitting_step,
     flat,
-    one_file,
-    one_hot,
     unflat,
 )
+from skelpipe.exchange.arrays.foreign import KEYS_H5, without_keys
+from skelpipe.exchange.arrays.given import one_file
+from skelpipe.exchange.arrays.labels import Whole, check_rows, one_hot
 from skelpipe.exchange.arrays.source import Source
 from skelpipe.exchange.pickles import reading
 
@@ -39,6 +38,7 @@ def read_h5(files: Sequence[Path]) -> list[Part]:
 
     path = one_file(files, (".h5", ".hdf5"))
     with reading(path), h5py.File(path, "r") as file:
+        without_keys(path, KEYS_H5, list(file))
         pairs = [("x", "y", True), ("valid_x", "valid_y", True), ("test_x", "test_y", False)]
         for name in ("x", "y", "valid_x", "valid_y", "test_x", "test_y"):
             _check_own(file, name)
@@ -63,14 +63,14 @@ def _h5_part(path: Path, file: Any, x: str, y: str, train: bool) -> Part:
     shape, dtype = file[x].shape, file[x].dtype
     check_shape(path, dtype, shape, (None, None, FLAT))
     check_rows(path, y, file[y].shape, shape[0])
-    labels = one_hot(path, y, file[y][...], shape[0])
+    labels, width = one_hot(path, y, file[y][...], shape[0])
     per_block = fitting_step(CLIPS_PER_BLOCK, file[x])
 
     def blocks(step: int) -> Iterator[Any]:
         step = min(step, per_block)
         with reading(path), h5py.File(path, "r") as again:
             for start in range(0, shape[0], step):
-                yield unflat(path, again[x][start : start + step], start)
+                yield unflat(again[x][start : start + step])
 
     def some(rows: Whole) -> Iterator[Any]:
         with reading(path), h5py.File(path, "r") as again:
@@ -78,7 +78,7 @@ def _h5_part(path: Path, file: Any, x: str, y: str, train: bool) -> Part:
                 flat = again[x][rows[start : start + per_block]]
                 yield np.asarray(flat, np.float32).reshape(len(flat), -1, BODIES, JOINTS, 3)
 
-    return Part(path, labels, None, train, blocks, shape[1], some=some)
+    return Part(path, labels, None, train, blocks, shape[1], width=width, some=some)
 
 
 def _write_sgn(to: Path, source: Source, tell: Callable[[int], None]) -> None:

@@ -16,7 +16,8 @@ from skelpipe.clips.prepare import CLIPS_PER_BLOCK
 from skelpipe.clips.presets import find_preparation
 from skelpipe.clips.ragged import Ragged, read_block
 from skelpipe.errors import BadInput
-from skelpipe.exchange.arrays.base import JOINTS, LAYOUT, SUFFIX, UNKNOWN, Floats, Progress, Whole
+from skelpipe.exchange.arrays.base import JOINTS, LAYOUT, SUFFIX, UNKNOWN, Floats, Progress
+from skelpipe.exchange.arrays.labels import Whole
 from skelpipe.exchange.pickles import write_pickle
 from skelpipe.layouts import layout_of
 from skelpipe.recordings import store

@@ -31,6 +31,8 @@ SUBJECTS_120 = (
 PKU1_TEST_VIDEOS = range(291, 335)
 PKU2_TEST_PERFORMERS = (2, 3, 7)
 RECORDED = "train_"  # + a split: the column of clips without ids that says which of them are for training
+# The column of imported clips that says how their files divided them: 1 for training, 0 for testing, -1 for neither.
+LISTED = "listed_train"
 
 
 def _all(columns: Columns) -> Mask:
@@ -113,6 +115,13 @@ def _pku_view(columns: Columns) -> Mask:
     return beside
 
 
+def _listed(columns: Columns) -> npt.NDArray[Any]:
+    if LISTED not in columns:
+        what = "goes by the lists or names of imported files, and these clips have none"
+        raise BadInput("a split of listed clips", what, "use the split of a benchmark")
+    return columns[LISTED]
+
+
 OWN: dict[str, Split] = {
     split.name: split
     for split in (
@@ -124,6 +133,16 @@ OWN: dict[str, Split] = {
         Split("pku1-xview", "PKU-MMD I cross-view", (PKU1,), _pku_view),
         Split("pku2-xsub", "PKU-MMD II cross-subject", (PKU2,), _pku2_sub),
         Split("pku2-xview", "PKU-MMD II cross-view", (PKU2,), _pku_view),
+        *(
+            Split(
+                f"{own.name}-listed",
+                f"{own.title} as its files divide it",
+                (own,),
+                lambda columns: _listed(columns) == 1,
+                lambda columns: _listed(columns) >= 0,
+            )
+            for own in (NTU60, NTU120, PKU1, PKU2)
+        ),
     )
 }
 SPLITS = Registry("splits", OWN)
@@ -138,7 +157,11 @@ def find_split(name: str) -> Split:
 
 def fitting_splits(dataset: str, columns: Columns | None = None) -> tuple[str, ...]:
     """The names of the splits that a store of this data set can serve, or that clips with these columns can."""
-    fitting = tuple(s.name for s in SPLITS.values() if dataset in [d.name for d in s.datasets])
+    fitting = tuple(
+        s.name
+        for s in SPLITS.values()
+        if dataset in [d.name for d in s.datasets] and (LISTED in (columns or {}) or not s.name.endswith("-listed"))
+    )
     recorded = _recorded(columns or {})
     return tuple(name for name in fitting if name in recorded) if recorded else fitting
 
@@ -188,5 +211,7 @@ def pretrained_on(split: str, dataset: str, columns: Columns) -> Mask:
     rule, ntu = find_split(split), (NTU60.name, NTU120.name)
     known = {d.name for d in rule.datasets}
     if dataset not in (known | set(ntu) if known & set(ntu) else known):
+        return ~_all(columns)
+    if split.endswith("-listed") and LISTED not in columns:  # other clips, whose files are not known
         return ~_all(columns)
     return rule.train(columns) & rule.among(columns)
