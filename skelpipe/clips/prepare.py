@@ -106,12 +106,12 @@ class Settings:
 
 
 def prepare_clips(
-    ragged: Ragged, layout: Layout, settings: Settings, threads: int | None = None, *, chosen: bool = False
+    ragged: Ragged, layout: Layout, settings: Settings, threads: int | None = None, *, chosen: str | None = None
 ) -> tuple[Floats, npt.NDArray[np.int32], npt.NDArray[np.int32]]:
     """Prepare recordings in memory.
 
     Args:
-        chosen: whether the rows of a frame are its bodies, chosen already by the rule that the settings name.
+        chosen: by which rule the rows of a frame are its bodies already; None chooses them by the settings.
 
     Returns:
         clips (N, C, T, V, 2) float32, metres; length (N,), the L of each, 0 where nobody was seen (its clip is all
@@ -126,7 +126,7 @@ def prepare_clips(
     clips = np.zeros((count, layout.channels, settings.frames, len(layout.joints), BODIES), np.float32)
     length, kept = np.zeros(count, np.int32), np.zeros(count, np.int32)
     policy, space, every = BODY_POLICIES["first" if chosen else settings.bodies], axes(layout), channels(layout)
-    bodies, last = bodies_seen(settings.bodies, BODIES), settings.length == "last"
+    bodies, last = bodies_seen(chosen or settings.bodies, BODIES), settings.length == "last"
     nothing = np.empty(0, np.int64)
     centre = np.array(layout.centre) if settings.centre else nothing
     right, left = map(np.array, layout.shoulders) if settings.turn else (nothing, nothing)

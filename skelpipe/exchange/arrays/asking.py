@@ -11,9 +11,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from skelpipe.clips.bodies import BODY_POLICIES
 from skelpipe.errors import BadInput
 from skelpipe.exchange.arrays.base import LAYOUT, UNKNOWN, Floats, Format, Part
 from skelpipe.exchange.arrays.labels import Whole
+from skelpipe.outputs.ancestry import PROVENANCE, read_json
 from skelpipe.recordings.conventions import SAMPLE, Asked, Conversion, Findings, chosen, lines
 from skelpipe.recordings.conventions.conversion import own_frames, without_copies, without_points
 from skelpipe.recordings.conventions.facts import COPIES, LAST_FRAME, POINTS, POSITIONS, REPETITION, ZEROS
@@ -70,24 +72,40 @@ def ask_parts(parts: Sequence[Part]) -> Findings:
     return together.findings()
 
 
+def find_bodies(format: str, kind: Format, parts: Sequence[Part], dataset: str, found: Findings) -> str:
+    """The rule that chose the bodies of arrays: what an export of ours says beside them, else that of their writer.
+
+    agcn-npy is 2s-AGCN's, which turns clips as a whole, or ST-GCN's, recorded frames with zeros behind.
+    """
+    made = [read_json(part.where.parent / PROVENANCE) for part in parts]
+    settings = [about.get("settings") if about.get("kind") == "arrays" else None for about in made]
+    rules = {str(said.get("bodies")) if isinstance(said, dict) else "" for said in settings}
+    if not rules <= {*BODY_POLICIES, UNKNOWN}:
+        told = None
+        if format == "agcn-npy" and found.turned != CLIP:
+            told = "first" if found.origin == SENSOR and found.after == ZEROS else UNKNOWN
+        rules = {kind.rule(dataset, part.bodies or told) for part in parts}
+    return rules.pop() if len(rules) == 1 else UNKNOWN
+
+
 @dataclass
 class Taken:
     """How the clips of some arrays are taken.
 
     Attributes:
-        format: key of `FORMATS`.
         found: what they were found to be.
+        bodies: the rule that chose the two, key of `BODY_POLICIES`, or UNKNOWN.
         conversion: what brings their coordinates to ours.
         copies: how many second bodies were dropped so far, since they were the first again.
     """
 
-    format: str
     found: Findings
+    bodies: str
     conversion: Conversion = field(default_factory=Conversion)
     copies: int = 0
 
     @classmethod
-    def of(cls, format: str, kind: Format, parts: Sequence[Part]) -> Taken:
+    def of(cls, format: str, kind: Format, parts: Sequence[Part], dataset: str) -> Taken:
         """Ask the arrays.
 
         Raises:
@@ -97,7 +115,7 @@ class Taken:
         for what, answer in lines(found, LAYOUT):
             log.info("%s: %s", what, answer)
         _check(format, kind, parts, found)
-        return cls(format, found, Conversion.of(found))
+        return cls(found, find_bodies(format, kind, parts, dataset, found), Conversion.of(found))
 
     def values(self, block: Floats) -> Floats:
         """Clips (b, T, M, V, 3) with our axes and units, and zeros where nobody is."""
@@ -110,15 +128,6 @@ class Taken:
     def own_frames(self, clip: Floats) -> npt.NDArray[np.int64]:
         """How many frames of a clip (T, M, V, 3) are each body's own, and not only there to fill it up."""
         return own_frames(clip, self.found.after)
-
-    @property
-    def bodies(self) -> str | None:
-        """How the writer of an agcn-npy chose bodies: 2s-AGCN's, which turns and fills clips up, or ST-GCN's."""
-        if self.format != "agcn-npy":
-            return None
-        if self.found.turned == CLIP:
-            return "energy"
-        return "first" if self.found.origin == SENSOR and self.found.after == ZEROS else UNKNOWN
 
     @property
     def turned(self) -> bool:

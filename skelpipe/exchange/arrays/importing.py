@@ -12,15 +12,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from skelpipe.clips.bodies import BODIES, BODY_POLICIES
+from skelpipe.clips.bodies import BODIES
 from skelpipe.clips.prepare import CLIPS_PER_BLOCK, Settings, prepare_clips
 from skelpipe.clips.ragged import Ragged
 from skelpipe.errors import BadInput
 from skelpipe.exchange.arrays import find_format
 from skelpipe.exchange.arrays.asking import Taken
-from skelpipe.exchange.arrays.base import JOINTS, LAYOUT, UNKNOWN, Floats, Format, Part, Progress
+from skelpipe.exchange.arrays.base import JOINTS, LAYOUT, Floats, Format, Part, Progress
 from skelpipe.exchange.arrays.columns import ColumnsOf
-from skelpipe.outputs.ancestry import PROVENANCE, read_json
 from skelpipe.outputs.folders import new_folder
 from skelpipe.parallel import tell_threads
 from skelpipe.recordings import store
@@ -118,19 +117,15 @@ def import_arrays(
     parts = kind.read(paths)
     length_of = _frames(format, kind, parts, frames)
     columns = ColumnsOf.parts(about, parts, split)
-    taken = Taken.of(format, kind, parts)
-    bodies = _bodies(kind, about, parts, taken)
-    # Which rule chose them decides what a clip's length is: by `first` the first body tells it, else any.
-    rule = bodies if bodies in BODY_POLICIES else "denoise"
-    turned = taken.turned if kind.prepared else turn
-    settings = Settings(frames=length_of, bodies=rule, centre=centre, turn=turned)
+    taken = Taken.of(format, kind, parts, dataset)
+    settings = Settings(frames=length_of, centre=centre, turn=taken.turned if kind.prepared else turn)
     inputs: Mapping[str, Any] = {f"file {number}": path for number, path in enumerate(paths, 1)}
     only = f", for {split} only" if split else ""
     log.info("%s: %s clips of %s%s", format, f"{len(columns):,}", dataset, only)
-    told = (settings.frames, bodies, settings.centre, settings.turn)
+    told = (settings.frames, taken.bodies, settings.centre, settings.turn)
     log.info("%d frames; bodies: %s; centred: %s; turned: %s", *told)
     tell_threads(log, threads)
-    prepared = {**asdict(settings), "bodies": bodies}
+    prepared = {**asdict(settings), "bodies": taken.bodies}
     said = {"format": format, "dataset": dataset, "split": split, **prepared}
     with new_folder(clips, "clips", force=force, inputs=inputs, settings=said) as folder:
         kept = {"dataset": dataset, "layout": LAYOUT.name, "columns": list(columns.values), "imported": format}
@@ -201,17 +196,8 @@ def _prepared(
         return block, np.where(block.any(axis=(1, 2, 3, 4)), settings.frames, 0).astype(np.int32)
     else:
         ragged = _as_recordings(block, taken)
-    values, length, _ = prepare_clips(ragged, LAYOUT, settings, threads, chosen=True)
+    values, length, _ = prepare_clips(ragged, LAYOUT, settings, threads, chosen=taken.bodies)
     return values, length
-
-
-def _bodies(kind: Format, dataset: Dataset, parts: Sequence[Part], taken: Taken) -> str:
-    """The rule that chose the clips' bodies: what an export of ours says beside the files, else the writer's."""
-    made = [read_json(part.where.parent / PROVENANCE) for part in parts]
-    stated = {str(about.get("settings", {}).get("bodies")) for about in made if about.get("kind") == "arrays"}
-    if not stated <= {*BODY_POLICIES, UNKNOWN} or not stated or any(about.get("kind") != "arrays" for about in made):
-        stated = {kind.rule(dataset.name, part.bodies or taken.bodies) for part in parts}
-    return stated.pop() if len(stated) == 1 else UNKNOWN
 
 
 def _check_split(kind: Format, format: str, dataset: Dataset, split: str | None) -> None:
