@@ -143,14 +143,15 @@ def test_2s_agcn_files_come_in_upright_each_body_as_long_as_it_was(made, tmp_pat
     names = in_order(their_scripts.parts(recordings))
     lengths = store.read_array(clips.group, "length").tolist()
     for name, length, clip in zip(names, lengths, clips.load(), strict=True):
-        want, frames = twins.prepare_bodies(squeezed(recordings[name]), Settings(frames=FRAMES, bodies="energy"))
+        want, frames = twins.prepare_bodies(
+            squeezed(twins.energy(recordings[name])), Settings(frames=FRAMES, bodies="energy")
+        )
         assert (name, length) == (name, frames)
         np.testing.assert_allclose(clip, want, atol=1e-5, err_msg=name)
 
 
-def squeezed(recording):
-    """What its script repeats to fill 300 frames, (F, 2, 25, 3), turned as there, y up again."""
-    x = twins.energy(recording)
+def squeezed(x):
+    """What their script repeats of bodies (F, 2, 25, 3) to fill 300 frames, turned as there, y up again."""
     turned = their_scripts.preset_twins.isc_of(x, 300)[..., [0, 2, 1]] * [1, 1, -1]
     there = x.any(axis=(2, 3))
     kept = np.array([there[:, m].sum() if not there[0, m] else np.flatnonzero(there[:, m])[-1] + 1 for m in range(2)])
@@ -177,6 +178,66 @@ def test_which_rule_chose_bodies_is_told_or_said_to_be_unknown(made, tmp_path):
     assert clips.attributes["bodies"] == "unknown"  # one body each: both projects write the same
     told = CliRunner().invoke(main, ["inspect", str(tmp_path / "c")])
     assert any(line.split() == ["bodies", "unknown"] for line in told.output.splitlines())
+
+
+@pytest.fixture(scope="module")
+def pku(made, tmp_path_factory):
+    """Two videos of two people, the second of whom is not always there, their labels, and a store of them."""
+    root, recordings = made
+    pair = twins.first(recordings["S001C003P007R001A051"]).astype(np.float64)
+    values = np.concatenate([pair, pair[::-1], pair[:60], pair, pair[::-1], pair])
+    values = (values + np.random.default_rng(0).normal(0, 1e-3, values.shape)).round(6)
+    values[100:160, 1] = 0
+    videos = {"0002-L": values.reshape(-1, 150), "0291-M": values[::-1].reshape(-1, 150)}
+    rows = [(34, 1, 40, 1), (12, 90, 170, 2), (51, 1, 430, 1), (8, 99, 150, 1)]
+    labels = {"0002-L": rows, "0291-M": [(33, 20, 60, 1), (3, 201, 203, 0)]}
+    raw = root / "pku"
+    for folder, text in (("skeleton", lambda v: rawtext.pku_text(videos[v])), ("label", lambda v: as_text(labels[v]))):
+        (raw / folder).mkdir(parents=True)
+        for video in videos:
+            (raw / folder / f"{video}.txt").write_text(text(video), newline="")
+    ingest("pku1", raw, root / "pku1", workers=0)
+    return root / "pku1", videos, labels
+
+
+def as_text(rows):
+    return "".join(",".join(map(str, row)) + "\n" for row in rows)
+
+
+def test_pku_files_of_cmd_come_in_upright_under_our_names(pku, tmp_path):
+    _, videos, labels = pku
+    files = their_scripts.pku_agcn(tmp_path / "theirs", videos, labels, ["0002-L"])
+    clips, _ = taken(tmp_path / "c", "agcn-npy", files, dataset="pku1")
+    assert clips.columns["name"].tolist() == [
+        "F002V001C034L001", "F002V001C012L002", "F002V001C051L003", "F002V001C008L004",
+        "F291V002C033L001", "F291V002C003L002",
+    ]  # fmt: skip
+    assert clips.labels.tolist() == [33, 11, 50, 7, 32, 2]
+    assert clips.attributes["bodies"] == "first"  # the two that there are
+    rows = [(video, row) for video in videos for row in labels[video]]
+    lengths = store.read_array(clips.group, "length").tolist()
+    for (video, row), clip, length in zip(rows, clips.load(), lengths, strict=True):
+        x = squeezed(their_scripts.cut(videos[video], row))
+        want, frames = twins.prepare_bodies(x, Settings(frames=FRAMES))
+        assert frames == length
+        np.testing.assert_allclose(clip, want, atol=1e-5)
+
+
+def test_pku_files_of_mamp_come_in_and_go_out_as_they_were_seen(pku, tmp_path):
+    at, videos, labels = pku
+    files = their_scripts.pku_mamp(tmp_path / "a.npz", videos, labels, ["0002-L"])
+    clips, _ = taken(tmp_path / "c", "ctrgcn-npz", files, dataset="pku1", split="pku1-xsub")
+    rows = [(video, row) for video in videos for row in labels[video]]
+    for (video, row), clip in zip(rows, clips.load(), strict=True):
+        x = their_scripts.cut(videos[video], row).astype(np.float32)
+        np.testing.assert_allclose(clip, twins.prepare_bodies(x, Settings(frames=FRAMES))[0], atol=1e-5)
+    assert clips.attributes["bodies"] == "first"
+    export_arrays("ctrgcn-npz", at, tmp_path / "ours", split="pku1-xsub")
+    earlier = {video: [(c, start - 1, end, sure) for c, start, end, sure in labels[video]] for video in labels}
+    their_scripts.pku_mamp(tmp_path / "b.npz", videos, earlier, ["0002-L"])  # our clips have the start's frame, too
+    with np.load(tmp_path / "ours" / "PKUv1_XSub.npz") as ours, np.load(tmp_path / "b.npz") as theirs:
+        for key in theirs:
+            equal(ours[key], theirs[key])
 
 
 # Exports ------------------------------------------------------------------------------------------------------------

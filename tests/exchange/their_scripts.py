@@ -150,3 +150,38 @@ def mmaction2(path, recordings):
         return x[x.any(axis=(1, 2, 3))]
 
     return annotations(path, recordings, points_of)
+
+
+# PKU-MMD. Videos by name, (F, 150); their labels by name, rows of class, start, end, confidence.
+def cut(video, row):
+    """As CMD's, PCM3's and MAMP's: from the frame after the start to the end, the first 300; (F, 2, 25, 3)."""
+    return video[row[1] : row[2]][:300].reshape(-1, 2, 25, 3)
+
+
+def pku_agcn(to, videos, labels, training):
+    """data_gen/pku_gendata.py of CMD and PCM3: both bodies, labels as numbers with a point."""
+    to.mkdir(parents=True)
+    files = []
+    for part in ("train", "val"):
+        some = [(v, i) for v in sorted(videos) for i in range(len(labels[v])) if (v in training) == (part == "train")]
+        cuts = [cut(videos[v], labels[v][i]) for v, i in some]
+        files += [to / f"{part}_data_joint.npy", to / f"{part}_label.pkl", to / f"{part}_num_frame.npy"]
+        clips = np.stack([preset_twins.isc_of(x, 300) for x in cuts]).transpose(0, 4, 1, 3, 2)
+        np.save(files[-3], clips.astype(np.float32))
+        called = [f"{v}.txt_{i}" for v, i in some]
+        files[-2].write_bytes(pickle.dumps((called, [np.float64(labels[v][i][0] - 1) for v, i in some])))
+        np.save(files[-1], np.array([len(x) for x in cuts]))
+    return files
+
+
+def pku_mamp(path, videos, labels, training):
+    """data/pku_v1/pku_gendata.py of MAMP: both bodies where they were seen, clips of nothing left out."""
+    arrays = {}
+    for part in ("train", "test"):
+        some = [(v, row) for v in sorted(videos) for row in labels[v] if (v in training) == (part == "train")]
+        some = [(v, row) for v, row in some if cut(videos[v], row).any()]
+        arrays[f"x_{part}"] = np.stack([padded(cut(videos[v], row)).reshape(300, 150) for v, row in some])
+        arrays[f"x_{part}"] = arrays[f"x_{part}"].astype(np.float32)
+        arrays[f"y_{part}"] = np.eye(51)[[row[0] - 1 for _, row in some]]
+    np.savez(path, **arrays)
+    return [path]
