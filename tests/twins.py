@@ -375,11 +375,16 @@ def turn(x):
 
 def prepare(recording, settings):
     """One clip (3, T, V, 2) in float64 and its length."""
-    x = POLICIES[settings.bodies](recording)
+    return prepare_bodies(POLICIES[settings.bodies](recording), settings)
+
+
+def prepare_bodies(x, settings):
+    """The same of bodies (F, 2, V, 3) that were chosen by the rule of the settings."""
     if settings.longest is not None and len(x) > settings.longest:
         start = (len(x) - settings.longest) // 2
         x = x[start : start + settings.longest]
-    seen = np.flatnonzero(np.abs(x[:, 0, 0]).sum(axis=-1))
+    looked_at = x[:, :1] if settings.bodies == "first" else x  # as AimCLR, or as CTR-GCN's feeder
+    seen = np.flatnonzero(np.abs(looked_at).sum(axis=(1, 2, 3)))
     length = 0 if not len(seen) else len(seen) if settings.length == "count" else int(seen[-1]) + 1
     if length == 0:
         return np.zeros((3, settings.frames, 25, 2)), 0

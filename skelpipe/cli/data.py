@@ -77,8 +77,9 @@ def ingest(dataset: str, raw: Path, store: Path, **options: Any) -> None:
 
     RAW is a folder, searched to its depth, or the publisher's .zip files as they were downloaded. What was left out,
     and why, is told at the end and kept in the store; archives of other kinds with the command that unpacks them. So is
-    what a split has in neither part. PKU-MMD may also be cut into clips by AimCLR's script. With --part, STORE holds a part only; all parts have about as
-    much to read, each may be read on another machine, and 'skelpipe join' makes one store of them.
+    what a split has in neither part. PKU-MMD may also be cut into clips by AimCLR's script. With --part, STORE holds a
+    part only; all parts have about as much to read, each may be read on another machine, and 'skelpipe join' makes one
+    store of them.
 
     \b
     Example:
@@ -94,8 +95,7 @@ def ingest(dataset: str, raw: Path, store: Path, **options: Any) -> None:
     if made.dropped:
         counts = ", ".join(f"{count:,} {reason}" for reason, count in made.dropped.items())
         click.echo(f"left out: {counts}; 'skelpipe inspect {shlex.quote(str(store))}' tells of each")
-    for line in made.divided:
-        click.echo(line)
+    _tell(made.told)
     size = f"{_bytes(made.bytes_read)} of text became {_bytes(made.store_bytes)} in {made.seconds:,.1f} s"
     click.echo(f"{store}: {made.clips:,} clips of {made.expected:,} published, {made.rows:,} bodies in frames, {size}")
 
@@ -213,8 +213,7 @@ def join(parts: tuple[Path, ...], whole: Path, **options: Any) -> None:
 
     with bar("joining", "rows") as progress:
         made = run_join(parts, whole, progress=progress, **options)
-    for line in made.divided:
-        click.echo(line)
+    _tell(made.told)
     click.echo(f"{whole}: {made.clips:,} clips of {made.parts:,} parts")
 
 
@@ -253,8 +252,9 @@ def streams(clips: Path, out: Path, **options: Any) -> None:
 def import_arrays(format: str, files: tuple[Path, ...], clips: Path, **options: Any) -> None:
     """Make clips of another project's arrays.
 
-    FILES are every .npy with its label .pkl for aimclr-npy and agcn-npy (which is also ST-GCN's), and one file for the
-    others. Clips that carry names serve every split; ctrgcn-npz and sgn-h5 serve only the split that they divide.
+    FILES are every .npy with its label .pkl for aimclr-npy, stgcn-npy and agcn-npy (2s-AGCN's, ISC's, CMD's), and one
+    file for the others. Clips that carry names serve every split; ctrgcn-npz and sgn-h5 serve only the split that they
+    divide.
 
     \b
     Example:
@@ -264,6 +264,11 @@ def import_arrays(format: str, files: tuple[Path, ...], clips: Path, **options: 
 
     with bar("importing", "clips") as progress:
         made = run_import(format, files, clips, progress=progress, **options)
+    _tell(made.told)
+    if made.left_out:
+        first = ", ".join(f"{each.name} ({each.reason})" for each in made.left_out[:5])
+        more = f", …; 'skelpipe inspect {shlex.quote(str(clips))}' tells of each" if len(made.left_out) > 5 else ""
+        click.echo(f"skelpipe: left out: {len(made.left_out):,}: {printable(first)}{more}", err=True)
     if made.empty:
         click.echo(f"skelpipe: {made.empty:,} clips show nobody", err=True)
     only = f", for {made.split} only" if made.split else ""
@@ -275,12 +280,17 @@ def import_arrays(format: str, files: tuple[Path, ...], clips: Path, **options: 
 @path_argument("source")
 @path_argument("out")
 @click.option("--split", required=True, type=click.Choice(list(SPLITS)), help="What to divide.")
+@click.option("--bodies", type=click.Choice(["first", "energy", "denoise"]),
+              help="Which two bodies, as 'skelpipe prepare'. [default: as the project whose format it is]")  # fmt: skip
 @force_option
 def export_arrays(format: str, source: Path, out: Path, **options: Any) -> None:
-    """Write arrays as another project reads them.
+    """Write arrays as another project's loader expects them.
 
-    aimclr-npy is written from clips, as they are. The others are written from a store: each frame's first two bodies,
-    neither centred nor resized, since each project goes on in its own way from there. OUT is a folder.
+    aimclr-npy is written from clips, as they are. The others are written from a store, with bodies chosen and
+    coordinates moved as the project's own scripts do it: agcn-npy is what 2s-AGCN, ISC and CMD read (bodies: energy),
+    ctrgcn-npz CTR-GCN and MAMP (denoise), sgn-h5 SGN (denoise), pyskl-pkl PySKL and MMAction2 (denoise). stgcn-npy is
+    the recorded frames of ST-GCN's gendata (first), from which AimCLR's preprocess_ntu.py goes on. Of PKU-MMD all take
+    the two bodies that there are. OUT is a folder.
 
     \b
     Example:
@@ -291,6 +301,12 @@ def export_arrays(format: str, source: Path, out: Path, **options: Any) -> None:
     with bar("exporting", "clips") as progress:
         made = run_export(format, source, out, progress=progress, **options)
     click.echo(f"{out}: {made.train:,} training and {made.test:,} test clips in {', '.join(made.files)}")
+
+
+def _tell(found: Sequence[str]) -> None:
+    """Say what was found in the data, each in a line."""
+    for line in found:
+        click.echo(f"skelpipe: {printable(line)}", err=True)
 
 
 def _bytes(count: int) -> str:

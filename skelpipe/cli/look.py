@@ -13,34 +13,48 @@ from skelpipe.cli.progress import bar
 
 
 @click.command()
-@path_argument("path")
+@click.argument("paths", nargs=-1, required=True, metavar="PATH…", type=click.Path(path_type=Path))
 @click.option("--provenance", is_flag=True, help="Follow it back to the raw files, and tell what has changed since.")
 @click.option("--json", "as_json", is_flag=True, help="With --provenance: the same as JSON.")
-def inspect(path: Path, provenance: bool, as_json: bool) -> None:
-    """Show what a store, clips, run, evaluation or report holds.
+def inspect(paths: tuple[Path, ...], provenance: bool, as_json: bool) -> None:
+    """Show what a store, clips, run, evaluation or report holds, or files of other projects.
 
-    With --provenance, PATH may also be a file of 'skelpipe embed', 'plot' or 'export-weights'. Every step is held
-    against what lies in its place now, and is known even if it was deleted.
+    Of files that 'skelpipe import' reads it shows the format, names, labels, data set, split and conventions, and the
+    command that imports them; PATH… are then those of one import together. With --provenance, PATH may also be a file
+    of 'skelpipe embed', 'plot' or 'export-weights'. Every step is held against what lies in its place now, and is
+    known even if it was deleted.
 
     \b
     Example:
       skelpipe inspect data/stores/ntu120.zarr
+      skelpipe inspect train_data_joint.npy train_label.pkl
       skelpipe inspect --provenance data/reports/mine
     """
     if as_json and not provenance:
         raise click.UsageError("--json goes with --provenance only")
+    path, *more = paths
     if provenance:
         import json
 
         from skelpipe.inspect import lineage
 
+        if more:
+            raise click.UsageError("--provenance goes with one PATH only")
         chain = lineage.follow(path)
         click.echo(json.dumps(lineage.as_json(chain), indent=2) if as_json else "\n".join(lineage.tree(chain)))
         return
     from rich.console import Console
 
-    from skelpipe.inspect.describe import describe
+    from skelpipe.inspect.describe import describe, tables
 
+    if more or path.is_file():
+        from skelpipe.exchange.arrays.look import look
+
+        seen = look(paths)
+        Console().print(tables(seen.tables))
+        if seen.command:
+            click.echo(seen.command)
+        return
     Console().print(describe(path))
 
 

@@ -144,7 +144,8 @@ def _denoise(joints, frame, body, axes, selected):  # type: ignore[no-untyped-de
     Frames without a body are removed first. A body's rows are taken to follow each other without a gap from the frame
     it is first seen in, as there. If every body is short, all stay (there the script would stop).
     There, the sequence is then moved so that joint 2 of the first actor starts in the origin; here `centre` does that
-    work, body by body. A clip of one actor leaves the second body zero (its NTU-120 script repeats the first).
+    work, body by body. A clip of one actor leaves the second body zero (its NTU-120 script repeats the first, and so
+    does an export for that).
     """
     rank, first, length, kept = _tracks(frame, body)
     order = _by_motion(joints, rank, length, axes)
@@ -162,6 +163,13 @@ def main_actor(joints, frame, body, axes, selected):  # type: ignore[no-untyped-
     order = _by_motion(joints, rank, length, axes)
     _cast(joints, rank, first, length, order[:1], selected[:kept])
     return _squeeze(selected, kept) if len(first) > 1 else kept
+
+
+@njit(cache=True, nogil=True)
+def tracks_left(joints, frame, body, axes):  # type: ignore[no-untyped-def]
+    """How many bodies `denoise` leaves before it makes two actors of them."""
+    rank, _, length, _ = _tracks(frame, body)
+    return len(_by_motion(joints, rank, length, axes))
 
 
 # the bodies that are no noise, from the liveliest to the quietest

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from skelpipe.clips.presets import Preparation
-from skelpipe.clips.ragged import Floats, Ragged, check_rows, joints_seen
+from skelpipe.clips.ragged import Floats, Ragged, bodies_seen, check_rows
 from skelpipe.clips.steps import STEPS, axes, check_fits
 from skelpipe.clips.time import count_frames, lay_out
 from skelpipe.layouts.base import Layout
@@ -53,6 +53,7 @@ class Chain:
         self.time = next(step for kind, step in bound if kind == "time")
         policy = next(step for kind, step in bound if kind == "bodies")
         self.bodies, self.fills = policy.bodies, self.time.fills and preparation.frames is not None
+        self._bodies_seen = bodies_seen(preparation.choice("bodies"), self.bodies)
         # What neither chooses bodies nor does nothing: (whether it is the step in time, kernel, arguments).
         self._policy = policy.kernel
         self._steps = [
@@ -144,5 +145,5 @@ class Chain:
         longest, rule = self.preparation.longest, self.preparation.length
         start = max(0, kept - longest) // 2 if longest else 0
         x = x[start : start + min(kept, longest or kept)]
-        seen = count_frames(x, rule == "last", joints_seen(self.layout))
+        seen = count_frames(x, rule == "last", self._bodies_seen)
         return x if rule == "all" and seen else x[:seen]

@@ -5,7 +5,8 @@ Today's preparation, `aimclr`, is compiled as a whole, here. Its steps and their
 
 1. two body slots per frame, by one of `BODY_POLICIES`;
 2. clips of more than `longest` frames keep their middle part;
-3. the length L: how many frames show joint 0 of the first body. The first L frames are used;
+3. the length L: how many frames show the first body; with bodies that were chosen otherwise, any of the two
+   (`ragged.bodies_seen`). The first L frames are used;
 4. `centre`: in every frame, every body is moved so that its layout's centre lies in the origin;
 5. the L frames become T by linear interpolation between frame centres, u = (t + 1/2) L / T - 1/2, clamped to 0..L-1;
 6. `turn`: in every frame, every body is rotated about y until its shoulder line is parallel to the camera plane.
@@ -30,7 +31,7 @@ from skelpipe.clips.bodies import BODIES, BODY_POLICIES
 from skelpipe.clips.centre import centre_bodies
 from skelpipe.clips.chain import Chain
 from skelpipe.clips.presets import LENGTH_RULES, LONGEST, PRESETS, Options, Preparation, find_preparation
-from skelpipe.clips.ragged import Floats, Ragged, check_rows, joints_seen, read_block
+from skelpipe.clips.ragged import Floats, Ragged, bodies_seen, check_rows, read_block
 from skelpipe.clips.steps import axes, channels, check_fits
 from skelpipe.clips.time import count_frames, resize_frames
 from skelpipe.errors import BadInput
@@ -40,6 +41,8 @@ from skelpipe.outputs.digests import read_digest
 from skelpipe.outputs.folders import new_folder
 from skelpipe.parallel import map_slices, tell_threads
 from skelpipe.recordings import NATIVE, store
+from skelpipe.recordings.conventions.folders import noted_for_clips
+from skelpipe.recordings.conventions.shown import check_shown
 from skelpipe.recordings.frames import FrameWriter
 from skelpipe.recordings.parts import Part, kind_of
 
@@ -56,11 +59,11 @@ Progress = Callable[[int, int], None]
 
 # One clip from its two bodies: uses up selected (F, 2, V, C), writes out (C, T, V, 2), zeros on entry; returns L
 @njit(cache=True, nogil=True)
-def _finish(selected, channels, axes, longest, last, seen, centre, right, left, out):  # type: ignore[no-untyped-def]
+def _finish(selected, channels, axes, longest, last, bodies, centre, right, left, out):  # type: ignore[no-untyped-def]
     if 0 < longest < len(selected):
         start = (len(selected) - longest) // 2
         selected = selected[start : start + longest]
-    length = count_frames(selected, last, seen)
+    length = count_frames(selected, last, bodies)
     if length == 0:
         return 0
     selected = selected[:length]
@@ -82,8 +85,8 @@ class Settings:
         centre: whether bodies are centred.
         turn: whether bodies are turned to the camera.
         longest: clips of more frames keep their middle part; None keeps all.
-        length: "count" takes as many frames from the start as show the first body, so empty frames inside a recording
-            cut its tail, as the reference does; "last" takes all up to the last such frame.
+        length: "count" takes as many frames from the start as show somebody, so empty frames inside a recording cut its
+            tail, as the reference does; "last" takes all up to the last such frame.
     """
 
     frames: int = 50
@@ -103,9 +106,12 @@ class Settings:
 
 
 def prepare_clips(
-    ragged: Ragged, layout: Layout, settings: Settings, threads: int | None = None
+    ragged: Ragged, layout: Layout, settings: Settings, threads: int | None = None, *, chosen: str | None = None
 ) -> tuple[Floats, npt.NDArray[np.int32], npt.NDArray[np.int32]]:
     """Prepare recordings in memory.
+
+    Args:
+        chosen: by which rule the rows of a frame are its bodies already; None chooses them by the settings.
 
     Returns:
         clips (N, C, T, V, 2) float32, metres; length (N,), the L of each, 0 where nobody was seen (its clip is all
@@ -119,8 +125,8 @@ def prepare_clips(
     count = len(ragged.clip_frames)
     clips = np.zeros((count, layout.channels, settings.frames, len(layout.joints), BODIES), np.float32)
     length, kept = np.zeros(count, np.int32), np.zeros(count, np.int32)
-    policy, space, every = BODY_POLICIES[settings.bodies], axes(layout), channels(layout)
-    seen, last = joints_seen(layout), settings.length == "last"
+    policy, space, every = BODY_POLICIES["first" if chosen else settings.bodies], axes(layout), channels(layout)
+    bodies, last = bodies_seen(chosen or settings.bodies, BODIES), settings.length == "last"
     nothing = np.empty(0, np.int64)
     centre = np.array(layout.centre) if settings.centre else nothing
     right, left = map(np.array, layout.shoulders) if settings.turn else (nothing, nothing)
@@ -133,8 +139,8 @@ def prepare_clips(
             selected = scratch[: ragged.clip_frames[n]]
             selected[...] = 0
             kept[n] = policy(ragged.joints[rows], ragged.row_frame[rows], ragged.row_body[rows], space, selected)
-            used = selected[: kept[n]]
-            length[n] = _finish(used, every, space, settings.longest or 0, last, seen, centre, right, left, clips[n])
+            used, longest = selected[: kept[n]], settings.longest or 0
+            length[n] = _finish(used, every, space, longest, last, bodies, centre, right, left, clips[n])
 
     map_slices(prepare_slice, count, threads)
     return clips, length, kept
@@ -178,7 +184,8 @@ def prepare(
         options: further changes of the preset, see `presets.Options`.
 
     Raises:
-        BadInput: the store cannot be read, an option does not fit, or `clips` cannot be written.
+        BadInput: the store cannot be read, an option does not fit, most clips show nobody, or `clips` cannot be
+            written.
     """
     how = find_preparation(preset, options, steps)
     group, attributes = store.open_group(os.fspath(store_path), "store")
@@ -196,9 +203,14 @@ def prepare(
         kept: dict[str, Any] = {
             k: attributes[k] for k in ("dataset", "layout", "layout_table", "columns", "split_files") if k in attributes
         }
-        made = store.create_group(folder, kind, {**kept, **maker.attributes, **mark})
+        noted = noted_for_clips(attributes)
+        made = store.create_group(folder, kind, {**kept, **maker.attributes, **noted, **mark})
         store.write_columns(made, columns)
         lengths, shortened = maker.write(group, share, made, progress)
+        if part is None:
+            check_shown(lengths > 0, store_path, "check what the store was made from, by 'skelpipe inspect'")
+    for done in noted.get("conventions", {}).get("converted", []):
+        log.info("converted: %s", done)
     empty = tuple(str(name) for name in columns["name"][lengths == 0])
     limit = how.longest or how.frames
     log.info("%d clips show nobody and are all zeros; %d were cut to %s frames first", len(empty), shortened, limit)

@@ -30,7 +30,7 @@ class Options(TypedDict, total=False):
     centre: True is the step `centre=own`, False `centre=none`.
     turn: True is the step `align=yaw`, False `align=none`.
     longest: clips of more frames keep their middle part; None keeps all, as native clips do unless it is said.
-    length: "count" takes as many frames from the start as show the first body, so empty frames inside a recording cut
+    length: "count" takes as many frames from the start as show somebody, so empty frames inside a recording cut
         its tail, as AimCLR does; "last" takes all up to the last such frame; "all" takes all.
     """
 

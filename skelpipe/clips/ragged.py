@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from skelpipe.errors import BadInput
 from skelpipe.layouts.base import Layout
-from skelpipe.layouts.kinect_v2 import KINECT_V2
 from skelpipe.recordings import store
+from skelpipe.recordings.conventions import Conversion
+from skelpipe.recordings.conventions.folders import NOTED
 
 if TYPE_CHECKING:
     import zarr
@@ -40,11 +41,15 @@ class Ragged:
 
 
 def read_block(group: zarr.Group, offset: Whole, clip_frames: Whole, start: int, stop: int) -> Ragged:
-    """Clips `start` to `stop` of a store, whose `clip_offset` and `clip_frames` are read already."""
+    """Clips `start` to `stop` of a store, whose `clip_offset` and `clip_frames` are read already.
+
+    Where the store notes other conventions than ours, coordinates are converted: y up, metres.
+    """
+    noted: Any = group.attrs["skelpipe"]
     rows = slice(int(offset[start]), int(offset[stop]))
     parts = {name: store.read_array(group, name, rows) for name in ("joints", "row_frame", "row_body")}
     return Ragged(
-        np.ascontiguousarray(parts["joints"], np.float32),
+        Conversion.of(noted.get(NOTED)).apply(np.ascontiguousarray(parts["joints"], np.float32)),
         parts["row_frame"].astype(np.int64),
         parts["row_body"].astype(np.int64),
         offset[start : stop + 1] - offset[start],
@@ -70,9 +75,14 @@ def check_rows(ragged: Ragged, layout: Layout) -> None:
     )
 
 
-def joints_seen(layout: Layout) -> int:
-    """How many joints, from the first, are looked at to tell whether a body is there.
+def bodies_seen(policy: str, bodies: int) -> int:
+    """How many of the bodies, from the first, are looked at to tell whether a frame shows somebody.
 
-    The reference looks at the base of the spine alone. Elsewhere joint 0 may lie in the origin, or be hidden.
+    AimCLR looks at the first, which of the first two seen is there wherever one is. The liveliest body may come late,
+    so with the other rules any body counts, as in CTR-GCN's feeder.
+
+    Args:
+        policy: which bodies were chosen, key of `BODY_POLICIES` or another choice of the step `bodies`.
+        bodies: M.
     """
-    return 1 if layout.name == KINECT_V2.name else len(layout.joints)
+    return 1 if policy == "first" else bodies

@@ -18,6 +18,7 @@ from skelpipe.clips import align, centre, gaps, scale, time
 from skelpipe.clips.bodies import BODIES, BODY_POLICIES, main_actor
 from skelpipe.errors import BadInput
 from skelpipe.layouts.base import Layout
+from skelpipe.layouts.landmarks import BASE, HIPS, MIDDLE, TOP, landmark
 
 Joints = npt.NDArray[np.int64]
 
@@ -51,29 +52,6 @@ def axes(layout: Layout) -> tuple[int, ...]:
 def channels(layout: Layout) -> tuple[int, ...]:
     """All channels, in the same way."""
     return tuple(range(layout.channels))
-
-
-# Landmarks: the joints in whose mean they lie. Kinect v2 has joints for them all; other layouts are asked for the
-# names in turn.
-BASE = (("spine base",), ("pelvis",), ("mid hip",), ("left hip", "right hip"))
-MIDDLE = (("spine mid",), ("spine",), ("torso",))
-TOP = (("spine shoulder",), ("thorax",), ("neck",))
-HIPS = ((("right hip",),), (("left hip",),))
-
-
-def landmark(layout: Layout, names: tuple[tuple[str, ...], ...], otherwise: tuple[int, ...] = ()) -> Joints:
-    """The joints of the first group of names that the layout has, or others.
-
-    Raises:
-        BadInput: it has none of them.
-    """
-    for group in names:
-        if set(group) <= set(layout.joints):
-            return np.array([layout.joints.index(name) for name in group])
-    if not otherwise:
-        wanted = ", ".join(" and ".join(group) for group in names)
-        raise BadInput(f"layout {layout.name}", f"has no joint called {wanted}", "leave out the step that needs it")
-    return np.array(otherwise)
 
 
 def _base(layout: Layout) -> Joints:

@@ -7,13 +7,16 @@ from numba import njit
 from skelpipe.clips.bodies import is_shown, put
 
 
-# selected (F, M, V, C) -> how many frames of it show any of the first `joints` joints of the first body, or, if `last`,
-# where the last of them is
+# selected (F, M, V, C) -> how many of its frames show any of the first `bodies` bodies, or, if `last`, where the last
+# of these frames is. Any joint counts: the reference's joint 0 lies in the origin where coordinates are told from there
 @njit(cache=True, nogil=True)
-def count_frames(selected, last, joints):  # type: ignore[no-untyped-def]
+def count_frames(selected, last, bodies):  # type: ignore[no-untyped-def]
     count, latest = 0, 0
     for t in range(len(selected)):
-        if is_shown(selected[t, 0, :joints]):
+        shown = False
+        for m in range(bodies):
+            shown = shown or is_shown(selected[t, m])
+        if shown:
             count += 1
             latest = t + 1
     return latest if last else count

@@ -15,8 +15,11 @@ from rich.table import Table
 from rich.text import Text
 
 from skelpipe.errors import BadInput, printable
+from skelpipe.layouts import layout_of
 from skelpipe.outputs.ancestry import DONE, PROVENANCE, read_json
 from skelpipe.outputs.checksums import FILES, check_files, is_output
+from skelpipe.recordings.conventions import Findings, lines
+from skelpipe.recordings.conventions.folders import ask_clips, ask_store
 from skelpipe.recordings.datasets import DATASETS, fitting_splits, split_masks
 from skelpipe.recordings.store import open_array, open_group, read_array
 
@@ -61,7 +64,12 @@ def _store(path: Path, kind: str = "store") -> list[RenderableType]:
         *([("files below the raw folder", _raw_files(about["raw_files"]))] if "raw_files" in about else []),
         *_part(about),
     ]
-    return [_facts("store", facts), _splits(columns, about), _dropped(group)]
+    return [
+        _facts("store", facts),
+        _conventions(ask_store(group, about), about),
+        _splits(columns, about),
+        _dropped(group),
+    ]
 
 
 def _clips(path: Path, kind: str = "clips") -> list[RenderableType]:
@@ -76,10 +84,31 @@ def _clips(path: Path, kind: str = "clips") -> list[RenderableType]:
         ("recorded frames", _spread(read_array(group, "length"))),
         *((name, about[name]) for name in ("frames", "bodies", "centre", "turn") if name in about),
         *([("valid frames", _spread(read_array(group, "valid")))] if "valid" in group else []),
+        *([("labels", about["labels"])] if "labels" in about else []),
         *([("preparation", _preparation(about["preparation"]))] if "preparation" in about else []),
         *_part(about),
     ]
-    return [_facts("clips", facts), _splits(columns, about)]
+    left_out = [_dropped(group)] if "dropped" in group else []
+    asked = _conventions(ask_clips(group, about), about)
+    return [_facts("clips", facts), asked, _splits(columns, about), *_divisions(about), *left_out]
+
+
+def _conventions(found: Findings, about: Mapping[str, Any]) -> RenderableType:
+    """What the clips themselves say of axes, unit and origin, and what was converted when they were made."""
+    done = (about.get("conventions") or {}).get("converted") or []
+    return _facts(
+        "conventions, asked of the clips", [*lines(found, layout_of(about)), *(("converted", each) for each in done)]
+    )
+
+
+def _divisions(about: Mapping[str, Any]) -> list[RenderableType]:
+    """How the files that were imported divide their clips."""
+    table = _table("as the files list them", "division", "train", "test", "neither", "as")
+    for name, found in (about.get("divisions") or {}).items():
+        counts = (f"{found[side]:,}" for side in ("train", "test", "neither"))
+        kept = f"{about['dataset']}-listed" if found.get("kept") else ""
+        _row(table, name, *counts, ", ".join([*found["as"], *filter(None, [kept])]) or "no benchmark")
+    return [table] if table.row_count else []
 
 
 def _preparation(made: object) -> str:
@@ -231,6 +260,11 @@ def _bytes(count: float) -> str:
             return f"{count:.3g} {unit}" if unit != "bytes" else f"{count:.0f} {unit}"
         count /= 1000
     return f"{count:.3g} GB"
+
+
+def tables(found: Iterable[tuple[str, Facts]]) -> RenderableType:
+    """Titles and facts as tables."""
+    return Group(*(_facts(title, facts) for title, facts in found))
 
 
 def _facts(title: str, facts: Facts) -> RenderableType:

@@ -14,17 +14,21 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from skelpipe.allocator import keep_memory
 from skelpipe.errors import BadInput
 from skelpipe.outputs.folders import new_folder
+from skelpipe.recordings.conventions.folders import note
+from skelpipe.recordings.conventions.shown import check_shown
 from skelpipe.recordings.datasets import Dataset, Dropped, Recording, find_dataset
 from skelpipe.recordings.datasets.base import Found, Source, column_array
 from skelpipe.recordings.datasets.files import Seen, watched
-from skelpipe.recordings.datasets.recording import ARCHIVE, FAULTS, HIDDEN, OTHER, QUIET, UNFINISHED
+from skelpipe.recordings.datasets.recording import ARCHIVE, FAULTS, HIDDEN, NO_BODY, OTHER, QUIET, UNFINISHED
 from skelpipe.recordings.datasets.unread import how_to_unpack
 from skelpipe.recordings.divisions import tell_divisions
 from skelpipe.recordings.parts import Part, kind_of
@@ -46,13 +50,14 @@ class Summary:
         clips: clips in the store.
         rows: bodies in frames in the store.
         dropped: reason -> how many clips and files were left out; those in `QUIET` are not among them.
-        divided: how the splits divide the clips where that should be told, in lines.
         faults: those left out because of a mistake in a file, archives that are not read first.
         files: sources read.
         bytes_read: raw bytes.
         store_bytes: size of the store on the disk.
         seconds: wall-clock time.
         expected: how many usable clips the publication has.
+        told: the conventions in which the recordings differ from ours, what cannot be told of them, and how the splits
+            divide the clips where that should be told, in lines.
     """
 
     dataset: str
@@ -65,7 +70,7 @@ class Summary:
     store_bytes: int
     seconds: float
     expected: int
-    divided: tuple[str, ...] = ()
+    told: tuple[str, ...] = ()
 
 
 def ingest(
@@ -94,7 +99,8 @@ def ingest(
         progress: called with (sources done, sources, raw bytes done).
 
     Raises:
-        BadInput: nothing to read or to keep, a damaged archive, a faulty file if `strict`, or `store` is taken.
+        BadInput: nothing to read or to keep, most clips show nobody, a damaged archive, a faulty file if `strict`, or
+            `store` is taken.
     """
     started, kind, raw = time.perf_counter(), find_dataset(dataset), Path(raw)
     keep_memory()  # a file's bytes and its arrays would be mapped, faulted in and unmapped anew each time
@@ -118,12 +124,25 @@ def ingest(
             raise BadInput(raw, f"no clip can be kept ({_reasons(counts)})", _remedy(kind, writer.dropped))
         lists = {"split_files": found.split_files} if found.split_files else {}
         writer.finish({"keep_missing": keep_missing, "raw_files": whole, **lists, **mark})
+        told = [] if part is not None else _ask(writer, raw, keep_missing)
     took = time.perf_counter() - started
-    made = _summary(kind, writer, files=len(found.sources), bytes_read=bytes_read, store=Path(store), seconds=took)
-    if part is not None:
-        return made
-    columns = {name: column_array(name, values) for name, values in writer.columns.items()}
-    return replace(made, divided=tuple(tell_divisions(kind.name, columns, found.split_files)))
+    if part is None:
+        columns = {name: column_array(name, values) for name, values in writer.columns.items()}
+        told += tell_divisions(kind.name, columns, found.split_files)
+    return _summary(
+        kind, writer, files=len(found.sources), bytes_read=bytes_read, store=Path(store), seconds=took, told=told
+    )
+
+
+def _ask(writer: Writer, raw: Path, keep_missing: bool) -> list[str]:
+    """Ask the recordings for their conventions; what is told of them. BadInput if most clips show nobody."""
+    found, told = note(writer.group)
+    if not keep_missing:
+        nobody = sum(entry.reason == NO_BODY for entry in writer.dropped)
+        clips = len(writer.columns["name"])
+        shown = np.arange(clips + nobody) < clips * found.told / max(1, found.clips)
+        check_shown(shown, raw, "check what recorded them; --keep-missing keeps clips without a body")
+    return told
 
 
 def count_reasons(dropped: Iterable[Dropped]) -> Counter[str]:
@@ -147,7 +166,9 @@ def raw_files(found: Found) -> dict[str, int]:
     }
 
 
-def _summary(kind: Dataset, writer: Writer, *, files: int, bytes_read: int, store: Path, seconds: float) -> Summary:
+def _summary(
+    kind: Dataset, writer: Writer, *, files: int, bytes_read: int, store: Path, seconds: float, told: list[str]
+) -> Summary:
     counts = count_reasons(writer.dropped)
     faults = [dropped for dropped in writer.dropped if dropped.reason in FAULTS]
     return Summary(
@@ -161,6 +182,7 @@ def _summary(kind: Dataset, writer: Writer, *, files: int, bytes_read: int, stor
         store_bytes=sum(p.stat().st_size for p in store.rglob("*") if p.is_file()),
         seconds=seconds,
         expected=kind.clips,
+        told=tuple(told),
     )
 
 

@@ -24,6 +24,8 @@ from skelpipe.outputs.ancestry import PROVENANCE, read_json
 from skelpipe.outputs.digests import read_kind
 from skelpipe.outputs.folders import new_folder
 from skelpipe.recordings import NATIVE
+from skelpipe.recordings.conventions.folders import note
+from skelpipe.recordings.conventions.shown import check_shown
 from skelpipe.recordings.datasets.files import Seen
 from skelpipe.recordings.divisions import tell_divisions
 from skelpipe.recordings.store import (
@@ -99,12 +101,12 @@ def kind_of(kind: str, part: Part | None) -> str:
 
 @dataclass(frozen=True)
 class Summary:
-    """What `join` did: the kind of the whole, how many parts, how many clips, and as `ingest.Summary.divided`."""
+    """What `join` did: the kind of the whole, how many parts and clips, and what is told of conventions and splits."""
 
     kind: str
     parts: int
     clips: int
-    divided: tuple[str, ...] = ()
+    told: tuple[str, ...] = ()
 
 
 def join(
@@ -144,8 +146,18 @@ def join(
     with new_folder(whole, kind, force=force, inputs=inputs, settings=settings, more=more) as folder:
         group = create_group(folder, kind, about)
         (_join_store if kind == "store" else _join_clips)(group, opened, progress)
-    lines = tell_divisions(about["dataset"], _columns(opened), about.get("split_files")) if kind == "store" else ()
-    return Summary(kind, len(opened), total, tuple(lines))
+        told = _ask(group, paths[0], about) if kind == "store" else []
+    if kind == "store":
+        told += tell_divisions(about["dataset"], _columns(opened), about.get("split_files"))
+    return Summary(kind, len(opened), total, tuple(told))
+
+
+def _ask(group: Any, where: Path, about: Mapping[str, Any]) -> list[str]:
+    """Ask a whole store for its conventions, which no part can tell; what is told of them."""
+    found, told = note(group)
+    if not about["keep_missing"]:
+        check_shown(np.arange(found.clips) < found.told, where, "check what the parts were made from")
+    return told
 
 
 def _raw(parts: list[_Opened]) -> dict[str, Any]:

@@ -20,7 +20,8 @@ clips — one clip per row, ready to train on
     clips   (N, C, T, V, M) float32, metres; M is 2, or what the attribute `max_bodies` says
     length  (N,) int32, how many frames of the recording were used
     valid   (N,) int32, how many of the T frames, from the start, are the clip's; only where clips are filled up to T
-    + the same columns
+    + the same columns, and of imported ones `dropped` as above and perhaps listed_train (N,) int8: whether their files
+    list a clip for training (1), testing (0) or neither (-1)
 
 clips of their own lengths (attribute `frames` is "native"): in the place of `clips` and `valid`
     clips        (frames of all clips, C, V, M) float32, metres
@@ -36,7 +37,7 @@ in one place. Every chunk is written, one of zeros too, so that a chunk that is 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,6 +50,7 @@ from skelpipe.layouts.base import Layout
 from skelpipe.outputs.checksums import check_files
 from skelpipe.outputs.digests import read_kind, require
 from skelpipe.recordings import NATIVE
+from skelpipe.recordings.datasets.recording import Dropped
 from skelpipe.recordings.native import gather
 
 if TYPE_CHECKING:
@@ -107,6 +109,14 @@ def write_columns(group: zarr.Group, columns: Mapping[str, npt.NDArray[Any]]) ->
         write_array(group, name, values)
 
 
+def write_dropped(group: zarr.Group, dropped: Sequence[Dropped]) -> None:
+    """Add the drop report: of each entry its name, reason and detail, and how many files it stands for."""
+    report = group.create_group("dropped")
+    for name in ("name", "reason", "detail"):
+        write_array(report, name, np.array([getattr(entry, name) for entry in dropped], dtype=str))
+    write_array(report, "count", np.array([entry.count for entry in dropped], np.int32))
+
+
 def open_group(path: str | Path, kind: str) -> tuple[zarr.Group, dict[str, Any]]:
     """Open a whole output of that kind for reading; returns the group and its `skelpipe` attributes.
 
@@ -148,10 +158,6 @@ def find_shapes(group: zarr.Group, attributes: dict[str, Any], path: Path, remed
             rows = attributes.get("rows", open_array(group, "joints").shape[0])
             shapes |= {"joints": (rows, len(layout.joints), layout.channels), "row_frame": (rows,), "row_body": (rows,)}
             shapes |= {"clip_offset": (clips + 1,), "clip_frames": (clips,)}
-            if "dropped" in group:
-                dropped = open_array(group, "dropped/name").shape
-                shapes |= {f"dropped/{name}": dropped for name in ("name", "reason", "detail")}
-                shapes |= {name: dropped for name in ("dropped/count",) if name in group}
         else:
             fixed: tuple[int, ...]
             fixed = (clips, layout.channels, attributes["frames"], len(layout.joints), attributes.get("max_bodies", 2))
@@ -162,6 +168,10 @@ def find_shapes(group: zarr.Group, attributes: dict[str, Any], path: Path, remed
             shapes |= {"clips": fixed, "length": (clips,)} if streams is None else dict.fromkeys(streams, fixed)
             if "valid" in group:
                 shapes["valid"] = (clips,)
+        if "dropped" in group:
+            dropped = open_array(group, "dropped/name").shape
+            shapes |= {f"dropped/{name}": dropped for name in ("name", "reason", "detail")}
+            shapes |= {name: dropped for name in ("dropped/count",) if name in group}
     except (KeyError, TypeError, AttributeError) as error:
         raise BadInput(path / META, f"lacks an attribute, or it is not known ({error})", remedy) from None
     except BadInput as error:

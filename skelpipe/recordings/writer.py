@@ -11,25 +11,36 @@ import numpy as np
 from skelpipe.layouts import attributes_of, find_layout
 from skelpipe.recordings.datasets import Dataset, Dropped, Recording
 from skelpipe.recordings.datasets.base import column_array
-from skelpipe.recordings.store import FORMAT_VERSION, ROWS_PER_CHUNK, create_array, create_group, write_array
+from skelpipe.recordings.store import (
+    FORMAT_VERSION,
+    ROWS_PER_CHUNK,
+    create_array,
+    create_group,
+    write_array,
+    write_dropped,
+)
 
 CHUNKS_AT_ONCE = 8  # written together: Zarr compresses the chunks of one write in parallel
 
 
 class Writer:
-    """The one writer of a store; rows are kept back until they fill whole chunks."""
+    """The one writer of a store; rows are kept back until they fill whole chunks.
+
+    Attributes:
+        group: what is written to.
+    """
 
     def __init__(self, folder: Path, kind: Dataset, dropped: list[Dropped]) -> None:
         self.kind, self.dropped, self.rows = kind, list(dropped), 0
         self.columns: dict[str, list[Any]] = {name: [] for name in kind.columns}
         self._frames: list[int] = []
         self._offsets: list[int] = [0]
-        self._group = create_group(folder, "store", {})
+        self.group = create_group(folder, "store", {})
         self._layout = find_layout(kind.layout)
         joints = (len(self._layout.joints), self._layout.channels)
         shapes = {"joints": (joints, np.float32), "row_frame": ((), np.int32), "row_body": ((), np.int64)}
         self._arrays = {
-            name: create_array(self._group, name, (ROWS_PER_CHUNK, *tail), np.dtype(dtype), ROWS_PER_CHUNK)
+            name: create_array(self.group, name, (ROWS_PER_CHUNK, *tail), np.dtype(dtype), ROWS_PER_CHUNK)
             for name, (tail, dtype) in shapes.items()
         }
         nothing = {name: np.empty((0, *tail), dtype) for name, (tail, dtype) in shapes.items()}
@@ -67,14 +78,11 @@ class Writer:
     def finish(self, attributes: Mapping[str, Any]) -> None:
         """Write what is left, the per-clip arrays, the drop report and the attributes."""
         self._write(self._waiting)
-        write_array(self._group, "clip_offset", np.array(self._offsets, np.int64))
-        write_array(self._group, "clip_frames", np.array(self._frames, np.int32))
+        write_array(self.group, "clip_offset", np.array(self._offsets, np.int64))
+        write_array(self.group, "clip_frames", np.array(self._frames, np.int32))
         for name, values in self.columns.items():
-            write_array(self._group, name, column_array(name, values))
-        report = self._group.create_group("dropped")
-        for name in ("name", "reason", "detail"):
-            write_array(report, name, np.array([getattr(entry, name) for entry in self.dropped], dtype=str))
-        write_array(report, "count", np.array([entry.count for entry in self.dropped], np.int32))
+            write_array(self.group, name, column_array(name, values))
+        write_dropped(self.group, self.dropped)
         about = {
             "kind": "store",
             "format_version": FORMAT_VERSION,
@@ -86,4 +94,4 @@ class Writer:
             "units": "metres" if self._layout.coordinates == 3 else "pixels",
             **attributes,
         }
-        self._group.attrs["skelpipe"] = about
+        self.group.attrs["skelpipe"] = about

@@ -96,7 +96,7 @@ def check_pickles(data: bytes, thorough: bool) -> str:
         array = PLACE / "array.npy"
         if not array.exists():
             np.save(array, np.zeros((2, 3, 2, 25, 2), np.float32))
-        part = named._named(array, path, False)
+        part = named._named(array, path, prepared=True)
         assert len(part.names or ()) == len(part.labels) == 2
         outcome += " labels"
     except BadInput:
@@ -115,7 +115,7 @@ def check_arrays(name: str, data: bytes) -> str:
                 labels = PLACE / "labels.pkl"
                 if not labels.exists():
                     pickles.write_pickle(labels, (["a", "b"], [0, 1]))
-                parts = [named._named(path, labels, True)]
+                parts = [named._named(path, labels, prepared=False)]
             for part in parts:
                 for block in part.blocks(2):
                     assert np.isfinite(block).all()

@@ -129,6 +129,7 @@ def test_names_cost_no_numba():
 def test_tables_agree():
     assert set(SPLITS) == {
         "xsub60", "xview60", "xsub120", "xset120", "pku1-xsub", "pku1-xview", "pku2-xsub", "pku2-xview",
+        "ntu60-listed", "ntu120-listed", "pku1-listed", "pku2-listed",
     }  # fmt: skip
     for dataset in DATASETS.values():
         assert len(dataset.class_names) == dataset.classes == len(set(dataset.class_names))
@@ -142,6 +143,18 @@ def test_an_encoder_of_ntu120_has_seen_most_of_ntu60s_test_clips(usable):
     assert (test & pretrained_on("xsub120", "ntu60", columns)).sum() == 13_415
     assert not (test & pretrained_on("xview60", "ntu60", columns)).any()
     assert not pretrained_on("pku1-xsub", "ntu60", columns).any()
+
+
+def test_clips_are_divided_as_their_files_list_them():
+    columns = {"name": np.array(list("abc")), "listed_train": np.array([1, -1, 0], np.int8)}
+    assert [mask.tolist() for mask in split_masks("ntu60-listed", "ntu60", columns)] == [[1, 0, 0], [0, 0, 1]]
+    assert pretrained_on("ntu60-listed", "ntu60", columns).tolist() == [True, False, False]
+    assert "ntu60-listed" in fitting_splits("ntu60", columns)
+    del columns["listed_train"]
+    assert "ntu60-listed" not in fitting_splits("ntu60", columns) + fitting_splits("ntu60")
+    assert not pretrained_on("ntu60-listed", "ntu60", columns).any()
+    with pytest.raises(BadInput, match="these clips have none; use the split of a benchmark"):
+        split_masks("ntu60-listed", "ntu60", columns)
 
 
 def test_ntu60_within_ntu120_is_of_both_its_classes_and_its_setups():

@@ -1,11 +1,19 @@
 """Arrays that other projects prepared, read as clips; and our recordings, written as those projects read them.
 
-format      files                             one clip              ids      what is in it
-aimclr-npy  *_position.npy + *_label.pkl      (3, T=50, 25, 2)      by name  prepared as `prepare` does it
-agcn-npy    *_data_joint.npy + *_label.pkl    (3, T=300, 25, 2)     by name  recorded frames, filled up (also ST-GCN's)
-ctrgcn-npz  one .npz: x_train, y_train, ...   (T=300, 2*25*3)       none     recorded frames, zeros after the last
-pyskl-pkl   one .pkl: split, annotations      (M, frames, 25, 3)    by name  recorded frames
-sgn-h5      one .h5: x, y, valid_x, ...       (T=300, 2*25*3)       none     recorded frames, zeros after the last
+format      files                             one clip              ids      bodies   what is in it
+aimclr-npy  *_position.npy + *_label.pkl      (3, T=50, 25, 2)      by name  first    prepared as `prepare` does it
+stgcn-npy   *_data.npy + *_label.pkl          (3, T=300, 25, 2)     by name  first    as recorded, zeros after the end
+agcn-npy    *_data_joint.npy + *_label.pkl    (3, T=300, 25, 2)     by name  energy   2s-AGCN's, ISC's and CMD's
+            [+ *_num_frame.npy]                                                       pre_normalization (preset isc)
+ctrgcn-npz  one .npz: x_train, y_train, ...   (T=300, 2*25*3)       none     denoise  joint 2 of the first body of the
+                                                                                      first frame is the origin, zeros
+                                                                                      after the end (preset ctr)
+pyskl-pkl   one .pkl: split, annotations      (M, frames, 25, 3)    by name  denoise  as recorded
+sgn-h5      one .h5: x, y, valid_x, ...       (T=300, 2*25*3)       none     denoise  as ctrgcn-npz
+
+`bodies` is the rule by which each project chooses the two of NTU recordings; of PKU-MMD all take both. AimCLR's and
+ST-GCN's gendata make stgcn-npy, which AimCLR's preprocess_ntu.py makes aimclr-npy of. CTR-GCN's NTU-120 script writes a
+body that is alone twice. MAMP's files are ctrgcn-npz; those of PKU-MMD are as recorded.
 
 Where clips have names, the columns are parsed from them and every split can be computed. Where they have none, the
 column `train_<split>` keeps the one division that the file knows, and ids are 0. Files are read in blocks, pyskl-pkl
@@ -19,12 +27,13 @@ from __future__ import annotations
 from skelpipe.errors import BadInput, suggest
 from skelpipe.exchange.arrays.base import Format
 from skelpipe.exchange.arrays.ctrgcn import CTRGCN
-from skelpipe.exchange.arrays.named import AGCN, AIMCLR
+from skelpipe.exchange.arrays.named import AGCN, AIMCLR, STGCN
 from skelpipe.exchange.arrays.pyskl import PYSKL
 from skelpipe.exchange.arrays.sgn import SGN
 
 FORMATS: dict[str, Format] = {
     "aimclr-npy": AIMCLR,
+    "stgcn-npy": STGCN,
     "agcn-npy": AGCN,
     "ctrgcn-npz": CTRGCN,
     "pyskl-pkl": PYSKL,

@@ -3,28 +3,24 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from skelpipe.clips.bodies import BODIES, BODY_POLICIES
-from skelpipe.clips.prepare import CLIPS_PER_BLOCK
-from skelpipe.clips.presets import LONGEST
-from skelpipe.clips.ragged import read_block
+from skelpipe.clips.bodies import BODIES
 from skelpipe.errors import BadInput
-from skelpipe.exchange.pickles import write_pickle
-from skelpipe.layouts import layout_of
+from skelpipe.exchange.arrays.foreign import skeleton_of
+from skelpipe.exchange.arrays.labels import MAX_FRAMES, Whole
 from skelpipe.layouts.kinect_v2 import KINECT_V2
-from skelpipe.recordings import store
-from skelpipe.recordings.datasets import find_split, split_masks
+from skelpipe.recordings.datasets import Dropped, find_dataset
+from skelpipe.recordings.datasets.pku import Pku
 
 if TYPE_CHECKING:
-    import zarr
+    from skelpipe.exchange.arrays.source import Source
 
 
 LAYOUT = KINECT_V2
@@ -38,13 +34,12 @@ STEMS = {
     "pku1-xsub": ("PKUv1_XSub", "PKUv1_XSub", "xsub"), "pku1-xview": ("PKUv1_XView", "PKUv1_XView", "xview"),
     "pku2-xsub": ("PKUv2_XSub", "PKUv2_XSub", "xsub"), "pku2-xview": ("PKUv2_XView", "PKUv2_XView", "xview"),
 }  # fmt: skip
+STEMS |= {f"{name}-listed": (f"{name}_listed",) * 2 + ("listed",) for name in ("ntu60", "ntu120", "pku1", "pku2")}
 
-# A clip of more frames than an hour has is none, and a block of clips is not to take more memory than this.
-MAX_FRAMES, BLOCK_BYTES = 100_000, 1 << 28
-MAX_CLASS = 1 << 31
+BLOCK_BYTES = 1 << 28  # a block of clips is not to take more memory than this
+UNKNOWN = "unknown"  # which rule chose the bodies
 
 Floats = npt.NDArray[np.float32]
-Whole = npt.NDArray[np.int64]
 Progress = Callable[[int, int], None]
 
 
@@ -58,10 +53,16 @@ class Part:
         names: what the clips are called, or None.
         train: whether the file says these are for training; asked for where there are no names.
         blocks: step -> blocks of at most so many clips: clips (b, 3, T, V, 2) from aimclr-npy, else (b, T, M, V, 3)
-            float32, metres, or from pyskl-pkl a list of (T, M, V, 3).
+            float32, metres, or from pyskl-pkl a list of (T, M, V, 3). A clip with a coordinate that is no number comes
+            as it is, and is left out by who reads them.
         frames: T.
-        looped: whether a clip may be filled up by its own repetition.
         prepared: whether the blocks are clips already.
+        width: columns of one-hot labels, None for class numbers.
+        divisions: by name, (n,) int8: 1 for training, 0 for testing, -1 not said; where there are names.
+        left_out: what the file holds and is no clip.
+        some: rows, which rise -> blocks of these clips alone; None where the array is read from its start only.
+        bodies: key of `BODY_POLICIES` by which the file's writer chose bodies of NTU recordings, UNKNOWN where the file
+            does not tell, or None where it is its format's.
     """
 
     where: Path
@@ -70,33 +71,26 @@ class Part:
     train: bool
     blocks: Callable[[int], Iterator[Any]]
     frames: int
-    looped: bool = False
     prepared: bool = False
+    width: int | None = None
+    divisions: Mapping[str, npt.NDArray[np.int8]] = field(default_factory=dict)
+    left_out: tuple[Dropped, ...] = ()
+    some: Callable[[Whole], Iterator[Any]] | None = None
+    bodies: str | None = None
 
 
 # Reading -----------------------------------------------------------------------------------------------------------
-def as_floats(where: Path, block: npt.NDArray[Any], first: int) -> Floats:
-    """The block as float32; BadInput where a coordinate is not finite."""
-    values = np.ascontiguousarray(block, np.float32)
-    finite = np.isfinite(values).reshape(len(values), -1).all(axis=1)
-    if not finite.all():
-        raise BadInput(where, f"clip {first + int(np.argmin(finite))} has coordinates that are not numbers", "mend it")
-    return values
-
-
 def check_shape(where: Path, dtype: np.dtype[Any], shape: Sequence[int], wanted: Sequence[int | None]) -> None:
+    """Raise BadInput unless an array is of floats and of that shape (None: any); says whose skeletons it may be."""
     fits = len(shape) == len(wanted) and all(w in (None, s) for s, w in zip(shape, wanted, strict=True))
-    if not fits or 0 in shape[1:] or dtype.kind != "f" or max(shape[1:]) > MAX_FRAMES:
-        asked = " x ".join("any" if w is None else str(w) for w in wanted)
-        what = f"holds {' x '.join(map(str, shape))} {dtype}, not floats of {asked}"
-        raise BadInput(where, what, "give the array that this format has, and its name")
-
-
-def read_names(where: Path, names: Sequence[Any]) -> list[str]:
-    for name in names:
-        if not isinstance(name, str):
-            raise BadInput(where, "has a name that is no text", "give the labels of the array")
-    return [str(name) for name in names]
+    if fits and 0 not in shape[1:] and dtype.kind == "f" and max(shape[1:]) <= MAX_FRAMES:
+        return
+    asked = " x ".join("any" if w is None else str(w) for w in wanted)
+    what = f"holds {' x '.join(map(str, shape))} {dtype}, not floats of {asked}"
+    if (other := skeleton_of(shape)) is not None:
+        what += f": {other}"
+        raise BadInput(where, what, "give 25 joints of Kinect v2 in three dimensions, in room for two bodies")
+    raise BadInput(where, what, "give the array that this format has, and its name")
 
 
 def fitting_step(step: int, array: Any) -> int:
@@ -105,141 +99,17 @@ def fitting_step(step: int, array: Any) -> int:
     return max(1, min(step, BLOCK_BYTES // max(1, size)))
 
 
-def whole(where: Path, values: Sequence[Any]) -> Whole:
-    fits = [isinstance(v, (int, np.integer)) and 0 <= v < MAX_CLASS for v in values]
-    labels = np.array([v if fit else -1 for v, fit in zip(values, fits, strict=True)], np.int64).reshape(-1)
-    if (labels < 0).any():
-        raise BadInput(where, f"label {int(np.argmin(labels))} is not a class number", "give the labels of the array")
-    return labels
+def unflat(flat: npt.NDArray[Any]) -> Floats:
+    """(b, T, 150) -> (b, T, 2, V, 3) float32."""
+    return np.ascontiguousarray(flat, np.float32).reshape(len(flat), -1, BODIES, JOINTS, 3)
 
 
-def one_file(files: Sequence[Path], suffixes: tuple[str, ...]) -> Path:
-    if len(files) != 1 or files[0].suffix not in suffixes:
-        raise BadInput("files", f"{len(files)} given", f"this format is one file, {' or '.join(suffixes)}")
-    return files[0]
+def flat(clips: Floats) -> Floats:
+    """Clips (n, 3, T, V, 2) as (n, T, 2 * V * 3)."""
+    return clips.transpose(0, 2, 4, 3, 1).reshape(len(clips), -1, FLAT)
 
 
-def check_rows(where: Path, key: str, shape: tuple[int, ...], clips: int) -> None:
-    """Raise BadInput unless an array has a row for each clip, and not absurdly long ones."""
-    rows = shape[0] if shape else 0
-    if rows != clips or math.prod(shape[1:]) > MAX_FRAMES:
-        raise BadInput(where, f"{key} has {rows:,} rows for {clips:,} clips", "give a whole file")
-
-
-def one_hot(where: Path, key: str, values: npt.NDArray[Any], clips: int) -> Whole:
-    """(n, classes) of 0 and 1, or (n,) class numbers -> (n,) class numbers."""
-    check_rows(where, key, values.shape, clips)
-    if values.ndim == 1 and values.dtype.kind in "iu" and (values < MAX_CLASS).all():
-        return values.astype(np.int64)
-    if values.ndim != 2 or values.dtype.kind not in "biuf" or (np.count_nonzero(values, axis=1) != 1).any():
-        raise BadInput(where, f"{key} is neither class numbers nor one 1 per row", "give a file of this format")
-    places: Whole = np.argmax(values, axis=1).astype(np.int64)
-    return places
-
-
-def unflat(where: Path, flat: npt.NDArray[Any], first: int) -> Floats:
-    return as_floats(where, flat, first).reshape(len(flat), -1, BODIES, JOINTS, 3)
-
-
-# Export ------------------------------------------------------------------------------------------------------------
-@dataclass(frozen=True)
-class Exported:
-    """What `export_arrays` did: how many training and test clips, and the files' names."""
-
-    train: int
-    test: int
-    files: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Source:
-    """A store or clips, and which of its clips go where."""
-
-    group: zarr.Group
-    attributes: Mapping[str, Any]
-    columns: store.Columns
-    rows: dict[str, Whole]  # "train", "val"
-    classes: int
-    split: str
-    offset: Whole
-    clip_frames: Whole
-
-    def recordings(self, part: str) -> Iterator[Floats]:
-        """One (F, 2, V, 3) after the other, metres: the first two bodies of every frame, nothing else changed."""
-        policy = BODY_POLICIES["first"]
-        for rows in self._blocks(part):
-            start, stop = int(rows[0]), int(rows[-1]) + 1
-            ragged = read_block(self.group, self.offset, self.clip_frames, start, stop)
-            for n in (rows - start).tolist():
-                own = slice(int(ragged.clip_offset[n]), int(ragged.clip_offset[n + 1]))
-                selected = np.zeros((int(ragged.clip_frames[n]), BODIES, JOINTS, 3), np.float32)
-                policy(ragged.joints[own], ragged.row_frame[own], ragged.row_body[own], (0, 1, 2), selected)
-                yield selected
-
-    def padded(self, part: str) -> Iterator[Floats]:
-        """Blocks (b, 300, 2, V, 3): longer recordings keep their middle part, shorter ones are followed by zeros."""
-        block: list[Floats] = []
-        for selected in self.recordings(part):
-            cut = max(0, (len(selected) - LONGEST) // 2)
-            padded = np.zeros((LONGEST, *selected.shape[1:]), np.float32)
-            padded[: min(len(selected), LONGEST)] = selected[cut : cut + LONGEST]
-            block.append(padded)
-            if len(block) == store.CLIPS_PER_CHUNK:
-                yield np.stack(block)
-                block = []
-        if block:
-            yield np.stack(block)
-
-    def clips(self, part: str) -> Iterator[Floats]:
-        """Blocks (b, 3, T, V, 2) as they are."""
-        for rows in self._blocks(part):
-            start, stop = int(rows[0]), int(rows[-1]) + 1
-            yield store.read_array(self.group, "clips", slice(start, stop))[rows - start]
-
-    def _blocks(self, part: str) -> Iterator[Whole]:
-        for start in range(0, len(self.columns["name"]), CLIPS_PER_BLOCK):
-            first, last = np.searchsorted(self.rows[part], [start, start + CLIPS_PER_BLOCK])
-            if first < last:
-                yield self.rows[part][first:last]
-
-    def labels(self, part: str) -> Whole:
-        return self.columns["label"][self.rows[part]].astype(np.int64)
-
-    def names(self, part: str) -> list[str]:
-        return [str(name) for name in self.columns["name"][self.rows[part]]]
-
-    def one_hot(self, part: str) -> npt.NDArray[np.float64]:
-        return np.eye(self.classes)[self.labels(part)]
-
-
-def counter(progress: Progress | None, total: int) -> Callable[[int], None]:
-    done = 0
-
-    def tell(more: int) -> None:
-        nonlocal done
-        done += more
-        if progress is not None:
-            progress(done, total)
-
-    return tell
-
-
-def open_source(path: str | os.PathLike[str], kind: str, split: str) -> Source:
-    group, attributes = store.open_group(os.fspath(path), kind)
-    columns = {name: store.read_array(group, name) for name in attributes["columns"]}
-    train, test = split_masks(split, attributes["dataset"], columns, attributes.get("split_files"))
-    rows = {"train": np.flatnonzero(train), "val": np.flatnonzero(test)}
-    if layout_of(attributes) is not LAYOUT:
-        raise BadInput(path, f"has joints in layout {attributes['layout']!r}", f"these formats have {LAYOUT.name!r}")
-    if kind == "clips":
-        store.check_fixed(attributes, path, BODIES)
-    ragged = [
-        store.read_array(group, name).astype(np.int64) if kind == "store" else np.zeros(0, np.int64)
-        for name in ("clip_offset", "clip_frames")
-    ]
-    return Source(group, attributes, columns, rows, find_split(split).classes, split, *ragged)
-
-
+# Formats -----------------------------------------------------------------------------------------------------------
 @dataclass(frozen=True)
 class Format:
     """A convention of another project.
@@ -247,19 +117,23 @@ class Format:
     Attributes:
         read: its files -> their parts.
         write: (folder, what is exported, tell how many clips are done) -> None.
+        bodies: the project's rule, key of `BODY_POLICIES`, by which it chooses the two of NTU recordings.
         named: whether clips have names there.
         prepared: whether it holds clips of final length, which are exported from clips; the others from a store.
     """
 
     read: Callable[[Sequence[Path]], list[Part]]
     write: Callable[[Path, Source, Callable[[int], None]], None]
+    bodies: str
     named: bool = False
     prepared: bool = False
 
+    def rule(self, dataset: str, told: str | None = None) -> str:
+        """How bodies are chosen there: as the file tells, or as the project does it.
 
-def write_labels(to: Path, source: Source, part: str) -> None:
-    names = [name + SUFFIX for name in source.names(part)]
-    write_pickle(to / f"{part}_label.pkl", (names, source.labels(part).tolist()))
+        PKU-MMD's recordings hold two, and no project's script asks which.
+        """
+        return "first" if isinstance(find_dataset(dataset), Pku) else told or self.bodies
 
 
 def write_npy(file: Any, shape: tuple[int, ...], blocks: Iterable[Floats], tell: Callable[[int], None]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -11,26 +12,33 @@ from typing import IO, Any
 
 import numpy as np
 
+from skelpipe.clips.bodies import BODIES, tracks_left
 from skelpipe.clips.presets import LONGEST
+from skelpipe.clips.ragged import Ragged
 from skelpipe.exchange.arrays.base import (
     BLOCK_BYTES,
     FLAT,
+    JOINTS,
     STEMS,
+    Floats,
     Format,
     Part,
-    Source,
-    check_rows,
     check_shape,
-    one_file,
-    one_hot,
+    flat,
     unflat,
     write_npy,
 )
+from skelpipe.exchange.arrays.foreign import KEYS_NPZ, without_keys
+from skelpipe.exchange.arrays.given import one_file
+from skelpipe.exchange.arrays.labels import Whole, check_rows, one_hot
+from skelpipe.exchange.arrays.source import Source
 from skelpipe.exchange.pickles import reading
 
 
 def read_npz(files: Sequence[Path]) -> list[Part]:
     path = one_file(files, (".npz",))
+    with reading(path), zipfile.ZipFile(path) as archive:
+        without_keys(path, KEYS_NPZ, [name.removesuffix(".npy") for name in archive.namelist()])
     return [_npz_part(path, "train"), _npz_part(path, "test")]
 
 
@@ -49,9 +57,19 @@ def _npz_part(path: Path, part: str) -> Part:
             for start in range(0, shape[0], step):
                 size = (min(step, shape[0] - start), *shape[1:])
                 flat = np.frombuffer(file.read(math.prod(size) * dtype.itemsize), dtype).reshape(size)
-                yield unflat(path, flat, start)
+                yield unflat(flat)
 
-    return Part(path, one_hot(path, f"y_{part}", labels, shape[0]), None, part == "train", blocks, shape[1])
+    def some(rows: Whole) -> Iterator[Any]:
+        size, at = math.prod(shape[1:]) * dtype.itemsize, 0
+        with reading(path), zipfile.ZipFile(path) as archive, _npy_member(archive, f"x_{part}.npy") as (file, *_):
+            for n in rows.tolist():
+                file.skip((n - at) * size)
+                flat = np.frombuffer(file.read(size), dtype).astype(np.float32)
+                yield flat.reshape(1, shape[1], BODIES, JOINTS, 3)
+                at = n + 1
+
+    classes, width = one_hot(path, f"y_{part}", labels, shape[0])
+    return Part(path, classes, None, part == "train", blocks, shape[1], width=width, some=some)
 
 
 @contextmanager
@@ -77,6 +95,10 @@ class _Exactly:
     def read(self, count: int | None = None) -> bytes:
         return self.file.read(self.room if count is None else count)
 
+    def skip(self, count: int) -> None:
+        """Go on by so many bytes: at once where the member is not packed."""
+        self.file.seek(count, os.SEEK_CUR)
+
 
 def _npy_header(file: Any) -> tuple[tuple[int, ...], np.dtype[Any]]:
     """Shape and dtype; the file then stands at the first value."""
@@ -89,12 +111,29 @@ def _npy_header(file: Any) -> tuple[tuple[int, ...], np.dtype[Any]]:
 
 
 def _write_ctrgcn(to: Path, source: Source, tell: Callable[[int], None]) -> None:
+    """As CTR-GCN's scripts, whose NTU-120 one repeats a body that is alone; PKU-MMD as MAMP's, which moves nothing."""
     with zipfile.ZipFile(to / f"{STEMS[source.split][0]}.npz", "w") as archive:
         for part, name in (("train", "train"), ("val", "test")):
             with archive.open(f"x_{name}.npy", "w", force_zip64=True) as file:
-                write_npy(file, (len(source.rows[part]), LONGEST, FLAT), source.padded(part), tell)
+                write_npy(file, (len(source.rows[part]), LONGEST, FLAT), _flat(source, part), tell)
             with archive.open(f"y_{name}.npy", "w") as file:
                 np.lib.format.write_array(file, source.one_hot(part), allow_pickle=False)
 
 
-CTRGCN = Format(read_npz, _write_ctrgcn)
+def _tracks(block: Ragged, n: int) -> int:
+    own = slice(int(block.clip_offset[n]), int(block.clip_offset[n + 1]))
+    return int(tracks_left(block.joints[own], block.row_frame[own], block.row_body[own], (0, 1, 2)))
+
+
+def _flat(source: Source, part: str) -> Iterator[Floats]:
+    centre = "none" if source.dataset in ("pku1", "pku2") else "clip"
+    for block, values in source.prepared(part, "ctr", f"centre={centre}"):
+        if source.dataset == "ntu120":
+            alone = [n for n, clip in enumerate(values) if not clip[..., 1].any()]
+            if source.bodies == "denoise":
+                alone = [n for n in alone if _tracks(block, n) == 1]
+            values[alone, ..., 1] = values[alone, ..., 0]
+        yield flat(values)
+
+
+CTRGCN = Format(read_npz, _write_ctrgcn, "denoise")

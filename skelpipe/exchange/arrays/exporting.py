@@ -5,9 +5,13 @@ from __future__ import annotations
 import logging
 import os
 
+from skelpipe.clips.bodies import BODY_POLICIES
+from skelpipe.errors import BadInput
 from skelpipe.exchange.arrays import find_format
-from skelpipe.exchange.arrays.base import Exported, Progress, counter, open_source
+from skelpipe.exchange.arrays.base import Format, Progress
+from skelpipe.exchange.arrays.source import Exported, counter, open_source
 from skelpipe.outputs.folders import new_folder
+from skelpipe.recordings.datasets import find_split
 
 log = logging.getLogger(__name__)
 
@@ -18,20 +22,21 @@ def export_arrays(
     out: str | os.PathLike[str],
     *,
     split: str,
+    bodies: str | None = None,
     force: bool = False,
     progress: Progress | None = None,
 ) -> Exported:
-    """Write the training and test clips of a split as another project reads them; see the table at the top.
+    """Write the training and test clips of a split as another project's loader expects them; see the table at the top.
 
-    aimclr-npy is written from clips, as they are. The others hold recordings that each project prepares in its own
-    way, so they are written from a store: the first two bodies of every frame, neither centred nor resized, in 300
-    frames (pyskl-pkl: in as many as there are). sgn-h5's validation part is every 20th training clip.
+    aimclr-npy is written from clips, as they are. The others are prepared from a store as each project does it before
+    it writes these files. sgn-h5's validation part is every 20th training clip.
 
     Args:
         format: key of `FORMATS`.
         source: a clips folder for aimclr-npy, else a store.
         out: the folder to make (kind "arrays").
         split: key of `datasets.SPLITS`.
+        bodies: key of `BODY_POLICIES`; None is the project's own (`Format.rule`), or, of clips, theirs.
         progress: called with (clips done, clips in all) now and then.
 
     Raises:
@@ -39,14 +44,25 @@ def export_arrays(
     """
     kind = find_format(format)
     what = "clips" if kind.prepared else "store"
-    opened = open_source(source, what, split)
+    opened = open_source(source, what, split, _rule(kind, format, split, bodies))
     counts = {part: len(rows) for part, rows in opened.rows.items()}
     told = ", ".join(f"{count:,} {part}" for part, count in counts.items())
-    log.info("%s from %s %s, split %s: %s", format, what, source, split, told)
+    log.info("%s from %s %s, split %s: %s; bodies: %s", format, what, source, split, told, opened.bodies)
+    said = {"format": format, "split": split, "bodies": opened.bodies}
     tell = counter(progress, sum(counts.values()))
-    with new_folder(
-        out, "arrays", force=force, inputs={what: source}, settings={"format": format, "split": split}
-    ) as to:
+    with new_folder(out, "arrays", force=force, inputs={what: source}, settings=said) as to:
         kind.write(to, opened, tell)
         files = tuple(sorted(path.name for path in to.iterdir()))
     return Exported(counts["train"], counts["val"], files)
+
+
+def _rule(kind: Format, format: str, split: str, bodies: str | None) -> str | None:
+    """The rule by which bodies are chosen; None where the source's clips have theirs."""
+    if bodies is not None and bodies not in BODY_POLICIES:
+        raise BadInput("bodies", f"{bodies!r} is not known", f"use one of {', '.join(BODY_POLICIES)}")
+    if not kind.prepared:
+        return bodies or kind.rule(find_split(split).datasets[0].name)
+    if bodies is not None:
+        what = f"are chosen already in the clips that {format} is made of"
+        raise BadInput("bodies", what, "leave --bodies out, and give it to 'skelpipe prepare'")
+    return None

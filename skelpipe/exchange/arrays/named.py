@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,50 +16,78 @@ from skelpipe.exchange.arrays.base import (
     JOINTS,
     Format,
     Part,
-    Source,
-    as_floats,
     check_shape,
     fitting_step,
-    read_names,
-    whole,
-    write_labels,
     write_npy,
 )
+from skelpipe.exchange.arrays.divisions import divided_by_name
+from skelpipe.exchange.arrays.given import paired
+from skelpipe.exchange.arrays.labels import OWN_LABELS, Whole, class_numbers, kind_of, read_names
+from skelpipe.exchange.arrays.source import Source
 from skelpipe.exchange.pickles import plain, read_pickle, reading
 
-
-def read_named(files: Sequence[Path], looped: bool) -> list[Part]:
-    """aimclr-npy (not looped) and agcn-npy: arrays with their label pickles, in the same order."""
-    arrays, labels = ([file for file in files if file.suffix == suffix] for suffix in (".npy", ".pkl"))
-    if not arrays or len(arrays) != len(labels) or len(arrays) + len(labels) != len(files):
-        what = f"{len(arrays)} .npy and {len(labels)} .pkl of {len(files)} files"
-        raise BadInput("files", what, "give every .npy together with its label .pkl")
-    return [_named(array, label, looped) for array, label in zip(arrays, labels, strict=True)]
+LABELS = "give the label pickle of the array"
+NUM_FRAME = "_num_frame.npy"  # ISC's and CMD's feeders read from it how many frames were recorded
 
 
-def _named(path: Path, label_path: Path, looped: bool) -> Part:
+def read_named(files: Sequence[Path], prepared: bool = False) -> list[Part]:
+    """Arrays with their label pickles; of aimclr-npy they are prepared."""
+    return [_named(array, label, prepared) for array, label in paired(files)]
+
+
+def _named(path: Path, label_path: Path, prepared: bool) -> Part:
+    part = _opened(path, prepared)
+    called, labels = read_labels(label_path)
+    if not len(called) == len(labels) == len(part.labels):
+        what = f"has {len(called):,} names and {len(labels):,} labels for {len(part.labels):,} clips of {path}"
+        raise BadInput(label_path, what, OWN_LABELS)
+    return replace(part, labels=labels, names=called, divisions=divided_by_name(path, len(called)))
+
+
+def array_alone(path: Path) -> Part | None:
+    """An array without its labels, all of which are 0 then; None if it is none of clips."""
+    try:
+        return _opened(path, prepared=False)
+    except BadInput:
+        return None
+
+
+def _opened(path: Path, prepared: bool) -> Part:
     with reading(path):
         array = np.load(path, mmap_mode="r", allow_pickle=False)
     check_shape(path, array.dtype, array.shape, (None, 3, None, JOINTS, BODIES))
-    content = read_pickle(label_path)
-    if not isinstance(content, (tuple, list)) or len(content) < 2:
-        raise BadInput(label_path, "is not a pair of names and labels", "give the label pickle of the array")
-    names, values = (plain(each) for each in content[:2])
-    if not all(isinstance(each, (tuple, list, np.ndarray)) for each in (names, values)):
-        raise BadInput(label_path, "is not a pair of lists, names and labels", "give the label pickle of the array")
-    if not len(names) == len(values) == len(array):
-        what = f"has {len(names):,} names and {len(values):,} labels for {len(array):,} clips of {path}"
-        raise BadInput(label_path, what, "give every array its own labels")
-    labels = whole(label_path, values)
-    called = read_names(label_path, names)
 
     def blocks(step: int) -> Iterator[Any]:
         step = fitting_step(step, array)
         for start in range(0, len(array), step):
-            block = as_floats(path, array[start : start + step], start)
-            yield block.transpose(0, 2, 4, 3, 1) if looped else block
+            block = np.ascontiguousarray(array[start : start + step], np.float32)
+            yield block if prepared else block.transpose(0, 2, 4, 3, 1)
 
-    return Part(path, labels, called, False, blocks, array.shape[2], looped, not looped)
+    def some(rows: Whole) -> Iterator[Any]:
+        step = fitting_step(len(rows), array)
+        for start in range(0, len(rows), step):
+            block = np.asarray(array[rows[start : start + step]], np.float32)
+            yield block if prepared else block.transpose(0, 2, 4, 3, 1)
+
+    labels = np.zeros(len(array), np.int64)
+    return Part(path, labels, None, False, blocks, array.shape[2], prepared, some=some)
+
+
+def read_labels(path: Path) -> tuple[list[str], Whole]:
+    """Names and class numbers of a label pickle, which may have more lists behind these.
+
+    Raises:
+        BadInput: it holds something else.
+    """
+    content = read_pickle(path)
+    if not isinstance(content, (tuple, list)) or len(content) < 2:
+        raise BadInput(path, f"holds {kind_of(content)}, not a pair of names and labels", LABELS)
+    names, values = (plain(each) for each in content[:2])
+    if not all(isinstance(each, (tuple, list, np.ndarray)) for each in (names, values)):
+        found = f"{kind_of(names)} and {kind_of(values)}"
+        raise BadInput(path, f"holds {found}, not a pair of lists, names and labels", LABELS)
+    called = read_names(path, names)
+    return called, class_numbers(path, values, called if len(called) == len(values) else None)
 
 
 def _write_aimclr(to: Path, source: Source, tell: Callable[[int], None]) -> None:
@@ -66,16 +95,28 @@ def _write_aimclr(to: Path, source: Source, tell: Callable[[int], None]) -> None
         shape = (len(rows), 3, int(source.attributes["frames"]), JOINTS, BODIES)
         with open(to / f"{part}_position.npy", "wb") as file:
             write_npy(file, shape, source.clips(part), tell)
-        write_labels(to, source, part)
+        source.write_labels(to, part)
 
 
 def _write_agcn(to: Path, source: Source, tell: Callable[[int], None]) -> None:
     for part, rows in source.rows.items():
-        with open(to / f"{part}_data_joint.npy", "wb") as file:
-            blocks = (block.transpose(0, 4, 1, 3, 2) for block in source.padded(part))
-            write_npy(file, (len(rows), 3, LONGEST, JOINTS, BODIES), blocks, tell)
-        write_labels(to, source, part)
+        _write_prepared(to / f"{part}_data_joint.npy", source, part, "isc", tell)
+        np.save(to / f"{part}{NUM_FRAME}", source.clip_frames[rows])
+        source.write_labels(to, part)
 
 
-AIMCLR = Format(lambda files: read_named(files, False), _write_aimclr, named=True, prepared=True)
-AGCN = Format(lambda files: read_named(files, True), _write_agcn, named=True)
+def _write_stgcn(to: Path, source: Source, tell: Callable[[int], None]) -> None:
+    for part in source.rows:
+        _write_prepared(to / f"{part}_data.npy", source, part, "raw", tell)
+        source.write_labels(to, part)
+
+
+def _write_prepared(path: Path, source: Source, part: str, preset: str, tell: Callable[[int], None]) -> None:
+    with open(path, "wb") as file:
+        blocks = (values for _, values in source.prepared(part, preset))
+        write_npy(file, (len(source.rows[part]), 3, LONGEST, JOINTS, BODIES), blocks, tell)
+
+
+AIMCLR = Format(lambda files: read_named(files, prepared=True), _write_aimclr, "first", named=True, prepared=True)
+AGCN = Format(read_named, _write_agcn, "energy", named=True)
+STGCN = Format(read_named, _write_stgcn, "first", named=True)

@@ -9,21 +9,24 @@ from typing import Any
 
 import numpy as np
 
+from skelpipe.clips.bodies import BODIES
 from skelpipe.clips.prepare import CLIPS_PER_BLOCK
 from skelpipe.clips.presets import LONGEST
 from skelpipe.exchange.arrays.base import (
     FLAT,
+    JOINTS,
     STEMS,
     Format,
     Part,
-    Source,
-    check_rows,
     check_shape,
     fitting_step,
-    one_file,
-    one_hot,
+    flat,
     unflat,
 )
+from skelpipe.exchange.arrays.foreign import KEYS_H5, without_keys
+from skelpipe.exchange.arrays.given import one_file
+from skelpipe.exchange.arrays.labels import Whole, check_rows, one_hot
+from skelpipe.exchange.arrays.source import Source
 from skelpipe.exchange.pickles import reading
 
 HELD_OUT = 20  # sgn-h5: one training clip in so many is written to its validation part, as many as SGN draws
@@ -35,6 +38,7 @@ def read_h5(files: Sequence[Path]) -> list[Part]:
 
     path = one_file(files, (".h5", ".hdf5"))
     with reading(path), h5py.File(path, "r") as file:
+        without_keys(path, KEYS_H5, list(file))
         pairs = [("x", "y", True), ("valid_x", "valid_y", True), ("test_x", "test_y", False)]
         for name in ("x", "y", "valid_x", "valid_y", "test_x", "test_y"):
             _check_own(file, name)
@@ -59,16 +63,22 @@ def _h5_part(path: Path, file: Any, x: str, y: str, train: bool) -> Part:
     shape, dtype = file[x].shape, file[x].dtype
     check_shape(path, dtype, shape, (None, None, FLAT))
     check_rows(path, y, file[y].shape, shape[0])
-    labels = one_hot(path, y, file[y][...], shape[0])
+    labels, width = one_hot(path, y, file[y][...], shape[0])
     per_block = fitting_step(CLIPS_PER_BLOCK, file[x])
 
     def blocks(step: int) -> Iterator[Any]:
         step = min(step, per_block)
         with reading(path), h5py.File(path, "r") as again:
             for start in range(0, shape[0], step):
-                yield unflat(path, again[x][start : start + step], start)
+                yield unflat(again[x][start : start + step])
 
-    return Part(path, labels, None, train, blocks, shape[1])
+    def some(rows: Whole) -> Iterator[Any]:
+        with reading(path), h5py.File(path, "r") as again:
+            for start in range(0, len(rows), per_block):
+                flat = again[x][rows[start : start + per_block]]
+                yield np.asarray(flat, np.float32).reshape(len(flat), -1, BODIES, JOINTS, 3)
+
+    return Part(path, labels, None, train, blocks, shape[1], width=width, some=some)
 
 
 def _write_sgn(to: Path, source: Source, tell: Callable[[int], None]) -> None:
@@ -82,11 +92,11 @@ def _write_sgn(to: Path, source: Source, tell: Callable[[int], None]) -> None:
         for part, x, y in (("train", "x", "y"), ("valid", "valid_x", "valid_y"), ("val", "test_x", "test_y")):
             array = file.create_dataset(x, (len(rows[part]), LONGEST, FLAT), "f4")
             start = 0
-            for block in divided.padded(part):
-                array[start : start + len(block)] = block.reshape(len(block), LONGEST, FLAT)
-                start += len(block)
-                tell(len(block))
+            for _, clips in divided.prepared(part, "ctr"):
+                array[start : start + len(clips)] = flat(clips)
+                start += len(clips)
+                tell(len(clips))
             file.create_dataset(y, data=divided.one_hot(part))
 
 
-SGN = Format(read_h5, _write_sgn)
+SGN = Format(read_h5, _write_sgn, "denoise")

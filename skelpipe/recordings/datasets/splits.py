@@ -33,6 +33,8 @@ PKU2_SCENES, PKU2_PERFORMERS, PKU2_TEST_PERFORMERS = range(1, 27), range(1, 14),
 # What the publications number: whoever is beyond was not recorded by them, and no rule of theirs says where he belongs.
 LAST_SUBJECT_60, LAST_SUBJECT_120, LAST_CAMERA, LAST_SETUP_120 = 40, 106, 3, 32
 RECORDED = "train_"  # + a split: the column of clips without ids that says which of them are for training
+# The column of imported clips that says how their files divided them: 1 for training, 0 for testing, -1 for neither.
+LISTED = "listed_train"
 
 
 def _all(columns: Columns) -> Mask:
@@ -140,6 +142,13 @@ def _pku_view(columns: Columns) -> Mask:
     return beside
 
 
+def _listed(columns: Columns) -> npt.NDArray[Any]:
+    if LISTED not in columns:
+        what = "goes by the lists or names of imported files, and these clips have none"
+        raise BadInput("a split of listed clips", what, "use the split of a benchmark")
+    return columns[LISTED]
+
+
 _subjects_60 = _both(_first_60, _up_to("subject", LAST_SUBJECT_60))
 _cameras_60 = _both(_first_60, _up_to("camera", LAST_CAMERA))
 OWN: dict[str, Split] = {
@@ -153,6 +162,16 @@ OWN: dict[str, Split] = {
         Split("pku1-xview", "PKU-MMD I cross-view", (PKU1,), _pku_view, _pku1_videos),
         Split("pku2-xsub", "PKU-MMD II cross-subject", (PKU2,), _pku2_sub, _pku2_videos),
         Split("pku2-xview", "PKU-MMD II cross-view", (PKU2,), _pku_view, _pku2_videos),
+        *(
+            Split(
+                f"{own.name}-listed",
+                f"{own.title} as its files divide it",
+                (own,),
+                lambda columns: _listed(columns) == 1,
+                lambda columns: _listed(columns) >= 0,
+            )
+            for own in (NTU60, NTU120, PKU1, PKU2)
+        ),
     )
 }
 SPLITS = Registry("splits", OWN)
@@ -167,7 +186,11 @@ def find_split(name: str) -> Split:
 
 def fitting_splits(dataset: str, columns: Columns | None = None) -> tuple[str, ...]:
     """The names of the splits that a store of this data set can serve, or that clips with these columns can."""
-    fitting = tuple(s.name for s in SPLITS.values() if dataset in [d.name for d in s.datasets])
+    fitting = tuple(
+        s.name
+        for s in SPLITS.values()
+        if dataset in [d.name for d in s.datasets] and (LISTED in (columns or {}) or not s.name.endswith("-listed"))
+    )
     recorded = _recorded(columns or {})
     return tuple(name for name in fitting if name in recorded) if recorded else fitting
 
@@ -218,5 +241,7 @@ def pretrained_on(split: str, dataset: str, columns: Columns) -> Mask:
     rule, ntu = find_split(split), (NTU60.name, NTU120.name)
     known = {d.name for d in rule.datasets}
     if dataset not in (known | set(ntu) if known & set(ntu) else known):
+        return ~_all(columns)
+    if split.endswith("-listed") and LISTED not in columns:  # other clips, whose files are not known
         return ~_all(columns)
     return rule.train(columns) & rule.among(columns)

@@ -1,0 +1,194 @@
+"""Arrays of other projects are asked for the conventions that their format leaves open, and brought to ours."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from skelpipe.clips.bodies import BODY_POLICIES
+from skelpipe.errors import BadInput
+from skelpipe.exchange.arrays.base import LAYOUT, UNKNOWN, Floats, Format, Part
+from skelpipe.exchange.arrays.labels import Whole
+from skelpipe.outputs.ancestry import PROVENANCE, read_json
+from skelpipe.recordings.conventions import SAMPLE, Asked, Conversion, Findings, chosen, lines
+from skelpipe.recordings.conventions.conversion import own_frames, without_copies, without_points
+from skelpipe.recordings.conventions.facts import COPIES, LAST_FRAME, POINTS, POSITIONS, REPETITION, ZEROS
+from skelpipe.recordings.conventions.findings import CLIP, FRAME, OWN, SENSOR, doubts, made_as, origin_said
+
+log = logging.getLogger(__name__)
+SAME = ("content", "up", "unit")  # what files that are imported together have in common
+REPEATED = {REPETITION: "by their own repetition", LAST_FRAME: "by their last frame"}
+
+
+def ask_part(part: Part, most: int = SAMPLE) -> Asked:
+    """Ask some clips of an array, evenly chosen."""
+    asked = Asked(LAYOUT)
+    for block in _some(part, chosen(len(part.labels), most)):
+        # (b, 3, T, V, 2) -> (b, T, M, V, C), as the others are; what is not finite is left out of the clips
+        asked.add(_finite(block.transpose(0, 2, 4, 3, 1) if part.prepared else block))
+    return asked
+
+
+def _finite(block: Any) -> Any:
+    fine = [bool(np.isfinite(clip).all()) for clip in block]
+    return [clip for clip, kept in zip(block, fine, strict=True) if kept] if isinstance(block, list) else block[fine]
+
+
+def _some(part: Part, rows: Whole) -> Iterator[Any]:
+    """Blocks of the clips `rows`, which rise."""
+    if part.some is not None:
+        yield from part.some(rows)
+        return
+    start = 0
+    for block in part.blocks(SAMPLE):
+        inside = rows[(rows >= start) & (rows < start + len(block))] - start
+        yield [block[n] for n in inside.tolist()] if isinstance(block, list) else block[inside]
+        start += len(block)
+
+
+def ask_parts(parts: Sequence[Part]) -> Findings:
+    """What the arrays of one import have in common.
+
+    Raises:
+        BadInput: two of them contradict each other.
+    """
+    together, apart = Asked(LAYOUT), list[tuple[Path, Findings]]()
+    for part in parts:
+        asked = ask_part(part, max(1, SAMPLE // len(parts)))
+        apart.append((part.where, asked.findings()))
+        together.more(asked)
+    for key in SAME:
+        told = [(where, getattr(found, key)) for where, found in apart if getattr(found, key) is not None]
+        for where, value in told:
+            if value != told[0][1]:
+                what = f"has {key} {value}, and {told[0][0]} has {told[0][1]}"
+                raise BadInput(where, what, "give files that were made in the same way")
+    return together.findings()
+
+
+def find_bodies(format: str, kind: Format, parts: Sequence[Part], dataset: str, found: Findings) -> str:
+    """The rule that chose the bodies of arrays: what an export of ours says beside them, else that of their writer.
+
+    agcn-npy is 2s-AGCN's, which turns clips as a whole, or ST-GCN's, recorded frames with zeros behind.
+    """
+    made = [read_json(part.where.parent / PROVENANCE) for part in parts]
+    settings = [about.get("settings") if about.get("kind") == "arrays" else None for about in made]
+    rules = {str(said.get("bodies")) if isinstance(said, dict) else "" for said in settings}
+    if not rules <= {*BODY_POLICIES, UNKNOWN}:
+        told = None
+        if format == "agcn-npy" and found.turned != CLIP:
+            told = "first" if found.origin == SENSOR and found.after == ZEROS else UNKNOWN
+        rules = {kind.rule(dataset, part.bodies or told) for part in parts}
+    return rules.pop() if len(rules) == 1 else UNKNOWN
+
+
+@dataclass
+class Taken:
+    """How the clips of some arrays are taken.
+
+    Attributes:
+        found: what they were found to be.
+        bodies: the rule that chose the two, key of `BODY_POLICIES`, or UNKNOWN.
+        conversion: what brings their coordinates to ours.
+        copies: how many second bodies were dropped so far, since they were the first again.
+    """
+
+    found: Findings
+    bodies: str
+    conversion: Conversion = field(default_factory=Conversion)
+    copies: int = 0
+
+    @classmethod
+    def of(cls, format: str, kind: Format, parts: Sequence[Part], dataset: str) -> Taken:
+        """Ask the arrays.
+
+        Raises:
+            BadInput: they are not what the format holds.
+        """
+        found = ask_parts(parts)
+        for what, answer in lines(found, LAYOUT):
+            log.info("%s: %s", what, answer)
+        _check(format, kind, parts, found)
+        return cls(found, find_bodies(format, kind, parts, dataset, found), Conversion.of(found))
+
+    def values(self, block: Floats) -> Floats:
+        """Clips (b, T, M, V, 3) with our axes and units, and zeros where nobody is."""
+        if self.found.absent == POINTS:
+            block = without_points(block)
+        block, copies = without_copies(block)
+        self.copies += copies
+        return self.conversion.apply(block)
+
+    def own_frames(self, clip: Floats) -> npt.NDArray[np.int64]:
+        """How many frames of a clip (T, M, V, 3) are each body's own, and not only there to fill it up."""
+        return own_frames(clip, self.found.after)
+
+    @property
+    def turned(self) -> bool:
+        """Whether shoulders are turned to the camera plane already."""
+        return self.found.turned == FRAME
+
+    def attributes(self) -> dict[str, Any]:
+        """What the clips note: the conventions of the source, and what was done."""
+        return {"conventions": {**self.found.as_json(), "converted": self.converted}}
+
+    @property
+    def converted(self) -> list[str]:
+        """What was done, in words."""
+        done = self.conversion.said
+        if self.found.absent == POINTS:
+            done.append("bodies whose joints lie all in one point to zeros")
+        if self.found.absent == COPIES:
+            done.append("second bodies that are the first again to zeros")
+        if self.found.after in REPEATED:
+            done.append(f"clips filled up {REPEATED[self.found.after]} to their own frames")
+        return done
+
+    def told(self) -> list[str]:
+        """What a user is told: what was converted, and what cannot be known."""
+        found = self.found
+        said = [f"found and converted: {'; '.join(self.converted)}"] if self.converted else []
+        if self.copies:
+            said.append(f"the second body of {self.copies:,} clips is a copy of the first, and was left out")
+        return [*said, *doubts(found)]
+
+
+def _check(format: str, kind: Format, parts: Sequence[Part], found: Findings) -> None:
+    """Raise BadInput where clips contradict the format."""
+    where = parts[0].where
+    if not found.told:
+        return
+    if found.content not in (POSITIONS, None):
+        what = f"holds {found.content} of joints, not positions"
+        raise BadInput(where, what, f"give the array of positions; streams are made of these{_beside(where)}")
+    centred = found.origin == OWN and found.joints == LAYOUT.centre
+    if kind.prepared and not centred:
+        what = f"is not prepared: its origin is {origin_said(found)}, and prepared clips have {_centre()} in it"
+        raise BadInput(where, what, "import it as agcn-npy, which takes recorded frames")
+    if not kind.prepared and kind.named and parts[0].frames and centred and found.turned == FRAME:
+        raise BadInput(where, f"holds {made_as(found, LAYOUT)}", "import it as aimclr-npy, which takes prepared clips")
+
+
+def _centre() -> str:
+    return " and ".join(f"joint {v} ({LAYOUT.joints[v]})" for v in LAYOUT.centre) + " of every body"
+
+
+def _beside(where: Path) -> str:
+    """The array of positions beside one of another stream, if its name says where."""
+    for stream, positions in STREAMS.items():
+        beside = where.with_name(where.name.replace(stream, positions))
+        if beside != where and beside.is_file():
+            return f", as {beside.name} beside it"
+    return ""
+
+
+STREAMS: Mapping[str, str] = {
+    "_motion": "_position", "_data_joint_motion": "_data_joint", "_data_bone_motion": "_data_joint",
+    "_data_bone": "_data_joint",
+}  # fmt: skip
