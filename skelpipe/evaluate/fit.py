@@ -43,18 +43,19 @@ def check_fit(recipe: Recipe, settings: Mapping[str, Any], clips: Clips, other_c
         BadInput: they differ; names what differs, and the command that makes fitting ones.
     """
     check_layout(settings, clips)
-    kept: Mapping[str, Any] = settings.get(PREPARED) or {}
-    if (frames := settings["frames"]) != clips.frames:
+    frames, kept = settings["frames"], settings.get(PREPARED)
+    prepared: Mapping[str, Any] = {**(kept or {}), "frames": frames}
+    if frames != clips.frames:
         needed = recipe.clips.model_copy(update={"frames": frames})
-        command = prepare_command(clips, prepare_options(kept) if kept else prepare_words(needed))
+        command = prepare_command(clips, prepare_options(prepared) if kept else prepare_words(needed))
         what = f"has frames {clips.frames}, the run was trained with {frames}"
         raise BadInput(clips.path, what, f"make such clips by '{command}'")
     if are_its_own(settings, clips):
         check_clips(recipe, clips)
         return []
-    found = compare(kept or {"frames": frames}, preparation_of(clips))
+    found = compare(prepared, preparation_of(clips))
     if found.differing and not other_clips and not settings.get(ASSUMED):
-        command = prepare_command(clips, prepare_options(kept))
+        command = prepare_command(clips, prepare_options(prepared))
         what = f"was not prepared as the clips that the run was trained on: {', '.join(found.differing)}"
         raise BadInput(clips.path, what, f"make such clips by '{command}', {PASSES}")
     if other_clips:

@@ -10,7 +10,7 @@ from skelpipe.clips.presets import PRESETS, Options, Preparation, find_preparati
 from skelpipe.errors import BadInput
 from skelpipe.recordings.store import Clips
 
-PREPARED = "prepared"  # of a run's settings, and of metrics.json: what the clips noted of their preparation
+PREPARED = "prepared"  # of a run's settings (beside `frames`), and of metrics.json: what the clips note of it
 ASSUMED = "prepared_assumed"  # of a run's settings: that it was concluded from the kind of checkpoint
 UNKNOWN = "unknown"
 USUAL = "aimclr"  # the preset that clips without `preparation` are of, with changes of today's options
@@ -43,7 +43,7 @@ def preparation_of(clips: Clips) -> dict[str, Any]:
 
 
 def usual_preparation(frames: int | str) -> dict[str, Any]:
-    """The preparation of CrosSCLR's and AimCLR's code, at a length."""
+    """The preparation of CrosSCLR's and AimCLR's code, to clips of so many frames."""
     how = find_preparation(USUAL, {"frames": frames})
     return {key: value for key, value in how.attributes().items() if key != "preparation"}
 

@@ -64,7 +64,7 @@ def run_settings(
         "frames": frames,
         "clips": clips,
         "clips_digest": clips_digest,
-        PREPARED: dict(prepared),
+        PREPARED: {key: value for key, value in prepared.items() if key != "frames"},
         **({ASSUMED: True} if assumed else {}),
         "precision": precision,
         "half_storage": half_storage,
