@@ -56,7 +56,7 @@ def check_fit(recipe: Recipe, settings: Mapping[str, Any], clips: Clips, other_c
     found = compare(prepared, preparation_of(clips))
     if found.differing and not other_clips and not settings.get(ASSUMED):
         command = prepare_command(clips, prepare_options(prepared))
-        what = f"was not prepared as the clips that the run was trained on: {', '.join(found.differing)}"
+        what = f"was not prepared as the clips that the run was trained on: {'; '.join(found.differing)}"
         raise BadInput(clips.path, what, f"make such clips by '{command}', {PASSES}")
     if other_clips:
         check_evaluated(recipe, clips)
@@ -65,7 +65,7 @@ def check_fit(recipe: Recipe, settings: Mapping[str, Any], clips: Clips, other_c
     cautions = []
     if found.differing:
         whose = "its kind of checkpoint usually is" if settings.get(ASSUMED) else "the run was"
-        cautions.append(f"on clips prepared otherwise than those that {whose} trained on: {', '.join(found.differing)}")
+        cautions.append(f"on clips prepared otherwise than those that {whose} trained on: {'; '.join(found.differing)}")
     if found.untold:
         what = "the run does not keep it" if not kept else f"{', '.join(found.untold)} unknown"
         cautions.append(f"whether its clips were prepared as the run's cannot be told: {what}")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from skelpipe.errors import BadInput
-from skelpipe.evaluate.fuse import STREAM_WEIGHTS
+from skelpipe.evaluate.fuse import CLIPS_APART, STREAM_WEIGHTS
 from skelpipe.outputs.ancestry import DONE, PROVENANCE, read_json
 from skelpipe.outputs.checksums import check_files
 from skelpipe.outputs.digests import read_digest
@@ -181,6 +181,8 @@ def _measured_on(metrics: Mapping[str, Any]) -> dict[str, str]:
 
     One that was measured on others than its own is another experiment.
     """
+    if isinstance(apart := metrics.get(CLIPS_APART), list):
+        return {MEASURED_ON: "; ".join(map(str, apart))}
     own, here = (metrics.get("run") or {}).get(PREPARED), metrics.get(PREPARED)
     if not isinstance(own, dict) or not isinstance(here, dict):
         return {}
