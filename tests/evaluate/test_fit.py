@@ -14,7 +14,7 @@ from skelpipe.cli.program import main
 from skelpipe.errors import BadInput
 from skelpipe.evaluate.embed import export, load_run
 from skelpipe.evaluate.evaluate import evaluate
-from skelpipe.evaluate.fit import NO_NAMES, check_fit, seen
+from skelpipe.evaluate.fit import NO_NAMES, NOT_KEPT, check_fit, seen
 from skelpipe.evaluate.fuse import fuse
 from skelpipe.outputs.folders import seal
 from skelpipe.recordings.store import Clips
@@ -185,7 +185,7 @@ def test_measured_on_other_clips_is_another_experiment(run, clips, uncentred, tm
     page = json.loads((tmp_path / "report" / "report.json").read_text())
     labels = [group["label"] for table in page["tables"] for group in table["groups"]]
     assert len(labels) == 2
-    assert any("measured on centre true, now false" in label for label in labels)
+    assert any("measured on clips prepared otherwise (centre true, now false)" in label for label in labels)
     assert not any("only the newest counts" in w["text"] for w in page["warnings"])
 
 
@@ -232,6 +232,12 @@ def test_clips_without_names_of_other_values_cannot_be_told(run, tmp_path):
     assert seen(run, settings(run), source, np.arange(8)) == [NO_NAMES]
 
 
+def test_clips_without_names_that_hold_the_training_clips_hold_no_others(run, tmp_path):
+    """Known by what they hold, those of the training part show that a test clip would be known too."""
+    source = Clips(write_clips(tmp_path / "nameless.zarr", nameless="xsub60"))
+    assert seen(run, settings(run), source, np.flatnonzero(source.columns["train_xsub60"] == 0)) == []
+
+
 def test_numbered_clips_are_not_matched_by_their_numbers(tmp_path):
     """Two arrays number their clips alike; `xsub60-test-000002` of one is no clip of the other."""
     mine, other = (write_clips(tmp_path / f"{n}.zarr", nameless="xsub60", seed=n) for n in (0, 1))
@@ -253,6 +259,9 @@ def test_a_run_that_does_not_keep_them_goes_by_the_rule_and_says_so(run, tmp_pat
         f"{count} of the {len(test)} test clips were pretrained on, by the rule of xsub60: the run does not keep which"
     )
     assert seen(path, settings(path), source, test) == [told]
+    own = np.flatnonzero(source.columns["subject"] == 3)
+    assert seen(path, settings(path), source, own) == []
+    assert seen(path, settings(run), source, own) == [NOT_KEPT]  # of clips that a list may have divided otherwise
     nameless = Clips(write_clips(tmp_path / "nameless.zarr", nameless="xview60"))
     assert seen(path, settings(path), nameless, np.arange(8)) == [NO_NAMES]
 

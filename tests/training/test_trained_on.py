@@ -11,6 +11,7 @@ from conftest import TINY, write_clips
 
 from skelpipe.clips.loading import load_bodies
 from skelpipe.errors import BadInput
+from skelpipe.outputs.folders import seal
 from skelpipe.recordings.native import Native
 from skelpipe.recordings.store import Clips
 from skelpipe.training import trained_on
@@ -113,4 +114,20 @@ def test_a_run_of_an_older_version_is_gone_on_with(clips, tmp_path):
         (run / name).unlink()
     assert train(clips, run, epochs=2).state == "finished"
     assert json.loads((run / "settings.json").read_text())["prepared"]["centre"] is True
+    assert read_trained_on(run).names.tolist() == training_names(clips)
+
+
+def test_a_finished_run_of_an_older_version_stays_as_it_is_until_it_is_sealed_again(clips, tmp_path):
+    run = tmp_path / "run"
+    train(clips, run)
+    settings = json.loads((run / "settings.json").read_text())
+    del settings["prepared"]
+    (run / "settings.json").write_text(json.dumps(settings))
+    (run / TRAINED_ON).unlink()
+    seal(run, "run")
+    before = (run / "done.json").read_bytes()
+    assert train(clips, run, force=True).state == "already finished"
+    assert (run / "done.json").read_bytes() == before
+    (run / "done.json").unlink()  # as Snakemake does before it runs a stage again
+    assert train(clips, run, force=True).state == "finished"
     assert read_trained_on(run).names.tolist() == training_names(clips)
