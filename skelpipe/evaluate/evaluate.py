@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -13,6 +14,7 @@ import torch
 
 from skelpipe.errors import BadInput
 from skelpipe.evaluate.embed import Features, Run, choose_split, embed, load_run, read_stated
+from skelpipe.evaluate.fit import cautions
 from skelpipe.evaluate.protocol import Outcome, Probe, Progress, Setup
 from skelpipe.evaluate.protocols import CHECKS, PROTOCOLS, read_options
 from skelpipe.evaluate.scores import (
@@ -29,10 +31,10 @@ from skelpipe.outputs.folders import new_folder
 from skelpipe.parallel import tell_threads
 from skelpipe.plots.confusion import confusion_figure
 from skelpipe.plots.style import save_figure
-from skelpipe.recordings.datasets import find_split, pretrained_on, split_masks
+from skelpipe.recordings.datasets import find_split
 from skelpipe.recordings.store import Clips
 from skelpipe.settings import Settings
-from skelpipe.training.log import COLLAPSE_REMEDY
+from skelpipe.training.preparation import PREPARED, preparation_of
 from skelpipe.training.recipe import Evaluation
 
 log = logging.getLogger(__name__)
@@ -55,13 +57,14 @@ def evaluate(
     device: str = "auto",
     seed: int = 0,
     threads: int | None = None,
+    other_clips: bool = False,
     force: bool = False,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Measure a run's encoder by one or several protocols and write an evaluation folder.
+    """Measure a run's encoder by one or several protocols and write an evaluation folder; returns its metrics.
 
-    Features are computed once and serve every protocol. The folder holds `metrics.json`, `scores.npz` (keyed by clip
-    name), `features.npz` of the frozen encoder, and for each protocol a confusion matrix as CSV and PNG.
+    Features are computed once and serve every protocol. The folder holds `metrics.json`, `scores.npz` (by clip name),
+    `features.npz` of the frozen encoder, and for each protocol a confusion matrix as CSV and PNG.
 
     Args:
         protocols: None takes those of the run's recipe, or else linear and knn.
@@ -71,10 +74,8 @@ def evaluate(
         epoch: one whose weights the run has kept; by default the last.
         options: `protocol.option=value` changes of the options of finetune, semi and transfer.
         threads: CPU threads; None takes all cores.
+        other_clips: let clips pass that were prepared otherwise than the run's; every figure then has a warning.
         progress: called with (what, done, total).
-
-    Returns:
-        What `metrics.json` holds.
 
     Raises:
         BadInput: an input does not fit, or `out` exists and `force` is not set.
@@ -83,21 +84,20 @@ def evaluate(
     tell_settings(protocols, chosen, threads, probe, k, seed)
     settings = {
         "protocols": list(protocols), "probe": probe, "k": k, "best_on_test": best_on_test, "seed": seed,
-        "split": split, "stream": stream, "epoch": epoch, "options": dumped(chosen),
+        "split": split, "stream": stream, "epoch": epoch, "options": dumped(chosen), "other_clips": other_clips,
     }  # fmt: skip
     inputs, facts = {"run": run, "clips": clips}, dict[str, Any]()
     with new_folder(out, "evaluation", force=force, inputs=inputs, settings=settings, more=facts) as folder:
         source = Clips(clips)
-        loaded = load_run(run, source, device, stream=stream, epoch=epoch)
+        loaded = load_run(run, source, device, stream=stream, epoch=epoch, other_clips=other_clips)
         facts["device"], split = str(loaded.device), choose_split(loaded, source, split)
-        for name in filter(CHECKS.__contains__, protocols):
-            CHECKS[name](loaded, source, split)
+        check_protocols(protocols, loaded, source, split)
         features = embed(loaded, source, split, _part(progress, "embed"))
         check(features, split)
         classes = find_split(split).classes  # the store may be of a larger data set, with more classes
         setup = Setup(classes, loaded.device, seed, probe, k, best_on_test, loaded, source, chosen, None, threads)
         metrics = describe_run(loaded, source, features, split, classes)
-        write_outcomes(folder, metrics, features, setup, protocols, progress, cautions(loaded, source, split))
+        write_outcomes(folder, metrics, features, setup, protocols, progress)
     return metrics
 
 
@@ -108,6 +108,12 @@ def choose(
     protocols = protocols or stated.protocols or USUAL
     chosen = read_options([*stated.words(protocols), *options], protocols)
     return protocols, probe or stated.probe or "reference", chosen
+
+
+def check_protocols(protocols: Sequence[str], run: Run, clips: Clips, split: str) -> None:
+    """Raise BadInput if a protocol does not suit the run and the clips."""
+    for name in filter(CHECKS.__contains__, protocols):
+        CHECKS[name](run, clips, split)
 
 
 def dumped(chosen: Mapping[str, Settings]) -> dict[str, Any]:
@@ -134,10 +140,12 @@ def write_outcomes(
     setup: Setup,
     protocols: Sequence[str],
     progress: Progress | None,
-    doubts: Sequence[str],
 ) -> None:
     """Run each protocol, and write its scores and confusion matrices, the features and `metrics`."""
     names = find_split(metrics["split"]).datasets[0].class_names
+    assert setup.run is not None
+    assert setup.clips is not None
+    doubts = cautions(setup.run, setup.clips, features.row[~features.train])
     all_scores = {}
     for name in dict.fromkeys(protocols):
         found = PROTOCOLS[name](features, replace(setup, progress=_part(progress, name)))
@@ -152,18 +160,6 @@ def write_outcomes(
     arrays = {"name": features.name, "label": features.label, "train": features.train, "feature": features.feature}
     write_npz(folder / "features.npz", arrays)
     write_json(folder / "metrics.json", metrics)
-
-
-def cautions(run: Run, clips: Clips, split: str) -> list[str]:
-    """What makes any figure of this run on these clips doubtful."""
-    found = [COLLAPSE_REMEDY] if run.collapsed else []
-    _, test = split_masks(split, clips.dataset, clips.columns, clips.attributes.get("split_files"))
-    if split != run.settings["split"]:
-        seen = test & pretrained_on(run.settings["split"], clips.dataset, clips.columns)
-        if seen.any():
-            part = f"training part of {run.settings['split']}"
-            found.append(f"{seen.sum():,} of the {test.sum():,} test clips were pretrained on (the {part})")
-    return found
 
 
 def check(features: Features, split: str) -> None:
@@ -186,6 +182,8 @@ def describe_run(run: Run, clips: Clips, features: Features, split: str, classes
         "dataset": clips.dataset,
         "split": split,
         "pretrained_on": {key: run.settings[key] for key in ("dataset", "split")},
+        PREPARED: preparation_of(clips),
+        "divided": division_digest(features),
         "train_clips": int(features.train.sum()),
         "test_clips": int((~features.train).sum()),
         "clips_in_neither_part": len(clips) - len(features.name),
@@ -194,6 +192,12 @@ def describe_run(run: Run, clips: Clips, features: Features, split: str, classes
         "run": run.settings,
         "protocols": {},
     }
+
+
+def division_digest(features: Features) -> str:
+    """A digest of which clips are for training and which for testing, whatever their order."""
+    parts = ("\n".join(sorted(features.name[part].tolist())) for part in (features.train, ~features.train))
+    return hashlib.sha256("\n\n".join(parts).encode()).hexdigest()[:16]
 
 
 def judge(name: str, outcome: Outcome, features: Features, classes: int) -> dict[str, Any]:

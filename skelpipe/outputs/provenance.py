@@ -53,9 +53,16 @@ def provenance(
     }
 
 
-def file_provenance(kind: str, out: Path, inputs: Mapping[str, Path], settings: Mapping[str, Any]) -> str:
+def file_provenance(
+    kind: str,
+    out: Path,
+    inputs: Mapping[str, Path],
+    settings: Mapping[str, Any],
+    more: Mapping[str, Any] | None = None,
+) -> str:
     """The provenance of an output that is one file, as text that is kept in it."""
-    return json_text(provenance(kind, inputs, settings, more={"output": os.path.abspath(out)}))
+    told = {**(more or {}), "output": os.path.abspath(out)}
+    return json_text(provenance(kind, inputs, settings, more=told))
 
 
 def write_beside(out: Path, data: bytes, kind: str, inputs: Mapping[str, Path], settings: Mapping[str, Any]) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import nn
 
@@ -52,8 +53,10 @@ from skelpipe.training.classifier import write_classifiers
 from skelpipe.training.device import set_determinism
 from skelpipe.training.folder import CHECKPOINT, RECIPE, SETTINGS, WEIGHTS
 from skelpipe.training.held_out import split_rows
+from skelpipe.training.preparation import preparation_of, usual_preparation
 from skelpipe.training.recipe import Recipe
 from skelpipe.training.run_settings import ALL_STREAMS, run_settings
+from skelpipe.training.trained_on import keep_trained_on
 
 log = logging.getLogger(__name__)
 
@@ -141,6 +144,8 @@ def import_weights(
     with run_folder(run, path, clips, settings, done, force) as folder:
         write_run(folder, recipe, method, path, done)
         write_classifiers(folder, classifiers)
+        if done.finished and clips is not None:  # else the training that goes on writes it
+            keep_trained_on(folder, source := Clips(clips), [], training_rows(source, split))
     return done
 
 
@@ -290,15 +295,16 @@ def imported_settings(
         BadInput: data set, split, clips and layout do not fit each other.
     """
     digest, count, served = None, None, [known.name for known in find_split(split).datasets]
+    # Where labels are learnt each project prepares in its own way; the others share that of one code.
+    prepared = {"frames": frames} if recipe.supervised else usual_preparation(frames)
     if clips is not None:
         source = Clips(clips)
         if dataset not in (None, source.dataset):
             raise BadInput(source.path, f"is of data set {source.dataset}, not {dataset}", "leave out --dataset")
         if source.layout.name != layout.name:
             raise BadInput(source.path, f"has layout {source.layout.name}, the weights {layout.name}", "take others")
-        train, _ = split_masks(split, source.dataset, source.columns, source.attributes.get("split_files"))
-        dataset, frames = source.dataset, source.frames
-        digest, count = read_digest(source.path), len(split_rows(recipe, source, np.flatnonzero(train), seed)[0])
+        dataset, frames, prepared = source.dataset, source.frames, preparation_of(source)
+        digest, count = read_digest(source.path), len(split_rows(recipe, source, training_rows(source, split), seed)[0])
     dataset = dataset or served[0]
     if dataset not in served:
         raise BadInput(f"--dataset {dataset}", f"has no split {split}", f"{split} is of {', '.join(served)}")
@@ -312,7 +318,15 @@ def imported_settings(
         frames=frames,
         clips=count,
         clips_digest=digest,
+        prepared=prepared,
+        assumed=clips is None,
     )
+
+
+def training_rows(clips: Clips, split: str) -> npt.NDArray[np.int64]:
+    """The rows of a split's training clips."""
+    train, _ = split_masks(split, clips.dataset, clips.columns, clips.attributes.get("split_files"))
+    return np.flatnonzero(train)
 
 
 def write_checkpoint(path: Path, recipe: Recipe, method: nn.Module, epoch: int) -> None:

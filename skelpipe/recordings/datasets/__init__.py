@@ -10,7 +10,16 @@ from skelpipe.recordings.datasets.base import Dataset
 from skelpipe.recordings.datasets.ntu import NTU60, NTU120
 from skelpipe.recordings.datasets.pku import PKU1, PKU2
 from skelpipe.recordings.datasets.recording import Dropped, Recording
-from skelpipe.recordings.datasets.splits import SPLITS, Split, find_split, fitting_splits, pretrained_on, split_masks
+from skelpipe.recordings.datasets.splits import (
+    SPLITS,
+    Split,
+    find_split,
+    fitting_splits,
+    has_names,
+    pretrained_on,
+    share_names,
+    split_masks,
+)
 from skelpipe.resources import Registry
 
 DATASETS: Registry[Dataset] = Registry("datasets", {dataset.name: dataset for dataset in (NTU60, NTU120, PKU1, PKU2)})
@@ -39,6 +48,8 @@ __all__ = [
     "find_split",
     "fitting_splits",
     "group_column",
+    "has_names",
     "pretrained_on",
+    "share_names",
     "split_masks",
 ]
