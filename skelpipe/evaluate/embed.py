@@ -25,7 +25,7 @@ from skelpipe.outputs.ancestry import DONE, PROVENANCE, read_json
 from skelpipe.outputs.checksums import check_files
 from skelpipe.outputs.digests import require
 from skelpipe.outputs.provenance import file_provenance
-from skelpipe.recordings.datasets import find_split, fitting_splits, group_column, split_masks
+from skelpipe.recordings.datasets import find_split, fitting_splits, group_column, serves, split_masks
 from skelpipe.recordings.native import Native
 from skelpipe.recordings.store import CLIPS_PER_CHUNK, Clips
 from skelpipe.training.checkpoint import kept_weights, weights_epoch
@@ -183,11 +183,13 @@ def find_weights(path: Path, settings: Mapping[str, Any], epoch: int | None) -> 
 def choose_split(run: Run, clips: Clips, split: str | None) -> str:
     """The split that is asked for, or the run's own if these clips can serve it."""
     own = str(run.settings["split"])
-    if split is None and own not in (fitting := fitting_splits(clips.dataset, clips.columns)):
+    if split is None and not serves(own, clips.dataset, clips.columns):
+        fitting = fitting_splits(clips.dataset, clips.columns)
         what = f"holds clips of {clips.dataset}, which the run's own split {own} does not divide"
         raise BadInput(clips.path, what, f"choose one by --split: {', '.join(fitting)}")
-    log.info("split %s (%s)", split or own, "as asked" if split else "that of the run")
-    return split or own
+    rule = find_split(split or own, clips.dataset)
+    log.info("split %s (%s): %s", rule.name, "as asked" if split else "that of the run", rule.title)
+    return rule.name
 
 
 def embed(run: Run, clips: Clips, split: str, progress: Progress | None = None) -> Features:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from skelpipe import paper
+from skelpipe.errors import BadInput
 from skelpipe.evaluate.fuse import STREAM_ORDER
 from skelpipe.evaluate.protocols import PROTOCOLS
 from skelpipe.paper.systems import SYSTEMS
+from skelpipe.recordings.datasets import find_split
+from skelpipe.recordings.datasets.stated import is_stated
 
 STREAM_RANK = {name: rank for rank, name in enumerate((*STREAM_ORDER, "3s"))}
 RECIPE_RANK = {name: rank for rank, name in enumerate(SYSTEMS)}
@@ -45,14 +49,19 @@ SEMI = re.compile(r"semi(\d+(?:\.\d+)?)")
 
 
 def split_title(split: str) -> str:
-    """ "NTU-60 xsub" for xsub60; the split itself where it is no benchmark's."""
-    known = paper.benchmarks().get(split)
-    return str(known["title"]) if known else split
+    """ "NTU-60 xsub" for xsub60; what a stated split says; the split itself where it is neither."""
+    if known := paper.benchmarks().get(split):
+        return str(known["title"])
+    if is_stated(split):
+        with suppress(BadInput):  # of a package that is no longer there
+            return find_split(split).title
+    return split
 
 
 def family(split: str) -> str:
     """ "NTU-60" for xsub60: the splits of one data set share a table."""
-    return split_title(split).rsplit(" ", 1)[0]
+    title = split_title(split)
+    return title if is_stated(split) else title.rsplit(" ", 1)[0]
 
 
 def split_key(split: str) -> tuple[int, str]:

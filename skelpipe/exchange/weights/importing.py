@@ -37,7 +37,7 @@ from skelpipe.outputs.digests import read_digest
 from skelpipe.outputs.files import write_bytes, write_json
 from skelpipe.outputs.folders import new_folder
 from skelpipe.outputs.provenance import clock, command
-from skelpipe.recordings.datasets import find_split, split_masks
+from skelpipe.recordings.datasets import divided, find_split
 from skelpipe.recordings.store import Clips
 from skelpipe.training.checkpoint import Position, save_checkpoint, save_weights
 from skelpipe.training.device import set_determinism
@@ -87,7 +87,8 @@ def import_weights(
         file: a state dict, saved by torch.
         stream: what the encoder was trained on; chooses the encoder in a file of several. "3s" takes all, for a recipe
             that trains them together.
-        split: key of `datasets.SPLITS`, whose training clips it was trained on.
+        split: key of `datasets.SPLITS` or a rule as `datasets.stated` describes it, whose training clips it was
+            trained on.
         dataset: key of `datasets.DATASETS`; by default that of the clips, or the split's own.
         epoch: how many epochs the weights have seen.
         epochs: how many pretraining shall have in all; by default the recipe's own with clips, else `epoch`.
@@ -105,7 +106,7 @@ def import_weights(
     recipe = recipe.model_copy(update={"epochs": total, "iterations": None})
     settings = imported_settings(recipe, stream, split, dataset, clips, layout, frames, seed)
     set_determinism(seed)
-    method = recipe.build_method(layout, find_split(split).classes)
+    method = recipe.build_method(layout, find_split(settings["split"]).classes)
     fill(method, found, path)
     shape = in_words(recipe, found, layout)
     done = Imported(found.family, shape, epoch, total, total == epoch, found.resumable)
@@ -263,14 +264,15 @@ def imported_settings(
     Raises:
         BadInput: data set, split, clips and layout do not fit each other.
     """
-    digest, count, served = None, None, [known.name for known in find_split(split).datasets]
-    if clips is not None:
-        source = Clips(clips)
+    digest, count, source = None, None, None if clips is None else Clips(clips)
+    rule = find_split(split, dataset or (source.dataset if source else None))
+    split, served = rule.name, [known.name for known in rule.datasets]
+    if source is not None:
         if dataset not in (None, source.dataset):
             raise BadInput(source.path, f"is of data set {source.dataset}, not {dataset}", "leave out --dataset")
         if source.layout.name != layout.name:
             raise BadInput(source.path, f"has layout {source.layout.name}, the weights {layout.name}", "take others")
-        train, _ = split_masks(split, source.dataset, source.columns, source.attributes.get("split_files"))
+        train, _ = divided(split, source.dataset, source.columns, source.attributes.get("split_files"))
         dataset, frames = source.dataset, source.frames
         digest, count = read_digest(source.path), len(split_rows(recipe, source, np.flatnonzero(train), seed)[0])
     dataset = dataset or served[0]
