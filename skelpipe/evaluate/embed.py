@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -192,9 +192,17 @@ def choose_split(run: Run, clips: Clips, split: str | None) -> str:
     return rule.name
 
 
-def embed(run: Run, clips: Clips, split: str, progress: Progress | None = None) -> Features:
-    """Features of all clips in a split: eval mode, the view that the recipe evaluates, the run's stream."""
+def embed(
+    run: Run, clips: Clips, split: str, progress: Progress | None = None, only: Sequence[int] | None = None
+) -> Features:
+    """Features of all clips in a split: eval mode, the view that the recipe evaluates, the run's stream.
+
+    Args:
+        only: the labels of the classes whose clips are meant; None: all.
+    """
     train, test = split_masks(split, clips.dataset, clips.columns, clips.attributes.get("split_files"))
+    if only is not None:
+        train, test = (mask & np.isin(clips.labels, only) for mask in (train, test))
     rows = np.flatnonzero(train | test)
     left = len(train) - len(rows)
     log.info("clips to embed: %d to train on and %d to test; %d are in neither part", train.sum(), test.sum(), left)

@@ -12,13 +12,16 @@ import numpy as np
 import torch
 
 from skelpipe.errors import BadInput
+from skelpipe.evaluate.classes import among, numbers, read_classes, without_clips
 from skelpipe.evaluate.embed import Features, Run, choose_split, embed, load_run, read_stated
+from skelpipe.evaluate.fuse import ONLY
 from skelpipe.evaluate.protocol import Outcome, Probe, Progress, Setup
 from skelpipe.evaluate.protocols import CHECKS, PROTOCOLS, read_options
 from skelpipe.evaluate.scores import (
     confusion,
     over_draws,
     per_class,
+    tied,
     topk_accuracy,
     write_confusion_csv,
     write_npz,
@@ -51,6 +54,7 @@ def evaluate(
     split: str | None = None,
     stream: str | None = None,
     epoch: int | None = None,
+    classes: str | None = None,
     options: Sequence[str] = (),
     device: str = "auto",
     seed: int = 0,
@@ -69,6 +73,8 @@ def evaluate(
         split: another split than the run was trained on, or one of other clips.
         stream: which encoder of a run of several streams.
         epoch: one whose weights the run has kept; by default the last.
+        classes: only these, as `classes.read_classes` reads them: only their clips are trained on and tested, and a
+            classifier has outputs for them alone.
         options: `protocol.option=value` changes of the options of finetune, semi and transfer.
         threads: CPU threads; None takes all cores.
         progress: called with (what, done, total).
@@ -83,7 +89,7 @@ def evaluate(
     tell_settings(protocols, chosen, threads, probe, k, seed)
     settings = {
         "protocols": list(protocols), "probe": probe, "k": k, "best_on_test": best_on_test, "seed": seed,
-        "split": split, "stream": stream, "epoch": epoch, "options": dumped(chosen),
+        "split": split, "stream": stream, "epoch": epoch, "classes": classes, "options": dumped(chosen),
     }  # fmt: skip
     inputs, facts = {"run": run, "clips": clips}, dict[str, Any]()
     with new_folder(out, "evaluation", force=force, inputs=inputs, settings=settings, more=facts) as folder:
@@ -92,12 +98,16 @@ def evaluate(
         facts["device"], split = str(loaded.device), choose_split(loaded, source, split)
         for name in filter(CHECKS.__contains__, protocols):
             CHECKS[name](loaded, source, split)
-        features = embed(loaded, source, split, _part(progress, "embed"))
+        about = find_split(split).datasets[0]  # the store may be of a larger data set, with more classes
+        only = None if classes is None else read_classes(classes, about)
+        features = embed(loaded, source, split, _part(progress, "embed"), only)
+        doubts = [] if only is None else without_clips(only, features)
         check(features, split)
-        classes = find_split(split).classes  # the store may be of a larger data set, with more classes
-        setup = Setup(classes, loaded.device, seed, probe, k, best_on_test, loaded, source, chosen, None, threads)
-        metrics = describe_run(loaded, source, features, split, classes)
-        write_outcomes(folder, metrics, features, setup, protocols, progress, cautions(loaded, source, split))
+        width, features = (about.classes, features) if only is None else (len(only), among(features, only))
+        setup = Setup(width, loaded.device, seed, probe, k, best_on_test, loaded, source, chosen, None, threads, only)
+        metrics = describe_run(loaded, source, features, split, width, only)
+        doubts += cautions(loaded, source, split, only)
+        write_outcomes(folder, metrics, features, setup, protocols, progress, doubts)
     return metrics
 
 
@@ -138,6 +148,8 @@ def write_outcomes(
 ) -> None:
     """Run each protocol, and write its scores and confusion matrices, the features and `metrics`."""
     names = find_split(metrics["split"]).datasets[0].class_names
+    if setup.only is not None:
+        names = tuple(names[label] if names else str(label) for label in setup.only)
     all_scores = {}
     for name in dict.fromkeys(protocols):
         found = PROTOCOLS[name](features, replace(setup, progress=_part(progress, name)))
@@ -149,15 +161,18 @@ def write_outcomes(
             write_confusion(folder, entry, outcome, features, names, metrics)
     test = ~features.train
     write_scores(folder / "scores.npz", features.name[test], features.label[test], all_scores)
-    arrays = {"name": features.name, "label": features.label, "train": features.train, "feature": features.feature}
+    label = features.label if setup.only is None else np.asarray(setup.only)[features.label]
+    arrays = {"name": features.name, "label": label, "train": features.train, "feature": features.feature}
     write_npz(folder / "features.npz", arrays)
     write_json(folder / "metrics.json", metrics)
 
 
-def cautions(run: Run, clips: Clips, split: str) -> list[str]:
+def cautions(run: Run, clips: Clips, split: str, only: Sequence[int] | None = None) -> list[str]:
     """What makes any figure of this run on these clips doubtful."""
     found = [COLLAPSE_REMEDY] if run.collapsed else []
     _, test = split_masks(split, clips.dataset, clips.columns, clips.attributes.get("split_files"))
+    if only is not None:
+        test = test & np.isin(clips.labels, only)
     if split != run.settings["split"]:
         seen = test & pretrained_on(run.settings["split"], clips.dataset, clips.columns)
         if seen.any():
@@ -177,7 +192,9 @@ def check(features: Features, split: str) -> None:
         raise BadInput("features", "are not all finite", "the run has diverged: train it again with a lower rate")
 
 
-def describe_run(run: Run, clips: Clips, features: Features, split: str, classes: int) -> dict[str, Any]:
+def describe_run(
+    run: Run, clips: Clips, features: Features, split: str, classes: int, only: Sequence[int] | None
+) -> dict[str, Any]:
     """The head of `metrics.json`."""
     return {
         **{key: run.settings[key] for key in ("recipe", "method", "positives", "seed")},
@@ -189,6 +206,7 @@ def describe_run(run: Run, clips: Clips, features: Features, split: str, classes
         "train_clips": int(features.train.sum()),
         "test_clips": int((~features.train).sum()),
         "classes": classes,
+        **({} if only is None else {ONLY: numbers(only)}),
         "classes_present": len(set(features.label[~features.train].tolist())),
         "run": run.settings,
         "protocols": {},
@@ -207,6 +225,7 @@ def judge(name: str, outcome: Outcome, features: Features, classes: int) -> dict
     return {
         "top1": topk_accuracy(outcome.scores, label, 1),
         "top5": topk_accuracy(outcome.scores, label, 5),
+        "tied": tied(outcome.scores),
         **over_draws(outcome.scores, label),
         **outcome.figures,
         "per_class": per_class(outcome.scores, label, classes),

@@ -13,10 +13,14 @@ from skelpipe.recordings.store import Clips
 
 @torch.no_grad()
 def supervised(features: Features, setup: Setup) -> Outcome:
-    """Score the test clips by the classifier that was trained with the encoder: no training, eval mode."""
+    """Score the test clips by the classifier that was trained with the encoder: no training, eval mode.
+
+    Where only some classes count, only their outputs do.
+    """
     assert setup.run is not None
     h = torch.from_numpy(features.feature[~features.train]).to(setup.device)
-    return Outcome(setup.run.network.projector(h).float().cpu().numpy(), {}, [])
+    scores = setup.run.network.projector(h).float().cpu().numpy()
+    return Outcome(scores if setup.only is None else scores[:, setup.only], {}, [])
 
 
 def check_supervised(run: Run, clips: Clips, split: str) -> None:
