@@ -33,7 +33,7 @@ ROOMS = {
     "recordings": [{"text", "native"}, {"datasets"}, {"store", "synthetic"}],
     "clips": [{"philox", "streams"}, {"augment"}, {"gather"}, {"views"}, {"batches"}],
     "encoders": [{"graph", "cpu"}],
-    "evaluate": [{"scores"}, {"embed", "fuse"}, {"protocol"}],
+    "evaluate": [{"fit", "scores"}, {"embed", "fuse"}, {"protocol"}],
     "exchange": [{"pickles"}, {"arrays", "weights"}],
     "plots": [{"style", "motion"}],
     "cli": [{"options", "progress", "interrupts"}, {"all_at_once", "data", "learn", "look", "measure"}, {"program"}],

@@ -14,6 +14,7 @@ from skelpipe.cli.options import (
     epoch_option,
     force_option,
     given,
+    other_clips_option,
     out_option,
     path_argument,
     seed_option,
@@ -57,6 +58,7 @@ def _protocols() -> Mapping[str, Any]:
 @seed_option
 @device_option
 @threads_option
+@other_clips_option
 @force_option
 @click.pass_context
 def evaluate(
@@ -94,6 +96,7 @@ def evaluate(
 @stream_option
 @epoch_option
 @device_option
+@other_clips_option
 @force_option
 def embed(run: Path, clips: Path, out: Path, **options: Any) -> None:
     """Export the features of all clips of a split.
@@ -107,7 +110,10 @@ def embed(run: Path, clips: Path, out: Path, **options: Any) -> None:
     from skelpipe.evaluate.embed import export
 
     with bar("embedding", "clips") as progress:
-        rows, size = export(run, clips, out, progress=progress, **options)
+        cautions: list[str] = []
+        rows, size = export(run, clips, out, progress=progress, tell=cautions.append, **options)
+    for caution in cautions:
+        click.echo(printable(f"skelpipe: {caution}"), err=True)
     click.echo(f"{out}: {rows:,} clips, {size} features each")
 
 
@@ -126,6 +132,7 @@ def _numbers(ctx: click.Context, option: click.Parameter, text: str | None) -> l
 @click.option(
     "--weights", callback=_numbers, metavar="W,W,…", help="One per part. [default: joint and bone 0.6, motion 0.4]"
 )
+@other_clips_option
 @force_option
 def fuse(parts: tuple[Path, ...], out: Path, **options: Any) -> None:
     """Add the scores of several evaluations, clip by clip.

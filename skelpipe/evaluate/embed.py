@@ -19,7 +19,7 @@ from skelpipe.clips.loading import load_bodies, own_frames
 from skelpipe.clips.streams import apply_stream
 from skelpipe.clips.views import build_view, render_view
 from skelpipe.errors import BadInput
-from skelpipe.layouts import attributes_of
+from skelpipe.evaluate.fit import cautions, check_fit
 from skelpipe.methods.network import Network
 from skelpipe.outputs.ancestry import DONE, PROVENANCE, read_json
 from skelpipe.outputs.checksums import check_files
@@ -29,11 +29,11 @@ from skelpipe.recordings.datasets import find_split, fitting_splits, group_colum
 from skelpipe.recordings.native import Native
 from skelpipe.recordings.store import CLIPS_PER_CHUNK, Clips
 from skelpipe.training.checkpoint import kept_weights, weights_epoch
-from skelpipe.training.clips_needed import check_clips, prepare_command
 from skelpipe.training.device import choose_device
 from skelpipe.training.folder import LOG, RECIPE, SETTINGS, WEIGHTS
 from skelpipe.training.log import collapsed_at
 from skelpipe.training.recipe import Evaluation, Recipe
+from skelpipe.training.trained_on import TRAINED_ON
 
 Progress = Callable[[int, int], None]
 log = logging.getLogger(__name__)
@@ -50,6 +50,7 @@ class Run:
         stream: what the network is fed.
         epoch: how many epochs its weights have seen.
         collapsed: whether the log said so at that epoch.
+        cautions: what all its figures on the clips that it was loaded for have to say of their preparation.
     """
 
     path: Path
@@ -60,6 +61,7 @@ class Run:
     stream: str
     epoch: int
     collapsed: bool = False
+    cautions: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,13 @@ def read_stated(run: str | Path) -> Evaluation:
 
 
 def load_run(
-    path: str | Path, clips: Clips, device: str = "auto", *, stream: str | None = None, epoch: int | None = None
+    path: str | Path,
+    clips: Clips,
+    device: str = "auto",
+    *,
+    stream: str | None = None,
+    epoch: int | None = None,
+    other_clips: bool = False,
 ) -> Run:
     """Open a finished RUN and build its query network for the clips' layout.
 
@@ -98,23 +106,24 @@ def load_run(
         stream: which network of a run of several streams; else what the run was trained on.
         epoch: one whose weights the recipe's `keep_every` has kept; by default the last. A run that is still trained,
             or was stopped, can be opened at one too.
+        other_clips: let clips pass that were prepared otherwise than those that it was trained on.
 
     Raises:
         BadInput: RUN is not whole, its weights are damaged, it has no such stream or epoch, or the clips have another
-            layout or number of frames.
+            layout or preparation.
     """
     path = Path(path)
     if epoch is None or not going_on_with(path):
         path = require(
             path, "run", "finish it with 'skelpipe pretrain', or choose an epoch that it has kept by --epoch"
         )
-    check_files(path, lambda name: name in (SETTINGS, RECIPE, LOG), "train this run again")
+    check_files(path, lambda name: name in (SETTINGS, RECIPE, LOG, TRAINED_ON), "train this run again")
     try:
         settings = json.loads((path / SETTINGS).read_text())
     except (OSError, ValueError) as error:
         raise BadInput(path / SETTINGS, f"cannot be read ({error})", "train this run again") from None
     recipe = checking.check(Recipe, checking.load_yaml(path / RECIPE), path / RECIPE)
-    check_fit(recipe, settings, clips)
+    doubts = check_fit(recipe, settings, clips, other_clips)
     stream = find_stream(path, recipe, settings, stream)
     weights, epoch = find_weights(path, settings, epoch)
     check_files(path, weights.name, "train this run again")
@@ -130,28 +139,12 @@ def load_run(
     network = evaluated[stream] if recipe.streams else evaluated
     place = choose_device(device)
     network = network.to(place).eval().requires_grad_(False)
-    return Run(path, settings, recipe, network, place, stream, epoch, collapsed_at(path, epoch))
+    return Run(path, settings, recipe, network, place, stream, epoch, collapsed_at(path, epoch), tuple(doubts))
 
 
 def going_on_with(path: Path) -> bool:
     """Whether this is a run that is not at its end."""
     return read_json(path / PROVENANCE).get("kind") == "run" and not (path / DONE).exists()
-
-
-def check_fit(recipe: Recipe, settings: Mapping[str, Any], clips: Clips) -> None:
-    """Raise BadInput unless clips are of the layout and the preparation that a run was trained on."""
-    noted = attributes_of(clips.layout)
-    if settings["layout"] != noted["layout"]:
-        what = f"has layout {noted['layout']}, the run was trained with {settings['layout']}"
-        raise BadInput(clips.path, what, "prepare clips to match")
-    if settings.get("layout_table") != noted.get("layout_table"):
-        what = f"has a layout {noted['layout']} of other joints or bones than the run was trained with"
-        raise BadInput(clips.path, what, "give the layouts names of their own, and clips of the run's")
-    if (frames := settings["frames"]) != clips.frames:
-        command = prepare_command(clips, recipe.clips.model_copy(update={"frames": frames}))
-        what = f"has frames {clips.frames}, the run was trained with {frames}"
-        raise BadInput(clips.path, what, f"make such clips by '{command}'")
-    check_clips(recipe, clips)
 
 
 def find_stream(path: Path, recipe: Recipe, settings: Mapping[str, Any], stream: str | None) -> str:
@@ -281,10 +274,15 @@ def export(
     stream: str | None = None,
     epoch: int | None = None,
     device: str = "auto",
+    other_clips: bool = False,
     force: bool = False,
     progress: Progress | None = None,
+    tell: Callable[[str], None] | None = None,
 ) -> tuple[int, int]:
     """Write features, names, labels and split of a run's clips as .npz, .h5 or .parquet; returns (clips, features).
+
+    Args:
+        tell: called with each caution, which the file's provenance keeps too.
 
     Raises:
         BadInput: an input does not fit, the suffix is unknown, or `out` exists and `force` is not set.
@@ -295,11 +293,16 @@ def export(
     if out.exists() and not force:
         raise BadInput(out, "already exists", "choose another path, or pass --force to replace it")
     source = Clips(clips)
-    loaded = load_run(run, source, device, stream=stream, epoch=epoch)
+    loaded = load_run(run, source, device, stream=stream, epoch=epoch, other_clips=other_clips)
     split = choose_split(loaded, source, split)
     features = embed(loaded, source, split, progress)
-    inputs, settings = {"run": loaded.path, "clips": source.path}, {"split": split, "stream": loaded.stream}
-    made = file_provenance("features", out, inputs, {**settings, "epoch": loaded.epoch, "device": str(loaded.device)})
+    doubts = cautions(loaded, source, features.row[~features.train])
+    for doubt in doubts if tell is not None else ():
+        tell(doubt)  # type: ignore[misc]
+    inputs = {"run": loaded.path, "clips": source.path}
+    settings: dict[str, Any] = {"split": split, "stream": loaded.stream}
+    settings |= {"epoch": loaded.epoch, "device": str(loaded.device), "other_clips": other_clips}
+    made = file_provenance("features", out, inputs, settings, {"cautions": doubts})
     scratch = out.with_name(f".{out.stem}.partial{out.suffix}")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)

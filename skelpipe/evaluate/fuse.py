@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from skelpipe.errors import BadInput
+from skelpipe.evaluate.fit import PASSES
 from skelpipe.evaluate.scores import (
     Scores,
     confusion,
@@ -30,6 +31,7 @@ from skelpipe.outputs.checksums import check_files
 from skelpipe.outputs.digests import require
 from skelpipe.outputs.files import write_json
 from skelpipe.outputs.folders import new_folder
+from skelpipe.training.preparation import PREPARED, compare
 
 # The weights that AimCLR's ensembles use on raw logits for NTU-60 and PKU-MMD I.
 log = logging.getLogger(__name__)
@@ -63,6 +65,7 @@ def fuse(
     out: str | os.PathLike[str],
     *,
     weights: Sequence[float] | None = None,
+    other_clips: bool = False,
     force: bool = False,
 ) -> dict[str, Any]:
     """Write a fusion folder: for every protocol that all parts hold, the weighted sum of their scores, in float64.
@@ -73,20 +76,22 @@ def fuse(
         parts: evaluation folders, one per stream.
         out: the folder to write.
         weights: one per part, at least 0; by default 0.6 joint, 0.6 bone, 0.4 motion.
+        other_clips: add parts of clips that were prepared in different ways; every figure then has a warning.
         force: replace an older fusion at `out`.
 
     Returns:
         What is written as `metrics.json`; accuracies are fractions.
 
     Raises:
-        BadInput: the parts do not belong together (recipe, split, data set, seed, clips, labels, draws), or the
-            weights are not usable.
+        BadInput: the parts do not belong together (recipe, split, data set, seed, clips, their preparation, labels,
+            draws), or the weights are not usable.
     """
     loaded = [_load(Path(path)) for path in parts]
     if len(loaded) < 2:
         raise BadInput("fuse", f"got {len(loaded)} evaluation folder(s)", "name at least two, one per stream")
     used = _weights(loaded, weights)
     _check_same_experiment(loaded)
+    doubts = _clips_apart(loaded, other_clips)
     rows = [_rows_in_order_of(loaded[0], part) for part in loaded]
     protocols = [p for p in loaded[0].scores if all(p in part.scores for part in loaded)]
     if not protocols:
@@ -99,9 +104,10 @@ def fuse(
     left = f"; left out, as not all parts have them: {', '.join(alone)}" if alone else ""
     log.info("protocols %s%s", ", ".join(protocols), left)
     fused = {p: _sum(loaded, rows, used, p) for p in protocols}
-    metrics = _metrics(loaded, used, fused)
+    metrics = _metrics(loaded, used, fused, doubts)
+    settings = {"weights": used, "other_clips": other_clips}
     inputs = {f"part {i} ({part.stream})": part.path for i, part in enumerate(loaded)}
-    with new_folder(out, "fusion", force=force, inputs=inputs, settings={"weights": used}) as folder:
+    with new_folder(out, "fusion", force=force, inputs=inputs, settings=settings) as folder:
         _write(folder, loaded[0], metrics, fused)
     return metrics
 
@@ -157,6 +163,36 @@ def _check_same_experiment(parts: list[Part]) -> None:
             what = f"holds the stream {part.stream!r}, and so does {seen[part.stream]}"
             raise BadInput(part.path, what, "name one folder per stream")
         seen[part.stream] = part.path
+
+
+def _clips_apart(parts: list[Part], other_clips: bool) -> list[str]:
+    """What sets the clips of the parts apart, which are of the same names.
+
+    Raises:
+        BadInput: they were prepared in different ways, and that is not to pass.
+    """
+    first, *others = parts
+    found = []
+    for part in others:
+        one, other = (each.metrics.get(PREPARED) for each in (first, part))
+        if one is None and other is None:  # of a version that did not say it
+            continue
+        apart = compare(one or {}, other or {})
+        if apart.differing and not other_clips:
+            what = f"is of clips prepared otherwise than those of {first.path}: {', '.join(apart.differing)}"
+            raise BadInput(part.path, what, f"evaluate all parts on clips of one preparation, {PASSES}")
+        if apart.differing:
+            found.append(
+                f"{part.stream} is of clips prepared otherwise than {first.stream}'s: {', '.join(apart.differing)}"
+            )
+        if apart.untold:
+            told = f"not all say {', '.join(apart.untold)}" if one and other else "not all say how"
+            found.append(
+                f"whether the clips of {first.stream} and {part.stream} were prepared alike cannot be told: {told}"
+            )
+    if len({part.metrics["divided"] for part in parts if "divided" in part.metrics}) > 1:
+        found.append("the streams were evaluated with different training clips")
+    return found
 
 
 def _rows_in_order_of(first: Part, part: Part) -> npt.NDArray[np.intp]:
@@ -219,7 +255,9 @@ def _stream_name(parts: list[Part]) -> str:
     return "3s" if tuple(streams) == STREAM_ORDER else "+".join(streams)
 
 
-def _metrics(parts: list[Part], weights: list[float], fused: dict[str, npt.NDArray[np.float64]]) -> dict[str, Any]:
+def _metrics(
+    parts: list[Part], weights: list[float], fused: dict[str, npt.NDArray[np.float64]], doubts: list[str]
+) -> dict[str, Any]:
     first = parts[0]
     kept = (
         "recipe",
@@ -236,6 +274,8 @@ def _metrics(parts: list[Part], weights: list[float], fused: dict[str, npt.NDArr
     )
     run = first.metrics.get("run") or {}
     shared = {k: v for k, v in run.items() if all((p.metrics.get("run") or {}).get(k) == v for p in parts)}
+    prepared = [p.metrics.get(PREPARED) or {} for p in parts]
+    alike = {k: v for k, v in prepared[0].items() if all(k in each and each[k] == v for each in prepared)}
     left_out = sorted({p for part in parts for p in part.scores} - set(fused))
     return {
         **{key: first.metrics[key] for key in kept if key in first.metrics},
@@ -243,6 +283,7 @@ def _metrics(parts: list[Part], weights: list[float], fused: dict[str, npt.NDArr
         "epochs": min(p.metrics["epochs"] for p in parts),
         "test_clips": len(first.names),
         "run": shared,
+        **({PREPARED: alike} if alike else {}),
         "parts": [
             {"path": os.fspath(p.path), "stream": p.stream, "weight": w} for p, w in zip(parts, weights, strict=True)
         ],
@@ -253,7 +294,7 @@ def _metrics(parts: list[Part], weights: list[float], fused: dict[str, npt.NDArr
                 "tied": tied(scores),
                 **over_draws(scores, first.labels),
                 "per_class": per_class(scores, first.labels, int(first.metrics["classes"])),
-                "warnings": _warnings(parts, protocol),
+                "warnings": [*_warnings(parts, protocol), *doubts],
                 **_settings(parts, protocol),
             }
             for protocol, scores in fused.items()

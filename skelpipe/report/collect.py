@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,9 @@ from skelpipe.outputs.ancestry import DONE, PROVENANCE, read_json
 from skelpipe.outputs.checksums import check_files
 from skelpipe.outputs.digests import read_digest
 from skelpipe.report.labels import recipe_key, split_key, stream_key, with_classes
+from skelpipe.training.preparation import PREPARED, compare
 
+MEASURED_ON, OWN_CLIPS = "measured_on", "clips like its own"
 REMEDY = "delete its folder and make it anew, or report without it"
 
 
@@ -175,8 +177,19 @@ def _read_result(folder: Path, shown: str, kind: str) -> Result:
     parts = [Path(str(p["path"])) for p in metrics.get("parts") or []]
     recipes = [_recipe_of(part) for part in parts or [folder]]
     shared = {k: v for k, v in recipes[0].items() if all(r.get(k) == v for r in recipes)}
-    settings = {**(metrics.get("run") or {}), **shared}
+    settings = {**(metrics.get("run") or {}), **shared, **_measured_on(metrics)}
     return Result(folder, shown, kind, metrics, {**made, "digest": read_digest(folder)}, settings)
+
+
+def _measured_on(metrics: Mapping[str, Any]) -> dict[str, str]:
+    """Which kind of clips it was that an encoder was measured on, as far as the folder says it.
+
+    One that was measured on others than its own is another experiment.
+    """
+    own, here = (metrics.get("run") or {}).get(PREPARED), metrics.get(PREPARED)
+    if not isinstance(own, dict) or not isinstance(here, dict):
+        return {}
+    return {MEASURED_ON: "; ".join(compare(own, here).differing) or OWN_CLIPS}
 
 
 def _recipe_of(evaluation: Path) -> dict[str, Any]:

@@ -40,6 +40,9 @@ SETTINGS = {
     "frames": "frames",
     "init": "init",
     "precision": "precision",
+    "measured_on": "measured on",
+    **{f"prepared.{key}": f"clips' {key}" for key in ("bodies", "centre", "turn", "longest", "length")},
+    "prepared.preparation": "clips'",
 }
 CLASSES = ", only classes "
 SEMI = re.compile(r"semi(\d+(?:\.\d+)?)")

@@ -49,6 +49,7 @@ from skelpipe.training.log import COLLAPSE_REMEDY, Log, last_entry
 from skelpipe.training.optim import Rates
 from skelpipe.training.recipe import Recipe
 from skelpipe.training.stopping import asked_to_stop, stop_requested
+from skelpipe.training.trained_on import keep_trained_on
 
 log = logging.getLogger(__name__)
 
@@ -103,6 +104,8 @@ def train_method(
     batches = load(rows)
     training.held = [load(part, batch_size=size) for part, size in held_parts(held, recipe.batch_size)]
     if ranks.mine() == 0:
+        looked_at = [(part.clip_ids, part.clips) for part in (batches, *training.held)]
+        keep_trained_on(run, source, looked_at, held)  # of which some may be in no batch
         training.record = Log(run, at, recipe.streams)
         begin_session(run, at, place, threads, settings["epochs"])
     training.train(batches, progress)

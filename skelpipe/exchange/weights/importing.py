@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
@@ -43,8 +44,10 @@ from skelpipe.training.checkpoint import Position, save_checkpoint, save_weights
 from skelpipe.training.device import set_determinism
 from skelpipe.training.folder import CHECKPOINT, RECIPE, SETTINGS, WEIGHTS
 from skelpipe.training.held_out import split_rows
+from skelpipe.training.preparation import preparation_of, usual_preparation
 from skelpipe.training.recipe import Recipe
 from skelpipe.training.run_settings import ALL_STREAMS, check_recipe_stream, run_settings
+from skelpipe.training.trained_on import keep_trained_on
 
 log = logging.getLogger(__name__)
 
@@ -119,6 +122,8 @@ def import_weights(
     with new_folder(run, "run", force=force, inputs=inputs, settings=settings, more=more, sealed=sealed) as folder:
         write_json(folder / SETTINGS, settings)
         write_run(folder, recipe, method, path, done)
+        if done.finished and clips is not None:  # else the training that goes on writes it
+            keep_trained_on(folder, source := Clips(clips), [], training_rows(source, settings["split"]))
     return done
 
 
@@ -265,6 +270,7 @@ def imported_settings(
         BadInput: data set, split, clips and layout do not fit each other.
     """
     digest, count, source = None, None, None if clips is None else Clips(clips)
+    prepared = usual_preparation(frames)  # that of the code which all these files are from
     rule = find_split(split, dataset or (source.dataset if source else None))
     split, served = rule.name, [known.name for known in rule.datasets]
     if source is not None:
@@ -272,9 +278,8 @@ def imported_settings(
             raise BadInput(source.path, f"is of data set {source.dataset}, not {dataset}", "leave out --dataset")
         if source.layout.name != layout.name:
             raise BadInput(source.path, f"has layout {source.layout.name}, the weights {layout.name}", "take others")
-        train, _ = divided(split, source.dataset, source.columns, source.attributes.get("split_files"))
-        dataset, frames = source.dataset, source.frames
-        digest, count = read_digest(source.path), len(split_rows(recipe, source, np.flatnonzero(train), seed)[0])
+        dataset, frames, prepared = source.dataset, source.frames, preparation_of(source)
+        digest, count = read_digest(source.path), len(split_rows(recipe, source, training_rows(source, split), seed)[0])
     dataset = dataset or served[0]
     if dataset not in served:
         raise BadInput(f"--dataset {dataset}", f"has no split {split}", f"{split} is of {', '.join(served)}")
@@ -288,7 +293,15 @@ def imported_settings(
         frames=frames,
         clips=count,
         clips_digest=digest,
+        prepared=prepared,
+        assumed=clips is None,
     )
+
+
+def training_rows(clips: Clips, split: str) -> npt.NDArray[np.int64]:
+    """The rows of a split's training clips, of which there are some."""
+    train, _ = divided(split, clips.dataset, clips.columns, clips.attributes.get("split_files"))
+    return np.flatnonzero(train)
 
 
 def write_checkpoint(path: Path, recipe: Recipe, method: nn.Module, epoch: int) -> None:

@@ -15,8 +15,10 @@ from skelpipe.recordings.datasets.splits import (
     check_split,
     find_split,
     fitting_splits,
+    has_names,
     pretrained_on,
     serves,
+    share_names,
     split_masks,
 )
 
@@ -33,7 +35,9 @@ __all__ = [
     "find_split",
     "fitting_splits",
     "group_column",
+    "has_names",
     "pretrained_on",
     "serves",
+    "share_names",
     "split_masks",
 ]

@@ -205,6 +205,17 @@ def _recorded(columns: Columns) -> tuple[str, ...]:
     return tuple(name.removeprefix(RECORDED) for name in columns if name.startswith(RECORDED))
 
 
+def has_names(columns: Columns) -> bool:
+    """Whether clips are called by the names of their recordings; those of arrays without names are numbered only."""
+    return not _recorded(columns)
+
+
+def share_names(dataset: str, other: str) -> bool:
+    """Whether a name means the same recording in both data sets: NTU RGB+D 120 contains NTU RGB+D 60."""
+    served = ({d.name for d in split.datasets} for split in SPLITS.values())
+    return dataset == other or any({dataset, other} <= each for each in served)
+
+
 def split_masks(
     split: str, dataset: str, columns: Columns, split_files: Mapping[str, Any] | None = None
 ) -> tuple[Mask, Mask]:
@@ -238,9 +249,10 @@ def split_masks(
 
 
 def pretrained_on(split: str, dataset: str, columns: Columns) -> Mask:
-    """Which clips an encoder pretrained on the training part of `split` has seen: (N,).
+    """Which clips an encoder pretrained on the training part of `split` has seen, by the rule of the split: (N,).
 
-    The clips may come from another store than the pretraining's: NTU RGB+D 120 contains NTU RGB+D 60.
+    For runs that do not keep which clips they were trained on. The clips may come from another store than the
+    pretraining's: NTU RGB+D 120 contains NTU RGB+D 60.
     """
     if _recorded(columns):  # without ids, other splits' clips cannot be recognised
         return columns.get(RECORDED + split, ~_all(columns)).astype(bool)
