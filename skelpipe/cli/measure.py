@@ -97,11 +97,14 @@ def evaluate(
 @epoch_option
 @device_option
 @other_clips_option
+@click.option(
+    "--all", "every", is_flag=True, help="Every clip, in the split or not; 'train' then is 1, 0 or -1 (neither)."
+)
 @force_option
 def embed(run: Path, clips: Path, out: Path, **options: Any) -> None:
     """Export the features of all clips of a split.
 
-    The suffix of OUT decides: .npz, .h5 or .parquet.
+    The suffix of OUT decides: .npz, .h5 or .parquet. With --all they are those of every clip.
 
     \b
     Example:
