@@ -19,14 +19,16 @@ from skelpipe.training.clips_needed import check_clips, check_evaluated, prepare
 from skelpipe.training.log import COLLAPSE_REMEDY
 from skelpipe.training.preparation import ASSUMED, PREPARED, compare, preparation_of, prepare_options
 from skelpipe.training.recipe import Recipe
-from skelpipe.training.trained_on import TrainedOn, read_fingerprints, read_trained_on
+from skelpipe.training.trained_on import read_fingerprints, read_trained_on
 
 if TYPE_CHECKING:
     from skelpipe.evaluate.embed import Run
 
 OTHERWISE = "--other-clips"
 PASSES = f"or pass {OTHERWISE}, which every figure will say"
-NO_NAMES = "that no test clip was pretrained on cannot be told: there are clips without names"
+CANNOT_TELL = "that no test clip was pretrained on cannot be told"
+NO_NAMES = f"{CANNOT_TELL}: there are clips without names"
+NOT_KEPT = f"{CANNOT_TELL}: the run does not keep which clips it was trained on"
 
 
 def check_fit(recipe: Recipe, settings: Mapping[str, Any], clips: Clips, other_clips: bool = False) -> list[str]:
@@ -56,7 +58,7 @@ def check_fit(recipe: Recipe, settings: Mapping[str, Any], clips: Clips, other_c
     found = compare(prepared, preparation_of(clips))
     if found.differing and not other_clips and not settings.get(ASSUMED):
         command = prepare_command(clips, prepare_options(prepared))
-        what = f"was not prepared as the clips that the run was trained on: {', '.join(found.differing)}"
+        what = f"was not prepared as the clips that the run was trained on: {'; '.join(found.differing)}"
         raise BadInput(clips.path, what, f"make such clips by '{command}', {PASSES}")
     if other_clips:
         check_evaluated(recipe, clips)
@@ -65,7 +67,7 @@ def check_fit(recipe: Recipe, settings: Mapping[str, Any], clips: Clips, other_c
     cautions = []
     if found.differing:
         whose = "its kind of checkpoint usually is" if settings.get(ASSUMED) else "the run was"
-        cautions.append(f"on clips prepared otherwise than those that {whose} trained on: {', '.join(found.differing)}")
+        cautions.append(f"on clips prepared otherwise than those that {whose} trained on: {'; '.join(found.differing)}")
     if found.untold:
         what = "the run does not keep it" if not kept else f"{', '.join(found.untold)} unknown"
         cautions.append(f"whether its clips were prepared as the run's cannot be told: {what}")
@@ -92,8 +94,8 @@ def cautions(run: Run, clips: Clips, test: npt.NDArray[np.int64]) -> list[str]:
 def seen(run: Path, settings: Mapping[str, Any], clips: Clips, test: npt.NDArray[np.int64]) -> list[str]:
     """How many of the test clips a run was trained on, if any, or that this cannot be told.
 
-    Clips are known again by name and by what they hold. In the folder that the run was trained on, they are those of
-    its split. Of a run that keeps neither, the rule of its split says it.
+    Clips are known again by name, in data sets that share theirs, and by what they hold. In the folder that the run
+    was trained on, they are those of its split. Of a run that keeps neither, the rule of its split says it.
     """
     if are_its_own(settings, clips):
         train, _ = split_masks(settings["split"], clips.dataset, clips.columns, clips.attributes.get("split_files"))
@@ -101,21 +103,16 @@ def seen(run: Path, settings: Mapping[str, Any], clips: Clips, test: npt.NDArray
     kept = read_trained_on(run)
     if kept is None:
         return seen_by_rule(settings, clips, test)
-    mask = known_again(kept, settings, clips, test)
-    nameless = not len(kept.names) or not has_names(clips.columns)
-    if nameless and not mask.any() and share_names(settings["dataset"], clips.dataset):
+    related = share_names(settings["dataset"], clips.dataset)
+    if len(kept.names) and has_names(clips.columns):
+        mask: npt.NDArray[np.bool_] = np.isin(read_fingerprints(clips, test), kept.prints)
+        return told(int((mask | (related & np.isin(clips.columns["name"][test], kept.names))).sum()), len(test))
+    prints = read_fingerprints(clips, np.arange(len(clips)))
+    count = int(np.isin(prints[test], kept.prints).sum())
+    # Where most of what was trained on is here, in whichever part, the test clips would be known again too.
+    if related and not count and np.isin(kept.prints, prints).sum() <= len(kept.prints) / 2:
         return [NO_NAMES]
-    return told(int(mask.sum()), len(test))
-
-
-def known_again(
-    kept: TrainedOn, settings: Mapping[str, Any], clips: Clips, test: npt.NDArray[np.int64]
-) -> npt.NDArray[np.bool_]:
-    """Which of the clips `test` a run was trained on, (n,): those of the same name, or that hold the same."""
-    mask: npt.NDArray[np.bool_] = np.isin(read_fingerprints(clips, test), kept.prints)
-    if has_names(clips.columns) and share_names(settings["dataset"], clips.dataset):
-        mask |= np.isin(clips.columns["name"][test], kept.names)
-    return mask
+    return told(count, len(test))
 
 
 def seen_by_rule(settings: Mapping[str, Any], clips: Clips, test: npt.NDArray[np.int64]) -> list[str]:
@@ -124,6 +121,8 @@ def seen_by_rule(settings: Mapping[str, Any], clips: Clips, test: npt.NDArray[np
     if not has_names(clips.columns) and RECORDED + split not in clips.columns:
         return [NO_NAMES] if share_names(settings["dataset"], clips.dataset) else []
     count = int(pretrained_on(split, clips.dataset, clips.columns)[test].sum())
+    if not count and settings.get("clips_digest") and share_names(settings["dataset"], clips.dataset):
+        return [NOT_KEPT]  # a list may have divided its clips otherwise
     return told(count, len(test), f", by the rule of {split}: the run does not keep which")
 
 

@@ -40,6 +40,7 @@ STREAM_WEIGHTS = {"joint": 0.6, "bone": 0.6, "motion": 0.4}
 STREAM_ORDER = ("joint", "motion", "bone")
 # How a protocol was run, as its entry in metrics.json says: what all parts share is kept, and what differs is told.
 HOW = ("probe", "k", "settings")
+CLIPS_APART = "clips_apart"  # of metrics.json: in what the clips of the parts differ
 # What decides which clips carried labels in each draw of a protocol that has draws; it must be the same in all parts.
 DRAWN_BY = ("fraction", "labelled", "seed")
 ONLY = "only_classes"  # the numbers, from 1, of the classes that an evaluation is limited to
@@ -179,11 +180,11 @@ def _clips_apart(parts: list[Part], other_clips: bool) -> list[str]:
             continue
         apart = compare(one or {}, other or {})
         if apart.differing and not other_clips:
-            what = f"is of clips prepared otherwise than those of {first.path}: {', '.join(apart.differing)}"
+            what = f"is of clips prepared otherwise than those of {first.path}: {'; '.join(apart.differing)}"
             raise BadInput(part.path, what, f"evaluate all parts on clips of one preparation, {PASSES}")
         if apart.differing:
             found.append(
-                f"{part.stream} is of clips prepared otherwise than {first.stream}'s: {', '.join(apart.differing)}"
+                f"{part.stream} is of clips prepared otherwise than {first.stream}'s: {'; '.join(apart.differing)}"
             )
         if apart.untold:
             told = f"not all say {', '.join(apart.untold)}" if one and other else "not all say how"
@@ -284,6 +285,7 @@ def _metrics(
         "test_clips": len(first.names),
         "run": shared,
         **({PREPARED: alike} if alike else {}),
+        **({CLIPS_APART: doubts} if doubts else {}),
         "parts": [
             {"path": os.fspath(p.path), "stream": p.stream, "weight": w} for p, w in zip(parts, weights, strict=True)
         ],

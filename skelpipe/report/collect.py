@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from skelpipe.errors import BadInput
-from skelpipe.evaluate.fuse import ONLY, STREAM_WEIGHTS
+from skelpipe.evaluate.fuse import CLIPS_APART, ONLY, STREAM_WEIGHTS
 from skelpipe.outputs.ancestry import DONE, PROVENANCE, read_json
 from skelpipe.outputs.checksums import check_files
 from skelpipe.outputs.digests import read_digest
@@ -186,10 +186,13 @@ def _measured_on(metrics: Mapping[str, Any]) -> dict[str, str]:
 
     One that was measured on others than its own is another experiment.
     """
+    if CLIPS_APART in metrics:
+        return {MEASURED_ON: "clips that differ from stream to stream"}
     own, here = (metrics.get("run") or {}).get(PREPARED), metrics.get(PREPARED)
     if not isinstance(own, dict) or not isinstance(here, dict):
         return {}
-    return {MEASURED_ON: "; ".join(compare(own, here).differing) or OWN_CLIPS}
+    apart = "; ".join(compare(own, here).differing)
+    return {MEASURED_ON: f"clips prepared otherwise ({apart})" if apart else OWN_CLIPS}
 
 
 def _recipe_of(evaluation: Path) -> dict[str, Any]:

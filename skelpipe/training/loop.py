@@ -49,7 +49,7 @@ from skelpipe.training.log import COLLAPSE_REMEDY, Log, last_entry
 from skelpipe.training.optim import Rates
 from skelpipe.training.recipe import Recipe
 from skelpipe.training.stopping import asked_to_stop, stop_requested
-from skelpipe.training.trained_on import keep_trained_on
+from skelpipe.training.trained_on import TRAINED_ON, keep_trained_on
 
 log = logging.getLogger(__name__)
 
@@ -99,6 +99,8 @@ def train_method(
     start_ranks(method, recipe, at, settings["seed"])
     training = Training(recipe, source.path, run, settings, place, method, optimizer, rates, at, watch)
     if training.over:
+        if settings["epochs"] and ranks.mine() == 0 and not ((run / DONE).exists() or (run / TRAINED_ON).exists()):
+            keep_trained_on(run, source, [], np.concatenate([rows, held]))  # of a version that did not
         return training.finish(fresh=not (run / DONE).exists())
     load = partial(load_batches, recipe, source, settings=settings, place=place, threads=threads)
     batches = load(rows)

@@ -29,7 +29,7 @@ from skelpipe.recordings.store import CLIPS_PER_CHUNK, Clips
 log = logging.getLogger(__name__)
 TRAINED_ON = "trained_on.tsv.gz"
 LARGEST = 1 << 26  # bytes of its text: a million clips
-LOOKED_AT = 8  # frames
+LOOKED_AT = 4  # frames
 AT_ONCE = CLIPS_PER_CHUNK * 8
 
 Prints = npt.NDArray[np.uint64]
@@ -50,7 +50,7 @@ class TrainedOn:
 
 
 def fingerprints(data: Source) -> Prints:
-    """(n,) 64 bits of what each clip holds: its first body in eight frames, rounded to half precision; 0 for nobody.
+    """(n,) 64 bits of what each clip holds: its first body in four frames, rounded to half precision; 0 for nobody.
 
     They are the same however many bodies were read, and whether they are kept in single or half precision.
     """
@@ -69,10 +69,10 @@ def fingerprints(data: Source) -> Prints:
 
 
 def _looked_at(clips: npt.NDArray[np.floating]) -> npt.NDArray[np.float16]:
-    """(n, C, T, V, M) -> (n, C, up to 8, V), evenly from the first frame to the last."""
+    """(n, C, T, V, M) -> (n, C, up to 4, V), evenly from the first frame to the last."""
     frames = np.unique(np.linspace(0, clips.shape[2] - 1, LOOKED_AT).round().astype(np.int64))
     with np.errstate(over="ignore"):
-        return clips[:, :, frames, :, 0].astype(np.float16) + np.float16(0)  # no zero has a sign
+        return clips[..., 0][:, :, frames].astype(np.float16) + np.float16(0)  # no zero has a sign
 
 
 def read_fingerprints(clips: Clips, rows: Rows) -> Prints:
