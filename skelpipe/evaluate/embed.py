@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from skelpipe.outputs.ancestry import DONE, PROVENANCE, read_json
 from skelpipe.outputs.checksums import check_files
 from skelpipe.outputs.digests import require
 from skelpipe.outputs.provenance import file_provenance
-from skelpipe.recordings.datasets import find_split, fitting_splits, group_column, split_masks
+from skelpipe.recordings.datasets import find_split, fitting_splits, group_column, serves, split_masks
 from skelpipe.recordings.native import Native
 from skelpipe.recordings.store import CLIPS_PER_CHUNK, Clips
 from skelpipe.training.checkpoint import kept_weights, weights_epoch
@@ -71,7 +71,7 @@ class Features:
     Attributes:
         name: (N,) clip names.
         label: (N,) classes.
-        train: (N,) bool, in the training part of the split (else in the test part).
+        train: (N,) bool, in the training part of the split (else in the test part); int8 of `embed_all`.
         group: (N,) the person or video a clip belongs to; whole groups are held out for validation.
         feature: (N, D) float32.
         row: (N,) where the clips stand in the clips folder.
@@ -79,7 +79,7 @@ class Features:
 
     name: npt.NDArray[np.str_]
     label: npt.NDArray[np.int64]
-    train: npt.NDArray[np.bool_]
+    train: npt.NDArray[Any]
     group: npt.NDArray[Any]
     feature: npt.NDArray[np.float32]
     row: npt.NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
@@ -178,16 +178,26 @@ def find_weights(path: Path, settings: Mapping[str, Any], epoch: int | None) -> 
 def choose_split(run: Run, clips: Clips, split: str | None) -> str:
     """The split that is asked for, or the run's own if these clips can serve it."""
     own = str(run.settings["split"])
-    if split is None and own not in (fitting := fitting_splits(clips.dataset, clips.columns)):
+    if split is None and not serves(own, clips.dataset, clips.columns):
+        fitting = fitting_splits(clips.dataset, clips.columns)
         what = f"holds clips of {clips.dataset}, which the run's own split {own} does not divide"
         raise BadInput(clips.path, what, f"choose one by --split: {', '.join(fitting)}")
-    log.info("split %s (%s)", split or own, "as asked" if split else "that of the run")
-    return split or own
+    rule = find_split(split or own, clips.dataset)
+    log.info("split %s (%s): %s", rule.name, "as asked" if split else "that of the run", rule.title)
+    return rule.name
 
 
-def embed(run: Run, clips: Clips, split: str, progress: Progress | None = None) -> Features:
-    """Features of all clips in a split: eval mode, the view that the recipe evaluates, the run's stream."""
+def embed(
+    run: Run, clips: Clips, split: str, progress: Progress | None = None, only: Sequence[int] | None = None
+) -> Features:
+    """Features of all clips in a split: eval mode, the view that the recipe evaluates, the run's stream.
+
+    Args:
+        only: the labels of the classes whose clips are meant; None: all.
+    """
     train, test = split_masks(split, clips.dataset, clips.columns, clips.attributes.get("split_files"))
+    if only is not None:
+        train, test = (mask & np.isin(clips.labels, only) for mask in (train, test))
     rows = np.flatnonzero(train | test)
     left = len(train) - len(rows)
     log.info("clips to embed: %d to train on and %d to test; %d are in neither part", train.sum(), test.sum(), left)
@@ -199,6 +209,17 @@ def embed(run: Run, clips: Clips, split: str, progress: Progress | None = None) 
         encode(run, clips, rows, progress),
         rows,
     )
+
+
+def embed_all(run: Run, clips: Clips, split: str | None, progress: Progress | None = None) -> Features:
+    """Features of all clips, in a split or not; their `train` is 1, 0 to test, and -1 in neither part: int8."""
+    part = np.full(len(clips), -1, np.int8)
+    if split is not None:
+        train, test = split_masks(split, clips.dataset, clips.columns, clips.attributes.get("split_files"))
+        part[train], part[test] = 1, 0
+    rows, group = np.arange(len(clips)), clips.columns[group_column(clips.dataset)]
+    log.info("clips to embed: all %d, %d of them in neither part of a split", len(rows), (part < 0).sum())
+    return Features(clips.columns["name"], clips.labels, part, group, encode(run, clips, rows, progress), rows)
 
 
 @torch.no_grad()
@@ -267,6 +288,7 @@ def export(
     epoch: int | None = None,
     device: str = "auto",
     other_clips: bool = False,
+    every: bool = False,
     force: bool = False,
     progress: Progress | None = None,
     tell: Callable[[str], None] | None = None,
@@ -274,6 +296,8 @@ def export(
     """Write features, names, labels and split of a run's clips as .npz, .h5 or .parquet; returns (clips, features).
 
     Args:
+        every: all clips, also those in neither part of the split, or that no split divides; `train` is then 1 for
+            training clips, 0 for test clips and -1 for those in neither part.
         tell: called with each caution, which the file's provenance keeps too.
 
     Raises:
@@ -286,14 +310,18 @@ def export(
         raise BadInput(out, "already exists", "choose another path, or pass --force to replace it")
     source = Clips(clips)
     loaded = load_run(run, source, device, stream=stream, epoch=epoch, other_clips=other_clips)
-    split = choose_split(loaded, source, split)
-    features = embed(loaded, source, split, progress)
-    doubts = cautions(loaded, source, features.row[~features.train])
+    if split is not None or not every or serves(str(loaded.settings["split"]), source.dataset, source.columns):
+        split = choose_split(loaded, source, split)
+    features = embed_all(loaded, source, split, progress) if every else embed(loaded, source, str(split), progress)
+    if not len(features.row):
+        what = f"has no clips here, neither to train on nor to test, of {len(source):,} that there are"
+        raise BadInput(f"split {split}", what, "choose another split, or pass --all to embed every clip")
+    doubts = cautions(loaded, source, features.row[features.train != 1])
     for doubt in doubts if tell is not None else ():
         tell(doubt)  # type: ignore[misc]
     inputs = {"run": loaded.path, "clips": source.path}
     settings: dict[str, Any] = {"split": split, "stream": loaded.stream}
-    settings |= {"epoch": loaded.epoch, "device": str(loaded.device), "other_clips": other_clips}
+    settings |= {"epoch": loaded.epoch, "device": str(loaded.device), "other_clips": other_clips, "all": every}
     made = file_provenance("features", out, inputs, settings, {"cautions": doubts})
     scratch = out.with_name(f".{out.stem}.partial{out.suffix}")
     try:

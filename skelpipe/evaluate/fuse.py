@@ -17,10 +17,12 @@ import numpy.typing as npt
 from skelpipe.errors import BadInput
 from skelpipe.evaluate.fit import PASSES
 from skelpipe.evaluate.scores import (
+    Scores,
     confusion,
     over_draws,
     per_class,
     read_scores,
+    tied,
     topk_accuracy,
     write_confusion_csv,
     write_scores,
@@ -41,6 +43,7 @@ HOW = ("probe", "k", "settings")
 CLIPS_APART = "clips_apart"  # of metrics.json: in what the clips of the parts differ
 # What decides which clips carried labels in each draw of a protocol that has draws; it must be the same in all parts.
 DRAWN_BY = ("fraction", "labelled", "seed")
+ONLY = "only_classes"  # the numbers, from 1, of the classes that an evaluation is limited to
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,7 @@ class Part:
     metrics: dict[str, Any]
     names: npt.NDArray[Any]
     labels: npt.NDArray[np.int64]
-    scores: dict[str, npt.NDArray[np.float32]]
+    scores: dict[str, Scores]
 
     @property
     def stream(self) -> str:
@@ -66,7 +69,7 @@ def fuse(
     other_clips: bool = False,
     force: bool = False,
 ) -> dict[str, Any]:
-    """Write a fusion folder: for every protocol that all parts hold, the weighted sum of their scores.
+    """Write a fusion folder: for every protocol that all parts hold, the weighted sum of their scores, in float64.
 
     A protocol with several draws is summed draw by draw.
 
@@ -143,10 +146,16 @@ def _check_same_experiment(parts: list[Part]) -> None:
     """Refuse parts of different experiments: the sum would be filed under a name that is not its own."""
     first = parts[0]
     for part in parts[1:]:
-        for key in ("dataset", "split", "recipe", "seed", "classes", "pretrained_on"):
+        for key in ("dataset", "split", "recipe", "seed", ONLY, "classes", "pretrained_on"):
             a, b = first.metrics.get(key), part.metrics.get(key)
             if a != b:
-                raise BadInput(part.path, f"has {key} {b}, but {first.path} has {a}", f"fuse parts of one {key}")
+                a, b = (value or "all" if key == ONLY else value for value in (a, b))
+                told = "the classes" if key == ONLY else key
+                raise BadInput(
+                    part.path,
+                    f"has {told} {b}, but {first.path} has {a}",
+                    f"fuse parts of the same {key.removeprefix('only_')}",
+                )
         if (first.metrics["epochs"] == 0) != (part.metrics["epochs"] == 0):
             raise BadInput(part.path, f"and {first.path}: one encoder is untrained", "fuse trained parts only")
     seen: dict[str, Path] = {}
@@ -206,17 +215,19 @@ def _rows_in_order_of(first: Part, part: Part) -> npt.NDArray[np.intp]:
 
 def _sum(
     parts: list[Part], rows: list[npt.NDArray[np.intp]], weights: list[float], protocol: str
-) -> npt.NDArray[np.float32]:
+) -> npt.NDArray[np.float64]:
     _check_same_draws(parts, protocol)
     shapes = {part.scores[protocol].shape for part in parts}
     if len(shapes) > 1:
         raise BadInput(parts[-1].path, f"its {protocol} scores differ in shape: {sorted(shapes)}", "evaluate again")
     total = np.zeros(shapes.pop(), np.float64)
-    for part, index, weight in zip(parts, rows, weights, strict=True):
+    # In the streams' order, so that the order in which folders are named changes no last digit.
+    ordered = sorted(zip(parts, rows, weights, strict=True), key=lambda each: _stream_key(each[0].stream))
+    for part, index, weight in ordered:
         if not np.isfinite(part.scores[protocol]).all():
             raise BadInput(part.path, f"its {protocol} scores hold values that are not finite", "evaluate it again")
         total += weight * part.scores[protocol][..., index, :]
-    return total.astype(np.float32)
+    return total
 
 
 def _check_same_draws(parts: list[Part], protocol: str) -> None:
@@ -236,13 +247,17 @@ def _drawn(part: Part, protocol: str) -> dict[str, Any]:
     return {"draws": len(scores) if drawn else None, **{key: entry.get(key) if drawn else None for key in DRAWN_BY}}
 
 
+def _stream_key(stream: str) -> tuple[int, str]:
+    return (STREAM_ORDER.index(stream) if stream in STREAM_ORDER else len(STREAM_ORDER), stream)
+
+
 def _stream_name(parts: list[Part]) -> str:
-    streams = sorted((p.stream for p in parts), key=lambda s: (STREAM_ORDER.index(s) if s in STREAM_ORDER else 9, s))
+    streams = sorted((p.stream for p in parts), key=_stream_key)
     return "3s" if tuple(streams) == STREAM_ORDER else "+".join(streams)
 
 
 def _metrics(
-    parts: list[Part], weights: list[float], fused: dict[str, npt.NDArray[np.float32]], doubts: list[str]
+    parts: list[Part], weights: list[float], fused: dict[str, npt.NDArray[np.float64]], doubts: list[str]
 ) -> dict[str, Any]:
     first = parts[0]
     kept = (
@@ -255,6 +270,7 @@ def _metrics(
         "train_clips",
         "classes",
         "classes_present",
+        ONLY,
         "pretrained_on",
     )
     run = first.metrics.get("run") or {}
@@ -277,6 +293,7 @@ def _metrics(
             protocol: {
                 "top1": topk_accuracy(scores, first.labels, 1),
                 "top5": topk_accuracy(scores, first.labels, 5),
+                "tied": tied(scores),
                 **over_draws(scores, first.labels),
                 "per_class": per_class(scores, first.labels, int(first.metrics["classes"])),
                 "warnings": [*_warnings(parts, protocol), *doubts],
@@ -316,13 +333,13 @@ def _how(entries: list[dict[str, Any]]) -> dict[str, list[Any]]:
     return {key: [entry.get(key) for entry in flat] for key in dict.fromkeys(key for entry in flat for key in entry)}
 
 
-def _write(folder: Path, first: Part, metrics: dict[str, Any], fused: dict[str, npt.NDArray[np.float32]]) -> None:
+def _write(folder: Path, first: Part, metrics: dict[str, Any], fused: dict[str, npt.NDArray[np.float64]]) -> None:
     from skelpipe.plots.confusion import confusion_figure
     from skelpipe.plots.style import class_names, save_figure
 
     write_json(folder / "metrics.json", metrics)
     write_scores(folder / "scores.npz", first.names, first.labels, fused)
-    names = class_names(metrics["dataset"], metrics["classes"])
+    names = class_names(metrics["dataset"], metrics["classes"], metrics.get(ONLY))
     for protocol, scores in fused.items():
         matrix = confusion(scores, first.labels, metrics["classes"])
         write_confusion_csv(folder / f"confusion_{protocol}.csv", matrix, names)

@@ -21,6 +21,7 @@ from skelpipe.pipeline.experiments import check_owner, list_experiments, shorten
 from skelpipe.pipeline.needs import plan_needs, report_needs, size_of
 from skelpipe.pipeline.spec import Pipeline, Synth
 from skelpipe.pipeline.stages import changed_options, measure_of, name_evaluation, name_fusion, plan_runs, shell_words
+from skelpipe.recordings.datasets.stated import folder_word
 from skelpipe.resources import find
 from skelpipe.settings import check, load_yaml
 
@@ -131,7 +132,7 @@ def _plan_stages(
     for (home, splits), experiment, seed in itertools.product(pipeline.homes.items(), experiments, pipeline.seeds):
         kind = _clips_name(pipeline, needs[experiment.name])
         clips = {dataset: clips_of[dataset, kind] for dataset in pipeline.datasets}
-        top = f"runs/{Path(clips[pipeline.serving(home)]).stem}/{home}/{experiment.name}"
+        top = f"runs/{Path(clips[pipeline.serving(home)]).stem}/{shortened(folder_word(home))}/{experiment.name}"
         runs = plan_runs(config, pipeline, experiment, home, clips[pipeline.serving(home)], top, seed)
         trained |= dict.fromkeys(runs.values(), experiment)
         for split, epoch in itertools.product(splits, pipeline.at_epochs or (experiment.recipe.epochs,)):

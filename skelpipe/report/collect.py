@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from skelpipe.errors import BadInput
-from skelpipe.evaluate.fuse import CLIPS_APART, STREAM_WEIGHTS
+from skelpipe.evaluate.fuse import CLIPS_APART, ONLY, STREAM_WEIGHTS
 from skelpipe.outputs.ancestry import DONE, PROVENANCE, read_json
 from skelpipe.outputs.checksums import check_files
 from skelpipe.outputs.digests import read_digest
-from skelpipe.report.labels import recipe_key, split_key, stream_key
+from skelpipe.report.labels import recipe_key, split_key, stream_key, with_classes
 from skelpipe.training.preparation import PREPARED, compare
 
 MEASURED_ON, OWN_CLIPS = "measured_on", "clips like its own"
@@ -42,7 +42,9 @@ class Result:
 
     @property
     def split(self) -> str:
-        return str(self.metrics["split"])
+        """The split; with the classes where these are not all, since that is another benchmark."""
+        split, only = str(self.metrics["split"]), self.metrics.get(ONLY)
+        return with_classes(split, only) if only else split
 
     @property
     def seed(self) -> int:
@@ -62,7 +64,7 @@ class Result:
         """The split that a trained encoder was pretrained on where it is not the one evaluated on, else ""."""
         run = self.metrics.get("run") or {}
         split = (self.metrics.get("pretrained_on") or run).get("split")
-        return split if self.epochs and isinstance(split, str) and split != self.split else ""
+        return split if self.epochs and isinstance(split, str) and split != self.metrics["split"] else ""
 
     @property
     def stream(self) -> str:
@@ -168,6 +170,9 @@ def _read_result(folder: Path, shown: str, kind: str) -> Result:
         raise ValueError("metrics.json: a protocol is not a mapping")
     if not isinstance(metrics.get("pretrained_on") or {}, dict):
         raise ValueError("metrics.json: pretrained_on is not a mapping")
+    only = metrics.get(ONLY)
+    if only is not None and not (isinstance(only, list) and all(isinstance(number, int) for number in only)):
+        raise ValueError(f"metrics.json: {ONLY} is not a list of whole numbers")
     made = read_json(folder / PROVENANCE)
     parts = [Path(str(p["path"])) for p in metrics.get("parts") or []]
     recipes = [_recipe_of(part) for part in parts or [folder]]

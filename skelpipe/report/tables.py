@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from skelpipe import __version__, paper
+from skelpipe.evaluate.fuse import ONLY
 from skelpipe.plots.style import class_names
 from skelpipe.report.cells import Cell, Column, cells_of, columns_of, warnings_of
 from skelpipe.report.collect import Found, Result
@@ -301,7 +302,8 @@ def _evaluation(r: Result, catalogue: Catalogue) -> dict[str, Any]:
         "kind": r.kind,
         "label": experiment.label,
         "variant": experiment.variant.exact,
-        **{key: r.metrics.get(key) for key in ("recipe", "method", "split", "dataset", "seed", "epochs")},
+        **{key: r.metrics.get(key) for key in ("recipe", "method", "dataset", "seed", "epochs")},
+        "split": r.split,
         **{key: r.metrics.get(key) for key in ("pretrained_on", "train_clips", "test_clips", "classes")},
         **{key: r.metrics.get(key) for key in ("parts", "left_out")},
         "stream": r.stream,
@@ -338,7 +340,7 @@ def _per_class(results: Sequence[Result], catalogue: Catalogue, most: int = 5) -
             for c in range(len(rows[0]))
             if len(values := [row[c] for row in rows if row[c] is not None]) == len(rows)
         }
-        names = class_names(first.metrics["dataset"], int(first.metrics["classes"]))
+        names = class_names(first.metrics["dataset"], int(first.metrics["classes"]), first.metrics.get(ONLY))
         ordered = sorted(means, key=lambda c: (-means[c], c))
         half = min(most, len(ordered) // 2)
         found.append(

@@ -125,7 +125,7 @@ def go_on(
     """Where the run's checkpoint stands, with all that it holds put back; or the start."""
     if not (run / CHECKPOINT).exists():
         log.info("%s: starts at the first epoch, as there is no checkpoint", run)
-        return Position()
+        return Position(run / CHECKPOINT)
     at = load_checkpoint(run / CHECKPOINT, method, optimizer, place, watch)
     ended = length.taken(at.epoch, at.step) >= length.iterations
     log.info(

@@ -18,6 +18,7 @@ from skelpipe.exchange.arrays.labels import MAX_FRAMES, Whole
 from skelpipe.layouts.kinect_v2 import KINECT_V2
 from skelpipe.recordings.datasets import Dropped, find_dataset
 from skelpipe.recordings.datasets.pku import Pku
+from skelpipe.recordings.datasets.stated import folder_word
 
 if TYPE_CHECKING:
     from skelpipe.exchange.arrays.source import Source
@@ -35,6 +36,12 @@ STEMS = {
     "pku2-xsub": ("PKUv2_XSub", "PKUv2_XSub", "xsub"), "pku2-xview": ("PKUv2_XView", "PKUv2_XView", "xview"),
 }  # fmt: skip
 STEMS |= {f"{name}-listed": (f"{name}_listed",) * 2 + ("listed",) for name in ("ntu60", "ntu120", "pku1", "pku2")}
+
+
+def stems(split: str) -> tuple[str, str, str]:
+    """What the files of a split are called, as in STEMS; those of a stated one by what it says."""
+    return STEMS.get(split) or (folder_word(split),) * 3
+
 
 BLOCK_BYTES = 1 << 28  # a block of clips is not to take more memory than this
 UNKNOWN = "unknown"  # which rule chose the bodies

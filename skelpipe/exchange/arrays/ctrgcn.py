@@ -19,12 +19,12 @@ from skelpipe.exchange.arrays.base import (
     BLOCK_BYTES,
     FLAT,
     JOINTS,
-    STEMS,
     Floats,
     Format,
     Part,
     check_shape,
     flat,
+    stems,
     unflat,
     write_npy,
 )
@@ -112,7 +112,7 @@ def _npy_header(file: Any) -> tuple[tuple[int, ...], np.dtype[Any]]:
 
 def _write_ctrgcn(to: Path, source: Source, tell: Callable[[int], None]) -> None:
     """As CTR-GCN's scripts, whose NTU-120 one repeats a body that is alone; PKU-MMD as MAMP's, which moves nothing."""
-    with zipfile.ZipFile(to / f"{STEMS[source.split][0]}.npz", "w") as archive:
+    with zipfile.ZipFile(to / f"{stems(source.split)[0]}.npz", "w") as archive:
         for part, name in (("train", "train"), ("val", "test")):
             with archive.open(f"x_{name}.npy", "w", force_zip64=True) as file:
                 write_npy(file, (len(source.rows[part]), LONGEST, FLAT), _flat(source, part), tell)

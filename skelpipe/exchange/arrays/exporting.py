@@ -35,7 +35,7 @@ def export_arrays(
         format: key of `FORMATS`.
         source: a clips folder for aimclr-npy, else a store.
         out: the folder to make (kind "arrays").
-        split: key of `datasets.SPLITS`.
+        split: key of `datasets.SPLITS`, or a rule as `datasets.stated` describes it.
         bodies: key of `BODY_POLICIES`; None is the project's own (`Format.rule`), or, of clips, theirs.
         progress: called with (clips done, clips in all) now and then.
 
@@ -48,7 +48,7 @@ def export_arrays(
     counts = {part: len(rows) for part, rows in opened.rows.items()}
     told = ", ".join(f"{count:,} {part}" for part, count in counts.items())
     log.info("%s from %s %s, split %s: %s; bodies: %s", format, what, source, split, told, opened.bodies)
-    said = {"format": format, "split": split, "bodies": opened.bodies}
+    said = {"format": format, "split": opened.split, "bodies": opened.bodies}
     tell = counter(progress, sum(counts.values()))
     with new_folder(out, "arrays", force=force, inputs={what: source}, settings=said) as to:
         kind.write(to, opened, tell)

@@ -10,7 +10,7 @@ import numpy as np
 
 from skelpipe.clips.bodies import BODIES
 from skelpipe.errors import BadInput, shortened
-from skelpipe.exchange.arrays.base import JOINTS, STEMS, UNKNOWN, Format, Part, check_shape
+from skelpipe.exchange.arrays.base import JOINTS, UNKNOWN, Format, Part, check_shape, stems
 from skelpipe.exchange.arrays.columns import plain_name
 from skelpipe.exchange.arrays.divisions import divided_by_lists, divided_by_name
 from skelpipe.exchange.arrays.given import PICKLES, check_files
@@ -146,7 +146,7 @@ def _write_pyskl(to: Path, source: Source, tell: Callable[[int], None]) -> None:
             points = np.ascontiguousarray(clip[:, :bodies].transpose(1, 0, 2, 3))
             annotations.append({"frame_dir": name, "label": label, "keypoint": points, "total_frames": len(clip)})
             tell(1)
-    key = STEMS[source.split][2]
+    key = stems(source.split)[2]
     split = {f"{key}_{part}": source.names(part) for part in source.rows}
     name = f"{source.attributes['dataset']}_3danno.pkl"
     write_pickle(to / name, {"split": split, "annotations": annotations})

@@ -137,7 +137,8 @@ def open_source(path: str | os.PathLike[str], kind: str, split: str, bodies: str
     """A store or clips for export; `bodies` is None for clips, which say themselves which they hold."""
     group, attributes = store.open_group(os.fspath(path), kind)
     columns = {name: store.read_array(group, name) for name in attributes["columns"]}
-    train, test = split_masks(split, attributes["dataset"], columns, attributes.get("split_files"))
+    divides = find_split(split, attributes["dataset"])
+    train, test = split_masks(divides.name, attributes["dataset"], columns, attributes.get("split_files"))
     rows = {"train": np.flatnonzero(train), "val": np.flatnonzero(test)}
     if layout_of(attributes) is not LAYOUT:
         raise BadInput(path, f"has joints in layout {attributes['layout']!r}", f"these formats have {LAYOUT.name!r}")
@@ -148,4 +149,4 @@ def open_source(path: str | os.PathLike[str], kind: str, split: str, bodies: str
         for name in ("clip_offset", "clip_frames")
     ]
     rule = str(attributes.get("bodies", UNKNOWN)) if bodies is None else bodies
-    return Source(group, attributes, columns, rows, find_split(split).classes, split, rule, *ragged)
+    return Source(group, attributes, columns, rows, divides.classes, divides.name, rule, *ragged)

@@ -46,7 +46,8 @@ from skelpipe.outputs.digests import read_digest
 from skelpipe.outputs.files import write_bytes, write_json
 from skelpipe.outputs.folders import new_folder
 from skelpipe.outputs.provenance import clock, command
-from skelpipe.recordings.datasets import find_split, split_masks
+from skelpipe.recordings.datasets import divided, find_split
+from skelpipe.recordings.datasets.splits import Split
 from skelpipe.recordings.store import Clips
 from skelpipe.training.checkpoint import Position, save_checkpoint, save_weights
 from skelpipe.training.classifier import write_classifiers
@@ -114,7 +115,8 @@ def import_weights(
         recipe: how it was trained; by default SkeletonCLR's, or that of ST-GCN with labels if the file was trained so.
         stream: what the encoder was trained on; chooses the encoder in a file of several. "3s" takes all, for a recipe
             that trains them together.
-        split: key of `datasets.SPLITS`, whose training clips it was trained on.
+        split: key of `datasets.SPLITS` or a rule as `datasets.stated` describes it, whose training clips it was
+            trained on.
         dataset: key of `datasets.DATASETS`; by default that of the clips, or the split's own.
         epoch: how many epochs the weights have seen.
         epochs: how many pretraining shall have in all; by default the recipe's own with clips, else `epoch`.
@@ -128,8 +130,9 @@ def import_weights(
     path = Path(file)
     read, found, recipe = look_into(path, recipe, stream, key)
     frames = choose_frames(frames, recipe, found, clips)
-    layout, classes = found.first.graph.layout, find_split(split).classes
-    check_classes(recipe, found, split, path)
+    rule = meant_split(split, dataset, clips)
+    layout, classes = found.first.graph.layout, rule.classes
+    check_classes(recipe, found, rule.name, path)
     recipe = fit_recipe(recipe, found, path)
     total = total_epochs(recipe, found, path, clips, epoch, epochs)
     recipe = recipe.model_copy(update={"epochs": total, "iterations": None})
@@ -145,7 +148,7 @@ def import_weights(
         write_run(folder, recipe, method, path, done)
         write_classifiers(folder, classifiers)
         if done.finished and clips is not None:  # else the training that goes on writes it
-            keep_trained_on(folder, source := Clips(clips), [], training_rows(source, split))
+            keep_trained_on(folder, source := Clips(clips), [], training_rows(source, settings["split"]))
     return done
 
 
@@ -294,11 +297,16 @@ def imported_settings(
     Raises:
         BadInput: data set, split, clips and layout do not fit each other.
     """
-    digest, count, served = None, None, [known.name for known in find_split(split).datasets]
+    digest, count, source, rule = (
+        None,
+        None,
+        None if clips is None else Clips(clips),
+        meant_split(split, dataset, clips),
+    )
     # Where labels are learnt each project prepares in its own way; the others share that of one code.
     prepared = {"frames": frames} if recipe.supervised else usual_preparation(frames)
-    if clips is not None:
-        source = Clips(clips)
+    split, served = rule.name, [known.name for known in rule.datasets]
+    if source is not None:
         if dataset not in (None, source.dataset):
             raise BadInput(source.path, f"is of data set {source.dataset}, not {dataset}", "leave out --dataset")
         if source.layout.name != layout.name:
@@ -323,9 +331,14 @@ def imported_settings(
     )
 
 
+def meant_split(split: str, dataset: str | None, clips: str | Path | None) -> Split:
+    """The split, one that is stated of the data set that is told, or else of that of the clips."""
+    return find_split(split, dataset or (None if clips is None else Clips(clips).dataset))
+
+
 def training_rows(clips: Clips, split: str) -> npt.NDArray[np.int64]:
-    """The rows of a split's training clips."""
-    train, _ = split_masks(split, clips.dataset, clips.columns, clips.attributes.get("split_files"))
+    """The rows of a split's training clips, of which there are some."""
+    train, _ = divided(split, clips.dataset, clips.columns, clips.attributes.get("split_files"))
     return np.flatnonzero(train)
 
 
