@@ -296,6 +296,92 @@ def test_weights_run_nothing(tmp_path, monkeypatch):
     assert sorted(os.listdir()) == ["a.pt", "b.pt"]
 
 
+class Elsewhere:
+    """Of a class that the reader's machine may have too, under a name that runs something when it is imported."""
+
+    def __init__(self, module, base=object):
+        self.kind = type("Thing", (base,), {"__module__": module})
+
+    def put_into(self, monkeypatch, folder):
+        folder.joinpath(f"{self.kind.__module__}.py").write_text("import os\nos.system('touch pwned')\nThing = dict\n")
+        monkeypatch.syspath_prepend(folder)
+        module = type(sys)(self.kind.__module__)
+        module.Thing = self.kind
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+
+
+@pytest.mark.parametrize("base", [object, dict, list])
+@pytest.mark.parametrize("packed", [True, False])
+def test_foreign_objects_beside_weights_are_not_made(tmp_path, monkeypatch, base, packed):
+    import torch
+
+    from skelpipe.exchange.weights.opening import open_file
+
+    monkeypatch.chdir(tmp_path)
+    odd = Elsewhere("odd_module", base)
+    odd.put_into(monkeypatch, tmp_path)
+    thing = odd.kind({"a": 1}) if base is dict else odd.kind([1]) if base is list else odd.kind()
+    thing.__dict__["state"] = 3 if base is not list else None
+    if base is list:
+        thing.__dict__.clear()
+    torch.save({"model": {"a.weight": torch.ones(2)}, "more": thing}, "a.pt", _use_new_zipfile_serialization=packed)
+    monkeypatch.delitem(sys.modules, "odd_module")
+    opened = open_file(Path("a.pt"))
+    assert opened.left_out == ("odd_module.Thing",)
+    assert torch.equal(opened.value["model"]["a.weight"], torch.ones(2))
+    assert "odd_module" not in sys.modules
+    assert sorted(os.listdir()) == ["a.pt", "odd_module.py"]
+
+
+CALLS = {
+    "eval": (eval, ("open('pwned', 'w')",)),
+    "exec": (exec, ("open('pwned', 'w')",)),
+    "getattr": (getattr, (os, "system")),
+    "open": (open, ("pwned", "w")),
+    "system": (os.system, (TOUCH,)),
+    "subprocess": (__import__("subprocess").call, (["touch", "pwned"],)),
+    "import": (__import__("importlib").import_module, ("antigravity",)),
+}
+
+
+@pytest.mark.parametrize("name", CALLS)
+@pytest.mark.parametrize("packed", [True, False])
+def test_weights_that_name_what_runs_code_are_refused(tmp_path, monkeypatch, name, packed):
+    """The tensors beside it are whole: such a file is no accident."""
+    import torch
+
+    from skelpipe.exchange.weights.opening import open_file
+
+    monkeypatch.chdir(tmp_path)
+    if name == "getattr":
+        monkeypatch.setattr(Runs, "__reduce__", lambda self: (getattr, ("x", "upper")))
+    state = {"model": {"a.weight": torch.ones(2)}, "more": Runs(*CALLS[name])}
+    torch.save(state, "a.pt", _use_new_zipfile_serialization=packed)
+    with pytest.raises(BadInput, match="which would run code; nothing was run") as caught:
+        open_file(Path("a.pt"))
+    assert "\n" not in str(caught.value)
+    assert os.listdir() == ["a.pt"]
+
+
+def test_weights_of_endless_kinds_of_objects_are_refused(tmp_path):
+    import torch
+
+    from skelpipe.exchange.weights.opening import MOST_LEFT_OUT, open_file
+
+    path = tmp_path / "a.pt"
+    torch.save({"a.weight": torch.ones(2)}, path, _use_new_zipfile_serialization=False)
+    data, start = path.read_bytes(), b"}q\x00X\x08\x00\x00\x00a.weight"
+    assert data.count(start) == 1
+    for count in (MOST_LEFT_OUT, MOST_LEFT_OUT + 1):
+        kinds = b"".join(g(f"m{n}", "T") + b"q\x63" for n in range(count))
+        path.write_bytes(data.replace(start, kinds + start))
+        if count == MOST_LEFT_OUT:
+            assert len(open_file(path).left_out) == count
+        else:
+            with pytest.raises(BadInput, match="holds more than 64 kinds of objects"):
+                open_file(path)
+
+
 # ---- YAML
 
 

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from skelpipe.encoders.graph import spatial_partitions
+from skelpipe.encoders.graph import PARTITIONS, adjacency, spatial_partitions
 from skelpipe.encoders.stgcn import STGCN, Dropout, SpatialGraphConv, STGCNOptions
+from skelpipe.errors import BadInput
 from skelpipe.layouts.kinect_v2 import KINECT_V2
 from skelpipe.methods.network import initialise
 from skelpipe.training.recipe import load_recipe
@@ -42,6 +43,52 @@ def test_partitions_have_the_published_entries():
     assert np.count_nonzero(other) == 40
     np.testing.assert_allclose((own + other + nearer).sum(0), 1, rtol=1e-6)
     assert [float(a.sum()) for a in (own, other, nearer)] == pytest.approx([8.95, 13.3, 2.75], abs=1e-5)
+
+
+def test_the_partition_along_the_bones_by_hand():
+    """2s-AGCN's: each joint takes all of its parent, and the mean of its children."""
+    own, inward, outward = adjacency(KINECT_V2, "inward_outward")
+    assert np.array_equal(own, np.eye(25))
+    assert {(int(i) + 1, int(j) + 1) for i, j in zip(*np.nonzero(inward), strict=True)} == {(p, v) for v, p in EDGES}
+    assert set(inward[inward != 0]) == {1}
+    found = {(int(i) + 1, int(j) + 1): outward[i, j] for i, j in zip(*np.nonzero(outward), strict=True)}
+    children = {1: 2, 21: 4}  # two legs; spine, neck and two arms; all others have one, or none
+    assert found == pytest.approx({(v, p): 1 / children.get(p, 1) for v, p in EDGES})
+
+
+def test_the_other_partitions_hold_the_same_neighbourhood():
+    own, other, nearer = spatial_partitions(KINECT_V2)
+    np.testing.assert_array_equal(adjacency(KINECT_V2, "distance"), [own, other + nearer])
+    np.testing.assert_allclose(adjacency(KINECT_V2, "uniform"), [own + other + nearer], rtol=1e-6)
+
+
+def test_bones_of_another_graph_stand_in_place_of_the_layouts():
+    """PySKL hangs both tips and thumbs on the hands: four bones at (22, 8), (23, 8), (24, 12), (25, 12)."""
+    graph = adjacency(KINECT_V2, "spatial", [(21, 7), (23, 11)])
+    hands = {(22, 8), (23, 8), (24, 12), (25, 12)}
+    bones = {pair for pair in EDGES if pair[0] < 22} | hands
+    found = {(int(i) + 1, int(j) + 1) for i, j in zip(*np.nonzero(graph.sum(0)), strict=True)}
+    assert found == bones | {(p, v) for v, p in bones} | {(v, v) for v in range(1, 26)}
+    assert graph[:, 21, 7].sum() == pytest.approx(1 / 4)  # the hand: wrist, tip, thumb, itself
+    with pytest.raises(BadInput, match="no bone from joint 25 to joint 3"):
+        adjacency(KINECT_V2, "spatial", [(3, 25)])
+
+
+@pytest.mark.parametrize("partition", PARTITIONS)
+def test_every_partition_computes_the_same_fused_and_plain(partition, monkeypatch):
+    torch.manual_seed(0)
+    encoder = STGCN(KINECT_V2, STGCNOptions(width=2, features=4, partition=partition)).eval()
+    x = torch.randn(2, 3, 8, 25, 2)
+    with torch.no_grad():
+        fused = encoder(x)
+        monkeypatch.setattr("skelpipe.encoders.cpu.usable", lambda *_: False)
+        torch.testing.assert_close(encoder(x), fused)
+
+
+def test_a_recipe_says_no_more_of_the_usual_graph_than_before():
+    assert not {"partition", "bones"} & STGCNOptions().model_dump(mode="json").keys()
+    options = STGCNOptions(partition="inward_outward", bones=((21, 7),)).model_dump(mode="json")
+    assert (options["partition"], options["bones"]) == ("inward_outward", [[21, 7]])
 
 
 def count(module):

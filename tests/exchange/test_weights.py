@@ -16,9 +16,9 @@ import torch
 from click.testing import CliRunner
 from conftest import TINY
 from safetensors.torch import load_file
+from states import SPATIAL, reference_encoder, reference_file, saved
 
 from skelpipe.cli import main
-from skelpipe.encoders.graph import spatial_partitions
 from skelpipe.errors import BadInput
 from skelpipe.evaluate.embed import encode, load_run
 from skelpipe.exchange.weights.contents import reference_name
@@ -51,53 +51,6 @@ def trained(clips, tmp_path_factory):
     pretrain(recipe, clips, folder / "run", **USED, device="cpu", threads=1)
     export_weights(folder / "run", folder / "file.pt")
     return folder / "run", folder / "file.pt"
-
-
-def batch_norm(state, name, size, rng):
-    state[f"{name}.weight"], state[f"{name}.bias"] = rng(size), rng(size)
-    state[f"{name}.running_mean"], state[f"{name}.running_var"] = rng(size), rng(size).abs() + 0.5
-
-
-def reference_encoder(prefix, head, seed=0, width=2, features=6, hidden=5, size=4):
-    """An encoder as the public code lays it out, spelt out here by hand; no num_batches_tracked, as old torch saved."""
-    generator = torch.Generator().manual_seed(seed)
-
-    def rng(*shape):
-        return torch.randn(*shape, generator=generator) * 0.3
-
-    state = {"A": torch.from_numpy(spatial_partitions(KINECT_V2))}
-    batch_norm(state, "data_bn", 75, rng)
-    widths = [3, *[width] * 4, *[2 * width] * 3, *[4 * width] * 2, features]
-    for i in range(10):
-        block, c_in, c_out = f"st_gcn_networks.{i}", widths[i], widths[i + 1]
-        state[f"{block}.gcn.conv.weight"], state[f"{block}.gcn.conv.bias"] = rng(3 * c_out, c_in, 1, 1), rng(3 * c_out)
-        batch_norm(state, f"{block}.tcn.0", c_out, rng)
-        state[f"{block}.tcn.2.weight"], state[f"{block}.tcn.2.bias"] = rng(c_out, c_out, 3, 1), rng(c_out)
-        batch_norm(state, f"{block}.tcn.3", c_out, rng)
-        if i in (4, 7, 9):
-            state[f"{block}.residual.0.weight"], state[f"{block}.residual.0.bias"] = rng(c_out, c_in, 1, 1), rng(c_out)
-            batch_norm(state, f"{block}.residual.1", c_out, rng)
-        state[f"edge_importance.{i}"] = 1 + rng(3, 25, 25)
-    heads = {
-        "pretext": {"fc.0": (hidden, features), "fc.2": (size, hidden)},
-        "classifier": {"fc": (60, features)},
-        "shared": {"fc.0": (features, features), "fc.2.0": (hidden, features), "fc.2.2": (size, hidden)},
-    }
-    for name, shape in heads[head].items():
-        state[f"{name}.weight"], state[f"{name}.bias"] = rng(*shape), rng(shape[0])
-    return {f"{prefix}.{name}": value for name, value in state.items()}
-
-
-def reference_file(suffix="", head="pretext", seed=0):
-    """Query, key and queue of one stream."""
-    both = [reference_encoder(f"encoder_{w}{suffix}", head, seed + i) for i, w in enumerate("qk")]
-    queue = torch.nn.functional.normalize(torch.randn(4, 48, generator=torch.Generator().manual_seed(seed)), dim=0)
-    return both[0] | both[1] | {f"queue{suffix}": queue, f"queue_ptr{suffix}": torch.tensor([16])}
-
-
-def saved(state, path):
-    torch.save(state, path)
-    return path
 
 
 def test_what_is_assumed_of_the_clips_is_said(trained, clips, tmp_path):
@@ -302,7 +255,7 @@ def test_three_streams_are_written_under_the_references_names(trained_on_three, 
     assert {name for name in state if not name.endswith("num_batches_tracked")} == names
     counted = {name.replace("running_mean", "num_batches_tracked") for name in names if "running_mean" in name}
     assert set(state) - names == counted
-    assert torch.equal(state["encoder_k_bone.A"], torch.from_numpy(spatial_partitions(KINECT_V2)))
+    assert torch.equal(state["encoder_k_bone.A"], SPATIAL)
     assert (state["queue_bone"].shape, state["queue_ptr_bone"].tolist()) == ((8, 32), [24])
     if shared:
         for which in ("q", "k"):

@@ -208,8 +208,8 @@ def left_out(read: Read, found: Contents, classes: int) -> tuple[str, ...]:
         notes.append(f"its classifier of {found.classes} classes, since the split has {classes}")
     if any(not part.alike for part in found.parts.values()):
         notes.append("its key encoder, whose graph is another than that of the query encoder")
-    if found.first.unread:
-        notes.append(f"tensors of no network of ours ({shortened(', '.join(found.first.unread), 100)})")
+    if others := (*read.others, *found.first.unread):
+        notes.append(f"other tensors ({shortened(', '.join(others), 100)})")
     if read.left_out:
         notes.append(f"objects that are no tensors ({shortened(', '.join(read.left_out), 100)})")
     return tuple(notes)

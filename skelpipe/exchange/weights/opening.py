@@ -7,21 +7,27 @@ from __future__ import annotations
 
 import re
 import warnings
+import zipfile
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 
 from skelpipe.errors import BadInput, shortage, shortened
 from skelpipe.training.torch_files import read_saved
 
-AGAIN = "fetch it again"
+AGAIN, ALONE = "fetch it again", "save the model's state_dict() alone"
 HARMLESS = {"set", "frozenset", "list", "dict", "tuple", "slice", "range", "int", "float", "bool", "str", "object"}
-# Modules whose functions run what they are given. Nothing of them would be run, but such a file is no accident.
-RUNNERS = {"builtins", "__builtin__", "os", "posix", "nt", "sys", "subprocess", "shutil", "importlib", "runpy", "pty"}
+# Modules whose functions run what they are given, also by their names in Python 2. Nothing of them would be run, but
+# such a file is no accident.
+RUNNERS = {
+    "builtins", "__builtin__", "os", "posix", "nt", "sys", "subprocess", "commands", "shutil", "importlib", "runpy",
+    "pty", "io", "_io", "ctypes", "socket", "webbrowser", "multiprocessing", "pickle", "_pickle", "marshal", "operator",
+    "_operator", "code",
+}  # fmt: skip
 MOST_LEFT_OUT = 64  # kinds of objects
 # How files begin that are often taken for weights.
 BEGINNINGS = (
@@ -42,7 +48,13 @@ class Opened:
 
 
 class LeftOut:
-    """An object of a foreign class: neither that class nor its state are looked at."""
+    """An object of a foreign class: neither that class nor its state are looked at.
+
+    Attributes:
+        NAMED: the full name of that class.
+    """
+
+    NAMED: ClassVar[str] = ""
 
     def __new__(cls, *args: object, **options: object) -> Any:
         return super().__new__(cls)
@@ -115,7 +127,7 @@ def read_torch(path: Path) -> Opened:
     stands_in: dict[str, type[LeftOut]] = {}
     for _ in range(3 * MOST_LEFT_OUT):
         kinds: list[Any] = [
-            (type(f"LeftOut{n}", (base,), {}), name) for n, (name, base) in enumerate(stands_in.items())
+            (type(f"LeftOut{n}", (base,), {"NAMED": name}), name) for n, (name, base) in enumerate(stands_in.items())
         ]
         try:
             with warnings.catch_warnings(), torch.serialization.safe_globals(kinds):
@@ -145,7 +157,9 @@ def stand_in(refusal: str, stands_in: dict[str, type[LeftOut]], path: Path) -> b
         if full.partition(".")[0] in RUNNERS and full.rpartition(".")[2] not in HARMLESS:
             what = f"names {shortened(full, 60)}, which would run code"
             raise BadInput(path, what, "nothing was run; get the file from somebody you trust")
-        if full in stands_in or len(stands_in) >= MOST_LEFT_OUT:
+        if len(stands_in) >= MOST_LEFT_OUT:
+            raise BadInput(path, f"holds more than {MOST_LEFT_OUT} kinds of objects beside tensors", ALONE)
+        if full in stands_in:
             return False
         stands_in[full] = LeftOut
         return True
@@ -168,5 +182,11 @@ def refused(refusal: str, path: Path) -> BadInput:
         r"Can only|unrecognized function|Unsupported operand|unsupported (global|class)", refusal, re.IGNORECASE
     ):
         what = "holds objects that only its own program can make, beside or in place of tensors"
-        return BadInput(path, what, "save the model's state_dict() alone")
+        return BadInput(path, what, ALONE)
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            inside = [name for name in archive.namelist() if not name.endswith("/")]
+        if inside and not any(name.endswith("data.pkl") for name in inside):
+            some = shortened(", ".join(inside[:3]), 100)
+            return BadInput(path, f"is an archive of {some}, not one of torch", "give the checkpoint itself")
     return BadInput(path, "is damaged, or was not saved by torch", AGAIN)

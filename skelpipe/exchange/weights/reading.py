@@ -14,7 +14,7 @@ from torch import Tensor
 from skelpipe.errors import BadInput, shortened
 from skelpipe.exchange.weights.families import State, beneath, in_reference_names
 from skelpipe.exchange.weights.foreign import name_network
-from skelpipe.exchange.weights.opening import open_file
+from skelpipe.exchange.weights.opening import LeftOut, open_file
 
 ANOTHER = (
     "give weights of an ST-GCN as SkeletonCLR, CrosSCLR, AimCLR, CrosNNCLR, HiCLR, ActCLR, SkeleMixCLR, PSTL, ST-GCN "
@@ -23,7 +23,7 @@ ANOTHER = (
 WRAPPERS = {"module", "_orig_mod"}  # what DataParallel and torch.compile put into names, once or several times
 FIRST = "st_gcn_networks.0.gcn.conv.weight"
 ENCODER = re.compile(r"(?:^|\.)(encoder_[qk](?:_\w+)?)\.$")
-DEEP = 4  # levels of mappings in a file
+DEEP, MOST_PARTS = 4, 16  # levels of mappings in a file, and entries of a list in it, that are looked at
 FLOATS = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
 
 
@@ -36,12 +36,14 @@ class Read:
         named: the family whose names they had; "" if these.
         key: where they lay in the file; "" at its top.
         left_out: the kinds of objects beside tensors that were left out.
+        others: the first parts of the names of tensors that lay beside them.
     """
 
     state: State
     named: str
     key: str = ""
     left_out: tuple[str, ...] = ()
+    others: tuple[str, ...] = ()
 
 
 def read_state(path: Path, key: str | None = None) -> Read:
@@ -61,7 +63,10 @@ def read_state(path: Path, key: str | None = None) -> Read:
         renamed, family = in_reference_names(plain)
         for root, one in networks(renamed).items():
             full = ".".join(filter(None, (place, root)))
-            found[full] = Read(one, family, full, opened.left_out)
+            beside = dict.fromkeys(
+                name.partition(".")[0] for name in renamed if root and not name.startswith(f"{root}.")
+            )
+            found[full] = Read(one, family, full, opened.left_out, tuple(beside))
     if not found:
         raise no_network(path, opened.value, dicts)
     meant = found if key is None else {place: one for place, one in found.items() if place == key}
@@ -88,9 +93,11 @@ def state_dicts(value: Any) -> dict[str, State]:
     seen, waiting = set(), [("", value, 0)]
     while waiting:
         place, inner, depth = waiting.pop(0)
-        if not isinstance(inner, Mapping) or id(inner) in seen:
+        if not isinstance(inner, Mapping | list | tuple) or id(inner) in seen:
             continue
         seen.add(id(inner))
+        if not isinstance(inner, Mapping):
+            inner = {str(n): each for n, each in enumerate(inner[:MOST_PARTS])}
         tensors = {name: v.detach() for name, v in inner.items() if isinstance(name, str) and isinstance(v, Tensor)}
         if any("." in name for name in tensors):
             found[place] = tensors
@@ -147,7 +154,7 @@ def no_network(path: Path, value: Any, dicts: Mapping[str, State]) -> BadInput:
 
 def kind_of(value: Any) -> str:
     """The kind of a value, in a word."""
-    return "foreign object" if type(value).__name__.startswith("LeftOut") else type(value).__name__
+    return shortened(value.NAMED, 60) if isinstance(value, LeftOut) else type(value).__name__
 
 
 def check_tensors(state: State, path: Path) -> None:
