@@ -147,8 +147,7 @@ def import_weights(
     with run_folder(run, path, clips, settings, done, force) as folder:
         write_run(folder, recipe, method, path, done)
         write_classifiers(folder, classifiers)
-        if done.finished and clips is not None:  # else the training that goes on writes it
-            keep_trained_on(folder, source := Clips(clips), [], training_rows(source, settings["split"]))
+        keep_clips(folder, done, clips, settings["split"])
     return done
 
 
@@ -160,6 +159,13 @@ def look_into(path: Path, recipe: Recipe | None, stream: str, key: str | None) -
     wanted = recipe.streams if recipe else tuple(STREAM_ENCODERS) if stream == ALL_STREAMS else ()
     found = choose_contents(read, wanted or (stream,), path)
     return read, found, choose_recipe(recipe, found, stream, path)
+
+
+def keep_clips(folder: Path, done: Imported, clips: str | Path | None, split: str) -> None:
+    """Write which clips the weights have seen, unless nobody said it or the training that goes on will write it."""
+    if done.finished and clips is not None:
+        source = Clips(clips)
+        keep_trained_on(folder, source, [], training_rows(source, split))
 
 
 def keeps_classifier(recipe: Recipe, found: Contents, classes: int) -> bool:
