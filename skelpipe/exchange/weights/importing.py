@@ -115,8 +115,7 @@ def import_weights(
         recipe: how it was trained; by default SkeletonCLR's, or that of ST-GCN with labels if the file was trained so.
         stream: what the encoder was trained on; chooses the encoder in a file of several. "3s" takes all, for a recipe
             that trains them together.
-        split: key of `datasets.SPLITS` or a rule as `datasets.stated` describes it, whose training clips it was
-            trained on.
+        split: key of `datasets.SPLITS` or a rule (`datasets.stated`), whose training clips it was trained on.
         dataset: key of `datasets.DATASETS`; by default that of the clips, or the split's own.
         epoch: how many epochs the weights have seen.
         epochs: how many pretraining shall have in all; by default the recipe's own with clips, else `epoch`.
