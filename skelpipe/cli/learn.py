@@ -123,7 +123,7 @@ def import_weights(file: Path, run: Path, recipe: str | None, **options: Any) ->
     fresh momentum, since no optimiser is read. Of a CrosSCLR file RUN holds one stream, or all with --stream 3s.
 
     \b
-    Examples:
+    Example:
       skelpipe import-weights aimclr.pt data/runs/aimclr --recipe aimclr --split xsub60 --stream joint
       skelpipe import-weights st_gcn.ntu-xsub.pt data/runs/stgcn --split xsub60 --stream joint --frames 300
     """

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import numpy as np
 import pytest
 import torch
@@ -83,6 +85,10 @@ def test_every_partition_computes_the_same_fused_and_plain(partition, monkeypatc
         fused = encoder(x)
         monkeypatch.setattr("skelpipe.encoders.cpu.usable", lambda *_: False)
         torch.testing.assert_close(encoder(x), fused)
+
+
+def test_a_recipe_may_name_every_partition():
+    assert get_args(STGCNOptions.model_fields["partition"].annotation) == tuple(PARTITIONS)
 
 
 def test_a_recipe_says_no_more_of_the_usual_graph_than_before():

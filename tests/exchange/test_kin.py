@@ -311,7 +311,7 @@ def test_st_gcns_own_classifies(clips, tmp_path):
     assert made.family == "ST-GCN, trained with labels, 60 classes"
     recipe = load_recipe(tmp_path / "run" / "recipe.yaml")
     assert (recipe.method.name, recipe.clips.preset, recipe.encoder.width) == ("supervised", "raw", 2)
-    with pytest.raises(BadInput, match="--preset raw"):  # its clips are not those of AimCLR's preparation
+    with pytest.raises(BadInput, match="--preset raw --frames 12"):  # its clips are not those of AimCLR's preparation
         load_run(tmp_path / "run", Clips(clips), "cpu")
     imported(file, tmp_path, recipe=load_recipe("stgcn_supervised"), force=True)
     top1, answers, labels = evaluated(tmp_path / "run", clips, tmp_path / "out", state, "fcn")
@@ -366,6 +366,10 @@ def test_pyskls_and_mmactions_plain_stgcn(head, clips, tmp_path):
     assert made.family == "ST-GCN of PySKL or MMAction2, trained with labels, 60 classes"
     assert (made.key, "2 bones other than kinect_v2's" in made.shape) == ("state_dict.backbone", True)
     assert load_recipe(tmp_path / "run" / "recipe.yaml").encoder.bones == PYSKL_BONES
+    needs = "--preset isc --frames 12 --step bodies=denoise --step centre=clip --step time=pad"
+    with pytest.raises(BadInput, match=needs):
+        load_run(tmp_path / "run", Clips(clips), "cpu")
+    imported(pyskl(state, head=head), tmp_path, recipe=load_recipe("stgcn_supervised"), force=True)
     evaluated(tmp_path / "run", clips, tmp_path / "out", state, "fcn")
 
 

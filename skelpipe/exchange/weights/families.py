@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -74,12 +75,14 @@ class Family:
         rename: the names of its tensors -> those of SkeletonCLR's code, where they are others; None if the file is of
             another family. What stands before the names of a network stays.
         labelled: whether its encoder was trained with labels.
+        clips: the preparation of its clips in space, where it is not today's usual one: what a recipe says of `clips`.
     """
 
     owns: Callable[[Part], bool]
     title: Callable[[Part], str]
     rename: Callable[[State], State | None] | None = None
     labelled: bool = False
+    clips: Mapping[str, Any] = field(default_factory=dict)
 
 
 def hiclr_names(state: State) -> State | None:
@@ -147,12 +150,15 @@ FAMILIES: dict[str, Family] = {
         lambda part: f"ST-GCN of PySKL or MMAction2, trained with labels, {len(part.encoder['fc.weight'])} classes",
         rename=pyskl_names,
         labelled=True,
+        # PreNormalize3D and PadTo
+        clips={"preset": "isc", "steps": {"bodies": "denoise", "centre": "clip", "time": "pad"}},
     ),
     "stgcn": Family(
         lambda part: part.named == "stgcn",
         lambda part: f"ST-GCN, trained with labels, {len(part.encoder['fc.weight'])} classes",
         rename=stgcn_names,
         labelled=True,
+        clips={"preset": "raw"},
     ),
     "crossclr": Family(lambda part: pretext(part) and "bone" in part.streams, lambda part: "pretraining by CrosSCLR"),
     "crosview": Family(  # whose key encoders work on graphs that lack some bones

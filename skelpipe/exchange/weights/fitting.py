@@ -10,7 +10,6 @@ from torch import Tensor
 from skelpipe import settings as checking
 from skelpipe.errors import BadInput
 from skelpipe.exchange.weights.contents import Contents, check_encoder
-from skelpipe.exchange.weights.families import FAMILIES
 from skelpipe.exchange.weights.reading import ANOTHER
 from skelpipe.recordings.datasets import SPLITS, find_split
 from skelpipe.training.recipe import ClipsNeeded, Recipe, load_recipe
@@ -21,16 +20,19 @@ UNLABELLED = ("skeletonclr", "crosnnclr", "aimclr", "crosnnclr_star", "crossclr"
 FRAMES = 50
 
 
-def choose_recipe(recipe: Recipe | None, found: Contents, stream: str, path: Path) -> Recipe:
-    """The recipe that was named, if the file can be of it, or else the usual one of such a file.
+def choose_recipe(recipe: Recipe | None, found: Contents, stream: str, path: Path, frames: int | None = None) -> Recipe:
+    """The recipe that was named, if the file can be of it, or else the usual one of such a file and its clips.
+
+    Args:
+        frames: T of those clips.
 
     Raises:
         BadInput: one of them has learnt from labels, the other not.
     """
     if recipe is None:
         recipe = load_recipe("crossclr" if stream == ALL_STREAMS else LABELLED if found.family.labelled else USUAL)
-        if found.family is FAMILIES["stgcn"]:  # whose recordings are not prepared further
-            recipe = recipe.model_copy(update={"clips": ClipsNeeded(preset="raw")})
+        if found.family.clips and found.first.graph.layout.coordinates == 3:
+            recipe = recipe.model_copy(update={"clips": ClipsNeeded(**found.family.clips, frames=frames)})
         check_stream(recipe, stream)
     if recipe.supervised and not found.classifiers:
         what = f"learns a classifier, and {path} holds none ({found.title})"

@@ -127,7 +127,7 @@ def import_weights(
         BadInput: the file is not of this form, or does not fit what was said of it.
     """
     path = Path(file)
-    read, found, recipe = look_into(path, recipe, stream, key)
+    read, found, recipe = look_into(path, recipe, stream, key, frames)
     frames = choose_frames(frames, recipe, found, clips)
     rule = meant_split(split, dataset, clips)
     layout, classes = found.first.graph.layout, rule.classes
@@ -150,14 +150,16 @@ def import_weights(
     return done
 
 
-def look_into(path: Path, recipe: Recipe | None, stream: str, key: str | None) -> tuple[Read, Contents, Recipe]:
+def look_into(
+    path: Path, recipe: Recipe | None, stream: str, key: str | None, frames: int | None
+) -> tuple[Read, Contents, Recipe]:
     """What a file holds, what of it is meant, and the recipe that it is of."""
     if recipe is not None:
         check_stream(recipe, stream)
     read = read_state(path, key)
     wanted = recipe.streams if recipe else tuple(STREAM_ENCODERS) if stream == ALL_STREAMS else ()
     found = choose_contents(read, wanted or (stream,), path)
-    return read, found, choose_recipe(recipe, found, stream, path)
+    return read, found, choose_recipe(recipe, found, stream, path, frames)
 
 
 def keep_clips(folder: Path, done: Imported, clips: str | Path | None, split: str) -> None:
