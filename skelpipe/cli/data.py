@@ -77,10 +77,10 @@ def ingest(dataset: str, raw: Path, store: Path, **options: Any) -> None:
     """Read raw recordings into a store that keeps everything.
 
     RAW is a folder, searched to its depth, or the publisher's .zip files as they were downloaded. What was left out,
-    and why, is told at the end and kept in the store; archives of other kinds with the command that unpacks them. So is
-    what a split has in neither part. PKU-MMD may also be cut into clips by AimCLR's script. With --part, STORE holds a
-    part only; all parts have about as much to read, each may be read on another machine, and 'skelpipe join' makes one
-    store of them.
+    and why, is told at the end and kept in the store, archives of other kinds with the command that unpacks them, and
+    so is what a split has in neither part. PKU-MMD may also be cut into clips by AimCLR's script. With --part, STORE
+    holds a part only; all parts have about as much to read, each may be read on another machine, and 'skelpipe join'
+    makes one store of them.
 
     \b
     Example:

@@ -173,7 +173,8 @@ def list_raw(folder: Path) -> str | None:
         folders[:] = [f for f in folders if not f.startswith(".")]
         paths = (Path(where, n) for n in found if not n.startswith("."))
         files += [f"{p.relative_to(folder).as_posix()}\0{p.stat().st_size}\n" for p in paths if p.exists()]
-    return hashlib.sha256("".join(sorted(files)).encode()).hexdigest() if files else None
+    told = "".join(sorted(files)).encode("utf-8", "surrogateescape")  # a name may be no text in any encoding
+    return hashlib.sha256(told).hexdigest() if files else None
 
 
 def _check_protocols(pipeline: Pipeline, path: Path) -> None:

@@ -253,3 +253,21 @@ def test_what_an_interrupt_leaves_half_built_is_not_told(name):
 def test_an_interrupt_that_c_code_swallows_is_not_lost():
     done = subprocess.run([sys.executable, "-c", SWALLOWED], capture_output=True, text=True, check=False)
     assert (done.stdout, done.stderr) == ("interrupted\n", "")
+
+
+def test_commands_work_in_a_folder_whose_name_is_not_utf8(tmp_path, monkeypatch):
+    here = tmp_path / os.fsdecode(b"\312\375\276\257")
+    here.mkdir()
+    monkeypatch.chdir(here)
+    few = "--actions 3 --subjects 4 --setups 1 --replications 1 --frames 20 24"
+    small = "--epochs 1 --set encoder.width=8 --set encoder.features=16 --set batch_size=8 --set method.queue_size=16"
+    for words in (
+        f"synth ntu60 raw {few}", "-v ingest ntu60 raw s.zarr --workers 0", "-v prepare s.zarr c.zarr",
+        f"-v pretrain small_skeletonclr c.zarr R --split xsub60 --stream joint --device cpu {small}",
+        "embed R c.zarr f.parquet", "plot c.zarr S001C001P001R001A001 p.png", "verify .",
+    ):  # fmt: skip
+        done = CliRunner().invoke(main, words.split())
+        assert done.exit_code == 0, (words, done.output, done.exception)
+    for made in ("R", "f.parquet"):
+        done = CliRunner().invoke(main, ["inspect", "--provenance", os.path.abspath(made)])
+        assert (done.exit_code, r"\udcca" in done.output, "unchanged" in done.output) == (0, True, True)

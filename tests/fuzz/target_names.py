@@ -23,7 +23,7 @@ WORDS = [
     b"..", b"../", b"\\", b"\0", b"\x1b[31m", b"\r", b"\n", b"\r\n", "\u0663".encode(), "\u017f001".encode(), "\u2028".encode(),
     "\u202e".encode(), b"\xff", b"[red]", b"$x$", b"1,2,3,4", b",", b",,", b"-1", b"+1", b"1_0", b" 1 ", b"1.0", b"1e3", b"nan",
     b"51", b"52", b"99999999999", b"9" * 30, b"9" * 5000, b":", b"Training videos:", b"Validataion videos: ", b"0002-L, ", b"train",
-    b"\xef\xbb\xbf", b"\xff\xfe", b"3 1 9 2\n", b"3;1;9\n", b"3,1,9,\n", b"3.0,1e0,9.,\n", b";", b"\t", b"test\n", b"\x0b", b"\x0c", b"\x1c", b"\xc2\x85",
+    b"\xef\xbb\xbf", b"\xff\xfe", b"3 1 9 2\n", b"3;1;9\n", b"3,1,9,\n", b"3.0,1e0,9.,\n", b"start;end;class\n", b";", b"\t", b"test\n", b"\x0b", b"\x0c", b"\x1c", b"\xc2\x85",
 ]  # fmt: skip
 
 
@@ -93,19 +93,29 @@ def twin_text(data: bytes) -> str:
     return data.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "replace")
 
 
+def twin_order(line: str) -> list[int]:
+    """The places of class, start and end in a heading; none if the line is no heading."""
+    cells = [re.findall("[a-z]+", word.lower()) for word in twin_words(line.lstrip("#% "))]
+    places = []
+    for name in ("class label action", "start begin onset", "end stop offset"):
+        places += [n for n, cell in enumerate(cells) if any(word in name.split() for word in cell)] or [0, 0]
+    return places if len(places) == len(set(places)) == 3 else []
+
+
 def twin_labels(data: bytes) -> list[tuple[int, int, int, int] | None]:
     """(line, class, first frame, frames) of each line that says something, or None where it is wrong; by hand."""
     rows: list[tuple[int, int, int, int] | None] = []
     room = 10 * FRAMES
     text = twin_text(data).replace("\r\n", "\n").replace("\r", "\n")
-    for number, line in enumerate(text.split("\n"), 1):
-        if not line.strip():
-            continue
+    lines = [(number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
+    order = twin_order(lines[0][1]) if lines else []
+    for number, line in lines[1:] if order else lines:
         words = twin_words(line)
         good = all(
             re.fullmatch(r"[+-]?([0-9]{1,40}(\.[0-9]{0,40})?|\.[0-9]{1,40})([eE][+-]?[0-9]{1,4})?", w) for w in words
         )
-        values = [twin_whole(word) for word in words[:3]] if good and len(words) >= 3 else [None]
+        enough = len(words) > max(order or [2])
+        values = [twin_whole(words[n]) for n in order or (0, 1, 2)] if good and enough else [None]
         row = None
         if None not in values:
             action, start, end = values

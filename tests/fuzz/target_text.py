@@ -7,7 +7,7 @@ import twins
 from engine import Target
 
 from skelpipe.errors import BadInput
-from skelpipe.recordings.text.ntu import parse_ntu
+from skelpipe.recordings.text.ntu import parse_cut, parse_ntu
 from skelpipe.recordings.text.pku import parse_pku
 
 WORDS = [
@@ -23,6 +23,8 @@ WORDS = [
 
 def check_ntu(data: bytes, thorough: bool) -> str:
     """What parses has one row per body and finite numbers, the twin's; what does not is a BadInput with its line."""
+    if thorough:
+        check_cut(data)
     try:
         parsed = parse_ntu(data, "here")
     except BadInput as error:
@@ -42,6 +44,22 @@ def check_ntu(data: bytes, thorough: bool) -> str:
         assert parsed.row_body.tolist() == twin[3]
         assert np.isfinite(parsed.joints).all()
     return f"read: {min(parsed.frames, 4)} {min(rows, 4)}"
+
+
+def check_cut(data: bytes) -> None:
+    """A clip of PKU-MMD in a file of its own: what the other parser reads, and no more frames and bodies than it says."""
+    try:
+        cut = parse_cut(data, "here")
+    except BadInput as error:
+        assert error.where.startswith("here"), error
+        assert twins.parse_ntu(data) is None, f"refused ({error}), and the twin reads it"
+        return
+    assert np.isfinite(cut.joints).all()
+    assert len(cut.joints) == len(cut.row_frame) == len(cut.row_body)
+    assert np.all(np.diff(cut.row_frame) >= 0)
+    assert not len(cut.row_frame) or 0 <= cut.row_frame[0] <= cut.row_frame[-1] < cut.frames
+    if (twin := twins.parse_ntu(data)) is not None:
+        assert cut.joints.tobytes() == twin[1].tobytes()
 
 
 def check_pku(data: bytes, thorough: bool) -> str:

@@ -18,6 +18,7 @@ from skelpipe.errors import BadInput
 from skelpipe.outputs import ancestry, checksums, files, folders
 from skelpipe.outputs.checksums import is_output
 from skelpipe.outputs.digests import read_digest, require
+from skelpipe.outputs.files import as_json, json_text
 from skelpipe.outputs.folders import new_folder
 
 
@@ -101,6 +102,7 @@ def test_a_kill_between_the_two_renames_loses_nothing(tmp_path):
 KILL = """
 import os, signal, sys
 from pathlib import Path
+from skelpipe.outputs.files import as_json, json_text
 from skelpipe.outputs.folders import new_folder
 with new_folder(sys.argv[1], "report", force=True) as folder:
     (folder / "page.html").write_text("half")
@@ -343,3 +345,17 @@ def test_an_output_does_not_lie_amid_the_arrays_of_its_input_but_may_lie_in_a_ru
     with new_folder(tmp_path / "run" / "evaluation", "evaluation", inputs={"run": tmp_path / "run"}):
         pass
     assert (tmp_path / "run" / "evaluation" / "done.json").is_file()
+
+
+def test_a_path_that_no_encoding_has_is_written_and_read_again(tmp_path):
+    path = tmp_path / os.fsdecode(b"\312\375\276")
+    path.mkdir()
+    for value in (str(path), "ü漢\U0001f600", '"\\'):
+        data = as_json({"path": value})
+        assert json.loads(data) == {"path": value}
+        assert json.loads(json_text([value])) == [value]
+    assert b"\\udcca" in as_json(str(path))
+    assert "ü" in json_text("ü")
+    with new_folder(path / "out", "store", inputs={"raw": path}) as folder:
+        (folder / "a").write_text("b")
+    assert json.loads((path / "out" / "provenance.json").read_text())["inputs"]["raw"]["path"] == str(path)

@@ -11,6 +11,7 @@ from rawtext import files, ntu_clip, pku_text, pku_values
 
 from skelpipe.cli import main
 from skelpipe.errors import BadInput
+from skelpipe.pipeline.plan import list_raw
 from skelpipe.recordings.datasets import DATASETS
 from skelpipe.recordings.datasets.unread import how_to_unpack, is_partial
 from skelpipe.recordings.ingest import ingest, raw_files
@@ -257,5 +258,9 @@ def test_a_folder_whose_name_is_not_utf8(tmp_path):
     assert command("verify", tmp_path / "s", raw, "--workers", 0)[0] == 0
     code, shown = command("inspect", "--provenance", tmp_path / "s")
     assert (code, r"\udcca" in shown, "unchanged" in shown) == (0, True, True)
+    files(raw / os.fsdecode(b"\377"), **{os.fsdecode(b"\303x"): CLIP, "S001C001P001R001A002": CLIP})
+    code, said = command("ingest", "ntu60", raw, tmp_path / "u", "--workers", 0)
+    assert (code, "2 clips of" in said, "1 unknown name" in said) == (0, True, True)
+    assert list_raw(raw) != list_raw(raw / os.fsdecode(b"\377"))
     code, said = command("ingest", "ntu60", raw / "none", tmp_path / "t")
     assert (code, said.count("\n")) == (2, 1)

@@ -100,4 +100,5 @@ def _order(line: str) -> tuple[int, ...] | None:
     """Where class, start and end stand, by a heading; None if the line is none."""
     words = [re.sub(r"[^a-z]+", " ", word.lower()).split() for word in _words(line.lstrip("#% "))]
     places = [[n for n, word in enumerate(words) if set(word) & names] for names in (CLASS, START, END)]
-    return tuple(found[0] for found in places) if all(len(found) == 1 for found in places) else None
+    order = tuple(place for found in places for place in found)
+    return order if all(len(found) == 1 for found in places) and len(set(order)) == len(order) else None
