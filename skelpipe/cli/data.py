@@ -249,7 +249,8 @@ def import_arrays(format: str, files: tuple[Path, ...], clips: Path, **options: 
     """Make clips of another project's arrays.
 
     FILES are every .npy with its label .pkl for aimclr-npy and agcn-npy (which is also ST-GCN's), and one file for the
-    others. Clips that carry names serve every split; ctrgcn-npz and sgn-h5 serve only the split that they divide.
+    others. Clips that carry names serve every split, and by --split DATASET-listed the one that the files list;
+    ctrgcn-npz and sgn-h5 serve only the split that they divide. 'skelpipe inspect FILES' says which FORMAT they are.
 
     \b
     Example:
