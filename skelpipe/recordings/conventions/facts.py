@@ -115,7 +115,7 @@ def read_clip(clip: Floats, layout: Layout, places: Places, fixed: bool) -> Fact
     content = _content(pose, places)
     whole = content == POSITIONS and layout.coordinates == 3
     absent = COPIES if twin else POINTS if points.any() else None if seen.all() else ZEROS
-    low, high = float(pose.min()), float(pose.max())
+    low, high = float(x.min()), float(x.max())
     return Facts(
         content,
         _up(pose, places) if whole else None,

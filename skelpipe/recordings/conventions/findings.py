@@ -298,6 +298,8 @@ def doubts(found: Findings) -> list[str]:
         return []
     if found.content is None:
         return ["whether these are positions of joints cannot be told; positions in metres, y up, are taken for it"]
+    if found.content != POSITIONS:
+        return [f"these look like {found.content} of joints, and are taken for their positions"]
     said = []
     if found.up is None:
         said.append("which axis is up cannot be told: too few people stand or sit upright; y is taken for it")
