@@ -96,8 +96,8 @@ class Taken:
         self.copies += copies
         return self.conversion.apply(block)
 
-    def own_frames(self, clip: Floats) -> int:
-        """How many frames of a clip (T, M, V, 3) are not only there to fill it up."""
+    def own_frames(self, clip: Floats) -> Whole:
+        """(M,) how many frames of each body of a clip (T, M, V, 3) are not only there to fill it up."""
         return own_frames(clip, self.found.after)
 
     @property
