@@ -93,6 +93,7 @@ def ingest(dataset: str, raw: Path, store: Path, **options: Any) -> None:
     if made.dropped:
         counts = ", ".join(f"{count:,} {reason}" for reason, count in made.dropped.items())
         click.echo(f"left out: {counts}; 'skelpipe inspect {shlex.quote(str(store))}' tells of each")
+    _tell(made.told)
     size = f"{_bytes(made.bytes_read)} of text became {_bytes(made.store_bytes)} in {made.seconds:,.1f} s"
     click.echo(f"{store}: {made.clips:,} clips of {made.expected:,} published, {made.rows:,} bodies in frames, {size}")
 
@@ -210,6 +211,7 @@ def join(parts: tuple[Path, ...], whole: Path, **options: Any) -> None:
 
     with bar("joining", "rows") as progress:
         made = run_join(parts, whole, progress=progress, **options)
+    _tell(made.told)
     click.echo(f"{whole}: {made.clips:,} clips of {made.parts:,} parts")
 
 
@@ -260,8 +262,7 @@ def import_arrays(format: str, files: tuple[Path, ...], clips: Path, **options: 
 
     with bar("importing", "clips") as progress:
         made = run_import(format, files, clips, progress=progress, **options)
-    for sentence in made.told:
-        click.echo(f"skelpipe: {printable(sentence)}", err=True)
+    _tell(made.told)
     if made.left_out:
         first = ", ".join(f"{each.name} ({each.reason})" for each in made.left_out[:5])
         more = f", …; 'skelpipe inspect {shlex.quote(str(clips))}' tells of each" if len(made.left_out) > 5 else ""
@@ -293,6 +294,12 @@ def export_arrays(format: str, source: Path, out: Path, **options: Any) -> None:
     with bar("exporting", "clips") as progress:
         made = run_export(format, source, out, progress=progress, **options)
     click.echo(f"{out}: {made.train:,} training and {made.test:,} test clips in {', '.join(made.files)}")
+
+
+def _tell(found: Sequence[str]) -> None:
+    """Say what was found in the data, each in a line."""
+    for line in found:
+        click.echo(f"skelpipe: {printable(line)}", err=True)
 
 
 def _bytes(count: int) -> str:

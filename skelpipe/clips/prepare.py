@@ -40,6 +40,8 @@ from skelpipe.outputs.digests import read_digest
 from skelpipe.outputs.folders import new_folder
 from skelpipe.parallel import map_slices, tell_threads
 from skelpipe.recordings import NATIVE, store
+from skelpipe.recordings.conventions.folders import noted_for_clips
+from skelpipe.recordings.conventions.shown import check_shown
 from skelpipe.recordings.frames import FrameWriter
 from skelpipe.recordings.parts import Part, kind_of
 
@@ -178,7 +180,8 @@ def prepare(
         options: further changes of the preset, see `presets.Options`.
 
     Raises:
-        BadInput: the store cannot be read, an option does not fit, or `clips` cannot be written.
+        BadInput: the store cannot be read, an option does not fit, most clips show nobody, or `clips` cannot be
+            written.
     """
     how = find_preparation(preset, options, steps)
     group, attributes = store.open_group(os.fspath(store_path), "store")
@@ -196,9 +199,14 @@ def prepare(
         kept: dict[str, Any] = {
             k: attributes[k] for k in ("dataset", "layout", "layout_table", "columns", "split_files") if k in attributes
         }
-        made = store.create_group(folder, kind, {**kept, **maker.attributes, **mark})
+        noted = noted_for_clips(attributes)
+        made = store.create_group(folder, kind, {**kept, **maker.attributes, **noted, **mark})
         store.write_columns(made, columns)
         lengths, shortened = maker.write(group, share, made, progress)
+        if part is None:
+            check_shown(lengths > 0, store_path, "check what the store was made from, by 'skelpipe inspect'")
+    for done in noted.get("conventions", {}).get("converted", []):
+        log.info("converted: %s", done)
     empty = tuple(str(name) for name in columns["name"][lengths == 0])
     limit = how.longest or how.frames
     log.info("%d clips show nobody and are all zeros; %d were cut to %s frames first", len(empty), shortened, limit)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +11,8 @@ import numpy.typing as npt
 from skelpipe.errors import BadInput
 from skelpipe.layouts.base import Layout
 from skelpipe.recordings import store
+from skelpipe.recordings.conventions import Conversion
+from skelpipe.recordings.conventions.folders import NOTED
 
 if TYPE_CHECKING:
     import zarr
@@ -39,11 +41,15 @@ class Ragged:
 
 
 def read_block(group: zarr.Group, offset: Whole, clip_frames: Whole, start: int, stop: int) -> Ragged:
-    """Clips `start` to `stop` of a store, whose `clip_offset` and `clip_frames` are read already."""
+    """Clips `start` to `stop` of a store, whose `clip_offset` and `clip_frames` are read already.
+
+    Where the store notes other conventions than ours, coordinates are converted: y up, metres.
+    """
+    noted: Any = group.attrs["skelpipe"]
     rows = slice(int(offset[start]), int(offset[stop]))
     parts = {name: store.read_array(group, name, rows) for name in ("joints", "row_frame", "row_body")}
     return Ragged(
-        np.ascontiguousarray(parts["joints"], np.float32),
+        Conversion.of(noted.get(NOTED)).apply(np.ascontiguousarray(parts["joints"], np.float32)),
         parts["row_frame"].astype(np.int64),
         parts["row_body"].astype(np.int64),
         offset[start : stop + 1] - offset[start],

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 # What a stage writes for the same inputs and flags changed: raise its number, and pipelines run it again. (Snakemake
 # cannot see changed package code.)
 VERSIONS = {
-    "synth": 1, "ingest": 1, "prepare": 1, "join": 1, "pretrain": 1, "evaluate": 1, "fuse": 1, "report": 3,
+    "synth": 1, "ingest": 2, "prepare": 2, "join": 2, "pretrain": 1, "evaluate": 1, "fuse": 1, "report": 3,
 }  # fmt: skip
 
 # What a plan holds: stages by the folder that they make, and `measures`: what the accuracies in a folder are of.

@@ -16,6 +16,8 @@ from skelpipe.layouts import layout_of
 from skelpipe.layouts.base import Layout
 from skelpipe.outputs import digests
 from skelpipe.recordings import NATIVE
+from skelpipe.recordings.conventions import Conversion
+from skelpipe.recordings.conventions.folders import NOTED
 from skelpipe.recordings.store import Clips, open_group, read_array
 
 Joints = npt.NDArray[np.float32]
@@ -90,6 +92,7 @@ def _from_store(path: Path, name: str) -> Motion:
     row = _find(read_array(group, "name"), name, path)
     first, last = (int(v) for v in read_array(group, "clip_offset", slice(row, row + 2)))
     joints, frame, body = (read_array(group, key, slice(first, last)) for key in ("joints", "row_frame", "row_body"))
+    joints = Conversion.of(attributes.get(NOTED)).apply(joints)
     frames = int(read_array(group, "clip_frames")[row])
     bodies = list(dict.fromkeys(body.tolist()))  # in order of appearance
     layout = layout_of(attributes)

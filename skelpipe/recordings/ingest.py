@@ -18,13 +18,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from skelpipe.allocator import keep_memory
 from skelpipe.errors import BadInput
 from skelpipe.outputs.folders import new_folder
+from skelpipe.recordings.conventions.folders import note
+from skelpipe.recordings.conventions.shown import check_shown
 from skelpipe.recordings.datasets import Dataset, Dropped, Recording, find_dataset
 from skelpipe.recordings.datasets.base import Found, Source
 from skelpipe.recordings.datasets.files import Seen, watched
-from skelpipe.recordings.datasets.recording import FAULTS
+from skelpipe.recordings.datasets.recording import FAULTS, NO_BODY
 from skelpipe.recordings.parts import Part, kind_of
 from skelpipe.recordings.reading import Outcome, read_all
 from skelpipe.recordings.writer import Writer
@@ -49,6 +53,7 @@ class Summary:
         store_bytes: size of the store on the disk.
         seconds: wall-clock time.
         expected: how many usable clips the publication has.
+        told: the conventions in which the recordings differ from ours, and what cannot be told of them, in words.
     """
 
     dataset: str
@@ -61,6 +66,7 @@ class Summary:
     store_bytes: int
     seconds: float
     expected: int
+    told: tuple[str, ...] = ()
 
 
 def ingest(
@@ -89,7 +95,8 @@ def ingest(
         progress: called with (sources done, sources, raw bytes done).
 
     Raises:
-        BadInput: nothing to read or to keep, a damaged archive, a faulty file if `strict`, or `store` is taken.
+        BadInput: nothing to read or to keep, most clips show nobody, a damaged archive, a faulty file if `strict`, or
+            `store` is taken.
     """
     started, kind, raw = time.perf_counter(), find_dataset(dataset), Path(raw)
     keep_memory()  # a file's bytes and its arrays would be mapped, faulted in and unmapped anew each time
@@ -112,11 +119,27 @@ def ingest(
             raise BadInput(raw, f"no clip can be kept ({_reasons(counts)})", _remedy(kind, writer.dropped))
         lists = {"split_files": found.split_files} if found.split_files else {}
         writer.finish({"keep_missing": keep_missing, **lists, **mark})
+        told = [] if part is not None else _ask(writer, raw, keep_missing)
     took = time.perf_counter() - started
-    return _summary(kind, writer, files=len(found.sources), bytes_read=bytes_read, store=Path(store), seconds=took)
+    return _summary(
+        kind, writer, files=len(found.sources), bytes_read=bytes_read, store=Path(store), seconds=took, told=told
+    )
 
 
-def _summary(kind: Dataset, writer: Writer, *, files: int, bytes_read: int, store: Path, seconds: float) -> Summary:
+def _ask(writer: Writer, raw: Path, keep_missing: bool) -> list[str]:
+    """Ask the recordings for their conventions; what is told of them. BadInput if most clips show nobody."""
+    found, told = note(writer.group)
+    if not keep_missing:
+        nobody = sum(entry.reason == NO_BODY for entry in writer.dropped)
+        clips = len(writer.columns["name"])
+        shown = np.arange(clips + nobody) < clips * found.told / max(1, found.clips)
+        check_shown(shown, raw, "check what recorded them; --keep-missing keeps clips without a body")
+    return told
+
+
+def _summary(
+    kind: Dataset, writer: Writer, *, files: int, bytes_read: int, store: Path, seconds: float, told: list[str]
+) -> Summary:
     counts = Counter(dropped.reason for dropped in writer.dropped)
     return Summary(
         dataset=kind.name,
@@ -129,6 +152,7 @@ def _summary(kind: Dataset, writer: Writer, *, files: int, bytes_read: int, stor
         store_bytes=sum(p.stat().st_size for p in store.rglob("*") if p.is_file()),
         seconds=seconds,
         expected=kind.clips,
+        told=tuple(told),
     )
 
 

@@ -24,6 +24,8 @@ from skelpipe.outputs.ancestry import PROVENANCE, read_json
 from skelpipe.outputs.digests import read_kind
 from skelpipe.outputs.folders import new_folder
 from skelpipe.recordings import NATIVE
+from skelpipe.recordings.conventions.folders import note
+from skelpipe.recordings.conventions.shown import check_shown
 from skelpipe.recordings.datasets.files import Seen
 from skelpipe.recordings.store import (
     CLIPS_PER_CHUNK,
@@ -98,11 +100,12 @@ def kind_of(kind: str, part: Part | None) -> str:
 
 @dataclass(frozen=True)
 class Summary:
-    """What `join` did: the kind of the whole, how many parts, and how many clips."""
+    """What `join` did: the kind of the whole, how many parts, how many clips, and what is told of its conventions."""
 
     kind: str
     parts: int
     clips: int
+    told: tuple[str, ...] = ()
 
 
 def join(
@@ -142,7 +145,16 @@ def join(
     with new_folder(whole, kind, force=force, inputs=inputs, settings=settings, more=more) as folder:
         group = create_group(folder, kind, about)
         (_join_store if kind == "store" else _join_clips)(group, opened, progress)
-    return Summary(kind, len(opened), total)
+        told = _ask(group, paths[0], about) if kind == "store" else []
+    return Summary(kind, len(opened), total, tuple(told))
+
+
+def _ask(group: Any, where: Path, about: Mapping[str, Any]) -> list[str]:
+    """Ask a whole store for its conventions, which no part can tell; what is told of them."""
+    found, told = note(group)
+    if not about["keep_missing"]:
+        check_shown(np.arange(found.clips) < found.told, where, "check what the parts were made from")
+    return told
 
 
 def _raw(parts: list[_Opened]) -> dict[str, Any]:

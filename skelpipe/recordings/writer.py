@@ -24,19 +24,23 @@ CHUNKS_AT_ONCE = 8  # written together: Zarr compresses the chunks of one write 
 
 
 class Writer:
-    """The one writer of a store; rows are kept back until they fill whole chunks."""
+    """The one writer of a store; rows are kept back until they fill whole chunks.
+
+    Attributes:
+        group: what is written to.
+    """
 
     def __init__(self, folder: Path, kind: Dataset, dropped: list[Dropped]) -> None:
         self.kind, self.dropped, self.rows = kind, list(dropped), 0
         self.columns: dict[str, list[Any]] = {name: [] for name in kind.columns}
         self._frames: list[int] = []
         self._offsets: list[int] = [0]
-        self._group = create_group(folder, "store", {})
+        self.group = create_group(folder, "store", {})
         self._layout = find_layout(kind.layout)
         joints = (len(self._layout.joints), self._layout.channels)
         shapes = {"joints": (joints, np.float32), "row_frame": ((), np.int32), "row_body": ((), np.int64)}
         self._arrays = {
-            name: create_array(self._group, name, (ROWS_PER_CHUNK, *tail), np.dtype(dtype), ROWS_PER_CHUNK)
+            name: create_array(self.group, name, (ROWS_PER_CHUNK, *tail), np.dtype(dtype), ROWS_PER_CHUNK)
             for name, (tail, dtype) in shapes.items()
         }
         nothing = {name: np.empty((0, *tail), dtype) for name, (tail, dtype) in shapes.items()}
@@ -74,11 +78,11 @@ class Writer:
     def finish(self, attributes: Mapping[str, Any]) -> None:
         """Write what is left, the per-clip arrays, the drop report and the attributes."""
         self._write(self._waiting)
-        write_array(self._group, "clip_offset", np.array(self._offsets, np.int64))
-        write_array(self._group, "clip_frames", np.array(self._frames, np.int32))
+        write_array(self.group, "clip_offset", np.array(self._offsets, np.int64))
+        write_array(self.group, "clip_frames", np.array(self._frames, np.int32))
         for name, values in self.columns.items():
-            write_array(self._group, name, column_array(name, values))
-        write_dropped(self._group, self.dropped)
+            write_array(self.group, name, column_array(name, values))
+        write_dropped(self.group, self.dropped)
         about = {
             "kind": "store",
             "format_version": FORMAT_VERSION,
@@ -90,4 +94,4 @@ class Writer:
             "units": "metres" if self._layout.coordinates == 3 else "pixels",
             **attributes,
         }
-        self._group.attrs["skelpipe"] = about
+        self.group.attrs["skelpipe"] = about

@@ -16,7 +16,7 @@ from skelpipe.exchange.arrays.labels import Whole
 from skelpipe.recordings.conventions import SAMPLE, Asked, Conversion, Findings, chosen, lines
 from skelpipe.recordings.conventions.conversion import own_frames, without_copies, without_points
 from skelpipe.recordings.conventions.facts import COPIES, LAST_FRAME, POINTS, POSITIONS, REPETITION
-from skelpipe.recordings.conventions.findings import FRAME, OWN, made_as, origin_said
+from skelpipe.recordings.conventions.findings import FRAME, OWN, doubts, made_as, origin_said
 
 log = logging.getLogger(__name__)
 SAME = ("content", "up", "unit")  # what files that are imported together have in common
@@ -104,8 +104,8 @@ class Taken:
         self.copies += copies
         return self.conversion.apply(block)
 
-    def own_frames(self, clip: Floats) -> int:
-        """How many frames of a clip (T, M, V, 3) are not only there to fill it up."""
+    def own_frames(self, clip: Floats) -> Whole:
+        """(M,) how many frames of each body of a clip (T, M, V, 3) are not only there to fill it up."""
         return own_frames(clip, self.found.after)
 
     @property
@@ -136,22 +136,6 @@ class Taken:
         if self.copies:
             said.append(f"the second body of {self.copies:,} clips is a copy of the first, and was left out")
         return [*said, *doubts(found)]
-
-
-def doubts(found: Findings) -> list[str]:
-    """What cannot be told of clips, and is therefore left as it is."""
-    if not found.told:
-        return []
-    if found.content is None:
-        return ["whether these are positions of joints cannot be told; positions in metres, y up, are taken for it"]
-    said = []
-    if found.up is None:
-        said.append("which axis is up cannot be told: too few people stand or sit upright; y is taken for it")
-    if found.unit == "normalised":
-        said.append(f"coordinates are normalised (the trunk is {found.trunk:.3g} long), not metres; left as they are")
-    elif found.unit == "other":
-        said.append(f"the unit cannot be told: the trunk is {found.trunk:.3g} long; metres are taken for it")
-    return said
 
 
 def _check(format: str, kind: Format, parts: Sequence[Part], found: Findings) -> None:

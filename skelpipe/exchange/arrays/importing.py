@@ -39,7 +39,7 @@ def _as_recordings(block: Floats, taken: Taken) -> Ragged:
     own = np.array([taken.own_frames(clip) for clip in block])
     block = taken.values(block)
     shown = np.count_nonzero(block, axis=(3, 4)) > 0
-    shown &= (np.arange(shown.shape[1]) < own[:, None])[..., None]
+    shown &= np.arange(shown.shape[1])[:, None] < own[:, None]
     # A body keeps its slot where an earlier one is missing: `first` counts the rows of a frame.
     placed: npt.NDArray[np.bool_] = np.logical_or.accumulate(shown[..., ::-1], axis=2)[..., ::-1]
     seen = np.count_nonzero(placed, axis=2) > 0

@@ -8,6 +8,6 @@ stands behind the end of a clip, positions or motion or bones: files of one shap
 from __future__ import annotations
 
 from skelpipe.recordings.conventions.conversion import Conversion
-from skelpipe.recordings.conventions.findings import SAMPLE, Asked, Findings, ask, chosen, lines
+from skelpipe.recordings.conventions.findings import SAMPLE, Asked, Findings, ask, chosen, doubts, lines
 
-__all__ = ["SAMPLE", "Asked", "Conversion", "Findings", "ask", "chosen", "lines"]
+__all__ = ["SAMPLE", "Asked", "Conversion", "Findings", "ask", "chosen", "doubts", "lines"]

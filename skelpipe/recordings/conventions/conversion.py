@@ -90,8 +90,12 @@ def without_copies(block: Floats) -> tuple[Floats, int]:
     return block, int(same.sum())
 
 
-def own_frames(clip: Floats, after: str | None) -> int:
-    """How many frames of a clip (T, M, V, C) are its own, where the file's shorter clips are filled up in that way."""
+def own_frames(clip: Floats, after: str | None) -> npt.NDArray[np.int64]:
+    """(M,) how many frames of each body of a clip (T, M, V, C) are its own, where a file fills clips up in that way.
+
+    2s-AGCN plays every body again by itself, so that one who leaves early comes back.
+    """
+    frames, bodies = clip.shape[:2]
     if after == REPETITION:
-        return period(clip[:, int(np.argmax(clip.any(axis=(0, 2, 3))))])  # the first body that is there
-    return held(clip) if after == LAST_FRAME else len(clip)
+        return np.array([period(clip[:, m]) for m in range(bodies)])
+    return np.full(bodies, held(clip) if after == LAST_FRAME else frames)

@@ -1,0 +1,112 @@
+"""Stores and clips are asked for their conventions, and a store notes what differs from ours."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from skelpipe.layouts import layout_of
+from skelpipe.recordings import NATIVE
+from skelpipe.recordings.conventions.conversion import Conversion
+from skelpipe.recordings.conventions.facts import POSITIONS
+from skelpipe.recordings.conventions.findings import SENSOR, Findings, ask, chosen, doubts, origin_said
+from skelpipe.recordings.store import open_array, read_array
+
+if TYPE_CHECKING:
+    import zarr
+
+BODIES = 2  # of a frame, that are looked at
+FEWER = 64  # clips of a clips folder, whose chunks are large
+NOTED = "conventions"  # the attribute
+WRITTEN = {"cm": "centimetres", "mm": "millimetres"}  # in the attribute `units`
+
+
+def ask_store(group: zarr.Group, attributes: Mapping[str, Any]) -> Findings:
+    """Ask some recordings of a store, evenly chosen, as they are kept."""
+    return ask(([clip] for clip in _recordings(group)), layout_of(attributes))
+
+
+def ask_clips(group: zarr.Group, attributes: Mapping[str, Any]) -> Findings:
+    """Ask some clips of a clips folder, evenly chosen."""
+    layout = layout_of(attributes)
+    rows = chosen(open_array(group, "name").shape[0], FEWER)
+    if attributes["frames"] == NATIVE:
+        offset = read_array(group, "clip_offset").astype(np.int64)
+        frames = _Rows(group, "clips")
+        # (L, C, V, M) -> (L, M, V, C)
+        return ask(([frames.read(int(offset[n]), int(offset[n + 1])).transpose(0, 3, 2, 1)] for n in rows), layout)
+    clips = _Rows(group, "clips")
+    return ask((clips.read(n, n + 1).transpose(0, 2, 4, 3, 1) for n in rows.tolist()), layout)
+
+
+def note(group: zarr.Group) -> tuple[Findings, list[str]]:
+    """Ask a store that was just written; what differs from ours becomes an attribute of it, the last.
+
+    Returns:
+        what was found, and what is told of it, in words.
+    """
+    attributes: dict[str, Any] = dict(group.attrs["skelpipe"])  # type: ignore[arg-type]
+    found = ask_store(group, attributes)
+    said = differing(found)
+    if said:
+        units = {"units": WRITTEN[found.unit]} if found.unit in WRITTEN else {}
+        group.attrs["skelpipe"] = {**attributes, **units, NOTED: found.as_json()}
+    return found, [*said, *doubts(found)]
+
+
+def differing(found: Findings) -> list[str]:
+    """In which conventions recordings differ from those of a Kinect, in words."""
+    if not found.told or found.content != POSITIONS:
+        return []
+    done = Conversion.of(found)
+    said = (
+        [f"found: {'; '.join(done.said)}: the store keeps the recorded values, and what reads it converts"]
+        if done
+        else []
+    )
+    if found.origin != SENSOR:
+        said.append(f"found: the origin is {origin_said(found)}, not the sensor")
+    return said
+
+
+def noted_for_clips(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """What clips of a store note of its conventions: nothing where these are ours."""
+    if NOTED not in attributes:
+        return {}
+    return {NOTED: {**attributes[NOTED], "converted": Conversion.of(attributes[NOTED]).said}}
+
+
+def _recordings(group: zarr.Group) -> Iterator[npt.NDArray[np.float32]]:
+    """(F, 2, V, C) one after the other: the first bodies of every frame."""
+    offset = read_array(group, "clip_offset").astype(np.int64)
+    frames = read_array(group, "clip_frames").astype(np.int64)
+    joints, row_frame = _Rows(group, "joints"), _Rows(group, "row_frame")
+    for n in chosen(len(frames)).tolist():
+        start, stop = int(offset[n]), int(offset[n + 1])
+        points, frame = joints.read(start, stop), row_frame.read(start, stop)
+        # How many rows of the same frame come before a row: rows of a frame follow each other.
+        slot = np.arange(len(frame)) - np.searchsorted(frame, frame)
+        used = slot < BODIES
+        clip = np.zeros((int(frames[n]), BODIES, *points.shape[1:]), np.float32)
+        clip[frame[used], slot[used]] = points[used]
+        yield clip
+
+
+class _Rows:
+    """An array read from its start to its end, in whole chunks; the last that were read are kept."""
+
+    def __init__(self, group: zarr.Group, name: str) -> None:
+        self.group, self.name = group, name
+        self.chunk = int(open_array(group, name).chunks[0])
+        self.start, self.block = 0, read_array(group, name, slice(0, 0))
+
+    def read(self, start: int, stop: int) -> npt.NDArray[Any]:
+        """Rows start to stop."""
+        if start < self.start or stop > self.start + len(self.block):
+            self.start = start // self.chunk * self.chunk
+            end = max(-(-stop // self.chunk), self.start // self.chunk + 1) * self.chunk
+            self.block = read_array(self.group, self.name, slice(self.start, end))
+        return self.block[start - self.start : stop - self.start]
