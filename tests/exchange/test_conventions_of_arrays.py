@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 import pickle
 
 import h5py
 import numpy as np
+import preset_twins
 import pytest
 from click.testing import CliRunner
 from people import person
@@ -235,42 +235,10 @@ def test_prepared_clips_that_are_not_turned_do_not_say_that_they_are(synthetic, 
 # 2s-AGCN's own step ---------------------------------------------------------------------------------------------------
 
 
-def onto(vector, axis):
-    """The least rotation of a vector onto an axis: by the angle between them, about what is orthogonal to both."""
-    about, unit = np.cross(vector, axis), vector / np.linalg.norm(vector)
-    if np.abs(about).sum() < 1e-6 or np.abs(vector).sum() < 1e-6:
-        return np.eye(3)
-    about, angle = about / np.linalg.norm(about), math.acos(np.clip(unit @ axis, -1, 1))
-    k = np.array([[0, -about[2], about[1]], [about[2], 0, -about[0]], [-about[1], about[0], 0]])
-    return np.eye(3) + math.sin(angle) * k + (1 - math.cos(angle)) * k @ k
-
-
 def pre_normalization(clip):
-    """2s-AGCN's step over (M, T, 25, 3), which MS-G3D, CMD and ISC copy: the clip as it is stored, and its rotation.
-
-    Null frames before a body are taken out, those behind it filled by playing it again; all is told from the middle of
-    the first body's spine in the same frame; the first body's lower spine in the first frame comes to z, then its
-    shoulder line to x.
-    """
-    made = clip.astype(np.float64).copy()
-    for body in made:
-        shown = body.any(axis=(1, 2))
-        if not shown.any():
-            continue
-        if not shown[0]:
-            own = body[shown]
-            body[:] = 0
-            body[: len(own)] = own
-        end = int(np.flatnonzero(body.any(axis=(1, 2)))[-1]) + 1
-        body[end:] = np.tile(body[:end], (math.ceil(len(body) / end), 1, 1))[: len(body) - end]
-    origin = made[0, :, 1:2].copy()
-    for body in made:
-        there = body.any(axis=2, keepdims=True)
-        body[:] = (body - origin) * there
-    turn = onto(made[0, 0, 1] - made[0, 0, 0], np.array([0, 0, 1.0]))
-    made = made @ turn.T
-    across = onto(made[0, 0, 8] - made[0, 0, 4], np.array([1.0, 0, 0]))
-    return (made @ across.T).astype(np.float32), across @ turn
+    """2s-AGCN's step over (M, T, 25, 3), which MS-G3D, CMD and ISC copy: the clip as it is stored, and its rotation."""
+    made, turn = preset_twins.isc_and_turn(clip.transpose(1, 0, 2, 3), clip.shape[1])
+    return made.transpose(1, 0, 2, 3).astype(np.float32), turn
 
 
 UP = np.array([[1, 0, 0], [0, 0, 1], [0, -1, 0]])  # z up to y up
