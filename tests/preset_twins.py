@@ -37,6 +37,11 @@ def to_axis(vector, axis):
 
 def isc_of(x, frames):
     """x (F, 2, V, 3): squeezed, repeated to that many frames, centred on body 0, turned twice; as 2s-AGCN's script."""
+    return isc_and_turn(x, frames)[0]
+
+
+def isc_and_turn(x, frames):
+    """The same, and the rotation (3, 3) that it was turned by."""
     out = np.zeros((frames, 2, *x.shape[2:]))
     for m in range(2):
         body = x[:, m].astype(np.float64)
@@ -49,9 +54,11 @@ def isc_of(x, frames):
         period = np.flatnonzero(there)[-1] + 1
         out[:, m] = np.concatenate([body[:period]] * (frames // period + 1))[:frames]
     out = np.where(out.any(axis=3, keepdims=True), out - out[:, :1, 1:2], 0)
+    whole = np.eye(3)
     for (start, end), axis in (((0, 1), [0, 0, 1]), ((4, 8), [1, 0, 0])):
-        out = out @ to_axis(out[0, 0, end] - out[0, 0, start], np.array(axis, float)).T
-    return out
+        turn = to_axis(out[0, 0, end] - out[0, 0, start], np.array(axis, float))
+        out, whole = out @ turn.T, turn @ whole
+    return out, whole
 
 
 def isc(recording, frames):

@@ -254,8 +254,9 @@ def import_arrays(format: str, files: tuple[Path, ...], clips: Path, **options: 
     """Make clips of another project's arrays.
 
     FILES are every .npy with its label .pkl for aimclr-npy, stgcn-npy and agcn-npy (2s-AGCN's, ISC's, CMD's), and one
-    file for the others. Clips that carry names serve every split; ctrgcn-npz and sgn-h5 serve only the split that they
-    divide.
+    file for the others. Clips that carry names serve every split, and by --split DATASET-listed the one that the files
+    list; ctrgcn-npz and sgn-h5 serve only the split that they divide. 'skelpipe inspect FILES' says which FORMAT they
+    are.
 
     \b
     Example:

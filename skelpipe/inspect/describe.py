@@ -84,21 +84,12 @@ def _clips(path: Path, kind: str = "clips") -> list[RenderableType]:
         ("recorded frames", _spread(read_array(group, "length"))),
         *((name, about[name]) for name in ("frames", "bodies", "centre", "turn") if name in about),
         *([("valid frames", _spread(read_array(group, "valid")))] if "valid" in group else []),
-        *([("labels", about["labels"])] if "labels" in about else []),
         *([("preparation", _preparation(about["preparation"]))] if "preparation" in about else []),
         *_part(about),
     ]
     left_out = [_dropped(group)] if "dropped" in group else []
-    asked = _conventions(ask_clips(group, about), about)
-    return [_facts("clips", facts), asked, _splits(columns, about), *_divisions(about), *left_out]
-
-
-def _conventions(found: Findings, about: Mapping[str, Any]) -> RenderableType:
-    """What the clips themselves say of axes, unit and origin, and what was converted when they were made."""
-    done = (about.get("conventions") or {}).get("converted") or []
-    return _facts(
-        "conventions, asked of the clips", [*lines(found, layout_of(about)), *(("converted", each) for each in done)]
-    )
+    conventions = _conventions(ask_clips(group, about), about)
+    return [_facts("clips", facts), conventions, _splits(columns, about), *_divisions(about), *left_out]
 
 
 def _divisions(about: Mapping[str, Any]) -> list[RenderableType]:
@@ -109,6 +100,15 @@ def _divisions(about: Mapping[str, Any]) -> list[RenderableType]:
         kept = f"{about['dataset']}-listed" if found.get("kept") else ""
         _row(table, name, *counts, ", ".join([*found["as"], *filter(None, [kept])]) or "no benchmark")
     return [table] if table.row_count else []
+
+
+def _conventions(found: Findings, about: Mapping[str, Any]) -> RenderableType:
+    """What the clips themselves say of axes, unit and origin, and what was converted when they were made."""
+    noted = about.get("conventions") or {}
+    done = [("converted", each) for each in noted.get("converted") or []]
+    labels = [("class numbers", noted["labels"])] if "labels" in noted else []
+    told = [("told", each) for each in noted.get("told") or []]
+    return _facts("conventions, asked of the clips", [*lines(found, layout_of(about)), *done, *labels, *told])
 
 
 def _preparation(made: object) -> str:

@@ -15,9 +15,11 @@ sgn-h5      one .h5: x, y, valid_x, ...       (T=300, 2*25*3)       none     den
 ST-GCN's gendata make stgcn-npy, which AimCLR's preprocess_ntu.py makes aimclr-npy of. CTR-GCN's NTU-120 script writes a
 body that is alone twice. MAMP's files are ctrgcn-npz; those of PKU-MMD are as recorded.
 
-Where clips have names, the columns are parsed from them and every split can be computed. Where they have none, the
-column `train_<split>` keeps the one division that the file knows, and ids are 0. Files are read in blocks, pyskl-pkl
-alone as a whole; pickles are read without the power to run anything.
+Where clips have names, the columns are parsed from them and every split can be computed; how the files divide them is
+kept beside that as `listed_train`. Where they have none, the column `train_<split>` keeps the one division that the
+file knows, and ids are 0. Files are read in blocks, pyskl-pkl alone as a whole; pickles are read without the power to
+run anything. What a name, a label, a list or a count contradicts is refused or told: `given`, `file_names`, `labels`,
+`columns`, `divisions`. `look` says what files hold without importing them.
 
 To add one: a file here with its reader, its writer and its `Format`, and a line in FORMATS.
 """

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from skelpipe.clips.bodies import BODY_POLICIES
 from skelpipe.errors import BadInput
@@ -125,8 +124,8 @@ class Taken:
         self.copies += copies
         return self.conversion.apply(block)
 
-    def own_frames(self, clip: Floats) -> npt.NDArray[np.int64]:
-        """How many frames of a clip (T, M, V, 3) are each body's own, and not only there to fill it up."""
+    def own_frames(self, clip: Floats) -> Whole:
+        """(M,) how many frames of each body of a clip (T, M, V, 3) are not only there to fill it up."""
         return own_frames(clip, self.found.after)
 
     @property

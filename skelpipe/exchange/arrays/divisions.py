@@ -85,7 +85,7 @@ def weigh(where: Path, dataset: str, columns: Mapping[str, npt.NDArray[Any]], di
     Raises:
         BadInput: one is the very reverse of the benchmark after which it is called.
     """
-    weighed, odd = Weighed(), []
+    weighed, odd = Weighed(), list[str]()
     codes = {name: _codes(name, dataset, columns) for name in fitting_splits(dataset, columns)}
     for name, listed in divisions.items():
         among = listed >= 0
@@ -98,7 +98,9 @@ def weigh(where: Path, dataset: str, columns: Mapping[str, npt.NDArray[Any]], di
         weighed.about[name] = {**counts, "as": equal}
         log.info("its division %r: %s; as %s", name, counts, ", ".join(equal) or "no benchmark")
         if named not in equal and (named is not None or not equal):
-            weighed.told.append(_sentence(where, name, dataset, counts, equal, named, apart, codes, listed))
+            told = _sentence(where, name, counts, equal, named, apart, codes, listed)
+            own = "it is noted alone" if odd else f"--split {dataset}-listed goes by the files"
+            weighed.told.append(f"{told}; {own}")
             odd.append(name)
     kept = odd[0] if odd else next(iter(weighed.about)) if len(weighed.about) == 1 else None
     if kept is not None:
@@ -120,26 +122,25 @@ def _named(name: str, dataset: str, codes: Mapping[str, Listed]) -> str | None:
 
 
 def _sentence(
-    where: Path, name: str, dataset: str, counts: Mapping[str, int], equal: list[str], named: str | None,
+    where: Path, name: str, counts: Mapping[str, int], equal: list[str], named: str | None,
     apart: Mapping[str, int], codes: Mapping[str, Listed], listed: Listed,
 ) -> str:  # fmt: skip
     shown = f"{counts['train']:,} training and {counts['test']:,} test clips"
-    own = f"; --split {dataset}-listed goes by the files"
     if equal:
-        return f"{where}: divides as {', '.join(equal)}, not as {named}, after which it is called: {shown}{own}"
+        return f"{where}: divides as {', '.join(equal)}, not as {named}, after which it is called: {shown}"
     among = listed >= 0
     turned = [split for split, code in codes.items() if (code[among] == 1 - listed[among]).all()]
     if named in turned:
         what = f"its training clips are the test clips of {named} and the reverse"
         raise BadInput(where, what, "give every array its own labels, or correct the names of the files")
     if turned:
-        return f"{where}: the files divide the reverse of {', '.join(turned)}: {shown}{own}"
+        return f"{where}: the files divide the reverse of {', '.join(turned)}: {shown}"
     if not apart:
-        return f"{where}: divides {shown}{own}"
+        return f"{where}: divides {shown}"
     beside = named or min(apart, key=lambda split: apart[split])
     called = "" if name == FILES else f" {printable(name)!r}"
     what = f"its own division{called} ({shown}) is no benchmark's; {apart[beside]:,} of them lie elsewhere by {beside}"
-    return f"{where}: {what}{own}"
+    return f"{where}: {what}"
 
 
 # Files without names -----------------------------------------------------------------------------------------------

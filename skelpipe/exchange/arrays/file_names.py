@@ -96,12 +96,14 @@ def of_file(path: Path) -> Said:
 
 
 def of_folders(path: Path) -> Said:
-    """What the folders around a file say; of each thing the nearest that speaks of it, and of the part only the first.
+    """What the folders around a file say; of each thing the nearest that speaks of it.
+
+    Of the part only the first can speak, and only if it is called nothing else.
 
     Links are not followed: what stores data by their digest links to names that say nothing.
     """
     folders = list(_folders(path))
-    said = Said(part=of_name(folders[0]).part if folders else None)
+    said = Said(part=of_name(folders[0]).part if folders and _PART.fullmatch(folders[0].lower()) else None)
     for name in folders:
         here = of_name(name)
         said = replace(said, datasets=said.datasets or here.datasets, divided=said.divided or here.divided)

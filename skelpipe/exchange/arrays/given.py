@@ -26,7 +26,10 @@ def check_files(files: Sequence[Path], suffixes: Sequence[str]) -> None:
         if not file.exists():
             raise BadInput(file, "does not exist", "correct the path")
         if file.suffix.lower() not in suffixes:
-            raise BadInput(file, f"is {what_is(file)}", f"this format is {' and '.join(suffixes)}; correct its name")
+            wanted = " and ".join(suffixes)
+            raise BadInput(file, f"is {what_is(file)}", f"this format is {wanted}: give such, or another format's name")
+        if file.stat().st_size == 0:
+            raise BadInput(file, "is empty", "fetch or make it anew")
 
 
 def _refuse_folder(folder: Path, suffixes: Sequence[str]) -> None:

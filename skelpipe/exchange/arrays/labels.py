@@ -86,7 +86,7 @@ def one_hot(where: Path, key: str, values: npt.NDArray[Any], clips: int) -> tupl
         odd = ~((flat == np.floor(flat)) & (np.abs(flat) < MAX_CLASS))
         if not odd.any():
             return flat.astype(np.int64), None
-        _refuse(where, key, f"{flat[odd][0]!r} in row {int(np.argmax(odd))}")
+        _refuse(where, key, f"{flat[odd][0].item()!r} in row {int(np.argmax(odd))}")
     if values.ndim != 2 or values.dtype.kind not in "biuf":
         _refuse(where, key, f"{' x '.join(map(str, values.shape))} {values.dtype}")
     odd = (np.count_nonzero(values, axis=1) != 1) | (values.max(axis=1, initial=0) <= 0)

@@ -53,6 +53,8 @@ def look(paths: Sequence[Path]) -> Seen:
         if path.is_dir() or not path.exists():
             what = "is a folder" if path.is_dir() else "does not exist"
             raise BadInput(path, what, "name files of one import together, or one folder that skelpipe made")
+        if path.stat().st_size == 0:
+            raise BadInput(path, "is empty", "fetch or make it anew")
     kinds = {path: what_is(path) for path in paths}
     seen = _seen(paths, kinds)
     return replace(seen, tables=[("files", [(path.name, kinds[path]) for path in paths]), *seen.tables])
@@ -84,9 +86,7 @@ def _named(paths: Sequence[Path]) -> Seen:
         parts = FORMATS["agcn-npy"].read(paths)
     except BadInput as error:
         arrays = [path for path in paths if path.suffix.lower() == ".npy"]
-        alone = [part for path in arrays if (part := array_alone(path)) is not None]
-        if not alone:
-            raise
+        alone = [array_alone(path) for path in arrays]
         return Seen([("clips", _shapes(alone)), _values(ask_parts(alone)), ("import", [("none", str(error))])])
     found = ask_parts(parts)
     prepared = found.origin == OWN and found.joints == LAYOUT.centre

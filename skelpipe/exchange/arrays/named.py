@@ -21,6 +21,7 @@ from skelpipe.exchange.arrays.base import (
     write_npy,
 )
 from skelpipe.exchange.arrays.divisions import divided_by_name
+from skelpipe.exchange.arrays.foreign import what_is
 from skelpipe.exchange.arrays.given import paired
 from skelpipe.exchange.arrays.labels import OWN_LABELS, Whole, class_numbers, kind_of, read_names
 from skelpipe.exchange.arrays.source import Source
@@ -44,15 +45,14 @@ def _named(path: Path, label_path: Path, prepared: bool) -> Part:
     return replace(part, labels=labels, names=called, divisions=divided_by_name(path, len(called)))
 
 
-def array_alone(path: Path) -> Part | None:
-    """An array without its labels, all of which are 0 then; None if it is none of clips."""
-    try:
-        return _opened(path, prepared=False)
-    except BadInput:
-        return None
+def array_alone(path: Path) -> Part:
+    """An array without its labels, all of which are 0 then; BadInput if it is none of clips."""
+    return _opened(path, prepared=False)
 
 
 def _opened(path: Path, prepared: bool) -> Part:
+    if not (kind := what_is(path)).startswith("a NumPy array"):
+        raise BadInput(path, f"is {kind}, not a NumPy array", "fetch or make it anew")
     with reading(path):
         array = np.load(path, mmap_mode="r", allow_pickle=False)
     check_shape(path, array.dtype, array.shape, (None, 3, None, JOINTS, BODIES))
@@ -82,6 +82,8 @@ def read_labels(path: Path) -> tuple[list[str], Whole]:
     content = read_pickle(path)
     if not isinstance(content, (tuple, list)) or len(content) < 2:
         raise BadInput(path, f"holds {kind_of(content)}, not a pair of names and labels", LABELS)
+    if isinstance(content[0], dict):
+        raise BadInput(path, "holds annotations, not names and labels", "import it as pyskl-pkl, without the array")
     names, values = (plain(each) for each in content[:2])
     if not all(isinstance(each, (tuple, list, np.ndarray)) for each in (names, values)):
         found = f"{kind_of(names)} and {kind_of(values)}"

@@ -22,6 +22,7 @@ UPRIGHT, ACROSS = 0.75, 0.8  # cosines
 SIDED = 0.75  # share of a clip's frames
 NEAR = 1e-5  # of the largest coordinate
 ON_AXIS = 1e-3
+TURNED = 0.03  # AimCLR's 1e-4 in the cosine leaves shoulders that lay on the axis so far from it
 HELD = 3  # frames that are equal bit by bit
 POSITIONS, MOTION, BONES = "positions", "motion", "bones"
 ZEROS, REPETITION, LAST_FRAME, NOTHING = "zeros", "repetition", "last frame", "nothing"
@@ -115,7 +116,7 @@ def read_clip(clip: Floats, layout: Layout, places: Places, fixed: bool) -> Fact
     content = _content(pose, places)
     whole = content == POSITIONS and layout.coordinates == 3
     absent = COPIES if twin else POINTS if points.any() else None if seen.all() else ZEROS
-    low, high = float(pose.min()), float(pose.max())
+    low, high = float(x.min()), float(x.max())
     return Facts(
         content,
         _up(pose, places) if whole else None,
@@ -223,7 +224,7 @@ def _turned(pose: Floats, places: Places) -> str | None:
     length = np.maximum(np.linalg.norm(line, axis=1), 1e-12)
     if (np.abs(line[0, 1:]) <= ON_AXIS * length[0]).all():
         return "clip"
-    return "frame" if float(np.median(np.abs(line[:, 2]) / length)) <= 10 * ON_AXIS else None
+    return "frame" if float(np.median(np.abs(line[:, 2]) / length)) <= TURNED else None
 
 
 def _after(x: Floats, seen: npt.NDArray[np.bool_]) -> str:

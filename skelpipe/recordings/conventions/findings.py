@@ -135,7 +135,7 @@ class Asked:
             origin,
             None if point is None else self.places.points[point][0],
             () if point is None else self.places.points[point][1],
-            _agreed([f.turned or "no" for f in facts], 1, NEARLY_ALL) if content == POSITIONS else None,
+            _agreed([f.turned or "no" for f in facts], 1) if content == POSITIONS else None,
             unit,
             trunk,
             *_absent(facts),
@@ -162,13 +162,13 @@ def chosen(count: int, most: int = SAMPLE) -> npt.NDArray[np.int64]:
     return np.unique(np.linspace(0, count - 1, min(count, most)).astype(np.int64)) if count else np.zeros(0, np.int64)
 
 
-def _agreed(values: Sequence[Any], fewest: int, share: float = AGREED) -> Any:
+def _agreed(values: Sequence[Any], fewest: int) -> Any:
     """What enough of those that tell say; of a few clips, all have to."""
     told: list[Hashable] = [value for value in values if value is not None]
     if len(told) < fewest:
         return None
     (first, count), *_ = Counter(told).most_common(1)
-    return first if count >= (len(told) if len(told) < FEW else share * len(told)) else None
+    return first if count >= (len(told) if len(told) < FEW else AGREED * len(told)) else None
 
 
 def _up(facts: Sequence[Facts]) -> tuple[str | None, float]:
@@ -298,6 +298,8 @@ def doubts(found: Findings) -> list[str]:
         return []
     if found.content is None:
         return ["whether these are positions of joints cannot be told; positions in metres, y up, are taken for it"]
+    if found.content != POSITIONS:
+        return [f"these look like {found.content} of joints, and are taken for their positions"]
     said = []
     if found.up is None:
         said.append("which axis is up cannot be told: too few people stand or sit upright; y is taken for it")

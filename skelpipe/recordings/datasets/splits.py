@@ -246,7 +246,8 @@ def fitting_splits(dataset: str, columns: Columns | None = None) -> tuple[str, .
     fitting = tuple(
         s.name
         for s in SPLITS.values()
-        if dataset in [d.name for d in s.datasets] and (LISTED in (columns or {}) or not s.name.endswith("-listed"))
+        if dataset in [d.name for d in s.datasets]
+        and (not s.name.endswith("-listed") or {LISTED, RECORDED + s.name} & set(columns or {}))
     )
     recorded = _recorded(columns or {})
     return tuple(name for name in fitting if name in recorded) if recorded else fitting
