@@ -7,6 +7,9 @@ ctrgcn-npz  one .npz: x_train, y_train, ...   (T=300, 2*25*3)       none     rec
 pyskl-pkl   one .pkl: split, annotations      (M, frames, 25, 3)    by name  recorded frames
 sgn-h5      one .h5: x, y, valid_x, ...       (T=300, 2*25*3)       none     recorded frames, zeros after the last
 
+What files of one format differ in (2s-AGCN's have z up and repeat each clip to its end, ST-GCN's neither; CTR-GCN's of
+NTU-120 copy a single body) is asked of the clips (`asking`), converted and noted.
+
 Where clips have names, the columns are parsed from them and every split can be computed. Where they have none, the
 column `train_<split>` keeps the one division that the file knows, and ids are 0. Files are read in blocks, pyskl-pkl
 alone as a whole; pickles are read without the power to run anything.

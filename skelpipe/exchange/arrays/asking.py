@@ -13,7 +13,7 @@ from skelpipe.exchange.arrays.base import LAYOUT, Floats, Format, Part, Whole
 from skelpipe.recordings.conventions import SAMPLE, Asked, Conversion, Findings, chosen, lines
 from skelpipe.recordings.conventions.conversion import own_frames, without_copies, without_points
 from skelpipe.recordings.conventions.facts import COPIES, LAST_FRAME, POINTS, POSITIONS, REPETITION
-from skelpipe.recordings.conventions.findings import FRAME, OWN, doubts, made_as, origin_said
+from skelpipe.recordings.conventions.findings import CLIP, FRAME, OWN, doubts, made_as, origin_said
 
 log = logging.getLogger(__name__)
 SAME = ("content", "up", "unit")  # what files that are imported together have in common
@@ -127,6 +127,8 @@ class Taken:
         said = [f"found and converted: {'; '.join(self.converted)}"] if self.converted else []
         if self.copies:
             said.append(f"the second body of {self.copies:,} clips is a copy of the first, and was left out")
+        if found.turned == CLIP and self.conversion.up != "y":
+            said.append("how the first body leans in its first frame is not in the arrays: it was made upright there")
         return [*said, *doubts(found)]
 
 
