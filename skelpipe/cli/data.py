@@ -252,7 +252,7 @@ def import_arrays(format: str, files: tuple[Path, ...], clips: Path, **options: 
 
     FILES are every .npy with its label .pkl for aimclr-npy and agcn-npy (which is also ST-GCN's), and one file for the
     others. Clips that carry names serve every split; ctrgcn-npz and sgn-h5 serve only the split that they divide.
-    What the files do not state (which axis is up, the unit, copies of bodies, frames that repeat) is asked of the clips,
+    What files do not state (which axis is up, the unit, copies of bodies, frames that repeat) is asked of the clips,
     converted and told; motion and bones are refused.
 
     \b
