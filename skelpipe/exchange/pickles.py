@@ -20,6 +20,7 @@ from skelpipe.errors import BadInput, shortened
 from skelpipe.recordings.datasets.files import DAMAGE
 
 CODE = re.compile(r"[<>=|]?([biufSU][0-9]{1,9}|[?])")
+LAST = 0x10FFFF  # code point of Unicode
 PICKLE_PROTOCOL = 4  # read by every Python that still runs the projects that these files are for
 
 
@@ -50,13 +51,21 @@ class _Dtype:
         return np.dtype(self.code).newbyteorder(">" if self.order == ">" else "<")
 
 
+def _values(raw: Any, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
+    """The values in the bytes; ValueError for text of code points that there are not, at which NumPy breaks down."""
+    values = np.frombuffer(raw, dtype)
+    if dtype.kind == "U" and len(raw) and np.frombuffer(raw, np.dtype("u4").newbyteorder(dtype.byteorder)).max() > LAST:
+        raise ValueError("text of characters that there are not")
+    return values
+
+
 class _Array:
     """A pickled NumPy array; it is put together here, so that no pickle calls into NumPy."""
 
     def __init__(self, shape: Any = (0,), dtype: Any = "b1", buffer: Any = b"", *more: object) -> None:
         self.value: Any = np.empty(0)
         if isinstance(dtype, str) and isinstance(buffer, bytes) and buffer:
-            self.value = np.frombuffer(buffer, _Dtype(dtype).numpy()).reshape(shape)
+            self.value = _values(buffer, _Dtype(dtype).numpy()).reshape(shape)
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
         _, shape, dtype, fortran, raw = state
@@ -64,18 +73,18 @@ class _Array:
             self.value = raw
             return
         raw = raw.encode("latin1") if isinstance(raw, str) else raw  # a pickle of Python 2
-        self.value = np.frombuffer(raw, dtype.numpy()).reshape(shape, order="F" if fortran else "C")
+        self.value = _values(raw, dtype.numpy()).reshape(shape, order="F" if fortran else "C")
 
 
 def _from_buffer(raw: Any, dtype: _Dtype, shape: Any, order: str) -> _Array:
     made = _Array()
-    made.value = np.frombuffer(raw, dtype.numpy()).reshape(shape, order="F" if order == "F" else "C")
+    made.value = _values(raw, dtype.numpy()).reshape(shape, order="F" if order == "F" else "C")
     return made
 
 
 def _scalar(dtype: _Dtype, raw: Any) -> Any:
     raw = raw.encode("latin1") if isinstance(raw, str) else raw
-    return np.frombuffer(raw, dtype.numpy())[0].item()
+    return _values(raw, dtype.numpy())[0].item()
 
 
 class _Call:

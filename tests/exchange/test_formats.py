@@ -330,6 +330,14 @@ def test_other_calls_are_refused_or_do_nothing(tmp_path, value):
         read_pickle(path)
 
 
+def test_text_of_no_unicode_is_refused(tmp_path):
+    for value in (np.array(["abc"]), np.str_("abc")):
+        torn = pickle.dumps(value).replace("b".encode("utf-32-le"), b"b\x00\xff\xff")
+        (tmp_path / "a.pkl").write_bytes(torn)
+        with pytest.raises(BadInput, match="characters that there are not"):
+            read_pickle(tmp_path / "a.pkl")
+
+
 def test_plain_values_come_back(tmp_path):
     value = ({"a": [1, 2.5, "x", None, True]}, {3}, b"raw", collections.OrderedDict(b=1))
     for protocol in range(6):

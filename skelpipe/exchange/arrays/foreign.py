@@ -8,11 +8,11 @@ import re
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 
 from skelpipe.errors import BadInput, shortened
+from skelpipe.exchange.pickles import reading
 
 # By how many joints there are: whose skeletons those are as a rule.
 SKELETONS = {
@@ -79,11 +79,10 @@ def what_is(path: Path) -> str:
     try:
         with open(path, "rb") as file:
             head = file.read(HEAD)
-            if head.startswith(NPY):
-                file.seek(0)
-                return _array(file)
     except OSError as error:
         raise BadInput(path, f"cannot be read ({error.strerror})", "correct the path or its permissions") from None
+    if head.startswith(NPY):
+        return _array(path)
     if head.startswith(ZIP):
         return _archive(path)
     for start, name in PACKED.items():
@@ -96,12 +95,13 @@ def what_is(path: Path) -> str:
     return _text(head)
 
 
-def _array(file: IO[bytes]) -> str:
+def _array(path: Path) -> str:
     try:
-        version = np.lib.format.read_magic(file)
-        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        shape, _, dtype = read(file)
-    except (ValueError, SyntaxError, TypeError, EOFError):
+        with reading(path), open(path, "rb") as file:
+            version = np.lib.format.read_magic(file)
+            read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+            shape, _, dtype = read(file)
+    except BadInput:
         return "a damaged NumPy array"
     return f"a NumPy array of {' x '.join(map(str, shape)) or 'no axes'} {dtype}"
 

@@ -51,7 +51,7 @@ def array_alone(path: Path) -> Part:
 
 
 def _opened(path: Path, prepared: bool) -> Part:
-    if not (kind := what_is(path)).startswith("a NumPy array"):
+    if "NumPy array" not in (kind := what_is(path)):
         raise BadInput(path, f"is {kind}, not a NumPy array", "fetch or make it anew")
     with reading(path):
         array = np.load(path, mmap_mode="r", allow_pickle=False)
