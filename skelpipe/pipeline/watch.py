@@ -13,7 +13,6 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
@@ -21,87 +20,17 @@ from rich.console import Console, RenderableType
 from rich.text import Text
 
 from skelpipe.errors import printable
-from skelpipe.outputs.ancestry import DONE
 from skelpipe.pipeline import slurm
 from skelpipe.pipeline.cluster import Cluster
+from skelpipe.pipeline.job import NO_LOG, Job
 from skelpipe.pipeline.show import LONGEST, clock, complain, short_path
 
 HEAR_SECONDS = 0.5
-NO_LOG = (-1, -1)  # in the place of its time and size
 LOOK_SECONDS = 2.0  # between two looks at the logs of jobs that wait
 SUBMITTED = (
     re.compile(r"Job (\d+) has been submitted with SLURM jobid (\S+) \(log: (.*)\)\."),
     re.compile(r"Submitted job (\d+) with external jobid '([^']*)'()\."),
 )
-# What a batch system says of a job that it ended.
-ENDED = {
-    "OUT_OF_MEMORY": "needed more memory than the {mem_mb} MB that it asked for",
-    "TIMEOUT": "took longer than the {runtime} minutes that it asked for",
-    "NODE_FAIL": "lost its node",
-    "CANCELLED": "was cancelled",
-    "PREEMPTED": "had to give way to another job",
-    "DEADLINE": "could not end before its deadline",
-    "BOOT_FAIL": "found no node that would start",
-}
-
-
-@dataclass
-class Job:
-    """A stage at work, as Snakemake announced it."""
-
-    rule: str
-    facts: dict[str, str]
-    command: str = ""
-    started: float = field(default_factory=time.monotonic)
-    begun: float | None = None  # None while it waits in a queue
-    external: str = ""  # its number in a batch system
-    output: str = ""  # the file that takes what a batch system's job says outside the stage's log
-    before: tuple[int, int] | None = None  # its log when it was submitted
-
-    @property
-    def label(self) -> str:
-        return f"{self.rule} {self.folder}"
-
-    @property
-    def folder(self) -> str:
-        return self.facts.get("output", "").removesuffix(f"/{DONE}")
-
-    @property
-    def plain_command(self) -> str:
-        """The command as a person types it, without the redirection to the log."""
-        return re.sub(r" > \S.* 2>&1$", "", self.command.strip())
-
-    @property
-    def log(self) -> str:
-        return self.facts.get("log", "").partition(" (")[0]
-
-    def log_state(self, data: Path) -> tuple[int, int] | None:
-        """What changes once a job writes its log."""
-        try:
-            found = (data / self.log).stat()
-        except OSError:
-            return None
-        return found.st_mtime_ns, found.st_size
-
-    def asked(self) -> dict[str, str]:
-        """The resources that it asked for."""
-        words = self.facts.get("resources", "").split(", ")
-        return {"mem_mb": "?", "runtime": "?", **dict(word.split("=", 1) for word in words if "=" in word)}
-
-    def last_words(self, data: Path) -> str:
-        """The last line of its log that says something, if it has written one."""
-        return "" if self.before is not None and self.log_state(data) == self.before else last_line(data / self.log)
-
-
-def last_line(path: Path) -> str:
-    """The last line of a log that says something."""
-    try:
-        with open(path, "rb") as file:
-            file.seek(max(0, os.fstat(file.fileno()).st_size - 8192))
-            lines = file.read().decode("utf-8", "replace").replace("\r", "\n").splitlines()
-    except OSError:
-        return ""
-    return next((printable(line.strip()) for line in reversed(lines) if line.strip()), "")
 
 
 def read_lines(stream: IO[str], meanwhile: Callable[[], None] = lambda: None) -> Iterator[str]:
@@ -184,7 +113,6 @@ class Watch:
             if (found := pattern.match(line)) and found[1] in self.jobs:
                 self.jobs[found[1]].external, self.jobs[found[1]].output = found[2], found[3]
         if re.match(r"Trying to restart job \d+", line) and self.failed:
-            self._say("      it goes out again, and asks for more")
             self.failed.pop()
 
     def _fact(self, key: str, value: str) -> None:
@@ -208,10 +136,12 @@ class Watch:
         text = printable(job.plain_command or job.label)
         if len(text) > LONGEST:  # a report of a hundred folders
             text = f"{text[: LONGEST // 2]} … {text[-LONGEST // 2 :]}"
-        count = "again" if again else f"{self.begun}/{max(self.total, self.begun)}"
         if self.cluster is not None:
             job.before = job.log_state(self.data) or NO_LOG
-        self._say(f"[{count}] {'to the queue: ' if self.cluster else ''}{text}")
+        if again:
+            self._say(f"      to the queue again, asking for more: {job.label}")
+        else:
+            self._say(f"[{self.begun}/{max(self.total, self.begun)}] {'to the queue: ' if self.cluster else ''}{text}")
 
     def _finish(self, jobid: str) -> None:
         job = self.jobs.pop(jobid, None)
@@ -249,12 +179,9 @@ class Watch:
                 return f"was refused by sbatch: {refused}; {slurm.remedy(job.rule, refused)}"
             if found := re.search(r"submission failed with exception: (.*)", told):
                 return f"was not submitted: {printable(found[1])}; {slurm.remedy(job.rule, found[1])}"
-            ended = re.search(r"SLURM status is: '(\w+)'", told)
-            if ended and ended[1] in ENDED:
-                return f"{ENDED[ended[1]].format_map(job.asked())} ({ended[1]})" + (
-                    f"; it last said: {words}" if words else ""
-                )
-            words = words or last_line(Path(job.output))
+            if ended := job.end(told, self.data):
+                return ended + (f"; it last said: {words}" if words else "")
+            words = words or job.outer_words()
         return f"failed: {words or 'it said nothing'}"
 
     def look(self) -> None:

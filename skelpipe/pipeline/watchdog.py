@@ -2,7 +2,7 @@
 
 It leads the group, so that no time passes in which the group has members and no guard. Its stdin is a pipe that only
 the starter can write to, and that the kernel closes when the starter dies, even by SIGKILL. The starter ends the guard
-by writing a full stop. Before that it may write a line, the name of jobs in SLURM, which are then cancelled too, as they
+by writing a full stop. Before, it may write a line, the name of jobs in SLURM, which are then cancelled too, as they
 are no processes of the group. While the guard lives it holds what descriptors it was given, such as a lock.
 """
 
