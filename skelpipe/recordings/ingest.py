@@ -132,7 +132,7 @@ def _ask(writer: Writer, raw: Path, keep_missing: bool) -> list[str]:
     if not keep_missing:
         nobody = sum(entry.reason == NO_BODY for entry in writer.dropped)
         clips = len(writer.columns["name"])
-        shown = np.arange(clips + nobody) < clips * found.told / max(1, found.clips)
+        shown = np.arange(clips + nobody) < clips * found.shown / max(1, found.clips)
         check_shown(shown, raw, "check what recorded them; --keep-missing keeps clips without a body")
     return told
 

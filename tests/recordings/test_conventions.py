@@ -170,10 +170,12 @@ def test_units_that_cannot_be_told_are_left_and_said():
         return rows / np.linalg.norm(rows[:, [4, 8]].mean(axis=1) - rows[:, 0], axis=1)[:, None, None]
 
     of_range = only(lambda rows: (rows - rows.min()) / (rows.max() - rows.min()))
+    of_spine = only(lambda rows: rows / np.linalg.norm(rows[:, 20] - rows[:, 0], axis=1)[:, None, None])
     feet = only(lambda rows: rows * np.float32(3.2808))
     for clips, unit, told in (
         (only(by_trunk), "normalised", "1"),
         (of_range, "normalised", ""),
+        (of_spine, "normalised", "0.9"),
         (feet, "other", "1.5"),
     ):
         found = ask(clips)

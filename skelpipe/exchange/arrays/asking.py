@@ -155,6 +155,8 @@ class Taken:
         said = [f"found and converted: {'; '.join(self.converted)}"] if self.converted else []
         if self.copies:
             said.append(f"the second body of {self.copies:,} clips is a copy of the first, and was left out")
+        if found.turned == CLIP and self.conversion.up != "y":
+            said.append("how the first body leans in its first frame is not in the arrays: it was made upright there")
         return [*said, *doubts(found)]
 
 

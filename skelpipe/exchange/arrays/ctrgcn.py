@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-import os
+import struct
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -34,6 +34,8 @@ from skelpipe.exchange.arrays.labels import Whole, check_rows, one_hot
 from skelpipe.exchange.arrays.source import Source
 from skelpipe.exchange.pickles import reading
 
+PIECE = 1 << 20  # bytes of a member that are read over at once
+
 
 def read_npz(files: Sequence[Path]) -> list[Part]:
     path = one_file(files, (".npz",))
@@ -60,13 +62,19 @@ def _npz_part(path: Path, part: str) -> Part:
                 yield unflat(flat)
 
     def some(rows: Whole) -> Iterator[Any]:
-        size, at = math.prod(shape[1:]) * dtype.itemsize, 0
-        with reading(path), zipfile.ZipFile(path) as archive, _npy_member(archive, f"x_{part}.npy") as (file, *_):
-            for n in rows.tolist():
-                file.skip((n - at) * size)
-                flat = np.frombuffer(file.read(size), dtype).astype(np.float32)
-                yield flat.reshape(1, shape[1], BODIES, JOINTS, 3)
-                at = n + 1
+        size = math.prod(shape[1:]) * dtype.itemsize
+        with reading(path), zipfile.ZipFile(path) as archive, open(path, "rb") as raw:
+            start, at = _start(archive, raw, f"x_{part}.npy"), 0
+            with _npy_member(archive, f"x_{part}.npy") as (file, *_):
+                for n in rows.tolist():
+                    if start is None:
+                        file.skip((n - at) * size)
+                        at, values = n + 1, file.read(size)
+                    else:
+                        raw.seek(start + n * size)
+                        values = raw.read(size)
+                    flat = np.frombuffer(values, dtype).astype(np.float32)
+                    yield flat.reshape(1, shape[1], BODIES, JOINTS, 3)
 
     classes, width = one_hot(path, f"y_{part}", labels, shape[0])
     return Part(path, classes, None, part == "train", blocks, shape[1], width=width, some=some)
@@ -86,6 +94,19 @@ def _npy_member(archive: zipfile.ZipFile, name: str) -> Iterator[tuple[Any, tupl
         yield _Exactly(file, room), shape, dtype
 
 
+def _start(archive: zipfile.ZipFile, raw: IO[bytes], name: str) -> int | None:
+    """Where the values of a member begin in the file, if they are not packed."""
+    about = archive.getinfo(name)
+    if about.compress_type != zipfile.ZIP_STORED:
+        return None
+    raw.seek(about.header_offset + 26)  # in the member's own header, 30 bytes and what these two lengths say
+    lengths = struct.unpack("<HH", raw.read(4))
+    with archive.open(about) as file:
+        _npy_header(file)
+        begin: int = about.header_offset + 30 + sum(lengths) + file.tell()
+        return begin
+
+
 class _Exactly:
     """A member that is never unpacked beyond what it says it holds."""
 
@@ -96,8 +117,9 @@ class _Exactly:
         return self.file.read(self.room if count is None else count)
 
     def skip(self, count: int) -> None:
-        """Go on by so many bytes: at once where the member is not packed."""
-        self.file.seek(count, os.SEEK_CUR)
+        """Go on by so many bytes, in pieces that need little memory."""
+        while count > 0:
+            count -= len(self.file.read(min(count, PIECE))) or count
 
 
 def _npy_header(file: Any) -> tuple[tuple[int, ...], np.dtype[Any]]:

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from skelpipe.layouts.base import Layout
-from skelpipe.layouts.landmarks import ANKLES, BASE, HIPS, TOES, find_landmark
+from skelpipe.layouts.landmarks import ANKLES, BASE, HIPS, MIDDLE, TOES, TOP, find_landmark
 
 FRAMES = 64  # looked at of a clip, evenly chosen
 FEWEST_FRAMES = 5  # of which anything about motion is told
@@ -39,6 +39,8 @@ class Places:
     ankles: Joints
     toes: Joints
     base: Joints
+    middle: Joints
+    top: Joints
     right: Joints
     left: Joints
     child: Joints
@@ -57,7 +59,8 @@ class Places:
         points["the middle of all joints"] = tuple(range(len(joints)))
         child, parent = zip(*layout.edges, strict=True)
         return cls(
-            ankles, () if toes == ankles else toes, find_landmark(layout, BASE), right, left, child, parent,
+            ankles, () if toes == ankles else toes, find_landmark(layout, BASE),
+            find_landmark(layout, MIDDLE), find_landmark(layout, TOP), right, left, child, parent,
             tuple(points.items()),
         )  # fmt: skip
 
@@ -78,7 +81,7 @@ class Facts:
         absent: "zeros", "copies" or "points" (all joints of a body in one), of bodies that are not there.
         bodies: how many bodies the clip has.
         after: what stands behind its end.
-        ranged: whether its coordinates fill 0 to 1 or -1 to 1 exactly.
+        normalised: whether its coordinates fill 0 to 1 or -1 to 1 exactly, or its spine is 1 long in every frame.
     """
 
     content: str | None
@@ -92,7 +95,7 @@ class Facts:
     absent: str | None
     bodies: int
     after: str | None
-    ranged: bool
+    normalised: bool
 
 
 def read_clip(clip: Floats, layout: Layout, places: Places, fixed: bool) -> Facts | None:
@@ -127,7 +130,7 @@ def read_clip(clip: Floats, layout: Layout, places: Places, fixed: bool) -> Fact
         absent,
         int(seen.any(axis=0).sum()) - int(twin),
         _after(x, seen) if fixed else None,
-        high == 1 and low in (0, -1),
+        (high == 1 and low in (0, -1)) or _one_long(pose, places),
     )
 
 
@@ -200,6 +203,13 @@ def _trunk(pose: Floats, places: Places) -> float | None:
     if not places.base:
         return None
     return float(np.median(np.linalg.norm(_mean(pose, places.right + places.left) - _mean(pose, places.base), axis=1)))
+
+
+def _one_long(pose: Floats, places: Places) -> bool:
+    """Whether a body is scaled so that its spine, or a part of it, is 1 long in every frame."""
+    tops = [top for top in (places.top, places.middle, places.right + places.left) if top and places.base]
+    lengths = [np.linalg.norm(_mean(pose, top) - _mean(pose, places.base), axis=1) for top in tops]
+    return any(bool((np.abs(length - 1) < ON_AXIS).all()) for length in lengths)
 
 
 def _origins(

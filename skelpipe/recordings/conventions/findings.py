@@ -33,7 +33,7 @@ LOOPS = (
 )
 AXES = ("x", "y", "z")
 # From the base of the spine to the shoulders, in metres; 0.24 to 0.54 in NTU RGB+D, UTD-MHAD and NW-UCLA.
-TRUNK = (0.12, 0.9)
+TRUNK = (0.12, 0.75)
 UNITS = {"m": 1.0, "cm": 0.01, "mm": 0.001}
 OWN, FIRST, START, SENSOR = "own", "first", "start", "sensor"
 FRAME, CLIP = "frame", "clip"
@@ -45,7 +45,8 @@ class Findings:
 
     Attributes:
         clips: how many were asked.
-        told: how many of them show somebody.
+        shown: how many of them are not all zeros.
+        told: how many of them show somebody, and can be asked further.
         content: "positions", "motion" or "bones".
         up: the axis that is up, with its sign, as "y", "z" or "-y".
         agree: the share of clips that say so, of those in which people stand or sit.
@@ -64,6 +65,7 @@ class Findings:
     """
 
     clips: int
+    shown: int
     told: int
     content: str | None = None
     up: str | None = None
@@ -93,18 +95,19 @@ class Asked:
     """Clips that are asked one after the other; only their facts are kept.
 
     Attributes:
-        clips: how many were asked.
+        clips, shown: as in `Findings`.
         facts: of those that show somebody.
     """
 
     def __init__(self, layout: Layout) -> None:
         self.layout, self.places = layout, Places.of(layout)
-        self.clips, self.facts = 0, list[Facts]()
+        self.clips, self.shown, self.facts = 0, 0, list[Facts]()
 
     def add(self, block: npt.NDArray[Any] | Sequence[npt.NDArray[Any]]) -> None:
         """Ask a block of clips: (n, T, M, V, C), or a list of (F, M, V, C), each of its own length."""
         for clip in block:
             self.clips += 1
+            self.shown += bool(np.any(clip))
             facts = read_clip(clip, self.layout, self.places, not isinstance(block, (list, tuple)))
             if facts is not None:
                 self.facts.append(facts)
@@ -112,13 +115,14 @@ class Asked:
     def more(self, other: Asked) -> None:
         """Take those that another has asked."""
         self.clips += other.clips
+        self.shown += other.shown
         self.facts += other.facts
 
     def findings(self) -> Findings:
         """What the clips have in common."""
         facts = self.facts
         if not facts:
-            return Findings(self.clips, 0)
+            return Findings(self.clips, self.shown, 0)
         content = _agreed([f.content for f in facts], 1)
         up, agree = _up(facts) if content == POSITIONS else (None, 0.0)
         trunks = [f.trunk for f in facts if f.trunk is not None and f.content == POSITIONS]
@@ -127,6 +131,7 @@ class Asked:
         origin, point = _origin(facts)
         return Findings(
             self.clips,
+            self.shown,
             len(facts),
             content,
             up,
@@ -188,13 +193,13 @@ def _unit(trunks: Sequence[float], facts: Sequence[Facts]) -> tuple[str | None, 
     if not trunks:
         return None, None
     trunk = float(np.median(trunks))
-    if sum(f.ranged for f in facts) >= NEARLY_ALL * len(facts):
+    if sum(f.normalised for f in facts) >= NEARLY_ALL * len(facts):
         return "normalised", trunk
     for unit, size in UNITS.items():
         if TRUNK[0] <= trunk * size <= TRUNK[1]:
             return unit, trunk
     same = float(np.std(trunks)) <= 0.02 * trunk and len(trunks) > 1
-    return ("normalised" if same or abs(trunk - 1) < 0.05 else "other"), trunk
+    return ("normalised" if same else "other"), trunk
 
 
 def _origin(facts: Sequence[Facts]) -> tuple[str, int | None]:

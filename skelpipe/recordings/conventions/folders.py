@@ -54,7 +54,7 @@ def note(group: zarr.Group) -> tuple[Findings, list[str]]:
     if said:
         units = {"units": WRITTEN[found.unit]} if found.unit in WRITTEN else {}
         group.attrs["skelpipe"] = {**attributes, **units, NOTED: found.as_json()}
-    return found, [*said, *doubts(found)]
+    return found, [*said, *(doubts(found) if found.content else [])]
 
 
 def differing(found: Findings) -> list[str]:
