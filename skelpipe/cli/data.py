@@ -255,9 +255,9 @@ def import_arrays(format: str, files: tuple[Path, ...], clips: Path, **options: 
 
     FILES are every .npy with its label .pkl for aimclr-npy, stgcn-npy and agcn-npy (2s-AGCN's, ISC's, CMD's), and one
     file for the others. Clips that carry names serve every split, and by --split DATASET-listed the one that the files
-    list; ctrgcn-npz and sgn-h5 serve only the split that they divide. What files do not state (which axis is up, the
-    unit, copies of bodies, frames that repeat) is asked of the clips, converted and told; motion and bones are refused.
-    'skelpipe inspect FILES' says which FORMAT they are.
+    list; ctrgcn-npz and sgn-h5 serve only the split that they divide. 'skelpipe inspect FILES' says which FORMAT they
+    are. What files do not state (which axis is up, the unit, copies of bodies, frames that repeat) is asked of the
+    clips, converted and told; motion and bones are refused.
 
     \b
     Example:

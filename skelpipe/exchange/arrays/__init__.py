@@ -13,8 +13,8 @@ sgn-h5      one .h5: x, y, valid_x, ...       (T=300, 2*25*3)       none     den
 
 `bodies` is the rule by which each project chooses the two of NTU recordings; of PKU-MMD all take both. AimCLR's and
 ST-GCN's gendata make stgcn-npy, which AimCLR's preprocess_ntu.py makes aimclr-npy of. CTR-GCN's NTU-120 script writes a
-body that is alone twice. MAMP's files are ctrgcn-npz; those of PKU-MMD are as recorded. What files of one format differ
-in is asked of the clips (`asking`), converted and noted.
+body that is alone twice. MAMP's files are ctrgcn-npz; those of PKU-MMD are as recorded.
+What an older or another file of the format may hold instead is asked of the clips (`asking`), converted and noted.
 
 Where clips have names, the columns are parsed from them and every split can be computed; how the files divide them is
 kept beside that as `listed_train`. Where they have none, the column `train_<split>` keeps the one division that the
