@@ -51,7 +51,7 @@ def seen(change):
     return of
 
 
-def labels(to, of="train"):
+def labels(to, of="all"):
     (to / f"{of}_label.pkl").write_bytes(pickle.dumps(([f"{name}.skeleton" for name in NAMES], list(range(8)))))
     return to / f"{of}_label.pkl"
 
@@ -61,8 +61,8 @@ def written(to, format, x):
     to.mkdir()
     flat, one = x.reshape(len(x), FRAMES, 150), np.eye(60)[:8]
     if format == "agcn-npy":
-        np.save(to / "train_data_joint.npy", x.transpose(0, 4, 1, 3, 2))
-        return [to / "train_data_joint.npy", labels(to)]
+        np.save(to / "all_data_joint.npy", x.transpose(0, 4, 1, 3, 2))
+        return [to / "all_data_joint.npy", labels(to)]
     if format == "ctrgcn-npz":
         np.savez(to / "a.npz", x_train=flat[:7], y_train=one[:7], x_test=flat[7:], y_test=one[7:])
         return [to / "a.npz"]
@@ -196,10 +196,10 @@ def synthetic(tmp_path_factory):
 
 def as_named(to, clips, values, stem):
     to.mkdir()
-    np.save(to / f"train_{stem}.npy", values)
+    np.save(to / f"all_{stem}.npy", values)
     pair = ([f"{name}.skeleton" for name in clips.columns["name"]], clips.labels.tolist())
-    (to / "train_label.pkl").write_bytes(pickle.dumps(pair))
-    return [to / f"train_{stem}.npy", to / "train_label.pkl"]
+    (to / "all_label.pkl").write_bytes(pickle.dumps(pair))
+    return [to / f"all_{stem}.npy", to / "all_label.pkl"]
 
 
 def test_the_formats_of_prepared_and_of_recorded_frames_are_not_taken_for_each_other(synthetic, tmp_path):

@@ -167,7 +167,7 @@ def _check(format: str, kind: Format, parts: Sequence[Part], found: Findings) ->
         return
     if found.content not in (POSITIONS, None):
         what = f"holds {found.content} of joints, not positions"
-        raise BadInput(where, what, f"give the array of positions; streams are made of these{_beside(where)}")
+        raise BadInput(where, what, f"give the array of positions; streams are made of these{positions_beside(where)}")
     centred = found.origin == OWN and found.joints == LAYOUT.centre
     if kind.prepared and not centred:
         what = f"is not prepared: its origin is {origin_said(found)}, and prepared clips have {_centre()} in it"
@@ -180,7 +180,7 @@ def _centre() -> str:
     return " and ".join(f"joint {v} ({LAYOUT.joints[v]})" for v in LAYOUT.centre) + " of every body"
 
 
-def _beside(where: Path) -> str:
+def positions_beside(where: Path) -> str:
     """The array of positions beside one of another stream, if its name says where."""
     for stream, positions in STREAMS.items():
         beside = where.with_name(where.name.replace(stream, positions))

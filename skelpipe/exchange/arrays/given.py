@@ -8,6 +8,7 @@ from collections.abc import Callable, Hashable, Sequence
 from pathlib import Path
 
 from skelpipe.errors import BadInput, printable
+from skelpipe.exchange.arrays.asking import positions_beside
 from skelpipe.exchange.arrays.file_names import TRAIN, Said, of_file, of_path, stem_key
 from skelpipe.exchange.arrays.foreign import what_is
 from skelpipe.outputs.checksums import is_output
@@ -66,7 +67,7 @@ def paired(files: Sequence[Path]) -> list[tuple[Path, Path]]:
     for array in arrays:
         if (content := of_file(array).content) is not None:
             what = f"is {content} by its name, and clips are made of positions"
-            raise BadInput(array, what, f"give the array of joints; {POSITIONS}")
+            raise BadInput(array, what, f"give the array of joints{positions_beside(array)}; {POSITIONS}")
     if not arrays or len(arrays) != len(pickles):
         what = f"{len(arrays)} .npy and {len(pickles)} .pkl of {len(files)} files"
         raise BadInput("files", what, "give every .npy together with its label .pkl")
