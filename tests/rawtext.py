@@ -95,3 +95,17 @@ class Guarded:
         place = self.view[self.size - len(data) :]
         place[:] = np.frombuffer(data, np.uint8)
         return place
+
+
+def write_pku(path: Path) -> Path:
+    """Four sequences in four files, labels good and bad, a label without a sequence, and a list of videos."""
+    for folder in ("skeleton", "label"):
+        (path / folder).mkdir(parents=True)
+    for number, length in enumerate((20, 60, 33, 8)):
+        text = pku_text(pku_values(number, length, range(2, 6)))
+        (path / f"skeleton/{number:04}-{'LMRL'[number]}.txt").write_text(text)
+        labels = f"1,1,5,1\nbad\n{number + 2},3,{length},2\n" if number != 1 else "nothing good\n"
+        (path / f"label/{number:04}-{'LMRL'[number]}.txt").write_text(labels)
+    (path / "label/0009-L.txt").write_text("1,1,5,1\n")
+    (path / "cross-subject.txt").write_text("Training videos: \n0000-L, 0001-M, \nValidataion videos: \n0002-R, \n")
+    return path

@@ -97,6 +97,7 @@ def ingest(dataset: str, raw: Path, store: Path, **options: Any) -> None:
         counts = ", ".join(f"{count:,} {reason}" for reason, count in made.dropped.items())
         click.echo(f"left out: {counts}; 'skelpipe inspect {shlex.quote(str(store))}' tells of each")
     _tell(made.told)
+    _tell_divided(made.divided)
     size = f"{_bytes(made.bytes_read)} of text became {_bytes(made.store_bytes)} in {made.seconds:,.1f} s"
     click.echo(f"{store}: {made.clips:,} clips of {made.expected:,} published, {made.rows:,} bodies in frames, {size}")
 
@@ -215,6 +216,7 @@ def join(parts: tuple[Path, ...], whole: Path, **options: Any) -> None:
     with bar("joining", "rows") as progress:
         made = run_join(parts, whole, progress=progress, **options)
     _tell(made.told)
+    _tell_divided(made.divided)
     click.echo(f"{whole}: {made.clips:,} clips of {made.parts:,} parts")
 
 
@@ -314,3 +316,9 @@ def _tell(found: Sequence[str]) -> None:
 
 def _bytes(count: int) -> str:
     return f"{count / 1e9:,.1f} GB" if count >= 1e9 else f"{count / 1e6:,.1f} MB"
+
+
+def _tell_divided(lines: Sequence[str]) -> None:
+    """Say how the splits divide the clips, where that should be told."""
+    for line in lines:
+        click.echo(line)

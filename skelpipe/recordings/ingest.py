@@ -14,7 +14,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -56,8 +56,8 @@ class Summary:
         store_bytes: size of the store on the disk.
         seconds: wall-clock time.
         expected: how many usable clips the publication has.
-        told: the conventions in which the recordings differ from ours, what cannot be told of them, and how the splits
-            divide the clips where that should be told, in lines.
+        told: the conventions in which the recordings differ from ours, and what cannot be told of them, in words.
+        divided: how the splits divide the clips where that should be told, in lines.
     """
 
     dataset: str
@@ -71,6 +71,7 @@ class Summary:
     seconds: float
     expected: int
     told: tuple[str, ...] = ()
+    divided: tuple[str, ...] = ()
 
 
 def ingest(
@@ -126,12 +127,11 @@ def ingest(
         writer.finish({"keep_missing": keep_missing, "raw_files": whole, **lists, **mark})
         told = [] if part is not None else _ask(writer, raw, keep_missing)
     took = time.perf_counter() - started
-    if part is None:
-        columns = {name: column_array(name, values) for name, values in writer.columns.items()}
-        told += tell_divisions(kind.name, columns, found.split_files)
-    return _summary(
-        kind, writer, files=len(found.sources), bytes_read=bytes_read, store=Path(store), seconds=took, told=told
-    )
+    made = _summary(kind, writer, files=len(found.sources), bytes_read=bytes_read, store=Path(store), seconds=took)
+    if part is not None:
+        return made
+    columns = {name: column_array(name, values) for name, values in writer.columns.items()}
+    return replace(made, told=tuple(told), divided=tuple(tell_divisions(kind.name, columns, found.split_files)))
 
 
 def _ask(writer: Writer, raw: Path, keep_missing: bool) -> list[str]:
@@ -166,9 +166,7 @@ def raw_files(found: Found) -> dict[str, int]:
     }
 
 
-def _summary(
-    kind: Dataset, writer: Writer, *, files: int, bytes_read: int, store: Path, seconds: float, told: list[str]
-) -> Summary:
+def _summary(kind: Dataset, writer: Writer, *, files: int, bytes_read: int, store: Path, seconds: float) -> Summary:
     counts = count_reasons(writer.dropped)
     faults = [dropped for dropped in writer.dropped if dropped.reason in FAULTS]
     return Summary(
@@ -182,7 +180,6 @@ def _summary(
         store_bytes=sum(p.stat().st_size for p in store.rglob("*") if p.is_file()),
         seconds=seconds,
         expected=kind.clips,
-        told=tuple(told),
     )
 
 

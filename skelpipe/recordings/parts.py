@@ -101,12 +101,13 @@ def kind_of(kind: str, part: Part | None) -> str:
 
 @dataclass(frozen=True)
 class Summary:
-    """What `join` did: the kind of the whole, how many parts and clips, and what is told of conventions and splits."""
+    """What `join` did: the kind of the whole, how many parts and clips, and as of `ingest.Summary` what is told."""
 
     kind: str
     parts: int
     clips: int
     told: tuple[str, ...] = ()
+    divided: tuple[str, ...] = ()
 
 
 def join(
@@ -147,9 +148,8 @@ def join(
         group = create_group(folder, kind, about)
         (_join_store if kind == "store" else _join_clips)(group, opened, progress)
         told = _ask(group, paths[0], about) if kind == "store" else []
-    if kind == "store":
-        told += tell_divisions(about["dataset"], _columns(opened), about.get("split_files"))
-    return Summary(kind, len(opened), total, tuple(told))
+    divided = tell_divisions(about["dataset"], _columns(opened), about.get("split_files")) if kind == "store" else []
+    return Summary(kind, len(opened), total, tuple(told), tuple(divided))
 
 
 def _ask(group: Any, where: Path, about: Mapping[str, Any]) -> list[str]:

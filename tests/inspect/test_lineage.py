@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from conftest import TINY
+from rawtext import write_pku
 
 from skelpipe.cli import main
 from skelpipe.errors import BadInput
@@ -253,8 +254,6 @@ def test_raw_files_have_one_digest_whoever_reads_them(made, tmp_path):
 
 
 def test_split_lists_of_a_search_count_once(tmp_path):
-    from test_parts import write_pku
-
     raw = write_pku(tmp_path / "raw")
     ingest("pku1", raw, tmp_path / "whole", workers=0)
     for number in (1, 2):

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from rawtext import files, ntu_clip, ntu_text, pku_text, pku_values
+from rawtext import files, ntu_clip, ntu_text, write_pku
 
 from skelpipe.cli import main
 from skelpipe.clips import prepare as preparing
@@ -34,19 +34,6 @@ def write_ntu(path: Path, clips: int = 11) -> Path:
     files(path, S001C001P001R001A050=ntu_clip(50)[:-40], S004C001P001R001A051=ntu_text([[], []]))
     files(path, S001C002P005R002A008=ntu_clip(0), S001C001P001R001A061=ntu_clip(0), other=ntu_clip(0))
     files(path / "twice", **{names[0]: ntu_clip(0)})
-    return path
-
-
-def write_pku(path: Path) -> Path:
-    for folder in ("skeleton", "label"):
-        (path / folder).mkdir(parents=True)
-    for number, length in enumerate((20, 60, 33, 8)):
-        text = pku_text(pku_values(number, length, range(2, 6)))
-        (path / f"skeleton/{number:04}-{'LMRL'[number]}.txt").write_text(text)
-        labels = f"1,1,5,1\nbad\n{number + 2},3,{length},2\n" if number != 1 else "nothing good\n"
-        (path / f"label/{number:04}-{'LMRL'[number]}.txt").write_text(labels)
-    (path / "label/0009-L.txt").write_text("1,1,5,1\n")
-    (path / "cross-subject.txt").write_text("Training videos: \n0000-L, 0001-M, \nValidataion videos: \n0002-R, \n")
     return path
 
 

@@ -132,7 +132,7 @@ def test_a_list_of_training_videos_alone_leaves_nothing_to_test_and_says_so(tmp_
     (raw / "cross-view-train.txt").write_text("0002-L\n")
     assert "pku1-xview (by the list): 2 train, 0 test, 2 in neither part, as F294V001C003L001" in ingest(
         "pku1", raw, tmp_path / "s", workers=0
-    ).told  # fmt: skip
+    ).divided  # fmt: skip
 
 
 @pytest.mark.parametrize(("kind", "train", "test"), [("subject", 775, 234), ("view", 671, 338)])
