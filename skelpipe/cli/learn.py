@@ -57,6 +57,11 @@ def pretrain(
     RECIPE is the name of a shipped recipe or a YAML file. The same command goes on from the last checkpoint of RUN,
     with as many --gpus as there are now. 'torchrun … -m skelpipe pretrain …' does what --gpus does.
 
+    A --split of your own is a column and its values: by subject:1-20 these train and all others test; by camera:2,3/1
+    those after the stroke test, and others do neither. Columns are subject, camera, setup and replication of NTU RGB+D;
+    view and video, or view, scene and performer, of PKU-MMD. ntu60:subject:1-20 is about the clips of that data set in
+    a store of a larger one.
+
     \b
     Example:
       skelpipe pretrain crosnnclr data/stores/ntu60-50.zarr data/runs/bone --split xsub60 --stream bone

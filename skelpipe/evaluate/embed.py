@@ -170,7 +170,7 @@ def find_weights(path: Path, settings: Mapping[str, Any], epoch: int | None) -> 
         what = f"has no weights of it, but of {there}" if there else "has kept no weights so far"
         if ended:
             raise BadInput(f"--epoch {epoch}", f"{path} {what}", "set keep_every in the recipe, and train it again")
-        remedy = "finish it with 'skelpipe pretrain'"
+        remedy = "choose one of these" if there else "finish it with 'skelpipe pretrain'"
         raise BadInput(f"--epoch {epoch}", f"{path} is not at its end; it {what}", remedy)
     return path / kept_weights(epoch), epoch
 

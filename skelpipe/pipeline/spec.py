@@ -171,9 +171,10 @@ class Pipeline(Settings):
         from skelpipe.recordings.datasets import SPLITS, find_split
         from skelpipe.recordings.datasets.stated import is_stated
 
-        for split in (value,) if isinstance(value, str) else value or ():
-            if split[:1].isdecimal():
-                raise ValueError(f"{split} is what a comma has cut off; put a split that has commas in quotes")
+        splits = (value,) if isinstance(value, str) else value or ()
+        if cut_off := [split for split in splits if split[:1].isdecimal()]:
+            raise ValueError(f"{cut_off[0]} is what a comma has cut off; put a split that has commas in quotes")
+        for split in splits:
             if not is_stated(split):
                 known_name(split, SPLITS)
                 continue

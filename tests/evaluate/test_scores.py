@@ -15,6 +15,7 @@ from skelpipe.evaluate.scores import (
     per_class,
     predictions,
     read_scores,
+    tied,
     topk_accuracy,
     write_confusion_csv,
     write_npz,
@@ -31,6 +32,8 @@ def test_hand_worked():
     assert topk_accuracy(SCORES, LABELS, 2) == 0.75
     assert topk_accuracy(SCORES, LABELS, 3) == 0.75
     assert topk_accuracy(SCORES, LABELS, 5) == 1.0
+    assert tied(SCORES) == 2
+    assert tied(np.stack([SCORES, SCORES])) == 4
     assert per_class(SCORES, LABELS, 5) == [1.0, 0.0, 0.0, 0.0, None]
     expected = np.zeros((4, 4), int)
     expected[[0, 2, 1, 3], [0, 1, 0, 0]] = 1

@@ -179,6 +179,16 @@ def test_exported_files_have_the_names_shapes_and_types_that_loaders_expect(made
     )
 
 
+def test_files_of_a_stated_split_are_called_by_what_it_says(made, tmp_path):
+    found = {}
+    for name in ("ctrgcn-npz", "pyskl-pkl", "sgn-h5"):
+        result = export_arrays(name, made / "store", tmp_path / name, split="camera:2,3/1")
+        found[name] = result.files
+        assert (result.train, result.test) == (2 * result.test, result.test)
+    word = "ntu60-camera=2,3-test=1"
+    assert [f"{word}.npz" in found["ctrgcn-npz"], f"{word}.h5" in found["sgn-h5"]] == [True, True]
+
+
 def test_every_split_has_file_names():
     listed = {f"{dataset}-listed" for dataset in ("ntu60", "ntu120", "pku1", "pku2")}
     assert set(STEMS) - listed == {split for dataset in DATASETS for split in fitting_splits(dataset)}

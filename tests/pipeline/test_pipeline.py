@@ -439,6 +439,37 @@ def test_a_mistake_is_told_before_anything_runs(tmp_path, changes, told):
         plan(*load_pipeline(write_toy(tmp_path, **changes)), tmp_path)
 
 
+def test_stated_splits_are_named_in_full_and_their_folders_by_what_they_say(tmp_path):
+    splits = ["camera:2,3/1", "ntu60:subject:1-20", "xsub60"]
+    file = write_toy(tmp_path, splits=splits, dataset="ntu120", streams=["joint"])
+    pipeline, _ = load_pipeline(file)
+    assert pipeline.splits == ("ntu120:camera:2,3/1", "ntu60:subject:1-20", "xsub60")
+    runs = plan(pipeline, file, tmp_path)["runs"]
+    homes = {folder.split("/")[2]: stage["flags"] for folder, stage in runs.items()}
+    assert list(homes) == ["ntu120-camera=2,3-test=1", "ntu60-subject=1-20", "xsub60"]
+    assert "--split ntu120:camera:2,3/1 " in homes["ntu120-camera=2,3-test=1"]
+    pipeline, _ = load_pipeline(file, ["splits=['subject:1,2']", "pretrain_on=subject:3-300", "streams=[joint]"])
+    evaluations = plan(pipeline, file, tmp_path)["evaluations"]
+    assert all("/ntu120-subject=3-300/" in each and each.endswith("-ntu120-subject=1,2") for each in evaluations)
+    assert all("--split ntu120:subject:1,2 " in stage["flags"] for stage in evaluations.values())
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        (["splits=['camra:1']"], "no data set has a column 'camra'; did you mean 'camera'"),
+        (["splits=[camera:2,3/1]"], "3/1 is what a comma has cut off; put a split that has commas in quotes"),
+        (["splits=['subject:1']"], "that of ntu60 or ntu120; write ntu60:subject:1"),
+        (["splits=['view:1']", "dataset=ntu60"], "write pku1:view:1"),
+        (["splits=['pku1:view:1']", "dataset=ntu60"], "pku1:view:1 cannot be made from ntu60"),
+        (["splits=['subject:1', 'subject:1-1']", "dataset=ntu60"], "names something twice"),
+    ],
+)
+def test_what_states_no_split_is_told_before_anything_runs(tmp_path, changes, said):
+    with pytest.raises(BadInput, match=said):
+        load_pipeline(write_toy(tmp_path), changes)
+
+
 def test_overrides_change_the_pipeline(tmp_path):
     pipeline, _ = load_pipeline(write_toy(tmp_path), ["seeds=[3, 4]", "synth.actions=5", "epochs=2"])
     assert (pipeline.seeds, pipeline.epochs) == ((3, 4), 2)

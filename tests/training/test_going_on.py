@@ -255,7 +255,7 @@ def test_kept_weights_are_evaluated_while_the_run_goes_on(clips, tmp_path):
                 load_run(run, Clips(clips), "cpu", epoch=4)
         if (event["epoch"], event["step"]) == (3, 1):
             epochs.append(load_run(run, Clips(clips), "cpu", epoch=2).epoch)
-            lacks = "is not at its end; it has no weights of it, but of 2; finish it with"
+            lacks = "is not at its end; it has no weights of it, but of 2; choose one of these"
             for epoch, says in [(None, "not whole"), (1, lacks), (4, lacks)]:
                 with pytest.raises(BadInput, match=says):
                     load_run(run, Clips(clips), "cpu", epoch=epoch)
