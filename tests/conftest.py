@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -29,10 +30,22 @@ TINY = [
 ]
 
 
-def write_clips(path: Path, per_class: int = 8, classes: int = 4, frames: int = 12, seed: int = 0) -> Path:
+def write_clips(
+    path: Path,
+    per_class: int = 8,
+    classes: int = 4,
+    frames: int = 12,
+    seed: int = 0,
+    nameless: str | None = None,
+    **noted: Any,
+) -> Path:
     """A clips folder in NTU's columns: each class swings its joints at its own rate, subjects 1 to 4, cameras 1 to 3.
 
     By xsub60, subjects 1, 2 and 4 train and 3 tests.
+
+    Args:
+        nameless: a split that the clips are divided by without names and ids, as those of imported arrays.
+        noted: attributes in place of the usual ones.
     """
     rng = np.random.default_rng(seed)
     n = per_class * classes
@@ -61,9 +74,15 @@ def write_clips(path: Path, per_class: int = 8, classes: int = 4, frames: int = 
         "setup": np.ones(n, np.int32),
         "replication": np.ones(n, np.int32),
     }
+    if nameless is not None:
+        told = columns["subject"] != 3 if nameless == "xsub60" else columns["camera"] != 1
+        names = np.array([f"{nameless}-{'train' if t else 'test'}-{i:06}" for i, t in enumerate(told)])
+        columns = {key: np.zeros_like(value) for key, value in columns.items()}
+        columns |= {"name": names, "label": label.astype(np.int32), f"train_{nameless}": told}
     attributes = {"dataset": "ntu60", "layout": "kinect_v2", "frames": frames, "columns": list(columns)}
+    attributes |= {"bodies": "first", "centre": True, "turn": True, **noted}
     with new_folder(path, "clips") as folder:
-        group = store.create_group(folder, "clips", {**attributes, "bodies": "first", "centre": True, "turn": True})
+        group = store.create_group(folder, "clips", attributes)
         store.write_array(group, "clips", clips, store.CLIPS_PER_CHUNK)
         store.write_array(group, "length", np.full(n, frames, np.int32))
         store.write_columns(group, columns)

@@ -33,10 +33,14 @@ ROOMS = {
     "recordings": [{"text", "native"}, {"datasets"}, {"store", "synthetic"}],
     "clips": [{"philox", "streams"}, {"augment"}, {"gather"}, {"views"}, {"batches"}],
     "encoders": [{"graph", "cpu"}],
-    "evaluate": [{"scores"}, {"embed", "fuse"}, {"protocol"}],
+    "evaluate": [{"fit", "scores"}, {"embed", "fuse"}, {"protocol"}],
     "exchange": [{"pickles"}, {"arrays", "weights"}],
     "plots": [{"style", "motion"}],
-    "cli": [{"options", "progress", "interrupts"}, {"all_at_once", "data", "learn", "look", "measure"}, {"program"}],
+    "cli": [
+        {"options", "progress", "interrupts", "usage"},
+        {"all_at_once", "data", "learn", "look", "measure"},
+        {"program"},
+    ],
 }
 # What does not belong into a wing at all: it would be slow to load, or is another wing's business.
 FOREIGN = {

@@ -12,6 +12,7 @@ import click
 from skelpipe.cli.options import (
     STREAMS,
     NameOf,
+    SplitName,
     dataset_argument,
     force_option,
     given,
@@ -269,7 +270,7 @@ def import_arrays(format: str, files: tuple[Path, ...], clips: Path, **options: 
 @click.argument("format", type=NameOf(_formats))
 @path_argument("source")
 @path_argument("out")
-@click.option("--split", required=True, type=click.Choice(list(SPLITS)), help="What to divide.")
+@click.option("--split", required=True, type=SplitName(), help="What to divide.")
 @force_option
 def export_arrays(format: str, source: Path, out: Path, **options: Any) -> None:
     """Write arrays as another project reads them.

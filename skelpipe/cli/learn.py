@@ -12,6 +12,7 @@ import click
 
 from skelpipe.cli.options import (
     STREAMS,
+    SplitName,
     device_option,
     force_option,
     path_argument,
@@ -21,7 +22,7 @@ from skelpipe.cli.options import (
 )
 from skelpipe.cli.progress import training
 from skelpipe.errors import BadInput
-from skelpipe.recordings.datasets import DATASETS, SPLITS
+from skelpipe.recordings.datasets import DATASETS
 from skelpipe.resources import find, names
 
 
@@ -29,7 +30,7 @@ from skelpipe.resources import find, names
 @click.argument("recipe")
 @path_argument("clips")
 @path_argument("run")
-@click.option("--split", required=True, type=click.Choice(list(SPLITS)), help="Whose training clips to learn from.")
+@click.option("--split", required=True, type=SplitName(), help="Whose training clips to learn from.")
 @click.option("--stream", required=True, type=click.Choice([*STREAMS, "3s"]), help="3s: all, as CrosSCLR needs them.")
 @click.option("--epochs", type=click.IntRange(0), help="Instead of the recipe's; 0 leaves the encoder untrained.")
 @click.option("--iterations", type=click.IntRange(1), help="Instead of the recipe's length: so many steps.")
@@ -97,7 +98,7 @@ def pretrain(
 @path_argument("file")
 @path_argument("run")
 @click.option("--stream", required=True, type=click.Choice([*STREAMS, "3s"]), help="3s: all of a CrosSCLR file.")
-@click.option("--split", required=True, type=click.Choice(list(SPLITS)), help="Whose training clips it has seen.")
+@click.option("--split", required=True, type=SplitName(), help="Whose training clips it has seen.")
 @click.option("--dataset", type=click.Choice(list(DATASETS)), help="[default: that of the clips, or the split's own]")
 @click.option(
     "--recipe", help="How it was trained; FILE decides the sizes. [default: skeletonclr, or stgcn_supervised]"
@@ -137,6 +138,8 @@ def import_weights(file: Path, run: Path, recipe: str | None, **options: Any) ->
         click.echo(f"left out: {note}")
     state = "can be evaluated" if made.finished else "to be trained on"
     click.echo(f"{run}: epoch {made.epoch}/{made.epochs}, {state}")
+    if made.assumed:
+        click.echo(f"assumed: trained on clips as 'skelpipe prepare {made.assumed}' makes them, by the rule of {split}")
     if not made.finished:
         words = ["skelpipe", "pretrain", f"{run}/recipe.yaml", str(clips), str(run), "--split", split]
         more = ["--seed", str(options["seed"])] if options["seed"] else []

@@ -14,6 +14,7 @@ from skelpipe.cli.options import (
     epoch_option,
     force_option,
     given,
+    other_clips_option,
     out_option,
     path_argument,
     seed_option,
@@ -49,11 +50,15 @@ def _protocols() -> Mapping[str, Any]:
               help="Change an option of finetune, semi or transfer, such as finetune.epochs=10 or "
                    "semi.fractions=[0.05]. Repeatable.")  # fmt: skip
 @split_option
+@click.option("--classes", metavar="LIST",
+              help="Only clips of these classes, and a classifier of them alone: numbers from 1, as A001 in clips' "
+                   "names, such as 1-10,23; class names; or a file with one on each line.")  # fmt: skip
 @stream_option
 @epoch_option
 @seed_option
 @device_option
 @threads_option
+@other_clips_option
 @force_option
 @click.pass_context
 def evaluate(
@@ -91,11 +96,15 @@ def evaluate(
 @stream_option
 @epoch_option
 @device_option
+@other_clips_option
+@click.option(
+    "--all", "every", is_flag=True, help="Every clip, in the split or not; 'train' then is 1, 0 or -1 (neither)."
+)
 @force_option
 def embed(run: Path, clips: Path, out: Path, **options: Any) -> None:
     """Export the features of all clips of a split.
 
-    The suffix of OUT decides: .npz, .h5 or .parquet.
+    The suffix of OUT decides: .npz, .h5 or .parquet. With --all they are those of every clip.
 
     \b
     Example:
@@ -104,7 +113,10 @@ def embed(run: Path, clips: Path, out: Path, **options: Any) -> None:
     from skelpipe.evaluate.embed import export
 
     with bar("embedding", "clips") as progress:
-        rows, size = export(run, clips, out, progress=progress, **options)
+        cautions: list[str] = []
+        rows, size = export(run, clips, out, progress=progress, tell=cautions.append, **options)
+    for caution in cautions:
+        click.echo(printable(f"skelpipe: {caution}"), err=True)
     click.echo(f"{out}: {rows:,} clips, {size} features each")
 
 
@@ -123,6 +135,7 @@ def _numbers(ctx: click.Context, option: click.Parameter, text: str | None) -> l
 @click.option(
     "--weights", callback=_numbers, metavar="W,W,…", help="One per part. [default: joint and bone 0.6, motion 0.4]"
 )
+@other_clips_option
 @force_option
 def fuse(parts: tuple[Path, ...], out: Path, **options: Any) -> None:
     """Add the scores of several evaluations, clip by clip.
@@ -171,6 +184,10 @@ def _metrics(out: Path, metrics: Mapping[str, Any]) -> None:
     for protocol, values in metrics["protocols"].items():
         for warning in values.get("warnings", ()):
             click.echo(printable(f"skelpipe: {protocol}: {warning}"), err=True)
+        if values.get("tied"):
+            decisions = metrics["test_clips"] * len(values.get("draws") or (1,))
+            of = f"{values['tied']:,} of {decisions:,} decisions"
+            click.echo(f"skelpipe: {protocol}: {of} are ties of the highest score; the lowest class counts", err=True)
         spread = "" if values.get("std") is None else f" ± {100 * values['std']:.1f}"
         parts.append(f"{protocol} top-1 {100 * values['top1']:.1f}{spread} %, top-5 {100 * values['top5']:.1f} %")
     click.echo(f"{out}: {'; '.join(parts)}")

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import click
 from click.core import ParameterSource
 
-from skelpipe.recordings.datasets import DATASETS, SPLITS
+from skelpipe.recordings.datasets import DATASETS, SPLITS, check_split
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -26,6 +26,19 @@ class NameOf(click.Choice):  # type: ignore[type-arg]
         if name != "choices":
             raise AttributeError(name)
         return tuple(self.entries())
+
+
+class SplitName(click.Choice):  # type: ignore[type-arg]
+    """A benchmark's split, or a rule such as subject:1-20."""
+
+    def __init__(self) -> None:
+        super().__init__([*SPLITS])
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context | None = None) -> str:
+        return f"[{'|'.join(self.choices)}|COLUMN:TRAIN[/TEST]]"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return check_split(str(value))
 
 
 def path_argument(name: str) -> Callable[[Function], Function]:
@@ -46,9 +59,12 @@ device_option = click.option("--device", default="auto", show_default=True, help
 set_option = click.option(
     "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a setting. Repeatable."
 )
-split_option = click.option("--split", type=click.Choice(list(SPLITS)), help="Another split than the run's.")
+split_option = click.option("--split", type=SplitName(), help="Another split than the run's.")
 stream_option = click.option("--stream", type=click.Choice(STREAMS), help="Which encoder, where a run holds several.")
 epoch_option = click.option("--epoch", type=click.IntRange(0), help="Weights that were kept then. [default: the last]")
+other_clips_option = click.option(
+    "--other-clips", is_flag=True, help="Take clips that were prepared otherwise; each figure then says so."
+)
 part_option = click.option(
     "--part",
     callback=lambda ctx, option, value: value and _part(value),

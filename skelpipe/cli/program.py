@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import logging
 import os
 import sys
@@ -15,6 +16,7 @@ import click
 from skelpipe import __version__
 from skelpipe.cli import all_at_once, data, learn, look, measure
 from skelpipe.cli.interrupts import stop_in_order
+from skelpipe.cli.usage import in_words
 from skelpipe.errors import BadInput, printable
 
 # Idle OpenMP threads must sleep, not spin: on a core that another process uses, spinning at every small operation
@@ -50,13 +52,17 @@ class Commands(click.Group):
 
     def main(self, *words: Any, standalone_mode: bool = True, **extra: Any) -> Any:
         """As click's; an interrupt before the command has begun, or after its end, ends as one within it."""
+        _show_all()
         run: Callable[[], Any] = partial(super().main, *words, standalone_mode=False, **extra)
         if not standalone_mode:
             return run()
         try:
             sys.exit(run())
         except click.ClickException as error:
-            error.show()
+            if type(error).__name__ == "NoArgsIsHelpError":
+                error.show()
+            else:
+                click.echo("skelpipe: " + _one_line(in_words(error, self.commands)), err=True)
             sys.exit(error.exit_code)
         except click.Abort:
             click.echo(f"skelpipe: {INTERRUPTED}", err=True)
@@ -68,9 +74,7 @@ class Commands(click.Group):
         except BadInput as error:
             _end(ctx, f"{error}", 2, error)
         except click.UsageError as error:
-            command = error.ctx.command_path if error.ctx else "skelpipe"
-            what = error.format_message().strip().removesuffix(".")
-            _end(ctx, f"{what}; '{command} --help' shows how it is used", 2, error)
+            _end(ctx, in_words(error, self.commands, ctx.invoked_subcommand), 2, error)
         except KeyboardInterrupt as error:
             _end(ctx, f"interrupted; {error}" if error.args else INTERRUPTED, 130, error)
         except OSError as error:
@@ -82,8 +86,19 @@ class Commands(click.Group):
 def _end(ctx: click.Context, message: str, status: int, error: BaseException) -> None:
     if ctx.params.get("traceback"):
         raise error
-    click.echo("skelpipe: " + printable(" ".join(message.split())), err=True)
+    click.echo("skelpipe: " + _one_line(message), err=True)
     ctx.exit(status)
+
+
+def _one_line(message: str) -> str:
+    return printable(" ".join(message.split()))
+
+
+def _show_all() -> None:
+    """Let what the encoding of stdout or stderr has not, as a letter of a path, be written as an escape."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="backslashreplace")
 
 
 @click.group(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,21 +19,21 @@ from skelpipe.clips.loading import load_bodies, own_frames
 from skelpipe.clips.streams import apply_stream
 from skelpipe.clips.views import build_view, render_view
 from skelpipe.errors import BadInput
-from skelpipe.layouts import attributes_of
+from skelpipe.evaluate.fit import cautions, check_fit
 from skelpipe.methods.network import Network
 from skelpipe.outputs.ancestry import DONE, PROVENANCE, read_json
 from skelpipe.outputs.checksums import check_files
 from skelpipe.outputs.digests import require
 from skelpipe.outputs.provenance import file_provenance
-from skelpipe.recordings.datasets import find_split, fitting_splits, group_column, split_masks
+from skelpipe.recordings.datasets import find_split, fitting_splits, group_column, serves, split_masks
 from skelpipe.recordings.native import Native
 from skelpipe.recordings.store import CLIPS_PER_CHUNK, Clips
 from skelpipe.training.checkpoint import kept_weights, weights_epoch
-from skelpipe.training.clips_needed import check_clips, prepare_command
 from skelpipe.training.device import choose_device
 from skelpipe.training.folder import LOG, RECIPE, SETTINGS, WEIGHTS
 from skelpipe.training.log import collapsed_at
 from skelpipe.training.recipe import Evaluation, Recipe
+from skelpipe.training.trained_on import TRAINED_ON
 
 Progress = Callable[[int, int], None]
 log = logging.getLogger(__name__)
@@ -50,6 +50,7 @@ class Run:
         stream: what the network is fed.
         epoch: how many epochs its weights have seen.
         collapsed: whether the log said so at that epoch.
+        cautions: what all its figures on the clips that it was loaded for have to say of their preparation.
     """
 
     path: Path
@@ -60,6 +61,7 @@ class Run:
     stream: str
     epoch: int
     collapsed: bool = False
+    cautions: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,7 @@ class Features:
     Attributes:
         name: (N,) clip names.
         label: (N,) classes.
-        train: (N,) bool, in the training part of the split (else in the test part).
+        train: (N,) bool, in the training part of the split (else in the test part); int8 of `embed_all`.
         group: (N,) the person or video a clip belongs to; whole groups are held out for validation.
         feature: (N, D) float32.
         row: (N,) where the clips stand in the clips folder.
@@ -77,7 +79,7 @@ class Features:
 
     name: npt.NDArray[np.str_]
     label: npt.NDArray[np.int64]
-    train: npt.NDArray[np.bool_]
+    train: npt.NDArray[Any]
     group: npt.NDArray[Any]
     feature: npt.NDArray[np.float32]
     row: npt.NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
@@ -90,7 +92,13 @@ def read_stated(run: str | Path) -> Evaluation:
 
 
 def load_run(
-    path: str | Path, clips: Clips, device: str = "auto", *, stream: str | None = None, epoch: int | None = None
+    path: str | Path,
+    clips: Clips,
+    device: str = "auto",
+    *,
+    stream: str | None = None,
+    epoch: int | None = None,
+    other_clips: bool = False,
 ) -> Run:
     """Open a finished RUN and build its query network for the clips' layout.
 
@@ -98,23 +106,24 @@ def load_run(
         stream: which network of a run of several streams; else what the run was trained on.
         epoch: one whose weights the recipe's `keep_every` has kept; by default the last. A run that is still trained,
             or was stopped, can be opened at one too.
+        other_clips: let clips pass that were prepared otherwise than those that it was trained on.
 
     Raises:
         BadInput: RUN is not whole, its weights are damaged, it has no such stream or epoch, or the clips have another
-            layout or number of frames.
+            layout or preparation.
     """
     path = Path(path)
     if epoch is None or not going_on_with(path):
         path = require(
             path, "run", "finish it with 'skelpipe pretrain', or choose an epoch that it has kept by --epoch"
         )
-    check_files(path, lambda name: name in (SETTINGS, RECIPE, LOG), "train this run again")
+    check_files(path, lambda name: name in (SETTINGS, RECIPE, LOG, TRAINED_ON), "train this run again")
     try:
         settings = json.loads((path / SETTINGS).read_text())
     except (OSError, ValueError) as error:
         raise BadInput(path / SETTINGS, f"cannot be read ({error})", "train this run again") from None
     recipe = checking.check(Recipe, checking.load_yaml(path / RECIPE), path / RECIPE)
-    check_fit(recipe, settings, clips)
+    doubts = check_fit(recipe, settings, clips, other_clips)
     stream = find_stream(path, recipe, settings, stream)
     weights, epoch = find_weights(path, settings, epoch)
     check_files(path, weights.name, "train this run again")
@@ -130,28 +139,12 @@ def load_run(
     network = evaluated[stream] if recipe.streams else evaluated
     place = choose_device(device)
     network = network.to(place).eval().requires_grad_(False)
-    return Run(path, settings, recipe, network, place, stream, epoch, collapsed_at(path, epoch))
+    return Run(path, settings, recipe, network, place, stream, epoch, collapsed_at(path, epoch), tuple(doubts))
 
 
 def going_on_with(path: Path) -> bool:
     """Whether this is a run that is not at its end."""
     return read_json(path / PROVENANCE).get("kind") == "run" and not (path / DONE).exists()
-
-
-def check_fit(recipe: Recipe, settings: Mapping[str, Any], clips: Clips) -> None:
-    """Raise BadInput unless clips are of the layout and the preparation that a run was trained on."""
-    noted = attributes_of(clips.layout)
-    if settings["layout"] != noted["layout"]:
-        what = f"has layout {noted['layout']}, the run was trained with {settings['layout']}"
-        raise BadInput(clips.path, what, "prepare clips to match")
-    if settings.get("layout_table") != noted.get("layout_table"):
-        what = f"has a layout {noted['layout']} of other joints or bones than the run was trained with"
-        raise BadInput(clips.path, what, "give the layouts names of their own, and clips of the run's")
-    if (frames := settings["frames"]) != clips.frames:
-        command = prepare_command(clips, recipe.clips.model_copy(update={"frames": frames}))
-        what = f"has frames {clips.frames}, the run was trained with {frames}"
-        raise BadInput(clips.path, what, f"make such clips by '{command}'")
-    check_clips(recipe, clips)
 
 
 def find_stream(path: Path, recipe: Recipe, settings: Mapping[str, Any], stream: str | None) -> str:
@@ -183,16 +176,26 @@ def find_weights(path: Path, settings: Mapping[str, Any], epoch: int | None) -> 
 def choose_split(run: Run, clips: Clips, split: str | None) -> str:
     """The split that is asked for, or the run's own if these clips can serve it."""
     own = str(run.settings["split"])
-    if split is None and own not in (fitting := fitting_splits(clips.dataset, clips.columns)):
+    if split is None and not serves(own, clips.dataset, clips.columns):
+        fitting = fitting_splits(clips.dataset, clips.columns)
         what = f"holds clips of {clips.dataset}, which the run's own split {own} does not divide"
         raise BadInput(clips.path, what, f"choose one by --split: {', '.join(fitting)}")
-    log.info("split %s (%s)", split or own, "as asked" if split else "that of the run")
-    return split or own
+    rule = find_split(split or own, clips.dataset)
+    log.info("split %s (%s): %s", rule.name, "as asked" if split else "that of the run", rule.title)
+    return rule.name
 
 
-def embed(run: Run, clips: Clips, split: str, progress: Progress | None = None) -> Features:
-    """Features of all clips in a split: eval mode, the view that the recipe evaluates, the run's stream."""
+def embed(
+    run: Run, clips: Clips, split: str, progress: Progress | None = None, only: Sequence[int] | None = None
+) -> Features:
+    """Features of all clips in a split: eval mode, the view that the recipe evaluates, the run's stream.
+
+    Args:
+        only: the labels of the classes whose clips are meant; None: all.
+    """
     train, test = split_masks(split, clips.dataset, clips.columns, clips.attributes.get("split_files"))
+    if only is not None:
+        train, test = (mask & np.isin(clips.labels, only) for mask in (train, test))
     rows = np.flatnonzero(train | test)
     left = len(train) - len(rows)
     log.info("clips to embed: %d to train on and %d to test; %d are in neither part", train.sum(), test.sum(), left)
@@ -204,6 +207,17 @@ def embed(run: Run, clips: Clips, split: str, progress: Progress | None = None) 
         encode(run, clips, rows, progress),
         rows,
     )
+
+
+def embed_all(run: Run, clips: Clips, split: str | None, progress: Progress | None = None) -> Features:
+    """Features of all clips, in a split or not; their `train` is 1, 0 to test, and -1 in neither part: int8."""
+    part = np.full(len(clips), -1, np.int8)
+    if split is not None:
+        train, test = split_masks(split, clips.dataset, clips.columns, clips.attributes.get("split_files"))
+        part[train], part[test] = 1, 0
+    rows, group = np.arange(len(clips)), clips.columns[group_column(clips.dataset)]
+    log.info("clips to embed: all %d, %d of them in neither part of a split", len(rows), (part < 0).sum())
+    return Features(clips.columns["name"], clips.labels, part, group, encode(run, clips, rows, progress), rows)
 
 
 @torch.no_grad()
@@ -271,10 +285,18 @@ def export(
     stream: str | None = None,
     epoch: int | None = None,
     device: str = "auto",
+    other_clips: bool = False,
+    every: bool = False,
     force: bool = False,
     progress: Progress | None = None,
+    tell: Callable[[str], None] | None = None,
 ) -> tuple[int, int]:
     """Write features, names, labels and split of a run's clips as .npz, .h5 or .parquet; returns (clips, features).
+
+    Args:
+        every: all clips, also those in neither part of the split, or that no split divides; `train` is then 1 for
+            training clips, 0 for test clips and -1 for those in neither part.
+        tell: called with each caution, which the file's provenance keeps too.
 
     Raises:
         BadInput: an input does not fit, the suffix is unknown, or `out` exists and `force` is not set.
@@ -285,11 +307,20 @@ def export(
     if out.exists() and not force:
         raise BadInput(out, "already exists", "choose another path, or pass --force to replace it")
     source = Clips(clips)
-    loaded = load_run(run, source, device, stream=stream, epoch=epoch)
-    split = choose_split(loaded, source, split)
-    features = embed(loaded, source, split, progress)
-    inputs, settings = {"run": loaded.path, "clips": source.path}, {"split": split, "stream": loaded.stream}
-    made = file_provenance("features", out, inputs, {**settings, "epoch": loaded.epoch, "device": str(loaded.device)})
+    loaded = load_run(run, source, device, stream=stream, epoch=epoch, other_clips=other_clips)
+    if split is not None or not every or serves(str(loaded.settings["split"]), source.dataset, source.columns):
+        split = choose_split(loaded, source, split)
+    features = embed_all(loaded, source, split, progress) if every else embed(loaded, source, str(split), progress)
+    if not len(features.row):
+        what = f"has no clips here, neither to train on nor to test, of {len(source):,} that there are"
+        raise BadInput(f"split {split}", what, "choose another split, or pass --all to embed every clip")
+    doubts = cautions(loaded, source, features.row[features.train != 1])
+    for doubt in doubts if tell is not None else ():
+        tell(doubt)  # type: ignore[misc]
+    inputs = {"run": loaded.path, "clips": source.path}
+    settings: dict[str, Any] = {"split": split, "stream": loaded.stream}
+    settings |= {"epoch": loaded.epoch, "device": str(loaded.device), "other_clips": other_clips, "all": every}
+    made = file_provenance("features", out, inputs, settings, {"cautions": doubts})
     scratch = out.with_name(f".{out.stem}.partial{out.suffix}")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)

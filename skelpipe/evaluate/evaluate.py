@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -12,13 +13,17 @@ import numpy as np
 import torch
 
 from skelpipe.errors import BadInput
+from skelpipe.evaluate.classes import among, numbers, read_classes, without_clips
 from skelpipe.evaluate.embed import Features, Run, choose_split, embed, load_run, read_stated
+from skelpipe.evaluate.fit import cautions
+from skelpipe.evaluate.fuse import ONLY
 from skelpipe.evaluate.protocol import Outcome, Probe, Progress, Setup
-from skelpipe.evaluate.protocols import CHECKS, PROTOCOLS, read_options
+from skelpipe.evaluate.protocols import CHECKS, PROTOCOLS, WITHOUT_TRAINING, read_options
 from skelpipe.evaluate.scores import (
     confusion,
     over_draws,
     per_class,
+    tied,
     topk_accuracy,
     write_confusion_csv,
     write_npz,
@@ -29,10 +34,10 @@ from skelpipe.outputs.folders import new_folder
 from skelpipe.parallel import tell_threads
 from skelpipe.plots.confusion import confusion_figure
 from skelpipe.plots.style import save_figure
-from skelpipe.recordings.datasets import find_split, pretrained_on, split_masks
+from skelpipe.recordings.datasets import divided, find_split
 from skelpipe.recordings.store import Clips
 from skelpipe.settings import Settings
-from skelpipe.training.log import COLLAPSE_REMEDY
+from skelpipe.training.preparation import PREPARED, preparation_of
 from skelpipe.training.recipe import Evaluation
 
 log = logging.getLogger(__name__)
@@ -51,17 +56,19 @@ def evaluate(
     split: str | None = None,
     stream: str | None = None,
     epoch: int | None = None,
+    classes: str | None = None,
     options: Sequence[str] = (),
     device: str = "auto",
     seed: int = 0,
     threads: int | None = None,
+    other_clips: bool = False,
     force: bool = False,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Measure a run's encoder by one or several protocols and write an evaluation folder.
+    """Measure a run's encoder by one or several protocols and write an evaluation folder; returns its metrics.
 
-    Features are computed once and serve every protocol. The folder holds `metrics.json`, `scores.npz` (keyed by clip
-    name), `features.npz` of the frozen encoder, and for each protocol a confusion matrix as CSV and PNG.
+    Features are computed once and serve every protocol. The folder holds `metrics.json`, `scores.npz` (by clip name),
+    `features.npz` of the frozen encoder, and for each protocol a confusion matrix as CSV and PNG.
 
     Args:
         protocols: None takes those of the run's recipe, or else linear and knn.
@@ -69,12 +76,11 @@ def evaluate(
         split: another split than the run was trained on, or one of other clips.
         stream: which encoder of a run of several streams.
         epoch: one whose weights the run has kept; by default the last.
+        classes: limits clips and classifiers to these; see `classes.read_classes`.
         options: `protocol.option=value` changes of the options of finetune, semi and transfer.
         threads: CPU threads; None takes all cores.
+        other_clips: let clips pass that were prepared otherwise than the run's; every figure then has a warning.
         progress: called with (what, done, total).
-
-    Returns:
-        What `metrics.json` holds.
 
     Raises:
         BadInput: an input does not fit, or `out` exists and `force` is not set.
@@ -83,21 +89,20 @@ def evaluate(
     tell_settings(protocols, chosen, threads, probe, k, seed)
     settings = {
         "protocols": list(protocols), "probe": probe, "k": k, "best_on_test": best_on_test, "seed": seed,
-        "split": split, "stream": stream, "epoch": epoch, "options": dumped(chosen),
+        "split": split, "stream": stream, "epoch": epoch, "classes": classes, "options": dumped(chosen),
+        "other_clips": other_clips,
     }  # fmt: skip
     inputs, facts = {"run": run, "clips": clips}, dict[str, Any]()
     with new_folder(out, "evaluation", force=force, inputs=inputs, settings=settings, more=facts) as folder:
         source = Clips(clips)
-        loaded = load_run(run, source, device, stream=stream, epoch=epoch)
+        loaded = load_run(run, source, device, stream=stream, epoch=epoch, other_clips=other_clips)
         facts["device"], split = str(loaded.device), choose_split(loaded, source, split)
-        for name in filter(CHECKS.__contains__, protocols):
-            CHECKS[name](loaded, source, split)
-        features = embed(loaded, source, split, _part(progress, "embed"))
-        check(features, split)
-        classes = find_split(split).classes  # the store may be of a larger data set, with more classes
-        setup = Setup(classes, loaded.device, seed, probe, k, best_on_test, loaded, source, chosen, None, threads)
-        metrics = describe_run(loaded, source, features, split, classes)
-        write_outcomes(folder, metrics, features, setup, protocols, progress, cautions(loaded, source, split))
+        check_protocols(protocols, loaded, source, split)
+        features, only, doubts = measured_features(loaded, source, split, classes, protocols, progress)
+        width = find_split(split).classes if only is None else len(only)  # the store may have more classes
+        setup = Setup(width, loaded.device, seed, probe, k, best_on_test, loaded, source, chosen, None, threads, only)
+        metrics = describe_run(loaded, source, features, split, width, only)
+        write_outcomes(folder, metrics, features, setup, protocols, progress, doubts)
     return metrics
 
 
@@ -108,6 +113,35 @@ def choose(
     protocols = protocols or stated.protocols or USUAL
     chosen = read_options([*stated.words(protocols), *options], protocols)
     return protocols, probe or stated.probe or "reference", chosen
+
+
+def check_protocols(protocols: Sequence[str], run: Run, clips: Clips, split: str) -> None:
+    """Raise BadInput if a protocol does not suit the run and the clips."""
+    for name in filter(CHECKS.__contains__, protocols):
+        CHECKS[name](run, clips, split)
+
+
+def measured_features(
+    run: Run, clips: Clips, split: str, classes: str | None, protocols: Sequence[str], progress: Progress | None
+) -> tuple[Features, tuple[int, ...] | None, list[str]]:
+    """The features of the clips to measure on, the labels of the classes that these are limited to, and doubts.
+
+    Raises:
+        BadInput: there are no test clips, or none of the training clips that a protocol needs, or the features are not
+            finite.
+    """
+    needed = ("test",) if set(protocols) <= WITHOUT_TRAINING else ("training", "test")
+    divided(split, clips.dataset, clips.columns, clips.attributes.get("split_files"), needed)
+    only = None if classes is None else read_classes(classes, find_split(split).datasets[0])
+    features = embed(run, clips, split, _part(progress, "embed"), only)
+    doubts = [] if only is None else without_clips(only, features)
+    for part, mask in (("training", features.train), ("test", ~features.train)):
+        if part in needed and not mask.any():
+            what = f"has no {part} clips of these classes here"
+            raise BadInput(f"split {split}", what, "name others by --classes, or leave it out")
+    if not np.isfinite(features.feature).all():
+        raise BadInput("features", "are not all finite", "the run has diverged: train it again with a lower rate")
+    return (features if only is None else among(features, only)), only, doubts
 
 
 def dumped(chosen: Mapping[str, Settings]) -> dict[str, Any]:
@@ -138,6 +172,11 @@ def write_outcomes(
 ) -> None:
     """Run each protocol, and write its scores and confusion matrices, the features and `metrics`."""
     names = find_split(metrics["split"]).datasets[0].class_names
+    if setup.only is not None:
+        names = tuple(names[label] if names else str(label) for label in setup.only)
+    assert setup.run is not None
+    assert setup.clips is not None
+    doubts = [*doubts, *cautions(setup.run, setup.clips, features.row[~features.train])]
     all_scores = {}
     for name in dict.fromkeys(protocols):
         found = PROTOCOLS[name](features, replace(setup, progress=_part(progress, name)))
@@ -149,35 +188,15 @@ def write_outcomes(
             write_confusion(folder, entry, outcome, features, names, metrics)
     test = ~features.train
     write_scores(folder / "scores.npz", features.name[test], features.label[test], all_scores)
-    arrays = {"name": features.name, "label": features.label, "train": features.train, "feature": features.feature}
+    label = features.label if setup.only is None else np.asarray(setup.only)[features.label]
+    arrays = {"name": features.name, "label": label, "train": features.train, "feature": features.feature}
     write_npz(folder / "features.npz", arrays)
     write_json(folder / "metrics.json", metrics)
 
 
-def cautions(run: Run, clips: Clips, split: str) -> list[str]:
-    """What makes any figure of this run on these clips doubtful."""
-    found = [COLLAPSE_REMEDY] if run.collapsed else []
-    _, test = split_masks(split, clips.dataset, clips.columns, clips.attributes.get("split_files"))
-    if split != run.settings["split"]:
-        seen = test & pretrained_on(run.settings["split"], clips.dataset, clips.columns)
-        if seen.any():
-            part = f"training part of {run.settings['split']}"
-            found.append(f"{seen.sum():,} of the {test.sum():,} test clips were pretrained on (the {part})")
-    return found
-
-
-def check(features: Features, split: str) -> None:
-    """Raise BadInput unless both parts of the split hold clips and the features are finite."""
-    for part, count in (("training", features.train.sum()), ("test", (~features.train).sum())):
-        if count == 0:
-            raise BadInput(
-                f"--split {split}", f"has no {part} clips here", "ingest the recordings of the other part too"
-            )
-    if not np.isfinite(features.feature).all():
-        raise BadInput("features", "are not all finite", "the run has diverged: train it again with a lower rate")
-
-
-def describe_run(run: Run, clips: Clips, features: Features, split: str, classes: int) -> dict[str, Any]:
+def describe_run(
+    run: Run, clips: Clips, features: Features, split: str, classes: int, only: Sequence[int] | None
+) -> dict[str, Any]:
     """The head of `metrics.json`."""
     return {
         **{key: run.settings[key] for key in ("recipe", "method", "positives", "seed")},
@@ -186,13 +205,22 @@ def describe_run(run: Run, clips: Clips, features: Features, split: str, classes
         "dataset": clips.dataset,
         "split": split,
         "pretrained_on": {key: run.settings[key] for key in ("dataset", "split")},
+        PREPARED: preparation_of(clips),
+        "divided": division_digest(features),
         "train_clips": int(features.train.sum()),
         "test_clips": int((~features.train).sum()),
         "classes": classes,
+        **({} if only is None else {ONLY: numbers(only)}),
         "classes_present": len(set(features.label[~features.train].tolist())),
         "run": run.settings,
         "protocols": {},
     }
+
+
+def division_digest(features: Features) -> str:
+    """A digest of which clips are for training and which for testing, whatever their order."""
+    parts = ("\n".join(sorted(features.name[part].tolist())) for part in (features.train, ~features.train))
+    return hashlib.sha256("\n\n".join(parts).encode()).hexdigest()[:16]
 
 
 def judge(name: str, outcome: Outcome, features: Features, classes: int) -> dict[str, Any]:
@@ -207,6 +235,7 @@ def judge(name: str, outcome: Outcome, features: Features, classes: int) -> dict
     return {
         "top1": topk_accuracy(outcome.scores, label, 1),
         "top5": topk_accuracy(outcome.scores, label, 5),
+        "tied": tied(outcome.scores),
         **over_draws(outcome.scores, label),
         **outcome.figures,
         "per_class": per_class(outcome.scores, label, classes),

@@ -15,11 +15,14 @@ import numpy as np
 import numpy.typing as npt
 
 from skelpipe.errors import BadInput
+from skelpipe.evaluate.fit import PASSES
 from skelpipe.evaluate.scores import (
+    Scores,
     confusion,
     over_draws,
     per_class,
     read_scores,
+    tied,
     topk_accuracy,
     write_confusion_csv,
     write_scores,
@@ -28,6 +31,7 @@ from skelpipe.outputs.checksums import check_files
 from skelpipe.outputs.digests import require
 from skelpipe.outputs.files import write_json
 from skelpipe.outputs.folders import new_folder
+from skelpipe.training.preparation import PREPARED, compare
 
 # The weights that AimCLR's ensembles use on raw logits for NTU-60 and PKU-MMD I.
 log = logging.getLogger(__name__)
@@ -36,8 +40,10 @@ STREAM_WEIGHTS = {"joint": 0.6, "bone": 0.6, "motion": 0.4}
 STREAM_ORDER = ("joint", "motion", "bone")
 # How a protocol was run, as its entry in metrics.json says: what all parts share is kept, and what differs is told.
 HOW = ("probe", "k", "settings")
+CLIPS_APART = "clips_apart"  # of metrics.json: in what the clips of the parts differ
 # What decides which clips carried labels in each draw of a protocol that has draws; it must be the same in all parts.
 DRAWN_BY = ("fraction", "labelled", "seed")
+ONLY = "only_classes"  # the numbers, from 1, of the classes that an evaluation is limited to
 
 
 @dataclass(frozen=True)
@@ -48,7 +54,7 @@ class Part:
     metrics: dict[str, Any]
     names: npt.NDArray[Any]
     labels: npt.NDArray[np.int64]
-    scores: dict[str, npt.NDArray[np.float32]]
+    scores: dict[str, Scores]
 
     @property
     def stream(self) -> str:
@@ -60,9 +66,10 @@ def fuse(
     out: str | os.PathLike[str],
     *,
     weights: Sequence[float] | None = None,
+    other_clips: bool = False,
     force: bool = False,
 ) -> dict[str, Any]:
-    """Write a fusion folder: for every protocol that all parts hold, the weighted sum of their scores.
+    """Write a fusion folder: for every protocol that all parts hold, the weighted sum of their scores, in float64.
 
     A protocol with several draws is summed draw by draw.
 
@@ -70,20 +77,22 @@ def fuse(
         parts: evaluation folders, one per stream.
         out: the folder to write.
         weights: one per part, at least 0; by default 0.6 joint, 0.6 bone, 0.4 motion.
+        other_clips: add parts of clips that were prepared in different ways; every figure then has a warning.
         force: replace an older fusion at `out`.
 
     Returns:
         What is written as `metrics.json`; accuracies are fractions.
 
     Raises:
-        BadInput: the parts do not belong together (recipe, split, data set, seed, clips, labels, draws), or the
-            weights are not usable.
+        BadInput: the parts do not belong together (recipe, split, data set, seed, clips, their preparation, labels,
+            draws), or the weights are not usable.
     """
     loaded = [_load(Path(path)) for path in parts]
     if len(loaded) < 2:
         raise BadInput("fuse", f"got {len(loaded)} evaluation folder(s)", "name at least two, one per stream")
     used = _weights(loaded, weights)
     _check_same_experiment(loaded)
+    doubts = _clips_apart(loaded, other_clips)
     rows = [_rows_in_order_of(loaded[0], part) for part in loaded]
     protocols = [p for p in loaded[0].scores if all(p in part.scores for part in loaded)]
     if not protocols:
@@ -96,9 +105,10 @@ def fuse(
     left = f"; left out, as not all parts have them: {', '.join(alone)}" if alone else ""
     log.info("protocols %s%s", ", ".join(protocols), left)
     fused = {p: _sum(loaded, rows, used, p) for p in protocols}
-    metrics = _metrics(loaded, used, fused)
+    metrics = _metrics(loaded, used, fused, doubts)
+    settings = {"weights": used, "other_clips": other_clips}
     inputs = {f"part {i} ({part.stream})": part.path for i, part in enumerate(loaded)}
-    with new_folder(out, "fusion", force=force, inputs=inputs, settings={"weights": used}) as folder:
+    with new_folder(out, "fusion", force=force, inputs=inputs, settings=settings) as folder:
         _write(folder, loaded[0], metrics, fused)
     return metrics
 
@@ -136,10 +146,16 @@ def _check_same_experiment(parts: list[Part]) -> None:
     """Refuse parts of different experiments: the sum would be filed under a name that is not its own."""
     first = parts[0]
     for part in parts[1:]:
-        for key in ("dataset", "split", "recipe", "seed", "classes", "pretrained_on"):
+        for key in ("dataset", "split", "recipe", "seed", ONLY, "classes", "pretrained_on"):
             a, b = first.metrics.get(key), part.metrics.get(key)
             if a != b:
-                raise BadInput(part.path, f"has {key} {b}, but {first.path} has {a}", f"fuse parts of one {key}")
+                a, b = (value or "all" if key == ONLY else value for value in (a, b))
+                told = "the classes" if key == ONLY else key
+                raise BadInput(
+                    part.path,
+                    f"has {told} {b}, but {first.path} has {a}",
+                    f"fuse parts of the same {key.removeprefix('only_')}",
+                )
         if (first.metrics["epochs"] == 0) != (part.metrics["epochs"] == 0):
             raise BadInput(part.path, f"and {first.path}: one encoder is untrained", "fuse trained parts only")
     seen: dict[str, Path] = {}
@@ -148,6 +164,36 @@ def _check_same_experiment(parts: list[Part]) -> None:
             what = f"holds the stream {part.stream!r}, and so does {seen[part.stream]}"
             raise BadInput(part.path, what, "name one folder per stream")
         seen[part.stream] = part.path
+
+
+def _clips_apart(parts: list[Part], other_clips: bool) -> list[str]:
+    """What sets the clips of the parts apart, which are of the same names.
+
+    Raises:
+        BadInput: they were prepared in different ways, and that is not to pass.
+    """
+    first, *others = parts
+    found = []
+    for part in others:
+        one, other = (each.metrics.get(PREPARED) for each in (first, part))
+        if one is None and other is None:  # of a version that did not say it
+            continue
+        apart = compare(one or {}, other or {})
+        if apart.differing and not other_clips:
+            what = f"is of clips prepared otherwise than those of {first.path}: {'; '.join(apart.differing)}"
+            raise BadInput(part.path, what, f"evaluate all parts on clips of one preparation, {PASSES}")
+        if apart.differing:
+            found.append(
+                f"{part.stream} is of clips prepared otherwise than {first.stream}'s: {'; '.join(apart.differing)}"
+            )
+        if apart.untold:
+            told = f"not all say {', '.join(apart.untold)}" if one and other else "not all say how"
+            found.append(
+                f"whether the clips of {first.stream} and {part.stream} were prepared alike cannot be told: {told}"
+            )
+    if len({part.metrics["divided"] for part in parts if "divided" in part.metrics}) > 1:
+        found.append("the streams were evaluated with different training clips")
+    return found
 
 
 def _rows_in_order_of(first: Part, part: Part) -> npt.NDArray[np.intp]:
@@ -169,17 +215,19 @@ def _rows_in_order_of(first: Part, part: Part) -> npt.NDArray[np.intp]:
 
 def _sum(
     parts: list[Part], rows: list[npt.NDArray[np.intp]], weights: list[float], protocol: str
-) -> npt.NDArray[np.float32]:
+) -> npt.NDArray[np.float64]:
     _check_same_draws(parts, protocol)
     shapes = {part.scores[protocol].shape for part in parts}
     if len(shapes) > 1:
         raise BadInput(parts[-1].path, f"its {protocol} scores differ in shape: {sorted(shapes)}", "evaluate again")
     total = np.zeros(shapes.pop(), np.float64)
-    for part, index, weight in zip(parts, rows, weights, strict=True):
+    # In the streams' order, so that the order in which folders are named changes no last digit.
+    ordered = sorted(zip(parts, rows, weights, strict=True), key=lambda each: _stream_key(each[0].stream))
+    for part, index, weight in ordered:
         if not np.isfinite(part.scores[protocol]).all():
             raise BadInput(part.path, f"its {protocol} scores hold values that are not finite", "evaluate it again")
         total += weight * part.scores[protocol][..., index, :]
-    return total.astype(np.float32)
+    return total
 
 
 def _check_same_draws(parts: list[Part], protocol: str) -> None:
@@ -199,12 +247,18 @@ def _drawn(part: Part, protocol: str) -> dict[str, Any]:
     return {"draws": len(scores) if drawn else None, **{key: entry.get(key) if drawn else None for key in DRAWN_BY}}
 
 
+def _stream_key(stream: str) -> tuple[int, str]:
+    return (STREAM_ORDER.index(stream) if stream in STREAM_ORDER else len(STREAM_ORDER), stream)
+
+
 def _stream_name(parts: list[Part]) -> str:
-    streams = sorted((p.stream for p in parts), key=lambda s: (STREAM_ORDER.index(s) if s in STREAM_ORDER else 9, s))
+    streams = sorted((p.stream for p in parts), key=_stream_key)
     return "3s" if tuple(streams) == STREAM_ORDER else "+".join(streams)
 
 
-def _metrics(parts: list[Part], weights: list[float], fused: dict[str, npt.NDArray[np.float32]]) -> dict[str, Any]:
+def _metrics(
+    parts: list[Part], weights: list[float], fused: dict[str, npt.NDArray[np.float64]], doubts: list[str]
+) -> dict[str, Any]:
     first = parts[0]
     kept = (
         "recipe",
@@ -216,10 +270,13 @@ def _metrics(parts: list[Part], weights: list[float], fused: dict[str, npt.NDArr
         "train_clips",
         "classes",
         "classes_present",
+        ONLY,
         "pretrained_on",
     )
     run = first.metrics.get("run") or {}
     shared = {k: v for k, v in run.items() if all((p.metrics.get("run") or {}).get(k) == v for p in parts)}
+    prepared = [p.metrics.get(PREPARED) or {} for p in parts]
+    alike = {k: v for k, v in prepared[0].items() if all(k in each and each[k] == v for each in prepared)}
     left_out = sorted({p for part in parts for p in part.scores} - set(fused))
     return {
         **{key: first.metrics[key] for key in kept if key in first.metrics},
@@ -227,6 +284,8 @@ def _metrics(parts: list[Part], weights: list[float], fused: dict[str, npt.NDArr
         "epochs": min(p.metrics["epochs"] for p in parts),
         "test_clips": len(first.names),
         "run": shared,
+        **({PREPARED: alike} if alike else {}),
+        **({CLIPS_APART: doubts} if doubts else {}),
         "parts": [
             {"path": os.fspath(p.path), "stream": p.stream, "weight": w} for p, w in zip(parts, weights, strict=True)
         ],
@@ -234,9 +293,10 @@ def _metrics(parts: list[Part], weights: list[float], fused: dict[str, npt.NDArr
             protocol: {
                 "top1": topk_accuracy(scores, first.labels, 1),
                 "top5": topk_accuracy(scores, first.labels, 5),
+                "tied": tied(scores),
                 **over_draws(scores, first.labels),
                 "per_class": per_class(scores, first.labels, int(first.metrics["classes"])),
-                "warnings": _warnings(parts, protocol),
+                "warnings": [*_warnings(parts, protocol), *doubts],
                 **_settings(parts, protocol),
             }
             for protocol, scores in fused.items()
@@ -273,13 +333,13 @@ def _how(entries: list[dict[str, Any]]) -> dict[str, list[Any]]:
     return {key: [entry.get(key) for entry in flat] for key in dict.fromkeys(key for entry in flat for key in entry)}
 
 
-def _write(folder: Path, first: Part, metrics: dict[str, Any], fused: dict[str, npt.NDArray[np.float32]]) -> None:
+def _write(folder: Path, first: Part, metrics: dict[str, Any], fused: dict[str, npt.NDArray[np.float64]]) -> None:
     from skelpipe.plots.confusion import confusion_figure
     from skelpipe.plots.style import class_names, save_figure
 
     write_json(folder / "metrics.json", metrics)
     write_scores(folder / "scores.npz", first.names, first.labels, fused)
-    names = class_names(metrics["dataset"], metrics["classes"])
+    names = class_names(metrics["dataset"], metrics["classes"], metrics.get(ONLY))
     for protocol, scores in fused.items():
         matrix = confusion(scores, first.labels, metrics["classes"])
         write_confusion_csv(folder / f"confusion_{protocol}.csv", matrix, names)

@@ -245,13 +245,17 @@ def note(found: dict[int, float], data: Data, epoch: int, layer: nn.Linear) -> N
     found[epoch] = accuracy(layer, data)
 
 
-@torch.no_grad()
 def accuracy(layer: nn.Linear, data: Data) -> float:
     """Top-1 as a fraction."""
-    return float((layer(data.x).argmax(1) == data.y).float().mean())
+    return float((logits(layer, data).argmax(1) == data.y).double().mean())
+
+
+def scores(layer: nn.Linear, data: Data) -> npt.NDArray[np.float64]:
+    """Logits (n, classes)."""
+    return logits(layer, data).cpu().numpy()
 
 
 @torch.no_grad()
-def scores(layer: nn.Linear, data: Data) -> npt.NDArray[np.float32]:
-    """Logits (n, classes)."""
-    return layer(data.x).float().cpu().numpy()  # type: ignore[no-any-return]
+def logits(layer: nn.Linear, data: Data) -> Tensor:
+    """(n, classes), summed in float64."""
+    return nn.functional.linear(data.x.double(), layer.weight.double(), layer.bias.double())

@@ -23,6 +23,7 @@ class Setup:
 
     Attributes:
         classes: outputs of a classifier.
+        only: their labels in the data set, where they are a part of its classes; labels of features are places in it.
         probe: which linear classifier.
         k: neighbours of knn.
         best_on_test: also report the best accuracy over the epochs, chosen on the test clips as the papers do.
@@ -44,6 +45,7 @@ class Setup:
     options: Mapping[str, Settings] = field(default_factory=dict)
     progress: Callable[[int, int], None] | None = None
     threads: int | None = None
+    only: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ class Outcome:
         figures: what else `metrics.json` shall tell.
     """
 
-    scores: npt.NDArray[np.float32]
+    scores: npt.NDArray[np.floating[Any]]
     figures: dict[str, Any]
     warnings: list[str]
 

@@ -40,6 +40,8 @@ OWN: dict[str, Protocol] = {
     "transfer": transfer,
 }
 PROTOCOLS = Registry("protocols", OWN)
+# Those that need no clips to train on.
+WITHOUT_TRAINING = {"supervised"}
 # What is found out before hours of work: (run, clips, split) -> None, or BadInput.
 CHECKS: dict[str, Callable[[Run, Clips, str], None]] = {"supervised": check_supervised, "transfer": check_transfer}
 

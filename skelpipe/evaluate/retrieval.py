@@ -6,20 +6,20 @@ import torch
 from torch import Tensor
 
 from skelpipe.evaluate.embed import Features
-from skelpipe.evaluate.knn import BLOCK, nearest_of_each_class
+from skelpipe.evaluate.knn import BLOCK, nearest_of_each_class, unit_length
 from skelpipe.evaluate.protocol import Outcome, Setup
 
 RANKS = (1, 5, 10)
 
 
 def retrieval(features: Features, setup: Setup) -> Outcome:
-    """Rank the training clips by cosine for every test clip.
+    """Rank the training clips by cosine, in float64, for every test clip; of equal cosines the earlier clip is first.
 
     Figures: `map`, the mean over the test clips of the average precision over all training clips; `recall`, for each
     rank k the share of test clips with one of their class among the first k. A test clip whose class has no training
     clip counts 0. The class scores are those of knn with k = 1.
     """
-    unit = torch.nn.functional.normalize(torch.from_numpy(features.feature).to(setup.device), dim=1)
+    unit = unit_length(features.feature, setup)
     label = torch.from_numpy(features.label).to(setup.device)
     train = torch.from_numpy(features.train).to(setup.device)
     bank, bank_label, wanted = unit[train], label[train], label[~train]

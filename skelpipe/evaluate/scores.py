@@ -1,6 +1,7 @@
 """What is computed from class scores: accuracies, confusion matrices, and the score files that stages exchange.
 
-A higher score means more likely. Ties are broken the same way everywhere: of equal scores the lower class comes first.
+A higher score means more likely. Scores are added and ranked in float64, and ties are broken the same way everywhere:
+of equal scores the lower class comes first. How often the highest score is shared is told as `tied`.
 
 Scores are (n, classes), or (draws, n, classes) from a protocol that is repeated on several draws of training clips; of
 these an accuracy is the mean over the draws, and a confusion matrix their sum.
@@ -42,7 +43,7 @@ def label_rank(scores: Scores, labels: Labels) -> npt.NDArray[np.int64]:
     Raises:
         ValueError: the shapes do not fit, a label is out of range, or a score is not a number.
     """
-    scores, labels = np.asarray(scores), np.asarray(labels, dtype=np.int64)
+    scores, labels = np.asarray(scores, dtype=np.float64), np.asarray(labels, dtype=np.int64)
     if scores.ndim not in (2, 3) or labels.shape != scores.shape[-2:-1]:
         raise ValueError(f"scores {scores.shape} and labels {labels.shape} do not fit")
     if np.isnan(scores).any():
@@ -83,6 +84,13 @@ def over_draws(scores: Scores, labels: Labels) -> dict[str, Any]:
         return {}
     each = [topk_accuracy(one, labels, 1) for one in scores]
     return {"draws": each, "std": float(np.std(each, ddof=1)) if len(each) > 1 else None}
+
+
+def tied(scores: Scores) -> int:
+    """How many decisions are ties: the highest score of a clip, in one draw, is that of several classes."""
+    scores = np.asarray(scores)
+    shared: npt.NDArray[np.int64] = (scores == scores.max(axis=-1, keepdims=True)).sum(axis=-1)
+    return int((shared > 1).sum())
 
 
 def predictions(scores: Scores) -> npt.NDArray[np.int64]:
@@ -129,7 +137,7 @@ def write_confusion_csv(path: Path, matrix: npt.NDArray[np.integer[Any]], names:
 def write_scores(
     path: Path, names: Sequence[str] | npt.NDArray[Any], labels: Labels, scores: Mapping[str, Scores]
 ) -> None:
-    """Write `scores.npz`: `name` (n,) str, `label` (n,) int64, and per protocol the scores as float32.
+    """Write `scores.npz`: `name` (n,) str, `label` (n,) int64, and per protocol the scores, float32 or float64.
 
     Scores are (n, classes), or (draws, n, classes). The same values give the same bytes, so that the digest of a folder
     says whether its content changed.
@@ -139,7 +147,7 @@ def write_scores(
     for protocol, values in scores.items():
         if protocol in arrays:
             raise ValueError(f"a protocol cannot be called {protocol!r}")
-        arrays[protocol] = np.asarray(values, dtype=np.float32)
+        arrays[protocol] = np.asarray(values, dtype=np.float64 if values.dtype == np.float64 else np.float32)
     if wrong := [key for key, values in arrays.items() if not _fits(key, values.shape, len(names))]:
         raise ValueError(f"{', '.join(wrong)}: not one row per clip")
     write_npz(path, arrays)
@@ -157,7 +165,7 @@ def write_npz(path: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
     write_bytes(path, buffer.getvalue())
 
 
-def read_scores(path: Path) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64], dict[str, npt.NDArray[np.float32]]]:
+def read_scores(path: Path) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64], dict[str, Scores]]:
     """Read `scores.npz`: names (n,), labels (n,) and {protocol: scores (n, classes) or (draws, n, classes)}.
 
     Raises:

@@ -14,12 +14,16 @@ from skelpipe.training.classifier import has_classifier, read_classifier
 
 @torch.no_grad()
 def supervised(features: Features, setup: Setup) -> Outcome:
-    """Score the test clips by the classifier that was trained with the encoder: no training, eval mode."""
+    """Score the test clips by the classifier that was trained with the encoder: no training, eval mode.
+
+    Where only some classes count, only their outputs do.
+    """
     assert setup.run is not None
     run = setup.run
     classifier = run.network.projector if run.recipe.supervised else read_classifier(run.path, run.stream)
     h = torch.from_numpy(features.feature[~features.train]).to(setup.device)
-    return Outcome(classifier.to(setup.device)(h).float().cpu().numpy(), {}, [])
+    scores = classifier.to(setup.device)(h).float().cpu().numpy()
+    return Outcome(scores if setup.only is None else scores[:, setup.only], {}, [])
 
 
 def check_supervised(run: Run, clips: Clips, split: str) -> None:

@@ -54,9 +54,16 @@ def provenance(
     }
 
 
-def file_provenance(kind: str, out: Path, inputs: Mapping[str, Path], settings: Mapping[str, Any]) -> str:
+def file_provenance(
+    kind: str,
+    out: Path,
+    inputs: Mapping[str, Path],
+    settings: Mapping[str, Any],
+    more: Mapping[str, Any] | None = None,
+) -> str:
     """The provenance of an output that is one file, as text that is kept in it."""
-    return json.dumps(provenance(kind, inputs, settings, more={"output": os.path.abspath(out)}), ensure_ascii=False)
+    told = {**(more or {}), "output": os.path.abspath(out)}
+    return json.dumps(provenance(kind, inputs, settings, more=told), ensure_ascii=False)
 
 
 def write_beside(out: Path, data: bytes, kind: str, inputs: Mapping[str, Path], settings: Mapping[str, Any]) -> None:

@@ -20,6 +20,7 @@ from skelpipe.paper.systems import missing
 from skelpipe.pipeline.experiments import check_owner, list_experiments, shortened
 from skelpipe.pipeline.spec import Pipeline, Synth
 from skelpipe.pipeline.stages import changed_options, measure_of, name_evaluation, name_fusion, plan_runs, shell_words
+from skelpipe.recordings.datasets.stated import folder_word
 from skelpipe.resources import find
 from skelpipe.settings import check, load_yaml
 
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 # What a stage writes for the same inputs and flags changed: raise its number, and pipelines run it again. (Snakemake
 # cannot see changed package code.)
 VERSIONS = {
-    "synth": 1, "ingest": 1, "prepare": 1, "join": 1, "pretrain": 1, "evaluate": 1, "fuse": 1, "report": 3,
+    "synth": 1, "ingest": 1, "prepare": 1, "join": 1, "pretrain": 2, "evaluate": 2, "fuse": 2, "report": 4,
 }  # fmt: skip
 
 # What a plan holds: stages by the folder that they make, and `measures`: what the accuracies in a folder are of.
@@ -124,7 +125,7 @@ def _plan_stages(
     for (home, splits), experiment, seed in itertools.product(pipeline.homes.items(), experiments, pipeline.seeds):
         kind = _clips_name(pipeline, needs[experiment.name])
         clips = {dataset: clips_of[dataset, kind] for dataset in pipeline.datasets}
-        top = f"runs/{Path(clips[pipeline.serving(home)]).stem}/{home}/{experiment.name}"
+        top = f"runs/{Path(clips[pipeline.serving(home)]).stem}/{shortened(folder_word(home))}/{experiment.name}"
         runs = plan_runs(config, pipeline, experiment, home, clips[pipeline.serving(home)], top, seed)
         for split, epoch in itertools.product(splits, pipeline.at_epochs or (experiment.recipe.epochs,)):
             name, flags = name_evaluation(pipeline, experiment, home, split, epoch)

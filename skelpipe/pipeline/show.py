@@ -143,7 +143,8 @@ def _accuracies(results: Sequence[Mapping[str, Any]], name_splits: bool = False)
     several = len({(experiment, epochs) for experiment, epochs, _ in rows}) > len({row[0] for row in rows})
     table = _table("recipe", *(["epochs"] if several else []), "stream")
     for split, protocol in columns:
-        table.add_column(f"{split}\n{protocol}" if name_splits else protocol, header_style="dim", justify="right")
+        title = Text(f"{split}\n{protocol}" if name_splits else protocol)
+        table.add_column(title, header_style="dim", justify="right")
     for (experiment, epochs, stream), cells in rows.items():
         head = [experiment, *([str(epochs)] if several else []), stream]
         table.add_row(*map(Text, head), *(_percent(cells.get(column, [])) for column in columns))
@@ -163,9 +164,9 @@ def _table(*headings: str) -> Table:
 
 
 def new_console() -> Console:
-    console = Console()
+    console = Console(emoji=False)  # or a split by ":camera:" is shown as one
     # A table in a file or a pipe is not cut to the 80 columns of a terminal that is not there.
-    return console if console.is_terminal else Console(width=160, highlight=False)
+    return console if console.is_terminal else Console(width=160, highlight=False, emoji=False)
 
 
 def complain(text: str) -> None:

@@ -52,7 +52,7 @@ class Pipeline(Settings):
 
     Attributes:
         title: a line for people; heads the report.
-        splits: keys of `datasets.SPLITS` to evaluate on.
+        splits: keys of `datasets.SPLITS` to evaluate on, or rules as `datasets.stated` describes them.
         dataset: the store that serves all splits (an NTU-120 store serves xsub60 too); by default each split's own.
         pretrain_on: the split to pretrain on, for transfer; by default the one that is evaluated on.
         frames, bodies, centre, turn: the options of `skelpipe prepare`.
@@ -112,6 +112,27 @@ class Pipeline(Settings):
     shards: int = Field(1, ge=1, le=1000)
     synth: Synth | None = None
 
+    @model_validator(mode="before")
+    @classmethod
+    def _whose_splits(cls, data: Any) -> Any:
+        """A stated split is called by its whole name, which says whose it is: that of `dataset`, if given."""
+        from skelpipe.recordings.datasets import find_split
+
+        def named(split: Any) -> Any:
+            try:
+                return find_split(split, data.get("dataset")).name
+            except (BadInput, TypeError):  # told by the checks of the keys
+                return split
+
+        if not isinstance(data, dict):
+            return data
+        given = {**data}
+        if isinstance(given.get("splits"), list | tuple):
+            given["splits"] = [*map(named, given["splits"])]
+        if isinstance(given.get("pretrain_on"), str):
+            given["pretrain_on"] = named(given["pretrain_on"])
+        return given
+
     @field_validator("dataset")
     @classmethod
     def _known_dataset(cls, value: str | None) -> str | None:
@@ -122,10 +143,19 @@ class Pipeline(Settings):
     @field_validator("splits", "pretrain_on")
     @classmethod
     def _known_splits(cls, value: Any) -> Any:
-        from skelpipe.recordings.datasets import SPLITS
+        from skelpipe.recordings.datasets import SPLITS, find_split
+        from skelpipe.recordings.datasets.stated import is_stated
 
         for split in (value,) if isinstance(value, str) else value or ():
-            known_name(split, SPLITS)
+            if split[:1].isdecimal():
+                raise ValueError(f"{split} is what a comma has cut off; put a split that has commas in quotes")
+            if not is_stated(split):
+                known_name(split, SPLITS)
+                continue
+            try:
+                find_split(split)
+            except BadInput as error:
+                raise ValueError(str(error)) from None
         return value
 
     @field_validator("paper")
@@ -151,7 +181,7 @@ class Pipeline(Settings):
     @classmethod
     def _no_twins(cls, value: Any) -> Any:
         for items in value.values() if isinstance(value, dict) else [value]:
-            stems = [Path(item).stem if isinstance(item, str) else item for item in items]
+            stems = [Path(item).stem if isinstance(item, str) and item.endswith(".yaml") else item for item in items]
             if len(set(stems)) < len(stems):
                 raise ValueError("names something twice")
         return value
@@ -196,13 +226,12 @@ class Pipeline(Settings):
 
     @model_validator(mode="after")
     def _splits_fit(self) -> Pipeline:
-        from skelpipe.recordings.datasets import fitting_splits
+        from skelpipe.recordings.datasets import fitting_splits, serves
 
         if self.dataset is not None:
-            fitting = fitting_splits(self.dataset)
             for split in self.splits:
-                if split not in fitting:
-                    known = ", ".join(fitting)
+                if not serves(split, self.dataset):
+                    known = ", ".join(fitting_splits(self.dataset))
                     raise ValueError(f"splits: {split} cannot be made from {self.dataset}, which has {known}")
         return self
 

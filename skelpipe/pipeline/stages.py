@@ -8,6 +8,7 @@ from typing import Any
 
 from skelpipe.pipeline.experiments import Experiment, as_text, as_word, shortened
 from skelpipe.pipeline.spec import STREAMS, WEIGHTS, Pipeline, Stream
+from skelpipe.recordings.datasets.stated import folder_word
 
 ADD_PROTOCOL = "add {} to the key protocols"
 
@@ -77,7 +78,8 @@ def name_evaluation(
             parts.append((f"{key}={as_word(value)}", ["--set", f"{key}={as_text(value)}"]))
     if split != home:
         dataset = pipeline.serving(split)
-        where = split if dataset == find_split(split).datasets[0].name else f"{split}-{dataset}"
+        word = folder_word(split)
+        where = word if dataset == find_split(split).datasets[0].name else f"{word}-{dataset}"
         parts.append((where, ["--split", split]))
     if epoch != recipe.epochs:
         parts.append((f"e{epoch:04d}", ["--epoch", epoch]))

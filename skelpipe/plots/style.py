@@ -7,6 +7,7 @@ Okabe and Ito, which stay apart for colour-blind readers; line styles, markers o
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,10 +44,14 @@ STYLE = {
 }
 
 
-def class_names(dataset: str, classes: int) -> list[str]:
-    """Names of the classes of a data set, `class 1`, `class 2`, ... where none are known."""
+def class_names(dataset: str, classes: int, only: Sequence[int] | None = None) -> list[str]:
+    """Names of the classes of a data set, `class 1`, `class 2`, ... where none are known.
+
+    Args:
+        only: the numbers, from 1, of those that are meant, as `only_classes` in metrics.json has them; None: all.
+    """
     known = DATASETS[dataset].class_names if dataset in DATASETS else ()
-    return [known[i] if i < len(known) else f"class {i + 1}" for i in range(classes)]
+    return [known[i - 1] if i <= len(known) else f"class {i}" for i in only or range(1, classes + 1)]
 
 
 def new_figure(width: float, height: float) -> Figure:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from skelpipe.report.collect import Result
 from skelpipe.report.experiments import Catalogue, accuracies
-from skelpipe.report.labels import column_key
+from skelpipe.report.labels import column_key, protocol_title
 
 Column = dict[str, str]
 Cell = dict[str, Any]
+Warned = dict[str, Any]
 
 
 def columns_of(results: Sequence[Result], catalogue: Catalogue) -> list[Column]:
@@ -24,18 +25,26 @@ def columns_of(results: Sequence[Result], catalogue: Catalogue) -> list[Column]:
 def cells_of(results: Sequence[Result], columns: Sequence[Column], catalogue: Catalogue) -> dict[str, Cell]:
     """The cells of one row by column; of a seed the newest evaluation counts."""
     newest: dict[str, dict[int, list[float]]] = {}
+    warned: dict[str, dict[int, list[Warned]]] = {}
     older: dict[str, int] = {}
     for r in sorted(results, key=lambda r: str(r.provenance.get("finished", ""))):
         for title, name, protocol in catalogue.figures(r):
             seeds = newest.setdefault(title, {})
             older[title] = older.get(title, 0) + (r.seed in seeds)
             seeds[r.seed] = accuracies(name, protocol)
+            warned.setdefault(title, {})[r.seed] = warnings_of(name, protocol)
     titles = [c["key"] for c in columns if c["key"] in newest]
-    return {title: _cell(newest[title], older[title]) for title in titles}
+    return {title: _cell(newest[title], older[title], warned[title]) for title in titles}
 
 
-def _cell(seeds: dict[int, list[float]], older: int) -> Cell:
+def warnings_of(name: str, protocol: Mapping[str, Any]) -> list[Warned]:
+    """What a protocol's figure of one folder is to be read with: {protocol, text} each."""
+    return [{"protocol": protocol_title(name, protocol), "text": str(text)} for text in protocol.get("warnings") or []]
+
+
+def _cell(seeds: dict[int, list[float]], older: int, warned: dict[int, list[Warned]]) -> Cell:
     """Mean, std (divisor n - 1) and n over the values of all seeds; a seed has several where there were draws."""
+    told = {each["text"]: each for seed in sorted(warned) for each in warned[seed]}
     values = [value for seed in sorted(seeds) for value in seeds[seed]]
     return {
         "mean": statistics.fmean(values),
@@ -44,4 +53,5 @@ def _cell(seeds: dict[int, list[float]], older: int) -> Cell:
         "seeds": sorted(seeds),
         "values": values,
         **({"older_left_out": older} if older else {}),
+        **({"warnings": list(told.values())} if told else {}),
     }

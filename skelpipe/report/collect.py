@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from skelpipe.errors import BadInput
-from skelpipe.evaluate.fuse import STREAM_WEIGHTS
+from skelpipe.evaluate.fuse import CLIPS_APART, ONLY, STREAM_WEIGHTS
 from skelpipe.outputs.ancestry import DONE, PROVENANCE, read_json
 from skelpipe.outputs.checksums import check_files
 from skelpipe.outputs.digests import read_digest
-from skelpipe.report.labels import recipe_key, split_key, stream_key
+from skelpipe.report.labels import recipe_key, split_key, stream_key, with_classes
+from skelpipe.training.preparation import PREPARED, compare
 
+MEASURED_ON, OWN_CLIPS = "measured_on", "clips like its own"
 REMEDY = "delete its folder and make it anew, or report without it"
 
 
@@ -40,7 +42,9 @@ class Result:
 
     @property
     def split(self) -> str:
-        return str(self.metrics["split"])
+        """The split; with the classes where these are not all, since that is another benchmark."""
+        split, only = str(self.metrics["split"]), self.metrics.get(ONLY)
+        return with_classes(split, only) if only else split
 
     @property
     def seed(self) -> int:
@@ -60,7 +64,7 @@ class Result:
         """The split that a trained encoder was pretrained on where it is not the one evaluated on, else ""."""
         run = self.metrics.get("run") or {}
         split = (self.metrics.get("pretrained_on") or run).get("split")
-        return split if self.epochs and isinstance(split, str) and split != self.split else ""
+        return split if self.epochs and isinstance(split, str) and split != self.metrics["split"] else ""
 
     @property
     def stream(self) -> str:
@@ -166,12 +170,29 @@ def _read_result(folder: Path, shown: str, kind: str) -> Result:
         raise ValueError("metrics.json: a protocol is not a mapping")
     if not isinstance(metrics.get("pretrained_on") or {}, dict):
         raise ValueError("metrics.json: pretrained_on is not a mapping")
+    only = metrics.get(ONLY)
+    if only is not None and not (isinstance(only, list) and all(isinstance(number, int) for number in only)):
+        raise ValueError(f"metrics.json: {ONLY} is not a list of whole numbers")
     made = read_json(folder / PROVENANCE)
     parts = [Path(str(p["path"])) for p in metrics.get("parts") or []]
     recipes = [_recipe_of(part) for part in parts or [folder]]
     shared = {k: v for k, v in recipes[0].items() if all(r.get(k) == v for r in recipes)}
-    settings = {**(metrics.get("run") or {}), **shared}
+    settings = {**(metrics.get("run") or {}), **shared, **_measured_on(metrics)}
     return Result(folder, shown, kind, metrics, {**made, "digest": read_digest(folder)}, settings)
+
+
+def _measured_on(metrics: Mapping[str, Any]) -> dict[str, str]:
+    """Which kind of clips it was that an encoder was measured on, as far as the folder says it.
+
+    One that was measured on others than its own is another experiment.
+    """
+    if CLIPS_APART in metrics:
+        return {MEASURED_ON: "clips that differ from stream to stream"}
+    own, here = (metrics.get("run") or {}).get(PREPARED), metrics.get(PREPARED)
+    if not isinstance(own, dict) or not isinstance(here, dict):
+        return {}
+    apart = "; ".join(compare(own, here).differing)
+    return {MEASURED_ON: f"clips prepared otherwise ({apart})" if apart else OWN_CLIPS}
 
 
 def _recipe_of(evaluation: Path) -> dict[str, Any]:

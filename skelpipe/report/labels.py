@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from skelpipe import paper
+from skelpipe.errors import BadInput
 from skelpipe.evaluate.fuse import STREAM_ORDER
 from skelpipe.evaluate.protocols import PROTOCOLS
 from skelpipe.paper.systems import SYSTEMS
+from skelpipe.recordings.datasets import find_split
+from skelpipe.recordings.datasets.stated import is_stated, spans
 
 STREAM_RANK = {name: rank for rank, name in enumerate((*STREAM_ORDER, "3s"))}
 RECIPE_RANK = {name: rank for rank, name in enumerate(SYSTEMS)}
@@ -36,7 +40,11 @@ SETTINGS = {
     "frames": "frames",
     "init": "init",
     "precision": "precision",
+    "measured_on": "measured on",
+    **{f"prepared.{key}": f"clips' {key}" for key in ("bodies", "centre", "turn", "longest", "length")},
+    "prepared.preparation": "clips'",
 }
+CLASSES = ", only classes "
 SEMI = re.compile(r"semi(\d+(?:\.\d+)?)")
 
 
@@ -45,20 +53,34 @@ SEMI = re.compile(r"semi(\d+(?:\.\d+)?)")
 
 
 def split_title(split: str) -> str:
-    """ "NTU-60 xsub" for xsub60; the split itself where it is no benchmark's."""
-    known = paper.benchmarks().get(split)
-    return str(known["title"]) if known else split
+    """ "NTU-60 xsub" for xsub60; what a stated split says; the split itself where it is neither."""
+    split, limited, which = split.partition(CLASSES)
+    if limited:
+        return f"{split_title(split)}{CLASSES}{which}"
+    if known := paper.benchmarks().get(split):
+        return str(known["title"])
+    if is_stated(split):
+        with suppress(BadInput):  # of a package that is no longer there
+            return find_split(split).title
+    return split
 
 
 def family(split: str) -> str:
     """ "NTU-60" for xsub60: the splits of one data set share a table."""
-    return split_title(split).rsplit(" ", 1)[0]
+    title = split_title(split)
+    return title if is_stated(split) or CLASSES in split else title.rsplit(" ", 1)[0]
+
+
+def with_classes(split: str, only: Iterable[int]) -> str:
+    """How a split is called of which only some classes were evaluated, by their numbers from 1."""
+    return f"{split}{CLASSES}{spans(only)}"
 
 
 def split_key(split: str) -> tuple[int, str]:
     """Benchmarks in the order of `paper/tables.yaml`, others after them."""
     order = list(paper.benchmarks())
-    return (order.index(split) if split in order else len(order), split)
+    whole = split.partition(CLASSES)[0]
+    return (order.index(whole) if whole in order else len(order), split)
 
 
 def recipe_key(recipe: str) -> tuple[int, str]:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import base64
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from skelpipe.report.figures import sections
 from skelpipe.report.labels import figure_text as published
 from skelpipe.report.paper_page import paper_html, paper_markdown
-from skelpipe.report.texts import cell_text, md, percent, points, row_text
+from skelpipe.report.texts import cell_text, md, percent, points, row_text, warning_marks
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
 
 __all__ = ["cell_text", "html", "markdown", "md", "percent", "points", "published"]
 READING = (
@@ -30,13 +33,22 @@ def html(page: Mapping[str, Any], pictures: Sequence[Mapping[str, Any]]) -> str:
     from markupsafe import Markup
 
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters.update(percent=percent, published=published, points=points, more=more_text)
+    environment.filters.update(percent=percent, published=published, points=points, more=more_text, warned=warned_html)
     figure = environment.from_string(FIGURE)
     environment.filters["figure"] = lambda picture: Markup(figure.render(p=picture))
     template = environment.from_string(files("skelpipe.report").joinpath("page.html.j2").read_text("utf-8"))
     shown = [{**p, "data": base64.b64encode(p["png"]).decode()} for p in pictures]
     told = page["paper"] and paper_html(environment, page["paper"], [p for p in shown if p["section"] == "paper"])
     return template.render(page=page, sections=sections(shown), paper=told, reading=READING)
+
+
+def warned_html(figure: Mapping[str, Any]) -> Markup:
+    """The marks of a figure's warnings, which say what they are of where a pointer rests on them."""
+    from markupsafe import Markup
+
+    told = {each["mark"]: each["text"] for each in figure.get("warnings", ())}
+    each = Markup('<sup class="warned" title="{}">!{}</sup>')
+    return Markup("").join(each.format(told[mark], mark) for mark in sorted(told))
 
 
 def markdown(page: Mapping[str, Any]) -> str:
@@ -58,7 +70,10 @@ def markdown(page: Mapping[str, Any]) -> str:
         lines += [f"{i}. {md(source)}" for i, source in enumerate(page["sources"], start=1)]
     if page["warnings"]:
         lines += ["", "## Warnings", ""]
-        lines += [f"- {md(w['protocol'])}: {md(w['text'])} ({md(', '.join(w['paths']))})" for w in page["warnings"]]
+        lines += [
+            f"- !{place} {md(w['protocol'])}: {md(w['text'])} ({md(', '.join(w['paths']))})"
+            for place, w in enumerate(page["warnings"], start=1)
+        ]
     if page["skipped"]:
         lines += ["", "## Left out", "", *(f"- {md(s['path'])}: {md(s['reason'])}" for s in page["skipped"])]
     if page["figures"]:
@@ -127,7 +142,8 @@ def _markdown_evaluations(evaluations: Sequence[Mapping[str, Any]]) -> list[str]
     lines = [row_text(head), row_text(["---"] * len(head))]
     for e in evaluations:
         for p in e["protocols"]:
-            row = [e["path"], e["label"], e["stream"], e["split"], str(e["seed"]), p["name"], percent(p["top1"])]
+            row = [e["path"], e["label"], e["stream"], e["split"], str(e["seed"]), p["name"]]
+            row += [percent(p["top1"]) + warning_marks(p)]
             row += [percent(p["top5"]), more_text(p) or "—", best_text(p["best_on_validation"])]
             row += [best_text(p["best_on_test"])] * tested + [e["variant"] or "—"] * apart
             lines.append(row_text(row))

@@ -19,7 +19,7 @@ from skelpipe.outputs.ancestry import DONE
 from skelpipe.outputs.checksums import check_files
 from skelpipe.paper import Cell, Grid
 from skelpipe.paper.systems import SYSTEMS, missing
-from skelpipe.report.collect import Result
+from skelpipe.report.collect import MEASURED_ON, OWN_CLIPS, Result
 from skelpipe.report.experiments import flatten, shipped_recipe
 from skelpipe.report.labels import setting_label
 
@@ -228,7 +228,8 @@ def _value(cell: Cell, ours: Measured) -> float | None:
 def match(grid: Grid, ours: Sequence[Measured]) -> dict[Cell, list[Measured]]:
     """For each cell what was or will be measured for it: one each seed, all of the same settings.
 
-    What differs from the paper by as little as possible counts: its probe, the recipe's length, the recipe's settings.
+    What differs from the paper by as little as possible counts: clips like those that were trained on, its probe, the
+    recipe's length, the recipe's settings.
     """
     swept = sorted({key for cell in grid.cells for key in cell.changes})
     return {cell: found for cell in grid.cells if (found := _found(cell, ours, swept))}
@@ -250,7 +251,8 @@ def _found(cell: Cell, ours: Sequence[Measured], swept: Sequence[str]) -> list[M
         probe = m.protocols[cell.protocol].get("probe")
         rank = PROBES.index(probe) if probe in PROBES else 0
         far = cell.epochs is None and epochs is not None and m.epochs != epochs
-        key = (rank, far, len(other), -m.epochs, json.dumps(other, sort_keys=True, default=str))
+        apart = m.settings.get(MEASURED_ON, OWN_CLIPS) != OWN_CLIPS
+        key = (apart, rank, far, len(other), -m.epochs, json.dumps(other, sort_keys=True, default=str))
         groups.setdefault(key, []).append(m)
     if not groups:
         return []

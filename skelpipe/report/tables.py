@@ -7,8 +7,9 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from skelpipe import __version__, paper
+from skelpipe.evaluate.fuse import ONLY
 from skelpipe.plots.style import class_names
-from skelpipe.report.cells import Cell, Column, cells_of, columns_of
+from skelpipe.report.cells import Cell, Column, cells_of, columns_of, warnings_of
 from skelpipe.report.collect import Found, Result
 from skelpipe.report.experiments import (
     Catalogue,
@@ -22,6 +23,7 @@ from skelpipe.report.labels import family, protocol_title, split_key, split_titl
 from skelpipe.report.missing import measured_without_figure, missing_of_exhibit, published_without_result
 from skelpipe.report.paper_shape import measured, standing
 from skelpipe.report.sweeps import find_sweeps
+from skelpipe.report.warned import list_warnings, mark_warned
 
 WIDEST = 11  # columns; splits that need more together have a table each
 
@@ -41,20 +43,24 @@ def tabulate(found: Found, told: Mapping[str, Any] | None = None) -> dict[str, A
         _table(title, some, [r for r in results if r.split in some], catalogue, sources, standing_rows)
         for title, some in _families(splits, results, catalogue)
     ]
+    summary = [
+        line for split in splits for line in _summary(split, [r for r in results if r.split == split], catalogue)
+    ]
+    evaluations = [_evaluation(r, catalogue) for r in results]
+    warnings = list_warnings(results, catalogue)
+    mark_warned(warnings, tables, summary, evaluations)
     return {
         "skelpipe": __version__,
-        "summary": [
-            line for split in splits for line in _summary(split, [r for r in results if r.split == split], catalogue)
-        ],
+        "summary": summary,
         "tables": tables,
         "missing": published_without_result(tables, results, catalogue) if told is None else missing_of_exhibit(told),
         "paper": told,
         "sources": sources,
-        "evaluations": [_evaluation(r, catalogue) for r in results],
+        "evaluations": evaluations,
         "published": {split: _published_rows(split) for split in splits},
         "per_class": _per_class(results, catalogue),
         "sweeps": [s for split in splits for s in find_sweeps([r for r in results if r.split == split], catalogue)],
-        "warnings": _warnings(results, catalogue),
+        "warnings": warnings,
         "runs": [{"path": r.shown, "settings": r.settings, "epochs_logged": len(r.log)} for r in found.runs],
     }
 
@@ -296,7 +302,8 @@ def _evaluation(r: Result, catalogue: Catalogue) -> dict[str, Any]:
         "kind": r.kind,
         "label": experiment.label,
         "variant": experiment.variant.exact,
-        **{key: r.metrics.get(key) for key in ("recipe", "method", "split", "dataset", "seed", "epochs")},
+        **{key: r.metrics.get(key) for key in ("recipe", "method", "dataset", "seed", "epochs")},
+        "split": r.split,
         **{key: r.metrics.get(key) for key in ("pretrained_on", "train_clips", "test_clips", "classes")},
         **{key: r.metrics.get(key) for key in ("parts", "left_out")},
         "stream": r.stream,
@@ -306,6 +313,7 @@ def _evaluation(r: Result, catalogue: Catalogue) -> dict[str, Any]:
                 **{key: p.get(key) for key in ("top1", "top5", "map", "recall", "draws", "std", "labelled", "rate")},
                 **{key: p.get(key) for key in ("best_on_validation", "best_on_test")},
                 "settings": own if isinstance(own := p.get("settings"), dict) else {},
+                "warnings": warnings_of(name, p),
             }
             for name, p in r.protocols.items()
         ],
@@ -315,26 +323,6 @@ def _evaluation(r: Result, catalogue: Catalogue) -> dict[str, Any]:
             for key in ("command", "skelpipe", "python", "libraries", "finished", "seconds", "digest")
         },
     }
-
-
-def _warnings(results: Sequence[Result], catalogue: Catalogue) -> list[dict[str, Any]]:
-    """Equal warnings once, with the folders that gave them; also which results hide behind a newer one."""
-    found: dict[tuple[str, str], list[str]] = {}
-    same: dict[tuple[Any, ...], list[str]] = {}
-    for r in results:
-        for title, _, _ in catalogue.figures(r):
-            same.setdefault((title, catalogue[r], r.split, r.stream, r.seed), []).append(r.shown)
-    for key, where in same.items():
-        if len(where) > 1:
-            text = "more than one evaluation of the same seed; only the newest counts"
-            found.setdefault((key[0], text), []).extend(where)
-    for r in results:
-        for name, p in r.protocols.items():
-            for text in p.get("warnings") or []:
-                found.setdefault((protocol_title(name, p), str(text)), []).append(r.shown)
-        for name in r.metrics.get("left_out") or []:
-            found.setdefault((name, "not fused: some of the parts lack this protocol"), []).append(r.shown)
-    return [{"protocol": protocol, "text": text, "paths": where} for (protocol, text), where in found.items()]
 
 
 def _per_class(results: Sequence[Result], catalogue: Catalogue, most: int = 5) -> list[dict[str, Any]]:
@@ -352,7 +340,7 @@ def _per_class(results: Sequence[Result], catalogue: Catalogue, most: int = 5) -
             for c in range(len(rows[0]))
             if len(values := [row[c] for row in rows if row[c] is not None]) == len(rows)
         }
-        names = class_names(first.metrics["dataset"], int(first.metrics["classes"]))
+        names = class_names(first.metrics["dataset"], int(first.metrics["classes"]), first.metrics.get(ONLY))
         ordered = sorted(means, key=lambda c: (-means[c], c))
         half = min(most, len(ordered) // 2)
         found.append(

@@ -14,12 +14,17 @@ def percent(value: float | None, digits: int = 1) -> str:
 
 
 def cell_text(cell: Mapping[str, Any] | None) -> str:
-    """Mean and, over several seeds, ± standard deviation and their number, in percent."""
+    """Mean and, over several seeds, ± standard deviation and their number, in percent; and the marks of warnings."""
     if not cell:
         return "—"
-    if cell["std"] is None:
-        return percent(cell["mean"])
-    return f"{percent(cell['mean'])} ± {percent(cell['std'])} (n = {cell['n']})"
+    spread = "" if cell["std"] is None else f" ± {percent(cell['std'])} (n = {cell['n']})"
+    return f"{percent(cell['mean'])}{spread}{warning_marks(cell)}"
+
+
+def warning_marks(figure: Mapping[str, Any]) -> str:
+    """What stands behind a figure that an evaluation warns of: " !1, !3", by the places of the warnings."""
+    marks = sorted({each["mark"] for each in figure.get("warnings", ())})
+    return " " + ", ".join(f"!{mark}" for mark in marks) if marks else ""
 
 
 def points(value: float | None) -> str:

@@ -19,10 +19,15 @@ EPOCH = "epoch"  # key of the metadata of a file of weights
 
 
 class Position:
-    """Where training stands: the epoch (from 1), the steps taken in it, and the sums of its log."""
+    """Where training stands: the epoch (from 1), the steps taken in it, and the sums of its log.
 
-    def __init__(self) -> None:
+    Attributes:
+        checkpoint: where it is kept, once it is.
+    """
+
+    def __init__(self, checkpoint: Path | None = None) -> None:
         self.epoch, self.step, self.seconds, self.log_bytes = 1, 0, 0.0, 0
+        self.checkpoint = checkpoint
         self.sums: dict[str, torch.Tensor] = {}
 
     def add(self, values: dict[str, torch.Tensor]) -> None:
@@ -47,7 +52,9 @@ class Position:
 
     def diverged(self, what: str) -> BadInput:
         """What to say of numbers that are none."""
-        remedy = "lower the rate (--set optimizer.lr=…) or use --precision fp32; the last checkpoint is kept"
+        kept = self.checkpoint is not None and self.checkpoint.exists()
+        last = "the last checkpoint is kept" if kept else "there is no checkpoint yet"
+        remedy = f"lower the rate (--set optimizer.lr=…) or use --precision fp32; {last}"
         return BadInput(f"epoch {self.epoch}, step {self.step}", what, remedy)
 
     def event(self, epochs: int, steps: int, rate: float) -> Event:
@@ -126,7 +133,7 @@ def load_checkpoint(
             torch.cuda.set_rng_state(state["cuda_random"], device)
         if watch is not None and "held_out" in state:
             watch.load(state["held_out"])
-        at = Position()
+        at = Position(path)
         vars(at).update(state["position"])
         at.sums = {name: value.to(device) for name, value in state["sums"].items()}
     except Exception as error:

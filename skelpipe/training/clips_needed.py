@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -77,7 +78,7 @@ def check_clips(recipe: Recipe, clips: Clips) -> None:
     if not differing:
         check_evaluated(recipe, clips)
         return
-    command = prepare_command(clips, needed or ClipsNeeded())
+    command = prepare_command(clips, prepare_words(needed or ClipsNeeded()))
     # Of clips of one length no preparation is noted, where it is today's: then it is the length that differs.
     told = [key for key in differing if _said(key, noted.get(key)) != _said(key, wanted[key])]
     lengths = (noted.get("frames"), wanted.get("frames", ONE))
@@ -95,12 +96,12 @@ def check_evaluated(recipe: Recipe, clips: Clips) -> None:
         raise BadInput(clips.path, what, "write for example 'evaluate.view: [{resize: {frames: 64}}]' in the recipe")
 
 
-def prepare_command(clips: Clips, needed: ClipsNeeded) -> str:
-    """The command that makes such clips of the store that these were made from."""
+def prepare_command(clips: Clips, options: Sequence[str]) -> str:
+    """The command that makes clips with these options of the store that these were made from."""
     inputs = read_json(clips.path / PROVENANCE).get("inputs")
     store = inputs.get("store") if isinstance(inputs, dict) else None
     path = store.get("path") if isinstance(store, dict) else None
-    return shlex.join(["skelpipe", "prepare", str(path or "STORE"), "CLIPS", *prepare_words(needed)])
+    return shlex.join(["skelpipe", "prepare", str(path or "STORE"), "CLIPS", *options])
 
 
 def _attributes(needed: ClipsNeeded) -> dict[str, Any]:

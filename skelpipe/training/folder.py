@@ -17,6 +17,7 @@ from skelpipe.outputs.files import write_bytes, write_json
 from skelpipe.outputs.folders import check_target, new_folder
 from skelpipe.outputs.provenance import clock, command
 from skelpipe.training.checkpoint import Position, kept_weights, weights_epoch
+from skelpipe.training.preparation import PREPARED
 from skelpipe.training.recipe import Recipe
 
 log = logging.getLogger(__name__)
@@ -43,7 +44,7 @@ def prepare_folder(run: Path, recipe: Recipe, settings: dict[str, Any], force: b
     """
     if is_output(run):
         before = read_settings(run)
-        old, new = deciding(before), deciding(settings)
+        old, new = deciding(before), deciding(as_noted(settings, before))
         longer = only_longer(old, new) and not recipe.rates.knows_length
         if (old == new or longer) and not (force and damaged(run)):
             check_files(run, is_kept, ANEW)
@@ -74,12 +75,15 @@ def go_on_with(run: Path, recipe: Recipe, before: dict[str, Any], settings: dict
     Raises:
         BadInput: it is at its end and holds nothing to go on from.
     """
-    if before == settings:
+    noted = as_noted(settings, before)
+    if before == noted:
         log.info("%s: is there, of the same recipe, clips and options, so this goes on with it", run)
         if not (run / DONE).exists():
             write_bytes(run / RECIPE, recipe.dump().encode())  # a kill may have come between it and the settings
+            if before != settings:
+                write_json(run / SETTINGS, settings)
         return
-    longer = deciding(before) != deciding(settings)
+    longer = deciding(before) != deciding(noted)
     if (run / DONE).exists() and before["epochs"] and not (run / CHECKPOINT).exists():
         could = f"it could go on to {settings['epochs']} epochs" if longer else "its end could be written again"
         raise BadInput(run, f"has no {CHECKPOINT}, from which {could}", OTHERWISE)
@@ -108,6 +112,11 @@ def deciding(settings: Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(recipe, Mapping):
         return dict(settings)
     return {**settings, RECIPE_SETTINGS: {key: value for key, value in recipe.items() if key != EVALUATE}}
+
+
+def as_noted(settings: Mapping[str, Any], before: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings without what runs of older versions do not note; it follows from the digest of the clips."""
+    return {key: value for key, value in settings.items() if key != PREPARED or key in before}
 
 
 def only_longer(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:

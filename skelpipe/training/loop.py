@@ -49,6 +49,7 @@ from skelpipe.training.log import COLLAPSE_REMEDY, Log, last_entry
 from skelpipe.training.optim import Rates
 from skelpipe.training.recipe import Recipe
 from skelpipe.training.stopping import asked_to_stop, stop_requested
+from skelpipe.training.trained_on import TRAINED_ON, keep_trained_on
 
 log = logging.getLogger(__name__)
 
@@ -98,11 +99,15 @@ def train_method(
     start_ranks(method, recipe, at, settings["seed"])
     training = Training(recipe, source.path, run, settings, place, method, optimizer, rates, at, watch)
     if training.over:
+        if settings["epochs"] and ranks.mine() == 0 and not ((run / DONE).exists() or (run / TRAINED_ON).exists()):
+            keep_trained_on(run, source, [], np.concatenate([rows, held]))  # of a version that did not
         return training.finish(fresh=not (run / DONE).exists())
     load = partial(load_batches, recipe, source, settings=settings, place=place, threads=threads)
     batches = load(rows)
     training.held = [load(part, batch_size=size) for part, size in held_parts(held, recipe.batch_size)]
     if ranks.mine() == 0:
+        looked_at = [(part.clip_ids, part.clips) for part in (batches, *training.held)]
+        keep_trained_on(run, source, looked_at, held)  # of which some may be in no batch
         training.record = Log(run, at, recipe.streams)
         begin_session(run, at, place, threads, settings["epochs"])
     training.train(batches, progress)
@@ -120,7 +125,7 @@ def go_on(
     """Where the run's checkpoint stands, with all that it holds put back; or the start."""
     if not (run / CHECKPOINT).exists():
         log.info("%s: starts at the first epoch, as there is no checkpoint", run)
-        return Position()
+        return Position(run / CHECKPOINT)
     at = load_checkpoint(run / CHECKPOINT, method, optimizer, place, watch)
     ended = length.taken(at.epoch, at.step) >= length.iterations
     log.info(

@@ -16,7 +16,7 @@ from skelpipe.clips.batches import check_batch
 from skelpipe.outputs.folders import locked
 from skelpipe.outputs.refusals import refusals
 from skelpipe.parallel import tell_threads
-from skelpipe.recordings.datasets import split_masks
+from skelpipe.recordings.datasets import divided, find_split
 from skelpipe.recordings.store import Clips
 from skelpipe.training.announce import tell_plan
 from skelpipe.training.checkpoint import Event
@@ -48,9 +48,8 @@ def pretrain(
 ) -> Result:
     """Train the recipe's encoder on the training part of a split and leave a RUN folder.
 
-    A RUN made with the same settings is resumed where it stopped, bit for bit on a CPU; one that was shorter goes on
-    to the new end in the same way, unless its rates follow from its length. One whose recipe had another `evaluate`
-    keeps its weights and takes the new one.
+    A RUN made with the same settings is resumed where it stopped, bit for bit on a CPU; a shorter one goes on to the
+    new end likewise, unless its rates follow from its length. One of another `evaluate` keeps its weights and takes it.
 
     Of several ranks each trains on its share of every batch, and rank 0 writes. Their number is no setting: RUN is
     resumed by as many as there are, and all but rank 0 then draw new dropout masks.
@@ -58,7 +57,7 @@ def pretrain(
     Args:
         clips: a clips folder.
         run: the folder to make or to resume.
-        split: key of `datasets.SPLITS`.
+        split: key of `datasets.SPLITS`, or a rule as `datasets.stated` describes it.
         stream: joint, motion or bone; 3s for a recipe that trains all three together.
         device: "auto", "cpu", "cuda", "cuda:1", ...; of several ranks each takes a GPU of its own.
         precision: "fp32", or "bf16" for the encoder's arithmetic (embeddings, BN statistics and loss stay float32).
@@ -76,7 +75,8 @@ def pretrain(
         if threads:
             torch.set_num_threads(threads)
         place = choose_device(ranks.device_name(device))
-        train, _ = split_masks(split, source.dataset, source.columns, source.attributes.get("split_files"))
+        split = find_split(split, source.dataset).name
+        train, _ = divided(split, source.dataset, source.columns, source.attributes.get("split_files"))
         rows, held = split_rows(recipe, source, np.flatnonzero(train), seed)
         check_batch(recipe.batch_size, len(rows))
         share = ranks.share(recipe.batch_size)

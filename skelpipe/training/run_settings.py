@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from skelpipe.clips.streams import check_stream
@@ -10,6 +11,7 @@ from skelpipe.layouts import attributes_of
 from skelpipe.outputs.digests import read_digest
 from skelpipe.recordings.store import Clips
 from skelpipe.training.length import length_of
+from skelpipe.training.preparation import ASSUMED, PREPARED, preparation_of
 from skelpipe.training.recipe import Recipe
 
 ALL_STREAMS = "3s"
@@ -38,10 +40,16 @@ def run_settings(
     frames: int | str,
     clips: int | None,
     clips_digest: str | None,
+    prepared: Mapping[str, Any],
+    assumed: bool = False,
     precision: str = "fp32",
     half_storage: bool = False,
 ) -> dict[str, Any]:
-    """What `settings.json` holds: all that decides the weights; runs of equal settings go on from each other."""
+    """What `settings.json` holds: all that decides the weights; runs of equal settings go on from each other.
+
+    Args:
+        prepared: how the clips were, as `preparation_of` gives it; `assumed` if that is not known of them.
+    """
     return {
         "recipe": recipe.name,
         "method": recipe.method.name,
@@ -56,6 +64,8 @@ def run_settings(
         "frames": frames,
         "clips": clips,
         "clips_digest": clips_digest,
+        PREPARED: {key: value for key, value in prepared.items() if key != "frames"},
+        **({ASSUMED: True} if assumed else {}),
         "precision": precision,
         "half_storage": half_storage,
         "recipe_settings": recipe.model_dump(mode="json"),
@@ -71,6 +81,7 @@ def settings_on(recipe: Recipe, source: Clips, clips: int, **options: Any) -> di
         frames=source.frames,
         clips=clips,
         clips_digest=read_digest(source.path),
+        prepared=preparation_of(source),
         **options,
     )
     return settings | attributes_of(source.layout)

@@ -34,7 +34,7 @@ from skelpipe.evaluate.linear import (
 )
 from skelpipe.evaluate.protocol import Setup
 from skelpipe.evaluate.retrieval import average_precision, retrieval
-from skelpipe.evaluate.scores import read_scores, topk_accuracy
+from skelpipe.evaluate.scores import read_scores, tied, topk_accuracy
 from skelpipe.outputs.folders import seal
 from skelpipe.recordings.store import Clips
 from skelpipe.report.write import write_report
@@ -68,6 +68,41 @@ def test_knn_is_the_nearest_clip_by_cosine():
         assert row.argmax() == label[int(np.argmax(cosine))]
         for c in range(4):
             assert row[c] == pytest.approx(max(v for v, y in zip(cosine, label, strict=True) if y == c), abs=1e-5)
+
+
+def test_knn_tells_neighbours_apart_that_float32_does_not():
+    """All features are nearly one direction, as those of an untrained encoder are; by hand in NumPy's float64."""
+    rng = np.random.default_rng(0)
+    f = blobs()
+    f.feature[:] = 1 + rng.normal(0, 1e-4, f.feature.shape)
+    unit = f.feature.astype(np.float64)
+    unit /= np.linalg.norm(unit, axis=1, keepdims=True)
+    cosine = unit[~f.train] @ unit[f.train].T
+    byhand = f.label[f.train][cosine.argmax(1)]
+    for protocol in (knn, retrieval):
+        scores = protocol(f, Setup(4, CPU)).scores
+        assert scores.dtype == np.float64
+        assert (scores.argmax(1) == byhand).all()
+        assert tied(scores) == 0
+    assert tied(scores.astype(np.float32)) > 10
+    assert (scores.astype(np.float32).argmax(1) != byhand).sum() > 5
+
+
+def test_of_clips_equally_near_the_earlier_ones_vote():
+    feature = np.array([[1, 0], [0, 1], [0, 2], [0, 3], [0, 4], [1, 1e-3]], np.float32)
+    label = np.array([0, 3, 2, 1, 2, 0])
+    f = Features(np.arange(6).astype(str), label, np.arange(6) > 0, np.arange(6), feature)
+    votes = knn(f, Setup(4, CPU, k=3)).scores[0]
+    assert (votes > 0).tolist() == [True, False, True, True]  # clips 5, 1 and 2, and neither 3 nor 4
+    assert votes[2] == votes[3] == 1.0
+    scores = knn(f, Setup(4, CPU)).scores
+    assert tied(scores) == 0
+    swapped = Features(f.name, f.label, ~f.train, f.group, f.feature[::-1].copy())
+    assert tied(knn(swapped, Setup(4, CPU)).scores) == 0  # one class alone is no tie
+    twice = Features(f.name, np.array([0, 3, 2, 1, 2, 3]), f.train, f.group, np.ones((6, 2), np.float32))
+    scores = knn(twice, Setup(4, CPU)).scores
+    assert tied(scores) == 1
+    assert scores.argmax(1).tolist() == [1]
 
 
 def test_knn_votes():
@@ -179,8 +214,8 @@ def test_the_grid_takes_the_rate_that_is_best_on_validation(monkeypatch):
     assert "best_on_validation" not in figures
     layer, loss = sgd_probe(Data(x, y), figures["rate"], setup, lambda: None)
     assert figures["train_loss"] == loss
-    with torch.no_grad():
-        np.testing.assert_array_equal(outcome.scores, layer(torch.from_numpy(f.feature[~f.train])).numpy())
+    weight, bias = (p.detach().double().numpy() for p in (layer.weight, layer.bias))
+    np.testing.assert_allclose(outcome.scores, f.feature[~f.train].astype(float) @ weight.T + bias, rtol=1e-12)
     assert figures["best_on_test"]["top1"] >= topk_accuracy(outcome.scores, f.label[~f.train], 1)
     assert ticks[-1] == (125, 125)
 

@@ -49,6 +49,23 @@ def parts(tmp_path):
     ]
 
 
+def test_sums_are_ranked_as_they_are_and_ties_are_told(tmp_path):
+    """Sums a hair apart, which rounded to float32 are equal; and one clip whose sums are equal indeed."""
+    joint, bone = (
+        [[0.99999, 0.99999 - 2e-7, 0], [0.5, 0.25, 0], [0, 0, 1]],
+        [[0.9, 0.9 + 2.6e-7, 0], [0.25, 0.5, 0], [0, 0, 1]],
+    )
+    parts = [write_part(tmp_path / s, s, v, labels=[1, 0, 2]) for s, v in (("joint", joint), ("bone", bone))]
+    sums = 0.6 * np.array(joint) + 0.6 * np.array(bone)
+    assert sums[0, 1] > sums[0, 0]
+    assert sums.astype(np.float32)[0, 1] == sums.astype(np.float32)[0, 0]
+    metrics = fuse(parts, tmp_path / "fused")
+    assert metrics["protocols"]["linear"]["top1"] == 1.0
+    assert metrics["protocols"]["linear"]["tied"] == 1
+    stored = read_scores(tmp_path / "fused" / "scores.npz")[2]["linear"]
+    np.testing.assert_array_equal(stored, sums)
+
+
 def test_three_clips_by_hand(tmp_path, parts):
     metrics = fuse(parts, tmp_path / "fused")
     names, labels, scores = read_scores(tmp_path / "fused" / "scores.npz")

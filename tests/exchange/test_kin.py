@@ -311,6 +311,7 @@ def test_st_gcns_own_classifies(clips, tmp_path):
     assert made.family == "ST-GCN, trained with labels, 60 classes"
     recipe = load_recipe(tmp_path / "run" / "recipe.yaml")
     assert (recipe.method.name, recipe.clips.preset, recipe.encoder.width) == ("supervised", "raw", 2)
+    assert made.assumed == "--preset raw --frames 12"
     with pytest.raises(BadInput, match="--preset raw --frames 12"):  # its clips are not those of AimCLR's preparation
         load_run(tmp_path / "run", Clips(clips), "cpu")
     imported(file, tmp_path, recipe=load_recipe("stgcn_supervised"), force=True)

@@ -30,6 +30,7 @@ from skelpipe.outputs.digests import require
 from skelpipe.recordings.store import Clips
 from skelpipe.training.pretrain import pretrain
 from skelpipe.training.recipe import load_recipe
+from skelpipe.training.trained_on import read_trained_on
 
 USED = {"stream": "motion", "split": "xsub60"}
 
@@ -50,6 +51,24 @@ def trained(clips, tmp_path_factory):
     pretrain(recipe, clips, folder / "run", **USED, device="cpu", threads=1)
     export_weights(folder / "run", folder / "file.pt")
     return folder / "run", folder / "file.pt"
+
+
+def test_what_is_assumed_of_the_clips_is_said(trained, clips, tmp_path):
+    """Without clips: AimCLR's preparation, and the rule of the split. With clips: theirs, and they are kept."""
+    words = ["import-weights", str(trained[1]), str(tmp_path / "bare"), "--stream", "motion", "--split", "xsub60",
+             "--recipe", "crosnnclr", "--epoch", "1", "--frames", "12"]  # fmt: skip
+    said = CliRunner().invoke(main, words).output
+    assert "assumed: trained on clips as 'skelpipe prepare --frames 12' makes them, by the rule of xsub60" in said
+    bare = settings_of(tmp_path / "bare")
+    usual = {"bodies": "first", "centre": True, "turn": True, "longest": 300, "length": "count"}
+    assert (bare["prepared"], bare["prepared_assumed"]) == (usual, True)
+    doubts = load_run(tmp_path / "bare", Clips(clips), "cpu").cautions  # these clips say nothing of two of the keys
+    assert doubts == ("whether its clips were prepared as the run's cannot be told: longest, length unknown",)
+    import_weights(trained[1], tmp_path / "on", load_recipe("crosnnclr"), **USED, epoch=1, epochs=1, clips=clips)
+    on = settings_of(tmp_path / "on")
+    assert (on["prepared"], "prepared_assumed" in on) == (settings_of(trained[0])["prepared"], False)
+    kept = [read_trained_on(run).names.tolist() for run in (tmp_path / "on", trained[0])]
+    assert kept[0] == kept[1] != []
 
 
 def test_there_and_back_is_the_same_state_and_the_same_features(trained, clips, tmp_path):

@@ -5,9 +5,20 @@ import numpy as np
 import pytest
 
 from skelpipe.errors import BadInput
-from skelpipe.recordings.datasets import DATASETS, SPLITS, fitting_splits, group_column, pretrained_on, split_masks
+from skelpipe.recordings.datasets import (
+    DATASETS,
+    SPLITS,
+    check_split,
+    divided,
+    find_split,
+    fitting_splits,
+    group_column,
+    pretrained_on,
+    split_masks,
+)
 from skelpipe.recordings.datasets.base import column_array
 from skelpipe.recordings.datasets.ntu import SETUP_SUBJECTS, nominal_names, parse_name
+from skelpipe.recordings.datasets.stated import folder_word
 from skelpipe.recordings.datasets.tables import missing_skeletons
 
 
@@ -183,3 +194,118 @@ def test_what_an_encoder_of_another_store_has_seen():
     of_pku = pku_columns(["0002-L", "0300-R"])
     assert pretrained_on("pku1-xsub", "pku1", of_pku).tolist() == [True, False]
     assert pretrained_on("pku2-xview", "pku1", of_pku).tolist() == [False, False]
+
+
+def test_a_stated_split_has_one_name_and_names_whose_classes_it_is_about():
+    for text in ("subject:1,2,4", " Subject: 4,2, 1", "ntu60:subject:1,2-2,4"):
+        assert find_split(text, "ntu60").name == "ntu60:subject:1,2,4"
+    split = find_split("subject:1-20/21,22,30-40", "ntu120")
+    assert (split.name, split.classes) == ("ntu120:subject:1-20/21,22,30-40", 120)
+    assert split.title == "NTU RGB+D 120 by subject, 1-20 train, 21,22,30-40 test"
+    assert find_split("ntu60:subject:1", "ntu120").classes == 60
+    assert find_split("performer:2").name == "pku2:performer:2"
+    assert find_split("view:L,M", "pku1").name == "pku1:view:1,2"
+    assert folder_word("ntu60:camera:2,3/1") == "ntu60-camera=2,3-test=1"
+    assert folder_word("xsub60") == "xsub60"
+
+
+def test_stated_splits_divide_by_the_values_of_a_column(usable):
+    columns = usable["ntu60"]
+    train, test = split_masks("camera:2,3/1", "ntu60", columns)
+    benchmark = split_masks("xview60", "ntu60", columns)
+    assert (train == benchmark[0]).all()
+    assert (test == benchmark[1]).all()
+    train, test = split_masks("subject:1-3/7", "ntu60", columns)
+    assert (train == (columns["subject"] <= 3)).all()
+    assert (test == (columns["subject"] == 7)).all()
+    assert (~(train | test)).sum() == len(train) - train.sum() - test.sum() > 0
+
+
+def test_a_stated_split_of_ntu60_is_about_its_clips_in_a_store_of_ntu120(usable):
+    columns = usable["ntu120"]
+    train, test = split_masks("ntu60:camera:2,3", "ntu120", columns)
+    assert (train.sum(), test.sum()) == (37_646, 18_932)
+    train, test = split_masks("camera:2,3", "ntu120", columns)
+    assert train.sum() + test.sum() == 113_945
+    assert pretrained_on("ntu60:camera:2,3", "ntu120", columns).sum() == 37_646
+
+
+def test_stated_splits_of_pku_mmd_take_the_numbers_of_its_videos():
+    columns = pku_columns([f"{n:04}-{v}" for n in range(2, 365) for v in "LMR"])
+    train, test = split_masks("video:291-334", "pku1", columns)
+    benchmark = split_masks("pku1-xsub", "pku1", columns)
+    assert (train == benchmark[1]).all()
+    assert (test == benchmark[0]).all()
+    columns = pku_columns([f"A{a:02}N{n:02}-{v}" for a in range(1, 27) for n in range(1, 14) for v in "LMR"])
+    assert (split_masks("performer:2,3,7", "pku2", columns)[0] == split_masks("pku2-xsub", "pku2", columns)[1]).all()
+    assert split_masks("scene:1/2", "pku2", columns)[0].sum() == 39
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("subjct:1", "ntu60 has no column 'subjct'; did you mean 'subject'"),
+        ("view:1", "ntu60 has no column 'view'; use one of subject, camera"),
+        ("subject:", "no column and its values; write for example subject:1-20"),
+        ("subject:x", "has 'x' where a number"),
+        ("subject:1,,2", "has '' where a number"),
+        ("subject:9-2", "ends before it begins"),
+        ("subject:1-3/3,4", "subject 3 on both sides"),
+        ("subject:1/2/3", "has '2/3' where"),
+        ("subject:12345", "has '12345' where"),
+        ("ntu6:subject:1", "did you mean 'ntu60'"),
+        ("a:b:c:d", "no column and its values"),
+        ("subject=1-3", "names the column subject, and no values"),
+        ("camera:3-5", "names camera 4,5, which no clip here has; correct it: NTU RGB.D has 1-3"),
+    ],
+)
+def test_what_states_no_split_is_told_in_a_line(usable, text, said):
+    with pytest.raises(BadInput, match=said) as told:
+        split_masks(text, "ntu60", usable["ntu60"])
+    assert "\n" not in str(told.value)
+
+
+def test_without_clips_a_column_of_several_data_sets_is_not_enough():
+    with pytest.raises(BadInput, match="ntu60 or ntu120; write ntu60:subject:1"):
+        find_split("subject:1")
+    assert check_split("subject:1") == "subject:1"
+    with pytest.raises(BadInput, match="did you mean 'camera'"):
+        check_split("camra:1")
+
+
+def test_a_value_of_ones_own_recordings_may_be_stated_though_the_data_set_has_it_not():
+    columns = columns_of(["S099C001P099R001A001", "S099C001P100R001A001"])
+    train, test = split_masks("subject:99", "ntu60", columns)
+    assert (train.tolist(), test.tolist()) == ([True, False], [False, True])
+    with pytest.raises(BadInput, match="xsub60: is not about any of the 2 clips here.*such as subject:99"):
+        divided("xsub60", "ntu60", columns)
+
+
+def test_a_part_without_clips_is_told_with_what_is_there():
+    columns = columns_of([f"S001C001P{p:03}R001A001" for p in (1, 2, 4)])
+    with pytest.raises(
+        BadInput, match="xview60: has no training clips here: only camera 1; it trains on cameras 2, 3:"
+    ):
+        divided("xview60", "ntu60", columns)
+    with pytest.raises(
+        BadInput, match="xsub60: has no test clips here: only subjects 1, 2, 4; it tests subjects 3, 6, 7"
+    ):
+        divided("xsub60", "ntu60", columns, needed=("training", "test"))
+    with pytest.raises(
+        BadInput, match="subject:7: has no training clips here: only subjects 1, 2, 4; it trains on subject"
+    ):
+        divided("ntu60:subject:7", "ntu60", columns)
+    with pytest.raises(
+        BadInput, match="subject:1/7: has no test clips here: only subjects 1, 2, 4; it tests subject 7"
+    ):
+        divided("ntu60:subject:1/7", "ntu60", columns, needed=("test",))
+    with pytest.raises(BadInput, match="pku1-xsub: has no training clips here: only video 300"):
+        divided("pku1-xsub", "pku1", pku_columns(["0300-L", "0300-M"]))
+    listed = {"pku1-xsub": {"train": ["0002-L"], "test": ["0300-L"]}}
+    with pytest.raises(BadInput, match="no video here is on that side of its list"):
+        divided("pku1-xsub", "pku1", pku_columns(["0300-L"]), listed)
+    unnamed = {"name": np.array(["a"]), "train_xview60": np.array([0])}
+    with pytest.raises(
+        BadInput, match="has no training clips here; ingest the recordings of the other part too, or imp"
+    ):
+        divided("xview60", "ntu60", unnamed)

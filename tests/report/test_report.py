@@ -760,6 +760,10 @@ def test_what_is_nearest_to_the_paper_stands_in_its_cell():
     other = ours(top1=0.4, settings={"encoder.width": 4})
     assert value("table3", 7, 1, other) == 0.4
     assert value("table3", 7, 1, other, ours(top1=0.3)) == 0.3
+    # What was measured on clips unlike those that it was trained on gives way to all that was not.
+    odd = ours(top1=0.9, settings={"measured_on": "clips prepared otherwise (turn true, now false)"}, finished="9")
+    assert value("table3", 7, 1, odd) == 0.9
+    assert value("table3", 7, 1, odd, far, ours(top1=0.2, settings={"measured_on": "clips like its own"})) == 0.2
     # Of one seed the newest, of several the mean.
     newer = ours(top1=0.6, finished="2")
     assert value("table3", 7, 1, newer, ours(top1=0.3, finished="1")) == 0.6
@@ -832,6 +836,17 @@ def test_a_collapsed_run_is_marked_in_its_cell():
     collapsed = ours()
     collapsed.protocols["linear"]["warnings"] = ["joint: the embeddings have collapsed: all look alike; start again"]
     assert notes_of("table3", collapsed)[0] == [["Ours with a warning: joint: the embeddings have collapsed."]]
+
+
+def test_clips_that_were_others_are_noted_in_the_papers_cell():
+    seen = ours()
+    seen.protocols["linear"]["warnings"] = ["joint: 24 of the 72 test clips were pretrained on"]
+    assert notes_of("table3", seen)[0] == [["Ours with a warning: joint: 24 of the 72 test clips were pretrained on."]]
+    apart = ours()
+    apart.protocols["linear"]["warnings"] = ["on clips prepared otherwise than those that the run was trained on: a; b"]
+    assert notes_of("table3", apart)[0] == [
+        ["Ours with a warning: on clips prepared otherwise than those that the run was trained on."]
+    ]
 
 
 def test_parts_and_notes_of_several_tables_stand_where_they_belong(tmp_path):

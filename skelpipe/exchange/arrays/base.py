@@ -22,6 +22,7 @@ from skelpipe.layouts import layout_of
 from skelpipe.layouts.kinect_v2 import KINECT_V2
 from skelpipe.recordings import store
 from skelpipe.recordings.datasets import find_split, split_masks
+from skelpipe.recordings.datasets.stated import folder_word
 
 if TYPE_CHECKING:
     import zarr
@@ -38,6 +39,12 @@ STEMS = {
     "pku1-xsub": ("PKUv1_XSub", "PKUv1_XSub", "xsub"), "pku1-xview": ("PKUv1_XView", "PKUv1_XView", "xview"),
     "pku2-xsub": ("PKUv2_XSub", "PKUv2_XSub", "xsub"), "pku2-xview": ("PKUv2_XView", "PKUv2_XView", "xview"),
 }  # fmt: skip
+
+
+def stems(split: str) -> tuple[str, str, str]:
+    """What the files of a split are called, as in STEMS; those of a stated one by what it says."""
+    return STEMS.get(split) or (folder_word(split),) * 3
+
 
 # A clip of more frames than an hour has is none, and a block of clips is not to take more memory than this.
 MAX_FRAMES, BLOCK_BYTES = 100_000, 1 << 28
@@ -227,7 +234,8 @@ def counter(progress: Progress | None, total: int) -> Callable[[int], None]:
 def open_source(path: str | os.PathLike[str], kind: str, split: str) -> Source:
     group, attributes = store.open_group(os.fspath(path), kind)
     columns = {name: store.read_array(group, name) for name in attributes["columns"]}
-    train, test = split_masks(split, attributes["dataset"], columns, attributes.get("split_files"))
+    rule = find_split(split, attributes["dataset"])
+    train, test = split_masks(rule.name, attributes["dataset"], columns, attributes.get("split_files"))
     rows = {"train": np.flatnonzero(train), "val": np.flatnonzero(test)}
     if layout_of(attributes) is not LAYOUT:
         raise BadInput(path, f"has joints in layout {attributes['layout']!r}", f"these formats have {LAYOUT.name!r}")
@@ -237,7 +245,7 @@ def open_source(path: str | os.PathLike[str], kind: str, split: str) -> Source:
         store.read_array(group, name).astype(np.int64) if kind == "store" else np.zeros(0, np.int64)
         for name in ("clip_offset", "clip_frames")
     ]
-    return Source(group, attributes, columns, rows, find_split(split).classes, split, *ragged)
+    return Source(group, attributes, columns, rows, rule.classes, rule.name, *ragged)
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,6 @@ from skelpipe.clips.presets import LONGEST
 from skelpipe.exchange.arrays.base import (
     BLOCK_BYTES,
     FLAT,
-    STEMS,
     Format,
     Part,
     Source,
@@ -23,6 +22,7 @@ from skelpipe.exchange.arrays.base import (
     check_shape,
     one_file,
     one_hot,
+    stems,
     unflat,
     write_npy,
 )
@@ -89,7 +89,7 @@ def _npy_header(file: Any) -> tuple[tuple[int, ...], np.dtype[Any]]:
 
 
 def _write_ctrgcn(to: Path, source: Source, tell: Callable[[int], None]) -> None:
-    with zipfile.ZipFile(to / f"{STEMS[source.split][0]}.npz", "w") as archive:
+    with zipfile.ZipFile(to / f"{stems(source.split)[0]}.npz", "w") as archive:
         for part, name in (("train", "train"), ("val", "test")):
             with archive.open(f"x_{name}.npy", "w", force_zip64=True) as file:
                 write_npy(file, (len(source.rows[part]), LONGEST, FLAT), source.padded(part), tell)

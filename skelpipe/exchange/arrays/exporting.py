@@ -31,7 +31,7 @@ def export_arrays(
         format: key of `FORMATS`.
         source: a clips folder for aimclr-npy, else a store.
         out: the folder to make (kind "arrays").
-        split: key of `datasets.SPLITS`.
+        split: key of `datasets.SPLITS`, or a rule as `datasets.stated` describes it.
         progress: called with (clips done, clips in all) now and then.
 
     Raises:
@@ -45,7 +45,7 @@ def export_arrays(
     log.info("%s from %s %s, split %s: %s", format, what, source, split, told)
     tell = counter(progress, sum(counts.values()))
     with new_folder(
-        out, "arrays", force=force, inputs={what: source}, settings={"format": format, "split": split}
+        out, "arrays", force=force, inputs={what: source}, settings={"format": format, "split": opened.split}
     ) as to:
         kind.write(to, opened, tell)
         files = tuple(sorted(path.name for path in to.iterdir()))

@@ -12,7 +12,6 @@ from skelpipe.clips.bodies import BODIES
 from skelpipe.errors import BadInput, shortened
 from skelpipe.exchange.arrays.base import (
     JOINTS,
-    STEMS,
     Format,
     Part,
     Source,
@@ -20,6 +19,7 @@ from skelpipe.exchange.arrays.base import (
     check_shape,
     one_file,
     read_names,
+    stems,
     whole,
 )
 from skelpipe.exchange.pickles import plain, read_pickle, write_pickle
@@ -61,7 +61,7 @@ def _write_pyskl(to: Path, source: Source, tell: Callable[[int], None]) -> None:
             points = np.ascontiguousarray(clip[:, :bodies].transpose(1, 0, 2, 3))
             annotations.append({"frame_dir": name, "label": label, "keypoint": points, "total_frames": len(clip)})
             tell(1)
-    key = STEMS[source.split][2]
+    key = stems(source.split)[2]
     split = {f"{key}_{part}": source.names(part) for part in source.rows}
     name = f"{source.attributes['dataset']}_3danno.pkl"
     write_pickle(to / name, {"split": split, "annotations": annotations})

@@ -13,7 +13,6 @@ from skelpipe.clips.prepare import CLIPS_PER_BLOCK
 from skelpipe.clips.presets import LONGEST
 from skelpipe.exchange.arrays.base import (
     FLAT,
-    STEMS,
     Format,
     Part,
     Source,
@@ -22,6 +21,7 @@ from skelpipe.exchange.arrays.base import (
     fitting_step,
     one_file,
     one_hot,
+    stems,
     unflat,
 )
 from skelpipe.exchange.pickles import reading
@@ -78,7 +78,7 @@ def _write_sgn(to: Path, source: Source, tell: Callable[[int], None]) -> None:
     held = np.arange(len(train)) % HELD_OUT == HELD_OUT - 1
     rows = {"train": train[~held], "valid": train[held], "val": source.rows["val"]}
     divided = replace(source, rows=rows)
-    with h5py.File(to / f"{STEMS[source.split][1]}.h5", "w") as file:
+    with h5py.File(to / f"{stems(source.split)[1]}.h5", "w") as file:
         for part, x, y in (("train", "x", "y"), ("valid", "valid_x", "valid_y"), ("val", "test_x", "test_y")):
             array = file.create_dataset(x, (len(rows[part]), LONGEST, FLAT), "f4")
             start = 0

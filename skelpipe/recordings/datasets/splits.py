@@ -6,14 +6,26 @@ PKU-MMD (Liu et al., 2017; its lists as ranges after Adamink/ViewAdaptiveLSTM, s
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from skelpipe.errors import BadInput, suggest
 from skelpipe.recordings.datasets.base import Dataset
+from skelpipe.recordings.datasets.known import DATASETS
 from skelpipe.recordings.datasets.ntu import LAST_SETUP_60, NTU60, NTU120
-from skelpipe.recordings.datasets.pku import PKU1, PKU2, VIEWS, Pku
+from skelpipe.recordings.datasets.pku import PKU1, PKU2, VIEWS
+from skelpipe.recordings.datasets.stated import (
+    EXAMPLE,
+    Rule,
+    check_stated,
+    dividing,
+    is_stated,
+    parse,
+    values_of,
+    video_numbers,
+)
 from skelpipe.resources import Registry
 
 if TYPE_CHECKING:
@@ -50,15 +62,6 @@ def _first_60(columns: Columns) -> Mask:
     return (columns["label"] < NTU60.classes) & (columns["setup"] <= LAST_SETUP_60)
 
 
-def _numbers(part: Pku, columns: Columns) -> npt.NDArray[np.int64]:
-    """(N, 1 or 2): the numbers in each clip's video name."""
-    import numpy as np
-
-    videos, index = np.unique(columns["video"], return_inverse=True)
-    width = part.video.count("{") - 1
-    return np.array([part.numbers(str(v)) for v in videos], np.int64).reshape(len(videos), width)[index]
-
-
 @dataclass(frozen=True)
 class Split:
     """One benchmark: which clips it is about and which of them are for training.
@@ -69,6 +72,9 @@ class Split:
         datasets: whose stores can serve it; the first is its own.
         train: columns -> mask of the training clips.
         among: columns -> mask of the clips that are part of the benchmark at all, in a store of a larger data set.
+        column: what it divides by, of `stated.dividing`, if it is one such column.
+        test: columns -> mask of the test clips; None: all that are not for training.
+        check: raises BadInput if these columns cannot be divided as was stated.
     """
 
     name: str
@@ -76,6 +82,9 @@ class Split:
     datasets: tuple[Dataset, ...]
     train: Callable[[Columns], Mask]
     among: Callable[[Columns], Mask] = _all
+    column: str | None = None
+    test: Callable[[Columns], Mask] | None = None
+    check: Callable[[Columns], None] = lambda columns: None
 
     @property
     def classes(self) -> int:
@@ -101,11 +110,11 @@ def _set120(columns: Columns) -> Mask:
 
 
 def _pku1_sub(columns: Columns) -> Mask:
-    return ~_among(_numbers(PKU1, columns)[:, 0], PKU1_TEST_VIDEOS)
+    return ~_among(video_numbers(PKU1, columns)[:, 0], PKU1_TEST_VIDEOS)
 
 
 def _pku2_sub(columns: Columns) -> Mask:
-    return ~_among(_numbers(PKU2, columns)[:, 1], PKU2_TEST_PERFORMERS)
+    return ~_among(video_numbers(PKU2, columns)[:, 1], PKU2_TEST_PERFORMERS)
 
 
 def _pku_view(columns: Columns) -> Mask:
@@ -116,24 +125,72 @@ def _pku_view(columns: Columns) -> Mask:
 OWN: dict[str, Split] = {
     split.name: split
     for split in (
-        Split("xsub60", "NTU-60 cross-subject", (NTU60, NTU120), _sub60, _first_60),
-        Split("xview60", "NTU-60 cross-view", (NTU60, NTU120), _view60, _first_60),
-        Split("xsub120", "NTU-120 cross-subject", (NTU120,), _sub120),
-        Split("xset120", "NTU-120 cross-setup", (NTU120,), _set120),
-        Split("pku1-xsub", "PKU-MMD I cross-subject", (PKU1,), _pku1_sub),
-        Split("pku1-xview", "PKU-MMD I cross-view", (PKU1,), _pku_view),
-        Split("pku2-xsub", "PKU-MMD II cross-subject", (PKU2,), _pku2_sub),
-        Split("pku2-xview", "PKU-MMD II cross-view", (PKU2,), _pku_view),
+        Split("xsub60", "NTU-60 cross-subject", (NTU60, NTU120), _sub60, _first_60, "subject"),
+        Split("xview60", "NTU-60 cross-view", (NTU60, NTU120), _view60, _first_60, "camera"),
+        Split("xsub120", "NTU-120 cross-subject", (NTU120,), _sub120, column="subject"),
+        Split("xset120", "NTU-120 cross-setup", (NTU120,), _set120, column="setup"),
+        Split("pku1-xsub", "PKU-MMD I cross-subject", (PKU1,), _pku1_sub, column="video"),
+        Split("pku1-xview", "PKU-MMD I cross-view", (PKU1,), _pku_view, column="view"),
+        Split("pku2-xsub", "PKU-MMD II cross-subject", (PKU2,), _pku2_sub, column="performer"),
+        Split("pku2-xview", "PKU-MMD II cross-view", (PKU2,), _pku_view, column="view"),
     )
 }
 SPLITS = Registry("splits", OWN)
 
 
-def find_split(name: str) -> Split:
-    """The split of that name; BadInput names the nearest one."""
+def find_split(name: str, dataset: str | None = None) -> Split:
+    """The split of that name, or the one that it states; BadInput names the nearest one.
+
+    Args:
+        dataset: whose clips are divided; it completes a stated split that names no data set.
+    """
+    if is_stated(name):
+        return _by_rule(parse(name, dataset), dataset)
     if name in SPLITS:
         return SPLITS[name]
-    raise BadInput(f"split {name!r}", "is unknown", suggest(name, SPLITS))
+    raise _unknown(name)
+
+
+def check_split(name: str) -> str:
+    """The name, if it is that of a split or states one of some data set; else BadInput names the nearest one."""
+    if is_stated(name):
+        check_stated(name)
+    elif name not in SPLITS:
+        raise _unknown(name)
+    return name
+
+
+def _unknown(name: str) -> BadInput:
+    if (column := re.split(r"[^a-z]", name.lower())[0]) in {each for d in DATASETS.values() for each in dividing(d)}:
+        return BadInput(f"split {name!r}", f"names the column {column}, and no values of it", EXAMPLE)
+    remedy = suggest(name, [*SPLITS])
+    more = "" if remedy.startswith("did you mean") else ", or state your own, such as subject:1-20"
+    return BadInput(f"split {name!r}", "is unknown", remedy + more)
+
+
+def _by_rule(rule: Rule, dataset: str | None) -> Split:
+    def those(columns: Columns, wanted: Collection[int]) -> Mask:
+        return _among(values_of(rule.dataset, rule.column, columns), wanted)
+
+    test = rule.test
+    smaller = rule.dataset.name == NTU60.name and dataset == NTU120.name
+    return Split(
+        rule.name,
+        rule.title,
+        (NTU60, NTU120) if rule.dataset.name == NTU60.name else (rule.dataset,),
+        lambda columns: those(columns, rule.train),
+        _first_60 if smaller else _all,
+        rule.column,
+        None if test is None else lambda columns: those(columns, test),
+        rule.check,
+    )
+
+
+def serves(split: str, dataset: str, columns: Columns | None = None) -> bool:
+    """Whether clips of this data set, or with these columns, can be divided by that split."""
+    if not is_stated(split):
+        return split in fitting_splits(dataset, columns)
+    return dataset in [d.name for d in find_split(split, dataset).datasets] and not _recorded(columns or {})
 
 
 def fitting_splits(dataset: str, columns: Columns | None = None) -> tuple[str, ...]:
@@ -148,13 +205,24 @@ def _recorded(columns: Columns) -> tuple[str, ...]:
     return tuple(name.removeprefix(RECORDED) for name in columns if name.startswith(RECORDED))
 
 
+def has_names(columns: Columns) -> bool:
+    """Whether clips are called by the names of their recordings; those of arrays without names are numbered only."""
+    return not _recorded(columns)
+
+
+def share_names(dataset: str, other: str) -> bool:
+    """Whether a name means the same recording in both data sets: NTU RGB+D 120 contains NTU RGB+D 60."""
+    served = ({d.name for d in split.datasets} for split in SPLITS.values())
+    return dataset == other or any({dataset, other} <= each for each in served)
+
+
 def split_masks(
     split: str, dataset: str, columns: Columns, split_files: Mapping[str, Any] | None = None
 ) -> tuple[Mask, Mask]:
     """Which clips are for training and which for testing: two (N,) masks, no clip in both.
 
     Args:
-        split: key of `SPLITS`.
+        split: key of `SPLITS`, or a rule as `stated` describes it.
         dataset: whose clips they are, key of `DATASETS`.
         columns: the per-clip columns. Clips without ids have a column `train_<split>` for each split they can serve.
         split_files: {split: {"train": videos, ...}} as the publisher's lists say; they win over the rebuilt rule.
@@ -162,7 +230,7 @@ def split_masks(
     Raises:
         BadInput: the split is unknown, belongs to another data set, or is not the one that clips without ids hold.
     """
-    rule = find_split(split)
+    rule = find_split(split, dataset)
     if dataset not in (d.name for d in rule.datasets):
         fitting = ", ".join(fitting_splits(dataset)) or "none"
         raise BadInput(f"split {split!r}", f"is not a split of {dataset}", f"its splits are: {fitting}")
@@ -172,20 +240,23 @@ def split_masks(
             raise BadInput(f"split {split!r}", what, f"use {recorded[0]}, or arrays of the other split")
         told = columns[RECORDED + split].astype(bool)
         return told, ~told
+    rule.check(columns)
     listed = (split_files or {}).get(split)
     train = rule.train(columns) if listed is None else _among(columns["video"], listed["train"])
+    test = ~train if rule.test is None else rule.test(columns)
     among = rule.among(columns)
-    return train & among, ~train & among
+    return train & among, test & among
 
 
 def pretrained_on(split: str, dataset: str, columns: Columns) -> Mask:
-    """Which clips an encoder pretrained on the training part of `split` has seen: (N,).
+    """Which clips an encoder pretrained on the training part of `split` has seen, by the rule of the split: (N,).
 
-    The clips may come from another store than the pretraining's: NTU RGB+D 120 contains NTU RGB+D 60.
+    For runs that do not keep which clips they were trained on. The clips may come from another store than the
+    pretraining's: NTU RGB+D 120 contains NTU RGB+D 60.
     """
     if _recorded(columns):  # without ids, other splits' clips cannot be recognised
         return columns.get(RECORDED + split, ~_all(columns)).astype(bool)
-    rule, ntu = find_split(split), (NTU60.name, NTU120.name)
+    rule, ntu = find_split(split, dataset), (NTU60.name, NTU120.name)
     known = {d.name for d in rule.datasets}
     if dataset not in (known | set(ntu) if known & set(ntu) else known):
         return ~_all(columns)

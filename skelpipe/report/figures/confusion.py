@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from skelpipe.evaluate.fuse import ONLY
 from skelpipe.evaluate.scores import confusion
 from skelpipe.plots.confusion import confusion_figure
 from skelpipe.plots.style import class_names, png_bytes
@@ -26,7 +27,7 @@ def _pictures(material: Material) -> Iterator[Drawn]:
         protocol = next(iter(scores), None)
         if protocol is None or not len(labels):
             continue
-        titles = class_names(first.metrics["dataset"], scores[protocol].shape[-1])
+        titles = class_names(first.metrics["dataset"], scores[protocol].shape[-1], first.metrics.get(ONLY))
         ten = ten_classes(labels, titles, classes)
         matrix = confusion(scores[protocol], labels, len(titles))
         what = protocol_title(protocol, first.protocols.get(protocol, {}))

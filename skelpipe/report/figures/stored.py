@@ -10,11 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from skelpipe.errors import BadInput
-from skelpipe.evaluate.scores import read_scores
+from skelpipe.evaluate.scores import Scores, read_scores
 from skelpipe.report.collect import Found, Result
 
 
-def scores_of(result: Result, found: Found) -> tuple[npt.NDArray[np.int64], dict[str, npt.NDArray[np.float32]]] | None:
+def scores_of(result: Result, found: Found) -> tuple[npt.NDArray[np.int64], dict[str, Scores]] | None:
     """The labels (n,) of the test clips and each protocol's scores; None, and a note in `found`, if they are broken."""
     try:
         _, labels, scores = read_scores(result.path / "scores.npz")
