@@ -421,6 +421,16 @@ def test_a_linear_evaluation_keeps_its_classifier(shape, clips, tmp_path):
     assert not any(".fc." in name for name in torch.load(tmp_path / "q.pt"))
 
 
+def test_a_kept_classifier_needs_no_training_clips(clips, tmp_path):
+    state = reference_encoder("encoder_q", "classifier")
+    imported(state, tmp_path)
+    words = ["evaluate", str(tmp_path / "run"), str(clips), str(tmp_path / "out"), "--protocol", "supervised"]
+    done = CliRunner().invoke(main, [*words, "--split", "subject:9"])  # whom no clip shows
+    assert done.exit_code == 0, done.output
+    expected = scores_of(beneath(state, "encoder_q."), of_clips(clips), "fc")
+    np.testing.assert_allclose(np.load(tmp_path / "out" / "scores.npz")["supervised"], expected, rtol=1e-3, atol=1e-4)
+
+
 def test_each_of_three_streams_keeps_its_classifier(clips, tmp_path):
     state = {}
     for seed, suffix in enumerate(("", "_motion", "_bone")):
