@@ -143,9 +143,8 @@ def import_weights(file: Path, run: Path, recipe: str | None, **options: Any) ->
         click.echo(f"left out: {note}")
     state = "can be evaluated" if made.finished else "to be trained on"
     click.echo(f"{run}: epoch {made.epoch}/{made.epochs}, {state}")
-    if clips is None:
-        how = f"on clips as 'skelpipe prepare --frames {options['frames']}' makes them"
-        click.echo(f"assumed: trained {how}, by the rule of {split}")
+    if made.assumed:
+        click.echo(f"assumed: trained on clips as 'skelpipe prepare {made.assumed}' makes them, by the rule of {split}")
     if not made.finished:
         words = ["skelpipe", "pretrain", f"{run}/recipe.yaml", str(clips), str(run), "--split", split]
         more = ["--seed", str(options["seed"])] if options["seed"] else []

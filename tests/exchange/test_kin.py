@@ -311,6 +311,7 @@ def test_st_gcns_own_classifies(clips, tmp_path):
     assert made.family == "ST-GCN, trained with labels, 60 classes"
     recipe = load_recipe(tmp_path / "run" / "recipe.yaml")
     assert (recipe.method.name, recipe.clips.preset, recipe.encoder.width) == ("supervised", "raw", 2)
+    assert made.assumed == "--preset raw --frames 12"
     with pytest.raises(BadInput, match="--preset raw --frames 12"):  # its clips are not those of AimCLR's preparation
         load_run(tmp_path / "run", Clips(clips), "cpu")
     imported(file, tmp_path, recipe=load_recipe("stgcn_supervised"), force=True)
@@ -418,6 +419,16 @@ def test_a_linear_evaluation_keeps_its_classifier(shape, clips, tmp_path):
     assert all(torch.equal(back[name], value) for name, value in file.items())
     export_weights(tmp_path / "run", tmp_path / "q.pt", encoder_only=True)
     assert not any(".fc." in name for name in torch.load(tmp_path / "q.pt"))
+
+
+def test_a_kept_classifier_needs_no_training_clips(clips, tmp_path):
+    state = reference_encoder("encoder_q", "classifier")
+    imported(state, tmp_path)
+    words = ["evaluate", str(tmp_path / "run"), str(clips), str(tmp_path / "out"), "--protocol", "supervised"]
+    done = CliRunner().invoke(main, [*words, "--split", "subject:9"])  # whom no clip shows
+    assert done.exit_code == 0, done.output
+    expected = scores_of(beneath(state, "encoder_q."), of_clips(clips), "fc")
+    np.testing.assert_allclose(np.load(tmp_path / "out" / "scores.npz")["supervised"], expected, rtol=1e-3, atol=1e-4)
 
 
 def test_each_of_three_streams_keeps_its_classifier(clips, tmp_path):

@@ -11,7 +11,7 @@ from skelpipe import settings as checking
 from skelpipe.errors import BadInput
 from skelpipe.exchange.weights.contents import Contents, check_encoder
 from skelpipe.exchange.weights.reading import ANOTHER
-from skelpipe.recordings.datasets import SPLITS, find_split
+from skelpipe.recordings.datasets import SPLITS
 from skelpipe.training.recipe import ClipsNeeded, Recipe, load_recipe
 from skelpipe.training.run_settings import ALL_STREAMS, check_recipe_stream
 
@@ -58,9 +58,8 @@ def choose_frames(frames: int | None, recipe: Recipe, found: Contents, clips: st
     return frames or FRAMES
 
 
-def check_classes(recipe: Recipe, found: Contents, split: str, path: Path) -> None:
+def check_classes(recipe: Recipe, found: Contents, split: str, classes: int, path: Path) -> None:
     """Raise BadInput unless a classifier that is the recipe's own head knows the classes of the split."""
-    classes = find_split(split).classes
     if recipe.supervised and found.classes != classes:
         fit = [name for name, each in SPLITS.items() if each.classes == found.classes]
         what = f"has {classes} classes, and the classifier in {path} knows {found.classes}"

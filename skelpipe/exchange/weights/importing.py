@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -47,14 +48,14 @@ from skelpipe.outputs.files import write_bytes, write_json
 from skelpipe.outputs.folders import new_folder
 from skelpipe.outputs.provenance import clock, command
 from skelpipe.recordings.datasets import divided, find_split
-from skelpipe.recordings.datasets.splits import Split
 from skelpipe.recordings.store import Clips
 from skelpipe.training.checkpoint import Position, save_checkpoint, save_weights
 from skelpipe.training.classifier import write_classifiers
+from skelpipe.training.clips_needed import find, stated
 from skelpipe.training.device import set_determinism
 from skelpipe.training.folder import CHECKPOINT, RECIPE, SETTINGS, WEIGHTS
 from skelpipe.training.held_out import split_rows
-from skelpipe.training.preparation import preparation_of, usual_preparation
+from skelpipe.training.preparation import PREPARED, preparation_of, prepare_options, usual_preparation
 from skelpipe.training.recipe import Recipe
 from skelpipe.training.run_settings import ALL_STREAMS, run_settings
 from skelpipe.training.trained_on import keep_trained_on
@@ -76,6 +77,8 @@ class Imported:
         resumable: whether training can go on from it.
         key: where in the file its networks lay; "" at the top.
         notes: what was left out, each in words.
+        assumed: the options of `skelpipe prepare` that make clips as it was trained on, where that is not known but
+            concluded from the kind of file.
     """
 
     family: str
@@ -86,6 +89,7 @@ class Imported:
     resumable: bool
     key: str = ""
     notes: tuple[str, ...] = ()
+    assumed: str = ""
 
 
 def import_weights(
@@ -107,15 +111,15 @@ def import_weights(
     """Make a RUN of a reference file; the recipe's sizes and graph are replaced by those of the file.
 
     With `clips`, RUN is what `pretrain` would have left after `epoch` epochs of the recipe on them, so that the same
-    pretraining goes on from there. The files hold no optimiser: its momentum starts anew. A classifier is kept, for the
-    protocol supervised.
+    pretraining goes on from there, with fresh momentum. A classifier is kept, for the protocol supervised.
 
     Args:
         file: what torch or safetensors has saved, with a state dict in it.
         recipe: how it was trained; by default SkeletonCLR's, or that of ST-GCN with labels if the file was trained so.
         stream: what the encoder was trained on; chooses the encoder in a file of several. "3s" takes all, for a recipe
             that trains them together.
-        split: key of `datasets.SPLITS` or a rule (`datasets.stated`), whose training clips it was trained on.
+        split: key of `datasets.SPLITS` or a rule as `datasets.stated` describes it, whose training clips it was
+            trained on.
         dataset: key of `datasets.DATASETS`; by default that of the clips, or the split's own.
         epoch: how many epochs the weights have seen.
         epochs: how many pretraining shall have in all; by default the recipe's own with clips, else `epoch`.
@@ -129,24 +133,24 @@ def import_weights(
     path = Path(file)
     read, found, recipe = look_into(path, recipe, stream, key, frames)
     frames = choose_frames(frames, recipe, found, clips)
-    rule = meant_split(split, dataset, clips)
-    layout, classes = found.first.graph.layout, rule.classes
-    check_classes(recipe, found, rule.name, path)
+    layout = found.first.graph.layout
     recipe = fit_recipe(recipe, found, path)
     total = total_epochs(recipe, found, path, clips, epoch, epochs)
     recipe = recipe.model_copy(update={"epochs": total, "iterations": None})
     settings = imported_settings(recipe, stream, split, dataset, clips, layout, frames, seed)
+    classes = find_split(settings["split"]).classes
+    check_classes(recipe, found, split, classes, path)
     set_determinism(seed)
     method = recipe.build_method(layout, classes)
     fill(method, found, path)
     shape, notes = in_words(recipe, found, classes), left_out(read, found, classes)
-    done = Imported(found.title, shape, epoch, total, total == epoch, goes_on(recipe, found), read.key, notes)
+    how = "" if clips is not None else shlex.join(prepare_options({**settings[PREPARED], "frames": frames}))
+    done = Imported(found.title, shape, epoch, total, total == epoch, goes_on(recipe, found), read.key, notes, how)
     log.info("%s: %s; %s", path, done.family, done.shape)
     classifiers = as_saved(found) if keeps_classifier(recipe, found, classes) else {}
     with run_folder(run, path, clips, settings, done, force) as folder:
         write_run(folder, recipe, method, path, done)
         write_classifiers(folder, classifiers)
-        keep_clips(folder, done, clips, settings["split"])
     return done
 
 
@@ -160,13 +164,6 @@ def look_into(
     wanted = recipe.streams if recipe else tuple(STREAM_ENCODERS) if stream == ALL_STREAMS else ()
     found = choose_contents(read, wanted or (stream,), path)
     return read, found, choose_recipe(recipe, found, stream, path, frames)
-
-
-def keep_clips(folder: Path, done: Imported, clips: str | Path | None, split: str) -> None:
-    """Write which clips the weights have seen, unless nobody said it or the training that goes on will write it."""
-    if done.finished and clips is not None:
-        source = Clips(clips)
-        keep_trained_on(folder, source, [], training_rows(source, split))
 
 
 def keeps_classifier(recipe: Recipe, found: Contents, classes: int) -> bool:
@@ -186,6 +183,8 @@ def run_folder(
     with new_folder(run, "run", force=force, inputs=inputs, settings=settings, more=more, sealed=sealed) as folder:
         write_json(folder / SETTINGS, settings)
         yield folder
+        if done.finished and clips is not None:  # else the training that goes on writes it
+            keep_trained_on(folder, source := Clips(clips), [], training_rows(source, settings["split"]))
 
 
 def write_run(folder: Path, recipe: Recipe, method: nn.Module, file: Path, done: Imported) -> None:
@@ -304,14 +303,9 @@ def imported_settings(
     Raises:
         BadInput: data set, split, clips and layout do not fit each other.
     """
-    digest, count, source, rule = (
-        None,
-        None,
-        None if clips is None else Clips(clips),
-        meant_split(split, dataset, clips),
-    )
-    # Where labels are learnt each project prepares in its own way; the others share that of one code.
-    prepared = {"frames": frames} if recipe.supervised else usual_preparation(frames)
+    digest, count, source = None, None, None if clips is None else Clips(clips)
+    prepared = assumed_preparation(recipe, frames)
+    rule = find_split(split, dataset or (source.dataset if source else None))
     split, served = rule.name, [known.name for known in rule.datasets]
     if source is not None:
         if dataset not in (None, source.dataset):
@@ -338,9 +332,11 @@ def imported_settings(
     )
 
 
-def meant_split(split: str, dataset: str | None, clips: str | Path | None) -> Split:
-    """The split, one that is stated of the data set that is told, or else of that of the clips."""
-    return find_split(split, dataset or (None if clips is None else Clips(clips).dataset))
+def assumed_preparation(recipe: Recipe, frames: int | str) -> dict[str, Any]:
+    """That of the recipe's clips, or that of the code which files of methods without labels are from."""
+    if stated(recipe) is None:
+        return usual_preparation(frames)
+    return find(recipe.clips.model_copy(update={"frames": frames})).attributes()
 
 
 def training_rows(clips: Clips, split: str) -> npt.NDArray[np.int64]:
