@@ -225,7 +225,7 @@ class Watch:
 
     def _tell_why_waiting(self, cluster: Cluster, job: Job, known: slurm.Queued) -> None:
         """Say once what keeps a job in the queue, unless that passes by itself."""
-        why = slurm.why_waiting(job.rule, known, cluster.partitions)
+        why = slurm.why_waiting(job.rule, job.external, known, cluster.partitions)
         if why is not None and (job.label, why) not in self._told:
             self._told.add((job.label, why))
             complain(f"{job.label} waits in the queue as job {job.external}: {why}")

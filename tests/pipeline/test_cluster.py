@@ -141,8 +141,8 @@ def test_what_waits_for_ever_is_told_and_any_signal_ends_it(tmp_path, fake, how)
     assert told == (
         "skelpipe: synth raw/toy waits in the queue as job 1: PartitionConfig: it asks for 1 CPUs, 1000M of memory, "
         "20:00 of time, and nodes of partition main have at most 2 CPUs, 12000 MB, 0 GPUs, for 120 minutes; 'sinfo' "
-        "lists them; name one by -- --set-resources synth:slurm_partition=NAME, or for all stages by -- --default-resources "
-        "slurm_partition=NAME\n"
+        "lists them; name one by -- --set-resources synth:slurm_partition=NAME, or for all stages by "
+        "-- --default-resources slurm_partition=NAME\n"
     )
     process.send_signal(how)
     said = process.communicate(timeout=60)[1]
@@ -246,6 +246,7 @@ def test_partitions_are_as_large_as_their_largest_node(fake, tmp_path):
         (["Invalid account or account/partition combination specified"], "slurm_account=NAME"),
         (["Requested time limit is invalid (missing or exceeds some limit)"], "resources.pretrain.runtime"),
         (["CPU count per node can not be satisfied"], "--max-threads"),
+        (["More processors requested than permitted"], "--max-threads"),
         (["Invalid qos specification"], "--slurm-qos"),
         (["Unable to contact slurm controller (connect failure)"], "'-v' shows"),
     ],
@@ -265,14 +266,19 @@ def test_sbatchs_reason_has_its_remedy(reasons, remedy):
 def test_a_queue_that_moves_is_no_reason_to_worry():
     job = slurm.Queued("PENDING", "Priority", "main", 8, "20:00", "8 CPUs")
     main = {"main": slurm.Partition("main", True, 2, 12000, 0, 120)}
-    assert slurm.why_waiting("pretrain", job, main) is None
-    told = slurm.why_waiting("pretrain", slurm.Queued("PENDING", "PartitionConfig", "main", 8, "20:00", "8 CPUs"), main)
+    assert slurm.why_waiting("pretrain", "7", job, main) is None
+    told = slurm.why_waiting(
+        "pretrain", "7", slurm.Queued("PENDING", "PartitionConfig", "main", 8, "20:00", "8 CPUs"), main
+    )
     assert told is not None
     assert told.endswith("ask for fewer CPUs by -- --max-threads 2")
-    late = slurm.why_waiting("ingest", slurm.Queued("PENDING", "PartitionConfig", "main", 1, "10:00:00", "1 CPU"), main)
+    late = slurm.why_waiting(
+        "ingest", "7", slurm.Queued("PENDING", "PartitionConfig", "main", 1, "10:00:00", "1 CPU"), main
+    )
     assert late is not None
     assert late.endswith("--set resources.ingest.runtime=MINUTES")
-    assert slurm.why_waiting("ingest", slurm.Queued("PENDING", "JobHeldUser", "main", 1, "1:00", "1 CPU"), {})
+    held = slurm.why_waiting("ingest", "7", slurm.Queued("PENDING", "JobHeldUser", "main", 1, "1:00", "1 CPU"), {})
+    assert held == "JobHeldUser: it asks for 1 CPU; it may still begin; 'scontrol show job 7' has more"
 
 
 # What Snakemake says of jobs ----------------------------------------------------------------------------------------
