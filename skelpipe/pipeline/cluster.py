@@ -93,8 +93,9 @@ class Cluster:
         if self.name is None or time.monotonic() < self._asked + ASK_SECONDS:
             return False
         self._asked = time.monotonic()
-        self.queue = slurm.jobs_named(self.name) or {}
-        return True
+        found = slurm.jobs_named(self.name)
+        self.queue = self.queue if found is None else found
+        return found is not None
 
     # Its end --------------------------------------------------------------------------------------------------------
     def ended(self, hurry: bool) -> bool:

@@ -43,6 +43,7 @@ class Job:
     command: str = ""
     started: float = field(default_factory=time.monotonic)
     begun: float | None = None  # None while it waits in a queue
+    gone: float | None = None  # since when the queue does not know it any more
     external: str = ""  # its number in a batch system
     output: str = ""  # the file that takes what a batch system's job says outside the stage's log
     before: tuple[int, int] | None = None  # its log when it was submitted

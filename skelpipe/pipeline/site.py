@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from skelpipe.errors import BadInput, hint, shortened
+from skelpipe.errors import BadInput, nearest, shortened
 
 log = logging.getLogger(__name__)
 # Options as profiles name them, by the other ways to write them.
@@ -232,8 +232,9 @@ def _check_executor(site: Site) -> None:
     known = ["local", *sorted(other.removeprefix(start) for other in installed if other.startswith(start))]
     source = next((p for p in site.profiles if "executor" in p.options and "executor" not in site.stated), None)
     where = f"{source.path}: executor: {name}" if source else f"--executor {name}"
-    what = f"Snakemake's plugin for it is not installed{hint(name, [*known, 'slurm'])}"
-    raise BadInput(where, what, f"pip install {start}{name}")
+    near = nearest(name, {*known, "slurm"} - {name}) if name != "slurm" else None
+    remedy = f"pip install {start}{name}" if near is None else f"did you mean {near!r}?"
+    raise BadInput(where, "Snakemake's plugin for it is not installed", remedy)
 
 
 def _module(executor: str) -> str:

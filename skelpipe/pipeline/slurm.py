@@ -33,11 +33,12 @@ REMEDIES = {
     r"[Qq][Oo][Ss]": "name another by -- --slurm-qos NAME, or start fewer --jobs",
     r"[Mm]emory": "ask for less by --set resources.{rule}.mem_mb=MB",
     r"generic resource|\bgres\b": "train on CPUs by --set gpus=0, or name a partition that has GPUs by {partition}",
-    r"CPU|node configuration": "ask for fewer CPUs by -- --max-threads N, or less by --set resources.{rule}.mem_mb=MB",
+    r"CPU|processors|node configuration": "ask for fewer CPUs by -- --max-threads N, or less by --set resources.{rule}.mem_mb=MB",
     r"partition|Partition": "'sinfo' lists them; name one by {partition}, or for all stages by"
     " -- --default-resources slurm_partition=NAME",
 }
 OTHERWISE = "'-v' shows the whole call"
+WAITING = "it may still begin; 'scontrol show job {}' has more"
 
 
 @dataclass(frozen=True)
@@ -181,13 +182,14 @@ def cancel(name: str) -> bool:
     return answer("scancel", "--name", name) is not None
 
 
-def why_waiting(rule: str, job: Queued, partitions: Mapping[str, Partition]) -> str | None:
+def why_waiting(rule: str, number: str, job: Queued, partitions: Mapping[str, Partition]) -> str | None:
     """Why a job waits, if that does not pass by itself: what it asks for, what is there, and what to do."""
     if job.reason in PASSING:
         return None
     told, there = f"{job.reason}: it asks for {job.asked}", partitions.get(job.partition)
+    otherwise = WAITING.format(number)
     if there is None:
-        return f"{told}; {remedy(rule, job.reason)}"
+        return f"{told}; {remedy(rule, job.reason, otherwise)}"
     told += (
         f", and nodes of partition {there.name} have at most {there.cpus} CPUs, {there.mem_mb} MB, {there.gpus} GPUs"
     )
@@ -195,7 +197,7 @@ def why_waiting(rule: str, job: Queued, partitions: Mapping[str, Partition]) -> 
     if job.cpus > there.cpus:
         return f"{told}; ask for fewer CPUs by -- --max-threads {there.cpus}"
     late = there.minutes is not None and (minutes(job.limit) or 0) > there.minutes
-    return f"{told}; {remedy(rule, 'time limit' if late else job.reason)}"
+    return f"{told}; {remedy(rule, 'time limit' if late else job.reason, otherwise)}"
 
 
 def refusal(message: str) -> str | None:
@@ -208,7 +210,7 @@ def refusal(message: str) -> str | None:
     return printable("; ".join(told)) or "it gave no reason"
 
 
-def remedy(rule: str, reason: str) -> str:
+def remedy(rule: str, reason: str, otherwise: str = OTHERWISE) -> str:
     """What to do about a reason of SLURM's."""
-    found = next((text for pattern, text in REMEDIES.items() if re.search(pattern, reason)), OTHERWISE)
+    found = next((text for pattern, text in REMEDIES.items() if re.search(pattern, reason)), otherwise)
     return found.format(rule=rule, partition=f"-- --set-resources {rule}:slurm_partition=NAME")

@@ -26,6 +26,7 @@ from skelpipe.pipeline.job import NO_LOG, Job
 from skelpipe.pipeline.show import LONGEST, clock, complain, short_path
 
 HEAR_SECONDS = 0.5
+GONE_SECONDS = 600.0  # Snakemake's plugin for SLURM asks at least every 180
 LOOK_SECONDS = 2.0  # between two looks at the logs of jobs that wait
 SUBMITTED = (
     re.compile(r"Job (\d+) has been submitted with SLURM jobid (\S+) \(log: (.*)\)\."),
@@ -207,10 +208,24 @@ class Watch:
                 self._say(f"      begun after {clock(job.begun - job.started)}{number}: {job.label}")
             elif asked and job.begun is None and known is not None:
                 self._tell_why_waiting(self.cluster, job, known)
+            if asked and job.external:
+                self._tell_gone(job, known is not None)
+
+    def _tell_gone(self, job: Job, known: bool) -> None:
+        """Say once of a job that has left the queue that Snakemake does not hear of its end."""
+        job.gone = None if known else job.gone or time.monotonic()
+        if (
+            job.gone is not None
+            and time.monotonic() > job.gone + GONE_SECONDS
+            and (job.label, "gone") not in self._told
+        ):
+            self._told.add((job.label, "gone"))
+            what = f"{job.label}: job {job.external} has left the queue, and Snakemake cannot read how it ended"
+            complain(f"{what}; stop with Ctrl-C, and try -- --slurm-status-command squeue, or sacct")
 
     def _tell_why_waiting(self, cluster: Cluster, job: Job, known: slurm.Queued) -> None:
         """Say once what keeps a job in the queue, unless that passes by itself."""
-        why = slurm.why_waiting(job.rule, known, cluster.partitions)
+        why = slurm.why_waiting(job.rule, job.external, known, cluster.partitions)
         if why is not None and (job.label, why) not in self._told:
             self._told.add((job.label, why))
             complain(f"{job.label} waits in the queue as job {job.external}: {why}")
