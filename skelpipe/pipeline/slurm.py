@@ -33,7 +33,7 @@ REMEDIES = {
     r"[Qq][Oo][Ss]": "name another by -- --slurm-qos NAME, or start fewer --jobs",
     r"[Mm]emory": "ask for less by --set resources.{rule}.mem_mb=MB",
     r"generic resource|\bgres\b": "train on CPUs by --set gpus=0, or name a partition that has GPUs by {partition}",
-    r"CPU|processors|node configuration": "ask for fewer CPUs by -- --max-threads N, or less by"
+    r"CPU|processors|node configuration": "ask for fewer CPUs by -- --max-threads N, or less memory by"
     " --set resources.{rule}.mem_mb=MB",
     r"partition|Partition": "'sinfo' lists them; name one by {partition}, or for all stages by"
     " -- --default-resources slurm_partition=NAME",

@@ -23,6 +23,7 @@ from skelpipe.paper.systems import missing
 from skelpipe.pipeline import show, snakemake
 from skelpipe.pipeline.plan import plan
 from skelpipe.pipeline.run import results
+from skelpipe.pipeline.site import Site
 from skelpipe.pipeline.spec import load_pipeline
 from skelpipe.recordings.synthetic import write_raw
 from skelpipe.report.paper_shape import match, planned
@@ -211,16 +212,16 @@ def everything(config: dict) -> dict[str, dict]:
 def commands(configs, tmp_path_factory) -> dict[str, list[str]]:
     """What Snakemake runs to make all tables and figures, in its order: folder -> the words of the command."""
     merged = {**configs["table1"], "pipeline": "all", "command": [sys.executable, str(FAKE)]}
-    for kind in ("stores", "clips", *KINDS, "reports"):
+    for kind in ("stores", "clips", *KINDS, "reports", "needs"):
         merged[kind] = {folder: how for config in configs.values() for folder, how in config[kind].items()}
     fake = tmp_path_factory.mktemp("fake")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(Path(resources.__file__).parents[1]))
         to_do = [show.Stage("report", "reports", True)]
-        assert snakemake.execute(fake, merged, to_do, []) == 0
+        assert snakemake.execute(fake, merged, to_do, Site()) == 0
         # What was made for all of them together is done for each of them alone.
         alone = {**configs["table3"], "command": merged["command"]}
-        assert not [stage for stage in snakemake.survey(fake, alone, []) if stage.to_do]
+        assert not [stage for stage in snakemake.survey(fake, alone, Site()) if stage.to_do]
     lines = [shlex.split(line) for line in (fake / "calls.txt").read_text().splitlines()]
     place = {"ingest": 3, "prepare": 2, "pretrain": 3, "evaluate": 3}
     return {line[place[line[0]] if line[0] in place else line.index("--out") + 1]: line for line in lines}
