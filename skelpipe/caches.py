@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 ENOUGH = 64 * 2**20  # bytes that must be free; compiled kernels take 4 MB, and those of older versions stay
+OURS = "skelpipe-cache-"  # + the user's number
 NUMBA, MATPLOTLIB, XDG = "NUMBA_CACHE_DIR", "MPLCONFIGDIR", "XDG_CACHE_HOME"
 
 
@@ -17,6 +18,9 @@ def choose_caches() -> None:
     Numba would not even load a kernel that it has no place for. Its place is beside the code, or else in the user's
     cache, which the others use too, or else in a temporary folder. What the environment names and can be used stays.
     """
+    for name in (NUMBA, MATPLOTLIB, XDG):  # a parent process, perhaps on another machine, has chosen it: judged anew
+        if f"/{OURS}{os.getuid()}" in os.environ.get(name, ""):
+            del os.environ[name]
     cache, instead = user_cache(), None
     if not (home := usable(cache)):
         instead = temporary()
@@ -58,11 +62,11 @@ def temporary() -> Path | None:
     import tempfile
 
     with suppress(OSError):
-        path = Path(tempfile.gettempdir()) / f"skelpipe-cache-{os.getuid()}"
+        path = Path(tempfile.gettempdir()) / f"{OURS}{os.getuid()}"
         path.mkdir(mode=0o700, exist_ok=True)
         found = path.lstat()
         if stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and not found.st_mode & 0o022:
             return path
     with suppress(OSError):
-        return Path(tempfile.mkdtemp(prefix="skelpipe-cache-"))
+        return Path(tempfile.mkdtemp(prefix=OURS))
     return None

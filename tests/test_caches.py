@@ -101,6 +101,17 @@ def test_an_account_without_a_home_is_served(surroundings, monkeypatch):
     assert set(chosen()) == {caches.MATPLOTLIB, caches.XDG}
 
 
+def test_what_a_parent_process_chose_is_judged_anew(surroundings, monkeypatch):
+    """On another machine somebody else may have made a folder of that name."""
+    _, scratch = surroundings
+    monkeypatch.setenv("HOME", "/proc/nohome")
+    first = chosen()
+    assert chosen() == first
+    taken = scratch / f"skelpipe-cache-{os.getuid()}"
+    taken.chmod(0o777)
+    assert Path(chosen()[caches.XDG]) != taken
+
+
 def test_nowhere_at_all_is_no_reason_to_fail(surroundings, monkeypatch):
     monkeypatch.setenv("HOME", "/proc/nohome")
     monkeypatch.setattr(tempfile, "tempdir", "/proc/nowhere")
