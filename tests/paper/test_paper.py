@@ -157,7 +157,7 @@ def test_cells_name_what_there_is():
 
 
 def test_benchmarks_cover_the_splits():
-    assert set(paper.benchmarks()) == set(SPLITS)
+    assert set(paper.benchmarks()) == {name for name in SPLITS if not name.endswith("-listed")}
 
 
 @pytest.mark.parametrize(
