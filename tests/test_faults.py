@@ -438,7 +438,7 @@ def test_clips_that_vanish_while_they_are_loaded_are_not_trained_on(workshop, tm
 def test_recordings_that_vanish_are_not_left_out_in_silence(workshop, tmp_path, workers, monkeypatch):
     raw = copied(workshop, "raw", tmp_path)
     monkeypatch.setattr(reading, "BATCH_SOURCES", 1)
-    with pytest.raises(BadInput, match=r"has vanished since its folder was searched; .*same command"):
+    with pytest.raises(BadInput, match=r"raw: was deleted while it was read; .*same command"):
         ingest.ingest("ntu60", raw, tmp_path / "out", workers=workers, progress=removing(raw))
     assert names(tmp_path) == set()
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from skelpipe.errors import BadInput
@@ -27,6 +28,21 @@ def check_unchanged(inputs: Mapping[str, str | os.PathLike[str]], before: Mappin
         if before[role] is not None and read_digest(path) != before[role]:
             what = "was replaced" if os.path.exists(path) else "was deleted"  # noqa: PTH110
             raise BadInput(path, f"{what} while it was read", f"make it again if it is gone, and {GO_ON}")
+
+
+@contextmanager
+def unchanged(inputs: Mapping[str, str | os.PathLike[str]], before: Mapping[str, str | None]) -> Iterator[None]:
+    """Check at the end of the block that no input was deleted or replaced; where that is so, it is the cause of faults.
+
+    Raises:
+        BadInput: as `check_unchanged`.
+    """
+    try:
+        yield
+    except BadInput:
+        check_unchanged(inputs, before)
+        raise
+    check_unchanged(inputs, before)
 
 
 def read_digest(path: str | os.PathLike[str]) -> str | None:

@@ -26,7 +26,7 @@ from typing import Any
 from skelpipe.errors import BadInput
 from skelpipe.outputs.ancestry import DONE, PROVENANCE, go_on
 from skelpipe.outputs.checksums import FILES, as_list, digest_of, is_output, signed, take_sums
-from skelpipe.outputs.digests import check_unchanged, read_digests
+from skelpipe.outputs.digests import read_digests, unchanged
 from skelpipe.outputs.files import exchange, remove, settle, write_bytes, write_json
 from skelpipe.outputs.locks import lock, undisturbed
 from skelpipe.outputs.provenance import provenance
@@ -100,9 +100,8 @@ def new_folder(
             log.info("%s: being made (%s)%s", target, kind, ", in place of what is there" if target.exists() else "")
             for role, digest in digests.items():
                 log.debug("%s: %s, digest %s", role, (inputs or {})[role], digest or "none: it is no output of ours")
-            with _kept(scratch):
+            with _kept(scratch), unchanged(inputs or {}, digests):
                 yield scratch
-            check_unchanged(inputs or {}, digests)
             told = {**(more or {}), "output": os.fspath(target)}
             if sealed:
                 seal(scratch, kind, inputs=inputs, settings=settings, started=started, more=told)
