@@ -89,7 +89,7 @@ def test_ends_are_clamped(tmp_path):
         ("1,0 71,0 96,0", "and '0 71' is no number"),
         ("1,1_0,12,1", "and '1_0' is no number"),
         ("52,1,2,1", "class 52 is not in 1 to 51"),
-        ("0,1,2,1", "class 0"),
+        ("-1,1,2,1", "class -1 is not in 1 to 51"),
         ("1,13,20,1", "frames 13 to 20 are not in the 12 frames"),
         ("1,5,4,1", "frames 5 to 4"),
         ("1,1,99999999999,1", "frames 1 to 99999999999"),

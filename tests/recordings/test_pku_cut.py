@@ -95,6 +95,13 @@ def test_cut_clips_that_cannot_be_read(tmp_path, name, text, what):
     assert what in told
 
 
+def test_cut_clips_whose_classes_count_from_0_are_refused(tmp_path):
+    for name in ("F294V001C003L001", "F294V001C000L002"):
+        (tmp_path / f"{name}.skeleton").write_text(as_cut(VALUES, 1, 2))
+    with pytest.raises(BadInput, match="C000L002.skeleton: class 0: these labels seem to count from 0; cut the clips"):
+        DATASETS["pku1"].find(tmp_path)
+
+
 def test_names_of_other_views_are_none():
     assert DATASETS["pku1"].cut_clip("F294V004C003L001") is None
     assert DATASETS["pku1"].cut_clip("F294V001C003L0001") is None

@@ -1,5 +1,6 @@
 """Label files in the forms that tools and people give them: each is read as the publisher's, or its line is shown."""
 
+import re
 import zipfile
 from pathlib import Path
 
@@ -7,8 +8,10 @@ import numpy as np
 import pytest
 from rawtext import pku_text, pku_values, real_data
 
+from skelpipe.errors import BadInput
 from skelpipe.recordings.datasets import DATASETS, Dropped, split_masks
 from skelpipe.recordings.datasets.pku_labels import decoded, is_label, rows
+from skelpipe.recordings.ingest import ingest
 
 PKU1 = DATASETS["pku1"]
 PLAIN = "34,2,7,2\n1,8,12,1\n"
@@ -64,6 +67,18 @@ def test_a_heading_tells_the_order(tmp_path, heading, order):
     mark = ";" if ";" in heading else "," if "," in heading else " "
     text = "\n".join([heading, *(mark.join(str(row[n]) for n in order) for row in SAVED.tolist())])
     assert told(read(tmp_path, text)) == [(f"{name[:-1]}{n}", *rest) for n, (name, *rest) in enumerate(WANTED, 2)]
+
+
+@pytest.mark.parametrize("text", ["6,2,4,1\n10,5,7,2\n0,8,12,1\n", "start end action\n2 4 6\n8 12 0\n"])
+@pytest.mark.parametrize("video", ["0294-L", "0295-L"])
+def test_labels_that_count_from_0_are_refused_as_a_whole(tmp_path, text, video):
+    """Also when the file of class 0 has no sequence: those that have one are of the same making."""
+    read(tmp_path, "6,2,4,1\n")
+    (tmp_path / f"label/{video}.txt").write_text(text)
+    where = re.escape(f"label/{video}.txt, line 3: '{text.splitlines()[2]}': class 0: these labels seem to count from")
+    with pytest.raises(BadInput, match=f"{where} 0; add 1 to the classes .* or remove the line"):
+        ingest("pku1", tmp_path, tmp_path / "store", workers=0)
+    assert not (tmp_path / "store").exists()
 
 
 @pytest.mark.parametrize("first", ["labels of this video", "class,begin", "34;2;x;1"])

@@ -12,7 +12,7 @@ from skelpipe.errors import BadInput, shortened
 from skelpipe.layouts.kinect_v2 import KINECT_V2
 from skelpipe.recordings.datasets.base import Dataset, Found, Source, accept, unique
 from skelpipe.recordings.datasets.files import File, list_files
-from skelpipe.recordings.datasets.pku_labels import HEAD_BYTES, Row, decoded, is_label, rows
+from skelpipe.recordings.datasets.pku_labels import HEAD_BYTES, Row, class_zero, decoded, is_label, rows
 from skelpipe.recordings.datasets.pku_lists import Sides, check_sides, join_lists, read_list, split_of
 from skelpipe.recordings.datasets.recording import (
     BAD_LABEL,
@@ -36,6 +36,7 @@ SUFFIXES = (".txt", ".skeleton", ".label")
 MAX_LIST_BYTES, MAX_OVERLAP = 1 << 20, 10
 JOINTS = len(KINECT_V2.joints)
 ONE_BODY = JOINTS * 3
+FROM_ZERO = "class 0: these labels seem to count from 0"
 LATEST = 2**31 - 1  # what the columns `start` and `end` can hold
 
 
@@ -95,12 +96,16 @@ class Pku(Dataset):
         """Pair sequences with label files, whatever their folders are called; see `Dataset.find`.
 
         Clips that AimCLR or HiCLR have cut into files of their own are read where the whole sequence is not there.
+
+        Raises:
+            BadInput: also where a class is 0, since the others are one too low then as well, and nothing shows it.
         """
         files, unread = list_files(raw, lambda shown: shown.lower().endswith(SUFFIXES), f"{', '.join(SUFFIXES)} files")
         sequences, labels, cut, dropped = self._sort_in(files)
         split_files, lists = self._split_files(files, dropped)
         found = Found(dropped=unread + dropped, split_files=split_files, lists=lists)
         sequences, labels, cut = (self._unique(sources, found) for sources in (sequences, labels, cut))
+        self._check_classes(labels, cut)
         of_video = {source.name: source.files[0] for source in labels}
         for source in sequences:
             label = of_video.pop(source.name, None)
@@ -119,6 +124,23 @@ class Pku(Dataset):
             found.dropped.append(Dropped(video, NO_SEQUENCE, f"{file.shown} has no sequence"))
         found.dropped.sort(key=lambda d: (d.name, d.reason, d.detail))
         return found
+
+    def _check_classes(self, labels: list[Source], cut: list[Source]) -> None:
+        """Raise BadInput where a label file or the name of a clip has class 0."""
+        for source in labels:
+            (file,) = source.files
+            try:
+                row = class_zero(decoded(file.read(MAX_LIST_BYTES)))  # with a limit, since `read` counts what is read
+            except BadInput:  # reported when the whole file is read
+                continue
+            if row is not None:
+                remedy = "add 1 to the classes of all label files, or remove the line if it alone is wrong"
+                raise BadInput(f"{file.shown}, line {row.line}: {row.text}", FROM_ZERO, remedy)
+        for source in cut:
+            clip = self.cut_clip(source.name)
+            if clip is not None and clip.action == 0:
+                remedy = "cut the clips anew with classes from 1, or remove the file if it alone is wrong"
+                raise BadInput(source.files[0].shown, FROM_ZERO, remedy)
 
     def _unique(self, sources: list[Source], found: Found) -> list[Source]:
         kept, twice = unique(sources)

@@ -66,6 +66,11 @@ def rows(text: str) -> Iterator[Row]:
             yield _row(number, line, order)
 
 
+def class_zero(text: str) -> Row | None:
+    """The first row of a label file whose class is 0, which files whose classes count from 1 cannot have."""
+    return next((row for row in rows(text) if not row.wrong and row.values[0] == 0), None)
+
+
 def _row(number: int, line: str, order: tuple[int, ...]) -> Row:
     told = repr(shortened(line.strip(), SHOWN))
     words = _words(line)
