@@ -40,7 +40,8 @@ def tell_divisions(
         here = set(columns["video"].tolist()) if listed else set()
         absent = [video for side in ("train", "test") for video in (listed or {}).get(side, ()) if video not in here]
         if absent:
-            told += f"; {len(absent):,} listed videos have no clip here, as {absent[0]}"
+            many = "1 listed video has" if len(absent) == 1 else f"{len(absent):,} listed videos have"
+            told += f"; {many} no clip here, as {absent[0]}"
         log.info("%s", told)
         if len(left) or absent or not train.any() or not test.any():
             yield told

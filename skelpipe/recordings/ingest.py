@@ -279,7 +279,7 @@ def _check_fault(result: Recording | Dropped, strict: bool) -> None:
 
 
 def _reasons(counts: Mapping[str, int]) -> str:
-    return ", ".join(f"{count} {reason}" for reason, count in sorted(counts.items())) or "the label files are empty"
+    return ", ".join(f"{count} {reason}" for reason, count in sorted(counts.items()))
 
 
 def _packed(dropped: Iterable[Dropped]) -> list[Dropped]:

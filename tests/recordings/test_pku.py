@@ -72,9 +72,9 @@ def test_names_of_part_two(tmp_path):
 
 
 def test_ends_are_clamped(tmp_path):
-    clips = clips_of(PKU1, part1(tmp_path, "1,0,3,1\n1,10,99,1\n\n1,-4,1,1\n"))
+    clips = clips_of(PKU1, part1(tmp_path, "1,0,3,1\n1,10,99,1\n\n1,1,1,1\n"))
     assert [c.frames for c in clips] == [3, 3, 1]
-    assert [(c.ids["start"], c.ids["end"]) for c in clips] == [(0, 3), (10, 99), (-4, 1)]
+    assert [(c.ids["start"], c.ids["end"]) for c in clips] == [(0, 3), (10, 99), (1, 1)]
     assert [c.name[-4:] for c in clips] == ["L001", "L002", "L004"]
     assert np.array_equal(clips[0].joints, plain_clip(VALUES, 1, 3)[0])
 
@@ -90,6 +90,7 @@ def test_ends_are_clamped(tmp_path):
         ("1,1_0,12,1", "and '1_0' is no number"),
         ("52,1,2,1", "class 52 is not in 1 to 51"),
         ("-1,1,2,1", "class -1 is not in 1 to 51"),
+        ("1,-4,1,1", "the clip starts at frame -4, before the sequence; correct the line"),
         ("1,13,20,1", "frames 13 to 20 are not in the 12 frames"),
         ("1,5,4,1", "frames 5 to 4"),
         ("1,1,99999999999,1", "frames 1 to 99999999999"),
@@ -102,6 +103,26 @@ def test_bad_labels_cost_their_clip_only(tmp_path, row, message):
     assert message in bad.detail
     assert "Train_Label_PKU_final/0291-L.txt, line 1" in bad.detail
     assert good.frames == 4
+
+
+def test_the_same_label_twice_gives_one_clip(tmp_path):
+    """The confidence does not make it another, the class does; what is bad twice is told twice."""
+    text = "3,2,5,1\n3, 2, 5, 2\n4,2,5,1\n3,2,5,1\n3,9,8,1\n3,9,8,1\n"
+    kept, twice, other, again, *bad = clips_of(PKU1, part1(tmp_path, text))
+    assert (kept.name, other.name) == ("F291V001C003L001", "F291V001C004L003")
+    assert [(d.name, d.reason) for d in (twice, again)] == [
+        ("F291V001C003L002", "duplicate"), ("F291V001C003L004", "duplicate"),
+    ]  # fmt: skip
+    assert again.detail.endswith("Train_Label_PKU_final/0291-L.txt, line 4: the same label as line 1")
+    assert [d.reason for d in bad] == ["bad label", "bad label"]
+
+
+@pytest.mark.parametrize(("text", "what"), [("", "is empty"), (" \n\n", "is empty"), ("class,start,end\n", "no row")])
+def test_a_label_file_without_rows_is_told(tmp_path, text, what):
+    (dropped,) = clips_of(PKU1, part1(tmp_path, text))
+    assert (dropped.name, dropped.reason) == ("0291-L", "no labels")
+    assert "0291-L.txt: its label file " in dropped.detail
+    assert dropped.detail.endswith(what)
 
 
 def test_bodies(tmp_path):
@@ -190,7 +211,7 @@ def test_a_video_in_both_lists_is_refused(tmp_path):
 
 
 def test_labels_do_not_multiply_a_sequence_without_end(tmp_path):
-    clips = clips_of(PKU1, part1(tmp_path, f"1,1,{len(VALUES)},1\n" * 12))
+    clips = clips_of(PKU1, part1(tmp_path, "".join(f"{n},1,{len(VALUES)},1\n" for n in range(1, 13))))
     assert [isinstance(clip, Dropped) for clip in clips] == [False] * 10 + [True] * 2
     assert "the clips are 10 times as long as their sequence already" in clips[-1].detail
 

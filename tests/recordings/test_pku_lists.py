@@ -114,7 +114,7 @@ def test_what_is_in_neither_list_is_in_neither_part_and_told(tmp_path):
     (raw / "cross-subject.txt").write_text("Training videos\n0002-L, 0002-M, 0009-R\nValidation videos\n0294-L\n")
     done = CliRunner().invoke(main, ["ingest", "pku1", str(raw), str(tmp_path / "s"), "--workers", "0"])
     assert done.exit_code == 0, done.output
-    told = "pku1-xsub (by the list): 4 train, 2 test, 4 in neither part, as F003V001C003L001; 1 listed videos have no"
+    told = "pku1-xsub (by the list): 4 train, 2 test, 4 in neither part, as F003V001C003L001; 1 listed video has no"
     assert told in done.output
     assert "pku1-xview" not in done.output  # both parts have clips, and all are placed
     group, about = open_group(tmp_path / "s", "store")

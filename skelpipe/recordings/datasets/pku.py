@@ -197,8 +197,9 @@ class Pku(Dataset):
     def read(self, source: Source, keep_missing: bool = False) -> list[Recording | Dropped]:
         """Cut one sequence into its labelled clips, or read a clip that is cut already; see `Dataset.read`.
 
-        Frames start to end of the label file, both included, as AimCLR cuts them; a start of 0 counts as 1. Of clips
-        that others have cut, `start` and `end` are not known and 0.
+        Frames start to end of the label file, both included, as AimCLR cuts them; a start of 0 counts as 1. A row with
+        the class, start and end of an earlier one is left out. Of clips that others have cut, `start` and `end` are
+        not known and 0.
         """
         from skelpipe.recordings.text.pku import parse_pku
 
@@ -209,10 +210,14 @@ class Pku(Dataset):
         frames = parse_pku(_plain(sequence.read()), sequence.shown)
         clips: list[Recording | Dropped] = []
         room = MAX_OVERLAP * len(frames)
+        lines: dict[tuple[int, int, int], int] = {}
         for row in rows(text):
-            clips.append(self._clip(source.name, row, frames, labels.shown, room, keep_missing))
-            room -= getattr(clips[-1], "frames", 0)
-        return clips
+            clip = self._clip(source.name, row, frames, labels.shown, room, keep_missing)
+            if isinstance(clip, Recording) and (first := lines.setdefault(row.values, row.line)) != row.line:
+                clip = Dropped(clip.name, DUPLICATE, f"{labels.shown}, line {row.line}: the same label as line {first}")
+            clips.append(clip)
+            room -= getattr(clip, "frames", 0)
+        return clips or [Dropped(source.name, NO_LABELS, f"{labels.shown}: its label file {_no_row(text)}")]
 
     def _read_cut(self, source: Source, keep_missing: bool) -> Recording | Dropped:
         from skelpipe.recordings.text.ntu import parse_cut
@@ -242,7 +247,10 @@ class Pku(Dataset):
         if not 1 <= action <= self.classes:
             return Dropped(name, BAD_LABEL, f"{where}: class {action} is not in 1 to {self.classes}; correct the line")
         first, last = max(start, 1), min(end, len(frames))
-        if first > last or max(end, -start) > LATEST:
+        if start < 0:
+            what = f"the clip starts at frame {start}, before the sequence"
+            return Dropped(name, BAD_LABEL, f"{where}: {what}; correct the line")
+        if first > last or end > LATEST:
             what = f"frames {start} to {end} are not in the {len(frames)} frames of the sequence"
             return Dropped(name, BAD_LABEL, f"{where}: {what}; correct the line")
         if last - first >= room:
@@ -289,6 +297,11 @@ def _small(file: File) -> bytes:
     if file.size > MAX_LIST_BYTES:
         raise BadInput(file.shown, f"has {file.size:,} bytes, which no list of labels or videos has", "remove it")
     return file.read()
+
+
+def _no_row(text: str) -> str:
+    """What is wrong with a label file without rows."""
+    return "has a heading and no row" if text.strip() else "is empty"
 
 
 def _plain(data: bytes) -> bytes:
