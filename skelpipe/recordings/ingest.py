@@ -28,6 +28,7 @@ from skelpipe.recordings.conventions.shown import check_shown
 from skelpipe.recordings.datasets import Dataset, Dropped, Recording, find_dataset
 from skelpipe.recordings.datasets.base import Found, Source, column_array
 from skelpipe.recordings.datasets.files import Seen, watched
+from skelpipe.recordings.datasets.known import named_as
 from skelpipe.recordings.datasets.recording import ARCHIVE, FAULTS, HIDDEN, NO_BODY, OTHER, QUIET, UNFINISHED
 from skelpipe.recordings.datasets.unread import how_to_unpack
 from skelpipe.recordings.divisions import tell_divisions
@@ -111,7 +112,7 @@ def ingest(
     with new_folder(store, kind_of("store", part), force=force, **options) as folder:
         with watched() as seen:
             found = _find(kind, raw, keep_missing, strict)
-        whole = raw_files(found)
+        whole, lists_told = raw_files(found), found.told if part is None or part.number == 1 else []
         found, mark = (found, dict[str, Any]()) if part is None else _take(found, part)
         seen = seen if part is None or part.number == 1 else Seen()  # the lists that the search read count once
         listed = count_files(found, seen)
@@ -129,9 +130,11 @@ def ingest(
     took = time.perf_counter() - started
     made = _summary(kind, writer, files=len(found.sources), bytes_read=bytes_read, store=Path(store), seconds=took)
     if part is not None:
-        return made
+        return replace(made, told=tuple(lists_told))
     columns = {name: column_array(name, values) for name, values in writer.columns.items()}
-    return replace(made, told=tuple(told), divided=tuple(tell_divisions(kind.name, columns, found.split_files)))
+    return replace(
+        made, told=(*lists_told, *told), divided=tuple(tell_divisions(kind.name, columns, found.split_files))
+    )
 
 
 def _ask(writer: Writer, raw: Path, keep_missing: bool) -> list[str]:
@@ -192,7 +195,7 @@ def _find(kind: Dataset, raw: Path, keep_missing: bool, strict: bool) -> Found:
         if packed := _packed(found.dropped):
             names = ", ".join(entry.name for entry in packed[:4]) + (", …" if len(packed) > 4 else "")
             what, remedy = f"{what} that can be read, and {names}, packed or unfinished", _unpack(packed)
-        raise BadInput(raw, what, remedy)
+        raise BadInput(raw, what, _other(kind, found.dropped) or remedy)
     for entry in found.dropped:
         _check_fault(entry, strict)
     return found
@@ -295,8 +298,18 @@ def _unpack(packed: list[Dropped]) -> str:
     return f"unpack there what is packed: {told}" if told else "finish the download, or download it again"
 
 
+def _other(kind: Dataset, dropped: Iterable[Dropped]) -> str:
+    """What to do about files that are named after another data set; "" if they are not."""
+    if (named := named_as(kind, dropped)) is None:
+        return ""
+    other, name = named
+    return f"files such as {name} are named as those of {other.title} are: give them to 'skelpipe ingest {other.name}'"
+
+
 def _remedy(kind: Dataset, dropped: list[Dropped]) -> str:
-    """What to do when nothing was kept: what is packed, the first fault, or else the first thing left out says it."""
+    """What to do when nothing was kept: names of another data set, what is packed, the first fault or file says it."""
+    if other := _other(kind, dropped):
+        return other
     if packed := _packed(dropped):
         return _unpack(packed)
     for entry in (*(d for d in dropped if d.reason in FAULTS), *dropped):

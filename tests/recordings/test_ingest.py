@@ -160,6 +160,30 @@ def test_nothing_to_keep(tmp_path):
         ingest("ntu6", cut, tmp_path / "store")
 
 
+@pytest.mark.parametrize(
+    ("asked", "names", "other"),
+    [
+        ("pku1", ["S001C001P001R001A050.skeleton", "S001C001P001R001A050.skeleton.gz"], "ntu60"),
+        ("pku1", ["S001C001P001R001A050.skeleton.gz"], "ntu60"),
+        ("pku2", ["S018C001P008R001A061.skeleton"], "ntu120"), ("ntu60", ["S018C001P008R001A061.skeleton"], "ntu120"),
+        ("pku2", ["a/0002-L.txt", "b/0002-L.txt"], "pku1"), ("pku1", ["a/A10N08-L.txt"], "pku2"),
+        ("ntu60", ["a/A10N08-L.txt"], "pku2"), ("ntu60", ["a/0002-L.txt", "b/0002-L.txt"], "pku1"),
+        ("ntu120", ["S001C001P001R001A050.skeleton.gz"], None), ("pku1", ["0002-L.txt", "a.tar"], None),
+        ("pku1", ["notes.txt"], None),
+    ],
+)  # fmt: skip
+def test_files_named_as_those_of_another_data_set_are_told_first(tmp_path, asked, names, other):
+    for name in names:
+        (tmp_path / "raw" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "raw" / name).write_text("1 2 3\n")
+    with pytest.raises(BadInput) as error:
+        ingest(asked, tmp_path / "raw", tmp_path / "store", workers=0)
+    if other is None:
+        assert "are named as those of" not in str(error.value)
+    else:
+        assert error.value.remedy.endswith(f"are: give them to 'skelpipe ingest {other}'")
+
+
 def test_strict(tmp_path):
     raw = raw_folder(tmp_path / "raw")
     with pytest.raises(BadInput, match=r"A050: unreadable .*line 1.* truncated.*leave out --strict"):

@@ -11,6 +11,7 @@ from skelpipe.cli import main
 from skelpipe.errors import BadInput
 from skelpipe.recordings.datasets import DATASETS, split_masks
 from skelpipe.recordings.ingest import ingest
+from skelpipe.recordings.parts import Part
 from skelpipe.recordings.store import open_group
 
 PKU1, PKU2 = DATASETS["pku1"], DATASETS["pku2"]
@@ -107,6 +108,18 @@ def videos(root, *names):
             (root / folder).mkdir(parents=True, exist_ok=True)
             (root / folder / f"{name}.txt").write_text(text)
     return root
+
+
+def test_validation_and_test_videos_apart_are_both_tested_on_and_that_is_told(tmp_path):
+    raw = videos(tmp_path / "raw", "0002-L", "0003-L", "0294-L")
+    text = "Training videos:\n0002-L\nValidataion videos:\n0003-L\nTest videos:\n0294-L\n"
+    (raw / "cross-subject.txt").write_text(text)
+    done = CliRunner().invoke(main, ["ingest", "pku1", str(raw), str(tmp_path / "s"), "--workers", "0"])
+    assert "cross-subject.txt: its validation videos and its test videos together are taken as" in done.output
+    part = ingest("pku1", raw, tmp_path / "part", workers=0, part=Part(1, 2))
+    assert [line[:17] for line in part.told] == ["cross-subject.txt"]
+    (raw / "cross-subject.txt").write_text(text.replace("Test videos", "Validation videos, too"))
+    assert not any("cross" in line for line in ingest("pku1", raw, tmp_path / "t", workers=0).told)
 
 
 def test_what_is_in_neither_list_is_in_neither_part_and_told(tmp_path):

@@ -32,6 +32,8 @@ class Source:
 class Found:
     """What a search came up with: sources in order of name, what was left out already, and the split lists seen.
 
+    `told` says, in words, how the lists were understood where they may mean something else.
+
     Every file below the raw folder is one of a source, one of the `lists` split lists, or counted by what was left out.
     """
 
@@ -39,6 +41,7 @@ class Found:
     dropped: list[Dropped] = field(default_factory=list)
     split_files: dict[str, dict[str, list[str]]] = field(default_factory=dict)
     lists: int = 0
+    told: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -76,6 +79,10 @@ class Dataset(ABC):
         Raises:
             BadInput: `raw` is neither, cannot be searched, or an archive is damaged or encrypted.
         """
+
+    def names(self, stem: str) -> bool | None:
+        """Whether a recording of this data set may be called so, without suffixes; None if its names have no form."""
+        return None
 
     @abstractmethod
     def read(self, source: Source, keep_missing: bool = False) -> list[Recording | Dropped]:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable
+
 from skelpipe.errors import BadInput, suggest
 from skelpipe.recordings.datasets.base import Dataset
 from skelpipe.recordings.datasets.ntu import NTU60, NTU120
 from skelpipe.recordings.datasets.pku import PKU1, PKU2
+from skelpipe.recordings.datasets.recording import OTHER, Dropped
 from skelpipe.resources import Registry
 
 DATASETS: Registry[Dataset] = Registry("datasets", {dataset.name: dataset for dataset in (NTU60, NTU120, PKU1, PKU2)})
+
+STRAYS = 0.9  # the least part of the files that must be named after a data set to be called its
 
 
 def find_dataset(name: str) -> Dataset:
@@ -21,3 +27,24 @@ def find_dataset(name: str) -> Dataset:
 def group_column(dataset: str) -> str:
     """The column that names the person or video of a clip, by which a validation part is held out."""
     return find_dataset(dataset).group
+
+
+def named_as(kind: Dataset, dropped: Iterable[Dropped]) -> tuple[Dataset, str] | None:
+    """Which other data set most of the files that were left out are named after, and one of them; None if none is."""
+    if kind.names("") is None:
+        return None
+    others = [other for other in DATASETS.values() if other is not kind]
+    counts: Counter[str] = Counter()
+    first: dict[str, str] = {}
+    for entry in dropped:
+        # Of many files of one kind the detail shows the first.
+        words = entry.detail.partition(": ")[0].split() if entry.reason == OTHER else [entry.name]
+        for word in words:
+            stem = word.rpartition("/")[2].partition(".")[0]
+            for name in (each.name for each in (kind, *others) if each.names(stem)):
+                counts[name] += entry.count
+                first.setdefault(name, word)
+    # Of two that hold each other's names the smaller one, unless it lacks more than a few strays.
+    enough = STRAYS * max(counts.values(), default=0)
+    named = next(each for each in (kind, *others) if counts[each.name] >= enough)
+    return None if named is kind else (named, first[named.name])

@@ -129,6 +129,11 @@ class Ntu(Dataset):
         else:
             sources.append(Source(name, (file,)))
 
+    def names(self, stem: str) -> bool:
+        """Whether it is called like a clip of this data set; see `Dataset.names`."""
+        ids = parse_name(stem.upper()) if stem.isascii() else None
+        return ids is not None and int(ids["label"]) < self.classes
+
     def read(self, source: Source, keep_missing: bool = False) -> list[Recording | Dropped]:
         """Parse one file; see `Dataset.read`."""
         from skelpipe.recordings.text.ntu import parse_ntu

@@ -102,8 +102,9 @@ class Pku(Dataset):
         """
         files, unread = list_files(raw, lambda shown: shown.lower().endswith(SUFFIXES), f"{', '.join(SUFFIXES)} files")
         sequences, labels, cut, dropped = self._sort_in(files)
-        split_files, lists = self._split_files(files, dropped)
-        found = Found(dropped=unread + dropped, split_files=split_files, lists=lists)
+        found = Found()
+        found.split_files, found.lists = self._split_files(files, dropped, found.told)
+        found.dropped = unread + dropped
         sequences, labels, cut = (self._unique(sources, found) for sources in (sequences, labels, cut))
         self._check_classes(labels, cut)
         of_video = {source.name: source.files[0] for source in labels}
@@ -142,6 +143,10 @@ class Pku(Dataset):
                 remedy = "cut the clips anew with classes from 1, or remove the file if it alone is wrong"
                 raise BadInput(source.files[0].shown, FROM_ZERO, remedy)
 
+    def names(self, stem: str) -> bool:
+        """Whether it is called like a video or a clip of this part; see `Dataset.names`."""
+        return self.video_name(stem) is not None or self.cut_clip(stem) is not None
+
     def _unique(self, sources: list[Source], found: Found) -> list[Source]:
         kept, twice = unique(sources)
         found.dropped += twice
@@ -159,7 +164,7 @@ class Pku(Dataset):
                 (labels if _is_label(file) else sequences).append(Source(video, (file,)))
             elif (clip := self.cut_clip(stem)) is not None:
                 cut.append(Source(clip.name, (file,)))
-            elif any(other.video_name(stem) or other.cut_clip(stem) for other in (PKU1, PKU2)):
+            elif any(other.names(stem) for other in (PKU1, PKU2)):
                 dropped.append(Dropped(stem, f"not in {self.name}", file.shown))
             elif split_of(file.shown) is None:
                 example = self.video.format(*range(1, self.video.count("{")), "L")
@@ -167,7 +172,9 @@ class Pku(Dataset):
                 dropped.append(Dropped(stem, UNKNOWN_NAME, f"{shortened(file.shown, LONGEST_DETAIL // 2)} {what}"))
         return sequences, labels, cut, dropped
 
-    def _split_files(self, files: list[File], dropped: list[Dropped]) -> tuple[dict[str, dict[str, list[str]]], int]:
+    def _split_files(
+        self, files: list[File], dropped: list[Dropped], told: list[str]
+    ) -> tuple[dict[str, dict[str, list[str]]], int]:
         """{split: {"train": videos, "test": videos}} from the lists that name videos of this part, and their number."""
         splits: dict[str, Sides] = {}
         count = 0
@@ -175,7 +182,7 @@ class Pku(Dataset):
             kind = split_of(file.shown)
             if kind is None or _any_part(_stem(file)):
                 continue
-            lists = self._split_lists(file)
+            lists = self._split_lists(file, told)
             if not any(lists.values()):
                 what = f"{file.shown}: a list that names no video of {self.title}"
                 dropped.append(Dropped(_stem(file), f"not in {self.name}", what))
@@ -187,9 +194,9 @@ class Pku(Dataset):
             name: {side: sides.get(side, []) for side in ("train", "test")} for name, sides in splits.items()
         }, count
 
-    def _split_lists(self, file: File) -> Sides:
+    def _split_lists(self, file: File, told: list[str]) -> Sides:
         """The videos of this part that a list names for each part of a split; BadInput as `read_list`."""
-        lists = read_list(_small(file), file.shown, _any_part)
+        lists = read_list(_small(file), file.shown, _any_part, told)
         found = {side: [v for v in videos if self.video_name(v) is not None] for side, videos in lists.items()}
         check_sides(found, file.shown)
         return found

@@ -28,7 +28,7 @@ def side_of(text: str) -> str | None:
     return None if train == test else "train" if train else "test"
 
 
-def read_list(data: bytes, where: str, video_name: Callable[[str], str | None]) -> Sides:
+def read_list(data: bytes, where: str, video_name: Callable[[str], str | None], told: list[str] | None = None) -> Sides:
     """The videos that a list names for each part: {"train": …, "test": …}, without a part that it does not speak of.
 
     The publisher's have four lines: a heading, the training videos, a heading (misspelt), the validation videos. A
@@ -39,19 +39,22 @@ def read_list(data: bytes, where: str, video_name: Callable[[str], str | None]) 
         data: the file.
         where: how messages call it; its last part is its name.
         video_name: the name of the video that a word means, if it means one.
+        told: gets a sentence where validation and test videos stand apart, since both become the test part.
 
     Raises:
         BadInput: a word is no video's name, videos stand under no heading, or one is in both parts and would change
             sides unseen.
     """
     found: Sides = {}
-    side = side_of(re.sub(r".*/", "", where))
+    called = set()
+    heard = re.sub(r".*/", "", where)
+    side = side_of(heard)
     if side:
         found[side] = []
     for number, line in enumerate(NEWLINE.split(decoded(data)), 1):
         heading, words = _parted(line, video_name)
         if heading:
-            side = side_of(heading)
+            side, heard = side_of(heading), heading
         videos = [_named(word, f"{where}, line {number}", video_name) for word in words]
         if videos and side is None:
             what = f"names videos under no heading that says whether they are for training or test: {_short(line)}"
@@ -59,6 +62,10 @@ def read_list(data: bytes, where: str, video_name: Callable[[str], str | None]) 
             raise BadInput(f"{where}, line {number}", what, remedy)
         if side:
             found.setdefault(side, []).extend(videos)
+        if videos and side == "test":
+            called.add("test" if "test" in heard.lower() else "validation")
+    if len(called) > 1 and told is not None:
+        told.append(f"{where}: its validation videos and its test videos together are taken as the test part")
     return found
 
 
