@@ -87,6 +87,20 @@ def centre_first(x, joints, axes):  # type: ignore[no-untyped-def]
 
 # x (F, M, V, C) -> F
 @njit(cache=True, nogil=True)
+def centre_first_whole(x, joints, axes):  # type: ignore[no-untyped-def]
+    """As `centre_first`, for bodies one of whose joints lay in the origin already: it moves with the others."""
+    origin = np.empty(len(axes), x.dtype)
+    for t in range(len(x)):
+        for c in range(len(axes)):
+            origin[c] = mean(x[t, 0], joints, c)
+        for m in range(x.shape[1]):
+            if is_shown(x[t, m]):
+                _move(x[t, m], origin, axes, True)
+    return len(x)
+
+
+# x (F, M, V, C) -> F
+@njit(cache=True, nogil=True)
 def centre_clip(x, joints, axes):  # type: ignore[no-untyped-def]
     """CTR-GCN, VA-RNN: all relative to the first body's joint in the first frame that shows it.
 

@@ -41,12 +41,15 @@ class Prepared:
 class Chain:
     """A preparation for one layout.
 
+    Args:
+        relative: whether bodies are told from one of their joints, which then lies in the origin and is not lost.
+
     Attributes:
         bodies: M.
         fills: whether clips are filled up to T, so that `valid` is to be told.
     """
 
-    def __init__(self, preparation: Preparation, layout: Layout) -> None:
+    def __init__(self, preparation: Preparation, layout: Layout, *, relative: bool = False) -> None:
         check_fits(preparation.steps, layout)
         self.preparation, self.layout = preparation, layout
         bound = [(kind, STEPS[kind][choice]) for kind, choice in preparation.steps]
@@ -57,7 +60,7 @@ class Chain:
         # What neither chooses bodies nor does nothing: (whether it is the step in time, kernel, arguments).
         self._policy = policy.kernel
         self._steps = [
-            (kind == "time", step.kernel, step.arguments(layout))
+            (kind == "time", (relative and step.relative) or step.kernel, step.arguments(layout))
             for kind, step in bound
             if kind != "bodies" and step.kernel is not None and (kind != "time" or self._in_time())
         ]

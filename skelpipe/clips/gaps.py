@@ -43,3 +43,17 @@ def complete(x, axes):  # type: ignore[no-untyped-def]
                 put(x[t, m], x[kept, m])
             kept += 1
     return kept
+
+
+# x (F, M, V, C) -> how many frames it has afterwards
+@njit(cache=True, nogil=True)
+def shown(x, axes):  # type: ignore[no-untyped-def]
+    """As `complete`, for bodies one of whose joints lies in the origin: only frames that show the first body."""
+    frames, bodies = x.shape[:2]
+    kept = 0
+    for t in range(frames):
+        if is_shown(x[t, 0]):
+            for m in range(bodies):
+                put(x[t, m], x[kept, m])
+            kept += 1
+    return kept

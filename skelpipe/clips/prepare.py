@@ -41,7 +41,7 @@ from skelpipe.outputs.digests import read_digest
 from skelpipe.outputs.folders import new_folder
 from skelpipe.parallel import map_slices, tell_threads
 from skelpipe.recordings import NATIVE, store
-from skelpipe.recordings.conventions.folders import noted_for_clips
+from skelpipe.recordings.conventions.folders import is_relative, noted_for_clips
 from skelpipe.recordings.conventions.shown import check_shown
 from skelpipe.recordings.frames import FrameWriter
 from skelpipe.recordings.parts import Part, kind_of
@@ -190,7 +190,7 @@ def prepare(
     how = find_preparation(preset, options, steps)
     group, attributes = store.open_group(os.fspath(store_path), "store")
     layout = layout_of(attributes, store_path)
-    maker = Maker(how, layout, threads)
+    maker = Maker(how, layout, threads, relative=is_relative(attributes))
     columns = {name: store.read_array(group, name) for name in attributes["columns"]}
     share, mark = slice(0, len(columns["name"])), {}
     if part is not None:
@@ -251,9 +251,9 @@ class Maker:
         attributes: what the clips folder says of their preparation.
     """
 
-    def __init__(self, how: Preparation, layout: Layout, threads: int | None) -> None:
+    def __init__(self, how: Preparation, layout: Layout, threads: int | None, *, relative: bool = False) -> None:
         self.how, self.layout, self.threads = how, layout, threads
-        self.chain, self.settings = Chain(how, layout), settings_of(how)
+        self.chain, self.settings = Chain(how, layout, relative=relative), settings_of(how)
         self.attributes = how.attributes() if self.settings is None else asdict(self.settings)
         if self.chain.bodies != BODIES:
             self.attributes["max_bodies"] = self.chain.bodies

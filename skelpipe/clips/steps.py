@@ -34,6 +34,8 @@ class Step:
         bodies: of a step `bodies`, M.
         resamples: of a step `time`, whether its frames stand for those of the whole clip, and not for as many of it.
         fills: of a step `time`, whether it adds frames to short clips.
+        relative: the kernel for bodies that are told from one of their joints, where `kernel` takes a joint in the
+            origin for a lost one.
     """
 
     kernel: Any
@@ -42,6 +44,7 @@ class Step:
     bodies: int = BODIES
     resamples: bool = False
     fills: bool = True
+    relative: Any = None
 
 
 def axes(layout: Layout) -> tuple[int, ...]:
@@ -93,11 +96,11 @@ STEPS: dict[str, dict[str, Step]] = {
     "gaps": {
         "keep": NOTHING,
         "squeeze": Step(gaps.squeeze),
-        "complete": Step(gaps.complete, lambda layout: (axes(layout),)),
+        "complete": Step(gaps.complete, lambda layout: (axes(layout),), relative=gaps.shown),
     },
     "centre": {
         "own": Step(centre.centre_own, lambda layout: (np.array(layout.centre), axes(layout))),
-        "first": Step(centre.centre_first, _middle_axes),
+        "first": Step(centre.centre_first, _middle_axes, relative=centre.centre_first_whole),
         "clip": Step(centre.centre_clip, _middle_axes),
         "none": NOTHING,
     },

@@ -368,6 +368,32 @@ def test_a_joint_that_lies_in_the_origin_hides_nobody_in_other_layouts():
     assert length[0] == 30
 
 
+@pytest.mark.parametrize("preset", ["isc", "body_axes", "pc", "ctr"])
+def test_bodies_that_are_told_from_a_joint_become_the_clips_of_the_recorded_ones(preset):
+    """Their base stays where it is in the room, so that what such a file has lost changes no clip."""
+    rng = np.random.default_rng(3)
+    x = rng.normal(size=(30, 25, 3)).astype(np.float32) + np.float32(3)
+    x[:, 0] = x[0, 0]
+    how = find_preparation(preset, {"frames": 30})
+    made = [
+        Chain(how, KINECT_V2, relative=relative).run(ragged([[[(1, pose)] for pose in told]]))
+        for told, relative in ((x, False), (x - x[:, :1], True))
+    ]
+    assert made[0].valid[0] == made[1].valid[0]
+    assert made[0].values.any(axis=(0, 1, 3, 4)).sum() >= 15
+    np.testing.assert_allclose(made[1].values, made[0].values, atol=1e-5)
+
+
+def test_who_is_missing_stays_missing_where_a_joint_is_the_origin():
+    shown = standing(1, 4, 1.0)
+    shown[:, 0] = 0
+    recording = [[(1, shown[0]), (2, shown[1])], [(1, shown[2])]]
+    made = Chain(find_preparation("isc", {"frames": 2}), KINECT_V2, relative=True).run(ragged([recording]))
+    assert made.values[0, :, 0, :, 1].any()
+    assert not made.values[0, :, :, 1, 0].any()  # the origin of the clip, the middle of the spine
+    assert made.values[0, :, :, 0, 0].any(axis=0).all()
+
+
 # ---- genuine recordings, where they are at hand
 
 

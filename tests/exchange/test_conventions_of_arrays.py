@@ -180,6 +180,17 @@ def test_arrays_of_which_most_clips_are_empty_are_refused(tmp_path):
     assert (read_array(clips.group, "length") > 0).sum() == 7
 
 
+def test_who_is_alone_in_the_second_place_is_the_first_that_is_there(tmp_path):
+    x = array(lambda clip: clip * np.float32([[[1]], [[0]]]))
+    name = "stgcn-npy"
+    _, plain = taken(tmp_path / "c", name, written(tmp_path / "a", "agcn-npy", x))
+    x[:5] = x[:5, :, ::-1]
+    said, clips = taken(tmp_path / "d", name, written(tmp_path / "b", "agcn-npy", x))
+    assert "in 5 clips the first place is empty" in said
+    np.testing.assert_array_equal(clips.load(), plain.load())
+    assert clips.load().any(axis=(1, 2, 3))[:, 0].all()
+
+
 # Prepared or not ----------------------------------------------------------------------------------------------------
 
 

@@ -145,3 +145,22 @@ def test_recordings_of_which_most_show_nobody_are_refused(tmp_path, frames):
     with pytest.raises(BadInput, match="4 of 6 clips show nobody"):
         prepare(tmp_path / "kept", tmp_path / "clips", frames=10, threads=1)
     assert not (tmp_path / "clips").exists()
+
+
+def test_a_store_told_from_a_joint_of_every_body_is_moved_as_a_whole(plain, tmp_path):
+    """What 2s-AGCN, ISC and P-LSTM make of the first body does not go by where it is in the room."""
+    raw = write(tmp_path / "raw", lambda rows: rows - rows[:1])
+    assert "the origin is joint 0 (spine base)" in run("ingest", "ntu60", raw, tmp_path / "store", "--workers", 0)[1]
+    for preset in ("isc", "body_axes"):
+        for at, to in ((plain, "a"), (tmp_path, "b")):
+            prepare(at / "store", tmp_path / f"{preset}_{to}", preset=preset, frames=30, threads=1)
+        made = [Clips(tmp_path / f"{preset}_{to}").load()[..., 0] for to in "ab"]
+        np.testing.assert_allclose(made[1], made[0], atol=1e-5)
+    for at, to in ((plain, "a"), (tmp_path, "b")):
+        export_arrays("agcn-npy", at / "store", tmp_path / to, split="xsub60")
+    made = [np.load(tmp_path / to / "train_data_joint.npy")[..., 0] for to in "ab"]
+    np.testing.assert_allclose(made[1], made[0], atol=1e-5)
+    prepare(tmp_path / "store", tmp_path / "pc", preset="pc", threads=1)
+    assert (read_array(Clips(tmp_path / "pc").group, "length") == 30).all()
+    prepare(tmp_path / "store", tmp_path / "kept", preset="raw", frames=30, threads=1)
+    assert not Clips(tmp_path / "kept").load()[:, :, :, 0].any()  # the recorded values

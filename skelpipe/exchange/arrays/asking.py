@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from skelpipe.clips.bodies import BODY_POLICIES
 from skelpipe.errors import BadInput
@@ -96,12 +97,14 @@ class Taken:
         bodies: the rule that chose the two, key of `BODY_POLICIES`, or UNKNOWN.
         conversion: what brings their coordinates to ours.
         copies: how many second bodies were dropped so far, since they were the first again.
+        late: in how many clips so far a body became the first, since nobody was in the places before it.
     """
 
     found: Findings
     bodies: str
     conversion: Conversion = field(default_factory=Conversion)
     copies: int = 0
+    late: int = 0
 
     @classmethod
     def of(cls, format: str, kind: Format, parts: Sequence[Part], dataset: str) -> Taken:
@@ -123,6 +126,20 @@ class Taken:
         block, copies = without_copies(block)
         self.copies += copies
         return self.conversion.apply(block)
+
+    def packed(self, block: Floats, shown: npt.NDArray[np.bool_]) -> tuple[Floats, npt.NDArray[np.bool_]]:
+        """Clips (b, T, M, V, 3) and who is shown (b, T, M): places that a whole clip leaves empty come last.
+
+        Only where the rule is `first`, which counts those who are there; the others look at all places.
+        """
+        empty = ~shown.any(axis=1)
+        order = np.argsort(empty, axis=1, kind="stable")
+        late = (order != np.arange(empty.shape[1])).any(axis=1)
+        if self.bodies != "first" or not late.any():
+            return block, shown
+        self.late += int(late.sum())
+        order = order[:, None]
+        return np.take_along_axis(block, order[..., None, None], axis=2), np.take_along_axis(shown, order, axis=2)
 
     def own_frames(self, clip: Floats) -> Whole:
         """(M,) how many frames of each body of a clip (T, M, V, 3) are not only there to fill it up."""
@@ -155,6 +172,8 @@ class Taken:
         said = [f"found and converted: {'; '.join(self.converted)}"] if self.converted else []
         if self.copies:
             said.append(f"the second body of {self.copies:,} clips is a copy of the first, and was left out")
+        if self.late:
+            said.append(f"in {self.late:,} clips the first place is empty, and who comes next takes it")
         if found.turned == CLIP and self.conversion.up != "y":
             said.append("how the first body leans in its first frame is not in the arrays: it was made upright there")
         return [*said, *doubts(found)]

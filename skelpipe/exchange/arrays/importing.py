@@ -40,6 +40,7 @@ def _as_recordings(block: Floats, taken: Taken) -> Ragged:
     block = taken.values(block)
     shown = np.count_nonzero(block, axis=(3, 4)) > 0
     shown &= np.arange(shown.shape[1])[:, None] < own[:, None]
+    block, shown = taken.packed(block, shown)
     # A body keeps its slot where an earlier one is missing: `first` counts the rows of a frame.
     placed: npt.NDArray[np.bool_] = np.logical_or.accumulate(shown[..., ::-1], axis=2)[..., ::-1]
     seen = np.count_nonzero(placed, axis=2) > 0

@@ -21,6 +21,7 @@ from skelpipe.exchange.arrays.labels import Whole
 from skelpipe.exchange.pickles import write_pickle
 from skelpipe.layouts import layout_of
 from skelpipe.recordings import store
+from skelpipe.recordings.conventions.folders import is_relative
 from skelpipe.recordings.datasets import find_split, split_masks
 
 if TYPE_CHECKING:
@@ -82,7 +83,8 @@ class Source:
 
     def prepared(self, part: str, preset: str, *steps: str) -> Iterator[tuple[Ragged, Floats]]:
         """Blocks and their clips (b, 3, 300, V, 2), prepared as the project of a preset does it."""
-        chain = Chain(find_preparation(preset, {"bodies": self.bodies}, steps), LAYOUT)
+        how = find_preparation(preset, {"bodies": self.bodies}, steps)
+        chain = Chain(how, LAYOUT, relative=is_relative(self.attributes))
         for block in self.ragged(part):
             yield block, chain.run(block).values
 

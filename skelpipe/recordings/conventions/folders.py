@@ -72,6 +72,11 @@ def differing(found: Findings) -> list[str]:
     return said
 
 
+def is_relative(attributes: Mapping[str, Any]) -> bool:
+    """Whether a store notes that a joint of its bodies is their origin: there, a joint of zeros is not a lost one."""
+    return attributes.get(NOTED, {}).get("origin") not in (None, SENSOR)
+
+
 def noted_for_clips(attributes: Mapping[str, Any]) -> dict[str, Any]:
     """What clips of a store note of its conventions: nothing where these are ours."""
     if NOTED not in attributes:
