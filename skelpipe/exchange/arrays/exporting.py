@@ -11,7 +11,6 @@ from skelpipe.exchange.arrays import find_format
 from skelpipe.exchange.arrays.base import Format, Progress
 from skelpipe.exchange.arrays.source import Exported, counter, open_source
 from skelpipe.outputs.folders import new_folder
-from skelpipe.recordings.datasets import find_split
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +43,8 @@ def export_arrays(
     """
     kind = find_format(format)
     what = "clips" if kind.prepared else "store"
-    opened = open_source(source, what, split, _rule(kind, format, split, bodies))
+    _check_bodies(kind, format, bodies)
+    opened = open_source(source, what, split, bodies, kind.rule)
     counts = {part: len(rows) for part, rows in opened.rows.items()}
     told = ", ".join(f"{count:,} {part}" for part, count in counts.items())
     log.info("%s from %s %s, split %s: %s; bodies: %s", format, what, source, split, told, opened.bodies)
@@ -56,13 +56,10 @@ def export_arrays(
     return Exported(counts["train"], counts["val"], files)
 
 
-def _rule(kind: Format, format: str, split: str, bodies: str | None) -> str | None:
-    """The rule by which bodies are chosen; None where the source's clips have theirs."""
+def _check_bodies(kind: Format, format: str, bodies: str | None) -> None:
+    """Raise BadInput unless there is such a rule to choose bodies by, and they are still to be chosen."""
     if bodies is not None and bodies not in BODY_POLICIES:
         raise BadInput("bodies", f"{bodies!r} is not known", f"use one of {', '.join(BODY_POLICIES)}")
-    if not kind.prepared:
-        return bodies or kind.rule(find_split(split).datasets[0].name)
-    if bodies is not None:
+    if kind.prepared and bodies is not None:
         what = f"are chosen already in the clips that {format} is made of"
         raise BadInput("bodies", what, "leave --bodies out, and give it to 'skelpipe prepare'")
-    return None

@@ -135,8 +135,14 @@ def counter(progress: Progress | None, total: int) -> Callable[[int], None]:
     return tell
 
 
-def open_source(path: str | os.PathLike[str], kind: str, split: str, bodies: str | None) -> Source:
-    """A store or clips for export; `bodies` is None for clips, which say themselves which they hold."""
+def open_source(
+    path: str | os.PathLike[str], kind: str, split: str, bodies: str | None, rule: Callable[[str], str]
+) -> Source:
+    """A store or clips for export.
+
+    Args:
+        bodies: key of `BODY_POLICIES`; None is the `rule` of the data set of the split, or what clips say of themselves.
+    """
     group, attributes = store.open_group(os.fspath(path), kind)
     columns = {name: store.read_array(group, name) for name in attributes["columns"]}
     divides = find_split(split, attributes["dataset"])
@@ -150,5 +156,6 @@ def open_source(path: str | os.PathLike[str], kind: str, split: str, bodies: str
         store.read_array(group, name).astype(np.int64) if kind == "store" else np.zeros(0, np.int64)
         for name in ("clip_offset", "clip_frames")
     ]
-    rule = str(attributes.get("bodies", UNKNOWN)) if bodies is None else bodies
-    return Source(group, attributes, columns, rows, divides.classes, divides.name, rule, *ragged)
+    if bodies is None:
+        bodies = str(attributes.get("bodies", UNKNOWN)) if kind == "clips" else rule(divides.datasets[0].name)
+    return Source(group, attributes, columns, rows, divides.classes, divides.name, bodies, *ragged)
