@@ -141,7 +141,7 @@ def open_source(
     """A store or clips for export.
 
     Args:
-        bodies: key of `BODY_POLICIES`; None is the `rule` of the data set of the split, or what clips say of themselves.
+        bodies: key of `BODY_POLICIES`; None is the `rule` of the split's data set, or what clips say of themselves.
     """
     group, attributes = store.open_group(os.fspath(path), kind)
     columns = {name: store.read_array(group, name) for name in attributes["columns"]}
