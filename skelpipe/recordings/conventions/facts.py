@@ -23,10 +23,15 @@ SIDED = 0.75  # share of a clip's frames
 NEAR = 1e-5  # of the largest coordinate
 ON_AXIS = 1e-3
 TURNED = 0.03  # AimCLR's 1e-4 in the cosine leaves shoulders that lay on the axis so far from it
+FLAT = 0.05  # of the trunk; bodies are 0.4 trunks and more deep in NTU RGB+D, PKU-MMD and UTD-MHAD
 HELD = 3  # frames that are equal bit by bit
 POSITIONS, MOTION, BONES = "positions", "motion", "bones"
 ZEROS, REPETITION, LAST_FRAME, NOTHING = "zeros", "repetition", "last frame", "nothing"
 COPIES, POINTS = "copies", "points"
+AXES = ("x", "y", "z")
+# From the base of the spine to the shoulders, in metres; 0.24 to 0.54 in NTU RGB+D, UTD-MHAD and NW-UCLA.
+TRUNK = (0.12, 0.75)
+UNITS = {"m": 1.0, "cm": 0.01, "mm": 0.001}
 
 Floats = npt.NDArray[Any]
 Joints = tuple[int, ...]
@@ -82,6 +87,7 @@ class Facts:
         bodies: how many bodies the clip has.
         after: what stands behind its end.
         normalised: whether its coordinates fill 0 to 1 or -1 to 1 exactly, or its spine is 1 long in every frame.
+        flat: the axis (0 to 2) along which the body has no depth, in three coordinates.
     """
 
     content: str | None
@@ -96,6 +102,7 @@ class Facts:
     bodies: int
     after: str | None
     normalised: bool
+    flat: int | None
 
 
 def read_clip(clip: Floats, layout: Layout, places: Places, fixed: bool) -> Facts | None:
@@ -120,10 +127,11 @@ def read_clip(clip: Floats, layout: Layout, places: Places, fixed: bool) -> Fact
     whole = content == POSITIONS and layout.coordinates == 3
     absent = COPIES if twin else POINTS if points.any() else None if seen.all() else ZEROS
     low, high = float(x.min()), float(x.max())
+    flat = _flat(pose, places) if layout.coordinates == 3 else None
     return Facts(
         content,
         _up(pose, places) if whole else None,
-        _sided(pose, places) if whole else None,
+        _sided(pose, places) if whole and flat is None else None,
         _trunk(pose, places) if whole else None,
         *_origins(x, seen, body, places),
         _turned(pose, places) if whole else None,
@@ -131,6 +139,7 @@ def read_clip(clip: Floats, layout: Layout, places: Places, fixed: bool) -> Fact
         int(seen.any(axis=0).sum()) - int(twin),
         _after(x, seen) if fixed else None,
         (high == 1 and low in (0, -1)) or _one_long(pose, places),
+        flat,
     )
 
 
@@ -203,6 +212,14 @@ def _trunk(pose: Floats, places: Places) -> float | None:
     if not places.base:
         return None
     return float(np.median(np.linalg.norm(_mean(pose, places.right + places.left) - _mean(pose, places.base), axis=1)))
+
+
+def _flat(pose: Floats, places: Places) -> int | None:
+    """The axis along which the joints of a frame lie all in one place, or nearly: pixels have none, or a confidence."""
+    trunk = _trunk(pose, places) or 0.0
+    deep: Floats = np.median(np.ptp(pose, axis=1), axis=0)
+    axis = int(np.argmin(deep))
+    return axis if deep[axis] <= FLAT * trunk else None
 
 
 def _one_long(pose: Floats, places: Places) -> bool:
