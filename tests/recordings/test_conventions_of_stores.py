@@ -14,6 +14,7 @@ from skelpipe.errors import BadInput
 from skelpipe.exchange.arrays.exporting import export_arrays
 from skelpipe.exchange.pickles import plain as plain_value
 from skelpipe.exchange.pickles import read_pickle
+from skelpipe.layouts.kinect_v2 import KINECT_V2
 from skelpipe.outputs.digests import read_digest
 from skelpipe.plots.motion import load_motion
 from skelpipe.recordings.conventions.folders import ask_clips, ask_store
@@ -145,3 +146,37 @@ def test_recordings_of_which_most_show_nobody_are_refused(tmp_path, frames):
     with pytest.raises(BadInput, match="4 of 6 clips show nobody"):
         prepare(tmp_path / "kept", tmp_path / "clips", frames=10, threads=1)
     assert not (tmp_path / "clips").exists()
+
+
+FAULTY = {
+    "clips are in several units: S001C002P002R001A002 in mm, S001C001P001R001A001 in m (3 of 6": (1000, 1000, 1000),
+    "left and right are exchanged in 3 of 6 clips, as in S001C002P002R001A002, and not in others": (-1, 1, 1),
+}
+
+
+@pytest.mark.parametrize("said", FAULTY)
+def test_recordings_that_contradict_each_other_are_refused_by_name(tmp_path, said):
+    raw = write(tmp_path / "raw", people=lambda n: person(n) * (FAULTY[said] if n % 2 else (1, 1, 1)))
+    # Second people are in every third clip; the first are looked at.
+    code, output = run("ingest", "ntu60", raw, tmp_path / "store", "--workers", 0)
+    assert (code, said in output, output.count("\n")) == (2, True, 1)
+    assert not (tmp_path / "store").exists()
+
+
+def test_recordings_of_bones_are_refused_and_flat_ones_told(tmp_path):
+    parent = {child: up for child, up in KINECT_V2.edges}
+    bones = write(tmp_path / "bones", lambda rows: rows - rows[[parent.get(v, v) for v in range(25)]])
+    code, output = run("ingest", "ntu60", bones, tmp_path / "store", "--workers", 0)
+    assert (code, "holds bones of joints, not positions" in output) == (2, True)
+    flat = write(tmp_path / "flat", lambda rows: rows * (-1, 1, 0) + (0, 0, 2))
+    code, output = run("ingest", "ntu60", flat, tmp_path / "store", "--workers", 0)
+    assert (code, "all joints of a frame have nearly the same z in 6 of 6 clips" in output) == (0, True)
+    assert "mirrored" not in output
+
+
+def test_bodies_that_change_places_in_frames_are_told_apart(tmp_path):
+    lies, stands = lying(3, 0), person(4)
+    frames = [[(7, stands[t])] if t < 4 else [(9, lies[t]), (7, stands[t])] for t in range(20)]
+    code, output = run("ingest", "ntu60", files(tmp_path / "raw", **{NAMES[0]: ntu_text(frames)}), tmp_path / "store")
+    assert (code, "cannot be told" in output) == (0, False)
+    assert ask_store(*open_group(tmp_path / "store", "store")).up == "y"

@@ -18,6 +18,8 @@ from skelpipe.layouts.landmarks import ANKLES, BASE, HIPS, MIDDLE, TOES, TOP, fi
 FRAMES = 64  # looked at of a clip, evenly chosen
 FEWEST_FRAMES = 5  # of which anything about motion is told
 RIGID, BONE_LIKE = 0.35, 1.15
+BY_CHANCE = 0.25  # lengths of bones vary less, and of random vectors 0.42
+APART = (0.65, 0.77)  # around 0.71, of vectors of which none has to do with its parent's
 UPRIGHT, ACROSS = 0.75, 0.8  # cosines
 SIDED = 0.75  # share of a clip's frames
 NEAR = 1e-5  # of the largest coordinate
@@ -25,7 +27,7 @@ ON_AXIS = 1e-3
 TURNED = 0.03  # AimCLR's 1e-4 in the cosine leaves shoulders that lay on the axis so far from it
 FLAT = 0.05  # of the trunk; bodies are 0.4 trunks and more deep in NTU RGB+D, PKU-MMD and UTD-MHAD
 HELD = 3  # frames that are equal bit by bit
-POSITIONS, MOTION, BONES = "positions", "motion", "bones"
+POSITIONS, MOTION, BONES, NOISE = "positions", "motion", "bones", "noise"
 ZEROS, REPETITION, LAST_FRAME, NOTHING = "zeros", "repetition", "last frame", "nothing"
 COPIES, POINTS = "copies", "points"
 AXES = ("x", "y", "z")
@@ -75,7 +77,7 @@ class Facts:
     """What one clip shows; None is what it does not tell.
 
     Attributes:
-        content: "positions", "motion" or "bones".
+        content: "positions", "motion", "bones" or "noise", which shows no body.
         up: the axis (0 to 2) along which the body stands, and its sign; None for one that lies or leans.
         sided: 1 if the left is where it is in a right-handed space, -1 if mirrored.
         trunk: from the base of the spine to the shoulders, in the units of the file.
@@ -152,9 +154,12 @@ def _content(pose: Floats, places: Places) -> str | None:
     if len(pose) < FEWEST_FRAMES:
         return POSITIONS if _ratio(pose, places) >= BONE_LIKE and _bodily(pose, places) else None
     bones = np.linalg.norm(pose[:, list(places.child)] - pose[:, list(places.parent)], axis=2)
-    if _varies(bones) > RIGID and _varies(np.linalg.norm(pose, axis=2)) > RIGID / 2:
+    ratio, lengths = _ratio(pose, places), _varies(np.linalg.norm(pose, axis=2))
+    if APART[0] <= ratio <= APART[1] and lengths > BY_CHANCE:
+        return NOISE
+    if _varies(bones) > RIGID and lengths > RIGID / 2:
         return MOTION
-    if _ratio(pose, places) < BONE_LIKE:
+    if ratio < BONE_LIKE:
         return BONES
     return POSITIONS if _bodily(pose, places) else None
 

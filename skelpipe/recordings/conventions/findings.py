@@ -46,7 +46,7 @@ class Findings:
         clips: how many were asked.
         shown: how many of them are not all zeros.
         told: how many of them show somebody, and can be asked further.
-        content: "positions", "motion" or "bones".
+        content: "positions", "motion", "bones" or "noise".
         up: the axis that is up, with its sign, as "y", "z" or "-y".
         agree: the share of clips that say so, of those in which people stand or sit.
         mirrored: whether left and right are exchanged.
