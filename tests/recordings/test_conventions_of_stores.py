@@ -149,8 +149,8 @@ def test_recordings_of_which_most_show_nobody_are_refused(tmp_path, frames):
 
 
 FAULTY = {
-    (1000, 1000, 1000): f"clips are in several units: {NAMES[1]} in mm, {NAMES[0]} in m (3 of 6 differ)",
-    (-1, 1, 1): f"left and right are exchanged in 3 of 6 clips, as in {NAMES[1]}, and not in others, as in {NAMES[0]}",
+    (1000, 1000, 1000): f"clips are in several units: {NAMES[3]} in mm, {NAMES[0]} in m (3 of 6 differ)",
+    (-1, 1, 1): f"left and right are exchanged in 3 of 6 clips, as in {NAMES[3]}, and not in others, as in {NAMES[0]}",
 }
 
 
