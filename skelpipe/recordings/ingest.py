@@ -139,7 +139,7 @@ def ingest(
 
 def _ask(writer: Writer, raw: Path, keep_missing: bool) -> list[str]:
     """Ask the recordings for their conventions; what is told of them. BadInput if most clips show nobody."""
-    found, told = note(writer.group)
+    found, told = note(writer.group, raw)
     if not keep_missing:
         nobody = sum(entry.reason == NO_BODY for entry in writer.dropped)
         clips = len(writer.columns["name"])

@@ -154,7 +154,7 @@ def join(
 
 def _ask(group: Any, where: Path, about: Mapping[str, Any]) -> list[str]:
     """Ask a whole store for its conventions, which no part can tell; what is told of them."""
-    found, told = note(group)
+    found, told = note(group, where)
     if not about["keep_missing"]:
         check_shown(np.arange(found.clips) < found.shown, where, "check what the parts were made from")
     return told

@@ -330,3 +330,27 @@ def test_arrays_of_st_gcn_are_left_bit_for_bit(synthetic, tmp_path):
     _, ours = taken(tmp_path / "d", "agcn-npy", files, "--frames", 20)
     shown = length > 0
     np.testing.assert_array_equal(ours.load()[shown], Clips(synthetic / "clips").load()[shown])
+
+
+ODD = {
+    "clips are in several units": lambda n: 1000 if n % 2 else 1,
+    "poses are flat": lambda n: (100, 100, 0),
+    "is in a unit that cannot be told, pixels perhaps": lambda n: 200,
+}
+
+
+@pytest.mark.parametrize("said", ODD)
+def test_arrays_of_clips_that_contradict_each_other_or_of_pixels_are_refused(tmp_path, said):
+    x = np.stack([clip * np.float32(ODD[said](n)) for n, clip in enumerate(array())])
+    files = [str(file) for file in written(tmp_path / "theirs", "agcn-npy", x)]
+    words = ["import", "agcn-npy", *files, str(tmp_path / "clips"), "--dataset", "ntu60"]
+    done = CliRunner().invoke(main, words)
+    assert (done.exit_code, said in done.output, done.output.count("\n")) == (2, True, 1), done.output
+    assert not (tmp_path / "clips").exists()
+
+
+def test_arrays_of_clips_of_both_hands_are_told_and_left(tmp_path):
+    x = np.stack([clip * np.float32((-1, 1, 1) if n % 2 else 1) for n, clip in enumerate(array())])
+    said, clips = taken(tmp_path / "c", "agcn-npy", written(tmp_path / "theirs", "agcn-npy", x))
+    assert "left and right are exchanged in 4 of 8 clips" in said
+    assert clips.attributes["conventions"]["converted"] == []

@@ -14,6 +14,7 @@ from skelpipe.errors import BadInput
 from skelpipe.exchange.arrays.exporting import export_arrays
 from skelpipe.exchange.pickles import plain as plain_value
 from skelpipe.exchange.pickles import read_pickle
+from skelpipe.layouts.kinect_v2 import KINECT_V2
 from skelpipe.outputs.digests import read_digest
 from skelpipe.plots.motion import load_motion
 from skelpipe.recordings.conventions.folders import ask_clips, ask_store
@@ -164,3 +165,37 @@ def test_a_store_told_from_a_joint_of_every_body_is_moved_as_a_whole(plain, tmp_
     assert (read_array(Clips(tmp_path / "pc").group, "length") == 30).all()
     prepare(tmp_path / "store", tmp_path / "kept", preset="raw", frames=30, threads=1)
     assert not Clips(tmp_path / "kept").load()[:, :, :, 0].any()  # the recorded values
+
+
+def test_recordings_in_several_units_are_refused_by_name(tmp_path):
+    raw = write(tmp_path / "raw", people=lambda n: person(n) * (1000 if n % 2 else 1))
+    code, output = run("ingest", "ntu60", raw, tmp_path / "store", "--workers", 0)
+    told = f"clips are in several units: {NAMES[3]} in mm, {NAMES[0]} in m (3 of 6 differ)"
+    assert (code, told in output, output.count("\n")) == (2, True, 1)
+    assert not (tmp_path / "store").exists()
+
+
+def test_recordings_of_both_hands_are_told_by_name_and_left(tmp_path):
+    raw = write(tmp_path / "raw", people=lambda n: person(n) * ((-1, 1, 1) if n % 2 else (1, 1, 1)))
+    code, output = run("ingest", "ntu60", raw, tmp_path / "store", "--workers", 0)
+    told = f"exchanged in 3 of 6 clips, as in {NAMES[3]}, and not in others, as in {NAMES[0]}; they are left"
+    assert (code, told in output, "found" in output) == (0, True, False)
+
+
+def test_recordings_of_bones_are_refused_and_flat_ones_told(tmp_path):
+    parent = dict(KINECT_V2.edges)
+    bones = write(tmp_path / "bones", lambda rows: rows - rows[[parent.get(v, v) for v in range(25)]])
+    code, output = run("ingest", "ntu60", bones, tmp_path / "store", "--workers", 0)
+    assert (code, "holds bones of joints, not positions" in output) == (2, True)
+    flat = write(tmp_path / "flat", lambda rows: rows * (-1, 1, 0) + (0, 0, 2))
+    code, output = run("ingest", "ntu60", flat, tmp_path / "store", "--workers", 0)
+    assert (code, "all joints of a frame have nearly the same z in 6 of 6 clips" in output) == (0, True)
+    assert "mirrored" not in output
+
+
+def test_bodies_that_change_places_in_frames_are_told_apart(tmp_path):
+    lies, stands = lying(3, 0), person(4)
+    frames = [[(7, stands[t])] if t < 4 else [(9, lies[t]), (7, stands[t])] for t in range(20)]
+    code, output = run("ingest", "ntu60", files(tmp_path / "raw", **{NAMES[0]: ntu_text(frames)}), tmp_path / "store")
+    assert (code, "cannot be told" in output) == (0, False)
+    assert ask_store(*open_group(tmp_path / "store", "store")).up == "y"

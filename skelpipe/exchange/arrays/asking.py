@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,22 +22,27 @@ from skelpipe.recordings.conventions.facts import COPIES, LAST_FRAME, POINTS, PO
 from skelpipe.recordings.conventions.findings import CLIP, FRAME, OWN, SENSOR, doubts, made_as, origin_said
 
 log = logging.getLogger(__name__)
-SAME = ("content", "up", "unit")  # what files that are imported together have in common
+SAME = ("content", "up", "unit", "mirrored")  # what files that are imported together have in common
+PIXELS = 7.5  # no person's trunk is so long in metres, nor so in feet or decimetres
 REPEATED = {REPETITION: "by their own repetition", LAST_FRAME: "by their last frame"}
 
 
 def ask_part(part: Part, most: int = SAMPLE) -> Asked:
     """Ask some clips of an array, evenly chosen."""
-    asked = Asked(LAYOUT)
-    for block in _some(part, chosen(len(part.labels), most)):
-        # (b, 3, T, V, 2) -> (b, T, M, V, C), as the others are; what is not finite is left out of the clips
-        asked.add(_finite(block.transpose(0, 2, 4, 3, 1) if part.prepared else block))
+    asked, rows, called, done = Asked(LAYOUT), chosen(len(part.labels), most), list[str](), 0
+    for block in _some(part, rows):
+        fine = [bool(np.isfinite(clip).all()) for clip in block]  # what is not is left out of the clips
+        called += [_called(part, int(row)) for row in rows[done : done + len(block)][fine]]
+        done += len(block)
+        if isinstance(block, list):
+            asked.add([clip for clip, kept in zip(block, fine, strict=True) if kept], called.__getitem__)
+        else:  # (b, 3, T, V, 2) -> (b, T, M, V, C), as the others are
+            asked.add((block.transpose(0, 2, 4, 3, 1) if part.prepared else block)[fine], called.__getitem__)
     return asked
 
 
-def _finite(block: Any) -> Any:
-    fine = [bool(np.isfinite(clip).all()) for clip in block]
-    return [clip for clip, kept in zip(block, fine, strict=True) if kept] if isinstance(block, list) else block[fine]
+def _called(part: Part, row: int) -> str:
+    return part.names[row] if part.names is not None else f"clip {row} of {part.where.name}"
 
 
 def _some(part: Part, rows: Whole) -> Iterator[Any]:
@@ -68,8 +73,13 @@ def ask_parts(parts: Sequence[Part]) -> Findings:
         for where, value in told:
             if value != told[0][1]:
                 what = f"has {key} {value}, and {told[0][0]} has {told[0][1]}"
+                if key == "mirrored":
+                    mirrored, other = (where, told[0][0]) if value else (told[0][0], where)
+                    what = f"contradicts {told[0][0]}: left and right are exchanged in {mirrored}, and not in {other}"
                 raise BadInput(where, what, "give files that were made in the same way")
-    return together.findings()
+    found = together.findings()
+    mixed = [each.mixed for _, each in apart if each.mixed is not None]
+    return replace(found, mixed=mixed[0]) if mixed else found
 
 
 def find_bodies(format: str, kind: Format, parts: Sequence[Part], dataset: str, found: Findings) -> str:
@@ -187,6 +197,13 @@ def _check(format: str, kind: Format, parts: Sequence[Part], found: Findings) ->
     if found.content not in (POSITIONS, None):
         what = f"holds {found.content} of joints, not positions"
         raise BadInput(where, what, f"give the array of positions; streams are made of these{positions_beside(where)}")
+    if found.flat is not None:
+        raise BadInput(where, found.flat, "give poses of three coordinates in space")
+    if found.mixed is not None:
+        raise BadInput(where, found.mixed, "give clips that were made in the same way")
+    if found.unit == "other" and found.trunk is not None and found.trunk >= PIXELS:
+        what = f"is in a unit that cannot be told, pixels perhaps: the trunk is {found.trunk:.3g} long"
+        raise BadInput(where, what, "give metres, centimetres or millimetres")
     centred = found.origin == OWN and found.joints == LAYOUT.centre
     if kind.prepared and not centred:
         what = f"is not prepared: its origin is {origin_said(found)}, and prepared clips have {_centre()} in it"

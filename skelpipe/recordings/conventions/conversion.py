@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from skelpipe.recordings.conventions.facts import LAST_FRAME, REPETITION, held, period
-from skelpipe.recordings.conventions.findings import AXES, UNITS, Findings
+from skelpipe.recordings.conventions.facts import AXES, LAST_FRAME, REPETITION, UNITS, held, period
+from skelpipe.recordings.conventions.findings import Findings
 
 Floats = npt.NDArray[np.float32]
 Axes = tuple[tuple[int, int], ...]

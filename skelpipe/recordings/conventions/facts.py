@@ -18,15 +18,22 @@ from skelpipe.layouts.landmarks import ANKLES, BASE, HIPS, MIDDLE, TOES, TOP, fi
 FRAMES = 64  # looked at of a clip, evenly chosen
 FEWEST_FRAMES = 5  # of which anything about motion is told
 RIGID, BONE_LIKE = 0.35, 1.15
+BY_CHANCE = 0.25  # lengths of bones vary less, and of random vectors 0.42
+APART = (0.65, 0.77)  # around 0.71, of vectors of which none has to do with its parent's
 UPRIGHT, ACROSS = 0.75, 0.8  # cosines
 SIDED = 0.75  # share of a clip's frames
 NEAR = 1e-5  # of the largest coordinate
 ON_AXIS = 1e-3
 TURNED = 0.03  # AimCLR's 1e-4 in the cosine leaves shoulders that lay on the axis so far from it
+FLAT = 0.05  # of the trunk; bodies are 0.4 trunks and more deep in NTU RGB+D, PKU-MMD and UTD-MHAD
 HELD = 3  # frames that are equal bit by bit
-POSITIONS, MOTION, BONES = "positions", "motion", "bones"
+POSITIONS, MOTION, BONES, NOISE = "positions", "motion", "bones", "noise"
 ZEROS, REPETITION, LAST_FRAME, NOTHING = "zeros", "repetition", "last frame", "nothing"
 COPIES, POINTS = "copies", "points"
+AXES = ("x", "y", "z")
+# From the base of the spine to the shoulders, in metres; 0.24 to 0.54 in NTU RGB+D, UTD-MHAD and NW-UCLA.
+TRUNK = (0.12, 0.75)
+UNITS = {"m": 1.0, "cm": 0.01, "mm": 0.001}
 
 Floats = npt.NDArray[Any]
 Joints = tuple[int, ...]
@@ -70,7 +77,7 @@ class Facts:
     """What one clip shows; None is what it does not tell.
 
     Attributes:
-        content: "positions", "motion" or "bones".
+        content: "positions", "motion", "bones" or "noise", which shows no body.
         up: the axis (0 to 2) along which the body stands, and its sign; None for one that lies or leans.
         sided: 1 if the left is where it is in a right-handed space, -1 if mirrored.
         trunk: from the base of the spine to the shoulders, in the units of the file.
@@ -82,6 +89,7 @@ class Facts:
         bodies: how many bodies the clip has.
         after: what stands behind its end.
         normalised: whether its coordinates fill 0 to 1 or -1 to 1 exactly, or its spine is 1 long in every frame.
+        flat: the axis (0 to 2) along which the body has no depth, in three coordinates.
     """
 
     content: str | None
@@ -96,6 +104,7 @@ class Facts:
     bodies: int
     after: str | None
     normalised: bool
+    flat: int | None
 
 
 def read_clip(clip: Floats, layout: Layout, places: Places, fixed: bool) -> Facts | None:
@@ -120,10 +129,11 @@ def read_clip(clip: Floats, layout: Layout, places: Places, fixed: bool) -> Fact
     whole = content == POSITIONS and layout.coordinates == 3
     absent = COPIES if twin else POINTS if points.any() else None if seen.all() else ZEROS
     low, high = float(x.min()), float(x.max())
+    flat = _flat(pose, places) if layout.coordinates == 3 else None
     return Facts(
         content,
         _up(pose, places) if whole else None,
-        _sided(pose, places) if whole else None,
+        _sided(pose, places) if whole and flat is None else None,
         _trunk(pose, places) if whole else None,
         *_origins(x, seen, body, places),
         _turned(pose, places) if whole else None,
@@ -131,6 +141,7 @@ def read_clip(clip: Floats, layout: Layout, places: Places, fixed: bool) -> Fact
         int(seen.any(axis=0).sum()) - int(twin),
         _after(x, seen) if fixed else None,
         (high == 1 and low in (0, -1)) or _one_long(pose, places),
+        flat,
     )
 
 
@@ -143,9 +154,12 @@ def _content(pose: Floats, places: Places) -> str | None:
     if len(pose) < FEWEST_FRAMES:
         return POSITIONS if _ratio(pose, places) >= BONE_LIKE and _bodily(pose, places) else None
     bones = np.linalg.norm(pose[:, list(places.child)] - pose[:, list(places.parent)], axis=2)
-    if _varies(bones) > RIGID and _varies(np.linalg.norm(pose, axis=2)) > RIGID / 2:
+    ratio, lengths = _ratio(pose, places), _varies(np.linalg.norm(pose, axis=2))
+    if APART[0] <= ratio <= APART[1] and lengths > BY_CHANCE:
+        return NOISE
+    if _varies(bones) > RIGID and lengths > RIGID / 2:
         return MOTION
-    if _ratio(pose, places) < BONE_LIKE:
+    if ratio < BONE_LIKE:
         return BONES
     return POSITIONS if _bodily(pose, places) else None
 
@@ -203,6 +217,14 @@ def _trunk(pose: Floats, places: Places) -> float | None:
     if not places.base:
         return None
     return float(np.median(np.linalg.norm(_mean(pose, places.right + places.left) - _mean(pose, places.base), axis=1)))
+
+
+def _flat(pose: Floats, places: Places) -> int | None:
+    """The axis along which the joints of a frame lie all in one place, or nearly: pixels have none, or a confidence."""
+    trunk = _trunk(pose, places) or 0.0
+    deep: Floats = np.median(np.ptp(pose, axis=1), axis=0)
+    axis = int(np.argmin(deep))
+    return axis if deep[axis] <= FLAT * trunk else None
 
 
 def _one_long(pose: Floats, places: Places) -> bool:

@@ -11,13 +11,16 @@ import numpy as np
 import numpy.typing as npt
 
 from skelpipe.layouts.base import Layout
+from skelpipe.recordings.conventions.contradictions import flat_said, mixed_sides, mixed_units, unit_of
 from skelpipe.recordings.conventions.facts import (
+    AXES,
     COPIES,
     LAST_FRAME,
     NOTHING,
     POINTS,
     POSITIONS,
     REPETITION,
+    UNITS,
     ZEROS,
     Facts,
     Places,
@@ -31,10 +34,6 @@ FEW = 5  # fewer clips have to agree all
 LOOPS = (
     0.05  # of the clips; a file without zeros behind its clips, and with so many that repeat themselves, is filled up
 )
-AXES = ("x", "y", "z")
-# From the base of the spine to the shoulders, in metres; 0.24 to 0.54 in NTU RGB+D, UTD-MHAD and NW-UCLA.
-TRUNK = (0.12, 0.75)
-UNITS = {"m": 1.0, "cm": 0.01, "mm": 0.001}
 OWN, FIRST, START, SENSOR = "own", "first", "start", "sensor"
 FRAME, CLIP = "frame", "clip"
 
@@ -47,7 +46,7 @@ class Findings:
         clips: how many were asked.
         shown: how many of them are not all zeros.
         told: how many of them show somebody, and can be asked further.
-        content: "positions", "motion" or "bones".
+        content: "positions", "motion", "bones" or "noise".
         up: the axis that is up, with its sign, as "y", "z" or "-y".
         agree: the share of clips that say so, of those in which people stand or sit.
         mirrored: whether left and right are exchanged.
@@ -60,6 +59,10 @@ class Findings:
         trunk: median length from the base of the spine to the shoulders, in that unit.
         absent: what bodies are that are not there: "zeros", "copies" of the first, or "points".
         copies: how many clips have a second body that equals the first.
+        flat: in words, how many clips are flat.
+        mixed: in words, how clips contradict each other in their unit.
+        sides: the same of their handedness, which is no proof: a sensor may have seen people from behind.
+        unsure: whether a few clips are mirrored and others not, so few that it may be by accident.
         after: what stands behind the end of clips: "zeros", "repetition", "last frame" or "nothing"; None where each
             has a length of its own.
     """
@@ -80,6 +83,10 @@ class Findings:
     absent: str | None = None
     copies: int = 0
     after: str | None = None
+    flat: str | None = None
+    mixed: str | None = None
+    sides: str | None = None
+    unsure: bool = False
 
     def as_json(self) -> dict[str, Any]:
         """What an output notes of it."""
@@ -97,26 +104,37 @@ class Asked:
     Attributes:
         clips, shown: as in `Findings`.
         facts: of those that show somebody.
+        who: what these are called, in messages.
     """
 
     def __init__(self, layout: Layout) -> None:
         self.layout, self.places = layout, Places.of(layout)
-        self.clips, self.shown, self.facts = 0, 0, list[Facts]()
+        self.clips, self.shown, self.facts, self.who = 0, 0, list[Facts](), list[str]()
 
-    def add(self, block: npt.NDArray[Any] | Sequence[npt.NDArray[Any]]) -> None:
-        """Ask a block of clips: (n, T, M, V, C), or a list of (F, M, V, C), each of its own length."""
+    def add(
+        self, block: npt.NDArray[Any] | Sequence[npt.NDArray[Any]], who: Callable[[int], str] = "clip {}".format
+    ) -> None:
+        """Ask a block of clips.
+
+        Args:
+            block: (n, T, M, V, C), or a list of (F, M, V, C), each of its own length.
+            who: what the clip that is asked as the n-th of all is called.
+        """
         for clip in block:
+            called = who(self.clips)
             self.clips += 1
             self.shown += bool(np.any(clip))
             facts = read_clip(clip, self.layout, self.places, not isinstance(block, (list, tuple)))
             if facts is not None:
                 self.facts.append(facts)
+                self.who.append(called)
 
     def more(self, other: Asked) -> None:
         """Take those that another has asked."""
         self.clips += other.clips
         self.shown += other.shown
         self.facts += other.facts
+        self.who += other.who
 
     def findings(self) -> Findings:
         """What the clips have in common."""
@@ -124,10 +142,14 @@ class Asked:
         if not facts:
             return Findings(self.clips, self.shown, 0)
         content = _agreed([f.content for f in facts], 1)
-        up, agree = _up(facts) if content == POSITIONS else (None, 0.0)
+        flat = flat_said(facts, self.who) if content == POSITIONS else None
+        whole = content == POSITIONS and flat is None
+        up, agree = _up(facts) if whole else (None, 0.0)
         trunks = [f.trunk for f in facts if f.trunk is not None and f.content == POSITIONS]
-        unit, trunk = _unit(trunks, facts) if content == POSITIONS else (None, None)
-        sided = _agreed([f.sided for f in facts], 2) if content == POSITIONS else None
+        unit, trunk = _unit(trunks, facts) if whole else (None, None)
+        sided = _agreed([f.sided for f in facts], 2) if whole else None
+        mixed = mixed_units(facts, self.who) if whole and unit in UNITS else None
+        sides = mixed_sides(facts, self.who) if whole else None
         origin, point = _origin(facts)
         return Findings(
             self.clips,
@@ -136,7 +158,7 @@ class Asked:
             content,
             up,
             agree,
-            None if sided is None else sided < 0,
+            None if sided is None or sides else sided < 0,
             origin,
             None if point is None else self.places.points[point][0],
             () if point is None else self.places.points[point][1],
@@ -145,20 +167,29 @@ class Asked:
             trunk,
             *_absent(facts),
             _after(facts),
+            flat,
+            mixed,
+            sides,
+            whole and {f.sided for f in facts} >= {1, -1} and sided is None,
         )
 
 
-def ask(blocks: Iterable[npt.NDArray[Any] | Sequence[npt.NDArray[Any]]], layout: Layout) -> Findings:
+def ask(
+    blocks: Iterable[npt.NDArray[Any] | Sequence[npt.NDArray[Any]]],
+    layout: Layout,
+    who: Callable[[int], str] = "clip {}".format,
+) -> Findings:
     """Ask clips for the conventions that they follow.
 
     Args:
         blocks: (n, T, M, V, C) where all clips have T frames, or lists of (F, M, V, C) of clips of their own lengths,
             float, as the file has them. About `SAMPLE` clips, evenly chosen, are enough.
         layout: whose joints they are.
+        who: what the n-th that is asked is called, in messages.
     """
     asked = Asked(layout)
     for block in blocks:
-        asked.add(block)
+        asked.add(block, who)
     return asked.findings()
 
 
@@ -185,7 +216,8 @@ def _up(facts: Sequence[Facts]) -> tuple[str | None, float]:
     name, agree = ("" if sign > 0 else "-") + AXES[axis], count / sum(votes.values())
     turned = sum(f.turned == CLIP for f in facts) >= NEARLY_ALL * len(facts)
     fewest = 1 if turned or name == "y" else 2
-    enough = _agreed([f.up for f in facts], fewest) is not None and (2 * sum(votes.values()) >= len(facts) or turned)
+    many = 2 * sum(votes.values()) >= len(facts) or turned or name == "y"
+    enough = _agreed([f.up for f in facts], fewest) is not None and many
     return (name if enough else None), agree
 
 
@@ -195,9 +227,8 @@ def _unit(trunks: Sequence[float], facts: Sequence[Facts]) -> tuple[str | None, 
     trunk = float(np.median(trunks))
     if sum(f.normalised for f in facts) >= NEARLY_ALL * len(facts):
         return "normalised", trunk
-    for unit, size in UNITS.items():
-        if TRUNK[0] <= trunk * size <= TRUNK[1]:
-            return unit, trunk
+    if (unit := unit_of(trunk)) is not None:
+        return unit, trunk
     same = float(np.std(trunks)) <= 0.02 * trunk and len(trunks) > 1
     return ("normalised" if same else "other"), trunk
 
@@ -256,6 +287,7 @@ def lines(found: Findings, layout: Layout) -> list[tuple[str, str]]:
             CANNOT if found.mirrored is None else "left and right are exchanged" if found.mirrored else "right-handed"
         )
         told += [("up", up), ("handedness", sides), ("unit", _unit_said(found))]
+        told += [("contradiction", said) for said in (found.flat, found.mixed, found.sides) if said]
     told.append(("origin", origin_said(found)))
     turned = {FRAME: "to the camera plane in every frame", CLIP: "on the x axis in the first frame"}
     told.append(("shoulders", turned.get(found.turned or "", "not turned" if found.turned else CANNOT)))
@@ -305,9 +337,15 @@ def doubts(found: Findings) -> list[str]:
         return ["whether these are positions of joints cannot be told; positions in metres, y up, are taken for it"]
     if found.content != POSITIONS:
         return [f"these look like {found.content} of joints, and are taken for their positions"]
+    if found.flat is not None:
+        return [f"{found.flat}; axes and units are left as they are"]
     said = []
-    if found.up is None:
+    if found.up is None and (found.agree or found.told >= FEW):  # nobody says that it is not y
         said.append("which axis is up cannot be told: too few people stand or sit upright; y is taken for it")
+    if found.sides is not None:
+        said.append(f"{found.sides}; they are left as they are")
+    elif found.unsure:
+        said.append("whether left and right are exchanged cannot be told: clips contradict each other; they are not")
     if found.unit == "normalised":
         said.append(f"coordinates are normalised (the trunk is {found.trunk:.3g} long), not metres; left as they are")
     elif found.unit == "other":

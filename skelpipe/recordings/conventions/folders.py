@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import os
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from skelpipe.errors import BadInput
 from skelpipe.layouts import layout_of
 from skelpipe.recordings import NATIVE
 from skelpipe.recordings.conventions.conversion import Conversion
-from skelpipe.recordings.conventions.facts import POSITIONS
-from skelpipe.recordings.conventions.findings import SENSOR, Findings, ask, chosen, doubts, origin_said
+from skelpipe.recordings.conventions.facts import BONES, MOTION, POSITIONS
+from skelpipe.recordings.conventions.findings import SAMPLE, SENSOR, Findings, ask, chosen, doubts, origin_said
 from skelpipe.recordings.store import open_array, read_array
 
 if TYPE_CHECKING:
     import zarr
 
-BODIES = 2  # of a frame, that are looked at
+BODIES = 2  # of a clip, that are looked at
 FEWER = 64  # clips of a clips folder, whose chunks are large
 NOTED = "conventions"  # the attribute
 WRITTEN = {"cm": "centimetres", "mm": "millimetres"}  # in the attribute `units`
@@ -26,30 +28,50 @@ WRITTEN = {"cm": "centimetres", "mm": "millimetres"}  # in the attribute `units`
 
 def ask_store(group: zarr.Group, attributes: Mapping[str, Any]) -> Findings:
     """Ask some recordings of a store, evenly chosen, as they are kept."""
-    return ask(([clip] for clip in _recordings(group)), layout_of(attributes))
+    return ask(([clip] for clip in _recordings(group)), layout_of(attributes), _called(group))
 
 
 def ask_clips(group: zarr.Group, attributes: Mapping[str, Any]) -> Findings:
     """Ask some clips of a clips folder, evenly chosen."""
     layout = layout_of(attributes)
-    rows = chosen(open_array(group, "name").shape[0], FEWER)
+    rows, called = chosen(open_array(group, "name").shape[0], FEWER), _called(group, FEWER)
     if attributes["frames"] == NATIVE:
         offset = read_array(group, "clip_offset").astype(np.int64)
         frames = _Rows(group, "clips")
         # (L, C, V, M) -> (L, M, V, C)
-        return ask(([frames.read(int(offset[n]), int(offset[n + 1])).transpose(0, 3, 2, 1)] for n in rows), layout)
+        return ask(
+            ([frames.read(int(offset[n]), int(offset[n + 1])).transpose(0, 3, 2, 1)] for n in rows), layout, called
+        )
     clips = _Rows(group, "clips")
-    return ask((clips.read(n, n + 1).transpose(0, 2, 4, 3, 1) for n in rows.tolist()), layout)
+    return ask((clips.read(n, n + 1).transpose(0, 2, 4, 3, 1) for n in rows.tolist()), layout, called)
 
 
-def note(group: zarr.Group) -> tuple[Findings, list[str]]:
+def _called(group: zarr.Group, most: int = SAMPLE) -> Callable[[int], str]:
+    """What the n-th clip that is asked is called."""
+    names = read_array(group, "name")
+    rows = chosen(len(names), most)
+    return lambda n: str(names[rows[n]])
+
+
+def note(group: zarr.Group, where: str | os.PathLike[str]) -> tuple[Findings, list[str]]:
     """Ask a store that was just written; what differs from ours becomes an attribute of it, the last.
+
+    Args:
+        where: what it was made of, for messages.
 
     Returns:
         what was found, and what is told of it, in words.
+
+    Raises:
+        BadInput: these are no positions, or clips contradict each other.
     """
     attributes: dict[str, Any] = dict(group.attrs["skelpipe"])  # type: ignore[arg-type]
     found = ask_store(group, attributes)
+    if found.content in (MOTION, BONES):
+        what = f"holds {found.content} of joints, not positions"
+        raise BadInput(where, what, "give recordings of positions; streams are made of these")
+    if found.mixed is not None:
+        raise BadInput(where, found.mixed, "give recordings that were made in the same way")
     said = differing(found)
     if said:
         units = {"units": WRITTEN[found.unit]} if found.unit in WRITTEN else {}
@@ -85,15 +107,15 @@ def noted_for_clips(attributes: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _recordings(group: zarr.Group) -> Iterator[npt.NDArray[np.float32]]:
-    """(F, 2, V, C) one after the other: the first bodies of every frame."""
+    """(F, 2, V, C) one after the other: the first bodies of a clip, each in its own place."""
     offset = read_array(group, "clip_offset").astype(np.int64)
     frames = read_array(group, "clip_frames").astype(np.int64)
-    joints, row_frame = _Rows(group, "joints"), _Rows(group, "row_frame")
+    joints, row_frame, row_body = (_Rows(group, name) for name in ("joints", "row_frame", "row_body"))
     for n in chosen(len(frames)).tolist():
         start, stop = int(offset[n]), int(offset[n + 1])
         points, frame = joints.read(start, stop), row_frame.read(start, stop)
-        # How many rows of the same frame come before a row: rows of a frame follow each other.
-        slot = np.arange(len(frame)) - np.searchsorted(frame, frame)
+        _, first, body = np.unique(row_body.read(start, stop), return_index=True, return_inverse=True)
+        slot = np.argsort(np.argsort(first))[body]  # in the order in which they come
         used = slot < BODIES
         clip = np.zeros((int(frames[n]), BODIES, *points.shape[1:]), np.float32)
         clip[frame[used], slot[used]] = points[used]
