@@ -449,6 +449,30 @@ def test_inspect_of_each_kind(tmp_path):
     assert "PKU-MMD part I, video 0002-L" in called("inspect", tmp_path / "0002-L.txt").stdout
 
 
+@pytest.mark.parametrize("odd", [np.nan, np.inf])
+def test_a_coordinate_that_is_no_number_is_named_by_both(tmp_path, odd):
+    given = annotations()
+    given[1]["keypoint"][0, 2, 3, 1] = odd
+    path = dump(tmp_path / "a.pkl", given)
+    for words in (["inspect", path], ["import", "pyskl-pkl", path, tmp_path / "c", "--dataset", "ntu60"]):
+        shown = " ".join(called(*words).output.split())
+        assert "has coordinates that are not numbers" in shown
+        assert TRAIN[1] in shown
+
+
+def test_inspect_names_no_command_that_would_fail(tmp_path):
+    """Most clips are no numbers, or show nobody: what import says, inspect says before."""
+    for value, said in ((np.nan, "coordinates that are not numbers"), (0, "clips show nobody")):
+        given = annotations()
+        for each in given[:4]:
+            each["keypoint"][:] = value
+        path = dump(tmp_path / "a.pkl", given)
+        shown = " ".join(called("inspect", path).stdout.split())
+        assert f"4 of {len(given)} clips" in shown and said in shown
+        assert "skelpipe import" not in shown
+        refused(said, "pyskl-pkl", [path], tmp_path)
+
+
 def test_inspect_of_what_is_no_such_file_is_one_line(tmp_path):
     (tmp_path / "a.json").write_text('{"skeletons": []}')
     np.savez(tmp_path / "a.npz", data=np.ones(3))

@@ -57,6 +57,8 @@ def test_what_is_assumed_of_the_clips_is_said(trained, clips, tmp_path):
     """Without clips: AimCLR's preparation, and the rule of the split. With clips: theirs, and they are kept."""
     words = ["import-weights", str(trained[1]), str(tmp_path / "bare"), "--stream", "motion", "--split", "xsub60",
              "--recipe", "crosnnclr", "--epoch", "1", "--frames", "12"]  # fmt: skip
+    bare = [words[0], words[1], str(tmp_path / "none"), *words[3:-2]]
+    assert "as 'skelpipe prepare --frames 50' makes them" in CliRunner().invoke(main, bare).output
     said = CliRunner().invoke(main, words).output
     assert "assumed: trained on clips as 'skelpipe prepare --frames 12' makes them, by the rule of xsub60" in said
     bare = settings_of(tmp_path / "bare")

@@ -12,7 +12,7 @@ import numpy as np
 
 from skelpipe.errors import BadInput, printable
 from skelpipe.exchange.arrays import FORMATS
-from skelpipe.exchange.arrays.asking import ask_parts
+from skelpipe.exchange.arrays.asking import Taken, ask_parts
 from skelpipe.exchange.arrays.base import LAYOUT, Part
 from skelpipe.exchange.arrays.columns import ColumnsOf, plain_name, says
 from skelpipe.exchange.arrays.divisions import COUNTS
@@ -22,6 +22,7 @@ from skelpipe.exchange.arrays.given import PICKLES
 from skelpipe.exchange.arrays.named import array_alone, read_labels
 from skelpipe.exchange.arrays.pyskl import has_annotations
 from skelpipe.exchange.arrays.recorded import look_at_text
+from skelpipe.exchange.arrays.usable import look_through
 from skelpipe.exchange.pickles import read_pickle
 from skelpipe.recordings.conventions import Findings, lines
 from skelpipe.recordings.conventions.facts import POSITIONS
@@ -111,12 +112,19 @@ def _parts(format: str, paths: Sequence[Path], parts: list[Part], found: Finding
     if columns is not None:
         facts += [(name, _division(about)) for name, about in columns.attributes.get("divisions", {}).items()]
         facts += [("to be told", sentence) for sentence in columns.told]
-    left_out = [each for part in parts for each in part.left_out]
-    facts += [("left out", f"{each.name}: {each.reason}") for each in left_out[:5]]
-    facts += [("", f"and {len(left_out) - 5:,} more")] if len(left_out) > 5 else []
+    left_out, refused_by = [each for part in parts for each in part.left_out], ""
     if found.content not in (POSITIONS, None):
-        facts.append(("command", f"none: clips are made of positions, and this is {found.content}"))
-        return Seen([*tables, ("import", facts)])
+        refused_by = f"clips are made of positions, and this is {found.content}"
+    elif dataset is not None and columns is not None:
+        try:
+            taken = Taken.of(format, FORMATS[format], parts, dataset)
+            left_out += look_through(parts, columns.values["name"].tolist(), taken)
+        except BadInput as error:
+            refused_by = f"an import would refuse them: {error.what}; {error.remedy}"
+    facts += [("left out", f"{each.name}: {each.said}") for each in left_out[:5]]
+    facts += [("", f"and {len(left_out) - 5:,} more")] if len(left_out) > 5 else []
+    if refused_by:
+        return Seen([*tables, ("import", [*facts, ("command", f"none: {refused_by}")])])
     files = " ".join(shlex.quote(str(path)) for path in paths)
     split = "" if named else f" --split {splits[0] if splits else 'SPLIT'}"
     command = f"skelpipe import {format} {files} CLIPS --dataset {dataset or 'DATASET'}{split}"
