@@ -468,7 +468,8 @@ def test_inspect_names_no_command_that_would_fail(tmp_path):
             each["keypoint"][:] = value
         path = dump(tmp_path / "a.pkl", given)
         shown = " ".join(called("inspect", path).stdout.split())
-        assert f"4 of {len(given)} clips" in shown and said in shown
+        assert f"4 of {len(given)} clips" in shown
+        assert said in shown
         assert "skelpipe import" not in shown
         refused(said, "pyskl-pkl", [path], tmp_path)
 
@@ -484,3 +485,49 @@ def test_inspect_of_what_is_no_such_file_is_one_line(tmp_path):
         assert match in result.stderr
         assert result.stderr.count("\n") == 1
     assert "goes with one PATH only" in called("inspect", "--provenance", "a", "b").stderr
+
+
+# What stands in the place of a file, or is a part of it -------------------------------------------------------------
+LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:abc\nsize 123\n"
+
+
+@pytest.mark.parametrize(("content", "said"), [(LFS, "pointer of Git LFS"), (b"<!DOCTYPE html><html>", "web page")])
+def test_what_stands_in_the_place_of_a_file_is_named(tmp_path, content, said):
+    labels = dump(tmp_path / "train_label.pkl", (with_suffix(TRAIN), [0, 1, 2]))
+    array = tmp_path / "train_data_joint.npy"
+    array.write_bytes(content)
+    refused(said, "agcn-npy", [array, labels], tmp_path)
+    (tmp_path / "a.h5").write_bytes(content)
+    refused(said, "sgn-h5", [tmp_path / "a.h5"], tmp_path, split="xsub60")
+    assert said in called("inspect", array).stderr
+
+
+def test_half_a_file_is_unfinished(tmp_path):
+    whole = {
+        "npy": [*pair(tmp_path / "npy", "train", with_suffix(TRAIN), [0, 1, 2])],
+        "npz": npz(tmp_path / "npz" / "NTU60_CS.npz", np.eye(60)[[0, 1]], np.eye(60)[[20]]),
+        "pkl": [dump(tmp_path / "pkl" / "a.pkl", annotations())],
+    }
+    formats = {"npy": ("agcn-npy", {}), "npz": ("ctrgcn-npz", {"split": "xsub60"}), "pkl": ("pyskl-pkl", {})}
+    for kind, files in whole.items():
+        data = files[0].read_bytes()
+        files[0].write_bytes(data[: len(data) // 2])
+        format, options = formats[kind]
+        refused("is damaged or unfinished; fetch it again", format, files, tmp_path, **options)
+        assert "is damaged or unfinished" in called("inspect", files[0]).stderr
+
+
+def test_of_one_part_alone_nothing_is_reversed(tmp_path):
+    """Training clips by the file's name, all of which some benchmark tests on."""
+    files = pair(tmp_path, "train", with_suffix(TEST), [0, 1, 2])
+    done, _ = run_import("agcn-npy", files, tmp_path / "c")
+    assert not any("reverse" in told for told in done.told)
+    assert any("no benchmark's" in told for told in done.told)
+
+
+def test_classes_that_one_file_counts_from_1_and_another_from_0_are_off_by_one(tmp_path):
+    files = [
+        *pair(tmp_path, "train", with_suffix(TRAIN), [1, 2, 3]),
+        *pair(tmp_path, "val", with_suffix(TEST), [0, 1, 2]),
+    ]
+    refused("train_data_joint.npy: its classes are off by one", "agcn-npy", files, tmp_path)

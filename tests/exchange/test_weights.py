@@ -533,3 +533,11 @@ def test_the_commands_for_three_streams(clips, tmp_path):
     assert np.load(tmp_path / "bone.npz")["feature"].shape == (32, 6)
     assert "tensors" in call("export-weights", tmp_path / "run", tmp_path / "back.pt")
     assert torch.load(tmp_path / "back.pt").keys() >= three_streams().keys()
+
+
+def test_half_a_checkpoint_is_unfinished(trained, tmp_path):
+    data = trained[1].read_bytes()
+    for size in (20_000, len(data) // 2, len(data) - 10):
+        (tmp_path / "half.pt").write_bytes(data[:size])
+        with pytest.raises(BadInput, match="is damaged or unfinished; fetch it again"):
+            import_weights(tmp_path / "half.pt", tmp_path / "run", stream="joint", split="xsub60")

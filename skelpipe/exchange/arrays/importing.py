@@ -120,8 +120,7 @@ def import_arrays(
     taken = Taken.of(format, kind, parts, dataset)
     settings = Settings(frames=length_of, centre=centre, turn=taken.turned if kind.prepared else turn)
     inputs: Mapping[str, Any] = {f"file {number}": path for number, path in enumerate(paths, 1)}
-    only = f", for {split} only" if split else ""
-    log.info("%s: %s clips of %s%s", format, f"{len(columns):,}", dataset, only)
+    log.info("%s: %s clips of %s%s", format, f"{len(columns):,}", dataset, f", for {split} only" if split else "")
     told = (settings.frames, taken.bodies, settings.centre, settings.turn)
     log.info("%d frames; bodies: %s; centred: %s; turned: %s", *told)
     tell_threads(log, threads)
@@ -132,8 +131,8 @@ def import_arrays(
         noted = {**columns.attributes, "conventions": taken.attributes()["conventions"] | columns.conventions}
         made = store.create_group(folder, "clips", {**kept, **prepared, **noted})
         length, whole = _write(made, parts, taken, settings, threads, len(columns), progress)
-        left_out = [each for part in parts for each in part.left_out]
-        left_out += not_numbers(paths[0], columns.values["name"].tolist(), whole)
+        odd = not_numbers(paths[0], columns.values["name"].tolist(), whole)
+        left_out = [*(each for part in parts for each in part.left_out), *odd]
         check_shown(length > 0, paths[0], REMEDY)
         store.write_columns(made, {name: values[whole] for name, values in columns.values.items()})
         store.write_array(made, "length", length)

@@ -23,6 +23,7 @@ from skelpipe.exchange.arrays.named import array_alone, read_labels
 from skelpipe.exchange.arrays.pyskl import has_annotations
 from skelpipe.exchange.arrays.recorded import look_at_text
 from skelpipe.exchange.arrays.usable import look_through
+from skelpipe.exchange.beginnings import refuse_stand_in
 from skelpipe.exchange.pickles import read_pickle
 from skelpipe.recordings.conventions import Findings, lines
 from skelpipe.recordings.conventions.facts import POSITIONS
@@ -56,6 +57,7 @@ def look(paths: Sequence[Path]) -> Seen:
             raise BadInput(path, what, "name files of one import together, or one folder that skelpipe made")
         if path.stat().st_size == 0:
             raise BadInput(path, "is empty", "fetch or make it anew")
+        refuse_stand_in(path)
     kinds = {path: what_is(path) for path in paths}
     seen = _seen(paths, kinds)
     return replace(seen, tables=[("files", [(path.name, kinds[path]) for path in paths]), *seen.tables])
