@@ -17,10 +17,11 @@ from skelpipe.exchange.arrays.base import LAYOUT, Part
 from skelpipe.exchange.arrays.columns import ColumnsOf, plain_name, says
 from skelpipe.exchange.arrays.divisions import COUNTS
 from skelpipe.exchange.arrays.file_names import of_path
-from skelpipe.exchange.arrays.foreign import what_is
+from skelpipe.exchange.arrays.foreign import NTU_FILE, what_is
 from skelpipe.exchange.arrays.given import PICKLES
 from skelpipe.exchange.arrays.named import array_alone, read_labels
 from skelpipe.exchange.arrays.pyskl import has_annotations
+from skelpipe.exchange.arrays.raw import ingest_together, look_at_list, look_at_raw, nothing_known
 from skelpipe.exchange.arrays.recorded import look_at_text
 from skelpipe.exchange.arrays.usable import look_through
 from skelpipe.exchange.beginnings import refuse_stand_in
@@ -67,6 +68,10 @@ def _seen(paths: Sequence[Path], kinds: Mapping[Path, str]) -> Seen:
     suffixes, (path, *more) = {path.suffix.lower() for path in paths}, paths
     if ".npy" in suffixes and suffixes <= {".npy", *PICKLES}:
         return _named(paths)
+    if more and all(kind.startswith(NTU_FILE) for kind in kinds.values()):
+        for each in paths:
+            look_at_text(each, kinds[each])  # which refuses what is damaged
+        return Seen([], ingest_together(paths))
     if more and not suffixes <= set(PICKLES):
         raise BadInput(path, "belongs to no import together with the others", "inspect each by itself")
     if suffixes <= set(PICKLES):
@@ -78,9 +83,23 @@ def _seen(paths: Sequence[Path], kinds: Mapping[Path, str]) -> Seen:
         return _parts(format, paths, FORMATS[format].read(paths))
     if (facts := look_at_text(path, kinds[path])) is not None:
         return Seen([("recording", facts)])
-    if "PyTorch" in kinds[path]:
-        return Seen([], f"skelpipe import-weights {shlex.quote(str(path))} RUN --split SPLIT")
+    if kinds[path] == "a text file" and (facts := look_at_list(path)) is not None:
+        return Seen([("list", facts)])
+    if path.suffix.lower() == ".zip":
+        return look_at_folder(path, kinds[path])
     raise BadInput(path, f"is {kinds[path]}", f"skelpipe imports {', '.join(FORMATS)}, and reads no such file")
+
+
+def look_at_folder(path: Path, kind: str = "a folder") -> Seen:
+    """Say which raw recordings a folder or a zip archive holds.
+
+    Raises:
+        BadInput: it holds none, or cannot be searched.
+    """
+    found = look_at_raw(path)
+    if found is None:
+        raise nothing_known(path, kind)
+    return Seen([("raw recordings", found[0])], found[1])
 
 
 # Arrays with labels ------------------------------------------------------------------------------------------------
