@@ -63,7 +63,7 @@ class ColumnsOf:
         rows = _rows(dataset, parts, split, base)
         columns = {name: column_array(name, [row[name] for row in rows]) for name in dataset.columns}
         _check_unique(parts, columns)
-        told = [sentence] if sentence else []
+        told = [*([sentence] if sentence else []), *(each for part in parts for each in part.told)]
         weighed = Weighed()
         if split is not None:
             columns[RECORDED + split] = np.concatenate([np.full(len(part.labels), part.train) for part in parts])
