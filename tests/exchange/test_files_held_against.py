@@ -8,6 +8,7 @@ MAMP's npz, SGN's h5, PySKL's ntu_preproc.py (None for a recording without bodie
 from __future__ import annotations
 
 import pickle
+import zipfile
 
 import h5py
 import numpy as np
@@ -531,3 +532,47 @@ def test_classes_that_one_file_counts_from_1_and_another_from_0_are_off_by_one(t
         *pair(tmp_path, "val", with_suffix(TEST), [0, 1, 2]),
     ]
     refused("train_data_joint.npy: its classes are off by one", "agcn-npy", files, tmp_path)
+
+
+# What contradicts itself in a pickle of annotations ----------------------------------------------------------------
+def test_keypoints_whose_bodies_and_frames_changed_places_are_refused(tmp_path):
+    given = [{**each, "keypoint": each["keypoint"].transpose(1, 0, 2, 3)} for each in annotations()]
+    refused("bodies and frames changed places", "pyskl-pkl", [dump(tmp_path / "a.pkl", given)], tmp_path)
+
+
+def test_other_lengths_and_clips_in_both_parts_are_told(tmp_path):
+    given = [{**each, "total_frames": FRAMES // 2} for each in annotations()]
+    lists = {"my_train": TRAIN, "my_val": [*TEST, TRAIN[0]]}
+    path = dump(tmp_path / "a.pkl", {"split": lists, "annotations": given})
+    told = "\n".join(run_import("pyskl-pkl", [path], tmp_path / "c")[0].told)
+    assert f"total_frames contradicts the keypoint of 6 clips (the first {TRAIN[0]}, 6 for 12 frames)" in told
+    assert f"its split 'my' has 1 clips in both parts, the first {TRAIN[0]}" in told
+    fine = dump(tmp_path / "b.pkl", {"split": {"my_train": TRAIN, "my_val": TEST}, "annotations": annotations()})
+    told = "\n".join(run_import("pyskl-pkl", [fine], tmp_path / "d")[0].told)
+    assert "in both parts" not in told
+    assert "total_frames" not in told
+
+
+# inspect of what is no import --------------------------------------------------------------------------------------
+def test_inspect_of_raw_recordings_says_how_to_ingest_them(tmp_path):
+    folder = tmp_path / "raw"
+    folder.mkdir()
+    for name in TRAIN:
+        (folder / f"{name}.skeleton").write_text("0\n")
+    with zipfile.ZipFile(tmp_path / "raw.zip", "w") as archive:
+        for name in TRAIN:
+            archive.write(folder / f"{name}.skeleton", f"all/{name}.skeleton")
+    for path in (folder, tmp_path / "raw.zip"):
+        shown = called("inspect", path).stdout
+        assert "3 recordings" in shown
+        assert shown.splitlines()[-1] == f"skelpipe ingest ntu60 {path} STORE"
+    with zipfile.ZipFile(tmp_path / "labels.zip", "w") as archive:
+        archive.writestr("Label/0002-L.txt", "34,1,50,2\n")
+    assert "1 label files without sequences" in called("inspect", tmp_path / "labels.zip").stdout
+    (tmp_path / "cross-subject.txt").write_text("Training videos: \n0002-L, \nValidataion videos: \n0294-L, \n")
+    shown = called("inspect", tmp_path / "cross-subject.txt").stdout
+    assert "PKU-MMD part I" in shown
+    assert "1 train, 1 test" in shown
+    (tmp_path / "none").mkdir()
+    np.save(tmp_path / "none" / "x.npy", np.zeros(1))
+    assert "no recordings but x.npy" in called("inspect", tmp_path / "none").stderr

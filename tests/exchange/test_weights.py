@@ -541,3 +541,13 @@ def test_half_a_checkpoint_is_unfinished(trained, tmp_path):
         (tmp_path / "half.pt").write_bytes(data[:size])
         with pytest.raises(BadInput, match="is damaged or unfinished; fetch it again"):
             import_weights(tmp_path / "half.pt", tmp_path / "run", stream="joint", split="xsub60")
+
+
+def test_inspect_names_a_checkpoint_and_its_whole_command(trained, tmp_path):
+    shown = CliRunner().invoke(main, ["inspect", str(trained[1])]).stdout
+    assert "pretraining by SkeletonCLR" in shown
+    assert shown.splitlines()[-1] == f"skelpipe import-weights {trained[1]} RUN --split SPLIT --stream STREAM"
+    torch.save({"conv1.weight": torch.zeros(1)}, tmp_path / "other.pt")
+    other = CliRunner().invoke(main, ["inspect", str(tmp_path / "other.pt")])
+    assert other.exit_code == 2
+    assert "holds no ST-GCN" in other.output
