@@ -418,7 +418,7 @@ def test_options_and_files_that_do_not_fit_are_refused(tmp_path):
     refused("holds no clips", "pyskl-pkl", [dump(tmp_path / "q.pkl", {"annotations": []})], tmp_path)
     for torn in (b"", b"\x80\x04", pickle.dumps((NAMES, [1] * 99))[:-9], b"garbage"):
         (tmp_path / "t.pkl").write_bytes(torn)
-        refused("cannot be read|is empty", "pyskl-pkl", [tmp_path / "t.pkl"], tmp_path)
+        refused("cannot be read|is damaged|is empty", "pyskl-pkl", [tmp_path / "t.pkl"], tmp_path)
     np.save(tmp_path / "o.npy", np.array([{}], dtype=object), allow_pickle=True)
     refused("cannot be read", "agcn-npy", [tmp_path / "o.npy", files[1]], tmp_path)
 
