@@ -439,7 +439,7 @@ def test_torn_or_foreign_archives_are_refused(tmp_path):
     np.savez(path, x_train=x, y_train=y)
     refused("has no x_test and no y_test; it holds x_train, y_train", "ctrgcn-npz", [path], tmp_path, **options)
     np.savez(path, x_train=x, y_train=y, x_test=x, y_test=np.array([{}, {}]))
-    refused("is damaged|cannot be read", "ctrgcn-npz", [path], tmp_path, **options)
+    refused("cannot be read", "ctrgcn-npz", [path], tmp_path, **options)
     np.savez(path, x_train=x, y_train=y, x_test=x, y_test=y)
     raw = bytearray(path.read_bytes())
     raw[600] ^= 255
@@ -448,7 +448,7 @@ def test_torn_or_foreign_archives_are_refused(tmp_path):
     path.write_bytes(raw[:1000])
     refused("is damaged|cannot be read", "ctrgcn-npz", [path], tmp_path, **options)
     (tmp_path / "a.h5").write_bytes(b"no h5")
-    refused("is damaged|cannot be read", "sgn-h5", [tmp_path / "a.h5"], tmp_path, **options)
+    refused("cannot be read", "sgn-h5", [tmp_path / "a.h5"], tmp_path, **options)
     with h5py.File(tmp_path / "a.h5", "w") as file:
         file["x"] = x
     refused("has no y and no test_x and no test_y; it holds x", "sgn-h5", [tmp_path / "a.h5"], tmp_path, **options)
