@@ -34,7 +34,7 @@ ROOMS = {
     "clips": [{"philox", "streams"}, {"augment"}, {"gather"}, {"views"}, {"batches"}],
     "encoders": [{"graph", "cpu"}],
     "evaluate": [{"fit", "scores"}, {"embed", "fuse"}, {"protocol"}],
-    "exchange": [{"pickles"}, {"arrays", "weights"}],
+    "exchange": [{"beginnings"}, {"pickles"}, {"arrays", "weights"}],
     "plots": [{"style", "motion"}],
     "cli": [
         {"options", "progress", "interrupts", "usage"},

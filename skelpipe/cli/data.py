@@ -271,7 +271,7 @@ def import_arrays(format: str, files: tuple[Path, ...], clips: Path, **options: 
         made = run_import(format, files, clips, progress=progress, **options)
     _tell(made.told)
     if made.left_out:
-        first = ", ".join(f"{each.name} ({each.reason})" for each in made.left_out[:5])
+        first = ", ".join(f"{each.name} ({each.said})" for each in made.left_out[:5])
         more = f", …; 'skelpipe inspect {shlex.quote(str(clips))}' tells of each" if len(made.left_out) > 5 else ""
         click.echo(f"skelpipe: left out: {len(made.left_out):,}: {printable(first)}{more}", err=True)
     if made.empty:

@@ -45,17 +45,35 @@ def inspect(paths: tuple[Path, ...], provenance: bool, as_json: bool) -> None:
         return
     from rich.console import Console
 
-    from skelpipe.inspect.describe import describe, tables
+    from skelpipe.inspect.describe import describe, is_ours, tables
 
-    if more or path.is_file():
+    if not more and path.is_dir() and not is_ours(path):
+        from skelpipe.exchange.arrays.look import look_at_folder
+
+        found, command = (seen := look_at_folder(path)).tables, seen.command
+    elif not more and path.is_file() and _is_checkpoint(path):
+        from skelpipe.exchange.weights.look import look_at_weights
+
+        facts, command = look_at_weights(path)
+        found = [("weights", facts)]
+    elif more or path.is_file():
         from skelpipe.exchange.arrays.look import look
 
-        seen = look(paths)
-        Console().print(tables(seen.tables))
-        if seen.command:
-            click.echo(seen.command)
+        found, command = (seen := look(paths)).tables, seen.command
+    else:
+        Console().print(describe(path))
         return
-    Console().print(describe(path))
+    Console().print(tables(found))
+    if command:
+        click.echo(command)
+
+
+def _is_checkpoint(path: Path) -> bool:
+    from skelpipe.exchange.arrays.foreign import what_is
+
+    return path.name.lower().endswith((".pt", ".pth", ".ckpt", ".pth.tar", ".safetensors")) or (
+        what_is(path) == "a PyTorch checkpoint"
+    )
 
 
 @click.command()

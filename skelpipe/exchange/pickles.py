@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from skelpipe.errors import BadInput, shortened
+from skelpipe.exchange.beginnings import AGAIN, UNFINISHED, cut_off
 from skelpipe.recordings.datasets.files import DAMAGE
 
 CODE = re.compile(r"[<>=|]?([biufSU][0-9]{1,9}|[?])")
@@ -32,6 +33,8 @@ def reading(path: Path) -> Iterator[None]:
     except FileNotFoundError:
         raise BadInput(path, "does not exist", "correct the path") from None
     except (TypeError, AttributeError, SyntaxError, pickle.UnpicklingError, tokenize.TokenError, *DAMAGE) as error:
+        if cut_off(path, error):
+            raise BadInput(path, UNFINISHED, AGAIN) from None
         what = f"cannot be read ({shortened(str(error), 200)})"
         raise BadInput(path, what, "make it anew, and check the format's name") from None
 

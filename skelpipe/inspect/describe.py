@@ -35,8 +35,7 @@ def describe(path: str | Path) -> RenderableType:
     path = Path(path)
     if not path.exists():
         raise BadInput(path, "does not exist", "give a folder that skelpipe made")
-    log = path / "log.jsonl"
-    if not path.is_dir() or not (is_output(path) or log.is_file()):
+    if not is_ours(path):
         raise BadInput(
             path, "was not made by skelpipe", "give a store, clips, run, evaluation, fusion or report folder"
         )
@@ -48,6 +47,11 @@ def describe(path: str | Path) -> RenderableType:
     facts = [("folder", path), ("kind", state), ("size", _bytes(sum(f.stat().st_size for f in files)))]
     body = BODIES[kind](path) if kind in BODIES and (done or kind == "run") else []
     return Group(_facts("", [*facts, ("digest", done.get("digest"))]), *body, _provenance(path))
+
+
+def is_ours(path: Path) -> bool:
+    """Whether a folder was made by skelpipe, or is in the making."""
+    return path.is_dir() and (is_output(path) or (path / "log.jsonl").is_file())
 
 
 def _store(path: Path, kind: str = "store") -> list[RenderableType]:

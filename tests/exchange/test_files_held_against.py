@@ -8,6 +8,7 @@ MAMP's npz, SGN's h5, PySKL's ntu_preproc.py (None for a recording without bodie
 from __future__ import annotations
 
 import pickle
+import zipfile
 
 import h5py
 import numpy as np
@@ -449,6 +450,31 @@ def test_inspect_of_each_kind(tmp_path):
     assert "PKU-MMD part I, video 0002-L" in called("inspect", tmp_path / "0002-L.txt").stdout
 
 
+@pytest.mark.parametrize("odd", [np.nan, np.inf])
+def test_a_coordinate_that_is_no_number_is_named_by_both(tmp_path, odd):
+    given = annotations()
+    given[1]["keypoint"][0, 2, 3, 1] = odd
+    path = dump(tmp_path / "a.pkl", given)
+    for words in (["inspect", path], ["import", "pyskl-pkl", path, tmp_path / "c", "--dataset", "ntu60"]):
+        shown = " ".join(called(*words).output.split())
+        assert "has coordinates that are not numbers" in shown
+        assert TRAIN[1] in shown
+
+
+def test_inspect_names_no_command_that_would_fail(tmp_path):
+    """Most clips are no numbers, or show nobody: what import says, inspect says before."""
+    for value, said in ((np.nan, "coordinates that are not numbers"), (0, "clips show nobody")):
+        given = annotations()
+        for each in given[:4]:
+            each["keypoint"][:] = value
+        path = dump(tmp_path / "a.pkl", given)
+        shown = " ".join(called("inspect", path).stdout.split())
+        assert f"4 of {len(given)} clips" in shown
+        assert said in shown
+        assert "skelpipe import" not in shown
+        refused(said, "pyskl-pkl", [path], tmp_path)
+
+
 def test_inspect_of_what_is_no_such_file_is_one_line(tmp_path):
     (tmp_path / "a.json").write_text('{"skeletons": []}')
     np.savez(tmp_path / "a.npz", data=np.ones(3))
@@ -460,3 +486,93 @@ def test_inspect_of_what_is_no_such_file_is_one_line(tmp_path):
         assert match in result.stderr
         assert result.stderr.count("\n") == 1
     assert "goes with one PATH only" in called("inspect", "--provenance", "a", "b").stderr
+
+
+# What stands in the place of a file, or is a part of it -------------------------------------------------------------
+LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:abc\nsize 123\n"
+
+
+@pytest.mark.parametrize(("content", "said"), [(LFS, "pointer of Git LFS"), (b"<!DOCTYPE html><html>", "web page")])
+def test_what_stands_in_the_place_of_a_file_is_named(tmp_path, content, said):
+    labels = dump(tmp_path / "train_label.pkl", (with_suffix(TRAIN), [0, 1, 2]))
+    array = tmp_path / "train_data_joint.npy"
+    array.write_bytes(content)
+    refused(said, "agcn-npy", [array, labels], tmp_path)
+    (tmp_path / "a.h5").write_bytes(content)
+    refused(said, "sgn-h5", [tmp_path / "a.h5"], tmp_path, split="xsub60")
+    assert said in called("inspect", array).stderr
+
+
+def test_half_a_file_is_unfinished(tmp_path):
+    whole = {
+        "npy": [*pair(tmp_path / "npy", "train", with_suffix(TRAIN), [0, 1, 2])],
+        "npz": npz(tmp_path / "npz" / "NTU60_CS.npz", np.eye(60)[[0, 1]], np.eye(60)[[20]]),
+        "pkl": [dump(tmp_path / "pkl" / "a.pkl", annotations())],
+    }
+    formats = {"npy": ("agcn-npy", {}), "npz": ("ctrgcn-npz", {"split": "xsub60"}), "pkl": ("pyskl-pkl", {})}
+    for kind, files in whole.items():
+        data = files[0].read_bytes()
+        files[0].write_bytes(data[: len(data) // 2])
+        format, options = formats[kind]
+        refused("is damaged or unfinished; fetch it again", format, files, tmp_path, **options)
+        assert "is damaged or unfinished" in called("inspect", files[0]).stderr
+
+
+def test_of_one_part_alone_nothing_is_reversed(tmp_path):
+    """Training clips by the file's name, all of which some benchmark tests on."""
+    files = pair(tmp_path, "train", with_suffix(TEST), [0, 1, 2])
+    done, _ = run_import("agcn-npy", files, tmp_path / "c")
+    assert not any("reverse" in told for told in done.told)
+    assert any("no benchmark's" in told for told in done.told)
+
+
+def test_classes_that_one_file_counts_from_1_and_another_from_0_are_off_by_one(tmp_path):
+    files = [
+        *pair(tmp_path, "train", with_suffix(TRAIN), [1, 2, 3]),
+        *pair(tmp_path, "val", with_suffix(TEST), [0, 1, 2]),
+    ]
+    refused("train_data_joint.npy: its classes are off by one", "agcn-npy", files, tmp_path)
+
+
+# What contradicts itself in a pickle of annotations ----------------------------------------------------------------
+def test_keypoints_whose_bodies_and_frames_changed_places_are_refused(tmp_path):
+    given = [{**each, "keypoint": each["keypoint"].transpose(1, 0, 2, 3)} for each in annotations()]
+    refused("bodies and frames changed places", "pyskl-pkl", [dump(tmp_path / "a.pkl", given)], tmp_path)
+
+
+def test_other_lengths_and_clips_in_both_parts_are_told(tmp_path):
+    given = [{**each, "total_frames": FRAMES // 2} for each in annotations()]
+    lists = {"my_train": TRAIN, "my_val": [*TEST, TRAIN[0]]}
+    path = dump(tmp_path / "a.pkl", {"split": lists, "annotations": given})
+    told = "\n".join(run_import("pyskl-pkl", [path], tmp_path / "c")[0].told)
+    assert f"total_frames contradicts the keypoint of 6 clips (the first {TRAIN[0]}, 6 for 12 frames)" in told
+    assert f"its split 'my' has 1 clips in both parts, the first {TRAIN[0]}" in told
+    fine = dump(tmp_path / "b.pkl", {"split": {"my_train": TRAIN, "my_val": TEST}, "annotations": annotations()})
+    told = "\n".join(run_import("pyskl-pkl", [fine], tmp_path / "d")[0].told)
+    assert "in both parts" not in told
+    assert "total_frames" not in told
+
+
+# inspect of what is no import --------------------------------------------------------------------------------------
+def test_inspect_of_raw_recordings_says_how_to_ingest_them(tmp_path):
+    folder = tmp_path / "raw"
+    folder.mkdir()
+    for name in TRAIN:
+        (folder / f"{name}.skeleton").write_text("0\n")
+    with zipfile.ZipFile(tmp_path / "raw.zip", "w") as archive:
+        for name in TRAIN:
+            archive.write(folder / f"{name}.skeleton", f"all/{name}.skeleton")
+    for path in (folder, tmp_path / "raw.zip"):
+        shown = called("inspect", path).stdout
+        assert "3 recordings" in shown
+        assert shown.splitlines()[-1] == f"skelpipe ingest ntu60 {path} STORE"
+    with zipfile.ZipFile(tmp_path / "labels.zip", "w") as archive:
+        archive.writestr("Label/0002-L.txt", "34,1,50,2\n")
+    assert "1 label files without sequences" in called("inspect", tmp_path / "labels.zip").stdout
+    (tmp_path / "cross-subject.txt").write_text("Training videos: \n0002-L, \nValidataion videos: \n0294-L, \n")
+    shown = called("inspect", tmp_path / "cross-subject.txt").stdout
+    assert "PKU-MMD part I" in shown
+    assert "1 train, 1 test" in shown
+    (tmp_path / "none").mkdir()
+    np.save(tmp_path / "none" / "x.npy", np.zeros(1))
+    assert "no recordings but x.npy" in called("inspect", tmp_path / "none").stderr

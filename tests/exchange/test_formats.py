@@ -418,7 +418,7 @@ def test_options_and_files_that_do_not_fit_are_refused(tmp_path):
     refused("holds no clips", "pyskl-pkl", [dump(tmp_path / "q.pkl", {"annotations": []})], tmp_path)
     for torn in (b"", b"\x80\x04", pickle.dumps((NAMES, [1] * 99))[:-9], b"garbage"):
         (tmp_path / "t.pkl").write_bytes(torn)
-        refused("cannot be read|is empty", "pyskl-pkl", [tmp_path / "t.pkl"], tmp_path)
+        refused("cannot be read|is damaged|is empty", "pyskl-pkl", [tmp_path / "t.pkl"], tmp_path)
     np.save(tmp_path / "o.npy", np.array([{}], dtype=object), allow_pickle=True)
     refused("cannot be read", "agcn-npy", [tmp_path / "o.npy", files[1]], tmp_path)
 
@@ -446,7 +446,7 @@ def test_torn_or_foreign_archives_are_refused(tmp_path):
     path.write_bytes(raw)
     refused("CRC", "ctrgcn-npz", [path], tmp_path, **options)
     path.write_bytes(raw[:1000])
-    refused("cannot be read", "ctrgcn-npz", [path], tmp_path, **options)
+    refused("is damaged|cannot be read", "ctrgcn-npz", [path], tmp_path, **options)
     (tmp_path / "a.h5").write_bytes(b"no h5")
     refused("cannot be read", "sgn-h5", [tmp_path / "a.h5"], tmp_path, **options)
     with h5py.File(tmp_path / "a.h5", "w") as file:

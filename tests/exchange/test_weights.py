@@ -57,6 +57,8 @@ def test_what_is_assumed_of_the_clips_is_said(trained, clips, tmp_path):
     """Without clips: AimCLR's preparation, and the rule of the split. With clips: theirs, and they are kept."""
     words = ["import-weights", str(trained[1]), str(tmp_path / "bare"), "--stream", "motion", "--split", "xsub60",
              "--recipe", "crosnnclr", "--epoch", "1", "--frames", "12"]  # fmt: skip
+    bare = [words[0], words[1], str(tmp_path / "none"), *words[3:-2]]
+    assert "as 'skelpipe prepare --frames 50' makes them" in CliRunner().invoke(main, bare).output
     said = CliRunner().invoke(main, words).output
     assert "assumed: trained on clips as 'skelpipe prepare --frames 12' makes them, by the rule of xsub60" in said
     bare = settings_of(tmp_path / "bare")
@@ -531,3 +533,21 @@ def test_the_commands_for_three_streams(clips, tmp_path):
     assert np.load(tmp_path / "bone.npz")["feature"].shape == (32, 6)
     assert "tensors" in call("export-weights", tmp_path / "run", tmp_path / "back.pt")
     assert torch.load(tmp_path / "back.pt").keys() >= three_streams().keys()
+
+
+def test_half_a_checkpoint_is_unfinished(trained, tmp_path):
+    data = trained[1].read_bytes()
+    for size in (20_000, len(data) // 2, len(data) - 10):
+        (tmp_path / "half.pt").write_bytes(data[:size])
+        with pytest.raises(BadInput, match="is damaged or unfinished; fetch it again"):
+            import_weights(tmp_path / "half.pt", tmp_path / "run", stream="joint", split="xsub60")
+
+
+def test_inspect_names_a_checkpoint_and_its_whole_command(trained, tmp_path):
+    shown = CliRunner().invoke(main, ["inspect", str(trained[1])]).stdout
+    assert "pretraining by SkeletonCLR" in shown
+    assert shown.splitlines()[-1] == f"skelpipe import-weights {trained[1]} RUN --split SPLIT --stream STREAM"
+    torch.save({"conv1.weight": torch.zeros(1)}, tmp_path / "other.pt")
+    other = CliRunner().invoke(main, ["inspect", str(tmp_path / "other.pt")])
+    assert other.exit_code == 2
+    assert "holds no ST-GCN" in other.output

@@ -70,6 +70,7 @@ class Part:
         some: rows, which rise -> blocks of these clips alone; None where the array is read from its start only.
         bodies: key of `BODY_POLICIES` by which the file's writer chose bodies of NTU recordings, UNKNOWN where the file
             does not tell, or None where it is its format's.
+        told: sentences about what contradicts itself in the file.
     """
 
     where: Path
@@ -84,6 +85,7 @@ class Part:
     left_out: tuple[Dropped, ...] = ()
     some: Callable[[Whole], Iterator[Any]] | None = None
     bodies: str | None = None
+    told: tuple[str, ...] = ()
 
 
 # Reading -----------------------------------------------------------------------------------------------------------

@@ -63,7 +63,7 @@ class ColumnsOf:
         rows = _rows(dataset, parts, split, base)
         columns = {name: column_array(name, [row[name] for row in rows]) for name in dataset.columns}
         _check_unique(parts, columns)
-        told = [sentence] if sentence else []
+        told = [*([sentence] if sentence else []), *(each for part in parts for each in part.told)]
         weighed = Weighed()
         if split is not None:
             columns[RECORDED + split] = np.concatenate([np.full(len(part.labels), part.train) for part in parts])
@@ -121,6 +121,8 @@ def _base(dataset: Dataset, parts: Sequence[Part]) -> tuple[int, str]:
     for part in parts:
         if part.width is not None and part.width != dataset.classes:
             _check_width(dataset, part, parts)
+    if len(parts) > 1:
+        _check_offset(dataset, parts)
     where, labels = parts[0].where, np.concatenate([part.labels for part in parts])
     widths = {part.width for part in parts} - {None}
     if dataset.classes in widths or (labels <= 0).any():
@@ -139,6 +141,20 @@ def _base(dataset: Dataset, parts: Sequence[Part]) -> tuple[int, str]:
         return 0, ""
     said = f"its class numbers go from {lowest} to {highest} of {dataset.classes}, so that they may count from 0 or 1"
     return 0, f"{where}: {said}; they are taken as from 0: take 1 from each in the file if they count from 1"
+
+
+def _check_offset(dataset: Dataset, parts: Sequence[Part]) -> None:
+    """Raise BadInput if some files count their classes from 1 and others from 0, by their clips' names."""
+    offsets = dict[Path, int]()
+    for part in parts:
+        said = np.array([_class_of(dataset, name) for name in part.names or ()])
+        if len(said) and UNKNOWN not in said and len(distinct := np.unique(part.labels - said)) == 1:
+            offsets[part.where] = int(distinct[0])
+    off = [where for where, offset in offsets.items() if offset == 1]
+    right = [where for where, offset in offsets.items() if offset == 0]
+    if off and right:
+        what = f"its classes are off by one: they count from 1, and those of {right[0]} from 0"
+        raise BadInput(off[0], what, "take 1 from each class number in its labels")
 
 
 def _check_width(dataset: Dataset, part: Part, parts: Sequence[Part]) -> None:

@@ -133,7 +133,7 @@ def _sentence(
     if named in turned:
         what = f"its training clips are the test clips of {named} and the reverse"
         raise BadInput(where, what, "give every array its own labels, or correct the names of the files")
-    if turned:
+    if turned and len(np.unique(listed[among])) == 2:  # of one part alone nothing is reversed
         return f"{where}: the files divide the reverse of {', '.join(turned)}: {shown}"
     if not apart:
         return f"{where}: divides {shown}"

@@ -11,6 +11,7 @@ from skelpipe.errors import BadInput, printable
 from skelpipe.exchange.arrays.asking import positions_beside
 from skelpipe.exchange.arrays.file_names import TRAIN, Said, of_file, of_path, stem_key
 from skelpipe.exchange.arrays.foreign import what_is
+from skelpipe.exchange.beginnings import refuse_stand_in
 from skelpipe.outputs.checksums import is_output
 
 log = logging.getLogger(__name__)
@@ -26,6 +27,7 @@ def check_files(files: Sequence[Path], suffixes: Sequence[str]) -> None:
             _refuse_folder(file, suffixes)
         if not file.exists():
             raise BadInput(file, "does not exist", "correct the path")
+        refuse_stand_in(file)
         if file.suffix.lower() not in suffixes:
             wanted = " and ".join(suffixes)
             raise BadInput(file, f"is {what_is(file)}", f"this format is {wanted}: give such, or another format's name")

@@ -20,12 +20,12 @@ from skelpipe.exchange.arrays import find_format
 from skelpipe.exchange.arrays.asking import Taken
 from skelpipe.exchange.arrays.base import JOINTS, LAYOUT, Floats, Format, Part, Progress
 from skelpipe.exchange.arrays.columns import ColumnsOf
+from skelpipe.exchange.arrays.usable import REMEDY, finite, not_numbers
 from skelpipe.outputs.folders import new_folder
 from skelpipe.parallel import tell_threads
 from skelpipe.recordings import store
 from skelpipe.recordings.conventions.shown import check_shown
 from skelpipe.recordings.datasets import Dataset, Dropped, find_dataset, find_split
-from skelpipe.recordings.datasets.recording import UNREADABLE
 
 if TYPE_CHECKING:
     import zarr
@@ -121,8 +121,7 @@ def import_arrays(
     taken = Taken.of(format, kind, parts, dataset)
     settings = Settings(frames=length_of, centre=centre, turn=taken.turned if kind.prepared else turn)
     inputs: Mapping[str, Any] = {f"file {number}": path for number, path in enumerate(paths, 1)}
-    only = f", for {split} only" if split else ""
-    log.info("%s: %s clips of %s%s", format, f"{len(columns):,}", dataset, only)
+    log.info("%s: %s clips of %s%s", format, f"{len(columns):,}", dataset, f", for {split} only" if split else "")
     told = (settings.frames, taken.bodies, settings.centre, settings.turn)
     log.info("%d frames; bodies: %s; centred: %s; turned: %s", *told)
     tell_threads(log, threads)
@@ -133,8 +132,9 @@ def import_arrays(
         noted = {**columns.attributes, "conventions": taken.attributes()["conventions"] | columns.conventions}
         made = store.create_group(folder, "clips", {**kept, **prepared, **noted})
         length, whole = _write(made, parts, taken, settings, threads, len(columns), progress)
-        left_out = [each for part in parts for each in part.left_out] + _not_numbers(paths, columns, whole)
-        check_shown(length > 0, paths[0], "check the files, and whether they are of this format")
+        odd = not_numbers(paths[0], columns.values["name"].tolist(), whole)
+        left_out = [*(each for part in parts for each in part.left_out), *odd]
+        check_shown(length > 0, paths[0], REMEDY)
         store.write_columns(made, {name: values[whole] for name, values in columns.values.items()})
         store.write_array(made, "length", length)
         if left_out:
@@ -157,7 +157,7 @@ def _write(
     length, whole, done, seen = np.zeros(total, np.int32), np.zeros(total, bool), 0, 0
     for part in parts:
         for block in part.blocks(CLIPS_PER_BLOCK):
-            fine = np.array([bool(np.isfinite(clip).all()) for clip in block])
+            fine = finite(block)
             whole[seen : seen + len(block)], stop = fine, done + int(fine.sum())
             seen += len(block)
             if done < stop:
@@ -175,15 +175,6 @@ def _only(block: Any, wanted: npt.NDArray[np.bool_]) -> Any:
     return (
         [clip for clip, kept in zip(block, wanted, strict=True) if kept] if isinstance(block, list) else block[wanted]
     )
-
-
-def _not_numbers(paths: Sequence[Path], columns: ColumnsOf, whole: npt.NDArray[np.bool_]) -> list[Dropped]:
-    """The clips with coordinates that are no numbers; BadInput if these are most of them."""
-    names = columns.values["name"][~whole].tolist()
-    if 2 * len(names) > len(whole):
-        what = f"{len(names):,} of {len(whole):,} clips have coordinates that are not numbers, the first {names[0]}"
-        raise BadInput(paths[0], what, "mend it")
-    return [Dropped(name, UNREADABLE, "it has coordinates that are not numbers") for name in names]
 
 
 def _prepared(

@@ -12,16 +12,19 @@ import numpy as np
 
 from skelpipe.errors import BadInput, printable
 from skelpipe.exchange.arrays import FORMATS
-from skelpipe.exchange.arrays.asking import ask_parts
+from skelpipe.exchange.arrays.asking import Taken, ask_parts
 from skelpipe.exchange.arrays.base import LAYOUT, Part
 from skelpipe.exchange.arrays.columns import ColumnsOf, plain_name, says
 from skelpipe.exchange.arrays.divisions import COUNTS
 from skelpipe.exchange.arrays.file_names import of_path
-from skelpipe.exchange.arrays.foreign import what_is
+from skelpipe.exchange.arrays.foreign import NTU_FILE, what_is
 from skelpipe.exchange.arrays.given import PICKLES
 from skelpipe.exchange.arrays.named import array_alone, read_labels
 from skelpipe.exchange.arrays.pyskl import has_annotations
+from skelpipe.exchange.arrays.raw import ingest_together, look_at_list, look_at_raw, nothing_known
 from skelpipe.exchange.arrays.recorded import look_at_text
+from skelpipe.exchange.arrays.usable import look_through
+from skelpipe.exchange.beginnings import refuse_stand_in
 from skelpipe.exchange.pickles import read_pickle
 from skelpipe.recordings.conventions import Findings, lines
 from skelpipe.recordings.conventions.facts import POSITIONS
@@ -55,6 +58,7 @@ def look(paths: Sequence[Path]) -> Seen:
             raise BadInput(path, what, "name files of one import together, or one folder that skelpipe made")
         if path.stat().st_size == 0:
             raise BadInput(path, "is empty", "fetch or make it anew")
+        refuse_stand_in(path)
     kinds = {path: what_is(path) for path in paths}
     seen = _seen(paths, kinds)
     return replace(seen, tables=[("files", [(path.name, kinds[path]) for path in paths]), *seen.tables])
@@ -64,6 +68,10 @@ def _seen(paths: Sequence[Path], kinds: Mapping[Path, str]) -> Seen:
     suffixes, (path, *more) = {path.suffix.lower() for path in paths}, paths
     if ".npy" in suffixes and suffixes <= {".npy", *PICKLES}:
         return _named(paths)
+    if more and all(kind.startswith(NTU_FILE) for kind in kinds.values()):
+        for each in paths:
+            look_at_text(each, kinds[each])  # which refuses what is damaged
+        return Seen([], ingest_together(paths))
     if more and not suffixes <= set(PICKLES):
         raise BadInput(path, "belongs to no import together with the others", "inspect each by itself")
     if suffixes <= set(PICKLES):
@@ -75,9 +83,23 @@ def _seen(paths: Sequence[Path], kinds: Mapping[Path, str]) -> Seen:
         return _parts(format, paths, FORMATS[format].read(paths))
     if (facts := look_at_text(path, kinds[path])) is not None:
         return Seen([("recording", facts)])
-    if "PyTorch" in kinds[path]:
-        return Seen([], f"skelpipe import-weights {shlex.quote(str(path))} RUN --split SPLIT")
+    if kinds[path] == "a text file" and (facts := look_at_list(path)) is not None:
+        return Seen([("list", facts)])
+    if path.suffix.lower() == ".zip":
+        return look_at_folder(path, kinds[path])
     raise BadInput(path, f"is {kinds[path]}", f"skelpipe imports {', '.join(FORMATS)}, and reads no such file")
+
+
+def look_at_folder(path: Path, kind: str = "a folder") -> Seen:
+    """Say which raw recordings a folder or a zip archive holds.
+
+    Raises:
+        BadInput: it holds none, or cannot be searched.
+    """
+    found = look_at_raw(path)
+    if found is None:
+        raise nothing_known(path, kind)
+    return Seen([("raw recordings", found[0])], found[1])
 
 
 # Arrays with labels ------------------------------------------------------------------------------------------------
@@ -111,12 +133,19 @@ def _parts(format: str, paths: Sequence[Path], parts: list[Part], found: Finding
     if columns is not None:
         facts += [(name, _division(about)) for name, about in columns.attributes.get("divisions", {}).items()]
         facts += [("to be told", sentence) for sentence in columns.told]
-    left_out = [each for part in parts for each in part.left_out]
-    facts += [("left out", f"{each.name}: {each.reason}") for each in left_out[:5]]
-    facts += [("", f"and {len(left_out) - 5:,} more")] if len(left_out) > 5 else []
+    left_out, refused_by = [each for part in parts for each in part.left_out], ""
     if found.content not in (POSITIONS, None):
-        facts.append(("command", f"none: clips are made of positions, and this is {found.content}"))
-        return Seen([*tables, ("import", facts)])
+        refused_by = f"clips are made of positions, and this is {found.content}"
+    elif dataset is not None and columns is not None:
+        try:
+            taken = Taken.of(format, FORMATS[format], parts, dataset)
+            left_out += look_through(parts, columns.values["name"].tolist(), taken)
+        except BadInput as error:
+            refused_by = f"an import would refuse them: {error.what}; {error.remedy}"
+    facts += [("left out", f"{each.name}: {each.said}") for each in left_out[:5]]
+    facts += [("", f"and {len(left_out) - 5:,} more")] if len(left_out) > 5 else []
+    if refused_by:
+        return Seen([*tables, ("import", [*facts, ("command", f"none: {refused_by}")])])
     files = " ".join(shlex.quote(str(path)) for path in paths)
     split = "" if named else f" --split {splits[0] if splits else 'SPLIT'}"
     command = f"skelpipe import {format} {files} CLIPS --dataset {dataset or 'DATASET'}{split}"

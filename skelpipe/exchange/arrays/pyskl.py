@@ -13,6 +13,7 @@ from skelpipe.errors import BadInput, shortened
 from skelpipe.exchange.arrays.base import JOINTS, UNKNOWN, Format, Part, check_shape, stems
 from skelpipe.exchange.arrays.columns import plain_name
 from skelpipe.exchange.arrays.divisions import divided_by_lists, divided_by_name
+from skelpipe.exchange.arrays.file_names import TRAIN, part_of
 from skelpipe.exchange.arrays.given import PICKLES, check_files
 from skelpipe.exchange.arrays.labels import Whole, class_numbers, kind_of, read_names
 from skelpipe.exchange.arrays.source import Source
@@ -73,9 +74,18 @@ def _read_file(path: Path) -> Part:
 
     empty = {plain_name(name) for name in called} - set(plain_names)
     missing_at = [place for place, each in enumerate(annotations) if each is None]
-    left_out = _left_out(path, plain_names, empty, missing_at, lists)
     return Part(
-        path, labels, names, False, blocks, 0, divisions=listed, left_out=left_out, some=some, bodies=_told_bodies(kept)
+        path,
+        labels,
+        names,
+        False,
+        blocks,
+        0,
+        divisions=listed,
+        left_out=_left_out(path, plain_names, empty, missing_at, lists),
+        some=some,
+        bodies=_told_bodies(kept),
+        told=(*_other_lengths(path, names, kept), *_in_both(path, lists)),
     )
 
 
@@ -90,7 +100,42 @@ def _seen(path: Path, name: str, annotation: dict[str, Any]) -> bool:
         )
     if points.size:
         check_shape(path, points.dtype, points.shape, (None, None, JOINTS, 3))
+        if points.shape[1] != (total := _total(annotation)) == points.shape[0]:
+            shape = " x ".join(map(str, points.shape))
+            what = f"{shortened(name, 60)!r} has a keypoint of {shape} and {total:,} frames: bodies and frames changed"
+            raise BadInput(path, f"{what} places", "transpose every keypoint to bodies x frames x joints x 3")
     return bool(points.size)
+
+
+def _total(annotation: dict[str, Any]) -> int | None:
+    """How many frames an annotation says that it has; None if it does not."""
+    said = plain(annotation.get("total_frames"))
+    return int(said) if isinstance(said, (int, np.integer)) and not isinstance(said, bool) else None
+
+
+def _other_lengths(path: Path, names: Sequence[str], annotations: Sequence[dict[str, Any]]) -> Iterator[str]:
+    """A sentence if keypoints have other lengths than `total_frames` says."""
+    odd = []
+    for name, each in zip(names, annotations, strict=True):
+        frames, total = len(plain(each["keypoint"])[0]), _total(each)
+        if total not in (None, frames):
+            odd.append(f"{shortened(name, 60)}, {total:,} for {frames:,}")
+    if odd:
+        what = f"total_frames contradicts the keypoint of {len(odd):,} clips (the first {odd[0]} frames)"
+        yield f"{path}: {what}; all frames of the keypoint are taken"
+
+
+def _in_both(path: Path, lists: dict[str, list[str]]) -> Iterator[str]:
+    """A sentence for each division whose lists name clips for both parts; the later list is what counts."""
+    sides: dict[str, dict[bool, set[str]]] = {}
+    for key, names in lists.items():
+        if (part := part_of(key)) is not None:
+            sides.setdefault(part[1], {}).setdefault(part[0] == TRAIN, set()).update(names)
+    for rest, found in sides.items():
+        if twice := sorted(found.get(True, set()) & found.get(False, set())):
+            called = f" {shortened(rest, 40)!r}" if rest else ""
+            what = f"its split{called} has {len(twice):,} clips in both parts, the first {shortened(twice[0], 60)}"
+            yield f"{path}: {what}: remove them from one, or results on them are no test"
 
 
 def _lists(path: Path, content: Any) -> dict[str, list[str]]:

@@ -17,9 +17,10 @@ from typing import Any, ClassVar
 import torch
 
 from skelpipe.errors import BadInput, shortage, shortened
+from skelpipe.exchange.beginnings import AGAIN, UNFINISHED, cut_off, head_of, refuse_stand_in
 from skelpipe.training.torch_files import read_saved
 
-AGAIN, ALONE = "fetch it again", "save the model's state_dict() alone"
+ALONE = "save the model's state_dict() alone"
 HARMLESS = {"set", "frozenset", "list", "dict", "tuple", "slice", "range", "int", "float", "bool", "str", "object"}
 # Modules whose functions run what they are given, also by their names in Python 2. Nothing of them would be run, but
 # such a file is no accident.
@@ -31,8 +32,6 @@ RUNNERS = {
 MOST_LEFT_OUT = 64  # kinds of objects
 # How files begin that are often taken for weights.
 BEGINNINGS = (
-    (rb"\s*version https://git-lfs", "is a pointer of Git LFS, not the file itself", "run 'git lfs pull' beside it"),
-    (rb"\s*<(!doctype|html|\?xml)", "is a web page, not the file itself", "download it again, logged in where needed"),
     (rb"\x1f\x8b|BZh|\xfd7zXZ|7z\xbc\xaf|Rar!", "is a packed archive", "unpack it, and give the file inside"),
     (rb"\x89HDF\r\n", "is an HDF5 file (of Keras?), not one of torch", "give a checkpoint of torch"),
     (rb"\x93NUMPY", "is an array of NumPy, not a checkpoint", "give a checkpoint of torch"),
@@ -93,6 +92,7 @@ def open_file(path: Path) -> Opened:
         raise BadInput(path, f"cannot be read ({error.strerror or error})", "check the path") from None
     if not start:
         raise BadInput(path, "is empty, so it is damaged", AGAIN)
+    refuse_stand_in(path, start)
     for pattern, what, remedy in BEGINNINGS:
         if re.match(pattern, start, re.IGNORECASE):
             raise BadInput(path, what, remedy)
@@ -134,6 +134,8 @@ def read_torch(path: Path) -> Opened:
                 warnings.simplefilter("ignore")  # about pickles that torch did not write, which fail anyway
                 return Opened(read_saved(path), tuple(stands_in))
         except OSError as error:
+            if cut_off(path, error):
+                raise BadInput(path, UNFINISHED, AGAIN) from None
             raise BadInput(path, f"cannot be read ({error.strerror or error})", "check the path") from None
         except Exception as error:  # torch tells of a damaged file in a dozen ways
             if shortage(error):
@@ -189,4 +191,5 @@ def refused(refusal: str, path: Path) -> BadInput:
         if inside and not any(name.endswith("data.pkl") for name in inside):
             some = shortened(", ".join(inside[:3]), 100)
             return BadInput(path, f"is an archive of {some}, not one of torch", "give the checkpoint itself")
-    return BadInput(path, "is damaged, or was not saved by torch", AGAIN)
+    begun = head_of(path).startswith(b"PK\3\4") and not zipfile.is_zipfile(path)
+    return BadInput(path, UNFINISHED if begun else "is damaged, or was not saved by torch", AGAIN)

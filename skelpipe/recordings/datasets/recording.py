@@ -64,3 +64,8 @@ class Dropped:
     def __post_init__(self) -> None:
         object.__setattr__(self, "name", shortened(self.name, LONGEST_NAME))
         object.__setattr__(self, "detail", shortened(self.detail, LONGEST_DETAIL))
+
+    @property
+    def said(self) -> str:
+        """The reason in a few words; of what cannot be read what is wrong with it."""
+        return self.detail if self.reason == UNREADABLE and self.detail else self.reason
