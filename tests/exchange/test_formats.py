@@ -14,6 +14,7 @@ import h5py
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from people import person
 
 from skelpipe.cli import main
 from skelpipe.clips.prepare import prepare
@@ -441,8 +442,10 @@ def test_torn_or_foreign_archives_are_refused(tmp_path):
     np.savez(path, x_train=x, y_train=y, x_test=x, y_test=np.array([{}, {}]))
     refused("cannot be read", "ctrgcn-npz", [path], tmp_path, **options)
     np.savez(path, x_train=x, y_train=y, x_test=x, y_test=y)
+    people = np.stack([np.pad(person(n, 4).reshape(4, 75), ((0, 0), (0, 75))) for n in range(2)]).astype(np.float32)
+    np.savez(path, x_train=people, y_train=y, x_test=people, y_test=y)
     raw = bytearray(path.read_bytes())
-    raw[600] ^= 255
+    raw[raw.index(people.tobytes()) + 400] ^= 255  # the least of a number's bytes
     path.write_bytes(raw)
     refused("CRC", "ctrgcn-npz", [path], tmp_path, **options)
     path.write_bytes(raw[:1000])
