@@ -103,8 +103,9 @@ def twin_order(line: str) -> list[int]:
 
 
 def twin_labels(data: bytes) -> list[tuple[int, int, int, int] | None]:
-    """(line, class, first frame, frames) of each line that says something, or None where it is wrong; by hand."""
+    """(line, class, first frame, frames) of each line that says something, or None where it is wrong or said before."""
     rows: list[tuple[int, int, int, int] | None] = []
+    said: set[tuple[int | None, ...]] = set()
     room = 10 * FRAMES
     text = twin_text(data).replace("\r\n", "\n").replace("\r", "\n")
     lines = [(number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
@@ -120,9 +121,11 @@ def twin_labels(data: bytes) -> list[tuple[int, int, int, int] | None]:
         if None not in values:
             action, start, end = values
             first, last = max(start, 1), min(end, FRAMES)
-            if 1 <= action <= 51 and first <= last and start > -(2**31) and end < 2**31 and last - first < room:
-                row = (number, action, first, last - first + 1)
-                room -= row[3]
+            if 1 <= action <= 51 and first <= last and start >= 0 and end < 2**31 and last - first < room:
+                if tuple(values) not in said:
+                    row = (number, action, first, last - first + 1)
+                    room -= row[3]
+                said.add(tuple(values))
         rows.append(row)
     return rows
 
@@ -136,11 +139,14 @@ def check_labels(data: bytes, thorough: bool) -> str:
         assert len(data) > 1 << 20, error
         return "refused: size"
     rows = twin_labels(data)
+    if not rows:
+        assert [clip.reason for clip in clips if isinstance(clip, Dropped)] == ["no labels"]
+        return "refused: empty"
     assert len(clips) == len(rows)
     for clip, row in zip(clips, rows, strict=True):
         if isinstance(clip, Dropped):
             assert row is None, clip
-            assert clip.reason == "bad label"
+            assert clip.reason in ("bad label", "duplicate")
             assert ", line " in clip.detail
         else:
             assert row is not None, clip.name
@@ -158,7 +164,7 @@ def check_lists(data: bytes, thorough: bool) -> str:
     outcomes = []
     for part in PKU:
         try:
-            found = part._split_lists(held("cross-subject.txt", data))
+            found = part._split_lists(held("cross-subject.txt", data), [])
         except BadInput as error:
             outcomes.append(f"refused {error.what[-20:]}")
             continue

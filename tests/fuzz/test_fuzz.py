@@ -269,7 +269,7 @@ def test_memory_is_bounded_by_the_size_of_the_file(name, data):
 def test_a_list_that_is_no_list_is_not_read():
     huge = held("cross-subject.txt", b"train:" + b" " * (1 << 20))
     with pytest.raises(BadInput, match="no list of labels"):
-        DATASETS["pku1"]._split_lists(huge)
+        DATASETS["pku1"]._split_lists(huge, [])
     with pytest.raises(BadInput, match="no list of labels"):
         DATASETS["pku1"].read(Source("0001-L", (held("a/0001-L.txt", b"0 " * 150), huge)))
 
