@@ -42,7 +42,7 @@ REFUSED = {
 SMALLER = {
     "ingest": "use fewer --workers, or --part 1/4 and so on, and 'skelpipe join'",
     "prepare": "use --part 1/4 and so on, and 'skelpipe join'",
-    "evaluate": "lower a batch_size, as --set finetune.batch_size=32, or evaluate one --protocol at a time",
+    "evaluate": "evaluate one --protocol at a time, finetune with --set finetune.batch_size=32, or use more memory",
     "embed": "pass --device cpu, or use a machine that has more",
 }
 NO_CACHE = "cannot cache function"  # Numba, where neither a home nor a temporary folder can be written to

@@ -50,7 +50,7 @@ def prepare_folder(run: Path, recipe: Recipe, settings: dict[str, Any], force: b
             check_files(run, is_kept, ANEW)
             go_on_with(run, recipe, before, settings)
             return
-        if not force:
+        if not force and not (force := is_empty(run)):
             check_files(run, is_kept, ANEW)
             what = f"was made with other settings: {differences(old, new)}"
             if recipe.rates.knows_length and only_longer(old, new):
@@ -99,6 +99,11 @@ def go_on_with(run: Path, recipe: Recipe, before: dict[str, Any], settings: dict
     write_json(run / SETTINGS, settings)
     write_bytes(run / RECIPE, recipe.dump().encode())
     write_json(run / PROVENANCE, {**read_json(run / PROVENANCE), "settings": settings})
+
+
+def is_empty(run: Path) -> bool:
+    """Whether nothing of a training is in RUN yet: it ended before its first checkpoint, for lack of memory perhaps."""
+    return not any((run / name).exists() for name in (CHECKPOINT, DONE)) and not any(run.glob("weights*.safetensors"))
 
 
 def read_settings(run: Path) -> dict[str, Any]:

@@ -33,6 +33,7 @@ TOLD = [
         "memory ran out where 1.20 GiB more were asked for",
     ),
     (MemoryError("std::bad_alloc"), "memory ran out"),
+    (RuntimeError("could not create a primitive"), "memory ran out"),
     (OSError(errno.ENOMEM, "Cannot allocate memory"), "memory ran out"),
     (RuntimeError("can't start new thread"), "no further thread could be started"),
 ]
@@ -81,6 +82,15 @@ def test_without_a_checkpoint_that_is_said_and_only_what_is_left_is_advised(clip
     recipe = load_recipe("skeletonclr", TINY, epochs=1)
     with pytest.raises(BadInput, match="there was no checkpoint yet; lower batch_size .* or pass --precision bf16$"):
         pretrain(recipe, clips, tmp_path / "run", half_storage=True, **OPTIONS)
+
+
+def test_what_is_advised_is_taken_where_nothing_was_learnt_yet(clips, tmp_path, monkeypatch):
+    with monkeypatch.context() as patched:
+        failing(patched, 0, MemoryError())
+        with pytest.raises(BadInput, match="lower batch_size"):
+            pretrain(load_recipe("skeletonclr", TINY, epochs=1), clips, tmp_path / "run", **OPTIONS)
+    smaller = load_recipe("skeletonclr", [*TINY, "batch_size=4"], epochs=1)
+    assert pretrain(smaller, clips, tmp_path / "run", **OPTIONS).state == "finished"
 
 
 def test_a_checkpoint_that_does_not_fit_into_memory_is_not_called_damaged(clips, tmp_path, monkeypatch):

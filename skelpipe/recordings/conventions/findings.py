@@ -31,9 +31,7 @@ SAMPLE = 256  # clips
 AGREED = 2 / 3  # of the clips that tell
 NEARLY_ALL = 0.95
 FEW = 5  # fewer clips have to agree all
-LOOPS = (
-    0.05  # of the clips; a file without zeros behind its clips, and with so many that repeat themselves, is filled up
-)
+LOOPS = 0.05  # of the clips; a file of which so many repeat themselves, and more than end in zeros, is filled up
 OWN, FIRST, START, SENSOR = "own", "first", "start", "sensor"
 FRAME, CLIP = "frame", "clip"
 
@@ -258,14 +256,17 @@ def _absent(facts: Sequence[Facts]) -> tuple[str | None, int]:
 
 
 def _after(facts: Sequence[Facts]) -> str | None:
-    """A file is filled up by zeros or by repetition: where one clip ends in zeros, none was played again."""
+    """A file is filled up by zeros or by repetition, whichever more clips show.
+
+    A played-again recording may have a gap just where the file ends, and a recording may happen to repeat itself.
+    """
     votes = Counter(f.after for f in facts if f.after is not None)
     if not votes:
         return None
+    if votes[REPETITION] > votes[ZEROS] and votes[REPETITION] >= max(1, LOOPS * len(facts)):
+        return REPETITION
     if votes[ZEROS]:
         return ZEROS
-    if votes[REPETITION] >= max(1, LOOPS * len(facts)):
-        return REPETITION
     return LAST_FRAME if 2 * votes[LAST_FRAME] >= len(facts) else NOTHING
 
 
