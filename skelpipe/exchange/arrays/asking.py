@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from skelpipe.clips.bodies import BODY_POLICIES
 from skelpipe.errors import BadInput
-from skelpipe.exchange.arrays.base import LAYOUT, UNKNOWN, Floats, Format, Part
+from skelpipe.exchange.arrays.base import LAYOUT, UNKNOWN, Floats, Format, Part, finite, only
 from skelpipe.exchange.arrays.labels import Whole
 from skelpipe.outputs.ancestry import PROVENANCE, read_json
 from skelpipe.recordings.conventions import SAMPLE, Asked, Conversion, Findings, chosen, lines
@@ -31,13 +31,11 @@ def ask_part(part: Part, most: int = SAMPLE) -> Asked:
     """Ask some clips of an array, evenly chosen."""
     asked, rows, called, done = Asked(LAYOUT), chosen(len(part.labels), most), list[str](), 0
     for block in _some(part, rows):
-        fine = [bool(np.isfinite(clip).all()) for clip in block]  # what is not is left out of the clips
+        fine = finite(block)  # what is not is left out of the clips
         called += [_called(part, int(row)) for row in rows[done : done + len(block)][fine]]
         done += len(block)
-        if isinstance(block, list):
-            asked.add([clip for clip, kept in zip(block, fine, strict=True) if kept], called.__getitem__)
-        else:  # (b, 3, T, V, 2) -> (b, T, M, V, C), as the others are
-            asked.add((block.transpose(0, 2, 4, 3, 1) if part.prepared else block)[fine], called.__getitem__)
+        # (b, 3, T, V, 2) -> (b, T, M, V, C), as the others are
+        asked.add(only(block.transpose(0, 2, 4, 3, 1) if part.prepared else block, fine), called.__getitem__)
     return asked
 
 
@@ -117,13 +115,13 @@ class Taken:
     late: int = 0
 
     @classmethod
-    def of(cls, format: str, kind: Format, parts: Sequence[Part], dataset: str) -> Taken:
-        """Ask the arrays.
+    def of(cls, format: str, kind: Format, parts: Sequence[Part], dataset: str, found: Findings | None = None) -> Taken:
+        """Ask the arrays, unless it was `found` already what they are.
 
         Raises:
             BadInput: they are not what the format holds.
         """
-        found = ask_parts(parts)
+        found = ask_parts(parts) if found is None else found
         for what, answer in lines(found, LAYOUT):
             log.info("%s: %s", what, answer)
         _check(format, kind, parts, found)

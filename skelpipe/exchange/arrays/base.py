@@ -102,10 +102,22 @@ def check_shape(where: Path, dtype: np.dtype[Any], shape: Sequence[int], wanted:
     raise BadInput(where, what, "give the array that this format has, and its name")
 
 
-def fitting_step(step: int, array: Any) -> int:
+def fitting_step(step: int, shape: Sequence[int], dtype: np.dtype[Any]) -> int:
     """How many clips of an array are read at once."""
-    size = int(math.prod(array.shape[1:]) * array.dtype.itemsize)
+    size = int(math.prod(shape[1:]) * dtype.itemsize)
     return max(1, min(step, BLOCK_BYTES // max(1, size)))
+
+
+def finite(block: Any) -> npt.NDArray[np.bool_]:
+    """(b,) whether all coordinates of a clip of a block are numbers."""
+    return np.array([bool(np.isfinite(clip).all()) for clip in block], bool)
+
+
+def only(block: Any, wanted: npt.NDArray[np.bool_]) -> Any:
+    """The clips of a block, a list or an array, of which `wanted` (b,) says so."""
+    return (
+        [clip for clip, kept in zip(block, wanted, strict=True) if kept] if isinstance(block, list) else block[wanted]
+    )
 
 
 def unflat(flat: npt.NDArray[Any]) -> Floats:

@@ -12,17 +12,16 @@ from typing import IO, Any
 
 import numpy as np
 
-from skelpipe.clips.bodies import BODIES, tracks_left
+from skelpipe.clips.bodies import tracks_left
 from skelpipe.clips.presets import LONGEST
 from skelpipe.clips.ragged import Ragged
 from skelpipe.exchange.arrays.base import (
-    BLOCK_BYTES,
     FLAT,
-    JOINTS,
     Floats,
     Format,
     Part,
     check_shape,
+    fitting_step,
     flat,
     stems,
     unflat,
@@ -54,12 +53,11 @@ def _npz_part(path: Path, part: str) -> Part:
             labels = np.frombuffer(file.read(), label_dtype).reshape(label_shape)
 
     def blocks(step: int) -> Iterator[Any]:
-        step = max(1, min(step, BLOCK_BYTES // (math.prod(shape[1:]) * dtype.itemsize)))
+        step = fitting_step(step, shape, dtype)
         with reading(path), zipfile.ZipFile(path) as archive, _npy_member(archive, f"x_{part}.npy") as (file, *_):
             for start in range(0, shape[0], step):
                 size = (min(step, shape[0] - start), *shape[1:])
-                flat = np.frombuffer(file.read(math.prod(size) * dtype.itemsize), dtype).reshape(size)
-                yield unflat(flat)
+                yield unflat(np.frombuffer(file.read(math.prod(size) * dtype.itemsize), dtype).reshape(size))
 
     def some(rows: Whole) -> Iterator[Any]:
         size = math.prod(shape[1:]) * dtype.itemsize
@@ -73,8 +71,7 @@ def _npz_part(path: Path, part: str) -> Part:
                     else:
                         raw.seek(start + n * size)
                         values = raw.read(size)
-                    flat = np.frombuffer(values, dtype).astype(np.float32)
-                    yield flat.reshape(1, shape[1], BODIES, JOINTS, 3)
+                    yield unflat(np.frombuffer(values, dtype).reshape(1, *shape[1:]))
 
     classes, width = one_hot(path, f"y_{part}", labels, shape[0])
     return Part(path, classes, None, part == "train", blocks, shape[1], width=width, some=some)

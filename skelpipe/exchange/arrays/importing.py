@@ -18,9 +18,9 @@ from skelpipe.clips.ragged import Ragged
 from skelpipe.errors import BadInput
 from skelpipe.exchange.arrays import find_format
 from skelpipe.exchange.arrays.asking import Taken
-from skelpipe.exchange.arrays.base import JOINTS, LAYOUT, Floats, Format, Part, Progress
+from skelpipe.exchange.arrays.base import JOINTS, LAYOUT, Floats, Format, Part, Progress, finite, only
 from skelpipe.exchange.arrays.columns import ColumnsOf
-from skelpipe.exchange.arrays.usable import REMEDY, finite, not_numbers
+from skelpipe.exchange.arrays.usable import REMEDY, not_numbers
 from skelpipe.outputs.folders import new_folder
 from skelpipe.parallel import tell_threads
 from skelpipe.recordings import store
@@ -161,7 +161,7 @@ def _write(
             whole[seen : seen + len(block)], stop = fine, done + int(fine.sum())
             seen += len(block)
             if done < stop:
-                some = block if fine.all() else _only(block, fine)
+                some = block if fine.all() else only(block, fine)
                 array[done:stop], length[done:stop] = _prepared(some, part, taken, settings, threads)
                 done = stop
             if progress is not None:
@@ -169,12 +169,6 @@ def _write(
     if done < total:
         array.resize((done, *shape[1:]))
     return length[:done], whole
-
-
-def _only(block: Any, wanted: npt.NDArray[np.bool_]) -> Any:
-    return (
-        [clip for clip, kept in zip(block, wanted, strict=True) if kept] if isinstance(block, list) else block[wanted]
-    )
 
 
 def _prepared(

@@ -138,7 +138,7 @@ def _parts(format: str, paths: Sequence[Path], parts: list[Part], found: Finding
         refused_by = f"clips are made of positions, and this is {found.content}"
     elif dataset is not None and columns is not None:
         try:
-            taken = Taken.of(format, FORMATS[format], parts, dataset)
+            taken = Taken.of(format, FORMATS[format], parts, dataset, found)
             left_out += look_through(parts, columns.values["name"].tolist(), taken)
         except BadInput as error:
             refused_by = f"an import would refuse them: {error.what}; {error.remedy}"

@@ -58,13 +58,13 @@ def _opened(path: Path, prepared: bool) -> Part:
     check_shape(path, array.dtype, array.shape, (None, 3, None, JOINTS, BODIES))
 
     def blocks(step: int) -> Iterator[Any]:
-        step = fitting_step(step, array)
+        step = fitting_step(step, array.shape, array.dtype)
         for start in range(0, len(array), step):
             block = np.ascontiguousarray(array[start : start + step], np.float32)
             yield block if prepared else block.transpose(0, 2, 4, 3, 1)
 
     def some(rows: Whole) -> Iterator[Any]:
-        step = fitting_step(len(rows), array)
+        step = fitting_step(len(rows), array.shape, array.dtype)
         for start in range(0, len(rows), step):
             block = np.asarray(array[rows[start : start + step]], np.float32)
             yield block if prepared else block.transpose(0, 2, 4, 3, 1)

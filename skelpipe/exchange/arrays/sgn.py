@@ -9,12 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from skelpipe.clips.bodies import BODIES
 from skelpipe.clips.prepare import CLIPS_PER_BLOCK
 from skelpipe.clips.presets import LONGEST
 from skelpipe.exchange.arrays.base import (
     FLAT,
-    JOINTS,
     Format,
     Part,
     check_shape,
@@ -64,7 +62,7 @@ def _h5_part(path: Path, file: Any, x: str, y: str, train: bool) -> Part:
     check_shape(path, dtype, shape, (None, None, FLAT))
     check_rows(path, y, file[y].shape, shape[0])
     labels, width = one_hot(path, y, file[y][...], shape[0])
-    per_block = fitting_step(CLIPS_PER_BLOCK, file[x])
+    per_block = fitting_step(CLIPS_PER_BLOCK, shape, dtype)
 
     def blocks(step: int) -> Iterator[Any]:
         step = min(step, per_block)
@@ -75,8 +73,7 @@ def _h5_part(path: Path, file: Any, x: str, y: str, train: bool) -> Part:
     def some(rows: Whole) -> Iterator[Any]:
         with reading(path), h5py.File(path, "r") as again:
             for start in range(0, len(rows), per_block):
-                flat = again[x][rows[start : start + per_block]]
-                yield np.asarray(flat, np.float32).reshape(len(flat), -1, BODIES, JOINTS, 3)
+                yield unflat(again[x][rows[start : start + per_block]])
 
     return Part(path, labels, None, train, blocks, shape[1], width=width, some=some)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +11,7 @@ import numpy.typing as npt
 from skelpipe.clips.prepare import CLIPS_PER_BLOCK
 from skelpipe.errors import BadInput
 from skelpipe.exchange.arrays.asking import Taken
-from skelpipe.exchange.arrays.base import Part
+from skelpipe.exchange.arrays.base import Part, finite, only
 from skelpipe.recordings.conventions.shown import check_shown
 from skelpipe.recordings.datasets import Dropped
 from skelpipe.recordings.datasets.recording import UNREADABLE
@@ -20,11 +19,6 @@ from skelpipe.recordings.datasets.recording import UNREADABLE
 NOT_NUMBERS = "coordinates that are not numbers"
 REMEDY = "check the files, and whether they are of this format"
 WHOLE = 1 << 28  # bytes of files of which every clip is looked at before an import
-
-
-def finite(block: Any) -> npt.NDArray[np.bool_]:
-    """(b,) whether all coordinates of a clip of a block are numbers."""
-    return np.array([bool(np.isfinite(clip).all()) for clip in block], bool)
 
 
 def not_numbers(where: Path, names: Sequence[str], whole: npt.NDArray[np.bool_]) -> list[Dropped]:
@@ -50,9 +44,9 @@ def look_through(parts: Sequence[Part], names: Sequence[str], taken: Taken) -> l
     whole, shown = list[bool](), list[bool]()
     for part in parts:
         for block in part.blocks(CLIPS_PER_BLOCK):
-            fine = finite(block).tolist()
-            whole += fine
-            shown += [_shows(clip, part, taken) for clip, kept in zip(block, fine, strict=True) if kept]
+            fine = finite(block)
+            whole += fine.tolist()
+            shown += [_shows(clip, part, taken) for clip in only(block, fine)]
     where = parts[0].where
     left_out = not_numbers(where, names, np.array(whole, bool))
     check_shown(np.array(shown, bool), where, REMEDY)

@@ -77,7 +77,7 @@ def total_epochs(
         raise BadInput(f"--epoch {epoch}", f"is past the end of {total} epochs", f"pass --epochs {epoch} or more")
     if clips is not None and not goes_on(recipe, found):
         what = "holds no key encoder, queue and head of ours, so it cannot be trained on"
-        raise BadInput(path, f"({found.family}) {what}", "leave out --clips to evaluate it")
+        raise BadInput(path, f"({found.title}) {what}", "leave out --clips to evaluate it")
     return total
 
 
