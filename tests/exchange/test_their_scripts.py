@@ -321,6 +321,16 @@ def test_an_export_comes_back_as_prepare_makes_it_with_its_rule(made, tmp_path, 
     describe(tmp_path / "c")
 
 
+@pytest.mark.parametrize("bodies", BODY_POLICIES)
+def test_num_frame_says_how_many_frames_the_rule_left(made, tmp_path, bodies):
+    """ISC's and CMD's feeders cut a clip there: what comes after is its repetition."""
+    root, recordings = made
+    export_arrays("agcn-npy", root / "ntu60", tmp_path / "out", split="xsub60", bodies=bodies)
+    for part, names in their_scripts.parts(recordings).items():
+        told = np.load(tmp_path / "out" / f"{part}_num_frame.npy")
+        assert told.tolist() == [twins.POLICIES[bodies](recordings[name]).shape[0] for name in names]
+
+
 def test_bodies_of_clips_are_chosen_already(made, tmp_path):
     root, _ = made
     with pytest.raises(BadInput, match="chosen already"):

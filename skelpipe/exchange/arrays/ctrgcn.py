@@ -146,7 +146,8 @@ def _tracks(block: Ragged, n: int) -> int:
 
 def _flat(source: Source, part: str) -> Iterator[Floats]:
     centre = "none" if source.dataset in ("pku1", "pku2") else "clip"
-    for block, values in source.prepared(part, "ctr", f"centre={centre}"):
+    for block, made in source.prepared(part, "ctr", f"centre={centre}"):
+        values = made.values
         if source.dataset == "ntu120":
             alone = [n for n, clip in enumerate(values) if not clip[..., 1].any()]
             if source.bodies == "denoise":

@@ -14,6 +14,7 @@ from skelpipe.clips.presets import LONGEST
 from skelpipe.errors import BadInput
 from skelpipe.exchange.arrays.base import (
     JOINTS,
+    Floats,
     Format,
     Part,
     check_shape,
@@ -28,7 +29,7 @@ from skelpipe.exchange.arrays.source import Source
 from skelpipe.exchange.pickles import plain, read_pickle, reading
 
 LABELS = "give the label pickle of the array"
-NUM_FRAME = "_num_frame.npy"  # ISC's and CMD's feeders read from it how many frames were recorded
+NUM_FRAME = "_num_frame.npy"  # ISC's and CMD's feeders read from it how many frames there are before repetition
 
 
 def read_named(files: Sequence[Path], prepared: bool = False) -> list[Part]:
@@ -101,9 +102,9 @@ def _write_aimclr(to: Path, source: Source, tell: Callable[[int], None]) -> None
 
 
 def _write_agcn(to: Path, source: Source, tell: Callable[[int], None]) -> None:
-    for part, rows in source.rows.items():
-        _write_prepared(to / f"{part}_data_joint.npy", source, part, "isc", tell)
-        np.save(to / f"{part}{NUM_FRAME}", source.clip_frames[rows])
+    for part in source.rows:
+        kept = _write_prepared(to / f"{part}_data_joint.npy", source, part, "isc", tell)
+        np.save(to / f"{part}{NUM_FRAME}", kept)
         source.write_labels(to, part)
 
 
@@ -113,10 +114,18 @@ def _write_stgcn(to: Path, source: Source, tell: Callable[[int], None]) -> None:
         source.write_labels(to, part)
 
 
-def _write_prepared(path: Path, source: Source, part: str, preset: str, tell: Callable[[int], None]) -> None:
+def _write_prepared(path: Path, source: Source, part: str, preset: str, tell: Callable[[int], None]) -> Whole:
+    """Write an array; returns how many frames the rule for bodies left of each clip."""
+    kept = [np.zeros(0, np.int64)]
+
+    def blocks() -> Iterator[Floats]:
+        for _, made in source.prepared(part, preset):
+            kept.append(made.kept.astype(np.int64))
+            yield made.values
+
     with open(path, "wb") as file:
-        blocks = (values for _, values in source.prepared(part, preset))
-        write_npy(file, (len(source.rows[part]), 3, LONGEST, JOINTS, BODIES), blocks, tell)
+        write_npy(file, (len(source.rows[part]), 3, LONGEST, JOINTS, BODIES), blocks(), tell)
+    return np.concatenate(kept)
 
 
 AIMCLR = Format(lambda files: read_named(files, prepared=True), _write_aimclr, "first", named=True, prepared=True)

@@ -89,10 +89,11 @@ def _write_sgn(to: Path, source: Source, tell: Callable[[int], None]) -> None:
         for part, x, y in (("train", "x", "y"), ("valid", "valid_x", "valid_y"), ("val", "test_x", "test_y")):
             array = file.create_dataset(x, (len(rows[part]), LONGEST, FLAT), "f4")
             start = 0
-            for _, clips in divided.prepared(part, "ctr"):
-                array[start : start + len(clips)] = flat(clips)
-                start += len(clips)
-                tell(len(clips))
+            for _, made in divided.prepared(part, "ctr"):
+                count = len(made.values)
+                array[start : start + count] = flat(made.values)
+                start += count
+                tell(count)
             file.create_dataset(y, data=divided.one_hot(part))
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from skelpipe.clips.bodies import BODIES, BODY_POLICIES
-from skelpipe.clips.chain import Chain
+from skelpipe.clips.chain import Chain, Prepared
 from skelpipe.clips.prepare import CLIPS_PER_BLOCK
 from skelpipe.clips.presets import find_preparation
 from skelpipe.clips.ragged import Ragged, read_block
@@ -81,12 +81,12 @@ class Source:
                 kept = policy(block.joints[own], block.row_frame[own], block.row_body[own], (0, 1, 2), selected)
                 yield selected[:kept]
 
-    def prepared(self, part: str, preset: str, *steps: str) -> Iterator[tuple[Ragged, Floats]]:
-        """Blocks and their clips (b, 3, 300, V, 2), prepared as the project of a preset does it."""
+    def prepared(self, part: str, preset: str, *steps: str) -> Iterator[tuple[Ragged, Prepared]]:
+        """Blocks and their clips of 300 frames, prepared as the project of a preset does it."""
         how = find_preparation(preset, {"bodies": self.bodies}, steps)
         chain = Chain(how, LAYOUT, relative=is_relative(self.attributes))
         for block in self.ragged(part):
-            yield block, chain.run(block).values
+            yield block, chain.run(block)
 
     def clips(self, part: str) -> Iterator[Floats]:
         """Blocks (b, 3, T, V, 2) as they are."""
