@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -30,29 +30,16 @@ REPEATED = {REPETITION: "by their own repetition", LAST_FRAME: "by their last fr
 def ask_part(part: Part, most: int = SAMPLE) -> Asked:
     """Ask some clips of an array, evenly chosen."""
     asked, rows, called, done = Asked(LAYOUT), chosen(len(part.labels), most), list[str](), 0
-    for block in _some(part, rows):
+    for block in part.some(rows):
         fine = finite(block)  # what is not is left out of the clips
         called += [_called(part, int(row)) for row in rows[done : done + len(block)][fine]]
         done += len(block)
-        # (b, 3, T, V, 2) -> (b, T, M, V, C), as the others are
-        asked.add(only(block.transpose(0, 2, 4, 3, 1) if part.prepared else block, fine), called.__getitem__)
+        asked.add(only(block, fine), called.__getitem__)
     return asked
 
 
 def _called(part: Part, row: int) -> str:
     return part.names[row] if part.names is not None else f"clip {row} of {part.where.name}"
-
-
-def _some(part: Part, rows: Whole) -> Iterator[Any]:
-    """Blocks of the clips `rows`, which rise."""
-    if part.some is not None:
-        yield from part.some(rows)
-        return
-    start = 0
-    for block in part.blocks(SAMPLE):
-        inside = rows[(rows >= start) & (rows < start + len(block))] - start
-        yield [block[n] for n in inside.tolist()] if isinstance(block, list) else block[inside]
-        start += len(block)
 
 
 def ask_parts(parts: Sequence[Part]) -> Findings:
@@ -158,9 +145,9 @@ class Taken:
         """Whether shoulders are turned to the camera plane already."""
         return self.found.turned == FRAME
 
-    def attributes(self) -> dict[str, Any]:
+    def noted(self) -> dict[str, Any]:
         """What the clips note: the conventions of the source, and what was done."""
-        return {"conventions": {**self.found.as_json(), "converted": self.converted}}
+        return {**self.found.as_json(), "converted": self.converted}
 
     @property
     def converted(self) -> list[str]:

@@ -59,15 +59,14 @@ class Part:
         labels: (n,) classes, from 0.
         names: what the clips are called, or None.
         train: whether the file says these are for training; asked for where there are no names.
-        blocks: step -> blocks of at most so many clips: clips (b, 3, T, V, 2) from aimclr-npy, else (b, T, M, V, 3)
-            float32, metres, or from pyskl-pkl a list of (T, M, V, 3). A clip with a coordinate that is no number comes
-            as it is, and is left out by who reads them.
+        blocks: step -> blocks of at most so many clips, (b, T, M, V, 3) float32, or from pyskl-pkl a list of
+            (T, M, V, 3). A clip with a coordinate that is no number comes as it is, and is left out by who reads them.
+        some: rows, which rise -> blocks of these clips alone.
         frames: T.
         prepared: whether the blocks are clips already.
         width: columns of one-hot labels, None for class numbers.
         divisions: by name, (n,) int8: 1 for training, 0 for testing, -1 not said; where there are names.
         left_out: what the file holds and is no clip.
-        some: rows, which rise -> blocks of these clips alone; None where the array is read from its start only.
         bodies: key of `BODY_POLICIES` by which the file's writer chose bodies of NTU recordings, UNKNOWN where the file
             does not tell, or None where it is its format's.
         told: sentences about what contradicts itself in the file.
@@ -78,12 +77,12 @@ class Part:
     names: list[str] | None
     train: bool
     blocks: Callable[[int], Iterator[Any]]
+    some: Callable[[Whole], Iterator[Any]]
     frames: int
     prepared: bool = False
     width: int | None = None
     divisions: Mapping[str, npt.NDArray[np.int8]] = field(default_factory=dict)
     left_out: tuple[Dropped, ...] = ()
-    some: Callable[[Whole], Iterator[Any]] | None = None
     bodies: str | None = None
     told: tuple[str, ...] = ()
 

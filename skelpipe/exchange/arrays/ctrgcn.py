@@ -74,7 +74,7 @@ def _npz_part(path: Path, part: str) -> Part:
                     yield unflat(np.frombuffer(values, dtype).reshape(1, *shape[1:]))
 
     classes, width = one_hot(path, f"y_{part}", labels, shape[0])
-    return Part(path, classes, None, part == "train", blocks, shape[1], width=width, some=some)
+    return Part(path, classes, None, part == "train", blocks, some, shape[1], width=width)
 
 
 @contextmanager

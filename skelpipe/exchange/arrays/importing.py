@@ -129,7 +129,7 @@ def import_arrays(
     said = {"format": format, "dataset": dataset, "split": split, **prepared}
     with new_folder(clips, "clips", force=force, inputs=inputs, settings=said) as folder:
         kept = {"dataset": dataset, "layout": LAYOUT.name, "columns": list(columns.values), "imported": format}
-        noted = {**columns.attributes, "conventions": taken.attributes()["conventions"] | columns.conventions}
+        noted = {**columns.attributes, "conventions": taken.noted() | columns.conventions}
         made = store.create_group(folder, "clips", {**kept, **prepared, **noted})
         length, whole = _write(made, parts, taken, settings, threads, len(columns), progress)
         odd = not_numbers(paths[0], columns.values["name"].tolist(), whole)
@@ -177,7 +177,7 @@ def _prepared(
     if isinstance(block, list):
         ragged = _joined([_as_recordings(clip[None], taken) for clip in block])
     elif part.prepared:
-        block = taken.values(block.transpose(0, 2, 4, 3, 1)).transpose(0, 4, 1, 3, 2)
+        block = taken.values(block).transpose(0, 4, 1, 3, 2)
         # How long the recordings were is not told; plots go by it.
         return block, np.where(block.any(axis=(1, 2, 3, 4)), settings.frames, 0).astype(np.int32)
     else:

@@ -19,8 +19,8 @@ from skelpipe.exchange.arrays.divisions import COUNTS
 from skelpipe.exchange.arrays.file_names import of_path
 from skelpipe.exchange.arrays.foreign import NTU_FILE, what_is
 from skelpipe.exchange.arrays.given import PICKLES
-from skelpipe.exchange.arrays.named import array_alone, read_labels
-from skelpipe.exchange.arrays.pyskl import has_annotations
+from skelpipe.exchange.arrays.named import array_alone, labels_in
+from skelpipe.exchange.arrays.pyskl import annotations_in, has_annotations
 from skelpipe.exchange.arrays.raw import ingest_together, look_at_list, look_at_raw, nothing_known
 from skelpipe.exchange.arrays.recorded import look_at_text
 from skelpipe.exchange.arrays.usable import look_through
@@ -75,8 +75,10 @@ def _seen(paths: Sequence[Path], kinds: Mapping[Path, str]) -> Seen:
     if more and not suffixes <= set(PICKLES):
         raise BadInput(path, "belongs to no import together with the others", "inspect each by itself")
     if suffixes <= set(PICKLES):
-        if not more and not has_annotations(read_pickle(path)):
-            return _label_pickle(path)
+        if not more and not has_annotations(content := read_pickle(path)):
+            return _label_pickle(path, content)
+        if not more:
+            return _parts("pyskl-pkl", paths, [annotations_in(path, content)])
         return _parts("pyskl-pkl", paths, FORMATS["pyskl-pkl"].read(paths))
     if path.suffix.lower() in ONE_FILE:
         format = ONE_FILE[path.suffix.lower()]
@@ -115,9 +117,9 @@ def _named(paths: Sequence[Path]) -> Seen:
     return _parts("aimclr-npy" if prepared else "agcn-npy", paths, parts, found)
 
 
-def _label_pickle(path: Path) -> Seen:
-    names, labels = read_labels(path)
-    part = Part(path, labels, names, False, lambda step: iter(()), 0)
+def _label_pickle(path: Path, content: Any) -> Seen:
+    names, labels = labels_in(path, content)
+    part = Part(path, labels, names, False, lambda step: iter(()), lambda rows: iter(()), 0)
     return Seen([("labels", [*_label_facts([part]), ("array", "not given")])])
 
 

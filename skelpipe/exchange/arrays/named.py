@@ -39,7 +39,7 @@ def read_named(files: Sequence[Path], prepared: bool = False) -> list[Part]:
 
 def _named(path: Path, label_path: Path, prepared: bool) -> Part:
     part = _opened(path, prepared)
-    called, labels = read_labels(label_path)
+    called, labels = labels_in(label_path, read_pickle(label_path))
     if not len(called) == len(labels) == len(part.labels):
         what = f"has {len(called):,} names and {len(labels):,} labels for {len(part.labels):,} clips of {path}"
         raise BadInput(label_path, what, OWN_LABELS)
@@ -62,25 +62,24 @@ def _opened(path: Path, prepared: bool) -> Part:
         step = fitting_step(step, array.shape, array.dtype)
         for start in range(0, len(array), step):
             block = np.ascontiguousarray(array[start : start + step], np.float32)
-            yield block if prepared else block.transpose(0, 2, 4, 3, 1)
+            yield block.transpose(0, 2, 4, 3, 1)
 
     def some(rows: Whole) -> Iterator[Any]:
         step = fitting_step(len(rows), array.shape, array.dtype)
         for start in range(0, len(rows), step):
             block = np.asarray(array[rows[start : start + step]], np.float32)
-            yield block if prepared else block.transpose(0, 2, 4, 3, 1)
+            yield block.transpose(0, 2, 4, 3, 1)
 
     labels = np.zeros(len(array), np.int64)
-    return Part(path, labels, None, False, blocks, array.shape[2], prepared, some=some)
+    return Part(path, labels, None, False, blocks, some, array.shape[2], prepared)
 
 
-def read_labels(path: Path) -> tuple[list[str], Whole]:
-    """Names and class numbers of a label pickle, which may have more lists behind these.
+def labels_in(path: Path, content: Any) -> tuple[list[str], Whole]:
+    """Names and class numbers of what a label pickle holds, which may have more lists behind these.
 
     Raises:
         BadInput: it holds something else.
     """
-    content = read_pickle(path)
     if not isinstance(content, (tuple, list)) or len(content) < 2:
         raise BadInput(path, f"holds {kind_of(content)}, not a pair of names and labels", LABELS)
     if isinstance(content[0], dict):

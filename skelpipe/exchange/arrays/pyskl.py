@@ -36,7 +36,7 @@ def read_pyskl(files: Sequence[Path]) -> list[Part]:
     bodies, or has no keypoints, is left out.
     """
     check_files(files, PICKLES)
-    return [_read_file(path) for path in files]
+    return [annotations_in(path, read_pickle(path)) for path in files]
 
 
 def has_annotations(content: Any) -> bool:
@@ -45,8 +45,12 @@ def has_annotations(content: Any) -> bool:
     return isinstance(annotations, list) and all(each is None or isinstance(each, dict) for each in annotations)
 
 
-def _read_file(path: Path) -> Part:
-    content = read_pickle(path)
+def annotations_in(path: Path, content: Any) -> Part:
+    """The clips of what a pickle holds.
+
+    Raises:
+        BadInput: it holds something else than annotations of 25 joints in space.
+    """
     annotations: Any = content.get("annotations") if isinstance(content, dict) else content
     if not has_annotations(content):
         raise BadInput(path, f"holds {kind_of(content)} and has no list of annotations", THIS_FORMAT)
@@ -80,10 +84,10 @@ def _read_file(path: Path) -> Part:
         names,
         False,
         blocks,
+        some,
         0,
         divisions=listed,
         left_out=_left_out(path, plain_names, empty, missing_at, lists),
-        some=some,
         bodies=_told_bodies(kept),
         told=(*_other_lengths(path, names, kept), *_in_both(path, lists)),
     )

@@ -75,7 +75,7 @@ def _h5_part(path: Path, file: Any, x: str, y: str, train: bool) -> Part:
             for start in range(0, len(rows), per_block):
                 yield unflat(again[x][rows[start : start + per_block]])
 
-    return Part(path, labels, None, train, blocks, shape[1], width=width, some=some)
+    return Part(path, labels, None, train, blocks, some, shape[1], width=width)
 
 
 def _write_sgn(to: Path, source: Source, tell: Callable[[int], None]) -> None:

@@ -46,14 +46,8 @@ def look_through(parts: Sequence[Part], names: Sequence[str], taken: Taken) -> l
         for block in part.blocks(CLIPS_PER_BLOCK):
             fine = finite(block)
             whole += fine.tolist()
-            shown += [_shows(clip, part, taken) for clip in only(block, fine)]
+            shown += [bool(taken.values(clip[None]).any()) for clip in only(block, fine)]
     where = parts[0].where
     left_out = not_numbers(where, names, np.array(whole, bool))
     check_shown(np.array(shown, bool), where, REMEDY)
     return left_out
-
-
-def _shows(clip: npt.NDArray[np.float32], part: Part, taken: Taken) -> bool:
-    """Whether anybody is left in a clip, (3, T, V, M) where it is prepared and else (T, M, V, 3)."""
-    clip = clip.transpose(1, 3, 2, 0) if part.prepared else clip
-    return bool(taken.values(clip[None]).any())
