@@ -76,26 +76,26 @@ def centre_first(x, joints, axes):  # type: ignore[no-untyped-def]
 
     Where the first body is missing from a frame, the others stay where they are.
     """
-    origin = np.empty(len(axes), x.dtype)
-    for t in range(len(x)):
-        for c in range(len(axes)):
-            origin[c] = mean(x[t, 0], joints, c)
-        for m in range(x.shape[1]):
-            _move(x[t, m], origin, axes, False)
-    return len(x)
+    return _by_first(x, joints, axes, False)
 
 
 # x (F, M, V, C) -> F
 @njit(cache=True, nogil=True)
 def centre_first_whole(x, joints, axes):  # type: ignore[no-untyped-def]
     """As `centre_first`, for bodies one of whose joints lay in the origin already: it moves with the others."""
+    return _by_first(x, joints, axes, True)
+
+
+# x (F, M, V, C) -> F
+@njit(cache=True, nogil=True)
+def _by_first(x, joints, axes, whole):  # type: ignore[no-untyped-def]
     origin = np.empty(len(axes), x.dtype)
     for t in range(len(x)):
         for c in range(len(axes)):
             origin[c] = mean(x[t, 0], joints, c)
         for m in range(x.shape[1]):
             if is_shown(x[t, m]):
-                _move(x[t, m], origin, axes, True)
+                _move(x[t, m], origin, axes, whole)
     return len(x)
 
 

@@ -140,7 +140,7 @@ class Chain:
 
     def _recording(self, ragged: Ragged, n: int, room: Any, made: Prepared) -> Any:
         """The bodies of one recording, as many frames as are used, (F, M, V, C)."""
-        rows = slice(ragged.clip_offset[n], ragged.clip_offset[n + 1])
+        rows = ragged.rows(n)
         x = room[: ragged.clip_frames[n]]
         x[...] = 0
         points, frame, body = ragged.joints[rows], ragged.row_frame[rows], ragged.row_body[rows]

@@ -135,7 +135,7 @@ def prepare_clips(
     def prepare_slice(start: int, stop: int) -> None:
         scratch = np.empty((most, BODIES, len(layout.joints), layout.channels), np.float32)
         for n in range(start, stop):
-            rows = slice(ragged.clip_offset[n], ragged.clip_offset[n + 1])
+            rows = ragged.rows(n)
             selected = scratch[: ragged.clip_frames[n]]
             selected[...] = 0
             kept[n] = policy(ragged.joints[rows], ragged.row_frame[rows], ragged.row_body[rows], space, selected)

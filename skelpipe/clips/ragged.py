@@ -39,6 +39,10 @@ class Ragged:
     clip_offset: Whole
     clip_frames: Whole
 
+    def rows(self, n: int) -> slice:
+        """The rows of the n-th recording."""
+        return slice(int(self.clip_offset[n]), int(self.clip_offset[n + 1]))
+
 
 def read_block(group: zarr.Group, offset: Whole, clip_frames: Whole, start: int, stop: int) -> Ragged:
     """Clips `start` to `stop` of a store, whose `clip_offset` and `clip_frames` are read already.

@@ -218,6 +218,24 @@ def read_array(group: zarr.Group, name: str, rows: slice = slice(None)) -> npt.N
     return np.array(values.tolist(), dtype=str) if values.dtype.kind in "OT" else values
 
 
+class Rows:
+    """An array read from its start to its end, some whole chunks at once; the last that were read are kept."""
+
+    def __init__(self, group: zarr.Group, name: str, at_once: int = 1) -> None:
+        self.group, self.name, self.at_once = group, name, at_once
+        self.chunk = int(open_array(group, name).chunks[0])
+        self.start, self.block = 0, read_array(group, name, slice(0, 0))
+
+    def read(self, start: int, stop: int) -> npt.NDArray[Any]:
+        """Rows start to stop."""
+        if start < self.start or stop > self.start + len(self.block):
+            first = start // self.chunk
+            self.start = first * self.chunk
+            end = max(-(-stop // self.chunk), first + self.at_once) * self.chunk
+            self.block = read_array(self.group, self.name, slice(self.start, end))
+        return self.block[start - self.start : stop - self.start]
+
+
 def _folder(array: zarr.Array[Any]) -> Path:
     return Path(array.store_path.store.root) / array.store_path.path  # type: ignore[attr-defined]
 

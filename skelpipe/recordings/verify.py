@@ -7,11 +7,10 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import numpy.typing as npt
 
 from skelpipe.errors import BadInput
@@ -19,7 +18,7 @@ from skelpipe.recordings.datasets import Dataset, Dropped, Recording, find_datas
 from skelpipe.recordings.datasets.base import Found
 from skelpipe.recordings.ingest import Progress
 from skelpipe.recordings.reading import read_all
-from skelpipe.recordings.store import ROWS_PER_CHUNK, open_group, read_array
+from skelpipe.recordings.store import Rows, open_group, read_array
 from skelpipe.recordings.writer import CHUNKS_AT_ONCE
 
 if TYPE_CHECKING:
@@ -94,7 +93,7 @@ class _Comparison:
         self.frames, self.offsets = read_array(group, "clip_frames"), read_array(group, "clip_offset")
         self.dropped = list(found.dropped)
         self.report = [read_array(group, f"dropped/{name}").tolist() for name in ("name", "reason")]
-        self.rows = {name: _Rows(group, name) for name in ("joints", "row_frame", "row_body")}
+        self.rows = {name: Rows(group, name, CHUNKS_AT_ONCE) for name in ("joints", "row_frame", "row_body")}
         self.differences: list[str] = []
         self.count = 0
         self.place = {name: n for n, name in enumerate(self.names)}
@@ -161,21 +160,3 @@ class _Comparison:
             more = f" and {self.count - len(self.differences)} more" if self.count > len(self.differences) else ""
             what = f"does not hold what the source holds: {'; '.join(self.differences)}{more}"
             raise BadInput(self.path, what, "check that this is its source, or ingest it again")
-
-
-@dataclass
-class _Rows:
-    """A store's array read front to back, a few chunks at a time."""
-
-    group: Any
-    name: str
-    start: int = 0
-    block: npt.NDArray[Any] = field(default_factory=lambda: np.empty(0))
-
-    def read(self, start: int, stop: int) -> npt.NDArray[Any]:
-        """Rows start to stop."""
-        if start < self.start or stop > self.start + len(self.block):
-            self.start = start // ROWS_PER_CHUNK * ROWS_PER_CHUNK
-            end = max(stop, self.start + CHUNKS_AT_ONCE * ROWS_PER_CHUNK)
-            self.block = read_array(self.group, self.name, slice(self.start, end))
-        return self.block[start - self.start : stop - self.start]

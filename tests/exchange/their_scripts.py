@@ -36,8 +36,8 @@ def by_subject(recordings):
     return {part: sorted(names, key=subject) for part, names in parts(recordings).items()}
 
 
-def write_named(to, array, name, recordings, clip_of, num_frame=False):
-    """`clip_of`: recording -> (300, 2, 25, 3)."""
+def write_named(to, array, recordings, clip_of, num_frame=False):
+    """`clip_of`: recording -> (T, 2, 25, 3)."""
     to.mkdir(parents=True)
     files = []
     for part, names in parts(recordings).items():
@@ -57,28 +57,22 @@ def padded(x):
 
 def stgcn(to, recordings):
     """tools/ntu_gendata.py of ST-GCN and of AimCLR."""
-    return write_named(to, "data", "stgcn", recordings, lambda recording: padded(twins.first(recording)))
+    return write_named(to, "data", recordings, lambda recording: padded(twins.first(recording)))
 
 
 def agcn(to, recordings, num_frame=False):
     """data_gen/ntu_gendata.py of 2s-AGCN; of CMD with the lengths."""
-    return write_named(
-        to, "data_joint", "agcn", recordings, lambda r: preset_twins.isc_of(twins.energy(r), 300), num_frame
-    )
+    return write_named(to, "data_joint", recordings, lambda r: preset_twins.isc_of(twins.energy(r), 300), num_frame)
 
 
 def aimclr(to, recordings, frames):
     """feeder/preprocess_ntu.py of AimCLR, after its gendata."""
     from skelpipe.clips.prepare import Settings
 
-    to.mkdir(parents=True)
-    files = []
-    for part, names in parts(recordings).items():
-        clips = [twins.prepare(recordings[n], Settings(frames=frames))[0] for n in names]
-        files += [to / f"{part}_position.npy", to / f"{part}_label.pkl"]
-        np.save(files[-2], np.stack(clips).astype(np.float32))
-        files[-1].write_bytes(pickle.dumps(([n + ".skeleton" for n in names], [label(n) for n in names])))
-    return files
+    def clip_of(recording):
+        return twins.prepare(recording, Settings(frames=frames))[0].transpose(1, 3, 2, 0)
+
+    return write_named(to, "position", recordings, clip_of)
 
 
 def bodies_left(recording):

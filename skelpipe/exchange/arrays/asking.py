@@ -18,8 +18,8 @@ from skelpipe.exchange.arrays.labels import Whole
 from skelpipe.outputs.ancestry import PROVENANCE, read_json
 from skelpipe.recordings.conventions import SAMPLE, Asked, Conversion, Findings, chosen, lines
 from skelpipe.recordings.conventions.conversion import own_frames, without_copies, without_points
-from skelpipe.recordings.conventions.facts import COPIES, LAST_FRAME, POINTS, POSITIONS, REPETITION, ZEROS
-from skelpipe.recordings.conventions.findings import CLIP, FRAME, OWN, SENSOR, doubts, made_as, origin_said
+from skelpipe.recordings.conventions.facts import CLIP, COPIES, FRAME, LAST_FRAME, POINTS, POSITIONS, REPETITION, ZEROS
+from skelpipe.recordings.conventions.findings import SENSOR, doubts, made_as, origin_said
 
 log = logging.getLogger(__name__)
 SAME = ("content", "up", "unit", "mirrored")  # what files that are imported together have in common
@@ -189,7 +189,7 @@ def _check(format: str, kind: Format, parts: Sequence[Part], found: Findings) ->
     if found.unit == "other" and found.trunk is not None and found.trunk >= PIXELS:
         what = f"is in a unit that cannot be told, pixels perhaps: the trunk is {found.trunk:.3g} long"
         raise BadInput(where, what, "give metres, centimetres or millimetres")
-    centred = found.origin == OWN and found.joints == LAYOUT.centre
+    centred = found.centred(LAYOUT)
     if kind.prepared and not centred:
         what = f"is not prepared: its origin is {origin_said(found)}, and prepared clips have {_centre()} in it"
         raise BadInput(where, what, "import it as agcn-npy, which takes recorded frames")

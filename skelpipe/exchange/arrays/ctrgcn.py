@@ -27,7 +27,7 @@ from skelpipe.exchange.arrays.base import (
     unflat,
     write_npy,
 )
-from skelpipe.exchange.arrays.foreign import KEYS_NPZ, without_keys
+from skelpipe.exchange.arrays.foreign import KEYS_NPZ, npy_header, without_keys
 from skelpipe.exchange.arrays.given import one_file
 from skelpipe.exchange.arrays.labels import Whole, check_rows, one_hot
 from skelpipe.exchange.arrays.source import Source
@@ -121,9 +121,7 @@ class _Exactly:
 
 def _npy_header(file: Any) -> tuple[tuple[int, ...], np.dtype[Any]]:
     """Shape and dtype; the file then stands at the first value."""
-    version = np.lib.format.read_magic(file)
-    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    shape, fortran, dtype = read(file)
+    shape, fortran, dtype = npy_header(file)
     if fortran:
         raise ValueError("its first axis varies fastest; save it in C order")
     return shape, dtype
@@ -140,7 +138,7 @@ def _write_ctrgcn(to: Path, source: Source, tell: Callable[[int], None]) -> None
 
 
 def _tracks(block: Ragged, n: int) -> int:
-    own = slice(int(block.clip_offset[n]), int(block.clip_offset[n + 1]))
+    own = block.rows(n)
     return int(tracks_left(block.joints[own], block.row_frame[own], block.row_body[own], (0, 1, 2)))
 
 

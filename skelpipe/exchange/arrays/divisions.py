@@ -156,16 +156,14 @@ def check_division(where: Path, dataset: Dataset, split: str, train: int, test: 
     own, around = of_file(where), of_folders(where)
     wanted = Said(datasets=frozenset({dataset.name}), divided=division_of(split))
     if own.contradicts(wanted):
-        whose = own.splits or tuple(sorted(own.datasets))
-        what = f"is of {' or '.join(whose)} by its name, and --dataset {dataset.name} --split {split} was given"
-        raise BadInput(where, what, f"pass {_options(whose)}, or rename the file if its name is wrong")
+        what = f"is of {' or '.join(own.whose)} by its name, and --dataset {dataset.name} --split {split} was given"
+        raise BadInput(where, what, f"pass {_options(own.whose)}, or rename the file if its name is wrong")
     if others := [name for name, counts in COUNTS.items() if (train, test) in counts and name != split]:
         what = f"has {train:,} training and {test:,} test clips, which are those of {others[0]}, not of {split}"
         raise BadInput(where, what, f"pass {_options((others[0],))}")
     told = []
     if around.contradicts(wanted):
-        whose = around.splits or tuple(sorted(around.datasets)) or (f"x{around.divided}",)
-        told.append(f"{where}: lies in a folder of {' or '.join(whose)} by its name, and is taken for {split}")
+        told.append(f"{where}: lies in a folder of {' or '.join(around.whose)} by its name, and is taken for {split}")
     for side, count, what in ((0, train, "training"), (1, test, "test")):
         same = [name for name, counts in COUNTS.items() if count in [each[side] for each in counts]]
         if same and split not in same:

@@ -52,6 +52,11 @@ class Said:
             if division_of(name) == self.divided and (not self.datasets or split.datasets[0].name in self.datasets)
         )
 
+    @property
+    def whose(self) -> tuple[str, ...]:
+        """The benchmarks that fit, or if none does the data sets that are named."""
+        return self.splits or tuple(sorted(self.datasets))
+
     def contradicts(self, other: Said) -> bool:
         """Whether both cannot be true of one data set and benchmark."""
         apart = bool(self.datasets and other.datasets) and not self.datasets & other.datasets

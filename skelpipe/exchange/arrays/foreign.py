@@ -8,12 +8,14 @@ import re
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from skelpipe.errors import BadInput, shortened
 from skelpipe.exchange.pickles import reading
 
+Facts = list[tuple[str, object]]  # what `inspect` says of a file: what is told, and the answer
 # By how many joints there are: whose skeletons those are as a rule.
 SKELETONS = {
     17: "17 joints, as 2D poses of COCO have (PySKL's *_hrnet.pkl), which are not imported",
@@ -95,12 +97,18 @@ def what_is(path: Path) -> str:
     return _text(head)
 
 
+def npy_header(file: Any) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Shape, whether the first axis varies fastest, and dtype of an .npy; the file then stands at the first value."""
+    version = np.lib.format.read_magic(file)
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    found: tuple[tuple[int, ...], bool, np.dtype[Any]] = read(file)
+    return found
+
+
 def _array(path: Path) -> str:
     try:
         with reading(path), open(path, "rb") as file:
-            version = np.lib.format.read_magic(file)
-            read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-            shape, _, dtype = read(file)
+            shape, _, dtype = npy_header(file)
     except BadInput:
         return "a damaged NumPy array"
     return f"a NumPy array of {' x '.join(map(str, shape)) or 'no axes'} {dtype}"

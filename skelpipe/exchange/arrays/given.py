@@ -118,7 +118,7 @@ def _check_pair(array: Path, pickle: Path) -> None:
     if None not in (left.part, right.part) and left.part != right.part:
         _refuse_pair(array, pickle, _part(left), _part(right))
     if left.contradicts(right):
-        _refuse_pair(array, pickle, _whose(left), _whose(right))
+        _refuse_pair(array, pickle, " or ".join(left.whose), " or ".join(right.whose))
 
 
 def _refuse_pair(array: Path, pickle: Path, left: str, right: str) -> None:
@@ -128,10 +128,6 @@ def _refuse_pair(array: Path, pickle: Path, left: str, right: str) -> None:
 
 def _part(said: Said) -> str:
     return "training" if said.part == TRAIN else "testing"
-
-
-def _whose(said: Said) -> str:
-    return " or ".join(said.splits) or " or ".join(sorted(said.datasets)) or f"x{said.divided}"
 
 
 def _shown(path: Path) -> str:

@@ -17,7 +17,7 @@ from skelpipe.exchange.arrays.base import LAYOUT, Part
 from skelpipe.exchange.arrays.columns import ColumnsOf, plain_name, says
 from skelpipe.exchange.arrays.divisions import COUNTS
 from skelpipe.exchange.arrays.file_names import of_path
-from skelpipe.exchange.arrays.foreign import NTU_FILE, what_is
+from skelpipe.exchange.arrays.foreign import NTU_FILE, Facts, what_is
 from skelpipe.exchange.arrays.given import PICKLES
 from skelpipe.exchange.arrays.named import array_alone, labels_in
 from skelpipe.exchange.arrays.pyskl import annotations_in, has_annotations
@@ -28,10 +28,8 @@ from skelpipe.exchange.beginnings import refuse_stand_in
 from skelpipe.exchange.pickles import read_pickle
 from skelpipe.recordings.conventions import Findings, lines
 from skelpipe.recordings.conventions.facts import POSITIONS
-from skelpipe.recordings.conventions.findings import OWN
 from skelpipe.recordings.datasets import DATASETS, find_dataset, find_split
 
-Facts = list[tuple[str, object]]
 ONE_FILE = {".npz": "ctrgcn-npz", ".h5": "sgn-h5", ".hdf5": "sgn-h5"}
 
 
@@ -113,8 +111,7 @@ def _named(paths: Sequence[Path]) -> Seen:
         alone = [array_alone(path) for path in arrays]
         return Seen([("clips", _shapes(alone)), _values(ask_parts(alone)), ("import", [("none", str(error))])])
     found = ask_parts(parts)
-    prepared = found.origin == OWN and found.joints == LAYOUT.centre
-    return _parts("aimclr-npy" if prepared else "agcn-npy", paths, parts, found)
+    return _parts("aimclr-npy" if found.centred(LAYOUT) else "agcn-npy", paths, parts, found)
 
 
 def _label_pickle(path: Path, content: Any) -> Seen:

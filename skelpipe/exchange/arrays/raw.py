@@ -8,15 +8,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from skelpipe.errors import BadInput, printable, shortened
+from skelpipe.exchange.arrays.foreign import Facts
 from skelpipe.recordings.datasets import DATASETS
 from skelpipe.recordings.datasets.base import Found
 from skelpipe.recordings.datasets.files import File
-from skelpipe.recordings.datasets.ntu import is_recording, parse_name, stem_of
+from skelpipe.recordings.datasets.ntu import NTU60, NTU120, is_recording, stem_of
 from skelpipe.recordings.datasets.pku import PKU1, PKU2
 from skelpipe.recordings.datasets.pku_lists import read_list, split_of
 from skelpipe.recordings.datasets.recording import NO_LABELS, NO_SEQUENCE
 
-Facts = list[tuple[str, object]]
 ALONE = {NO_LABELS: "sequences without label files", NO_SEQUENCE: "label files without sequences"}
 IMPORTED = (".npy", ".npz", ".pkl", ".pickle", ".h5", ".hdf5", ".pt", ".pth", ".ckpt", ".safetensors")
 SHOWN = 5
@@ -28,11 +28,13 @@ def look_at_raw(path: Path) -> tuple[Facts, str] | None:
     Raises:
         BadInput: it cannot be searched, or an archive in it is damaged.
     """
-    finds = {name: dataset.find(path) for name, dataset in DATASETS.items()}
     facts, commands = Facts(), list[str]()
-    for name, found in finds.items():
-        if _told_by_another(name, finds):
+    for name, dataset in DATASETS.items():
+        if name == NTU60.name:  # all its recordings are of the larger one, too
             continue
+        found = dataset.find(path)
+        if name == NTU120.name and all(NTU60.names(each.name) for each in found.sources):
+            name = NTU60.name
         alone = Counter(each.reason for each in found.dropped if each.reason in ALONE)
         told = [_recordings(found)] if found.sources else []
         told += [f"{count:,} {ALONE[reason]}" for reason, count in alone.items()]
@@ -51,12 +53,6 @@ def look_at_raw(path: Path) -> tuple[Facts, str] | None:
 def _recordings(found: Found) -> str:
     first = shortened(found.sources[0].files[0].shown, 60)
     return f"{len(found.sources):,} recordings, such as {first}"
-
-
-def _told_by_another(name: str, finds: dict[str, Found]) -> bool:
-    """Whether the other of NTU RGB+D's data sets says it all: the larger has more only with classes above 60."""
-    more = len(finds["ntu120"].sources) > len(finds["ntu60"].sources)
-    return name == ("ntu60" if more else "ntu120")
 
 
 def nothing_known(path: Path, kind: str) -> BadInput:
@@ -109,5 +105,4 @@ def ingest_together(paths: Sequence[Path]) -> str:
 
 
 def _is_of(dataset: str, path: Path) -> bool:
-    ids = parse_name(stem_of(path.name).upper()) if is_recording(path.name) else None
-    return ids is not None and int(ids["label"]) < DATASETS[dataset].classes
+    return is_recording(path.name) and bool(DATASETS[dataset].names(stem_of(path.name)))

@@ -9,16 +9,15 @@ import numpy as np
 import numpy.typing as npt
 
 from skelpipe.exchange.arrays.columns import plain_name
-from skelpipe.exchange.arrays.foreign import NTU_FILE, PKU_LABELS, PKU_SEQUENCE
+from skelpipe.exchange.arrays.foreign import NTU_FILE, PKU_LABELS, PKU_SEQUENCE, Facts
 from skelpipe.layouts.kinect_v2 import KINECT_V2
 from skelpipe.recordings.conventions import ask, lines
 from skelpipe.recordings.datasets.files import File
-from skelpipe.recordings.datasets.ntu import parse_name
+from skelpipe.recordings.datasets.ntu import NTU60, NTU120, parse_name
 from skelpipe.recordings.datasets.pku import PKU1, PKU2
 from skelpipe.recordings.text.ntu import parse_ntu
 from skelpipe.recordings.text.pku import parse_pku
 
-Facts = list[tuple[str, object]]
 JOINTS = len(KINECT_V2.joints)
 
 
@@ -50,7 +49,7 @@ def _ntu(path: Path, data: bytes) -> Facts:
         return [*facts, ("name", "none of NTU RGB+D (as S001C001P001R001A001)"), *_values(clip)]
     said = ", ".join(f"{name} {value}" for name, value in {**ids, "label": int(ids["label"]) + 1}.items())
     named = said.replace("label", "class", 1)
-    dataset = "ntu60" if int(ids["label"]) < 60 else "ntu120"
+    dataset = (NTU60 if NTU60.names(plain_name(path.stem)) else NTU120).name
     command = f"skelpipe ingest {dataset} {shlex.quote(str(path.parent))} STORE"
     return [*facts, ("name says", named), *_values(clip), ("command", command)]
 

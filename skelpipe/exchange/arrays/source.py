@@ -76,7 +76,7 @@ class Source:
         policy = BODY_POLICIES[self.bodies]
         for block in self.ragged(part):
             for n, frames in enumerate(block.clip_frames.tolist()):
-                own = slice(int(block.clip_offset[n]), int(block.clip_offset[n + 1]))
+                own = block.rows(n)
                 selected = np.zeros((frames, BODIES, JOINTS, 3), np.float32)
                 kept = policy(block.joints[own], block.row_frame[own], block.row_body[own], (0, 1, 2), selected)
                 yield selected[:kept]

@@ -8,6 +8,7 @@ stands behind the end of a clip, positions or motion or bones: files of one shap
 from __future__ import annotations
 
 from skelpipe.recordings.conventions.conversion import Conversion
-from skelpipe.recordings.conventions.findings import SAMPLE, Asked, Findings, ask, chosen, doubts, lines
+from skelpipe.recordings.conventions.facts import SAMPLE, chosen
+from skelpipe.recordings.conventions.findings import Asked, Findings, ask, doubts, lines
 
 __all__ = ["SAMPLE", "Asked", "Conversion", "Findings", "ask", "chosen", "doubts", "lines"]

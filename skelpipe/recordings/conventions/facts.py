@@ -15,6 +15,7 @@ import numpy.typing as npt
 from skelpipe.layouts.base import Layout
 from skelpipe.layouts.landmarks import ANKLES, BASE, HIPS, MIDDLE, TOES, TOP, find_landmark
 
+SAMPLE = 256  # clips
 FRAMES = 64  # looked at of a clip, evenly chosen
 FEWEST_FRAMES = 5  # of which anything about motion is told
 RIGID, BONE_LIKE = 0.35, 1.15
@@ -30,6 +31,7 @@ HELD = 3  # frames that are equal bit by bit
 POSITIONS, MOTION, BONES, NOISE = "positions", "motion", "bones", "noise"
 ZEROS, REPETITION, LAST_FRAME, NOTHING = "zeros", "repetition", "last frame", "nothing"
 COPIES, POINTS = "copies", "points"
+FRAME, CLIP = "frame", "clip"  # in which shoulders are turned
 AXES = ("x", "y", "z")
 # From the base of the spine to the shoulders, in metres; 0.24 to 0.54 in NTU RGB+D, UTD-MHAD and NW-UCLA.
 TRUNK = (0.12, 0.75)
@@ -107,6 +109,11 @@ class Facts:
     flat: int | None
 
 
+def chosen(count: int, most: int = SAMPLE) -> npt.NDArray[np.int64]:
+    """The places of at most so many of `count` clips or frames, evenly chosen."""
+    return np.unique(np.linspace(0, count - 1, min(count, most)).astype(np.int64)) if count else np.zeros(0, np.int64)
+
+
 def read_clip(clip: Floats, layout: Layout, places: Places, fixed: bool) -> Facts | None:
     """The facts of a clip (F, M, V, C), or None if it shows nobody or has coordinates that are no numbers.
 
@@ -123,7 +130,7 @@ def read_clip(clip: Floats, layout: Layout, places: Places, fixed: bool) -> Fact
         return None
     body = int(np.argmax(seen.any(axis=0)))  # the first that is there
     rows = np.flatnonzero(seen[:, body])
-    pose = x[rows[np.linspace(0, len(rows) - 1, min(FRAMES, len(rows))).astype(int)], body]
+    pose = x[rows[chosen(len(rows), FRAMES)], body]
     twin = x.shape[1] > 1 and seen[:, :2].any(axis=0).all() and np.array_equal(x[:, 0], x[:, 1])
     content = _content(pose, places)
     whole = content == POSITIONS and layout.coordinates == 3
@@ -151,13 +158,15 @@ def _mean(pose: Floats, joints: Joints) -> Floats:
 
 
 def _content(pose: Floats, places: Places) -> str | None:
-    if len(pose) < FEWEST_FRAMES:
-        return POSITIONS if _ratio(pose, places) >= BONE_LIKE and _bodily(pose, places) else None
+    vectors = np.linalg.norm(pose, axis=2)
     bones = np.linalg.norm(pose[:, list(places.child)] - pose[:, list(places.parent)], axis=2)
-    ratio, lengths = _ratio(pose, places), _varies(np.linalg.norm(pose, axis=2))
-    if APART[0] <= ratio <= APART[1] and lengths > BY_CHANCE:
+    ratio = float(np.median(vectors) / max(float(np.median(bones)), 1e-12))  # bones are shorter than positions
+    if len(pose) < FEWEST_FRAMES:
+        return POSITIONS if ratio >= BONE_LIKE and _bodily(pose, places) else None
+    varies = _varies(vectors)
+    if APART[0] <= ratio <= APART[1] and varies > BY_CHANCE:
         return NOISE
-    if _varies(bones) > RIGID and lengths > RIGID / 2:
+    if _varies(bones) > RIGID and varies > RIGID / 2:
         return MOTION
     if ratio < BONE_LIKE:
         return BONES
@@ -178,12 +187,6 @@ def _varies(lengths: Floats) -> float:
     mean = lengths.mean(axis=0)
     there = mean > NEAR * float(mean.max(initial=0))
     return float(np.median(lengths.std(axis=0)[there] / mean[there])) if there.any() else 0.0
-
-
-def _ratio(pose: Floats, places: Places) -> float:
-    """How long a joint's vector is beside its difference from that of its parent: bones are the shorter ones."""
-    between = np.linalg.norm(pose[:, list(places.child)] - pose[:, list(places.parent)], axis=2)
-    return float(np.median(np.linalg.norm(pose, axis=2)) / max(float(np.median(between)), 1e-12))
 
 
 def _unit(vectors: Floats) -> Floats:
@@ -241,7 +244,7 @@ def _origins(
     first = np.flatnonzero(seen[:, body])
 
     def zeros(rows: Floats) -> frozenset[int]:
-        rows = rows[np.linspace(0, len(rows) - 1, min(FRAMES, len(rows))).astype(int)]
+        rows = rows[chosen(len(rows), FRAMES)]
         return frozenset(
             n for n, (_, joints) in enumerate(places.points) if float(np.abs(_mean(rows, joints)).max()) <= near
         )
@@ -255,8 +258,8 @@ def _turned(pose: Floats, places: Places) -> str | None:
     line = _mean(pose, places.right) - _mean(pose, places.left)
     length = np.maximum(np.linalg.norm(line, axis=1), 1e-12)
     if (np.abs(line[0, 1:]) <= ON_AXIS * length[0]).all():
-        return "clip"
-    return "frame" if float(np.median(np.abs(line[:, 2]) / length)) <= TURNED else None
+        return CLIP
+    return FRAME if float(np.median(np.abs(line[:, 2]) / length)) <= TURNED else None
 
 
 def _after(x: Floats, seen: npt.NDArray[np.bool_]) -> str:

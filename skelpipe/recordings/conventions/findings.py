@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,9 @@ from skelpipe.layouts.base import Layout
 from skelpipe.recordings.conventions.contradictions import flat_said, mixed_sides, mixed_units, unit_of
 from skelpipe.recordings.conventions.facts import (
     AXES,
+    CLIP,
     COPIES,
+    FRAME,
     LAST_FRAME,
     NOTHING,
     POINTS,
@@ -27,13 +29,11 @@ from skelpipe.recordings.conventions.facts import (
     read_clip,
 )
 
-SAMPLE = 256  # clips
 AGREED = 2 / 3  # of the clips that tell
 NEARLY_ALL = 0.95
 FEW = 5  # fewer clips have to agree all
 LOOPS = 0.05  # of the clips; a file of which so many repeat themselves, and more than end in zeros, is filled up
 OWN, FIRST, START, SENSOR = "own", "first", "start", "sensor"
-FRAME, CLIP = "frame", "clip"
 
 
 @dataclass(frozen=True)
@@ -91,9 +91,9 @@ class Findings:
         keys = ("content", "up", "mirrored", "origin", "point", "turned", "unit", "absent", "after")
         return {key: getattr(self, key) for key in keys}
 
-    def as_dict(self) -> dict[str, Any]:
-        """Everything, in plain values."""
-        return asdict(self)
+    def centred(self, layout: Layout) -> bool:
+        """Whether every body is in its own centre in every frame, as in AimCLR's prepared clips."""
+        return self.origin == OWN and self.joints == layout.centre
 
 
 class Asked:
@@ -148,27 +148,29 @@ class Asked:
         sided = _agreed([f.sided for f in facts], 2) if whole else None
         mixed = mixed_units(facts, self.who) if whole and unit in UNITS else None
         sides = mixed_sides(facts, self.who) if whole else None
-        origin, point = _origin(facts)
+        (origin, place), (absent, copies) = _origin(facts), _absent(facts)
+        point, joints = (None, ()) if place is None else self.places.points[place]
         return Findings(
             self.clips,
             self.shown,
             len(facts),
-            content,
-            up,
-            agree,
-            None if sided is None or sides else sided < 0,
-            origin,
-            None if point is None else self.places.points[point][0],
-            () if point is None else self.places.points[point][1],
-            _agreed([f.turned or "no" for f in facts], 1) if content == POSITIONS else None,
-            unit,
-            trunk,
-            *_absent(facts),
-            _after(facts),
-            flat,
-            mixed,
-            sides,
-            whole and {f.sided for f in facts} >= {1, -1} and sided is None,
+            content=content,
+            up=up,
+            agree=agree,
+            mirrored=None if sided is None or sides else sided < 0,
+            origin=origin,
+            point=point,
+            joints=joints,
+            turned=_agreed([f.turned or "no" for f in facts], 1) if content == POSITIONS else None,
+            unit=unit,
+            trunk=trunk,
+            absent=absent,
+            copies=copies,
+            after=_after(facts),
+            flat=flat,
+            mixed=mixed,
+            sides=sides,
+            unsure=whole and {f.sided for f in facts} >= {1, -1} and sided is None,
         )
 
 
@@ -189,11 +191,6 @@ def ask(
     for block in blocks:
         asked.add(block, who)
     return asked.findings()
-
-
-def chosen(count: int, most: int = SAMPLE) -> npt.NDArray[np.int64]:
-    """The places of at most so many of `count` clips, evenly chosen."""
-    return np.unique(np.linspace(0, count - 1, min(count, most)).astype(np.int64)) if count else np.zeros(0, np.int64)
 
 
 def _agreed(values: Sequence[Any], fewest: int) -> Any:
@@ -321,7 +318,7 @@ def made_as(found: Findings, layout: Layout) -> str:
     """Whose preparation these conventions are, as far as it can be known."""
     if found.content != POSITIONS:
         return f"{found.content or 'what'} of something"
-    if found.origin == OWN and found.joints == layout.centre and found.turned == FRAME:
+    if found.centred(layout) and found.turned == FRAME:
         return "AimCLR's prepared clips: each body centred and turned in every frame"
     if found.turned == CLIP:
         return "2s-AGCN's pre_normalization (also MS-G3D's, CMD's, ISC's)"

@@ -13,9 +13,9 @@ from skelpipe.errors import BadInput
 from skelpipe.layouts import layout_of
 from skelpipe.recordings import NATIVE
 from skelpipe.recordings.conventions.conversion import Conversion
-from skelpipe.recordings.conventions.facts import BONES, MOTION, POSITIONS
-from skelpipe.recordings.conventions.findings import SAMPLE, SENSOR, Findings, ask, chosen, doubts, origin_said
-from skelpipe.recordings.store import open_array, read_array
+from skelpipe.recordings.conventions.facts import BONES, MOTION, POSITIONS, SAMPLE, chosen
+from skelpipe.recordings.conventions.findings import SENSOR, Findings, ask, doubts, origin_said
+from skelpipe.recordings.store import Rows, open_array, read_array
 
 if TYPE_CHECKING:
     import zarr
@@ -37,12 +37,12 @@ def ask_clips(group: zarr.Group, attributes: Mapping[str, Any]) -> Findings:
     rows, called = chosen(open_array(group, "name").shape[0], FEWER), _called(group, FEWER)
     if attributes["frames"] == NATIVE:
         offset = read_array(group, "clip_offset").astype(np.int64)
-        frames = _Rows(group, "clips")
+        frames = Rows(group, "clips")
         # (L, C, V, M) -> (L, M, V, C)
         return ask(
             ([frames.read(int(offset[n]), int(offset[n + 1])).transpose(0, 3, 2, 1)] for n in rows), layout, called
         )
-    clips = _Rows(group, "clips")
+    clips = Rows(group, "clips")
     return ask((clips.read(n, n + 1).transpose(0, 2, 4, 3, 1) for n in rows.tolist()), layout, called)
 
 
@@ -110,7 +110,7 @@ def _recordings(group: zarr.Group) -> Iterator[npt.NDArray[np.float32]]:
     """(F, 2, V, C) one after the other: the first bodies of a clip, each in its own place."""
     offset = read_array(group, "clip_offset").astype(np.int64)
     frames = read_array(group, "clip_frames").astype(np.int64)
-    joints, row_frame, row_body = (_Rows(group, name) for name in ("joints", "row_frame", "row_body"))
+    joints, row_frame, row_body = (Rows(group, name) for name in ("joints", "row_frame", "row_body"))
     for n in chosen(len(frames)).tolist():
         start, stop = int(offset[n]), int(offset[n + 1])
         points, frame = joints.read(start, stop), row_frame.read(start, stop)
@@ -120,20 +120,3 @@ def _recordings(group: zarr.Group) -> Iterator[npt.NDArray[np.float32]]:
         clip = np.zeros((int(frames[n]), BODIES, *points.shape[1:]), np.float32)
         clip[frame[used], slot[used]] = points[used]
         yield clip
-
-
-class _Rows:
-    """An array read from its start to its end, in whole chunks; the last that were read are kept."""
-
-    def __init__(self, group: zarr.Group, name: str) -> None:
-        self.group, self.name = group, name
-        self.chunk = int(open_array(group, name).chunks[0])
-        self.start, self.block = 0, read_array(group, name, slice(0, 0))
-
-    def read(self, start: int, stop: int) -> npt.NDArray[Any]:
-        """Rows start to stop."""
-        if start < self.start or stop > self.start + len(self.block):
-            self.start = start // self.chunk * self.chunk
-            end = max(-(-stop // self.chunk), self.start // self.chunk + 1) * self.chunk
-            self.block = read_array(self.group, self.name, slice(self.start, end))
-        return self.block[start - self.start : stop - self.start]
