@@ -18,27 +18,25 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from skelpipe.allocator import keep_memory
 from skelpipe.errors import BadInput
 from skelpipe.outputs.folders import new_folder
-from skelpipe.recordings.conventions.folders import note
-from skelpipe.recordings.conventions.shown import check_shown
+from skelpipe.recordings.conventions.folders import ask_whole
 from skelpipe.recordings.datasets import Dataset, Dropped, Recording, find_dataset
 from skelpipe.recordings.datasets.base import Found, Source, column_array
 from skelpipe.recordings.datasets.files import Seen, watched
 from skelpipe.recordings.datasets.known import named_as
-from skelpipe.recordings.datasets.recording import ARCHIVE, FAULTS, HIDDEN, NO_BODY, OTHER, QUIET, UNFINISHED
+from skelpipe.recordings.datasets.recording import ARCHIVE, FAULTS, HIDDEN, OTHER, QUIET, UNFINISHED
 from skelpipe.recordings.datasets.unread import how_to_unpack
 from skelpipe.recordings.divisions import tell_divisions
-from skelpipe.recordings.parts import Part, kind_of
+from skelpipe.recordings.parts import Part, kind_of, takes_rest
 from skelpipe.recordings.reading import Outcome, read_all
 from skelpipe.recordings.writer import Writer
 
 log = logging.getLogger(__name__)
 
 Progress = Callable[[int, int, int], object]
+NOBODY = "check what recorded them; --keep-missing keeps clips without a body"
 NOT_RECORDINGS = (ARCHIVE, UNFINISHED, OTHER, HIDDEN, *QUIET)
 
 
@@ -112,9 +110,9 @@ def ingest(
     with new_folder(store, kind_of("store", part), force=force, **options) as folder:
         with watched() as seen:
             found = _find(kind, raw, keep_missing, strict)
-        whole, lists_told = raw_files(found), found.told if part is None or part.number == 1 else []
+        whole, lists_told = raw_files(found), found.told if takes_rest(part) else []
         found, mark = (found, dict[str, Any]()) if part is None else _take(found, part)
-        seen = seen if part is None or part.number == 1 else Seen()  # the lists that the search read count once
+        seen = seen if takes_rest(part) else Seen()  # the lists that the search read count once
         listed = count_files(found, seen)
         writer = Writer(folder, kind, found.dropped)
         outcomes = read_all(kind, found.sources, keep_missing, workers)
@@ -126,7 +124,7 @@ def ingest(
             raise BadInput(raw, f"no clip can be kept ({_reasons(counts)})", _remedy(kind, writer.dropped))
         lists = {"split_files": found.split_files} if found.split_files else {}
         writer.finish({"keep_missing": keep_missing, "raw_files": whole, **lists, **mark})
-        told = [] if part is not None else _ask(writer, raw, keep_missing)
+        told = [] if part is not None else ask_whole(writer.group, raw, keep_missing, NOBODY)
     took = time.perf_counter() - started
     made = _summary(kind, writer, files=len(found.sources), bytes_read=bytes_read, store=Path(store), seconds=took)
     if part is not None:
@@ -135,17 +133,6 @@ def ingest(
     return replace(
         made, told=(*lists_told, *told), divided=tuple(tell_divisions(kind.name, columns, found.split_files))
     )
-
-
-def _ask(writer: Writer, raw: Path, keep_missing: bool) -> list[str]:
-    """Ask the recordings for their conventions; what is told of them. BadInput if most clips show nobody."""
-    found, told = note(writer.group, raw)
-    if not keep_missing:
-        nobody = sum(entry.reason == NO_BODY for entry in writer.dropped)
-        clips = len(writer.columns["name"])
-        shown = np.arange(clips + nobody) < clips * found.shown / max(1, found.clips)
-        check_shown(shown, raw, "check what recorded them; --keep-missing keeps clips without a body")
-    return told
 
 
 def count_reasons(dropped: Iterable[Dropped]) -> Counter[str]:
@@ -243,7 +230,7 @@ def search(dataset: str, raw: Path, keep_missing: bool, part: Part | None) -> di
         found = find_dataset(dataset).find(raw, keep_missing)
     if part is None:
         return count_files(found, lists)
-    return count_files(_take(found, part)[0], lists if part.number == 1 else Seen())
+    return count_files(_take(found, part)[0], lists if takes_rest(part) else Seen())
 
 
 def _tell_found(kind: Dataset, raw: Path, found: Found, keep_missing: bool) -> None:
@@ -269,7 +256,7 @@ def _take(found: Found, part: Part) -> tuple[Found, dict[str, Any]]:
     left_out = [(entry.name, entry.reason, entry.detail) for entry in found.dropped]
     digest = hashlib.sha256(json.dumps([seen, left_out]).encode()).hexdigest()
     sources = found.sources[part.share([source.size for source in found.sources])]
-    dropped = found.dropped if part.number == 1 else []
+    dropped = found.dropped if takes_rest(part) else []
     log.info("part %s: %s of the files that can be read", part, f"{len(sources):,}")
     return Found(sources, dropped, found.split_files), {"kind": kind_of("store", part), "part": part.mark(digest)}
 
@@ -291,9 +278,7 @@ def _packed(dropped: Iterable[Dropped]) -> list[Dropped]:
 
 def _unpack(packed: list[Dropped]) -> str:
     """What to do about archives that are not read, and unfinished downloads."""
-    commands = [
-        how_to_unpack(entry.detail.partition(" is an archive")[0]) for entry in packed if entry.reason == ARCHIVE
-    ]
+    commands = [how_to_unpack(entry.first) for entry in packed if entry.reason == ARCHIVE]
     told = "; ".join(dict.fromkeys(commands[:4])) + ("; …" if len(commands) > 4 else "")
     return f"unpack there what is packed: {told}" if told else "finish the download, or download it again"
 

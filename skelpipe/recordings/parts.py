@@ -24,12 +24,12 @@ from skelpipe.outputs.ancestry import PROVENANCE, read_json
 from skelpipe.outputs.digests import read_kind
 from skelpipe.outputs.folders import new_folder
 from skelpipe.recordings import NATIVE
-from skelpipe.recordings.conventions.folders import note
-from skelpipe.recordings.conventions.shown import check_shown
+from skelpipe.recordings.conventions.folders import ask_whole
 from skelpipe.recordings.datasets.files import Seen
 from skelpipe.recordings.divisions import tell_divisions
 from skelpipe.recordings.store import (
     CLIPS_PER_CHUNK,
+    REPORT,
     ROWS_PER_CHUNK,
     create_array,
     create_group,
@@ -43,7 +43,8 @@ from skelpipe.recordings.store import (
 MOST = 10_000
 OF_PART = " part"  # what the kind of a part's folder has behind that of the whole
 CHUNKS_AT_ONCE = 8
-PER_ROW, REPORT = ("joints", "row_frame", "row_body"), ("name", "reason", "detail", "count")
+PER_ROW = ("joints", "row_frame", "row_body")
+NOBODY = "check what the parts were made from"
 COUNTS = ("clips", "rows")  # attributes, of a store
 OWN = ("part", *COUNTS)  # the attributes in which parts of one whole differ
 
@@ -99,6 +100,11 @@ def kind_of(kind: str, part: Part | None) -> str:
     return kind if part is None else kind + OF_PART
 
 
+def takes_rest(part: Part | None) -> bool:
+    """Whether this part, or the whole, also takes what is no recording: lists, and what a search has left out."""
+    return part is None or part.number == 1
+
+
 @dataclass(frozen=True)
 class Summary:
     """What `join` did: the kind of the whole, how many parts and clips, and as of `ingest.Summary` what is told."""
@@ -146,18 +152,12 @@ def join(
     more = _raw(opened) if kind == "store" else {}
     with new_folder(whole, kind, force=force, inputs=inputs, settings=settings, more=more) as folder:
         group = create_group(folder, kind, about)
+        columns = _columns(opened)
+        write_columns(group, columns)
         (_join_store if kind == "store" else _join_clips)(group, opened, progress)
-        told = _ask(group, paths[0], about) if kind == "store" else []
-    divided = tell_divisions(about["dataset"], _columns(opened), about.get("split_files")) if kind == "store" else []
+        told = ask_whole(group, paths[0], about["keep_missing"], NOBODY) if kind == "store" else []
+    divided = tell_divisions(about["dataset"], columns, about.get("split_files")) if kind == "store" else []
     return Summary(kind, len(opened), total, tuple(told), tuple(divided))
-
-
-def _ask(group: Any, where: Path, about: Mapping[str, Any]) -> list[str]:
-    """Ask a whole store for its conventions, which no part can tell; what is told of them."""
-    found, told = note(group, where)
-    if not about["keep_missing"]:
-        check_shown(np.arange(found.clips) < found.shown, where, "check what the parts were made from")
-    return told
 
 
 def _raw(parts: list[_Opened]) -> dict[str, Any]:
@@ -245,9 +245,8 @@ def _join_store(group: Any, parts: list[_Opened], progress: Progress | None) -> 
         _stream(array, name, parts, starts, CHUNKS_AT_ONCE * ROWS_PER_CHUNK, progress if name == "joints" else None)
     write_array(group, "clip_offset", _moved(offsets, starts))
     write_array(group, "clip_frames", _all(parts, "clip_frames"))
-    write_columns(group, _columns(parts))
     report = group.create_group("dropped")
-    for name in REPORT if "dropped/count" in parts[0].group else REPORT[:-1]:  # older parts have none
+    for name in (*REPORT, *(("count",) if "dropped/count" in parts[0].group else ())):  # older parts have none
         write_array(report, name, _all(parts, f"dropped/{name}"))
 
 
@@ -259,7 +258,6 @@ def _moved(offsets: list[npt.NDArray[Any]], starts: npt.NDArray[Any]) -> npt.NDA
 
 def _join_clips(group: Any, parts: list[_Opened], progress: Progress | None) -> None:
     starts = np.cumsum([0, *(part.clips for part in parts)])
-    write_columns(group, _columns(parts))
     like = open_array(parts[0].group, "clips")
     if parts[0].attributes["frames"] == NATIVE:
         offsets = [read_array(part.group, "clip_offset") for part in parts]

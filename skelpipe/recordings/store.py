@@ -58,6 +58,7 @@ if TYPE_CHECKING:
 
 FORMAT_VERSION = 2  # 1 left chunks of zeros out
 ROWS_PER_CHUNK = 4096
+REPORT = ("name", "reason", "detail")  # of an entry of the drop report, in words
 CLIPS_PER_CHUNK = 128
 # Order of the axes inside a chunk, by the number of axes: the bodies one behind the other, so that an absent one is a
 # run of zeros, and time last, so that the bytes that change little from frame to frame lie side by side.
@@ -112,7 +113,7 @@ def write_columns(group: zarr.Group, columns: Mapping[str, npt.NDArray[Any]]) ->
 def write_dropped(group: zarr.Group, dropped: Sequence[Dropped]) -> None:
     """Add the drop report: of each entry its name, reason and detail, and how many files it stands for."""
     report = group.create_group("dropped")
-    for name in ("name", "reason", "detail"):
+    for name in REPORT:
         write_array(report, name, np.array([getattr(entry, name) for entry in dropped], dtype=str))
     write_array(report, "count", np.array([entry.count for entry in dropped], np.int32))
 
@@ -170,8 +171,8 @@ def find_shapes(group: zarr.Group, attributes: dict[str, Any], path: Path, remed
                 shapes["valid"] = (clips,)
         if "dropped" in group:
             dropped = open_array(group, "dropped/name").shape
-            shapes |= {f"dropped/{name}": dropped for name in ("name", "reason", "detail")}
-            shapes |= {name: dropped for name in ("dropped/count",) if name in group}
+            counted = ("count",) if "dropped/count" in group else ()
+            shapes |= {f"dropped/{name}": dropped for name in (*REPORT, *counted)}
     except (KeyError, TypeError, AttributeError) as error:
         raise BadInput(path / META, f"lacks an attribute, or it is not known ({error})", remedy) from None
     except BadInput as error:

@@ -20,7 +20,7 @@ from skelpipe.plots.motion import load_motion
 from skelpipe.recordings.conventions.folders import ask_clips, ask_store
 from skelpipe.recordings.datasets.ntu import clip_name
 from skelpipe.recordings.ingest import ingest
-from skelpipe.recordings.parts import Part
+from skelpipe.recordings.parts import Part, join
 from skelpipe.recordings.store import Clips, open_group, read_array
 from skelpipe.recordings.verify import verify
 
@@ -146,6 +146,16 @@ def test_recordings_of_which_most_show_nobody_are_refused(tmp_path, frames):
     with pytest.raises(BadInput, match="4 of 6 clips show nobody"):
         prepare(tmp_path / "kept", tmp_path / "clips", frames=10, threads=1)
     assert not (tmp_path / "clips").exists()
+
+
+@pytest.mark.parametrize("frames", [[], [(1, np.zeros((25, 3)))]], ids=["no body", "all zeros"])
+def test_parts_of_a_whole_of_which_most_show_nobody_are_refused(tmp_path, frames):
+    raw, parts = nobody(tmp_path / "raw", 4, frames), [tmp_path / "one", tmp_path / "two"]
+    for number, part in enumerate(parts, 1):
+        ingest("ntu60", raw, part, workers=0, part=Part(number, 2))
+    with pytest.raises(BadInput, match="4 of 6 clips show nobody"):
+        join(parts, tmp_path / "store")
+    assert not (tmp_path / "store").exists()
 
 
 def test_a_store_told_from_a_joint_of_every_body_is_moved_as_a_whole(plain, tmp_path):

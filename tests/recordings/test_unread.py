@@ -56,6 +56,17 @@ def test_what_unpacks_an_archive(name, said):
     assert how_to_unpack(name) == said
 
 
+@pytest.mark.parametrize("folder", ["new data", f"{'a' * 120}/{'b' * 120}", "x is an archive that is not read"])
+def test_what_is_advised_does_not_go_by_how_paths_are_shown(tmp_path, folder):
+    packed = write(tmp_path / "packed", **{f"{folder}/nturgbd.7z": "7z"})
+    command_line = f"7z x '{folder}/nturgbd.7z'" if " " in folder else f"7z x {folder}/nturgbd.7z"
+    assert command_line in command("ingest", "ntu60", packed, tmp_path / "store")[1]
+    others = write(tmp_path / "others", **{f"{folder}/000{n}-L.txt": "1,2,3,4" for n in (2, 3)})
+    said = command("ingest", "ntu60", others, tmp_path / "store")[1]
+    assert f"files such as {folder}/0002"[:150] in said
+    assert "give them to 'skelpipe ingest pku1'" in said
+
+
 def test_unfinished_downloads_by_their_names():
     for name in (
         "a.zip.crdownload",

@@ -15,6 +15,8 @@ from skelpipe.recordings import NATIVE
 from skelpipe.recordings.conventions.conversion import Conversion
 from skelpipe.recordings.conventions.facts import BONES, MOTION, POSITIONS, SAMPLE, chosen
 from skelpipe.recordings.conventions.findings import SENSOR, Findings, ask, doubts, origin_said
+from skelpipe.recordings.conventions.shown import check_shown
+from skelpipe.recordings.datasets.recording import NO_BODY
 from skelpipe.recordings.store import Rows, open_array, read_array
 
 if TYPE_CHECKING:
@@ -77,6 +79,21 @@ def note(group: zarr.Group, where: str | os.PathLike[str]) -> tuple[Findings, li
         units = {"units": WRITTEN[found.unit]} if found.unit in WRITTEN else {}
         group.attrs["skelpipe"] = {**attributes, **units, NOTED: found.as_json()}
     return found, [*said, *(doubts(found) if found.content else [])]
+
+
+def ask_whole(group: zarr.Group, where: str | os.PathLike[str], keep_missing: bool, remedy: str) -> list[str]:
+    """`note` of a store that is whole; what is told of it.
+
+    Raises:
+        BadInput: as `note`, or most clips show nobody, those counted that were left out for it.
+    """
+    found, told = note(group, where)
+    if not keep_missing:
+        nobody = int(np.count_nonzero(read_array(group, "dropped/reason") == NO_BODY))
+        clips = int(open_array(group, "name").shape[0])
+        shown = np.arange(clips + nobody) < clips * found.shown / max(1, found.clips)
+        check_shown(shown, where, remedy)
+    return told
 
 
 def differing(found: Findings) -> list[str]:

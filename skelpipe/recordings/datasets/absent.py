@@ -7,7 +7,7 @@ from typing import Any
 
 from skelpipe.errors import BadInput
 from skelpipe.recordings.datasets.known import find_dataset
-from skelpipe.recordings.datasets.splits import Columns, Mask, Split, find_split, split_masks
+from skelpipe.recordings.datasets.splits import RECORDED, Columns, Mask, Split, find_split, split_masks
 from skelpipe.recordings.datasets.stated import dividing, spans, values_of
 
 PARTS = {"training": "trains on", "test": "tests"}
@@ -40,7 +40,7 @@ def no_clips(
     if not len(columns["name"]):
         return BadInput(where, f"{what}: there are none at all", "take other clips")
     own = find_dataset(dataset)
-    if rule.column is None or f"train_{split}" in columns:
+    if rule.column is None or RECORDED + split in columns:
         return BadInput(where, what, "ingest the recordings of the other part too, or import their file")
     here = values_of(own, rule.column, columns)
     if not rule.among(columns).any():

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
-from skelpipe.errors import BadInput, suggest
+from skelpipe.errors import BadInput, shortened, suggest
 from skelpipe.recordings.datasets.base import Dataset
 from skelpipe.recordings.datasets.ntu import NTU60, NTU120
 from skelpipe.recordings.datasets.pku import PKU1, PKU2
-from skelpipe.recordings.datasets.recording import OTHER, Dropped
+from skelpipe.recordings.datasets.recording import LONGEST_DETAIL, OTHER, Dropped
 from skelpipe.resources import Registry
 
 DATASETS: Registry[Dataset] = Registry("datasets", {dataset.name: dataset for dataset in (NTU60, NTU120, PKU1, PKU2)})
@@ -37,13 +37,11 @@ def named_as(kind: Dataset, dropped: Iterable[Dropped]) -> tuple[Dataset, str] |
     counts: Counter[str] = Counter()
     first: dict[str, str] = {}
     for entry in dropped:
-        # Of many files of one kind the detail shows the first.
-        words = entry.detail.partition(": ")[0].split() if entry.reason == OTHER else [entry.name]
-        for word in words:
-            stem = word.rpartition("/")[2].partition(".")[0]
-            for name in (each.name for each in (kind, *others) if each.names(stem)):
-                counts[name] += entry.count
-                first.setdefault(name, word)
+        word = entry.first if entry.reason == OTHER else entry.name
+        stem = word.rpartition("/")[2].partition(".")[0]
+        for name in (each.name for each in (kind, *others) if each.names(stem)):
+            counts[name] += entry.count
+            first.setdefault(name, shortened(word, LONGEST_DETAIL // 2))
     # Of two that hold each other's names the smaller one, unless it lacks more than a few strays.
     enough = STRAYS * max(counts.values(), default=0)
     named = next(each for each in (kind, *others) if counts[each.name] >= enough)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -106,7 +107,8 @@ class Pku(Dataset):
         found.split_files, found.lists = self._split_files(files, dropped, found.told)
         found.dropped = unread + dropped
         sequences, labels, cut = (self._unique(sources, found) for sources in (sequences, labels, cut))
-        self._check_classes(labels, cut)
+        clips = {source: clip for source in cut if (clip := self.cut_clip(source.name))}
+        self._check_classes(labels, clips)
         of_video = {source.name: source.files[0] for source in labels}
         for source in sequences:
             label = of_video.pop(source.name, None)
@@ -115,7 +117,6 @@ class Pku(Dataset):
             else:
                 found.sources.append(Source(source.name, (*source.files, label)))
         whole = {source.name: source.files[0].shown for source in found.sources}
-        clips = {source: clip for source in cut if (clip := self.cut_clip(source.name))}
         for source in sorted(cut, key=lambda each: (clips[each].video, clips[each].line, each.name)):
             if (used := whole.get(clips[source].video)) is not None:
                 found.dropped.append(Dropped(source.name, DUPLICATE, f"{source.files[0].shown}; used {used}"))
@@ -126,7 +127,7 @@ class Pku(Dataset):
         found.dropped.sort(key=lambda d: (d.name, d.reason, d.detail))
         return found
 
-    def _check_classes(self, labels: list[Source], cut: list[Source]) -> None:
+    def _check_classes(self, labels: list[Source], clips: Mapping[Source, CutClip]) -> None:
         """Raise BadInput where a label file or the name of a clip has class 0."""
         for source in labels:
             (file,) = source.files
@@ -137,9 +138,8 @@ class Pku(Dataset):
             if row is not None:
                 remedy = "add 1 to the classes of all label files, or remove the line if it alone is wrong"
                 raise BadInput(f"{file.shown}, line {row.line}: {row.text}", FROM_ZERO, remedy)
-        for source in cut:
-            clip = self.cut_clip(source.name)
-            if clip is not None and clip.action == 0:
+        for source, clip in clips.items():
+            if clip.action == 0:
                 remedy = "cut the clips anew with classes from 1, or remove the file if it alone is wrong"
                 raise BadInput(source.files[0].shown, FROM_ZERO, remedy)
 

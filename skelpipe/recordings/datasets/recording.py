@@ -53,13 +53,15 @@ class Recording:
 class Dropped:
     """A clip or file that was left out, or `count` files of one kind that are no recordings.
 
-    `reason` is one of a few fixed words, `detail` is for the reader.
+    `reason` is one of a few fixed words, `detail` is for the reader; `first` is the path of the first of such files,
+    below the folder that was searched, where these are no recordings. No report keeps it.
     """
 
     name: str
     reason: str
     detail: str = ""
     count: int = 1
+    first: str = ""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "name", shortened(self.name, LONGEST_NAME))

@@ -24,7 +24,6 @@ from skelpipe.recordings.datasets.stated import (
     is_stated,
     parse,
     values_of,
-    video_numbers,
 )
 from skelpipe.resources import Registry
 
@@ -40,10 +39,7 @@ SUBJECTS_120 = (
     *SUBJECTS_60, 45, 46, 47, 49, 50, 52, 53, 54, 55, 56, 57, 58, 59, 70, 74, 78, 80, 81, 82, 83, 84, 85, 86,
     89, 91, 92, 93, 94, 95, 97, 98, 100, 103,
 )  # fmt: skip
-PKU1_VIDEOS, PKU1_TEST_VIDEOS = range(2, 365), range(291, 335)
-PKU2_SCENES, PKU2_PERFORMERS, PKU2_TEST_PERFORMERS = range(1, 27), range(1, 14), (2, 3, 7)
-# What the publications number: whoever is beyond was not recorded by them, and no rule of theirs says where he belongs.
-LAST_SUBJECT_60, LAST_SUBJECT_120, LAST_CAMERA, LAST_SETUP_120 = 40, 106, 3, 32
+PKU1_TEST_VIDEOS, PKU2_TEST_PERFORMERS = range(291, 335), (2, 3, 7)
 RECORDED = "train_"  # + a split: the column of clips without ids that says which of them are for training
 # The column of imported clips that says how their files divided them: 1 for training, 0 for testing, -1 for neither.
 LISTED = "listed_train"
@@ -66,12 +62,17 @@ def _first_60(columns: Columns) -> Mask:
     return (columns["label"] < NTU60.classes) & (columns["setup"] <= LAST_SETUP_60)
 
 
-def _up_to(column: str, last: int) -> Callable[[Columns], Mask]:
-    """Which clips have a number that was given out, from 1 on."""
+def _published(own: Dataset, *names: str) -> Callable[[Columns], Mask]:
+    """Which clips have numbers that the publication has given out, in these columns of `dividing`.
+
+    Whoever is beyond was not recorded by it, and no rule of its says where he belongs.
+    """
 
     def known(columns: Columns) -> Mask:
-        values = columns[column]
-        mask: Mask = (values >= 1) & (values <= last)
+        import numpy as np
+
+        numbers = dividing(own)
+        mask: Mask = np.logical_and.reduce([_among(values_of(own, name, columns), numbers[name]) for name in names])
         return mask
 
     return known
@@ -130,20 +131,11 @@ def _set120(columns: Columns) -> Mask:
 
 
 def _pku1_sub(columns: Columns) -> Mask:
-    return ~_among(video_numbers(PKU1, columns)[:, 0], PKU1_TEST_VIDEOS)
+    return ~_among(values_of(PKU1, "video", columns), PKU1_TEST_VIDEOS)
 
 
 def _pku2_sub(columns: Columns) -> Mask:
-    return ~_among(video_numbers(PKU2, columns)[:, 1], PKU2_TEST_PERFORMERS)
-
-
-def _pku1_videos(columns: Columns) -> Mask:
-    return _among(video_numbers(PKU1, columns)[:, 0], PKU1_VIDEOS)
-
-
-def _pku2_videos(columns: Columns) -> Mask:
-    numbers = video_numbers(PKU2, columns)
-    return _among(numbers[:, 0], PKU2_SCENES) & _among(numbers[:, 1], PKU2_PERFORMERS)
+    return ~_among(values_of(PKU2, "performer", columns), PKU2_TEST_PERFORMERS)
 
 
 def _pku_view(columns: Columns) -> Mask:
@@ -158,15 +150,16 @@ def _listed(columns: Columns) -> npt.NDArray[Any]:
     return columns[LISTED]
 
 
-_subjects_60 = _both(_first_60, _up_to("subject", LAST_SUBJECT_60))
-_cameras_60 = _both(_first_60, _up_to("camera", LAST_CAMERA))
+_subjects_60 = _both(_first_60, _published(NTU60, "subject"))
+_cameras_60 = _both(_first_60, _published(NTU60, "camera"))
+_pku1_videos, _pku2_videos = _published(PKU1, "video"), _published(PKU2, "scene", "performer")
 OWN: dict[str, Split] = {
     split.name: split
     for split in (
         Split("xsub60", "NTU-60 cross-subject", (NTU60, NTU120), _sub60, _subjects_60, "subject"),
         Split("xview60", "NTU-60 cross-view", (NTU60, NTU120), _view60, _cameras_60, "camera"),
-        Split("xsub120", "NTU-120 cross-subject", (NTU120,), _sub120, _up_to("subject", LAST_SUBJECT_120), "subject"),
-        Split("xset120", "NTU-120 cross-setup", (NTU120,), _set120, _up_to("setup", LAST_SETUP_120), "setup"),
+        Split("xsub120", "NTU-120 cross-subject", (NTU120,), _sub120, _published(NTU120, "subject"), "subject"),
+        Split("xset120", "NTU-120 cross-setup", (NTU120,), _set120, _published(NTU120, "setup"), "setup"),
         Split("pku1-xsub", "PKU-MMD I cross-subject", (PKU1,), _pku1_sub, _pku1_videos, "video"),
         Split("pku1-xview", "PKU-MMD I cross-view", (PKU1,), _pku_view, _pku1_videos, "view"),
         Split("pku2-xsub", "PKU-MMD II cross-subject", (PKU2,), _pku2_sub, _pku2_videos, "performer"),

@@ -82,7 +82,7 @@ def parse(text: str, dataset: str | None = None) -> Rule:
     Raises:
         BadInput: it states none, or the data set has no such column, or no data set is named and several have it.
     """
-    *named, column, values = text.replace(" ", "").lower().split(MARK) if MARK in text else (text, "")
+    *named, column, values = text.replace(" ", "").lower().split(MARK)
     if len(named) > 1 or not column or not values:
         raise BadInput(f"split {shortened(text, 60)!r}", "is no column and its values", EXAMPLE)
     about = _dataset(text, column, named[0] if named else dataset)
@@ -99,8 +99,8 @@ def check_stated(text: str) -> None:
     """As `parse`, but a column that several data sets have is right: the clips will tell whose it is."""
     named = text.count(MARK) > 1
     column = text.replace(" ", "").lower().partition(MARK)[0]
-    having = [] if named else [each.name for each in DATASETS.values() if column in dividing(each)]
-    parse(text, having[0] if having else None)
+    having = [] if named else _having(column)
+    parse(text, having[0].name if having else None)
 
 
 def _dataset(text: str, column: str, name: str | None) -> Dataset:
@@ -110,7 +110,7 @@ def _dataset(text: str, column: str, name: str | None) -> Dataset:
         if column not in dividing(about):
             raise _no_column(text, f"{about.name} has no column {shortened(column, 40)!r}", column, dividing(about))
         return about
-    having = [each for each in DATASETS.values() if column in dividing(each)]
+    having = _having(column)
     if not having:
         known = dict.fromkeys(each for dataset in DATASETS.values() for each in dividing(dataset))
         raise _no_column(text, f"no data set has a column {shortened(column, 40)!r}", column, known)
@@ -119,6 +119,11 @@ def _dataset(text: str, column: str, name: str | None) -> Dataset:
         what = f"does not say whose {column} is meant: that of {' or '.join(names)}"
         raise BadInput(f"split {text!r}", what, f"write {names[0]}{MARK}{text}")
     return having[0]
+
+
+def _having(column: str) -> list[Dataset]:
+    """The data sets whose clips have that column."""
+    return [each for each in DATASETS.values() if column in dividing(each)]
 
 
 def _no_column(text: str, what: str, column: str, known: Iterable[str]) -> BadInput:

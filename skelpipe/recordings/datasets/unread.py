@@ -88,7 +88,7 @@ class Unread:
             self.entries.append(Dropped(name, UNFINISHED, f"{shortened(path, LONGEST_DETAIL // 2)} {what}"))
         elif command := how_to_unpack(path):
             what = "is an archive that is not read in place; unpack it by " + command
-            self.entries.append(Dropped(name, ARCHIVE, f"{shortened(path, LONGEST_DETAIL // 3)} {what}"))
+            self.entries.append(Dropped(name, ARCHIVE, f"{shortened(path, LONGEST_DETAIL // 3)} {what}", first=path))
         else:
             stem, dot, suffix = name.rpartition(".")
             self._count(OTHER, f"*.{suffix}" if stem and dot and len(suffix) <= 10 else "*", path)
@@ -105,5 +105,5 @@ class Unread:
             name = first.rpartition("/")[2] if count == 1 else kind
             many = shown if count == 1 else f"{count:,} files, as {shown}"
             why = f": read are {self.read}" if reason == OTHER else ""
-            found.append(Dropped(name, reason, many + why, count))
+            found.append(Dropped(name, reason, many + why, count, first))
         return found
