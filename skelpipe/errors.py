@@ -6,7 +6,8 @@ import difflib
 import errno
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 
 class BadInput(Exception):
@@ -59,12 +60,11 @@ def suggest(word: str, known: Iterable[str]) -> str:
 
 
 # How libraries tell that they got no memory: torch's CPU and CUDA allocators, C++, threads' stacks, LLVM.
-_NO_MEMORY = re.compile(
+_NO_MEMORY = (
     r"out of memory|can(?:no|')t allocate memory|not enough memory|bad_alloc|ALLOC_FAILED|unable to allocate"
-    r"|can't start new thread|could not create a (?:primitive|memory)",
-    re.IGNORECASE,
+    r"|can't start new thread|could not create a (?:primitive|memory)"
 )
-_ASKED = re.compile(r"(?:tried to allocate|allocate)\s+(?:\(?\s*)([\d.]+)\s*(bytes|[KMGT]?i?B)", re.IGNORECASE)
+_ASKED = r"(?:tried to allocate|allocate)\s+(?:\(?\s*)([\d.]+)\s*(bytes|[KMGT]?i?B)"
 
 
 def shortage(error: BaseException) -> str | None:
@@ -74,14 +74,30 @@ def shortage(error: BaseException) -> str | None:
     """
     known = isinstance(error, MemoryError) or getattr(error, "errno", None) == errno.ENOMEM
     text = str(error)
-    if not known and not (isinstance(error, RuntimeError | OSError) and _NO_MEMORY.search(text)):
+    if not known and not (isinstance(error, RuntimeError | OSError) and re.search(_NO_MEMORY, text, re.I)):
         return None
     if "new thread" in text:
         return "no further thread could be started"
-    which = "GPU memory" if re.search(r"cuda|cublas|cudnn|hip", f"{type(error).__module__} {text}", re.I) else "memory"
-    found = _ASKED.search(text)
+    # What the system says names files, which may be called anything.
+    of_gpu = not isinstance(error, OSError) and re.search(r"cuda|cublas|cudnn|hip", text, re.I)
+    which = "GPU memory" if of_gpu or "cuda" in type(error).__module__ else "memory"
+    found = re.search(_ASKED, text, re.I)
     if found is None:
         return f"{which} ran out"
     if found[2] == "bytes":
         return f"{which} ran out where {float(found[1]) / 2**20:,.0f} MiB more were asked for"
     return f"{which} ran out where {found[1]} {found[2]} more were asked for"
+
+
+@contextmanager
+def refusing(where: str | os.PathLike[str], what: str, remedy: str) -> Iterator[None]:
+    """Whatever is raised inside becomes a BadInput, `what` with the error in brackets; but a lack of memory passes.
+
+    For libraries that tell of damage in many ways.
+    """
+    try:
+        yield
+    except Exception as error:
+        if shortage(error):
+            raise
+        raise BadInput(where, f"{what} ({error})", remedy) from None

@@ -18,7 +18,7 @@ from skelpipe import settings as checking
 from skelpipe.clips.loading import load_bodies, own_frames
 from skelpipe.clips.streams import apply_stream
 from skelpipe.clips.views import build_view, render_view
-from skelpipe.errors import BadInput, shortage
+from skelpipe.errors import BadInput, refusing
 from skelpipe.evaluate.fit import cautions, check_fit
 from skelpipe.methods.network import Network
 from skelpipe.outputs.ancestry import DONE, PROVENANCE, read_json
@@ -128,14 +128,10 @@ def load_run(
     weights, epoch = find_weights(path, settings, epoch)
     check_files(path, weights.name, "train this run again")
     evaluated: Any = recipe.build_method(clips.layout, find_split(settings["split"]).classes).evaluated
-    try:
+    with refusing(weights, "cannot be loaded", "train this run again"):
         from safetensors.torch import load_file
 
         evaluated.load_state_dict(load_file(weights))
-    except Exception as error:
-        if shortage(error):
-            raise
-        raise BadInput(weights, f"cannot be loaded ({error})", "train this run again") from None
     log.info("run %s: recipe %s, %s", path, recipe.name, f"pretrained on {settings['split']}, seed {settings['seed']}")
     log.info("weights %s, of epoch %d; stream %s", weights.name, epoch, stream)
     network = evaluated[stream] if recipe.streams else evaluated

@@ -44,7 +44,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from skelpipe.errors import BadInput, shortage
+from skelpipe.errors import BadInput, refusing
 from skelpipe.layouts import layout_of
 from skelpipe.layouts.base import Layout
 from skelpipe.outputs.checksums import check_files
@@ -189,14 +189,13 @@ def open_array(group: zarr.Group, name: str) -> zarr.Array[Any]:
     import zarr
 
     where = group.store_path.store.root / group.store_path.path / name  # type: ignore[attr-defined]
-    try:
-        array = group[name]
-    except KeyError:
-        raise BadInput(where, "is missing", REMADE_FOLDER) from None
-    except Exception as error:  # Zarr raises whatever its parsers do
-        if shortage(error):
-            raise
-        raise BadInput(where / META, f"cannot be read ({error})", REMADE_FOLDER) from None
+    with refusing(where / META, "cannot be read", REMADE_FOLDER):  # Zarr raises whatever its parsers do
+        try:
+            array = group[name]
+        except KeyError:
+            array = None
+    if array is None:
+        raise BadInput(where, "is missing", REMADE_FOLDER)
     if not isinstance(array, zarr.Array):
         raise BadInput(where, "is no array", REMADE_FOLDER)
     return array
@@ -210,12 +209,8 @@ def read_array(group: zarr.Group, name: str, rows: slice = slice(None)) -> npt.N
     """
     array = open_array(group, name)
     _check_chunks(array, rows)
-    try:
+    with refusing(_folder(array), "is damaged", REMADE_FOLDER):  # a torn chunk makes the codecs raise what they like
         values = np.asarray(array[rows])
-    except Exception as error:  # a torn chunk makes the codecs raise whatever they like
-        if shortage(error):
-            raise
-        raise BadInput(_folder(array), f"is damaged ({error})", REMADE_FOLDER) from None
     return np.array(values.tolist(), dtype=str) if values.dtype.kind in "OT" else values
 
 

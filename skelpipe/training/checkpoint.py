@@ -10,7 +10,7 @@ import torch
 from safetensors import SafetensorError
 
 from skelpipe import __version__, ranks
-from skelpipe.errors import BadInput, shortage
+from skelpipe.errors import BadInput, refusing
 from skelpipe.outputs.files import write_bytes
 from skelpipe.training.torch_files import read_saved
 
@@ -124,7 +124,7 @@ def load_checkpoint(
     Raises:
         BadInput: the file is damaged or does not fit.
     """
-    try:
+    with refusing(path, "cannot be resumed from", "delete it to start this run anew"):
         state: dict[str, Any] = read_saved(path)
         method.load_state_dict(state["method"])
         optimizer.load_state_dict(state["optimizer"])
@@ -136,10 +136,6 @@ def load_checkpoint(
         at = Position(path)
         vars(at).update(state["position"])
         at.sums = {name: value.to(device) for name, value in state["sums"].items()}
-    except Exception as error:
-        if shortage(error):
-            raise
-        raise BadInput(path, f"cannot be resumed from ({error})", "delete it to start this run anew") from None
     return at
 
 

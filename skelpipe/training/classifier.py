@@ -7,7 +7,7 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from skelpipe.errors import BadInput
+from skelpipe.errors import refusing
 from skelpipe.outputs.checksums import check_files
 from skelpipe.outputs.files import write_bytes
 
@@ -42,11 +42,9 @@ def read_tensors(run: Path, stream: str) -> dict[str, Tensor]:
     from safetensors.torch import load_file
 
     check_files(run, CLASSIFIER, "import these weights again")
-    try:
+    with refusing(run / CLASSIFIER, "cannot be loaded", "import these weights again"):
         tensors = load_file(run / CLASSIFIER)
         return {name: tensors[f"{stream}.{name}"] for name in ("weight", "bias")}
-    except Exception as error:
-        raise BadInput(run / CLASSIFIER, f"cannot be loaded ({error})", "import these weights again") from None
 
 
 def read_classifier(run: Path, stream: str) -> nn.Linear:

@@ -388,6 +388,31 @@ def test_an_stgcn_of_pyskl_that_computes_otherwise_is_refused(tmp_path):
     assert imported(pyskl(state, importance=False), tmp_path).finished
 
 
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"cls_head.fc_cls.weight": torch.tensor(1.0)},
+        {"backbone.gcn.0.gcn.A": torch.tensor(1.0)},
+        {"backbone.gcn.0.gcn.bn.weight": torch.tensor(1.0)},
+        {"backbone.gcn.3.gcn.A": torch.ones(3, 25, 25, device="meta")},
+        {"backbone.gcn.3.gcn.PA": torch.eye(25).to_sparse()},
+    ],
+    ids=lambda odd: next(iter(odd)),
+)
+def test_an_stgcn_of_pyskl_without_numbers_is_refused_in_a_line(odd, tmp_path):
+    file = pyskl(with_classifier(graph=torch.from_numpy(adjacency(KINECT_V2, "spatial", PYSKL_BONES))))
+    file["state_dict"] |= odd
+    with pytest.raises(BadInput, match="reads ST-GCN only|holds no ST-GCN") as caught:
+        imported(file, tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_half_of_a_classifier_is_none(tmp_path):
+    made = imported({**bare(), "fcn.bias": torch.ones(60)}, tmp_path)
+    assert made.family == "an encoder alone"
+    assert not (tmp_path / "run" / "classifier.safetensors").exists()
+
+
 def test_the_channels_tell_whether_joints_have_a_confidence(tmp_path):
     graph = torch.from_numpy(adjacency(find_layout("openpose18")))
     state = bare(graph=graph) | {f"edge_importance.{i}": torch.ones(3, 18, 18) for i in range(10)}
@@ -553,6 +578,18 @@ NO_CHECKPOINTS = {
         "is of type torch.float8",
     ),
     "no numbers": (lambda p: torch.save({n: v.to("meta") for n, v in bare().items()}, p), "is no dense tensor"),
+    "a number for weights": (
+        lambda p: torch.save({**bare(), "fc.weight": torch.tensor(1.0)}, p),
+        r"fc\.weight is a single number",
+    ),
+    "a number for ST-GCN's classifier": (
+        lambda p: torch.save({**bare(), "fcn.weight": torch.tensor(1.0), "fcn.bias": torch.ones(60)}, p),
+        r"fc\.weight is a single number",
+    ),
+    "a number for the queue": (
+        lambda p: torch.save({**reference_file(), "queue": torch.tensor(1.0)}, p),
+        "queue is a single number",
+    ),
     "an optimiser": (lambda p: torch.save(OPTIMIZER, p), r"but state \(dict\), param_groups \(list\)"),
     "no graph": (lambda p: torch.save({n: v for n, v in bare().items() if n != "A"}, p), "has no graph"),
 }

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from conftest import TINY
 
 from skelpipe.cli import main
-from skelpipe.errors import BadInput, shortage
+from skelpipe.errors import BadInput, refusing, shortage
 from skelpipe.training import checkpoint, loop
 from skelpipe.training.pretrain import pretrain
 from skelpipe.training.recipe import load_recipe
@@ -36,6 +36,7 @@ TOLD = [
     (RuntimeError("could not create a primitive"), "memory ran out"),
     (OSError(errno.ENOMEM, "Cannot allocate memory"), "memory ran out"),
     (RuntimeError("can't start new thread"), "no further thread could be started"),
+    (OSError(errno.ENOMEM, "Cannot allocate memory", "/home/ship/cuda-work/store"), "memory ran out"),
 ]
 
 
@@ -49,6 +50,15 @@ def test_a_lack_of_memory_is_known_by_what_libraries_say(error, told):
 )
 def test_nothing_else_is_taken_for_it(error):
     assert shortage(error) is None
+
+
+@pytest.mark.parametrize(("error", "raised"), [(MemoryError(), MemoryError), (ValueError("odd"), BadInput)])
+def test_damage_is_told_and_a_lack_of_memory_passes(error, raised):
+    with (
+        pytest.raises(raised, match=r"^$|^file: is damaged \(odd\); make it anew$"),
+        refusing("file", "is damaged", "make it anew"),
+    ):
+        raise error
 
 
 def failing(monkeypatch, at, error):

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from skelpipe import settings as checking
 from skelpipe.encoders.graph import adjacency
-from skelpipe.errors import BadInput, shortage
+from skelpipe.errors import BadInput, refusing, shortage
 from skelpipe.exchange.weights.contents import GRAPH, STREAM_ENCODERS, check_encoder, reference_name
 from skelpipe.exchange.weights.families import State, beneath
 from skelpipe.layouts import layout_of
@@ -80,12 +80,8 @@ def saved_weights(run: Path) -> State:
 
     path = require(run, "run", "finish it with 'skelpipe pretrain'") / WEIGHTS
     check_files(run, WEIGHTS, "train this run again")
-    try:
+    with refusing(path, "cannot be loaded", "train this run again"):
         state: State = load_file(path)
-    except Exception as error:
-        if shortage(error):
-            raise
-        raise BadInput(path, f"cannot be loaded ({error})", "train this run again") from None
     return state
 
 

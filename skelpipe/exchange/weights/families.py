@@ -109,6 +109,8 @@ def pyskl_names(state: State) -> State | None:
     roots = [name.removesuffix("gcn.0.gcn.conv.weight") for name in state if name.endswith("gcn.0.gcn.conv.weight")]
     if len(roots) != 1 or f"{roots[0]}gcn.0.gcn.A" not in state:
         return None
+    if not all(map(has_numbers, (v for name, v in state.items() if name.endswith(("gcn.A", "gcn.PA", ".weight"))))):
+        return None
     (root,) = roots
     graph = state[f"{root}gcn.0.gcn.A"]
     named = {f"{root}A": graph}
@@ -133,6 +135,11 @@ def pyskl_names(state: State) -> State | None:
     return named if before else None  # else the convolution stands behind the graph
 
 
+def has_numbers(value: Tensor) -> bool:
+    """Whether a tensor has an axis, and numbers that can be looked at."""
+    return value.dim() > 0 and not value.is_meta and value.layout == torch.strided
+
+
 def multiplied(importance: Tensor, graph: Tensor) -> bool:
     """Whether PA multiplies a graph, rather than being added: where there is no edge, it then never learns anything."""
     idle = importance[graph == 0]
@@ -154,7 +161,7 @@ FAMILIES: dict[str, Family] = {
         clips={"preset": "isc", "steps": {"bodies": "denoise", "centre": "clip", "time": "pad"}},
     ),
     "stgcn": Family(
-        lambda part: part.named == "stgcn",
+        lambda part: part.named == "stgcn" and bool(part.classifier),
         lambda part: f"ST-GCN, trained with labels, {len(part.encoder['fc.weight'])} classes",
         rename=stgcn_names,
         labelled=True,

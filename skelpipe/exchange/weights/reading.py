@@ -24,6 +24,7 @@ WRAPPERS = {"module", "_orig_mod"}  # what DataParallel and torch.compile put in
 FIRST = "st_gcn_networks.0.gcn.conv.weight"
 ENCODER = re.compile(r"(?:^|\.)(encoder_[qk](?:_\w+)?)\.$")
 DEEP, MOST_PARTS = 4, 16  # levels of mappings in a file, and entries of a list in it, that are looked at
+ARRAYS = re.compile(r"(^|\.)(weight|bias)$|^queue(?!_ptr)")  # names of what has axes in every file
 FLOATS = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
 
 
@@ -162,6 +163,8 @@ def check_tensors(state: State, path: Path) -> None:
     for name, value in state.items():
         if value.is_meta or value.layout != torch.strided or value.is_complex():
             raise BadInput(path, f"{shortened(name, 80)} is no dense tensor of real numbers", ANOTHER)
+        if value.dim() == 0 and ARRAYS.search(name):
+            raise BadInput(path, f"{shortened(name, 80)} is a single number, not an array", ANOTHER)
         if value.is_floating_point() and value.dtype not in FLOATS:
             raise BadInput(path, f"{shortened(name, 80)} is of type {value.dtype}", "save it in half precision or more")
         if not value.is_floating_point() and name.endswith((".weight", ".bias", "running_mean", "running_var")):
