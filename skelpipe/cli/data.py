@@ -19,6 +19,7 @@ from skelpipe.cli.options import (
     part_option,
     path_argument,
     seed_option,
+    tell,
     threads_option,
     workers_option,
 )
@@ -96,7 +97,7 @@ def ingest(dataset: str, raw: Path, store: Path, **options: Any) -> None:
     if made.dropped:
         counts = ", ".join(f"{count:,} {reason}" for reason, count in made.dropped.items())
         click.echo(f"left out: {counts}; 'skelpipe inspect {shlex.quote(str(store))}' tells of each")
-    _tell(made.told)
+    tell(made.told)
     _tell_divided(made.divided)
     size = f"{_bytes(made.bytes_read)} of text became {_bytes(made.store_bytes)} in {made.seconds:,.1f} s"
     click.echo(f"{store}: {made.clips:,} clips of {made.expected:,} published, {made.rows:,} bodies in frames, {size}")
@@ -215,7 +216,7 @@ def join(parts: tuple[Path, ...], whole: Path, **options: Any) -> None:
 
     with bar("joining", "rows") as progress:
         made = run_join(parts, whole, progress=progress, **options)
-    _tell(made.told)
+    tell(made.told)
     _tell_divided(made.divided)
     click.echo(f"{whole}: {made.clips:,} clips of {made.parts:,} parts")
 
@@ -269,7 +270,7 @@ def import_arrays(format: str, files: tuple[Path, ...], clips: Path, **options: 
 
     with bar("importing", "clips") as progress:
         made = run_import(format, files, clips, progress=progress, **options)
-    _tell(made.told)
+    tell(made.told)
     if made.left_out:
         first = ", ".join(f"{each.name} ({each.said})" for each in made.left_out[:5])
         more = f", …; 'skelpipe inspect {shlex.quote(str(clips))}' tells of each" if len(made.left_out) > 5 else ""
@@ -306,12 +307,6 @@ def export_arrays(format: str, source: Path, out: Path, **options: Any) -> None:
     with bar("exporting", "clips") as progress:
         made = run_export(format, source, out, progress=progress, **options)
     click.echo(f"{out}: {made.train:,} training and {made.test:,} test clips in {', '.join(made.files)}")
-
-
-def _tell(found: Sequence[str]) -> None:
-    """Say what was found in the data, each in a line."""
-    for line in found:
-        click.echo(f"skelpipe: {printable(line)}", err=True)
 
 
 def _bytes(count: int) -> str:

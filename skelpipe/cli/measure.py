@@ -20,10 +20,10 @@ from skelpipe.cli.options import (
     seed_option,
     split_option,
     stream_option,
+    tell,
     threads_option,
 )
 from skelpipe.cli.progress import bar, stages
-from skelpipe.errors import printable
 
 
 def _protocols() -> Mapping[str, Any]:
@@ -115,8 +115,7 @@ def embed(run: Path, clips: Path, out: Path, **options: Any) -> None:
     with bar("embedding", "clips") as progress:
         cautions: list[str] = []
         rows, size = export(run, clips, out, progress=progress, tell=cautions.append, **options)
-    for caution in cautions:
-        click.echo(printable(f"skelpipe: {caution}"), err=True)
+    tell(cautions)
     click.echo(f"{out}: {rows:,} clips, {size} features each")
 
 
@@ -182,8 +181,7 @@ def _metrics(out: Path, metrics: Mapping[str, Any]) -> None:
     """The accuracies of an evaluation or a fusion in one line, and a line per warning."""
     parts = []
     for protocol, values in metrics["protocols"].items():
-        for warning in values.get("warnings", ()):
-            click.echo(printable(f"skelpipe: {protocol}: {warning}"), err=True)
+        tell(f"{protocol}: {warning}" for warning in values.get("warnings", ()))
         if values.get("tied"):
             decisions = metrics["test_clips"] * len(values.get("draws") or (1,))
             of = f"{values['tied']:,} of {decisions:,} decisions"

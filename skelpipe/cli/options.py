@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 from click.core import ParameterSource
 
+from skelpipe.errors import printable
 from skelpipe.recordings.datasets import DATASETS, SPLITS, check_split
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -83,3 +84,9 @@ def _part(text: str) -> Any:
 def given(ctx: click.Context, name: str) -> bool:
     """Whether an option was given, or has its default."""
     return ctx.get_parameter_source(name) is not ParameterSource.DEFAULT
+
+
+def tell(found: Iterable[str]) -> None:
+    """Say what was found, each in a line on stderr."""
+    for line in found:
+        click.echo(printable(f"skelpipe: {line}"), err=True)

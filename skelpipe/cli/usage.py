@@ -55,10 +55,8 @@ def _of_value(error: click.BadParameter) -> tuple[str, str | None]:
         return what, None
     for theirs, ours in KINDS.items():
         what = what.replace(f"is not {theirs}", f"is not {ours}")
-    if isinstance(param, click.Argument):  # click calls one of a few by all of them
-        what = what.replace(
-            f"'{param.make_metavar(error.ctx)}'" if error.ctx else "", f"'{str(param.name).upper()}'", 1
-        )
+    if isinstance(param, click.Argument) and error.ctx is not None:  # click calls one of a few by all of them
+        what = what.replace(f"'{param.make_metavar(error.ctx)}'", f"'{str(param.name).upper()}'", 1)
     wrong = NOT_ONE_OF.search(what)
     known = getattr(param.type, "choices", None)
     return what, nearest(wrong[1], [str(each) for each in known]) if wrong and known else None

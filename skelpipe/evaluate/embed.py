@@ -25,7 +25,8 @@ from skelpipe.outputs.ancestry import DONE, PROVENANCE, read_json
 from skelpipe.outputs.checksums import check_files
 from skelpipe.outputs.digests import require
 from skelpipe.outputs.provenance import file_provenance
-from skelpipe.recordings.datasets import find_split, fitting_splits, group_column, serves, split_masks
+from skelpipe.recordings.datasets import find_split, fitting_splits, group_column, serves
+from skelpipe.recordings.divisions import divide
 from skelpipe.recordings.native import Native
 from skelpipe.recordings.store import CLIPS_PER_CHUNK, Clips
 from skelpipe.training.checkpoint import kept_weights, weights_epoch
@@ -191,31 +192,33 @@ def embed(
     Args:
         only: the labels of the classes whose clips are meant; None: all.
     """
-    train, test = split_masks(split, clips.dataset, clips.columns, clips.attributes.get("split_files"))
+    train, test = divide(split, clips)
     if only is not None:
         train, test = (mask & np.isin(clips.labels, only) for mask in (train, test))
     rows = np.flatnonzero(train | test)
     left = len(train) - len(rows)
     log.info("clips to embed: %d to train on and %d to test; %d are in neither part", train.sum(), test.sum(), left)
-    return Features(
-        clips.columns["name"][rows],
-        clips.labels[rows],
-        train[rows],
-        clips.columns[group_column(clips.dataset)][rows],
-        encode(run, clips, rows, progress),
-        rows,
-    )
+    return _features(run, clips, rows, train, progress)
 
 
 def embed_all(run: Run, clips: Clips, split: str | None, progress: Progress | None = None) -> Features:
     """Features of all clips, in a split or not; their `train` is 1, 0 to test, and -1 in neither part: int8."""
     part = np.full(len(clips), -1, np.int8)
     if split is not None:
-        train, test = split_masks(split, clips.dataset, clips.columns, clips.attributes.get("split_files"))
+        train, test = divide(split, clips)
         part[train], part[test] = 1, 0
-    rows, group = np.arange(len(clips)), clips.columns[group_column(clips.dataset)]
+    rows = np.arange(len(clips))
     log.info("clips to embed: all %d, %d of them in neither part of a split", len(rows), (part < 0).sum())
-    return Features(clips.columns["name"], clips.labels, part, group, encode(run, clips, rows, progress), rows)
+    return _features(run, clips, rows, part, progress)
+
+
+def _features(
+    run: Run, clips: Clips, rows: npt.NDArray[np.int64], part: npt.NDArray[Any], progress: Progress | None
+) -> Features:
+    """Those of the clips `rows`; `part` says of each clip of the folder on which side it is."""
+    group = clips.columns[group_column(clips.dataset)]
+    feature = encode(run, clips, rows, progress)
+    return Features(clips.columns["name"][rows], clips.labels[rows], part[rows], group[rows], feature, rows)
 
 
 @torch.no_grad()
@@ -287,7 +290,7 @@ def export(
     every: bool = False,
     force: bool = False,
     progress: Progress | None = None,
-    tell: Callable[[str], None] | None = None,
+    tell: Callable[[str], None] = lambda caution: None,
 ) -> tuple[int, int]:
     """Write features, names, labels and split of a run's clips as .npz, .h5 or .parquet; returns (clips, features).
 
@@ -313,8 +316,8 @@ def export(
         what = f"has no clips here, neither to train on nor to test, of {len(source):,} that there are"
         raise BadInput(f"split {split}", what, "choose another split, or pass --all to embed every clip")
     doubts = cautions(loaded, source, features.row[features.train != 1])
-    for doubt in doubts if tell is not None else ():
-        tell(doubt)  # type: ignore[misc]
+    for doubt in doubts:
+        tell(doubt)
     inputs = {"run": loaded.path, "clips": source.path}
     settings: dict[str, Any] = {"split": split, "stream": loaded.stream}
     settings |= {"epoch": loaded.epoch, "device": str(loaded.device), "other_clips": other_clips, "all": every}

@@ -34,7 +34,8 @@ from skelpipe.outputs.folders import new_folder
 from skelpipe.parallel import tell_threads
 from skelpipe.plots.confusion import confusion_figure
 from skelpipe.plots.style import save_figure
-from skelpipe.recordings.datasets import divided, find_split
+from skelpipe.recordings.datasets import find_split
+from skelpipe.recordings.divisions import divide
 from skelpipe.recordings.store import Clips
 from skelpipe.settings import Settings
 from skelpipe.training.preparation import PREPARED, preparation_of
@@ -131,7 +132,7 @@ def measured_features(
             finite.
     """
     needed = ("test",) if set(protocols) <= WITHOUT_TRAINING else ("training", "test")
-    divided(split, clips.dataset, clips.columns, clips.attributes.get("split_files"), needed)
+    divide(split, clips, needed)
     only = None if classes is None else read_classes(classes, find_split(split).datasets[0])
     features = embed(run, clips, split, _part(progress, "embed"), only)
     doubts = [] if only is None else without_clips(only, features)

@@ -12,8 +12,9 @@ import numpy.typing as npt
 from skelpipe.errors import BadInput
 from skelpipe.layouts import attributes_of
 from skelpipe.outputs.digests import read_digest
-from skelpipe.recordings.datasets import has_names, pretrained_on, share_names, split_masks
+from skelpipe.recordings.datasets import has_names, pretrained_on, share_names
 from skelpipe.recordings.datasets.splits import RECORDED
+from skelpipe.recordings.divisions import divide
 from skelpipe.recordings.store import Clips
 from skelpipe.training.clips_needed import check_clips, check_evaluated, prepare_command, prepare_words
 from skelpipe.training.log import COLLAPSE_REMEDY
@@ -98,7 +99,7 @@ def seen(run: Path, settings: Mapping[str, Any], clips: Clips, test: npt.NDArray
     was trained on, they are those of its split. Of a run that keeps neither, the rule of its split says it.
     """
     if are_its_own(settings, clips):
-        train, _ = split_masks(settings["split"], clips.dataset, clips.columns, clips.attributes.get("split_files"))
+        train, _ = divide(settings["split"], clips)
         return told(int(train[test].sum()), len(test))
     kept = read_trained_on(run)
     if kept is None:

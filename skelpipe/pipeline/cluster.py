@@ -13,11 +13,11 @@ from typing import Any
 from skelpipe.errors import BadInput
 from skelpipe.pipeline import slurm
 from skelpipe.pipeline.lock import AREA
+from skelpipe.pipeline.plan import VERSIONS
 from skelpipe.pipeline.show import Stage, complain
 from skelpipe.pipeline.site import Site
 
 log = logging.getLogger(__name__)
-RULES = ("synth", "ingest", "prepare", "join", "pretrain", "evaluate", "fuse", "report")
 ON_GPU = ("pretrain", "evaluate")
 ASKED = {"mem_mb": "mem_mb", "mem": "mem_mb", "runtime": "runtime"}  # as defaults may be written
 NAME = "slurm-jobs"  # the file that keeps the name of the jobs at work
@@ -58,8 +58,8 @@ class Cluster:
         """What the Snakefile has to know: the most that jobs of a rule can be given, and what they must not ask for."""
         most: dict[str, dict[str, int]] = {}
         unasked = {ASKED[key] for key in self.site.values("default-resources") if key in ASKED}
-        for rule in RULES:
-            there = slurm.partition_of(rule, self.site, list(self.partitions.values()))
+        for rule in VERSIONS:
+            there = slurm.partition_of(rule, self.site, self.partitions)
             if there is None:
                 continue
             most[rule] = {"threads": there.cpus, "mem_mb": there.mem_mb}
@@ -75,7 +75,7 @@ class Cluster:
             return
         wanting = Counter(stage.rule for stage in stages if stage.to_do and stage.rule in ON_GPU)
         for rule in wanting:
-            there = slurm.partition_of(rule, self.site, list(self.partitions.values()))
+            there = slurm.partition_of(rule, self.site, self.partitions)
             if there is not None and not there.gpus and f"{rule}:gpu" not in self.site.values("set-resources"):
                 what = f"{wanting[rule]} {rule} stages ask for a GPU, and partition {there.name} has none"
                 complain(f"{what}; {slurm.remedy(rule, 'gres')}")

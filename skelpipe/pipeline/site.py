@@ -47,7 +47,6 @@ class Site:
         arguments: what follows '--'.
         stated: the options in it.
         profiles: those in force, the strongest first.
-        own: whether the profile of the current folder is among them; Snakemake takes a folder of that name for one.
     """
 
     arguments: tuple[str, ...] = ()

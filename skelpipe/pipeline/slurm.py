@@ -9,7 +9,7 @@ import logging
 import re
 import shutil
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from skelpipe.errors import BadInput, printable
@@ -138,11 +138,11 @@ def find_partitions() -> list[Partition]:
     return list(found.values())
 
 
-def partition_of(rule: str, site: Site, partitions: Sequence[Partition]) -> Partition | None:
+def partition_of(rule: str, site: Site, partitions: Mapping[str, Partition]) -> Partition | None:
     """The partition that jobs of a rule go to: the one that is stated, or the usual one, if there is such a one."""
     stated = site.values("set-resources").get(f"{rule}:slurm_partition")
     name = stated or site.values("default-resources").get("slurm_partition")
-    return next((p for p in partitions if (p.name == name if name else p.usual)), None)
+    return partitions.get(name) if name else next((p for p in partitions.values() if p.usual), None)
 
 
 def minutes(text: str) -> int | None:

@@ -105,7 +105,7 @@ def execute(
                 watch.see(line.rstrip("\n"))
         finally:
             if sys.exc_info()[0] is not None:
-                signals.send(signal.SIGTERM)
+                signals.ask()
             status = process.wait()
             signals.group = None
             jobs = _settle(cluster, bool(signals.received) or status < 0)

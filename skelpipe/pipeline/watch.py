@@ -90,6 +90,8 @@ class Watch:
             self._seen.append(line.strip())
         if self.cluster is not None:
             self._hear(self.cluster, line)
+        if re.match(r"Trying to restart job \d+", line) and self.failed:
+            self.failed.pop()
         if fact := re.fullmatch(r" {4}(\w+): (.*)", line):
             self._fact(*fact.groups())
         elif self._broken is not None:
@@ -113,8 +115,6 @@ class Watch:
         for pattern in SUBMITTED:
             if (found := pattern.match(line)) and found[1] in self.jobs:
                 self.jobs[found[1]].external, self.jobs[found[1]].output = found[2], found[3]
-        if re.match(r"Trying to restart job \d+", line) and self.failed:
-            self.failed.pop()
 
     def _fact(self, key: str, value: str) -> None:
         if self._broken is not None:
@@ -140,7 +140,8 @@ class Watch:
         if self.cluster is not None:
             job.before = job.log_state(self.data) or NO_LOG
         if again:
-            self._say(f"      to the queue again, asking for more: {job.label}")
+            how = "to the queue again, asking for more" if self.cluster else "once more"
+            self._say(f"      {how}: {job.label}")
         else:
             self._say(f"[{self.begun}/{max(self.total, self.begun)}] {'to the queue: ' if self.cluster else ''}{text}")
 
@@ -159,10 +160,9 @@ class Watch:
             return
         self.failed.append(job.label)
         why = self._why(job, told)
-        if (job.label, why) in self._told:
+        if not self._first(job, why):
             complain(f"{job.label} failed again")
             return
-        self._told.add((job.label, why))
         complain(f"{job.label} {why}")
         if self.cluster is not None and not job.external:
             return  # there is no log of what was not submitted
@@ -214,21 +214,22 @@ class Watch:
     def _tell_gone(self, job: Job, known: bool) -> None:
         """Say once of a job that has left the queue that Snakemake does not hear of its end."""
         job.gone = None if known else job.gone or time.monotonic()
-        if (
-            job.gone is not None
-            and time.monotonic() > job.gone + GONE_SECONDS
-            and (job.label, "gone") not in self._told
-        ):
-            self._told.add((job.label, "gone"))
+        if job.gone is not None and time.monotonic() > job.gone + GONE_SECONDS and self._first(job, "gone"):
             what = f"{job.label}: job {job.external} has left the queue, and Snakemake cannot read how it ended"
             complain(f"{what}; stop with Ctrl-C, and try -- --slurm-status-command squeue, or sacct")
 
     def _tell_why_waiting(self, cluster: Cluster, job: Job, known: slurm.Queued) -> None:
         """Say once what keeps a job in the queue, unless that passes by itself."""
         why = slurm.why_waiting(job.rule, job.external, known, cluster.partitions)
-        if why is not None and (job.label, why) not in self._told:
-            self._told.add((job.label, why))
+        if why is not None and self._first(job, why):
             complain(f"{job.label} waits in the queue as job {job.external}: {why}")
+
+    def _first(self, job: Job, what: str) -> bool:
+        """Whether this is the first time that something is said of a job, which it notes."""
+        key = (job.label, what)
+        new = key not in self._told
+        self._told.add(key)
+        return new
 
     def _say(self, text: str) -> None:
         self.console.print(text, soft_wrap=True, highlight=False, markup=False)
@@ -267,13 +268,19 @@ class Signals:
     def take(self, number: int, frame: object) -> None:
         """Handle a signal: the second one asks harder, and the third one does not ask."""
         self.received.append(signal.Signals(number))
-        asks = (signal.SIGINT, signal.SIGINT) if self.remote else (signal.Signals(number), signal.SIGTERM)
-        self.send((*asks, signal.SIGKILL)[min(len(self.received), 3) - 1])
+        if len(self.received) > 2:
+            self.send(signal.SIGKILL)
+        else:
+            self.ask(self.received[0] if len(self.received) == 1 else signal.SIGTERM)
+
+    def ask(self, number: signal.Signals = signal.SIGTERM) -> None:
+        """Ask Snakemake to end."""
+        self.send(signal.SIGINT if self.remote else number)
 
     def send_again(self) -> None:
         """Send what was received before there was anything to send it to."""
         if self.received:
-            self.send(signal.SIGINT if self.remote else self.received[-1])
+            self.ask(self.received[-1])
 
     def send(self, number: signal.Signals) -> None:
         """Send a signal to the whole group, if it is still there."""

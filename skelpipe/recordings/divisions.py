@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy.typing as npt
 
 from skelpipe.errors import shortened
 from skelpipe.recordings.datasets import fitting_splits, split_masks
-from skelpipe.recordings.datasets.splits import find_split
+from skelpipe.recordings.datasets.absent import divided
+from skelpipe.recordings.datasets.splits import Mask, find_split
+from skelpipe.recordings.store import Clips
 
 log = logging.getLogger(__name__)
 LONGEST_NAME = 60
+
+
+def divide(split: str, clips: Clips, needed: Sequence[str] = ()) -> tuple[Mask, Mask]:
+    """Masks of the training and the test clips of a folder, by the publisher's lists where it has them.
+
+    Raises:
+        BadInput: the split cannot divide these clips, or a part that is `needed`, "training" or "test", has none.
+    """
+    return divided(split, clips.dataset, clips.columns, clips.attributes.get("split_files"), needed)
 
 
 def tell_divisions(

@@ -50,7 +50,8 @@ def prepare_folder(run: Path, recipe: Recipe, settings: dict[str, Any], force: b
             check_files(run, is_kept, ANEW)
             go_on_with(run, recipe, before, settings)
             return
-        if not force and not (force := is_empty(run)):
+        force = force or is_empty(run)
+        if not force:
             check_files(run, is_kept, ANEW)
             what = f"was made with other settings: {differences(old, new)}"
             if recipe.rates.knows_length and only_longer(old, new):
@@ -102,8 +103,9 @@ def go_on_with(run: Path, recipe: Recipe, before: dict[str, Any], settings: dict
 
 
 def is_empty(run: Path) -> bool:
-    """Whether nothing of a training is in RUN yet: it ended before its first checkpoint, for lack of memory perhaps."""
-    return not any((run / name).exists() for name in (CHECKPOINT, DONE)) and not any(run.glob("weights*.safetensors"))
+    """Whether RUN is a run with nothing of a training yet: it ended before its first checkpoint, for lack of memory."""
+    begun = any((run / name).exists() for name in (CHECKPOINT, DONE)) or any(run.glob("weights*.safetensors"))
+    return read_json(run / PROVENANCE).get("kind") == "run" and not begun
 
 
 def read_settings(run: Path) -> dict[str, Any]:

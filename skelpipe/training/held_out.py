@@ -15,10 +15,9 @@ from torch import Tensor, nn
 from skelpipe import ranks
 from skelpipe.clips.batches import Batch, Batches
 from skelpipe.errors import BadInput
-from skelpipe.recordings.conventions.shown import check_shown
 from skelpipe.recordings.datasets import group_column
 from skelpipe.recordings.datasets.held_out import hold_out
-from skelpipe.recordings.store import Clips, read_array
+from skelpipe.recordings.store import Clips
 from skelpipe.training.checkpoint import evaluated_weights
 from skelpipe.training.optim import Plateau
 from skelpipe.training.recipe import Recipe
@@ -33,9 +32,8 @@ def split_rows(recipe: Recipe, source: Clips, rows: Rows, seed: int) -> tuple[Ro
     """The rows to train on, and those that are held out, if the recipe's schedule asks for some.
 
     Raises:
-        BadInput: most clips show nobody, or too few are left on one side.
+        BadInput: too few are left on one side.
     """
-    check_shown(read_array(source.group, "length")[rows] > 0, source.path, "train on clips that show people")
     if recipe.plateau is None:
         return rows, rows[:0]
     held = hold_out(source.columns[group_column(source.dataset)][rows], recipe.plateau.held_out, seed)

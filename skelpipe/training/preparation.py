@@ -53,12 +53,12 @@ def compare(before: Mapping[str, Any], now: Mapping[str, Any]) -> Comparison:
     old, new = (_stated(each) for each in (before, now))
     keys = dict.fromkeys((*before, *now))
     untold = tuple(key for key in keys if (key in old) != (key in new))
-    changed = [key for key in dict.fromkeys((*old, *new)) if key in old and key in new and old[key] != new[key]]
-    if "preparation" not in changed:
-        return Comparison(tuple(f"{key} {_word(old[key])}, now {_word(new[key])}" for key in changed), untold)
-    rest = [key for key in changed if key not in ("preparation", *OF_STEPS)]
-    told = [*_steps_differing(old, new), *(f"{key} {_word(old[key])}, now {_word(new[key])}" for key in rest)]
-    return Comparison(tuple(told), tuple(key for key in untold if key not in OF_STEPS))
+    changed = [key for key in old if key in new and old[key] != new[key]]
+    by_steps = "preparation" in changed
+    told_by_steps = ("preparation", *OF_STEPS) if by_steps else ()
+    told = [*(_steps_differing(old, new) if by_steps else ())]
+    told += [f"{key} {_word(old[key])}, now {_word(new[key])}" for key in changed if key not in told_by_steps]
+    return Comparison(tuple(told), tuple(key for key in untold if key not in told_by_steps))
 
 
 def prepare_options(prepared: Mapping[str, Any]) -> list[str]:

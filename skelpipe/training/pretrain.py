@@ -9,6 +9,7 @@ from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from skelpipe import ranks
@@ -16,8 +17,10 @@ from skelpipe.clips.batches import check_batch
 from skelpipe.outputs.folders import locked
 from skelpipe.outputs.refusals import refusals
 from skelpipe.parallel import tell_threads
-from skelpipe.recordings.datasets import divided, find_split
-from skelpipe.recordings.store import Clips
+from skelpipe.recordings.conventions.shown import check_shown
+from skelpipe.recordings.datasets import find_split
+from skelpipe.recordings.divisions import divide
+from skelpipe.recordings.store import Clips, read_array
 from skelpipe.training.announce import tell_plan
 from skelpipe.training.checkpoint import Event
 from skelpipe.training.clips_needed import check_clips
@@ -77,8 +80,7 @@ def pretrain(
             torch.set_num_threads(threads)
         place = choose_device(ranks.device_name(device))
         split = find_split(split, source.dataset).name
-        train, _ = divided(split, source.dataset, source.columns, source.attributes.get("split_files"))
-        rows, held = split_rows(recipe, source, np.flatnonzero(train), seed)
+        rows, held = split_rows(recipe, source, training_rows(source, split), seed)
         check_batch(recipe.batch_size, len(rows))
         share = ranks.share(recipe.batch_size)
         tell_plan(recipe, source, len(rows), split, stream, seed, share)
@@ -92,6 +94,13 @@ def pretrain(
                 prepare_folder(run, recipe, settings, force, source.path)
             ranks.wait()  # before that RUN may hold another run's checkpoint
             return train_method(recipe, source, rows, held, run, settings, place, threads, progress)
+
+
+def training_rows(source: Clips, split: str) -> npt.NDArray[np.int64]:
+    """The rows of the split's training clips; BadInput if there are none, or most show nobody."""
+    train, _ = divide(split, source, ("training",))
+    check_shown(read_array(source.group, "length")[train] > 0, source.path, "train on clips that show people")
+    return np.flatnonzero(train)
 
 
 def open_clips(path: str | Path, recipe: Recipe, stream: str) -> Clips:

@@ -77,7 +77,7 @@ def _looked_at(clips: npt.NDArray[np.floating]) -> npt.NDArray[np.float16]:
 
 def read_fingerprints(clips: Clips, rows: Rows) -> Prints:
     """`fingerprints` of clips in a folder, read some at a time."""
-    some = [load_bodies(clips, rows[start : start + AT_ONCE], 1) for start in range(0, len(rows), AT_ONCE)]
+    some = (load_bodies(clips, rows[start : start + AT_ONCE], 1) for start in range(0, len(rows), AT_ONCE))
     return np.concatenate([np.zeros(0, np.uint64), *map(fingerprints, some)])
 
 
@@ -117,7 +117,7 @@ def read_trained_on(run: Path) -> TrainedOn | None:
             text = file.read(LARGEST + 1)
         if len(text) > LARGEST:
             raise ValueError(f"it holds more than {LARGEST:,} bytes")
-        pairs = [line.split("\t") for line in text.decode().splitlines()]
+        pairs = [line.split("\t") for line in text.decode().split("\n") if line]  # names may have other line breaks
         names = np.array([name for name, _ in pairs if name], str)
         prints = np.array([int(each, 16) for _, each in pairs if each], np.uint64)
     except (OSError, EOFError, ValueError, OverflowError) as error:

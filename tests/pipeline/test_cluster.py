@@ -369,6 +369,16 @@ def test_how_a_job_ended_is_told(tmp_path, capsys, state, outer, log, told):
     assert capsys.readouterr().out.endswith("      to the queue again, asking for more: pretrain runs/a/run\n")
 
 
+def test_a_retry_without_a_cluster_goes_to_no_queue(tmp_path, capsys):
+    watch = Watch(Console(), tmp_path, 1, False, Signals())
+    started = SUBMITTED.rpartition("Job 4 has")[0]
+    failed = "Error in rule pretrain:\n    jobid: 4\n[Sat Nov 28 18:47:35 2026]\n"
+    for line in (started + failed + "Trying to restart job 4.\n" + started + "Finished jobid: 4\n").splitlines():
+        watch.see(line)
+    assert watch.failed == []
+    assert "      once more: pretrain runs/a/run\n" in capsys.readouterr().out
+
+
 def test_a_job_whose_end_is_never_heard_of_is_told(tmp_path, capsys, monkeypatch):
     at = Listener(tmp_path)
     at.hear(SUBMITTED)

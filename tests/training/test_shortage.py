@@ -11,6 +11,7 @@ from conftest import TINY
 
 from skelpipe.cli import main
 from skelpipe.errors import BadInput, refusing, shortage
+from skelpipe.outputs.folders import new_folder
 from skelpipe.training import checkpoint, loop
 from skelpipe.training.pretrain import pretrain
 from skelpipe.training.recipe import load_recipe
@@ -101,6 +102,15 @@ def test_what_is_advised_is_taken_where_nothing_was_learnt_yet(clips, tmp_path, 
             pretrain(load_recipe("skeletonclr", TINY, epochs=1), clips, tmp_path / "run", **OPTIONS)
     smaller = load_recipe("skeletonclr", [*TINY, "batch_size=4"], epochs=1)
     assert pretrain(smaller, clips, tmp_path / "run", **OPTIONS).state == "finished"
+
+
+def test_nothing_of_another_stage_is_replaced(clips, tmp_path):
+    with new_folder(tmp_path / "out", "evaluation") as folder:
+        (folder / "metrics.json").write_text("{}")
+    (tmp_path / "out" / "done.json").unlink()
+    with pytest.raises(BadInput, match="choose another path, or pass --force"):
+        pretrain(load_recipe("skeletonclr", TINY, epochs=1), clips, tmp_path / "out", **OPTIONS)
+    assert (tmp_path / "out" / "metrics.json").read_text() == "{}"
 
 
 def test_a_checkpoint_that_does_not_fit_into_memory_is_not_called_damaged(clips, tmp_path, monkeypatch):

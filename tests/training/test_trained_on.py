@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import weakref
 
 import numpy as np
 import pytest
@@ -44,6 +45,12 @@ def test_a_run_keeps_names_and_fingerprints(clips, tmp_path):
     assert TRAINED_ON in (tmp_path / "run" / "files.sha256").read_text()
 
 
+def test_names_may_have_line_breaks_of_other_alphabets(tmp_path):
+    (tmp_path / TRAINED_ON).write_bytes(gzip.compress("a\u2028b\tff\nc\x85d\t\n".encode()))
+    kept = read_trained_on(tmp_path)
+    assert (kept.names.tolist(), kept.prints.tolist()) == (["a\u2028b", "c\x85d"], [255])
+
+
 def test_clips_held_out_are_among_them(clips, tmp_path):
     changes = ["schedule={name: plateau, held_out: 0.3, patience: 1}"]
     train(clips, tmp_path / "run", changes=changes)
@@ -54,6 +61,20 @@ def test_clips_held_out_are_among_them(clips, tmp_path):
 def test_an_untrained_encoder_was_trained_on_none(clips, tmp_path):
     train(clips, tmp_path / "run", epochs=0)
     assert read_trained_on(tmp_path / "run") is None
+
+
+def test_fingerprints_need_only_some_clips_in_memory(clips, monkeypatch):
+    loaded, alive = trained_on.load_bodies, []
+
+    def counted(*given):
+        data = loaded(*given)
+        alive.append(weakref.ref(data))
+        assert sum(each() is not None for each in alive) <= 2
+        return data
+
+    monkeypatch.setattr(trained_on, "AT_ONCE", 1)
+    monkeypatch.setattr(trained_on, "load_bodies", counted)
+    assert len(read_fingerprints(Clips(clips), np.arange(5))) == 5
 
 
 def test_half_storage_and_further_bodies_have_the_same_fingerprints(clips):
@@ -103,27 +124,27 @@ def test_a_table_without_end_is_not_unpacked(tmp_path, monkeypatch):
         read_trained_on(tmp_path)
 
 
-def test_a_run_of_an_older_version_is_gone_on_with(clips, tmp_path):
-    """It notes no preparation; what it was trained on is written once it trains again."""
-    run = tmp_path / "run"
+def older_run(clips, run, *without):
+    """A run as older versions made it, which note no preparation, and without these files."""
     train(clips, run)
     settings = json.loads((run / "settings.json").read_text())
     del settings["prepared"]
     (run / "settings.json").write_text(json.dumps(settings))
-    for name in ("done.json", "files.sha256", TRAINED_ON):
+    for name in without:
         (run / name).unlink()
+    return run
+
+
+def test_a_run_of_an_older_version_is_gone_on_with(clips, tmp_path):
+    """What it was trained on is written once it trains again."""
+    run = older_run(clips, tmp_path / "run", "done.json", "files.sha256", TRAINED_ON)
     assert train(clips, run, epochs=2).state == "finished"
     assert json.loads((run / "settings.json").read_text())["prepared"]["centre"] is True
     assert read_trained_on(run).names.tolist() == training_names(clips)
 
 
 def test_a_finished_run_of_an_older_version_stays_as_it_is_until_it_is_sealed_again(clips, tmp_path):
-    run = tmp_path / "run"
-    train(clips, run)
-    settings = json.loads((run / "settings.json").read_text())
-    del settings["prepared"]
-    (run / "settings.json").write_text(json.dumps(settings))
-    (run / TRAINED_ON).unlink()
+    run = older_run(clips, tmp_path / "run", TRAINED_ON)
     seal(run, "run")
     before = (run / "done.json").read_bytes()
     assert train(clips, run, force=True).state == "already finished"

@@ -47,7 +47,8 @@ from skelpipe.outputs.digests import read_digest
 from skelpipe.outputs.files import write_bytes, write_json
 from skelpipe.outputs.folders import new_folder
 from skelpipe.outputs.provenance import clock, command
-from skelpipe.recordings.datasets import divided, find_split
+from skelpipe.recordings.datasets import find_split
+from skelpipe.recordings.divisions import divide
 from skelpipe.recordings.store import Clips
 from skelpipe.training.checkpoint import Position, save_checkpoint, save_weights
 from skelpipe.training.classifier import write_classifiers
@@ -341,7 +342,7 @@ def assumed_preparation(recipe: Recipe, frames: int | str) -> dict[str, Any]:
 
 def training_rows(clips: Clips, split: str) -> npt.NDArray[np.int64]:
     """The rows of a split's training clips, of which there are some."""
-    train, _ = divided(split, clips.dataset, clips.columns, clips.attributes.get("split_files"))
+    train, _ = divide(split, clips, ("training",))
     return np.flatnonzero(train)
 
 
