@@ -13,6 +13,7 @@ from skelpipe.report.labels import column_key, protocol_title
 Column = dict[str, str]
 Cell = dict[str, Any]
 Warned = dict[str, Any]
+Repetition = tuple[str, int]
 
 
 def columns_of(results: Sequence[Result], catalogue: Catalogue) -> list[Column]:
@@ -23,16 +24,16 @@ def columns_of(results: Sequence[Result], catalogue: Catalogue) -> list[Column]:
 
 
 def cells_of(results: Sequence[Result], columns: Sequence[Column], catalogue: Catalogue) -> dict[str, Cell]:
-    """The cells of one row by column; of a seed the newest evaluation counts."""
-    newest: dict[str, dict[int, list[float]]] = {}
-    warned: dict[str, dict[int, list[Warned]]] = {}
+    """The cells of one row by column; of a fold and seed the newest evaluation counts."""
+    newest: dict[str, dict[Repetition, list[float]]] = {}
+    warned: dict[str, dict[Repetition, list[Warned]]] = {}
     older: dict[str, int] = {}
     for r in sorted(results, key=lambda r: str(r.provenance.get("finished", ""))):
         for title, name, protocol in catalogue.figures(r):
             seeds = newest.setdefault(title, {})
-            older[title] = older.get(title, 0) + (r.seed in seeds)
-            seeds[r.seed] = accuracies(name, protocol)
-            warned.setdefault(title, {})[r.seed] = warnings_of(name, protocol)
+            older[title] = older.get(title, 0) + (r.repetition in seeds)
+            seeds[r.repetition] = accuracies(name, protocol)
+            warned.setdefault(title, {})[r.repetition] = warnings_of(name, protocol)
     titles = [c["key"] for c in columns if c["key"] in newest]
     return {title: _cell(newest[title], older[title], warned[title]) for title in titles}
 
@@ -42,15 +43,16 @@ def warnings_of(name: str, protocol: Mapping[str, Any]) -> list[Warned]:
     return [{"protocol": protocol_title(name, protocol), "text": str(text)} for text in protocol.get("warnings") or []]
 
 
-def _cell(seeds: dict[int, list[float]], older: int, warned: dict[int, list[Warned]]) -> Cell:
-    """Mean, std (divisor n - 1) and n over the values of all seeds; a seed has several where there were draws."""
+def _cell(seeds: dict[Repetition, list[float]], older: int, warned: dict[Repetition, list[Warned]]) -> Cell:
+    """Mean, std (divisor n - 1) and n over the values of all folds and seeds; of several draws each counts."""
     told = {each["text"]: each for seed in sorted(warned) for each in warned[seed]}
     values = [value for seed in sorted(seeds) for value in seeds[seed]]
     return {
         "mean": statistics.fmean(values),
         "std": statistics.stdev(values) if len(values) > 1 else None,
         "n": len(values),
-        "seeds": sorted(seeds),
+        "seeds": sorted({seed for _, seed in seeds}),
+        **({"folds": folds} if (folds := sorted({fold for fold, _ in seeds if fold})) else {}),
         "values": values,
         **({"older_left_out": older} if older else {}),
         **({"warnings": list(told.values())} if told else {}),
