@@ -75,7 +75,7 @@ def fitted(poses: Poses, layout: Layout, stated: Stated, where: str) -> Fitted:
 
 
 def _all_finite(points: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
-    found: npt.NDArray[np.bool_] = np.isfinite(points).all(axis=2)
+    found: npt.NDArray[np.bool_] = np.logical_and.reduce(np.isfinite(points), axis=2)
     return found
 
 

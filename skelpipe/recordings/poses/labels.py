@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from skelpipe.errors import BadInput, shortened
+from skelpipe.recordings.poses.base import Opened
 from skelpipe.recordings.poses.formats.parquet import MAGIC, read_parquet
 from skelpipe.recordings.poses.formats.table import read_csv
 from skelpipe.recordings.poses.words import LABELS, NAMES, first_of, word
@@ -180,3 +181,9 @@ def tell_table(table: Table, unlabelled: int, recordings: int) -> list[str]:
 def values_of(row: Mapping[str, str]) -> dict[str, str]:
     """The values of a row that are there."""
     return {name: value for name, value in row.items() if value != ""}
+
+
+def looks_like_labels(opened: Opened) -> bool:
+    """Whether a file that holds no poses is a table of names and labels."""
+    names = {word(name) for name in re.split(r"[,;\t]", opened.begins.partition("\n")[0])}
+    return bool(names & set(NAMES)) and bool(names & set(LABELS))
