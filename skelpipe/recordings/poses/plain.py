@@ -42,6 +42,8 @@ def clips_in(content: Any, layout: Layout, where: str, *, columns_first: bool = 
         key = _only_array(table) if key is None else key
         if key is None:
             return _named(content, layout, where)
+        if isinstance(table[key], Mapping):  # a struct in a struct
+            return clips_in(table[key], layout, where, columns_first=columns_first)
         if (several := _lists(table, key, layout, where)) is not None:
             return several
         return [clip_of(table, key, layout, where, columns_first)]

@@ -37,7 +37,10 @@ def _header(opened: Opened) -> list[str]:
     mark = separator_of(line)
     if mark is None or line[:1] in "[{<":
         return []
-    return next(csv.reader([line], delimiter=mark), [])
+    try:
+        return next(csv.reader([line], delimiter=mark), [])
+    except csv.Error:
+        return []
 
 
 def read_csv(text: str, where: str) -> pd.DataFrame:
