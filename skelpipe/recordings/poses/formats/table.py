@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from skelpipe.errors import BadInput
 from skelpipe.layouts.base import Layout
@@ -43,8 +43,8 @@ def _header(opened: Opened) -> list[str]:
         return []
 
 
-def read_csv(text: str, where: str) -> pd.DataFrame:
-    """A table of text as it is written.
+def read_csv(text: str, where: str, as_text: bool = False) -> pd.DataFrame:
+    """A table of text as it is written; `as_text` leaves values as they are spelt, so that 01 stays 01.
 
     Raises:
         BadInput: it is none.
@@ -54,7 +54,8 @@ def read_csv(text: str, where: str) -> pd.DataFrame:
     line = next((line for line in text.split("\n") if line.strip()), "")
     mark = separator_of(line) or ","
     try:
-        return pd.read_csv(io.StringIO(text), sep=mark, skipinitialspace=True, index_col=False, low_memory=False)
+        options: dict[str, Any] = {"dtype": str, "keep_default_na": False} if as_text else {"low_memory": False}
+        return pd.read_csv(io.StringIO(text), sep=mark, skipinitialspace=True, index_col=False, **options)
     except (ValueError, OverflowError, pd.errors.ParserError) as error:
         raise BadInput(where, f"is no table ({' '.join(str(error).split())[:200]})", AGAIN) from None
 
