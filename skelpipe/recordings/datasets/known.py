@@ -10,9 +10,11 @@ from skelpipe.recordings.datasets.base import Dataset
 from skelpipe.recordings.datasets.ntu import NTU60, NTU120
 from skelpipe.recordings.datasets.pku import PKU1, PKU2
 from skelpipe.recordings.datasets.recording import LONGEST_DETAIL, OTHER, Dropped
+from skelpipe.recordings.datasets.ucla import UCLA
 from skelpipe.resources import Registry
 
-DATASETS: Registry[Dataset] = Registry("datasets", {dataset.name: dataset for dataset in (NTU60, NTU120, PKU1, PKU2)})
+SHIPPED: tuple[Dataset, ...] = (NTU60, NTU120, PKU1, PKU2, UCLA)
+DATASETS: Registry[Dataset] = Registry("datasets", {dataset.name: dataset for dataset in SHIPPED})
 
 STRAYS = 0.9  # the least part of the files that must be named after a data set to be called its
 
