@@ -15,6 +15,7 @@ from skelpipe.recordings.datasets.base import Dataset, Found, Source, accept, un
 from skelpipe.recordings.datasets.files import list_files
 from skelpipe.recordings.datasets.recording import BAD_LABEL, LONGEST_DETAIL, UNKNOWN_NAME, Dropped, Recording
 from skelpipe.recordings.datasets.tables import lines
+from skelpipe.recordings.datasets.unread import OUR_FILES
 
 NAME = re.compile(r"a(\d\d)_s(\d\d)_e(\d\d)_v(\d\d)", re.ASCII)
 SUFFIXES = (".json", ".json.txt")  # a browser may add the second
@@ -50,6 +51,10 @@ def stem_of(path: str) -> str:
     return name[: len(name) - len(end)]
 
 
+def _is_wanted(path: str) -> bool:
+    return path.lower().endswith(SUFFIXES) and path.rpartition("/")[2] not in OUR_FILES
+
+
 @dataclass(frozen=True)
 class Ucla(Dataset):
     """Northwestern-UCLA Multiview Action 3D: ten actions before three Kinects."""
@@ -57,7 +62,7 @@ class Ucla(Dataset):
     def find(self, raw: Path, keep_missing: bool = False) -> Found:
         """Search for `.json` files; see `Dataset.find`."""
         sources: list[Source] = []
-        files, dropped = list_files(raw, lambda shown: shown.lower().endswith(SUFFIXES), ".json files")
+        files, dropped = list_files(raw, _is_wanted, ".json files")
         for file in files:
             stem = stem_of(file.shown)
             name = stem.lower() if stem.isascii() else stem
