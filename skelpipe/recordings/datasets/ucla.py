@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from skelpipe.errors import shortened
+from skelpipe.errors import BadInput, shortened
 from skelpipe.recordings.datasets.base import Dataset, Found, Source, accept, unique
 from skelpipe.recordings.datasets.files import list_files
 from skelpipe.recordings.datasets.recording import BAD_LABEL, LONGEST_DETAIL, UNKNOWN_NAME, Dropped, Recording
@@ -21,6 +21,8 @@ NAME = re.compile(r"a(\d\d)_s(\d\d)_e(\d\d)_v(\d\d)", re.ASCII)
 SUFFIXES = (".json", ".json.txt")  # a browser may add the second
 # The actions that names speak of; a file's label is the place of its action here, from 1.
 ACTIONS = (1, 2, 3, 4, 5, 6, 8, 9, 11, 12)
+# Genuine files have up to 130 kB; what JSON becomes in memory is tens of times as large.
+MAX_BYTES = 1 << 26
 SUBJECTS, EPISODES, CAMERAS = range(1, 11), range(11), range(1, 4)
 WANTED = (
     "is not named like a01_s02_e03_v01: action (1-6, 8, 9, 11 or 12), subject, episode, view, two digits each; "
@@ -85,6 +87,8 @@ class Ucla(Dataset):
         from skelpipe.recordings.text.ucla import parse_ucla
 
         (file,) = source.files
+        if file.size > MAX_BYTES:
+            raise BadInput(file.shown, f"has {file.size:,} bytes, which no clip of {self.title} has", "remove it")
         text = parse_ucla(file.read(), file.shown)
         ids = parse_name(source.name) or {}
         if wrong := self._contradiction(source.name, text.clip, text.label):
