@@ -46,6 +46,7 @@ KINDS = (
 WHERE_TO_ASK = {
     "ntu": "its owners give it on their request form (ROSE Lab, Nanyang Technological University)",
     "pku": "its owners give it by mail (STRUCT group, Peking University)",
+    "nw-ucla": "it is all_sqe.zip, to which CTR-GCN's README links (recorded by Wang, Nie, Xia, Wu and Zhu, CVPR 2014)",
 }
 
 

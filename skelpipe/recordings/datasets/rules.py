@@ -12,6 +12,7 @@ from skelpipe.recordings.datasets.base import Dataset
 from skelpipe.recordings.datasets.ntu import LAST_SETUP_60, NTU60, SETUP_SUBJECTS, Ntu
 from skelpipe.recordings.datasets.own import Own
 from skelpipe.recordings.datasets.pku import VIEWS, Pku
+from skelpipe.recordings.datasets.ucla import CAMERAS, EPISODES, SUBJECTS, Ucla
 
 if TYPE_CHECKING:
     import numpy as np
@@ -162,6 +163,8 @@ def dividing(dataset: Dataset) -> dict[str, Collection[Value]]:
         return {**known, "replication": range(1, 3)}
     if isinstance(dataset, Pku):
         return {"view": range(1, len(VIEWS) + 1), **VIDEO[dataset.name]}
+    if isinstance(dataset, Ucla):
+        return {"subject": SUBJECTS, "episode": EPISODES, "camera": CAMERAS}
     texts = () if isinstance(dataset, Own) else dataset.text
     return {each: () for each in dataset.columns if each not in ("name", *texts, *NO_IDS)}
 
