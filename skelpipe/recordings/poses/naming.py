@@ -45,25 +45,25 @@ class Naming:
 
 
 def suggested(stems: Iterable[str]) -> str | None:
-    """A pattern that all names have, if these are letters with numbers behind them; None if they are not."""
+    """A pattern that all names have, if these are letters with numbers behind them of which one is an action.
+
+    Numbers that all names share stay as they are.
+    """
     names = list(stems)
-    if not names:
+    if len({re.sub(r"\d+", "0", name) for name in names}) != 1:
         return None
-    forms = {re.sub(r"\d+", "0", name) for name in names}
-    if len(forms) != 1:
-        return None
-    form, used = names[0], set[str]()
+    numbers = list(zip(*(re.findall(r"\d+", name) for name in names), strict=True))
+    with_person = re.search(r"p\d", names[0], re.IGNORECASE) is not None  # as NTU RGB+D has it
     fields: list[str] = []
-    for found in re.finditer(r"([A-Za-z]*)(\d+)", form):
-        letter = found[1][-1:].lower() if len(found[1]) == 1 else found[1].lower()
-        name = LETTERS.get(letter, letter if len(letter) > 1 else "")
-        name = "" if name in used else name
-        used.add(name)
-        fields.append(name)
-    if "label" not in fields:
+    for found, values in zip(re.finditer(r"([A-Za-z]*)\d+", names[0]), numbers, strict=True):
+        letters = found[1].lower()
+        name = "setup" if letters == "s" and with_person else LETTERS.get(letters, letters)
+        free = "{" + name + "}" not in fields and len(name) > 1
+        fields.append(values[0] if len(set(values)) == 1 and len(names) > 1 else "{" + (name if free else "") + "}")
+    if "{label}" not in fields:
         return None
     pieces = iter(fields)
-    return re.sub(r"\d+", lambda _: "{" + next(pieces) + "}", form)
+    return re.sub(r"\d+", lambda _: next(pieces), names[0])
 
 
 def differing(names: Sequence[str], pattern: str) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from skelpipe.errors import BadInput, shortened
+from skelpipe.layouts import LAYOUTS
 from skelpipe.layouts.base import Layout
 from skelpipe.recordings.poses.base import AGAIN, Poses, from_rows, misfit
 from skelpipe.recordings.poses.shapes import numbers
@@ -23,7 +24,6 @@ from skelpipe.recordings.poses.words import (
     POINTS,
     SCORES,
     first_of,
-    joint_places,
     word,
 )
 
@@ -208,12 +208,7 @@ def _xyz(value: Any) -> dict[str, Any]:
 
 
 def _likely(width: int, layout: Layout) -> int | None:
-    for channels in (layout.coordinates + 1, layout.coordinates, 3, 2):
-        if width and not width % channels:
-            return width // channels
-    return None
-
-
-def in_layout(joints: tuple[str, ...] | None, layout: Layout, where: str) -> npt.NDArray[np.int64] | None:
-    """Which joints of a file are those of the layout, in its order; None where the file does not name them."""
-    return None if joints is None else joint_places(joints, layout, where)[0]
+    """How many joints so many numbers are: as many as a layout has, if they can be."""
+    channels = [c for c in (layout.coordinates + 1, layout.coordinates, 3, 2) if width and not width % c]
+    known = {len(each.joints) for each in LAYOUTS.values()}
+    return next((width // c for c in channels if width // c in known), width // channels[0] if channels else None)
