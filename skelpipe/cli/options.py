@@ -31,13 +31,13 @@ class NameOf(click.Choice):  # type: ignore[type-arg]
 
 
 class SplitName(click.Choice):  # type: ignore[type-arg]
-    """A benchmark's split, or a rule such as subject:1-20."""
+    """A benchmark's split, one that a data set of one's own names, a rule such as subject:1-20, or a list in a file."""
 
     def __init__(self) -> None:
         super().__init__([*SPLITS])
 
     def get_metavar(self, param: click.Parameter, ctx: click.Context | None = None) -> str:
-        return f"[{'|'.join(self.choices)}|COLUMN:TRAIN[/TEST]]"
+        return f"[{'|'.join(self.choices)}|COLUMN:TRAIN[/TEST]|FILE]"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         return check_split(str(value))

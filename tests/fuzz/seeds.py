@@ -14,6 +14,8 @@ sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parent)]
 from engine import CORPUS
 from rawtext import JOINT_REST, ntu_clip, ntu_text, pku_text, pku_values
 
+from skelpipe.recordings.synthetic import UclaClip, ucla_clip
+
 SHORT = [["0", "1", "-2.5"], ["0.5", ".5", "1e-3"], ["0.1234567890123456789", "1e23", "7."]]
 
 
@@ -56,6 +58,10 @@ def seeds() -> dict[str, bytes]:
         "pku/one": (" ".join(SHORT[2 if i < 3 else i % 2][i % 3] for i in range(150)) + "\n").encode(),
         "pku/two": pku_text(values).encode(),
         "pku/zeros": ("0 " * 150 + "\n" + " ".join(["-0.0"] * 150)).encode(),
+        "ucla/genuine": ucla_clip(0, UclaClip(1, 1, 0, 1), (10, 10)),
+        "ucla/bare": b'\xef\xbb\xbf{"skeletons": [' + b",".join([b"[" + b",".join([b"[0, 1, -2.5e0]"] * 20) + b"]"] * 2) + b"]}",
+        "ucla/zeros": b'{"label": 1, "skeletons": [[' + b",".join([b"[0,0,0]"] * 20) + b"]]}",
+        "ucla/empty": b'{"file_name": "a01_s01_e00_v01", "skeletons": [], "label": 1}',
         "names/ntu": b"S001C002P003R002A013",
         "names/pku1": b"0291-L",
         "names/pku2": b"A10N08-R",

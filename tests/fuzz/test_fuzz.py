@@ -42,7 +42,7 @@ CLIP = ntu_text([[(1, POSE)]] * 2)
 RUNS = int(os.environ.get("SKELPIPE_FUZZ_RUNS", 10_000_000))
 SHARES = {
     "ntu": 0.54, "pku": 0.36, "names": 0.04, "labels": 0.015, "lists": 0.015, "archives": 0.015, "pickles": 0.004,
-    "npz": 0.006, "npy": 0.004, "yaml": 0.0006,
+    "npz": 0.006, "npy": 0.004, "yaml": 0.0006, "ucla": 0.01,
 }  # fmt: skip
 
 
@@ -260,6 +260,8 @@ def test_promises_allocate_nothing(promise, place):
         ("labels", b"1,1,12,1\n" * 2000),
         ("labels", b"\n" * 100_000),
         ("lists", b"train:" + b"1-L," * 4000),
+        ("ucla", b'{"skeletons": [' + b'{"":0},' * 20_000 + b"0]}"),
+        ("ucla", b'{"skeletons": [' + b",".join([b"[" + b",".join([b"[1,1,1]"] * 20) + b"]"] * 200) + b"]}"),
     ],
 )  # fmt: skip
 def test_memory_is_bounded_by_the_size_of_the_file(name, data):

@@ -21,10 +21,11 @@ from skelpipe import paper, resources
 from skelpipe.cli import main
 from skelpipe.paper.systems import missing
 from skelpipe.pipeline import show, snakemake
+from skelpipe.pipeline.files import load_pipeline
 from skelpipe.pipeline.plan import plan
 from skelpipe.pipeline.run import results
 from skelpipe.pipeline.site import Site
-from skelpipe.pipeline.spec import load_pipeline
+from skelpipe.recordings.datasets import DATASETS
 from skelpipe.recordings.synthetic import write_raw
 from skelpipe.report.paper_shape import match, planned
 
@@ -36,6 +37,7 @@ COUNTS = {
     **dict.fromkeys(("ntu60_xsub", "ntu60_xview", "ntu120_xsub", "ntu120_xset"), (12, 12, 4)),
     **dict.fromkeys(("pku1_xsub", "pku1_xview", "pku2_xsub", "pku2_xview"), (12, 12, 4)),
     **dict.fromkeys(("transfer_ntu60_pku2", "transfer_ntu120_pku2", "transfer_pku1_pku2"), (4, 4, 0)),
+    "nw_ucla": (6, 6, 2),
     "ntu60_finetune_semi": (8, 8, 0),
     **dict.fromkeys(("table1", "table2"), (30, 30, 10)),
     "table7": (8, 64, 0),
@@ -54,7 +56,7 @@ WITHOUT = set(missing())
 def plans(tmp_path_factory) -> dict[str, dict]:
     """Every shipped pipeline's plan, where nothing is done."""
     data = tmp_path_factory.mktemp("data")
-    for dataset in ("ntu60", "ntu120", "pku1", "pku2"):
+    for dataset in DATASETS:
         (data / "raw" / dataset).mkdir(parents=True)
         (data / "raw" / dataset / "a.skeleton").write_text("1")
     return {name: plan(*load_pipeline(name), data) for name in resources.names("pipelines")}
@@ -192,7 +194,7 @@ def data(tmp_path_factory) -> Path:
     """A data folder with recordings of all four data sets."""
     folder = tmp_path_factory.mktemp("earnest")
     amounts = {"actions": 4, "subjects": 4, "replications": 1, "frames": (12, 16)}
-    for dataset in ("ntu60", "ntu120", "pku1", "pku2"):
+    for dataset in DATASETS:
         write_raw(dataset, folder / "raw" / dataset, **amounts)
     return folder
 

@@ -139,7 +139,7 @@ def test_names_cost_no_numba():
 def test_tables_agree():
     assert set(SPLITS) == {
         "xsub60", "xview60", "xsub120", "xset120", "pku1-xsub", "pku1-xview", "pku2-xsub", "pku2-xview",
-        "ntu60-listed", "ntu120-listed", "pku1-listed", "pku2-listed",
+        "nw-ucla-xview", "ntu60-listed", "ntu120-listed", "pku1-listed", "pku2-listed", "nw-ucla-listed",
     }  # fmt: skip
     for dataset in DATASETS.values():
         assert len(dataset.class_names) == dataset.classes == len(set(dataset.class_names))
@@ -279,7 +279,7 @@ def test_what_states_no_split_is_told_in_a_line(usable, text, said):
 
 
 def test_without_clips_a_column_of_several_data_sets_is_not_enough():
-    with pytest.raises(BadInput, match="ntu60 or ntu120; write ntu60:subject:1"):
+    with pytest.raises(BadInput, match="ntu60, ntu120 or nw-ucla; write ntu60:subject:1"):
         find_split("subject:1")
     assert check_split("subject:1") == "subject:1"
     with pytest.raises(BadInput, match="did you mean 'camera'"):

@@ -1,5 +1,6 @@
 """Synthetic raw recordings: read back by a plain reader that shares nothing with the package's parser."""
 
+import json
 import re
 import zipfile
 from pathlib import Path
@@ -9,7 +10,7 @@ import pytest
 
 from skelpipe.errors import BadInput
 from skelpipe.recordings.datasets import DATASETS, SPLITS, fitting_splits, split_masks
-from skelpipe.recordings.synthetic import Summary, ntu, pku, plan, write_raw
+from skelpipe.recordings.synthetic import Summary, ntu, pku, plan, ucla, write_raw
 from skelpipe.recordings.synthetic.motion import motion_of
 
 SMALLEST = {
@@ -17,7 +18,10 @@ SMALLEST = {
     "ntu120": {"actions": 2, "subjects": 4, "setups": 4, "replications": 1},
     "pku1": {"actions": 1, "subjects": 2, "replications": 1},
     "pku2": {"actions": 1, "subjects": 2, "replications": 1},
+    "nw-ucla": {"actions": 1, "subjects": 2, "replications": 1},
 }
+# The labels of CTR-GCN's files, from 0, by the actions in their names.
+UCLA_LABEL = {1: 0, 2: 1, 3: 2, 4: 3, 5: 4, 6: 5, 8: 6, 9: 7, 11: 8, 12: 9}
 NAME = re.compile(r"S(\d{3})C(\d{3})P(\d{3})R(\d{3})A(\d{3})")
 BONES = (
     (0, 1),
@@ -62,6 +66,15 @@ def read_pku(path):
     return np.array([[float(x) for x in line.split()] for line in path.read_text().splitlines()])
 
 
+def read_ucla(path):
+    told = json.loads(path.read_text())
+    assert list(told) == ["file_name", "skeletons", "label"]
+    assert told["file_name"] == path.stem
+    joints = np.array(told["skeletons"])
+    assert joints.shape == (len(joints), 20, 3)
+    return joints, told["label"]
+
+
 def content(folder):
     """Relative path -> bytes, without the two files that say when the folder was made."""
     return {
@@ -81,6 +94,11 @@ def columns_of(dataset, folder):
         ids = np.array([[int(x) for x in NAME.fullmatch(name).groups()] for name in recordings(folder)])
         keys = ("setup", "camera", "subject", "replication", "label")
         return {"name": np.array(list(recordings(folder))), **dict(zip(keys, (ids - [0, 0, 0, 0, 1]).T, strict=True))}
+    if dataset == "nw-ucla":
+        names = sorted(path.stem for path in (folder / "all_sqe").iterdir())
+        ids = np.array([[int(x) for x in re.fullmatch(r"a(..)_s(..)_e(..)_v(..)", name).groups()] for name in names])
+        return {"name": np.array(names), "label": np.array([UCLA_LABEL[a] for a in ids[:, 0]]),
+                "subject": ids[:, 1], "episode": ids[:, 2], "camera": ids[:, 3]}  # fmt: skip
     rows = []
     for path in sorted((folder / plan._PKU_LAYOUT[dataset][1]).iterdir()):
         rows += [(path.stem, int(line.split(",")[0]) - 1) for line in path.read_text().splitlines()]
@@ -107,7 +125,7 @@ def ntu60(tmp_path_factory):
 # -------------------------------------------------------------------------------------------- the same, again and again
 
 
-@pytest.mark.parametrize("dataset", ["ntu60", "pku2"])
+@pytest.mark.parametrize("dataset", ["ntu60", "pku2", "nw-ucla"])
 @pytest.mark.parametrize("zip", [False, True])
 def test_equal_seeds_give_equal_bytes_and_others_do_not(tmp_path, dataset, zip):
     for name, seed in (("a", 5), ("b", 5), ("c", 6)):
@@ -154,6 +172,9 @@ def test_the_largest_set_stays_within_the_official_numbers(dataset):
         assert (numbers.min(0) >= (2 if dataset == "pku1" else 1)).all()
         assert (numbers.max(0) <= ([364] if dataset == "pku1" else [26, 13])).all()
         return
+    if dataset == "nw-ucla":
+        assert options == {"actions": len(UCLA_LABEL), "subjects": 10, "replications": 11}
+        return
     halves = plan._ntu_halves(dataset, options)
     actions, subjects, setups = ([i for half in halves for i in half[k]] for k in range(3))
     for found, name in ((actions, "actions"), (subjects, "subjects"), (setups, "setups")):
@@ -171,7 +192,7 @@ def test_the_splits_of_the_small_default_do_not_coincide(tmp_path):
 
 
 def test_no_two_classes_are_the_same_motion():
-    for classes, pairs in ((120, ntu._PAIRS), (51, pku._PAIRS)):
+    for classes, pairs in ((120, ntu._PAIRS), (51, pku._PAIRS), (12, frozenset())):
         motions = [motion_of(action, pairs) for action in range(1, classes + 1)]
         assert len(set(motions)) == classes
         assert {a for a, m in enumerate(motions, 1) if m.partner is not None} == pairs
@@ -362,6 +383,48 @@ def test_pku_split_files_agree_with_the_rules(smallest):
             np.testing.assert_array_equal(one, two)
 
 
+# -------------------------------------------------------------------------------------------------------------- NW-UCLA
+
+
+@pytest.mark.parametrize("smallest", ["nw-ucla"], indirect=True)
+def test_nw_ucla_files_have_the_published_form_and_its_ugly_parts(smallest):
+    _, folder, summary = smallest
+    paths = sorted((folder / "all_sqe").iterdir())
+    assert [p.name for p in paths] == [f"a01_s{s:02}_e00_v{v:02}.json" for s in (1, 2) for v in (1, 2, 3)]
+    assert summary == Summary(6, 6, sum(p.stat().st_size for p in paths))
+    joints = {path.stem: read_ucla(path)[0] for path in paths}
+    assert {read_ucla(path)[1] for path in paths} == {1}
+    text = paths[0].read_text()
+    assert "-0.0," not in text
+    assert all(len(re.sub(r"e.*|[-.]", "", n).lstrip("0")) <= 6 for n in re.findall(r"-?\d+\.[\de-]+", text))
+    assert {name: len(clip) for name, clip in joints.items() if len(clip) == 1} == {"a01_s01_e00_v02": 1}
+    lost = {name: np.argwhere((clip == 0).all(2)).tolist() for name, clip in joints.items()}
+    ((frame, first), *rest) = lost.pop("a01_s01_e00_v03")
+    assert [[frame, first], *rest] == [[frame, v] for v in (0, 1, 2, 4, 12, 16)]
+    assert not any(lost.values())
+    assert np.abs(np.diff(joints["a01_s01_e00_v01"], axis=0)).max() > 0.15, "a joint jumps"
+
+
+def test_nw_ucla_people_stand_before_its_cameras_and_turn_with_them(tmp_path):
+    write_raw("nw-ucla", tmp_path / "raw", actions=2, subjects=2, replications=1, frames=(30, 30))
+    one, two = (read_ucla(tmp_path / f"raw/all_sqe/a12_s02_e00_v0{v}.json")[0] for v in (1, 2))
+    assert abs(turned(one, two)[0] - 45) < 4
+    assert (one[..., 2] > 1.5).all(), "in front of the camera"
+    assert np.median(one[:, 3, 1] - one[:, 0, 1]) > 0.4, "y is up"
+    assert np.median(one[:, 4, 0] - one[:, 8, 0]) < -0.2, "a person who faces the camera has the left at -x"
+    assert read_ucla(tmp_path / "raw/all_sqe/a12_s02_e00_v01.json")[1] == 10
+
+
+def test_nw_ucla_clips_do_not_depend_on_what_else_is_written(tmp_path):
+    write_raw("nw-ucla", tmp_path / "few", **SMALLEST["nw-ucla"], frames=(12, 20))
+    write_raw("nw-ucla", tmp_path / "many", actions=3, subjects=3, replications=2, frames=(12, 20))
+    few, many = (content(tmp_path / name) for name in ("few", "many"))
+    same = {name for name in few if name.startswith("all_sqe/")}
+    assert len(same) == 6
+    assert all(many[name] == few[name] for name in same)
+    assert ucla.ucla_clip(0, ucla.UclaClip(1, 2, 0, 3), (12, 20)) == few["all_sqe/a01_s02_e00_v03.json"]
+
+
 # -------------------------------------------------------------------------------------------------- what it is good for
 
 
@@ -390,7 +453,7 @@ def test_the_package_reads_what_is_written_folder_or_archive(smallest, tmp_path)
     dataset, folder, summary = smallest
     write_raw(dataset, tmp_path / "zip", **SMALLEST[dataset], frames=(20, 30), zip=True)
     archives = sorted((tmp_path / "zip").glob("*.zip"))
-    assert len(archives) == (1 if dataset == "ntu60" else 2)
+    assert len(archives) == (1 if dataset in ("ntu60", "nw-ucla") else 2)
     members = {n: zipfile.ZipFile(a).read(n) for a in archives for n in zipfile.ZipFile(a).namelist()}
     plain = content(folder)
     assert members == {name: data for name, data in plain.items() if "/" in name}
@@ -458,6 +521,8 @@ def test_an_interrupted_run_leaves_what_was_there(tmp_path):
         ("ntu120", {"setups": 3}, "--setups 3.*4 to 32"),
         ("pku1", {"setups": 2}, "--setups.*pku1 has no setups"),
         ("pku2", {"replications": 0}, "--replications 0"),
+        ("nw-ucla", {"replications": 12}, "--replications 12.*1 to 11"),
+        ("nw-ucla", {"setups": 1}, "--setups.*nw-ucla has no setups"),
         ("ntu60", {"frames": (50, 40)}, "--frames 50 40"),
         ("ntu60", {"frames": (3, 40)}, "--frames 3 40"),
         ("ntu60", {"seed": -1}, "--seed -1"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,8 +16,9 @@ from skelpipe.clips.bodies import BODIES
 from skelpipe.errors import BadInput
 from skelpipe.exchange.arrays.foreign import skeleton_of
 from skelpipe.exchange.arrays.labels import MAX_FRAMES, Whole
+from skelpipe.layouts.base import Layout
 from skelpipe.layouts.kinect_v2 import KINECT_V2
-from skelpipe.recordings.datasets import Dataset, Dropped, find_dataset
+from skelpipe.recordings.datasets import DATASETS, Dataset, Dropped, find_dataset
 from skelpipe.recordings.datasets.pku import Pku
 from skelpipe.recordings.datasets.rules import folder_word
 
@@ -27,6 +29,24 @@ if TYPE_CHECKING:
 LAYOUT = KINECT_V2
 JOINTS = len(LAYOUT.joints)
 FLAT = BODIES * JOINTS * 3
+
+
+def has_layout(dataset: Dataset) -> bool:
+    """Whether recordings of a data set have the joints that these formats have."""
+    return dataset.layout == LAYOUT.name
+
+
+def held_datasets() -> dict[str, Dataset]:
+    """The data sets whose recordings these formats can hold, by name."""
+    return {name: dataset for name, dataset in DATASETS.items() if has_layout(dataset)}
+
+
+def check_layout(where: str | os.PathLike[str], layout: Layout) -> None:
+    """Raise BadInput unless these formats have those joints."""
+    if layout is not LAYOUT:
+        raise BadInput(where, f"has joints in layout {layout.name!r}", f"these formats have {LAYOUT.name!r}")
+
+
 SUFFIX = ".skeleton"  # label pickles call a clip by its file
 # What the files of one benchmark are called; (ctrgcn-npz, sgn-h5), and the benchmark's key in pyskl-pkl.
 STEMS = {

@@ -12,11 +12,11 @@ from typing import Any, NoReturn
 import numpy as np
 
 from skelpipe.errors import BadInput, shortened
-from skelpipe.exchange.arrays.base import Part
+from skelpipe.exchange.arrays.base import Part, held_datasets
 from skelpipe.exchange.arrays.divisions import Weighed, beside_named, check_division, weigh
 from skelpipe.exchange.arrays.labels import OWN_LABELS, Whole
 from skelpipe.recordings import store
-from skelpipe.recordings.datasets import DATASETS, Dataset, find_dataset
+from skelpipe.recordings.datasets import Dataset
 from skelpipe.recordings.datasets.ntu import NTU60, NTU120, parse_name
 from skelpipe.recordings.datasets.pku import VIEWS, Pku
 from skelpipe.recordings.datasets.splits import LISTED, RECORDED
@@ -173,7 +173,7 @@ def _check_classes(dataset: Dataset, part: Part, labels: Whole) -> None:
 
 def _whose(classes: int, at_least: bool = False) -> str:
     """The remedy that names the data sets of so many classes."""
-    fitting = [d.name for d in DATASETS.values() if (d.classes >= classes if at_least else d.classes == classes)]
+    fitting = [d.name for d in held_datasets().values() if (d.classes >= classes if at_least else d.classes == classes)]
     return f"correct --dataset; {' or '.join(fitting)} would fit" if fitting else "correct --dataset"
 
 
@@ -219,7 +219,7 @@ def _ids(dataset: Dataset, part: Part, name: str, label: int) -> dict[str, Any]:
 
 
 def _refuse_name(dataset: Dataset, where: Path, name: str, plain: str) -> NoReturn:
-    others = [other for other in DATASETS if other != dataset.name and _parsed(find_dataset(other), plain, 0)]
+    others = [name for name, other in held_datasets().items() if other is not dataset and _parsed(other, plain, 0)]
     remedy = f"it is one of {' or '.join(others)}: correct --dataset" if others else "correct --dataset"
     raise BadInput(where, f"calls a clip {shortened(name, 60)!r}, which is no name of {dataset.name}", remedy)
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from skelpipe.exchange.arrays.base import has_layout
 from skelpipe.recordings.datasets.splits import OWN
 
 TRAIN, VAL = "train", "val"
@@ -49,7 +50,9 @@ class Said:
         return tuple(
             name
             for name, split in OWN.items()
-            if division_of(name) == self.divided and (not self.datasets or split.datasets[0].name in self.datasets)
+            if division_of(name) == self.divided
+            and has_layout(split.datasets[0])
+            and (not self.datasets or split.datasets[0].name in self.datasets)
         )
 
     @property

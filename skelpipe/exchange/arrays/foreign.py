@@ -64,10 +64,13 @@ def without_keys(where: Path, wanted: Sequence[str], found: Sequence[str]) -> No
 HEAD = 1 << 16  # bytes that are read to tell what a file is
 NPY, ZIP, HDF5, SEVEN, GZIP = b"\x93NUMPY", b"PK\x03\x04", b"\x89HDF\r\n\x1a\n", b"7z\xbc\xaf\x27\x1c", b"\x1f\x8b"
 PKU_SEQUENCE, PKU_LABELS = "a PKU-MMD sequence: 150 numbers a line", "a PKU-MMD label file: class, start, end a line"
-NTU_FILE = "an NTU .skeleton file"
+NTU_FILE, UCLA_FILE = "an NTU .skeleton file", "a JSON file as NW-UCLA has them"
 JSON = (
-    ({"frame_index", "skeleton"}, "Kinetics-Skeleton (OpenPose, 18 joints)"),
-    ({"skeletons"}, "NW-UCLA (Kinect v1, 20 joints)"),
+    (
+        {"frame_index", "skeleton"},
+        "a JSON file as Kinetics-Skeleton (OpenPose, 18 joints) has them, which is not imported",
+    ),
+    ({"skeletons"}, UCLA_FILE),
 )
 PACKED = {SEVEN: "7z", GZIP: "gzip", b"\xfd7zXZ": "xz", b"BZh": "bzip2", b"Rar!": "RAR"}
 
@@ -191,5 +194,5 @@ def _json(text: str) -> str:
     keys = set(re.findall(r'"([A-Za-z_]{1,40})"\s*:', text))
     for wanted, name in JSON:
         if wanted <= keys:
-            return f"a JSON file as {name} has them, which is not imported"
+            return name
     return "a JSON file" + (f" of {_listed(sorted(keys))}" if keys else "")

@@ -18,9 +18,10 @@ from skelpipe.clips.ragged import Ragged
 from skelpipe.errors import BadInput
 from skelpipe.exchange.arrays import find_format
 from skelpipe.exchange.arrays.asking import Taken
-from skelpipe.exchange.arrays.base import JOINTS, LAYOUT, Floats, Format, Part, Progress, finite, only
+from skelpipe.exchange.arrays.base import JOINTS, LAYOUT, Floats, Format, Part, Progress, check_layout, finite, only
 from skelpipe.exchange.arrays.columns import ColumnsOf
 from skelpipe.exchange.arrays.usable import REMEDY, not_numbers
+from skelpipe.layouts import find_layout
 from skelpipe.outputs.folders import new_folder
 from skelpipe.parallel import tell_threads
 from skelpipe.recordings import store
@@ -112,7 +113,7 @@ def import_arrays(
     """
     kind, about = find_format(format), find_dataset(dataset)
     paths = [Path(file) for file in files]
-    _check_split(kind, format, about, split)
+    _check_options(kind, format, about, split)
     if kind.prepared and not (centre and turn):
         raise BadInput(format, "is centred and turned already", "leave out --no-centre and --no-turn")
     parts = kind.read(paths)
@@ -186,7 +187,8 @@ def _prepared(
     return values, length
 
 
-def _check_split(kind: Format, format: str, dataset: Dataset, split: str | None) -> None:
+def _check_options(kind: Format, format: str, dataset: Dataset, split: str | None) -> None:
+    check_layout(f"--dataset {dataset.name}", find_layout(dataset.layout))
     if kind.named:
         if split is not None:
             raise BadInput(

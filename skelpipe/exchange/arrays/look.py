@@ -13,7 +13,7 @@ import numpy as np
 from skelpipe.errors import BadInput, printable
 from skelpipe.exchange.arrays import FORMATS
 from skelpipe.exchange.arrays.asking import Taken, ask_parts
-from skelpipe.exchange.arrays.base import LAYOUT, Part
+from skelpipe.exchange.arrays.base import LAYOUT, Part, held_datasets
 from skelpipe.exchange.arrays.columns import ColumnsOf, plain_name, says
 from skelpipe.exchange.arrays.divisions import COUNTS
 from skelpipe.exchange.arrays.file_names import of_path
@@ -27,7 +27,7 @@ from skelpipe.exchange.arrays.usable import look_through
 from skelpipe.recordings.beginnings import refuse_stand_in
 from skelpipe.recordings.conventions import Findings, lines
 from skelpipe.recordings.conventions.facts import POSITIONS
-from skelpipe.recordings.datasets import DATASETS, find_dataset, find_split
+from skelpipe.recordings.datasets import find_dataset, find_split
 from skelpipe.recordings.pickles import read_pickle
 
 ONE_FILE = {".npz": "ctrgcn-npz", ".h5": "sgn-h5", ".hdf5": "sgn-h5"}
@@ -198,7 +198,9 @@ def _counted_from(parts: Sequence[Part], lowest: int) -> str:
 def _named_as(names: Sequence[str]) -> list[str]:
     """The data sets whose clips are called like the first and the last."""
     ends = list(dict.fromkeys([*names[:1], *names[-1:]]))
-    return [name for name, dataset in DATASETS.items() if ends and all(_is_name(dataset.name, end) for end in ends)]
+    return [
+        name for name, dataset in held_datasets().items() if ends and all(_is_name(dataset.name, end) for end in ends)
+    ]
 
 
 def _is_name(dataset: str, name: str) -> bool:
@@ -237,7 +239,9 @@ def _splits(parts: Sequence[Part]) -> list[str]:
 def _dataset(parts: Sequence[Part], split: str | None) -> tuple[str | None, ColumnsOf | None, list[str]]:
     """The data set that the clips fit, its columns, and why others were refused."""
     said, refused = of_path(parts[0].where).datasets, list[str]()
-    wanted = [find_split(split).datasets[0].name] if split else sorted(DATASETS, key=lambda name: name not in said)
+    wanted = (
+        [find_split(split).datasets[0].name] if split else sorted(held_datasets(), key=lambda name: name not in said)
+    )
     for name in wanted:
         try:
             return name, _columns(name, parts, split), refused

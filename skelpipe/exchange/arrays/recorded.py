@@ -1,22 +1,27 @@
-"""What lies in single raw files: a `.skeleton` file, a PKU-MMD sequence or a label file."""
+"""What lies in single raw files: a `.skeleton` file, a PKU-MMD sequence or a label file, a clip of NW-UCLA."""
 
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from skelpipe.errors import BadInput
 from skelpipe.exchange.arrays.columns import plain_name
-from skelpipe.exchange.arrays.foreign import NTU_FILE, PKU_LABELS, PKU_SEQUENCE, Facts
+from skelpipe.exchange.arrays.foreign import NTU_FILE, PKU_LABELS, PKU_SEQUENCE, UCLA_FILE, Facts
+from skelpipe.layouts.kinect_v1 import KINECT_V1
 from skelpipe.layouts.kinect_v2 import KINECT_V2
 from skelpipe.recordings.conventions import ask, lines
+from skelpipe.recordings.datasets import ucla
 from skelpipe.recordings.datasets.files import File
 from skelpipe.recordings.datasets.ntu import NTU60, NTU120, parse_name
 from skelpipe.recordings.datasets.pku import PKU1, PKU2
 from skelpipe.recordings.text.ntu import parse_ntu
 from skelpipe.recordings.text.pku import parse_pku
+from skelpipe.recordings.text.ucla import parse_ucla
 
 JOINTS = len(KINECT_V2.joints)
 
@@ -35,6 +40,8 @@ def look_at_text(path: Path, kind: str) -> Facts | None:
         return [("frames", f"{len(frames):,}"), *_pku_name(path), *_values(frames)]
     if kind == PKU_LABELS:
         return [*_pku_name(path), ("needs", "its sequence: ingest reads both, by their names")]
+    if kind == UCLA_FILE:
+        return _ucla(path, file.read())
     return None
 
 
@@ -47,11 +54,29 @@ def _ntu(path: Path, data: bytes) -> Facts:
     facts: Facts = [("frames", f"{text.frames:,}"), ("bodies", f"{len(bodies):,}, in {len(body):,} rows")]
     if ids is None:
         return [*facts, ("name", "none of NTU RGB+D (as S001C001P001R001A001)"), *_values(clip)]
-    said = ", ".join(f"{name} {value}" for name, value in {**ids, "label": int(ids["label"]) + 1}.items())
-    named = said.replace("label", "class", 1)
     dataset = (NTU60 if NTU60.names(plain_name(path.stem)) else NTU120).name
     command = f"skelpipe ingest {dataset} {shlex.quote(str(path.parent))} STORE"
-    return [*facts, ("name says", named), *_values(clip), ("command", command)]
+    return [*facts, ("name says", _said(ids)), *_values(clip), ("command", command)]
+
+
+def _said(ids: Mapping[str, int | str]) -> str:
+    """What a name says, in words; the class from 1."""
+    said = {**ids, "label": int(ids["label"]) + 1}
+    return ", ".join(f"{name} {value}" for name, value in said.items()).replace("label", "class", 1)
+
+
+def _ucla(path: Path, data: bytes) -> Facts:
+    text = parse_ucla(data, str(path))
+    if not len(text.joints):
+        raise BadInput(path, f"is {UCLA_FILE}, and holds no frames", "download it again")
+    facts: Facts = [("frames", f"{len(text.joints):,}")]
+    facts += [] if text.label is None else [("label", f"{text.label}")]
+    facts += lines(ask([text.joints[None, :, None]], KINECT_V1), KINECT_V1)
+    ids = ucla.parse_name(ucla.stem_of(path.name).lower())
+    if ids is None:
+        return [*facts, ("name", f"none of NW-UCLA (as {ucla.clip_name(1, 2, 3, 1)})")]
+    command = f"skelpipe ingest {ucla.UCLA.name} {shlex.quote(str(path.parent))} STORE"
+    return [*facts, ("name says", _said(ids)), ("command", command)]
 
 
 def _pku_name(path: Path) -> Facts:

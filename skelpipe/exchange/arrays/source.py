@@ -15,8 +15,7 @@ from skelpipe.clips.chain import Chain, Prepared
 from skelpipe.clips.prepare import CLIPS_PER_BLOCK
 from skelpipe.clips.presets import find_preparation
 from skelpipe.clips.ragged import Ragged, read_block
-from skelpipe.errors import BadInput
-from skelpipe.exchange.arrays.base import JOINTS, LAYOUT, SUFFIX, UNKNOWN, Floats, Progress
+from skelpipe.exchange.arrays.base import JOINTS, LAYOUT, SUFFIX, UNKNOWN, Floats, Progress, check_layout
 from skelpipe.exchange.arrays.labels import Whole
 from skelpipe.layouts import layout_of
 from skelpipe.recordings import store
@@ -145,8 +144,7 @@ def open_source(
     divides = find_split(split, own)
     train, test = split_masks(divides, own, columns, attributes.get("split_files"))
     rows = {"train": np.flatnonzero(train), "val": np.flatnonzero(test)}
-    if layout_of(attributes) is not LAYOUT:
-        raise BadInput(path, f"has joints in layout {attributes['layout']!r}", f"these formats have {LAYOUT.name!r}")
+    check_layout(path, layout_of(attributes))
     if kind == "clips":
         store.check_fixed(attributes, path, BODIES)
     ragged = [

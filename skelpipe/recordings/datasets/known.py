@@ -12,9 +12,11 @@ from skelpipe.recordings.datasets.ntu import NTU60, NTU120
 from skelpipe.recordings.datasets.own import TABLE, Own, read_table
 from skelpipe.recordings.datasets.pku import PKU1, PKU2
 from skelpipe.recordings.datasets.recording import LONGEST_DETAIL, OTHER, Dropped
+from skelpipe.recordings.datasets.ucla import UCLA
 from skelpipe.resources import Registry
 
-DATASETS: Registry[Dataset] = Registry("datasets", {dataset.name: dataset for dataset in (NTU60, NTU120, PKU1, PKU2)})
+SHIPPED: tuple[Dataset, ...] = (NTU60, NTU120, PKU1, PKU2, UCLA)
+DATASETS: Registry[Dataset] = Registry("datasets", {dataset.name: dataset for dataset in SHIPPED})
 
 STRAYS = 0.9  # the least part of the files that must be named after a data set to be called its
 

@@ -1,7 +1,8 @@
 """The benchmarks' splits: masks computed from the ids of the clips, never copies of the data.
 
 Rules and counts as published: NTU RGB+D (Shahroudy et al., CVPR 2016), NTU RGB+D 120 (Liu et al., TPAMI 2019),
-PKU-MMD (Liu et al., 2017; its lists as ranges after Adamink/ViewAdaptiveLSTM, scripts/gen_v1.py and gen_v2.py).
+PKU-MMD (Liu et al., 2017; its lists as ranges after Adamink/ViewAdaptiveLSTM, scripts/gen_v1.py and gen_v2.py),
+NW-UCLA (Wang et al., CVPR 2014).
 """
 
 from __future__ import annotations
@@ -13,13 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 from skelpipe.errors import BadInput, suggest
 from skelpipe.recordings.datasets.base import Dataset
-from skelpipe.recordings.datasets.known import DATASETS, find_dataset
+from skelpipe.recordings.datasets.known import DATASETS, SHIPPED, find_dataset
 from skelpipe.recordings.datasets.listed import is_list, read_list
 from skelpipe.recordings.datasets.ntu import LAST_SETUP_60, NTU60, NTU120
 from skelpipe.recordings.datasets.own import Own
 from skelpipe.recordings.datasets.pku import PKU1, PKU2, VIEWS
 from skelpipe.recordings.datasets.rules import MARK, Columns, Listed, Mask, Rule, dividing, values_of
 from skelpipe.recordings.datasets.stated import ALL, EXAMPLE, check_stated, is_stated, parse
+from skelpipe.recordings.datasets.ucla import UCLA
 from skelpipe.resources import Registry
 
 if TYPE_CHECKING:
@@ -137,6 +139,10 @@ def _pku_view(columns: Columns) -> Mask:
     return beside
 
 
+def _ucla_view(columns: Columns) -> Mask:
+    return _among(columns["camera"], (1, 2))
+
+
 def _listed(columns: Columns) -> npt.NDArray[Any]:
     if LISTED not in columns:
         what = "goes by the lists or names of imported files, and these clips have none"
@@ -158,6 +164,7 @@ OWN: dict[str, Split] = {
         Split("pku1-xview", "PKU-MMD I cross-view", (PKU1,), _pku_view, _pku1_videos, "view"),
         Split("pku2-xsub", "PKU-MMD II cross-subject", (PKU2,), _pku2_sub, _pku2_videos, "performer"),
         Split("pku2-xview", "PKU-MMD II cross-view", (PKU2,), _pku_view, _pku2_videos, "view"),
+        Split("nw-ucla-xview", "NW-UCLA cross-view", (UCLA,), _ucla_view, _published(UCLA, "camera"), "camera"),
         *(
             Split(
                 f"{own.name}-listed",
@@ -166,7 +173,7 @@ OWN: dict[str, Split] = {
                 lambda columns: _listed(columns) == 1,
                 lambda columns: _listed(columns) >= 0,
             )
-            for own in (NTU60, NTU120, PKU1, PKU2)
+            for own in SHIPPED
         ),
     )
 }

@@ -101,7 +101,7 @@ def _dataset(text: str, column: str, named: str | Dataset | None) -> tuple[Datas
         raise _no_column(text, f"no data set has a column {shortened(column, 40)!r}", column, known)
     if len(having) > 1:
         names = [each.name for each in having]
-        what = f"does not say whose {column} is meant: that of {' or '.join(names)}"
+        what = f"does not say whose {column} is meant: that of {', '.join(names[:-1])} or {names[-1]}"
         raise BadInput(f"split {text!r}", what, f"write {names[0]}{MARK}{text}")
     return having[0], str(_column(column, having[0]))
 

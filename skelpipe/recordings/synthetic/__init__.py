@@ -1,4 +1,4 @@
-"""Licence-free raw recordings in the formats of NTU RGB+D and PKU-MMD.
+"""Licence-free raw recordings in the formats of NTU RGB+D, PKU-MMD and NW-UCLA.
 
 A jointed body of 25 joints moves by joint angles, stands on a floor, and is seen by three turned cameras with a noisy
 sensor. What a class does follows from its number alone; how a clip does it follows from the seed and the clip's name.
@@ -7,8 +7,9 @@ So a clip is the same whatever else is written, and the three cameras see one mo
 World and camera space are right-handed and in metres: y is up, z leads away from camera 1. A person who faces camera 1
 has the left hand at negative x and the front at negative z, as in the publishers' files.
 
-`plan` says which files a data set of some size has, `ntu` and `pku` make what is in them, `packing` puts them on the
-disk. The people of a clip (`body`) move (`motion`) and are measured (`sensor`, `tracks`); `chance` has all randomness.
+`plan` says which files a data set of some size has, `ntu`, `pku` and `ucla` (in Kinect v1's 20 joints) make what is in
+them, `packing` puts them on the disk. The people of a clip (`body`) move (`motion`) and are measured (`sensor`,
+`tracks`); `chance` has all randomness.
 """
 
 from __future__ import annotations
@@ -29,9 +30,10 @@ from skelpipe.recordings.synthetic.ntu import NTUClip, ntu_clip
 from skelpipe.recordings.synthetic.packing import plain, zipped
 from skelpipe.recordings.synthetic.pku import PKUVideo, pku_video
 from skelpipe.recordings.synthetic.plan import FRAMES, checked, plan_files
+from skelpipe.recordings.synthetic.ucla import UclaClip, ucla_clip
 
 __all__ = [
-    "MARKER", "NTUClip", "PKUVideo", "Summary", "ntu_clip", "pku_video", "write_raw",
+    "MARKER", "NTUClip", "PKUVideo", "Summary", "UclaClip", "ntu_clip", "pku_video", "ucla_clip", "write_raw",
 ]  # fmt: skip
 log = logging.getLogger(__name__)
 
@@ -68,12 +70,13 @@ def write_raw(
     PKU-MMD, where several actions share a file, also on `actions`.
 
     Args:
-        dataset: ntu60, ntu120, pku1 or pku2.
+        dataset: ntu60, ntu120, pku1, pku2 or nw-ucla.
         raw: the folder to make.
         actions: how many classes, spread evenly over the official numbers; in the two-person classes two people meet.
         subjects: how many people; training and test people of the cross-subject split in turns.
         setups: how many camera set-ups (NTU only); ntu120 takes half of them, and of the rest, from NTU-60's numbers.
-        replications: how often each person does each action (in PKU-MMD: recordings of each person).
+        replications: how often each person does each action (in PKU-MMD: recordings of each person; in NW-UCLA:
+            episodes).
         frames: fewest and most frames of a clip, at 30 a second.
         force: replace `raw` if it was written by this function.
         zip: write the publisher's archives instead of folders of files.
@@ -117,5 +120,6 @@ the published data set and are under no licence but skelpipe's own. Accuracies o
 
 Ugly on purpose, as real recordings are: frames without a body, bodies that are none, bodies that come and go, change
 their id or their order in the file, joints that jump, CRLF line ends, exponents, a missing last line end; in
-PKU-MMD's format frames of zeros, a label that passes the end of its sequence and (part II) one that starts at 0.
+PKU-MMD's format frames of zeros, a label that passes the end of its sequence and (part II) one that starts at 0; in
+NW-UCLA's format, which has one body in every frame, joints that jump, a clip of one frame and joints at the origin.
 """

@@ -12,9 +12,11 @@ from skelpipe.errors import BadInput
 from skelpipe.recordings.datasets import DATASETS, split_masks
 from skelpipe.recordings.datasets.ntu import LAST_SETUP_60
 from skelpipe.recordings.datasets.pku import VIEWS
+from skelpipe.recordings.datasets.ucla import ACTIONS
 from skelpipe.recordings.synthetic.ntu import NTUClip, ntu_clip, ntu_people
 from skelpipe.recordings.synthetic.packing import File
 from skelpipe.recordings.synthetic.pku import PKUVideo, pku_video
+from skelpipe.recordings.synthetic.ucla import CAMERAS, UclaClip, ucla_clip, ucla_person
 
 
 class Plan(NamedTuple):
@@ -31,6 +33,7 @@ _RANGES: dict[str, dict[str, tuple[int, int, int]]] = {
     "ntu120": {"actions": (2, 16, 120), "subjects": (4, 16, 106), "setups": (4, 4, 32), "replications": (1, 2, 2)},
     "pku1": {"actions": (1, 10, 51), "subjects": (2, 12, 66), "replications": (1, 2, 4)},
     "pku2": {"actions": (1, 10, 41), "subjects": (2, 12, 13), "replications": (1, 2, 26)},
+    "nw-ucla": {"actions": (1, 10, 10), "subjects": (2, 10, 10), "replications": (1, 2, 11)},
 }
 
 
@@ -60,7 +63,8 @@ def checked(dataset: str, asked: dict[str, int | None], frames: tuple[int, int],
 
 def plan_files(dataset: str, options: dict[str, int], frames: tuple[int, int], seed: int) -> Plan:
     """The files of a data set; `frames` are the fewest and most of a clip, `options` are those of `checked`."""
-    return (_plan_ntu if dataset.startswith("ntu") else _plan_pku)(dataset, options, frames, seed)
+    planned = {"ntu60": _plan_ntu, "ntu120": _plan_ntu, "pku1": _plan_pku, "pku2": _plan_pku, "nw-ucla": _plan_ucla}
+    return planned[dataset](dataset, options, frames, seed)
 
 
 def _spread(count: int, first: int, last: int) -> list[int]:
@@ -172,3 +176,19 @@ def _pku_files(dataset: str, videos: list[PKUVideo], frames: tuple[int, int], se
         train = _trains(split, dataset, video=names, view=views)
         one, two = (", ".join(n for n, t in zip(names, train, strict=True) if t == side) for side in (True, False))
         yield File("", path, f"Training videos: \n{one}\nValidataion videos: \n{two}\n".encode("ascii"))
+
+
+def _plan_ucla(dataset: str, options: dict[str, int], frames: tuple[int, int], seed: int) -> Plan:
+    # Everybody does everything before all three cameras, so the cross-view split has each action on both sides.
+    actions = [ACTIONS[k] for k in _spread(options["actions"], 0, len(ACTIONS) - 1)]
+    people, episodes = range(1, options["subjects"] + 1), range(options["replications"])
+    takes = [UclaClip(a, p, e, 1) for a in actions for p in people for e in episodes]
+    return Plan(len(CAMERAS) * len(takes), len(CAMERAS) * len(takes), _ucla_files(takes, frames, seed))
+
+
+def _ucla_files(takes: list[UclaClip], frames: tuple[int, int], seed: int) -> Iterator[File]:
+    for take in takes:
+        person = ucla_person(seed, take, frames)
+        for camera in CAMERAS:
+            clip = take._replace(camera=camera)
+            yield File("all_sqe", f"all_sqe/{clip.name}.json", ucla_clip(seed, clip, frames, person))
