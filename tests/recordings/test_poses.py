@@ -88,7 +88,7 @@ def test_a_table_gives_labels_and_columns_by_name(tmp_path):
     for n, folder in enumerate("abab", 1):
         save(raw / folder / f"{n}.npy", n)
     (raw / "labels.csv").write_text(TABLE)
-    told, columns, about, group = made(tmp_path, raw, labels=raw / "labels.csv")
+    told, columns, about, _ = made(tmp_path, raw, labels=raw / "labels.csv")
     assert columns == {"name": ["1", "2", "3", "4"], "label": [0, 1, -1, -1], "subject": [3, 4, 5, -1],
                        "mood": ["good", "", "bad", ""]}  # fmt: skip
     assert (dataset_of(about).group, dataset_of(about).text) == ("subject", ("name", "mood"))
@@ -205,7 +205,7 @@ def test_a_folder_of_openpose_frames_is_one_recording(tmp_path):
     )
     assert about["raw_files"]["read"] == 4
     (raw / "jog" / "jog_000000000006_keypoints.json").write_text('{"version":1.3,"people":[{"pose')
-    told, columns, _, group = made(tmp_path, raw, "openpose18")
+    _, columns, _, group = made(tmp_path, raw, "openpose18")
     assert columns["name"] == ["hop"]
     assert "jog_000000000006_keypoints.json: is damaged JSON" in left_out(group)["jog"]
 
@@ -277,7 +277,7 @@ def test_what_is_left_out_stands_in_the_drop_report(tmp_path):
     save(raw / "twice.npy", 2)
     (raw / "twice.json").write_text(json.dumps(clip(3).tolist()))
     (raw / "doubled.json").write_text(json.dumps([{"frame": 1, "keypoints": clip(1)[0].tolist()}] * 2))
-    told, columns, about, group = made(tmp_path, raw)
+    _, columns, about, group = made(tmp_path, raw)
     assert columns["name"] == ["good", "twice"]
     found = left_out(group)
     assert (

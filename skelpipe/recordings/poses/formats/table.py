@@ -55,9 +55,12 @@ def read_csv(text: str, where: str, as_text: bool = False) -> pd.DataFrame:
     mark = separator_of(line) or ","
     try:
         options: dict[str, Any] = {"dtype": str, "keep_default_na": False} if as_text else {"low_memory": False}
-        return pd.read_csv(io.StringIO(text), sep=mark, skipinitialspace=True, index_col=False, **options)
+        table: pd.DataFrame = pd.read_csv(
+            io.StringIO(text), sep=mark, skipinitialspace=True, index_col=False, **options
+        )
     except (ValueError, OverflowError, pd.errors.ParserError) as error:
         raise BadInput(where, f"is no table ({' '.join(str(error).split())[:200]})", AGAIN) from None
+    return table
 
 
 def _read(opened: Opened, layout: Layout) -> list[Poses]:
