@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import warnings
 from typing import TYPE_CHECKING, Any
 
 from skelpipe.errors import BadInput
@@ -53,12 +54,13 @@ def read_csv(text: str, where: str, as_text: bool = False) -> pd.DataFrame:
 
     line = next((line for line in text.split("\n") if line.strip()), "")
     mark = separator_of(line) or ","
+    options: dict[str, Any] = {"dtype": str, "keep_default_na": False} if as_text else {"low_memory": False}
+    options |= {"sep": mark, "skipinitialspace": True, "index_col": False}
     try:
-        options: dict[str, Any] = {"dtype": str, "keep_default_na": False} if as_text else {"low_memory": False}
-        table: pd.DataFrame = pd.read_csv(
-            io.StringIO(text), sep=mark, skipinitialspace=True, index_col=False, **options
-        )
-    except (ValueError, OverflowError, pd.errors.ParserError) as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)  # a line with more cells than the header
+            table: pd.DataFrame = pd.read_csv(io.StringIO(text), **options)
+    except (ValueError, OverflowError, pd.errors.ParserError, pd.errors.ParserWarning) as error:
         raise BadInput(where, f"is no table ({' '.join(str(error).split())[:200]})", AGAIN) from None
     return table
 
