@@ -33,7 +33,7 @@ ROOMS = {
     "recordings": [{"text", "native"}, {"datasets"}, {"store", "synthetic"}],
     "clips": [{"philox", "streams"}, {"augment"}, {"gather"}, {"views"}, {"batches"}],
     "encoders": [{"graph", "cpu"}],
-    "evaluate": [{"fit", "scores"}, {"embed", "fuse"}, {"protocol"}],
+    "evaluate": [{"intervals"}, {"fit", "scores"}, {"embed", "fuse"}, {"protocol"}],
     "exchange": [{"beginnings"}, {"pickles"}, {"arrays", "weights"}],
     "plots": [{"style", "motion"}],
     "cli": [
