@@ -25,7 +25,7 @@ from skelpipe.outputs.folders import new_folder
 from skelpipe.parallel import tell_threads
 from skelpipe.plots.confusion import confusion_figure
 from skelpipe.plots.style import save_figure
-from skelpipe.recordings.datasets import find_split, group_column
+from skelpipe.recordings.datasets import Split, dataset_attributes
 from skelpipe.recordings.divisions import divide
 from skelpipe.recordings.store import Clips
 from skelpipe.settings import Settings
@@ -88,13 +88,13 @@ def evaluate(
     with new_folder(out, "evaluation", force=force, inputs=inputs, settings=settings, more=facts) as folder:
         source = Clips(clips)
         loaded = load_run(run, source, device, stream=stream, epoch=epoch, other_clips=other_clips)
-        facts["device"], split = str(loaded.device), choose_split(loaded, source, split)
-        check_protocols(protocols, loaded, source, split)
-        features, only, doubts = measured_features(loaded, source, split, classes, protocols, progress)
-        width = find_split(split).classes if only is None else len(only)  # the store may have more classes
+        facts["device"], rule = str(loaded.device), choose_split(loaded, source, split)
+        check_protocols(protocols, loaded, source, rule)
+        features, only, doubts = measured_features(loaded, source, rule, classes, protocols, progress)
+        width = rule.classes if only is None else len(only)  # the store may have more classes
         setup = Setup(width, loaded.device, seed, probe, k, best_on_test, loaded, source, chosen, None, threads, only)
-        metrics = describe_run(loaded, source, features, split, width, only)
-        write_outcomes(folder, metrics, features, setup, protocols, progress, doubts)
+        metrics = describe_run(loaded, source, features, rule, width, only)
+        write_outcomes(folder, metrics, features, setup, rule, protocols, progress, doubts)
     return metrics
 
 
@@ -107,14 +107,14 @@ def choose(
     return protocols, probe or stated.probe or "reference", chosen
 
 
-def check_protocols(protocols: Sequence[str], run: Run, clips: Clips, split: str) -> None:
+def check_protocols(protocols: Sequence[str], run: Run, clips: Clips, split: Split) -> None:
     """Raise BadInput if a protocol does not suit the run and the clips."""
     for name in filter(CHECKS.__contains__, protocols):
         CHECKS[name](run, clips, split)
 
 
 def measured_features(
-    run: Run, clips: Clips, split: str, classes: str | None, protocols: Sequence[str], progress: Progress | None
+    run: Run, clips: Clips, split: Split, classes: str | None, protocols: Sequence[str], progress: Progress | None
 ) -> tuple[Features, tuple[int, ...] | None, list[str]]:
     """The features of the clips to measure on, the labels of the classes that these are limited to, and doubts.
 
@@ -124,16 +124,23 @@ def measured_features(
     """
     needed = ("test",) if set(protocols) <= WITHOUT_TRAINING else ("training", "test")
     divide(split, clips, needed)
-    only = None if classes is None else read_classes(classes, find_split(split).datasets[0])
+    only = None if classes is None else read_classes(classes, split.datasets[0])
     features = embed(run, clips, split, _part(progress, "embed"), only)
     doubts = [] if only is None else without_clips(only, features)
     for part, mask in (("training", features.train), ("test", ~features.train)):
         if part in needed and not mask.any():
-            what = f"has no {part} clips of these classes here"
-            raise BadInput(f"split {split}", what, "name others by --classes, or leave it out")
+            raise _none_of(part, split, only)
     if not np.isfinite(features.feature).all():
         raise BadInput("features", "are not all finite", "the run has diverged: train it again with a lower rate")
     return (features if only is None else among(features, only)), only, doubts
+
+
+def _none_of(part: str, split: Split, only: Sequence[int] | None) -> BadInput:
+    if only is not None:
+        what = f"has no {part} clips of these classes here"
+        return BadInput(f"split {split.name}", what, "name others by --classes, or leave it out")
+    what = f"has no {part} clips here whose class is known"
+    return BadInput(f"split {split.name}", what, "label some: 'skelpipe ingest' takes a table by --labels")
 
 
 def dumped(chosen: Mapping[str, Settings]) -> dict[str, Any]:
@@ -158,12 +165,13 @@ def write_outcomes(
     metrics: dict[str, Any],
     features: Features,
     setup: Setup,
+    split: Split,
     protocols: Sequence[str],
     progress: Progress | None,
     doubts: Sequence[str],
 ) -> None:
     """Run each protocol, and write its scores and confusion matrices, the features and `metrics`."""
-    names = find_split(metrics["split"]).datasets[0].class_names
+    names = split.datasets[0].class_names
     if setup.only is not None:
         names = tuple(names[label] if names else str(label) for label in setup.only)
     assert setup.run is not None
@@ -187,15 +195,15 @@ def write_outcomes(
 
 
 def describe_run(
-    run: Run, clips: Clips, features: Features, split: str, classes: int, only: Sequence[int] | None
+    run: Run, clips: Clips, features: Features, split: Split, classes: int, only: Sequence[int] | None
 ) -> dict[str, Any]:
     """The head of `metrics.json`."""
     return {
         **{key: run.settings[key] for key in ("recipe", "method", "positives", "seed")},
         "stream": run.stream,
         "epochs": run.epoch,
-        "dataset": clips.dataset,
-        "split": split,
+        **dataset_attributes(clips.about),
+        "split": split.name,
         "pretrained_on": {key: run.settings[key] for key in ("dataset", "split")},
         PREPARED: preparation_of(clips),
         "divided": division_digest(features),
@@ -205,7 +213,7 @@ def describe_run(
         "classes": classes,
         **({} if only is None else {ONLY: numbers(only)}),
         "classes_present": len(set(features.label[~features.train].tolist())),
-        GROUPED_BY: group_column(clips.dataset),
+        GROUPED_BY: clips.about.group,
         "run": run.settings,
         "protocols": {},
     }

@@ -24,6 +24,7 @@ from skelpipe.evaluate.protocol import Outcome, Setup
 from skelpipe.evaluate.scores import topk_accuracy
 from skelpipe.layouts.base import Layout
 from skelpipe.methods.network import Network
+from skelpipe.recordings.datasets import Split
 from skelpipe.recordings.native import Native
 from skelpipe.recordings.store import Clips
 from skelpipe.training.device import set_determinism
@@ -200,7 +201,7 @@ def draw_clips(label: npt.NDArray[np.int64], fraction: float, seed: int, draw: i
     return np.sort(np.concatenate([rows[: max(1, round(fraction * len(rows)))] for rows in mixed]))
 
 
-def check_transfer(run: Run, clips: Clips, split: str) -> None:
+def check_transfer(run: Run, clips: Clips, split: Split) -> None:
     """Raise BadInput unless the run was pretrained on another data set than that of the clips."""
     if run.settings["dataset"] == clips.dataset:
         what = f"{run.path} was pretrained on {clips.dataset} too"

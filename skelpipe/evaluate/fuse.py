@@ -30,6 +30,7 @@ from skelpipe.outputs.checksums import check_files
 from skelpipe.outputs.digests import require
 from skelpipe.outputs.files import write_json
 from skelpipe.outputs.folders import new_folder
+from skelpipe.recordings.datasets.own import TABLE
 from skelpipe.training.preparation import PREPARED, compare
 
 # The weights that AimCLR's ensembles use on raw logits for NTU-60 and PKU-MMD I.
@@ -283,6 +284,7 @@ def _metrics(
         "positives",
         "split",
         "dataset",
+        TABLE,
         "seed",
         "train_clips",
         "classes",
@@ -353,7 +355,7 @@ def _write(folder: Path, first: Part, metrics: dict[str, Any], fused: dict[str, 
     from skelpipe.plots.style import class_names, save_figure
 
     write_json(folder / "metrics.json", metrics)
-    names = class_names(metrics["dataset"], metrics["classes"], metrics.get(ONLY))
+    names = class_names(metrics, metrics["classes"], metrics.get(ONLY))
     for protocol, scores in fused.items():
         matrix = confusion(scores, first.labels, metrics["classes"])
         write_confusion_csv(folder / f"confusion_{protocol}.csv", matrix, names)

@@ -25,6 +25,7 @@ from skelpipe.evaluate.linear import linear
 from skelpipe.evaluate.protocol import Protocol
 from skelpipe.evaluate.retrieval import retrieval
 from skelpipe.evaluate.supervised import check_supervised, supervised
+from skelpipe.recordings.datasets import Split
 from skelpipe.recordings.store import Clips
 from skelpipe.resources import Registry
 from skelpipe.settings import Settings
@@ -43,7 +44,7 @@ PROTOCOLS = Registry("protocols", OWN)
 # Those that need no clips to train on.
 WITHOUT_TRAINING = {"supervised"}
 # What is found out before hours of work: (run, clips, split) -> None, or BadInput.
-CHECKS: dict[str, Callable[[Run, Clips, str], None]] = {"supervised": check_supervised, "transfer": check_transfer}
+CHECKS: dict[str, Callable[[Run, Clips, Split], None]] = {"supervised": check_supervised, "transfer": check_transfer}
 
 
 class Options(Settings):

@@ -20,7 +20,8 @@ from skelpipe.outputs.ancestry import DONE, PROVENANCE, read_json
 from skelpipe.outputs.checksums import FILES, check_files, is_output
 from skelpipe.recordings.conventions import Findings, lines
 from skelpipe.recordings.conventions.folders import ask_clips, ask_store
-from skelpipe.recordings.datasets import DATASETS, fitting_splits, split_masks
+from skelpipe.recordings.datasets import Dataset, dataset_of, fitting_splits, split_masks
+from skelpipe.recordings.datasets.own import Own
 from skelpipe.recordings.store import open_array, open_group, read_array
 
 Facts = Iterable[tuple[str, object]]
@@ -59,8 +60,8 @@ def _store(path: Path, kind: str = "store") -> list[RenderableType]:
     frames = read_array(group, "clip_frames")
     columns = _columns(group, about)
     facts = [
-        ("data set", _title(about["dataset"])),
-        ("clips", _of(len(frames), about["dataset"])),
+        ("data set", _dataset(about).title),
+        ("clips", _of(len(frames), _dataset(about))),
         ("classes seen", len(np.unique(columns["label"]))),
         ("frames", _spread(frames)),
         ("bodies in frames", f"{about['rows']:,}"),
@@ -81,8 +82,8 @@ def _clips(path: Path, kind: str = "clips") -> list[RenderableType]:
     group, about = open_group(path, kind)
     columns = _columns(group, about)
     facts = [
-        ("data set", _title(about["dataset"])),
-        ("clips", _of(len(columns["name"]), about["dataset"])),
+        ("data set", _dataset(about).title),
+        ("clips", _of(len(columns["name"]), _dataset(about))),
         ("classes seen", len(np.unique(columns["label"]))),
         ("shape", " x ".join(map(str, open_array(group, "clips").shape))),
         ("recorded frames", _spread(read_array(group, "length"))),
@@ -193,8 +194,9 @@ def _provenance(path: Path) -> RenderableType:
 def _splits(columns: Mapping[str, npt.NDArray[Any]], about: Mapping[str, Any]) -> RenderableType:
     """How many clips each split that the data set can serve has."""
     table = _table("splits", "split", "train", "test", "neither")
-    for name in fitting_splits(about["dataset"], columns):
-        train, test = split_masks(name, about["dataset"], columns, about.get("split_files"))
+    own = _dataset(about)
+    for name in fitting_splits(own, columns):
+        train, test = split_masks(name, own, columns, about.get("split_files"))
         listed = " (publisher's list)" if name in (about.get("split_files") or {}) else ""
         _row(table, name + listed, *(f"{part.sum():,}" for part in (train, test, ~(train | test))))
     return table
@@ -240,12 +242,17 @@ def _flat(value: object, prefix: str = "") -> list[tuple[str, object]]:
     return [pair for key, inner in value.items() for pair in _flat(inner, f"{prefix}.{key}" if prefix else str(key))]
 
 
-def _title(dataset: str) -> str:
-    return DATASETS[dataset].title if dataset in DATASETS else dataset
+def _dataset(about: Mapping[str, Any]) -> Dataset:
+    """The data set, or of a package that is no longer there one that has its name."""
+    try:
+        return dataset_of(about)
+    except BadInput:
+        name = str(about["dataset"])
+        return Own(name, name, 0, 0, tuple(about["columns"]), "name", ())
 
 
-def _of(clips: int, dataset: str) -> str:
-    return f"{clips:,} (the publication has {DATASETS[dataset].clips:,})" if dataset in DATASETS else f"{clips:,}"
+def _of(clips: int, dataset: Dataset) -> str:
+    return f"{clips:,} (the publication has {dataset.clips:,})" if dataset.clips else f"{clips:,}"
 
 
 def _spread(values: npt.NDArray[Any]) -> str:

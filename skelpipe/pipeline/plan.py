@@ -21,7 +21,7 @@ from skelpipe.pipeline.experiments import check_owner, list_experiments, shorten
 from skelpipe.pipeline.needs import plan_needs, report_needs, size_of
 from skelpipe.pipeline.spec import Pipeline, Synth
 from skelpipe.pipeline.stages import changed_options, measure_of, name_evaluation, name_fusion, plan_runs, shell_words
-from skelpipe.recordings.datasets.stated import folder_word
+from skelpipe.recordings.datasets.rules import folder_word
 from skelpipe.resources import find
 from skelpipe.settings import check, load_yaml
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy.typing as npt
 
 from skelpipe.errors import BadInput
-from skelpipe.recordings.datasets import Dataset, Dropped, Recording, find_dataset
+from skelpipe.recordings.datasets import Dataset, Dropped, Recording, dataset_of
 from skelpipe.recordings.datasets.base import Found
 from skelpipe.recordings.ingest import Progress
 from skelpipe.recordings.reading import read_all
@@ -58,8 +58,9 @@ def verify(
     """
     started = time.perf_counter()
     group, attributes = open_group(Path(store), "store")
-    kind, keep_missing = find_dataset(attributes["dataset"]), bool(attributes["keep_missing"])
+    kind, keep_missing = dataset_of(attributes), bool(attributes["keep_missing"])
     found = kind.find(Path(raw), keep_missing)
+    kind = found.dataset or kind
     comparison = _Comparison(Path(store), group, kind, found)
     bytes_read = 0
     with closing(read_all(kind, found.sources, keep_missing, workers)) as parsed:

@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 
 from skelpipe.layouts import attributes_of, find_layout
-from skelpipe.recordings.datasets import Dataset, Dropped, Recording
-from skelpipe.recordings.datasets.base import column_array
+from skelpipe.recordings.datasets import Dataset, Dropped, Recording, dataset_attributes
 from skelpipe.recordings.store import (
     FORMAT_VERSION,
     ROWS_PER_CHUNK,
@@ -81,12 +80,12 @@ class Writer:
         write_array(self.group, "clip_offset", np.array(self._offsets, np.int64))
         write_array(self.group, "clip_frames", np.array(self._frames, np.int32))
         for name, values in self.columns.items():
-            write_array(self.group, name, column_array(name, values))
+            write_array(self.group, name, self.kind.column(name, values))
         write_dropped(self.group, self.dropped)
         about = {
             "kind": "store",
             "format_version": FORMAT_VERSION,
-            "dataset": self.kind.name,
+            **dataset_attributes(self.kind),
             **attributes_of(self._layout),
             "columns": list(self.kind.columns),
             "clips": len(self._frames),

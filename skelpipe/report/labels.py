@@ -13,7 +13,8 @@ from skelpipe.evaluate.fuse import STREAM_ORDER
 from skelpipe.evaluate.protocols import PROTOCOLS
 from skelpipe.paper.systems import SYSTEMS
 from skelpipe.recordings.datasets import find_split
-from skelpipe.recordings.datasets.stated import is_stated, spans
+from skelpipe.recordings.datasets.rules import spans
+from skelpipe.recordings.datasets.stated import is_stated
 
 STREAM_RANK = {name: rank for rank, name in enumerate((*STREAM_ORDER, "3s"))}
 RECIPE_RANK = {name: rank for rank, name in enumerate(SYSTEMS)}

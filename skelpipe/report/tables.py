@@ -341,7 +341,7 @@ def _per_class(results: Sequence[Result], catalogue: Catalogue, most: int = 5) -
             for c in range(len(rows[0]))
             if len(values := [row[c] for row in rows if row[c] is not None]) == len(rows)
         }
-        names = class_names(first.metrics["dataset"], int(first.metrics["classes"]), first.metrics.get(ONLY))
+        names = class_names(first.metrics, int(first.metrics["classes"]), first.metrics.get(ONLY))
         ordered = sorted(means, key=lambda c: (-means[c], c))
         half = min(most, len(ordered) // 2)
         found.append(

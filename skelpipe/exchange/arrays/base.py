@@ -16,9 +16,9 @@ from skelpipe.errors import BadInput
 from skelpipe.exchange.arrays.foreign import skeleton_of
 from skelpipe.exchange.arrays.labels import MAX_FRAMES, Whole
 from skelpipe.layouts.kinect_v2 import KINECT_V2
-from skelpipe.recordings.datasets import Dropped, find_dataset
+from skelpipe.recordings.datasets import Dataset, Dropped, find_dataset
 from skelpipe.recordings.datasets.pku import Pku
-from skelpipe.recordings.datasets.stated import folder_word
+from skelpipe.recordings.datasets.rules import folder_word
 
 if TYPE_CHECKING:
     from skelpipe.exchange.arrays.source import Source
@@ -148,7 +148,7 @@ class Format:
     named: bool = False
     prepared: bool = False
 
-    def rule(self, dataset: str, told: str | None = None) -> str:
+    def rule(self, dataset: str | Dataset, told: str | None = None) -> str:
         """How bodies are chosen there: as the file tells, or as the project does it.
 
         PKU-MMD's recordings hold two, and no project's script asks which.
