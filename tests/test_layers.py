@@ -31,7 +31,7 @@ LEVEL = {wing: level for level, wings in enumerate(WINGS) for wing in wings}
 # The rooms of a wing in the same way; a module that stands in none of them may import all.
 ROOMS = {
     "recordings": [{"text", "native"}, {"datasets"}, {"store", "synthetic"}],
-    "clips": [{"philox", "streams"}, {"augment"}, {"gather"}, {"views"}, {"batches"}],
+    "clips": [{"balance", "philox", "streams"}, {"augment"}, {"gather"}, {"views"}, {"batches"}],
     "encoders": [{"graph", "cpu"}],
     "evaluate": [{"intervals"}, {"fit", "scores"}, {"embed", "fuse"}, {"protocol"}],
     "exchange": [{"beginnings"}, {"pickles"}, {"arrays", "weights"}],

@@ -47,8 +47,8 @@ def _protocols() -> Mapping[str, Any]:
 @click.option("--k", default=1, show_default=True, type=click.IntRange(1), help="Neighbours of knn.")
 @click.option("--best-on-test", is_flag=True, help="Also tell the best epoch on the test clips, as papers do.")
 @click.option("--set", "changes", multiple=True, metavar="KEY=VALUE",
-              help="Change an option of finetune, semi or transfer, such as finetune.epochs=10 or "
-                   "semi.fractions=[0.05]. Repeatable.")  # fmt: skip
+              help="Change an option of a protocol, such as finetune.epochs=10, semi.fractions=[0.05] or "
+                   "linear.balance=weights. Repeatable.")  # fmt: skip
 @split_option
 @click.option("--classes", metavar="LIST",
               help="Only clips of these classes, and a classifier of them alone: numbers from 1, as A001 in clips' "

@@ -26,6 +26,7 @@ from skelpipe.parallel import tell_threads
 from skelpipe.plots.confusion import confusion_figure
 from skelpipe.plots.style import save_figure
 from skelpipe.recordings.datasets import Split, dataset_attributes
+from skelpipe.recordings.datasets.own import UNLABELLED
 from skelpipe.recordings.divisions import divide
 from skelpipe.recordings.store import Clips
 from skelpipe.settings import Settings
@@ -69,7 +70,7 @@ def evaluate(
         stream: which encoder of a run of several streams.
         epoch: one whose weights the run has kept; by default the last.
         classes: limits clips and classifiers to these; see `classes.read_classes`.
-        options: `protocol.option=value` changes of the options of finetune, semi and transfer.
+        options: `protocol.option=value` changes of the options of those protocols that have some.
         threads: CPU threads; None takes all cores.
         other_clips: let clips pass that were prepared otherwise than the run's; every figure then has a warning.
         progress: called with (what, done, total).
@@ -130,6 +131,9 @@ def measured_features(
     for part, mask in (("training", features.train), ("test", ~features.train)):
         if part in needed and not mask.any():
             raise _none_of(part, split, only)
+    if "training" in needed and len(set(features.label[features.train].tolist())) < 2:
+        what = "has training clips of one class only, between which and others nothing can be told"
+        raise BadInput(f"split {split.name}", what, "choose another split")
     if not np.isfinite(features.feature).all():
         raise BadInput("features", "are not all finite", "the run has diverged: train it again with a lower rate")
     return (features if only is None else among(features, only)), only, doubts
@@ -144,7 +148,7 @@ def _none_of(part: str, split: Split, only: Sequence[int] | None) -> BadInput:
 
 
 def dumped(chosen: Mapping[str, Settings]) -> dict[str, Any]:
-    return {name: each.model_dump(mode="json") for name, each in chosen.items()}
+    return {name: told for name, each in chosen.items() if (told := each.model_dump(mode="json"))}
 
 
 def tell_settings(
@@ -198,6 +202,7 @@ def describe_run(
     run: Run, clips: Clips, features: Features, split: Split, classes: int, only: Sequence[int] | None
 ) -> dict[str, Any]:
     """The head of `metrics.json`."""
+    unlabelled = int((clips.labels == UNLABELLED).sum())
     return {
         **{key: run.settings[key] for key in ("recipe", "method", "positives", "seed")},
         "stream": run.stream,
@@ -209,7 +214,8 @@ def describe_run(
         "divided": division_digest(features),
         "train_clips": int(features.train.sum()),
         "test_clips": int((~features.train).sum()),
-        "clips_in_neither_part": len(clips) - len(features.name),
+        "clips_in_neither_part": len(clips) - len(features.name) - unlabelled,
+        **({"unlabelled_clips": unlabelled} if unlabelled else {}),
         "classes": classes,
         **({} if only is None else {ONLY: numbers(only)}),
         "classes_present": len(set(features.label[~features.train].tolist())),

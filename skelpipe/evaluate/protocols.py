@@ -21,7 +21,7 @@ from skelpipe.evaluate.finetune import (
     transfer,
 )
 from skelpipe.evaluate.knn import knn
-from skelpipe.evaluate.linear import linear
+from skelpipe.evaluate.linear import LinearOptions, linear
 from skelpipe.evaluate.protocol import Protocol
 from skelpipe.evaluate.retrieval import retrieval
 from skelpipe.evaluate.supervised import check_supervised, supervised
@@ -50,6 +50,7 @@ CHECKS: dict[str, Callable[[Run, Clips, Split], None]] = {"supervised": check_su
 class Options(Settings):
     """The protocols' own options."""
 
+    linear: LinearOptions = LinearOptions()
     finetune: FinetuneOptions = FinetuneOptions()
     semi: SemiOptions = SemiOptions()
     transfer: TransferOptions = TransferOptions()
