@@ -202,9 +202,14 @@ def draw_clips(label: npt.NDArray[np.int64], fraction: float, seed: int, draw: i
 
     They follow from (seed, draw); of one draw a smaller fraction's clips are among those of a larger one.
     """
-    generator = np.random.default_rng((seed, draw))
-    mixed = [generator.permutation(np.flatnonzero(label == c)) for c in np.unique(label)]
+    mixed = mixed_by_class(label, seed, draw)
     return np.sort(np.concatenate([rows[: max(1, round(fraction * len(rows)))] for rows in mixed]))
+
+
+def mixed_by_class(label: npt.NDArray[np.int64], seed: int, draw: int) -> list[npt.NDArray[np.int64]]:
+    """The rows of each class of `label` (n,) that occurs, in the order in which they are drawn by (seed, draw)."""
+    generator = np.random.default_rng((seed, draw))
+    return [generator.permutation(np.flatnonzero(label == c)) for c in np.unique(label)]
 
 
 def check_transfer(run: Run, clips: Clips, split: Split) -> None:

@@ -253,8 +253,17 @@ class Descent:
 
 def solve(train: Data, fit: Data, held: Data, test: Data, setup: Setup) -> Outcome:
     """Multinomial logistic regression by L-BFGS on standardised features; see `linear`."""
-    mean, std = train.x.mean(0), train.x.std(0).clamp_min(1e-12)
-    train, fit, held, test = (replace(part, x=(part.x - mean) / std) for part in (train, fit, held, test))
+    train, fit, held, test = (replace(part, x=standardised(part.x, train.x)) for part in (train, fit, held, test))
+    return penalised(train, fit, held, test, setup)
+
+
+def standardised(x: Tensor, by: Tensor) -> Tensor:
+    """Features x (n, D) less the mean of those in `by` (m, D), over their standard deviation."""
+    return (x - by.mean(0)) / by.std(0).clamp_min(1e-12)
+
+
+def penalised(train: Data, fit: Data, held: Data, test: Data, setup: Setup) -> Outcome:
+    """The same of features as they are: the penalty, of PENALTIES, is the one that does best on `held` after `fit`."""
     named, judge = judging(setup)
     on_held: dict[float, float] = {}
     for number, penalty in enumerate(PENALTIES, start=1):

@@ -11,6 +11,7 @@ from pathlib import Path
 from skelpipe import settings as checking
 from skelpipe.errors import BadInput, hint, suggest
 from skelpipe.evaluate.embed import Run
+from skelpipe.evaluate.fewshot import FewshotOptions, fewshot
 from skelpipe.evaluate.finetune import (
     FinetuneOptions,
     SemiOptions,
@@ -35,6 +36,7 @@ OWN: dict[str, Protocol] = {
     "linear": linear,
     "knn": knn,
     "retrieval": retrieval,
+    "fewshot": fewshot,
     "supervised": supervised,
     "finetune": finetune,
     "semi": semi,
@@ -51,6 +53,7 @@ class Options(Settings):
     """The protocols' own options."""
 
     linear: LinearOptions = LinearOptions()
+    fewshot: FewshotOptions = FewshotOptions()
     finetune: FinetuneOptions = FinetuneOptions()
     semi: SemiOptions = SemiOptions()
     transfer: TransferOptions = TransferOptions()

@@ -125,13 +125,21 @@ def ingest(
             raise BadInput(raw, f"no clip can be kept ({_reasons(counts)})", _remedy(kind, writer.dropped))
         lists = {"split_files": found.split_files} if found.split_files else {}
         writer.finish({"keep_missing": keep_missing, "raw_files": whole, **lists, **mark})
-        told = [] if part is not None else ask_whole(writer.group, raw, keep_missing, NOBODY)
+        told = _of_reading(writer)
+        told += [] if part is not None else ask_whole(writer.group, raw, keep_missing, NOBODY)
     took = time.perf_counter() - started
     made = _summary(kind, writer, files=len(found.sources), bytes_read=bytes_read, store=Path(store), seconds=took)
     if part is not None:
-        return replace(made, told=tuple(lists_told))
+        return replace(made, told=(*lists_told, *told))
     columns = {name: kind.column(name, values) for name, values in writer.columns.items()}
     return replace(made, told=(*lists_told, *told), divided=tuple(tell_divisions(kind, columns, found.split_files)))
+
+
+def _of_reading(writer: Writer) -> list[str]:
+    """How recordings were understood, a line for each way, with how many."""
+    every = len(writer.columns["name"])
+    return [f"{'all' if count == every else f'{count:,} of'} {every:,} recordings: {said}; {name} is the first"
+            for said, (count, name) in writer.told.items()]  # fmt: skip
 
 
 def count_reasons(dropped: Iterable[Dropped]) -> Counter[str]:

@@ -17,6 +17,7 @@ from skelpipe.errors import BadInput
 from skelpipe.recordings.datasets import Dataset, Dropped, Recording, dataset_of
 from skelpipe.recordings.datasets.base import Found
 from skelpipe.recordings.ingest import Progress
+from skelpipe.recordings.poses.dataset import poses_of
 from skelpipe.recordings.reading import read_all
 from skelpipe.recordings.store import Rows, open_group, read_array
 from skelpipe.recordings.writer import CHUNKS_AT_ONCE
@@ -58,7 +59,7 @@ def verify(
     """
     started = time.perf_counter()
     group, attributes = open_group(Path(store), "store")
-    kind, keep_missing = dataset_of(attributes), bool(attributes["keep_missing"])
+    kind, keep_missing = poses_of(attributes, store) or dataset_of(attributes), bool(attributes["keep_missing"])
     found = kind.find(Path(raw), keep_missing)
     kind = found.dataset or kind
     comparison = _Comparison(Path(store), group, kind, found)

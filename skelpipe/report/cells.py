@@ -15,6 +15,7 @@ Column = dict[str, str]
 Cell = dict[str, Any]
 Warned = dict[str, Any]
 BESIDE = ("balanced", "macro_f1")  # figures of the same scores that stand beside top-1
+Repetition = tuple[str, int]
 
 
 def columns_of(results: Sequence[Result], catalogue: Catalogue) -> list[Column]:
@@ -25,18 +26,18 @@ def columns_of(results: Sequence[Result], catalogue: Catalogue) -> list[Column]:
 
 
 def cells_of(results: Sequence[Result], columns: Sequence[Column], catalogue: Catalogue) -> dict[str, Cell]:
-    """The cells of one row by column; of a seed the newest evaluation counts."""
-    newest: dict[str, dict[int, list[float]]] = {}
-    warned: dict[str, dict[int, list[Warned]]] = {}
-    beside: dict[str, dict[int, dict[str, Any]]] = {}
+    """The cells of one row by column; of a fold and seed the newest evaluation counts."""
+    newest: dict[str, dict[Repetition, list[float]]] = {}
+    warned: dict[str, dict[Repetition, list[Warned]]] = {}
+    beside: dict[str, dict[Repetition, dict[str, Any]]] = {}
     older: dict[str, int] = {}
     for r in sorted(results, key=lambda r: str(r.provenance.get("finished", ""))):
         for title, name, protocol in catalogue.figures(r):
             seeds = newest.setdefault(title, {})
-            older[title] = older.get(title, 0) + (r.seed in seeds)
-            seeds[r.seed] = accuracies(name, protocol)
-            warned.setdefault(title, {})[r.seed] = warnings_of(name, protocol)
-            beside.setdefault(title, {})[r.seed] = beside_top1(name, protocol)
+            older[title] = older.get(title, 0) + (r.repetition in seeds)
+            seeds[r.repetition] = accuracies(name, protocol)
+            warned.setdefault(title, {})[r.repetition] = warnings_of(name, protocol)
+            beside.setdefault(title, {})[r.repetition] = beside_top1(name, protocol)
     titles = [c["key"] for c in columns if c["key"] in newest]
     return {t: {**_cell(newest[t], older[t], warned[t]), **_beside(beside[t])} for t in titles}
 
@@ -59,8 +60,8 @@ def beside_top1(name: str, protocol: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _beside(seeds: Mapping[int, Mapping[str, Any]]) -> dict[str, Any]:
-    """The same of all seeds: of each figure mean and deviation; an interval is that of one seed."""
+def _beside(seeds: Mapping[Repetition, Mapping[str, Any]]) -> dict[str, Any]:
+    """The same of all seeds and folds: of each figure mean and deviation; an interval is that of a single one."""
     found: dict[str, Any] = {}
     for key in BESIDE:
         if all(key in each for each in seeds.values()):
@@ -80,14 +81,15 @@ def warnings_of(name: str, protocol: Mapping[str, Any]) -> list[Warned]:
     return [{"protocol": protocol_title(name, protocol), "text": str(text)} for text in protocol.get("warnings") or []]
 
 
-def _cell(seeds: dict[int, list[float]], older: int, warned: dict[int, list[Warned]]) -> Cell:
-    """Mean, std (divisor n - 1) and n over the values of all seeds; a seed has several where there were draws."""
+def _cell(seeds: dict[Repetition, list[float]], older: int, warned: dict[Repetition, list[Warned]]) -> Cell:
+    """Mean, std (divisor n - 1) and n over the values of all folds and seeds; of several draws each counts."""
     told = {each["text"]: each for seed in sorted(warned) for each in warned[seed]}
     values = [value for seed in sorted(seeds) for value in seeds[seed]]
     return {
         **_spread(values),
         "n": len(values),
-        "seeds": sorted(seeds),
+        "seeds": sorted({seed for _, seed in seeds}),
+        **({"folds": folds} if (folds := sorted({fold for fold, _ in seeds if fold})) else {}),
         "values": values,
         **({"older_left_out": older} if older else {}),
         **({"warnings": list(told.values())} if told else {}),

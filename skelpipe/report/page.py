@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 __all__ = ["cell_text", "html", "markdown", "md", "percent", "points", "published"]
 READING = (
     "Accuracies are top-1 on the test clips, at the last epoch, in percent (mAP: mean average precision); "
-    "± is the standard deviation over n seeds, for semi and fewshot over the draws of all seeds."
+    "± is the standard deviation over n seeds, or folds and seeds, for semi and fewshot over the draws of all of them."
 )
 BESIDE = (
-    "Small below them: of one seed the 95 % interval by bootstrap, over subjects or videos where there are several; "
-    "balanced accuracy (bal.), the mean of the classes' own; and macro F1."
+    "Small below them: of a single evaluation the 95 % interval by bootstrap, over subjects or videos where there are "
+    "several; balanced accuracy (bal.), the mean of the classes' own; and macro F1."
 )
 FIGURE = (
     '<figure><label class="zoom"><input type="checkbox" aria-label="full size">'
@@ -117,6 +117,8 @@ def summary_text(line: Mapping[str, Any]) -> str:
 def clips_text(split: Mapping[str, Any]) -> str:
     """How many clips the results of a split used, and how many the benchmark holds."""
     used = "; ".join(f"{_count(c['train'])} training and {_count(c['test'])} test clips" for c in split["clips"])
+    if split["folds"]:
+        return f"{split['folds']} folds, each tested once"
     if split["comparable"] or not split["benchmark"]:
         return used
     full = split["benchmark"]

@@ -235,7 +235,8 @@ def _split_facts(results: Sequence[Result]) -> dict[str, Any]:
     present = [_present(r) for r in results]
     counts = paper.benchmarks().get(split, {}).get("clips")
     return {
-        "clips": [{"train": a, "test": b} for a, b in used],
+        "clips": [{"train": a, "test": b} for a, b in used] if results[0].fold is None else [],
+        "folds": len({r.fold for r in results if r.fold}),
         "benchmark": counts,
         "comparable": all(paper.comparable(split, a, b) is not False for a, b in used),
         "classes": max(present),
@@ -303,7 +304,7 @@ def _evaluation(r: Result, catalogue: Catalogue) -> dict[str, Any]:
         "label": experiment.label,
         "variant": experiment.variant.exact,
         **{key: r.metrics.get(key) for key in ("recipe", "method", "dataset", "seed", "epochs")},
-        "split": r.split,
+        "split": r.split if r.fold is None else r.metrics["split"],
         **{key: r.metrics.get(key) for key in ("pretrained_on", "train_clips", "test_clips", "classes")},
         **{key: r.metrics.get(key) for key in ("parts", "left_out")},
         "stream": r.stream,

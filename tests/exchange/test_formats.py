@@ -25,12 +25,12 @@ from skelpipe.exchange.arrays import FORMATS, base, importing, sgn, source
 from skelpipe.exchange.arrays.base import STEMS
 from skelpipe.exchange.arrays.exporting import export_arrays
 from skelpipe.exchange.arrays.importing import import_arrays
-from skelpipe.exchange.pickles import read_pickle
 from skelpipe.inspect.describe import describe
 from skelpipe.outputs.folders import new_folder
 from skelpipe.recordings import store
 from skelpipe.recordings.datasets import DATASETS, fitting_splits, pretrained_on, split_masks
 from skelpipe.recordings.ingest import ingest
+from skelpipe.recordings.pickles import read_pickle
 from skelpipe.recordings.synthetic import write_raw
 from skelpipe.training.pretrain import pretrain
 

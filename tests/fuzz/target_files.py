@@ -15,8 +15,8 @@ from engine import Target
 from skelpipe.errors import BadInput
 from skelpipe.exchange import pickles
 from skelpipe.exchange.arrays import ctrgcn, named, pyskl
-from skelpipe.exchange.pickles import read_pickle
 from skelpipe.recordings.datasets import DATASETS, Dropped
+from skelpipe.recordings.pickles import read_pickle
 from skelpipe.settings import Settings, check, load_yaml
 
 BINARY = [

@@ -448,7 +448,7 @@ def test_one_seed_has_its_interval_and_all_have_balanced_accuracy_and_macro_f1(t
     text = (tmp_path / "one" / "report.md").read_text()
     assert "| 70.0 (61.0–84.5; bal. 60.0; F1 55.0) |" in text
     assert "95 % interval 61.0–84.5 over 12 subjects; balanced 60.0; macro F1 55.0" in text
-    assert "of one seed the 95 % interval by bootstrap" in text
+    assert "of a single evaluation the 95 % interval by bootstrap" in text
     assert "<span>61.0–84.5</span> <span>bal. 60.0</span>" in (tmp_path / "one" / "report.html").read_text()
     write_evaluation(tmp_path / "e", seed=1, protocols=linear(0.8, **beside(balanced=0.8, macro_f1=0.65)))
     page = report(tmp_path / "e", tmp_path / "two", figures=[])

@@ -18,11 +18,11 @@ from skelpipe.clips.ragged import Ragged, read_block
 from skelpipe.errors import BadInput
 from skelpipe.exchange.arrays.base import JOINTS, LAYOUT, SUFFIX, UNKNOWN, Floats, Progress
 from skelpipe.exchange.arrays.labels import Whole
-from skelpipe.exchange.pickles import write_pickle
 from skelpipe.layouts import layout_of
 from skelpipe.recordings import store
 from skelpipe.recordings.conventions.folders import is_relative
 from skelpipe.recordings.datasets import Dataset, dataset_of, find_split, split_masks
+from skelpipe.recordings.pickles import write_pickle
 
 if TYPE_CHECKING:
     from pathlib import Path

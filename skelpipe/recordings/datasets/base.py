@@ -90,6 +90,10 @@ class Dataset(ABC):
 
         return np.array(values, dtype=str if name in self.text else np.int32)
 
+    def noted(self) -> dict[str, Any]:
+        """What a store notes, beside the data set, of how its recordings were read; plain values."""
+        return {}
+
     def names(self, stem: str) -> bool | None:
         """Whether a recording of this data set may be called so, without suffixes; None if its names have no form."""
         return None

@@ -192,8 +192,8 @@ def find_split(
         return _by_list(Listed(name, tuple(listed["train"]), None if test is None else tuple(test)), own)
     if own is not None and is_list(name):
         return _by_list(read_list(name), own)
-    if isinstance(own, Own) and name in own.splits:
-        return _named(name, own)
+    if isinstance(own, Own) and (word := name.removeprefix(f"{own.name}{MARK}")) in own.splits:
+        return _named(word, own)
     if own is not None and name in (ALL, f"{own.name}{MARK}{ALL}"):
         return Split(
             f"{own.name}{MARK}{ALL}", f"{own.title}, all train", (own,), _all, test=lambda columns: ~_all(columns)
@@ -270,13 +270,13 @@ def _named(name: str, own: Own) -> Split:
     """A split that the user has named: its rule is in the description of the data set."""
     from dataclasses import replace
 
-    told = own.splits[name]
+    told, whole = own.splits[name], f"{own.name}{MARK}{name}"
     if "column" not in told:
         test = told["test"]
-        made = _by_list(Listed(name, tuple(told["train"]), None if test is None else tuple(test)), own)
+        made = _by_list(Listed(whole, tuple(told["train"]), None if test is None else tuple(test)), own)
         return replace(made, title=f"{own.title} {name}", listed=None)
     sides = {key: None if told.get(key) is None else tuple(told[key]) for key in ("train", "test", "fold")}
-    return replace(_by_rule(Rule(own, told["column"], **sides), own), name=name, title=f"{own.title} {name}")
+    return replace(_by_rule(Rule(own, told["column"], **sides), own), name=whole, title=f"{own.title} {name}")
 
 
 def serves(split: str | Split, dataset: str | Dataset, columns: Columns | None = None) -> bool:

@@ -150,28 +150,16 @@ def _values(text: str, dataset: Dataset, column: str, listed: str) -> tuple[Valu
     return tuple(sorted(found))
 
 
-def family(text: str, dataset: Dataset, values: Iterable[Value]) -> list[str]:
-    """The splits that "subject:leave-one-out" or "subject:5-fold" stands for, by their names.
-
-    Args:
-        values: what the clips of the data set have in that column.
+def whose_column(text: str, dataset: Dataset) -> tuple[Dataset, str, str]:
+    """The data set and the column that a text is about, and what it says of its values.
 
     Raises:
-        BadInput: the data set has no such column, or it has too few values.
+        BadInput: the data set has no such column.
     """
-    *named, column, how = text.replace(" ", "").split(MARK)
-    about, column = _dataset(
-        text, column.lower(), find_dataset(named[0]) if named and named[0] in DATASETS else dataset
-    )
-    there = sorted({*values}, key=lambda value: (isinstance(value, str), value))
-    folds = FOLDS.fullmatch(how)
-    of = int(folds[1]) if folds else len(there)
-    if not 2 <= of <= len(there):
-        what = f"needs two {column}s at least, and no more folds than {column}s; there are {len(there)}"
-        raise BadInput(f"split {text!r}", what, "choose another column, or another number")
-    if folds:
-        return [Rule(about, column, fold=(number, of)).name for number in range(1, of + 1)]
-    return [Rule(about, column, test=(value,)).name for value in there]
+    *named, column, how = (word.strip() for word in text.split(MARK))
+    whose = find_dataset(named[0].lower()) if named and named[0].lower() != dataset.name else dataset
+    about, column = _dataset(text, column.lower(), whose)
+    return about, column, how.replace(" ", "")
 
 
 def from_mapping(text: str, told: Mapping[str, Any], dataset: Dataset) -> Rule:
