@@ -27,9 +27,9 @@ from skelpipe.exchange.arrays.importing import import_arrays
 from skelpipe.outputs.folders import new_folder
 from skelpipe.pipeline import show, watch
 from skelpipe.pipeline.experiments import as_word as _word
+from skelpipe.pipeline.files import load_pipeline
 from skelpipe.pipeline.plan import plan
 from skelpipe.pipeline.run import run
-from skelpipe.pipeline.spec import load_pipeline
 from skelpipe.plots import confusion, curves, style, sweeps
 from skelpipe.recordings import store
 from skelpipe.recordings.datasets.recording import Dropped

@@ -15,8 +15,9 @@ from skelpipe.outputs.checksums import check_files
 from skelpipe.outputs.digests import read_digest
 from skelpipe.outputs.folders import discard
 from skelpipe.pipeline.damaged import find_damaged
+from skelpipe.pipeline.files import load_pipeline
 from skelpipe.pipeline.plan import part_digests, plan
-from skelpipe.pipeline.spec import STREAMS, Pipeline, load_pipeline
+from skelpipe.pipeline.spec import STREAMS, Pipeline
 from skelpipe.recordings.datasets.folds import folded
 from skelpipe.settings import blamed
 

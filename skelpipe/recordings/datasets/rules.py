@@ -79,6 +79,11 @@ class Rule:
             return ~test, test
         return train, ~train if test is None else test
 
+    def as_rule(self) -> dict[str, Any]:
+        """The rule in plain values, without whose it is."""
+        sides = {"train": self.train, "test": self.test, "fold": self.fold}
+        return {"column": self.column, **{key: list(value) for key, value in sides.items() if value is not None}}
+
     def check(self, columns: Columns) -> None:
         """Raise BadInput if a value is one that the data set has not, and no clip here either."""
         here = {*values_of(self.dataset, self.column, columns).tolist()}
@@ -89,6 +94,8 @@ class Rule:
             return
         known = dividing(self.dataset)[self.column]
         odd = [value for value in {*(self.train or ()), *(self.test or ())} - {*known} if value not in here]
+        if not known and here and not has_words(self.dataset, self.column):
+            odd = [value for value in odd if not min(here) < value < max(here)]  # a range may span numbers that are not
         if odd:
             what = f"names {self.column} {spans(odd)}, which no clip here has"
             there = f"{self.dataset.title} has {spans(known)}" if known else f"there are {spans(here)}"

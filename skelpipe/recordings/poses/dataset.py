@@ -23,6 +23,7 @@ from skelpipe.recordings.poses.formats import FRAME_FILES, POSE_FORMATS
 from skelpipe.recordings.poses.labels import read_labels
 from skelpipe.recordings.poses.naming import Naming
 from skelpipe.recordings.poses.people import People
+from skelpipe.recordings.poses.rules import rules_of
 from skelpipe.recordings.poses.searching import Piece, search
 from skelpipe.recordings.poses.settling import Entry, settle
 from skelpipe.recordings.poses.stated import Stated, parse_image
@@ -57,6 +58,7 @@ class OwnPoses(Own):
         names: a pattern that tells columns of the names of files.
         given_classes: the names of the classes, if they were given.
         lists: files that are no recordings though they may lie below the raw folder.
+        told_splits: as `rules.rules_of` reads them, once the columns are known.
     """
 
     skeleton: Layout = field(kw_only=True)
@@ -65,6 +67,7 @@ class OwnPoses(Own):
     names_pattern: str | None = field(default=None, kw_only=True)
     given_classes: tuple[str, ...] = field(default=(), kw_only=True)
     lists: tuple[str, ...] = field(default=(), kw_only=True)
+    told_splits: Mapping[str, Any] = field(default_factory=dict, kw_only=True, hash=False)
 
     def find(self, raw: Path, keep_missing: bool = False) -> Found:
         """Search for pose files, and settle names, labels and columns of all clips; see `Dataset.find`.
@@ -97,6 +100,7 @@ class OwnPoses(Own):
             text=settled.text,
             group=settled.group,
         )
+        made = replace(made, splits={**made.splits, **rules_of(self.told_splits, made)}) if self.told_splits else made
         told = [*searched.told, *settled.told] if entries else searched.told
         dropped = sorted(dropped + twice, key=lambda entry: (entry.name, entry.detail))
         return Found(sources, dropped, lists=searched.lists, told=told, dataset=made)
@@ -184,7 +188,7 @@ def own_poses(
     up: str | None = None,
     image: str | Sequence[int] | None = None,
     fps: float | None = None,
-    splits: Mapping[str, Mapping[str, Any]] | None = None,
+    told_splits: Mapping[str, Any] | None = None,
     lists: Sequence[str | os.PathLike[str]] = (),
 ) -> OwnPoses:
     """The data set of somebody's pose files.
@@ -197,7 +201,7 @@ def own_poses(
         class_names: of the classes, in order, or the path of a text with one a line.
         names: a pattern of file names, as a{label}_s{subject}.
         unit, up, image, fps: what is stated of them, as `Stated` has it; `image` also as "1920x1080".
-        splits: as `Own` has them.
+        told_splits: by name, as `rules.rules_of` reads them.
         lists: further files that are no recordings.
 
     Raises:
@@ -223,7 +227,7 @@ def own_poses(
         class_names=(),
         layout=os.fspath(layout),
         text=("name",),
-        splits=splits or {},
+        told_splits=told_splits or {},
         skeleton=skeleton,
         stated=stated,
         labels=None if labels is None else os.fspath(labels),
