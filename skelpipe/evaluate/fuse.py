@@ -41,6 +41,7 @@ STREAM_ORDER = ("joint", "motion", "bone")
 # How a protocol was run, as its entry in metrics.json says: what all parts share is kept, and what differs is told.
 HOW = ("probe", "k", "settings")
 CLIPS_APART = "clips_apart"  # of metrics.json: in what the clips of the parts differ
+LABELLED = ("shots", "labelled")  # how many training clips carried labels
 # What decides which clips carried labels in each draw of a protocol that has draws; it must be the same in all parts.
 DRAWN_BY = ("fraction", "labelled", "seed")
 GROUPED_BY = "grouped_by"  # what the groups of the test clips are: subject, video
@@ -325,7 +326,7 @@ def _metrics(
 def _settings(parts: list[Part], protocol: str) -> dict[str, Any]:
     """What all parts say alike about how the protocol was run."""
     first, *others = (part.metrics["protocols"].get(protocol, {}) for part in parts)
-    keys = [*HOW, *(DRAWN_BY if parts[0].scores[protocol].ndim == 3 else ())]
+    keys = [*HOW, *LABELLED, *(DRAWN_BY if parts[0].scores[protocol].ndim == 3 else ())]
     return {key: first[key] for key in keys if key in first and all(e.get(key) == first[key] for e in others)}
 
 

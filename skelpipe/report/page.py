@@ -189,6 +189,9 @@ def more_text(protocol: Mapping[str, Any]) -> str:
         spread = f" ± {percent(protocol['std'])}" if _number(protocol["std"]) else ""
         each = ", ".join(percent(v) for v in protocol["draws"] if _number(v))
         parts.append(f"{len(protocol['draws'])} draws{spread}: {each}")
+    if _number(protocol["knn"].get("top1")):
+        spread = f" ± {percent(protocol['knn']['std'])}" if _number(protocol["knn"].get("std")) else ""
+        parts.append(f"1-NN {percent(protocol['knn']['top1'])}{spread}")
     if _number(protocol["labelled"]):
         parts.append(f"{protocol['labelled']:,} labelled clips")
     if _number(protocol["rate"]):

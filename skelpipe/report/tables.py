@@ -313,6 +313,7 @@ def _evaluation(r: Result, catalogue: Catalogue) -> dict[str, Any]:
                 "name": protocol_title(name, p),
                 **{key: p.get(key) for key in ("top1", "top5", "map", "recall", "draws", "std", "labelled", "rate")},
                 **{key: p.get(key) for key in ("balanced", "macro_f1", "best_on_validation", "best_on_test")},
+                "knn": own if isinstance(own := p.get("knn"), dict) else {},
                 "interval": beside_top1(name, p).get("interval"),
                 "settings": own if isinstance(own := p.get("settings"), dict) else {},
                 "warnings": warnings_of(name, p),

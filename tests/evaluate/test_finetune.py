@@ -117,7 +117,7 @@ def test_a_step_acts_on_the_epoch_after_it_and_the_rate_warms_up():
     ("change", "said"),
     [
         ("finetun.epochs=2", "did you mean 'finetune'"),
-        ("linear.epochs=2", "no protocol that has options"),
+        ("knn.epochs=2", "no protocol that has options"),
         ("finetune.epoch=2", "did you mean 'epochs'"),
         ("finetune.epochs=none", "finetune.epochs"),
         ("finetune=2", "finetune.epochs=10"),

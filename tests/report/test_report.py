@@ -676,7 +676,7 @@ def test_title_and_figures_are_chosen(tmp_path):
     assert [p.name for p in (tmp_path / "r" / "figures").iterdir()] == ["tsne_01.png"]
     assert "<h1>A &lt;b&gt;|title</h1>" in (tmp_path / "r" / "report.html").read_text()
     assert (tmp_path / "r" / "report.md").read_text().startswith("# A &lt;b&gt;\\|title\n")
-    with pytest.raises(BadInput, match="use one of sweeps, curves, confusion, tsne"):
+    with pytest.raises(BadInput, match="use one of labels, sweeps, curves, confusion, tsne"):
         write_report([tmp_path / "e"], tmp_path / "r", figures=["pie"], force=True)
 
 
