@@ -9,7 +9,7 @@ from typing import Any
 from skelpipe import __version__, paper
 from skelpipe.evaluate.fuse import ONLY
 from skelpipe.plots.style import class_names
-from skelpipe.report.cells import Cell, Column, cells_of, columns_of, warnings_of
+from skelpipe.report.cells import Cell, Column, beside_top1, cells_of, columns_of, warnings_of
 from skelpipe.report.collect import Found, Result
 from skelpipe.report.experiments import (
     Catalogue,
@@ -312,7 +312,9 @@ def _evaluation(r: Result, catalogue: Catalogue) -> dict[str, Any]:
             {
                 "name": protocol_title(name, p),
                 **{key: p.get(key) for key in ("top1", "top5", "map", "recall", "draws", "std", "labelled", "rate")},
-                **{key: p.get(key) for key in ("best_on_validation", "best_on_test")},
+                **{key: p.get(key) for key in ("balanced", "macro_f1", "best_on_validation", "best_on_test")},
+                "knn": own if isinstance(own := p.get("knn"), dict) else {},
+                "interval": beside_top1(name, p).get("interval"),
                 "settings": own if isinstance(own := p.get("settings"), dict) else {},
                 "warnings": warnings_of(name, p),
             }
