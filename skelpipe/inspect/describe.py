@@ -21,14 +21,10 @@ from skelpipe.outputs.checksums import FILES, check_files, is_output
 from skelpipe.recordings.conventions import Findings, lines
 from skelpipe.recordings.conventions.folders import ask_clips, ask_store
 from skelpipe.recordings.datasets import Dataset, dataset_of, fitting_splits, split_masks
-<<<<<<< HEAD
-from skelpipe.recordings.datasets.own import Own
-from skelpipe.recordings.datasets.recording import RATE
-from skelpipe.recordings.poses.dataset import READING
-=======
 from skelpipe.recordings.datasets.own import TABLE, UNLABELLED, Own
+from skelpipe.recordings.datasets.recording import RATE
 from skelpipe.recordings.datasets.rules import dividing, spans
->>>>>>> main
+from skelpipe.recordings.poses.dataset import READING
 from skelpipe.recordings.store import open_array, open_group, read_array
 
 Facts = Iterable[tuple[str, object]]
@@ -73,12 +69,8 @@ def _store(path: Path, kind: str = "store") -> list[RenderableType]:
         *_known(columns, about),
         ("frames", _spread(frames)),
         ("bodies in frames", f"{about['rows']:,}"),
-<<<<<<< HEAD
-        *([] if isinstance(_dataset(about), Own) else [("listed as missing", _kept(about))]),
-        *([("read as", ", ".join(_read(about)))] if _read(about) else []),
-=======
         *([] if TABLE in about else [("listed as missing", "kept" if about["keep_missing"] else "left out")]),
->>>>>>> main
+        *([("read as", ", ".join(_read(about)))] if _read(about) else []),
         *([("files below the raw folder", _raw_files(about["raw_files"]))] if "raw_files" in about else []),
         *_part(about),
     ]
@@ -109,10 +101,6 @@ def _clips(path: Path, kind: str = "clips") -> list[RenderableType]:
     left_out = [_dropped(group)] if "dropped" in group else []
     conventions = _conventions(ask_clips(group, about), about)
     return [_facts("clips", facts), conventions, _splits(columns, about), *_divisions(about), *left_out]
-
-
-def _kept(about: Mapping[str, Any]) -> str:
-    return "kept" if about["keep_missing"] else "left out"
 
 
 def _read(about: Mapping[str, Any]) -> list[str]:
