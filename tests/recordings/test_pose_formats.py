@@ -129,6 +129,16 @@ FILES = {
     "named.json": (lambda p: p.write_text(json.dumps([{n: FLAT[f, v].tolist() for v, n in enumerate(NAMES)} and {"keypoints": {n: FLAT[f, v].tolist() for v, n in enumerate(NAMES)}} for f in range(F)])), "json", False),
     "tfjs.json": (lambda p: p.write_text(json.dumps([[{"keypoints": [{"x": FLAT[f, v, 0], "y": FLAT[f, v, 1], "score": SCORES[f, v], "name": NAMES[v]} for v in range(V)]}] for f in range(F)])), "json", True),
     "by_frame.json": (lambda p: p.write_text(json.dumps({str(f): [PEOPLE[f]] for f in range(F)})), "json", True),
+    "lines.jsonl": (lambda p: p.write_text("".join(json.dumps({"frame": f, **PEOPLE[f]}) + "\n" for f in range(F))), "json", True),
+    "rtmlib.json": (lambda p: p.write_text(json.dumps([{"keypoints": FLAT[f, None].tolist(), "scores": SCORES[f, None].tolist()} for f in range(F)])), "json", True),
+    "ultralytics.json": (lambda p: p.write_text(json.dumps([[{"name": "person", "confidence": 0.9, "track_id": 1, "keypoints": {"x": FLAT[f, :, 0].tolist(), "y": FLAT[f, :, 1].tolist(), "visible": SCORES[f].tolist()}}] for f in range(F)])), "json", True),
+    "alphapose_old.json": (lambda p: p.write_text(json.dumps({f"{f}.jpg": {"version": "AlphaPose", "bodies": [{"joints": FLAT_COCO[f]}]} for f in range(F)})), "json", True),
+    "camelCase.json": (lambda p: p.write_text(json.dumps({"frames": [{"frameIndex": f, "people": [{"trackId": 3, "keypoints": FLAT[f].tolist(), "keypointScores": SCORES[f].tolist()}]} for f in range(F)]})), "json", True),
+    "deeplabcut.csv": (lambda p: p.write_text("scorer" + ",net" * 3 * V + "\nbodyparts," + ",".join(n for n in NAMES for _ in range(3)) + "\ncoords" + ",x,y,likelihood" * V + "\n" + pd.DataFrame(WITH_SCORES.reshape(F, -1)).to_csv(header=False)), "table", True),
+    "indexed.csv": (lambda p: pd.DataFrame(FLAT.reshape(F, -1), columns=[f"c{n}" for n in range(2 * V)]).to_csv(p), "table", False),
+    "images.csv": (lambda p: p.write_text(long().assign(frame=lambda t: [f"frame_{f:05}.jpg" for f in t.frame]).to_csv(index=False)), "table", True),
+    "seconds.csv": (lambda p: p.write_text(long().assign(frame=lambda t: t.frame / 30).rename(columns={"frame": "time"}).to_csv(index=False)), "table", True),
+    "commented.txt": (lambda p: np.savetxt(p, FLAT.reshape(F, -1), header="x y x y"), "text", False),
     "matlab.mat": (lambda p: savemat(p, {"d_skel": FLAT.transpose(1, 2, 0)}), "matlab", False),
     "struct.mat": (lambda p: savemat(p, {"data": {"skel": FLAT, "label": 3}}), "matlab", False),
     "compressed.mat": (lambda p: savemat(p, {"x": FLAT.transpose(1, 2, 0)}, do_compression=True), "matlab", False),
@@ -242,6 +252,15 @@ def test_several_clips_of_one_file_have_names_and_labels(tmp_path):
         ("v1", "run", 5),
         ("v2", "sit", 2),
     ]
+
+
+def test_mappings_in_mappings_name_clips_by_both(tmp_path):
+    poses = {"S1": {"Walking": FLAT, "Eating": FLAT[:2]}, "S5": {"Walking": FLAT}}
+    np.savez(tmp_path / "a.npz", positions=np.array(poses, dtype=object))
+    assert [clip.name for clip in read(tmp_path / "a.npz")[1]] == ["S1/Walking", "S1/Eating", "S5/Walking"]
+    both = [{"keypoints": np.stack([FLAT[0], FLAT[1]]).tolist(), "scores": SCORES[:2].tolist()}]
+    (clip,) = read(write(tmp_path / "b.json", json.dumps(both)), SCORED)[1]
+    assert (clip.row_frame.tolist(), clip.row_body.tolist()) == ([0, 0], [0, 1])
 
 
 def test_frames_are_sorted_counted_from_the_first_and_thinned(tmp_path):

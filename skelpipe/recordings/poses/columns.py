@@ -37,6 +37,7 @@ BEHIND = re.compile(rf"^(?P<joint>.*?)[\s_.:\-]?(?P<axis>{ENDS})$", re.IGNORECAS
 BEFORE = re.compile(rf"^(?P<axis>{ENDS})[\s_.:\-]?(?P<joint>.+)$", re.IGNORECASE)
 LABELLED = tuple(name for name in LABELS if name not in AXIS)
 COORDINATES = "name the columns frame, body, joint, x, y and z, or frame and coordinates such as nose_x and nose_y"
+INDEX = re.compile(r"(unnamed: ?\d+|index|level_\d+|)", re.IGNORECASE)  # which pandas writes beside the columns
 FEWEST = 4  # columns of coordinates in a wide table
 
 
@@ -87,7 +88,8 @@ def header_of(names: Sequence[str]) -> Header:
     if 2 * sum((joint, 0) in places and (joint, 1) in places for joint in joints) < len(joints):
         places = {}
     others = _others(words, roles)
-    left = tuple(str(name) for name in names if str(name) not in taken and str(name) not in others.values())
+    left = tuple(name for name in map(str, names) if name not in taken and name not in others.values()
+                 and not INDEX.fullmatch(name))  # fmt: skip
     return Header(roles, {}, places, () if places else left, others)
 
 

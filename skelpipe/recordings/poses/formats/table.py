@@ -24,7 +24,7 @@ def separator_of(line: str) -> str | None:
 
 
 def _is_table(opened: Opened) -> bool:
-    return bool(names := _header(opened)) and header_of(names).has_poses
+    return bool(names := _header(opened)) and (names[0] == "scorer" or header_of(names).has_poses)
 
 
 def _header(opened: Opened) -> list[str]:
@@ -65,8 +65,23 @@ def read_csv(text: str, where: str, as_text: bool = False) -> pd.DataFrame:
     return table
 
 
+def _one_header(text: str, where: str) -> str:
+    """DeepLabCut's table with its header of several lines in one: joints and axes under one another."""
+    lines = text.split("\n", 3)
+    if not text.startswith("scorer,") or len(lines) < 4:
+        return text
+    joints, axes = (line.strip().split(",") for line in lines[1:3])
+    if joints[0] != "bodyparts" or axes[0] != "coords" or len(joints) != len(axes):
+        raise BadInput(where, "has a header of DeepLabCut's for several animals", "write a table for each")
+    return (
+        ",".join(["frame", *(f"{joint}_{axis}" for joint, axis in zip(joints[1:], axes[1:], strict=True))])
+        + "\n"
+        + lines[3]
+    )
+
+
 def _read(opened: Opened, layout: Layout) -> list[Poses]:
-    table = read_csv(opened.text, opened.where)
+    table = read_csv(_one_header(opened.text, opened.where), opened.where)
     return clips_of(table, layout, opened.where)
 
 
