@@ -246,6 +246,8 @@ def test_several_clips_of_one_file_have_names_and_labels(tmp_path):
     assert [(clip.name, clip.frames) for clip in read(tmp_path / "c.npz")[1]] == [("first", 5), ("second", 2)]
     np.savez(tmp_path / "d.npz", x=np.stack([FLAT, FLAT + 1]), y=[3, 1], names=["p", "q"])
     assert [(clip.name, clip.label) for clip in read(tmp_path / "d.npz")[1]] == [("p", 3), ("q", 1)]
+    np.savez(tmp_path / "f.npz", name=["p", "q"], length=[3, 2], joints=FLAT)
+    assert [(c.name, c.frames, c.points[0, 0, 0]) for c in read(tmp_path / "f.npz")[1]] == [("p", 3, 1), ("q", 2, 301)]
     both = pd.concat([long().assign(video="v1", label="run"), long().iloc[: 2 * V].assign(video="v2", label="sit")])
     both.to_parquet(tmp_path / "e.parquet")
     assert [(c.name, c.label, c.frames) for c in read(tmp_path / "e.parquet")[1]] == [

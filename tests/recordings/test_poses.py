@@ -107,6 +107,7 @@ def test_a_table_gives_labels_and_columns_by_name(tmp_path):
         ("what,label\n1,a\n", "has no column of names; it has what, label"),
         ("name,label\n01,a\n", "'01' may be a/01 or b/01; name recordings by their paths"),
         ("name,label,joints\n1,a,3\n", "has a column called 'joints'"),
+        ("name,label\nx/01,a\n", "names no recording that is here: recordings are called a/01, and in it x/01"),
         ("", "is empty"),
         ("name,label\n", "has no rows"),
         ("name,label\n,a\n", "has a row without a name"),
@@ -152,6 +153,8 @@ def test_a_pattern_tells_columns_and_is_suggested(tmp_path):
     )
     assert suggested(["walk", "run"]) is suggested(["x1", "x2"]) is None
     assert Naming("{label}/s{subject}").columns("wave/s03", "s03") == {"label": "wave", "subject": "03"}
+    with pytest.raises(BadInput, match="is the form of no name here, such as a02_s1_t1"):
+        ingest(own_poses("coco17", names="S{subject}"), raw, tmp_path / "s", workers=0)
     for pattern, why in (("abc", "no field"), ("{a}{a}", "twice"), ("{1}", "called '1'")):
         with pytest.raises(BadInput, match=why):
             Naming(pattern)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -166,9 +166,22 @@ def _without_suffix(path: str) -> str:
     return folder + slash + (stem or name)
 
 
-def tell_table(table: Table, unlabelled: int, recordings: int) -> list[str]:
-    """What is told of a table that was joined: names without a recording, and recordings without a name."""
-    told = []
+def tell_table(table: Table, unlabelled: int, names: Sequence[str]) -> list[str]:
+    """What is told of a table that was joined: names without a recording, and recordings without a name.
+
+    Args:
+        table: as it was used.
+        unlabelled: how many recordings are not in it.
+        names: of all recordings.
+
+    Raises:
+        BadInput: it names none of them.
+    """
+    told, recordings = [], len(names)
+    if names and not table.used:
+        first = shortened(next(iter(table.rows)), 60)
+        what = f"names no recording that is here: recordings are called {shortened(names[0], 60)}, and in it {first}"
+        raise BadInput(table.path, what, "name them as their files are called, or by their paths")
     if unknown := table.unknown():
         shown = ", ".join(shortened(name, 60) for name in unknown[:3]) + (", …" if len(unknown) > 3 else "")
         told.append(f"{table.path}: {len(unknown):,} of its {len(table.rows):,} names are of no recording: {shown}")
