@@ -134,7 +134,7 @@ def _lists(table: Mapping[str, Any], key: str, layout: Layout, where: str) -> li
 
 
 def _cut(table: Mapping[str, Any], key: str) -> Any:
-    """The clips of an array in which they lie one behind the other, with their lengths beside it; else what is there."""
+    """The clips that lie one behind the other in an array, with their lengths beside it; else what is there."""
     values, beside = table[key], first_of(table, LENGTHS)
     lengths = table[beside] if beside is not None else None
     if not isinstance(values, np.ndarray) or not isinstance(lengths, np.ndarray) or lengths.dtype.kind not in "iu":
