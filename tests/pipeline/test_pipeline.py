@@ -459,7 +459,7 @@ def test_stated_splits_are_named_in_full_and_their_folders_by_what_they_say(tmp_
     [
         (["splits=['camra:1']"], "no data set has a column 'camra'; did you mean 'camera'"),
         (["splits=[camera:2,3/1]"], "3/1 is what a comma has cut off; put a split that has commas in quotes"),
-        (["splits=['subject:1']"], "that of ntu60 or ntu120; write ntu60:subject:1"),
+        (["splits=['subject:1']"], "that of ntu60, ntu120 or nw-ucla; write ntu60:subject:1"),
         (["splits=['view:1']", "dataset=ntu60"], "write pku1:view:1"),
         (["splits=['pku1:view:1']", "dataset=ntu60"], "pku1:view:1 cannot be made from ntu60"),
         (["splits=['subject:1', 'subject:1-1']", "dataset=ntu60"], "names something twice"),
