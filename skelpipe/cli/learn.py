@@ -59,8 +59,8 @@ def pretrain(
 
     A --split of your own is a column and its values: by subject:1-20 these train and all others test; by camera:2,3/1
     those after the stroke test, and others do neither. Columns are subject, camera, setup and replication of NTU RGB+D;
-    view and video, or view, scene and performer, of PKU-MMD. ntu60:subject:1-20 is about the clips of that data set in
-    a store of a larger one.
+    view and video, or view, scene and performer, of PKU-MMD; subject, episode and camera of NW-UCLA.
+    ntu60:subject:1-20 is about the clips of that data set in a store of a larger one.
 
     \b
     Example:
