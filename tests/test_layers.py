@@ -30,11 +30,17 @@ WINGS = [
 LEVEL = {wing: level for level, wings in enumerate(WINGS) for wing in wings}
 # The rooms of a wing in the same way; a module that stands in none of them may import all.
 ROOMS = {
-    "recordings": [{"text", "native"}, {"datasets"}, {"store", "synthetic"}],
-    "clips": [{"philox", "streams"}, {"augment"}, {"gather"}, {"views"}, {"batches"}],
+    "recordings": [
+        {"text", "native", "beginnings"},
+        {"datasets"},
+        {"pickles", "store", "synthetic"},
+        {"conventions"},
+        {"poses"},
+    ],
+    "clips": [{"balance", "philox", "streams"}, {"augment"}, {"gather"}, {"views"}, {"batches"}],
     "encoders": [{"graph", "cpu"}],
-    "evaluate": [{"fit", "scores"}, {"embed", "fuse"}, {"protocol"}],
-    "exchange": [{"beginnings"}, {"pickles"}, {"arrays", "weights"}],
+    "evaluate": [{"intervals"}, {"fit", "scores"}, {"embed", "fuse"}, {"protocol"}],
+    "exchange": [{"arrays", "weights"}],
     "plots": [{"style", "motion"}],
     "cli": [
         {"options", "progress", "interrupts", "usage"},

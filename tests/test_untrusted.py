@@ -24,16 +24,16 @@ from skelpipe import resources
 from skelpipe.cli import main
 from skelpipe.errors import BadInput, printable
 from skelpipe.exchange.arrays.importing import import_arrays
-from skelpipe.exchange.pickles import read_pickle
 from skelpipe.outputs.folders import new_folder
 from skelpipe.pipeline import show, watch
 from skelpipe.pipeline.experiments import as_word as _word
+from skelpipe.pipeline.files import load_pipeline
 from skelpipe.pipeline.plan import plan
 from skelpipe.pipeline.run import run
-from skelpipe.pipeline.spec import load_pipeline
 from skelpipe.plots import confusion, curves, style, sweeps
 from skelpipe.recordings import store
 from skelpipe.recordings.datasets.recording import Dropped
+from skelpipe.recordings.pickles import read_pickle
 from skelpipe.report.page import md
 from skelpipe.settings import load_yaml
 from skelpipe.training.recipe import load_recipe

@@ -10,14 +10,18 @@ from typing import Any
 import click
 
 from skelpipe.cli.options import (
+    POSE_OPTIONS,
+    POSES,
     STREAMS,
     NameOf,
+    Recordings,
     SplitName,
     dataset_argument,
     force_option,
     given,
     part_option,
     path_argument,
+    pose_options,
     seed_option,
     tell,
     threads_option,
@@ -66,9 +70,10 @@ def synth(dataset: str, raw: Path, zipped: bool, **options: Any) -> None:
 
 
 @click.command()
-@dataset_argument
+@click.argument("dataset", type=Recordings())
 @path_argument("raw")
 @path_argument("store")
+@pose_options
 @workers_option
 @click.option("--keep-missing", is_flag=True, help="Keep clips on the official list of missing skeletons.")
 @click.option("--strict", is_flag=True, help="Stop at the first file that cannot be read.")
@@ -83,15 +88,23 @@ def ingest(dataset: str, raw: Path, store: Path, **options: Any) -> None:
     holds a part only; all parts have about as much to read, each may be read on another machine, and 'skelpipe join'
     makes one store of them.
 
+    'poses' are recordings of your own, told apart by their content: arrays (.npy, .npz, .mat), tables (.csv, .parquet),
+    JSON of frames (OpenPose, MMPose, Kinetics-skeleton, lists), pickles of clips, text. RAW may also be one file. Their
+    class is what the table says of them, else their name by --names, else the file itself, else the sub-folder that
+    they are in; recordings without a class can be pretrained on. A YAML says all of this once: name, layout, labels, …
+
     \b
     Example:
       skelpipe ingest ntu120 data/raw/ntu120 data/stores/ntu120.zarr
       skelpipe ingest ntu120 data/raw/ntu120 data/stores/ntu120-3of8.zarr --part 3/8
+      skelpipe ingest poses recordings/ data/stores/gym.zarr --layout coco17 --labels labels.csv
     """
     from skelpipe.recordings.ingest import ingest as run_ingest
 
+    said = {name: value for name in POSE_OPTIONS if (value := options.pop(name)) is not None}
+    kind = _recordings(dataset, said)
     with bar("reading", "files") as progress:
-        made = run_ingest(dataset, raw, store, progress=progress, **options)
+        made = run_ingest(kind, raw, store, progress=progress, **options)
     for fault in made.faults[:10]:
         click.echo(f"skelpipe: left out: {fault.name}: {fault.reason} ({fault.detail})", err=True)
     if made.dropped:
@@ -99,8 +112,31 @@ def ingest(dataset: str, raw: Path, store: Path, **options: Any) -> None:
         click.echo(f"left out: {counts}; 'skelpipe inspect {shlex.quote(str(store))}' tells of each")
     tell(made.told)
     _tell_divided(made.divided)
-    size = f"{_bytes(made.bytes_read)} of text became {_bytes(made.store_bytes)} in {made.seconds:,.1f} s"
-    click.echo(f"{store}: {made.clips:,} clips of {made.expected:,} published, {made.rows:,} bodies in frames, {size}")
+    text = "text" if made.expected else "files"
+    size = f"{_bytes(made.bytes_read)} of {text} became {_bytes(made.store_bytes)} in {made.seconds:,.1f} s"
+    of = f" of {made.expected:,} published" if made.expected else ""
+    click.echo(f"{store}: {made.clips:,} clips{of}, {made.rows:,} bodies in frames, {size}")
+
+
+def _recordings(dataset: str, said: Mapping[str, Any]) -> Any:
+    """The name of a data set, or the data set that is described by options or by a YAML."""
+    if dataset in DATASETS:
+        if said:
+            option = next(iter(said)).replace("_", "-")
+            raise BadInput(f"--{option}", f"is said of recordings of your own, and {dataset} is known", "leave it out")
+        return dataset
+    if dataset == POSES:
+        from skelpipe.recordings.poses.dataset import own_poses
+
+        if "layout" not in said:
+            what = "needs the layout of the joints"
+            raise BadInput(
+                "ingest poses", what, "add --layout NAME or FILE.yaml; 'skelpipe inspect RAW' says which fit"
+            )
+        return own_poses(**said)
+    from skelpipe.recordings.poses.described import read_description
+
+    return read_description(dataset, **said).dataset
 
 
 @click.command()

@@ -10,6 +10,7 @@ import click
 
 from skelpipe.cli.options import STREAMS, force_option, path_argument, threads_option
 from skelpipe.cli.progress import bar
+from skelpipe.errors import BadInput
 
 
 @click.command()
@@ -20,14 +21,16 @@ def inspect(paths: tuple[Path, ...], provenance: bool, as_json: bool) -> None:
     """Show what a store, clips, run, evaluation or report holds, or files of other projects.
 
     Of files that 'skelpipe import' reads it shows the format, names, labels, data set, split and conventions, and the
-    command that imports them; PATH… are then those of one import together. With --provenance, PATH may also be a file
-    of 'skelpipe embed', 'plot' or 'export-weights'. Every step is held against what lies in its place now, and is
-    known even if it was deleted.
+    command that imports them; PATH… are then those of one import together. Of pose files, one or a folder of them, it
+    shows the format, frames, bodies and joints, the layouts that these may be of, and the command that ingests them.
+    With --provenance, PATH may also be a file of 'skelpipe embed', 'plot' or 'export-weights'. Every step is held
+    against what lies in its place now, and is known even if it was deleted.
 
     \b
     Example:
       skelpipe inspect data/stores/ntu120.zarr
       skelpipe inspect train_data_joint.npy train_label.pkl
+      skelpipe inspect recordings/
       skelpipe inspect --provenance data/reports/mine
     """
     if as_json and not provenance:
@@ -47,25 +50,38 @@ def inspect(paths: tuple[Path, ...], provenance: bool, as_json: bool) -> None:
 
     from skelpipe.inspect.describe import describe, is_ours, tables
 
-    if not more and path.is_dir() and not is_ours(path):
-        from skelpipe.exchange.arrays.look import look_at_folder
-
-        found, command = (seen := look_at_folder(path)).tables, seen.command
-    elif not more and path.is_file() and _is_checkpoint(path):
+    if not more and path.is_file() and _is_checkpoint(path):
         from skelpipe.exchange.weights.look import look_at_weights
 
         facts, command = look_at_weights(path)
         found = [("weights", facts)]
-    elif more or path.is_file():
-        from skelpipe.exchange.arrays.look import look
-
-        found, command = (seen := look(paths)).tables, seen.command
+    elif more or path.is_file() or (path.is_dir() and not is_ours(path)):
+        found, command = _look(paths)
     else:
         Console().print(describe(path))
         return
     Console().print(tables(found))
     if command:
         click.echo(command)
+
+
+def _look(paths: tuple[Path, ...]) -> tuple[Any, str]:
+    """What files or a folder of other projects hold, as tables, and the command that reads them."""
+    from skelpipe.exchange.arrays.look import look, look_at_folder
+
+    try:
+        seen = look_at_folder(paths[0]) if paths[0].is_dir() and len(paths) == 1 else look(paths)
+        return seen.tables, seen.command
+    except BadInput:
+        from skelpipe.recordings.poses.look import look_at_poses
+
+        try:
+            poses = look_at_poses(paths[0]) if len(paths) == 1 else None
+        except BadInput:
+            poses = None
+        if poses is None:
+            raise
+        return [("poses", poses[0])], poses[1]
 
 
 def _is_checkpoint(path: Path) -> bool:

@@ -15,6 +15,7 @@ from skelpipe.recordings.datasets import DATASETS, SPLITS, check_split
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 STREAMS = ("joint", "motion", "bone")
+POSES, YAML = "poses", (".yaml", ".yml")  # recordings of one's own, and the files that describe them
 
 
 class NameOf(click.Choice):  # type: ignore[type-arg]
@@ -30,16 +31,29 @@ class NameOf(click.Choice):  # type: ignore[type-arg]
 
 
 class SplitName(click.Choice):  # type: ignore[type-arg]
-    """A benchmark's split, or a rule such as subject:1-20."""
+    """A benchmark's split, one that a data set of one's own names, a rule such as subject:1-20, or a list in a file."""
 
     def __init__(self) -> None:
         super().__init__([*SPLITS])
 
     def get_metavar(self, param: click.Parameter, ctx: click.Context | None = None) -> str:
-        return f"[{'|'.join(self.choices)}|COLUMN:TRAIN[/TEST]]"
+        return f"[{'|'.join(self.choices)}|COLUMN:TRAIN[/TEST]|FILE]"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         return check_split(str(value))
+
+
+class Recordings(click.Choice):  # type: ignore[type-arg]
+    """A data set's name, "poses", or the YAML of a data set of one's own."""
+
+    def __init__(self) -> None:
+        super().__init__([*DATASETS, POSES])
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context | None = None) -> str:
+        return f"[{'|'.join(self.choices)}|FILE.yaml]"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return value if str(value).lower().endswith(YAML) else super().convert(value, param, ctx)
 
 
 def path_argument(name: str) -> Callable[[Function], Function]:
@@ -72,7 +86,30 @@ part_option = click.option(
     metavar="K/N",
     help="Only the K-th of N parts.",
 )
+# What is said of one's own recordings: keys of `own_poses`.
+POSE_OPTIONS = {
+    "layout": click.option("--layout", metavar="NAME|FILE.yaml", help="Of poses: their joints."),
+    "labels": click.option("--labels", metavar="TABLE", type=click.Path(path_type=Path),
+                           help="Of poses: label, subject and what else is known, by the names of recordings."),
+    "class_names": click.option("--class-names", metavar="FILE", type=click.Path(path_type=Path),
+                                help="Of poses: the names of the classes, a line each."),
+    "names": click.option("--names", metavar="PATTERN",
+                          help="Of poses: what their names tell, as a{label}_s{subject}_t{trial}."),
+    "name": click.option("--name", help="Of poses: what the data set is called. [default: poses]"),
+    "unit": click.option("--unit", metavar="UNIT",
+                         help="Of poses: m, cm, mm, inch or foot; pixel or normalised in a picture."),
+    "up": click.option("--up", metavar="AXIS", help="Of poses: the axis that is up: y, -y, z, -z, x or -x."),
+    "image": click.option("--image", metavar="WxH", help="Of poses: the size of the picture in pixels."),
+    "fps": click.option("--fps", type=float, help="Of poses: frames per second."),
+}  # fmt: skip
 dataset_argument = click.argument("dataset", type=click.Choice(list(DATASETS)))
+
+
+def pose_options(function: Function) -> Function:
+    """All of `POSE_OPTIONS`."""
+    for option in reversed(POSE_OPTIONS.values()):
+        function = option(function)
+    return function
 
 
 def _part(text: str) -> Any:

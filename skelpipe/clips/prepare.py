@@ -201,7 +201,9 @@ def prepare(
     tell_threads(log, threads)
     with new_folder(clips, kind, force=force, inputs={"store": store_path}, settings=told) as folder:
         kept: dict[str, Any] = {
-            k: attributes[k] for k in ("dataset", "layout", "layout_table", "columns", "split_files") if k in attributes
+            k: attributes[k]
+            for k in ("dataset", "dataset_table", "layout", "layout_table", "columns", "split_files")
+            if k in attributes
         }
         noted = noted_for_clips(attributes)
         made = store.create_group(folder, kind, {**kept, **maker.attributes, **noted, **mark})

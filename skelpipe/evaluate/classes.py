@@ -12,7 +12,7 @@ import numpy as np
 from skelpipe.errors import BadInput, shortened, suggest
 from skelpipe.evaluate.embed import Features
 from skelpipe.recordings.datasets import Dataset
-from skelpipe.recordings.datasets.stated import spans
+from skelpipe.recordings.datasets.rules import spans
 
 SPAN = re.compile(r"[AC]?(\d{1,4})(?:-[AC]?(\d{1,4}))?", re.ASCII | re.IGNORECASE)
 MOST_BYTES, LONGEST_NAME = 1 << 20, 255  # of a list's file

@@ -25,7 +25,9 @@ from skelpipe.outputs.ancestry import DONE, PROVENANCE, read_json
 from skelpipe.outputs.checksums import check_files
 from skelpipe.outputs.digests import require
 from skelpipe.outputs.provenance import file_provenance
-from skelpipe.recordings.datasets import find_split, fitting_splits, group_column, serves
+from skelpipe.recordings.datasets import Split, find_split, fitting_splits, serves, split_of
+from skelpipe.recordings.datasets.own import UNLABELLED
+from skelpipe.recordings.datasets.splits import LISTED_SPLIT
 from skelpipe.recordings.divisions import divide
 from skelpipe.recordings.native import Native
 from skelpipe.recordings.store import CLIPS_PER_CHUNK, Clips
@@ -128,7 +130,7 @@ def load_run(
     stream = find_stream(path, recipe, settings, stream)
     weights, epoch = find_weights(path, settings, epoch)
     check_files(path, weights.name, "train this run again")
-    evaluated: Any = recipe.build_method(clips.layout, find_split(settings["split"]).classes).evaluated
+    evaluated: Any = recipe.build_method(clips.layout, split_of(settings).classes).evaluated
     with refusing(weights, "cannot be loaded", "train this run again"):
         from safetensors.torch import load_file
 
@@ -172,20 +174,23 @@ def find_weights(path: Path, settings: Mapping[str, Any], epoch: int | None) -> 
     return path / kept_weights(epoch), epoch
 
 
-def choose_split(run: Run, clips: Clips, split: str | None) -> str:
+def choose_split(run: Run, clips: Clips, split: str | None) -> Split:
     """The split that is asked for, or the run's own if these clips can serve it."""
-    own = str(run.settings["split"])
-    if split is None and not serves(own, clips.dataset, clips.columns):
-        fitting = fitting_splits(clips.dataset, clips.columns)
-        what = f"holds clips of {clips.dataset}, which the run's own split {own} does not divide"
-        raise BadInput(clips.path, what, f"choose one by --split: {', '.join(fitting)}")
-    rule = find_split(split or own, clips.dataset)
-    log.info("split %s (%s): %s", rule.name, "as asked" if split else "that of the run", rule.title)
-    return rule.name
+    if split is not None:
+        found, how = find_split(split, clips.about), "as asked"
+    else:
+        own, how = str(run.settings["split"]), "that of the run"
+        if LISTED_SPLIT not in run.settings and not serves(own, clips.about, clips.columns):
+            fitting = ", ".join(fitting_splits(clips.about, clips.columns)) or "state one, such as subject:1-20"
+            what = f"holds clips of {clips.dataset}, which the run's own split {own} does not divide"
+            raise BadInput(clips.path, what, f"choose one by --split: {fitting}")
+        found = find_split(own, clips.about, run.settings.get(LISTED_SPLIT))
+    log.info("split %s (%s): %s", found.name, how, found.title)
+    return found
 
 
 def embed(
-    run: Run, clips: Clips, split: str, progress: Progress | None = None, only: Sequence[int] | None = None
+    run: Run, clips: Clips, split: Split, progress: Progress | None = None, only: Sequence[int] | None = None
 ) -> Features:
     """Features of all clips in a split: eval mode, the view that the recipe evaluates, the run's stream.
 
@@ -193,6 +198,8 @@ def embed(
         only: the labels of the classes whose clips are meant; None: all.
     """
     train, test = divide(split, clips)
+    labelled = clips.labels != UNLABELLED
+    train, test = train & labelled, test & labelled
     if only is not None:
         train, test = (mask & np.isin(clips.labels, only) for mask in (train, test))
     rows = np.flatnonzero(train | test)
@@ -201,7 +208,7 @@ def embed(
     return _features(run, clips, rows, train, progress)
 
 
-def embed_all(run: Run, clips: Clips, split: str | None, progress: Progress | None = None) -> Features:
+def embed_all(run: Run, clips: Clips, split: Split | None, progress: Progress | None = None) -> Features:
     """Features of all clips, in a split or not; their `train` is 1, 0 to test, and -1 in neither part: int8."""
     part = np.full(len(clips), -1, np.int8)
     if split is not None:
@@ -216,7 +223,7 @@ def _features(
     run: Run, clips: Clips, rows: npt.NDArray[np.int64], part: npt.NDArray[Any], progress: Progress | None
 ) -> Features:
     """Those of the clips `rows`; `part` says of each clip of the folder on which side it is."""
-    group = clips.columns[group_column(clips.dataset)]
+    group = clips.columns[clips.about.group]
     feature = encode(run, clips, rows, progress)
     return Features(clips.columns["name"][rows], clips.labels[rows], part[rows], group[rows], feature, rows)
 
@@ -309,9 +316,13 @@ def export(
         raise BadInput(out, "already exists", "choose another path, or pass --force to replace it")
     source = Clips(clips)
     loaded = load_run(run, source, device, stream=stream, epoch=epoch, other_clips=other_clips)
-    if split is not None or not every or serves(str(loaded.settings["split"]), source.dataset, source.columns):
-        split = choose_split(loaded, source, split)
-    features = embed_all(loaded, source, split, progress) if every else embed(loaded, source, str(split), progress)
+    own = LISTED_SPLIT in loaded.settings or serves(str(loaded.settings["split"]), source.about, source.columns)
+    chosen = choose_split(loaded, source, split) if split is not None or not every or own else None
+    if every or chosen is None:
+        features = embed_all(loaded, source, chosen, progress)
+    else:
+        features = embed(loaded, source, chosen, progress)
+    split = None if chosen is None else chosen.name
     if not len(features.row):
         what = f"has no clips here, neither to train on nor to test, of {len(source):,} that there are"
         raise BadInput(f"split {split}", what, "choose another split, or pass --all to embed every clip")

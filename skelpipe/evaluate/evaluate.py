@@ -16,25 +16,17 @@ from skelpipe.errors import BadInput
 from skelpipe.evaluate.classes import among, numbers, read_classes, without_clips
 from skelpipe.evaluate.embed import Features, Run, choose_split, embed, load_run, read_stated
 from skelpipe.evaluate.fit import cautions
-from skelpipe.evaluate.fuse import ONLY
+from skelpipe.evaluate.fuse import GROUPED_BY, ONLY
 from skelpipe.evaluate.protocol import Outcome, Probe, Progress, Setup
 from skelpipe.evaluate.protocols import CHECKS, PROTOCOLS, WITHOUT_TRAINING, read_options
-from skelpipe.evaluate.scores import (
-    confusion,
-    over_draws,
-    per_class,
-    tied,
-    topk_accuracy,
-    write_confusion_csv,
-    write_npz,
-    write_scores,
-)
+from skelpipe.evaluate.scores import accuracies, confusion, write_confusion_csv, write_npz, write_scores
 from skelpipe.outputs.files import write_json
 from skelpipe.outputs.folders import new_folder
 from skelpipe.parallel import tell_threads
 from skelpipe.plots.confusion import confusion_figure
 from skelpipe.plots.style import save_figure
-from skelpipe.recordings.datasets import find_split
+from skelpipe.recordings.datasets import Split, dataset_attributes
+from skelpipe.recordings.datasets.own import UNLABELLED
 from skelpipe.recordings.divisions import divide
 from skelpipe.recordings.store import Clips
 from skelpipe.settings import Settings
@@ -78,7 +70,7 @@ def evaluate(
         stream: which encoder of a run of several streams.
         epoch: one whose weights the run has kept; by default the last.
         classes: limits clips and classifiers to these; see `classes.read_classes`.
-        options: `protocol.option=value` changes of the options of finetune, semi and transfer.
+        options: `protocol.option=value` changes of the options of those protocols that have some.
         threads: CPU threads; None takes all cores.
         other_clips: let clips pass that were prepared otherwise than the run's; every figure then has a warning.
         progress: called with (what, done, total).
@@ -97,13 +89,13 @@ def evaluate(
     with new_folder(out, "evaluation", force=force, inputs=inputs, settings=settings, more=facts) as folder:
         source = Clips(clips)
         loaded = load_run(run, source, device, stream=stream, epoch=epoch, other_clips=other_clips)
-        facts["device"], split = str(loaded.device), choose_split(loaded, source, split)
-        check_protocols(protocols, loaded, source, split)
-        features, only, doubts = measured_features(loaded, source, split, classes, protocols, progress)
-        width = find_split(split).classes if only is None else len(only)  # the store may have more classes
+        facts["device"], rule = str(loaded.device), choose_split(loaded, source, split)
+        check_protocols(protocols, loaded, source, rule)
+        features, only, doubts = measured_features(loaded, source, rule, classes, protocols, progress)
+        width = rule.classes if only is None else len(only)  # the store may have more classes
         setup = Setup(width, loaded.device, seed, probe, k, best_on_test, loaded, source, chosen, None, threads, only)
-        metrics = describe_run(loaded, source, features, split, width, only)
-        write_outcomes(folder, metrics, features, setup, protocols, progress, doubts)
+        metrics = describe_run(loaded, source, features, rule, width, only)
+        write_outcomes(folder, metrics, features, setup, rule, protocols, progress, doubts)
     return metrics
 
 
@@ -116,14 +108,14 @@ def choose(
     return protocols, probe or stated.probe or "reference", chosen
 
 
-def check_protocols(protocols: Sequence[str], run: Run, clips: Clips, split: str) -> None:
+def check_protocols(protocols: Sequence[str], run: Run, clips: Clips, split: Split) -> None:
     """Raise BadInput if a protocol does not suit the run and the clips."""
     for name in filter(CHECKS.__contains__, protocols):
         CHECKS[name](run, clips, split)
 
 
 def measured_features(
-    run: Run, clips: Clips, split: str, classes: str | None, protocols: Sequence[str], progress: Progress | None
+    run: Run, clips: Clips, split: Split, classes: str | None, protocols: Sequence[str], progress: Progress | None
 ) -> tuple[Features, tuple[int, ...] | None, list[str]]:
     """The features of the clips to measure on, the labels of the classes that these are limited to, and doubts.
 
@@ -133,20 +125,30 @@ def measured_features(
     """
     needed = ("test",) if set(protocols) <= WITHOUT_TRAINING else ("training", "test")
     divide(split, clips, needed)
-    only = None if classes is None else read_classes(classes, find_split(split).datasets[0])
+    only = None if classes is None else read_classes(classes, split.datasets[0])
     features = embed(run, clips, split, _part(progress, "embed"), only)
     doubts = [] if only is None else without_clips(only, features)
     for part, mask in (("training", features.train), ("test", ~features.train)):
         if part in needed and not mask.any():
-            what = f"has no {part} clips of these classes here"
-            raise BadInput(f"split {split}", what, "name others by --classes, or leave it out")
+            raise _none_of(part, split, only)
+    if "training" in needed and len(set(features.label[features.train].tolist())) < 2:
+        what = "has training clips of one class only, between which and others nothing can be told"
+        raise BadInput(f"split {split.name}", what, "choose another split")
     if not np.isfinite(features.feature).all():
         raise BadInput("features", "are not all finite", "the run has diverged: train it again with a lower rate")
     return (features if only is None else among(features, only)), only, doubts
 
 
+def _none_of(part: str, split: Split, only: Sequence[int] | None) -> BadInput:
+    if only is not None:
+        what = f"has no {part} clips of these classes here"
+        return BadInput(f"split {split.name}", what, "name others by --classes, or leave it out")
+    what = f"has no {part} clips here whose class is known"
+    return BadInput(f"split {split.name}", what, "label some: 'skelpipe ingest' takes a table by --labels")
+
+
 def dumped(chosen: Mapping[str, Settings]) -> dict[str, Any]:
-    return {name: each.model_dump(mode="json") for name, each in chosen.items()}
+    return {name: told for name, each in chosen.items() if (told := each.model_dump(mode="json"))}
 
 
 def tell_settings(
@@ -167,12 +169,13 @@ def write_outcomes(
     metrics: dict[str, Any],
     features: Features,
     setup: Setup,
+    split: Split,
     protocols: Sequence[str],
     progress: Progress | None,
     doubts: Sequence[str],
 ) -> None:
     """Run each protocol, and write its scores and confusion matrices, the features and `metrics`."""
-    names = find_split(metrics["split"]).datasets[0].class_names
+    names = split.datasets[0].class_names
     if setup.only is not None:
         names = tuple(names[label] if names else str(label) for label in setup.only)
     assert setup.run is not None
@@ -183,12 +186,12 @@ def write_outcomes(
         found = PROTOCOLS[name](features, replace(setup, progress=_part(progress, name)))
         for entry, outcome in found.items() if isinstance(found, dict) else [(name, found)]:
             outcome.warnings.extend(doubts)
-            metrics["protocols"][entry] = judge(entry, outcome, features, setup.classes)
+            metrics["protocols"][entry] = judge(entry, outcome, features, setup.classes, metrics[GROUPED_BY])
             all_scores[entry] = outcome.scores
             log.debug("%s: top-1 %.4f", entry, metrics["protocols"][entry]["top1"])
             write_confusion(folder, entry, outcome, features, names, metrics)
     test = ~features.train
-    write_scores(folder / "scores.npz", features.name[test], features.label[test], all_scores)
+    write_scores(folder / "scores.npz", features.name[test], features.label[test], all_scores, features.group[test])
     label = features.label if setup.only is None else np.asarray(setup.only)[features.label]
     arrays = {"name": features.name, "label": label, "train": features.train, "feature": features.feature}
     write_npz(folder / "features.npz", arrays)
@@ -196,24 +199,27 @@ def write_outcomes(
 
 
 def describe_run(
-    run: Run, clips: Clips, features: Features, split: str, classes: int, only: Sequence[int] | None
+    run: Run, clips: Clips, features: Features, split: Split, classes: int, only: Sequence[int] | None
 ) -> dict[str, Any]:
     """The head of `metrics.json`."""
+    unlabelled = int((clips.labels == UNLABELLED).sum())
     return {
         **{key: run.settings[key] for key in ("recipe", "method", "positives", "seed")},
         "stream": run.stream,
         "epochs": run.epoch,
-        "dataset": clips.dataset,
-        "split": split,
+        **dataset_attributes(clips.about),
+        "split": split.name,
         "pretrained_on": {key: run.settings[key] for key in ("dataset", "split")},
         PREPARED: preparation_of(clips),
         "divided": division_digest(features),
         "train_clips": int(features.train.sum()),
         "test_clips": int((~features.train).sum()),
-        "clips_in_neither_part": len(clips) - len(features.name),
+        "clips_in_neither_part": len(clips) - len(features.name) - unlabelled,
+        **({"unlabelled_clips": unlabelled} if unlabelled else {}),
         "classes": classes,
         **({} if only is None else {ONLY: numbers(only)}),
         "classes_present": len(set(features.label[~features.train].tolist())),
+        GROUPED_BY: clips.about.group,
         "run": run.settings,
         "protocols": {},
     }
@@ -225,24 +231,18 @@ def division_digest(features: Features) -> str:
     return hashlib.sha256("\n\n".join(parts).encode()).hexdigest()[:16]
 
 
-def judge(name: str, outcome: Outcome, features: Features, classes: int) -> dict[str, Any]:
-    """Accuracies of an outcome, as fractions; of several draws their mean, each of them, and their deviation.
+def judge(name: str, outcome: Outcome, features: Features, classes: int, by: str) -> dict[str, Any]:
+    """An outcome's entry in `metrics.json`; `by` is what the groups of the features are called.
 
     Raises:
         BadInput: the scores are not all finite, because a training has diverged.
     """
     if not np.isfinite(outcome.scores).all():
         raise BadInput(f"--protocol {name}", "gave scores that are not finite", "use a lower rate, or another probe")
-    label = features.label[~features.train]
-    return {
-        "top1": topk_accuracy(outcome.scores, label, 1),
-        "top5": topk_accuracy(outcome.scores, label, 5),
-        "tied": tied(outcome.scores),
-        **over_draws(outcome.scores, label),
-        **outcome.figures,
-        "per_class": per_class(outcome.scores, label, classes),
-        "warnings": outcome.warnings,
-    }
+    test = ~features.train
+    found = accuracies(outcome.scores, features.label[test], classes, features.group[test], by)
+    per_class = found.pop("per_class")
+    return {**found, **outcome.figures, "per_class": per_class, "warnings": outcome.warnings}
 
 
 def write_confusion(

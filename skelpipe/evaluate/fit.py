@@ -12,8 +12,9 @@ import numpy.typing as npt
 from skelpipe.errors import BadInput
 from skelpipe.layouts import attributes_of
 from skelpipe.outputs.digests import read_digest
-from skelpipe.recordings.datasets import has_names, pretrained_on, share_names
-from skelpipe.recordings.datasets.splits import RECORDED
+from skelpipe.recordings.datasets import has_names, pretrained_on, share_names, split_of
+from skelpipe.recordings.datasets.own import TABLE
+from skelpipe.recordings.datasets.splits import LISTED_SPLIT, RECORDED
 from skelpipe.recordings.divisions import divide
 from skelpipe.recordings.store import Clips
 from skelpipe.training.clips_needed import check_clips, check_evaluated, prepare_command, prepare_words
@@ -99,12 +100,12 @@ def seen(run: Path, settings: Mapping[str, Any], clips: Clips, test: npt.NDArray
     was trained on, they are those of its split. Of a run that keeps neither, the rule of its split says it.
     """
     if are_its_own(settings, clips):
-        train, _ = divide(settings["split"], clips)
+        train, _ = divide(split_of(settings), clips)
         return told(int(train[test].sum()), len(test))
     kept = read_trained_on(run)
     if kept is None:
         return seen_by_rule(settings, clips, test)
-    related = share_names(settings["dataset"], clips.dataset)
+    related = share_names(str(settings["dataset"]), clips.dataset)
     if len(kept.names) and has_names(clips.columns):
         mask: npt.NDArray[np.bool_] = np.isin(read_fingerprints(clips, test), kept.prints)
         return told(int((mask | (related & np.isin(clips.columns["name"][test], kept.names))).sum()), len(test))
@@ -120,9 +121,10 @@ def seen_by_rule(settings: Mapping[str, Any], clips: Clips, test: npt.NDArray[np
     """The same by the rule of the run's split."""
     split = str(settings["split"])
     if not has_names(clips.columns) and RECORDED + split not in clips.columns:
-        return [NO_NAMES] if share_names(settings["dataset"], clips.dataset) else []
-    count = int(pretrained_on(split, clips.dataset, clips.columns)[test].sum())
-    if not count and settings.get("clips_digest") and share_names(settings["dataset"], clips.dataset):
+        return [NO_NAMES] if share_names(str(settings["dataset"]), clips.dataset) else []
+    rule = split_of(settings) if LISTED_SPLIT in settings or TABLE in settings else split
+    count = int(pretrained_on(rule, clips.about, clips.columns)[test].sum())
+    if not count and settings.get("clips_digest") and share_names(str(settings["dataset"]), clips.dataset):
         return [NOT_KEPT]  # a list may have divided its clips otherwise
     return told(count, len(test), f", by the rule of {split}: the run does not keep which")
 

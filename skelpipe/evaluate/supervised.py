@@ -7,7 +7,7 @@ import torch
 from skelpipe.errors import BadInput
 from skelpipe.evaluate.embed import Features, Run
 from skelpipe.evaluate.protocol import Outcome, Setup
-from skelpipe.recordings.datasets import find_split
+from skelpipe.recordings.datasets import Split, split_of
 from skelpipe.recordings.store import Clips
 from skelpipe.training.classifier import has_classifier, read_classifier
 
@@ -26,12 +26,12 @@ def supervised(features: Features, setup: Setup) -> Outcome:
     return Outcome(scores if setup.only is None else scores[:, setup.only], {}, [])
 
 
-def check_supervised(run: Run, clips: Clips, split: str) -> None:
+def check_supervised(run: Run, clips: Clips, split: Split) -> None:
     """Raise BadInput unless the run has a classifier, and for the classes of that split."""
     if not run.recipe.supervised and not has_classifier(run.path):
         what = f"{run.path} has learnt without labels and has no classifier"
         raise BadInput("--protocol supervised", what, "use finetune or linear")
-    mine, theirs = (find_split(name).datasets[0] for name in (str(run.settings["split"]), split))
-    if mine.name != theirs.name:
-        what = f"{run.path} knows the classes of {mine.name}, and {split} has those of {theirs.name}"
+    mine, theirs = split_of(run.settings).datasets[0], split.datasets[0]
+    if (mine.name, mine.class_names) != (theirs.name, theirs.class_names):
+        what = f"{run.path} knows the classes of {mine.name}, and {split.name} has those of {theirs.name}"
         raise BadInput("--protocol supervised", what, "use transfer or linear")

@@ -20,7 +20,9 @@ from skelpipe.outputs.ancestry import DONE, PROVENANCE, read_json
 from skelpipe.outputs.checksums import FILES, check_files, is_output
 from skelpipe.recordings.conventions import Findings, lines
 from skelpipe.recordings.conventions.folders import ask_clips, ask_store
-from skelpipe.recordings.datasets import DATASETS, fitting_splits, split_masks
+from skelpipe.recordings.datasets import Dataset, dataset_of, fitting_splits, split_masks
+from skelpipe.recordings.datasets.own import TABLE, UNLABELLED, Own
+from skelpipe.recordings.datasets.rules import dividing, spans
 from skelpipe.recordings.store import open_array, open_group, read_array
 
 Facts = Iterable[tuple[str, object]]
@@ -59,12 +61,13 @@ def _store(path: Path, kind: str = "store") -> list[RenderableType]:
     frames = read_array(group, "clip_frames")
     columns = _columns(group, about)
     facts = [
-        ("data set", _title(about["dataset"])),
-        ("clips", _of(len(frames), about["dataset"])),
-        ("classes seen", len(np.unique(columns["label"]))),
+        ("data set", _dataset(about).title),
+        ("clips", _of(len(frames), _dataset(about))),
+        *_classes(columns["label"]),
+        *_known(columns, about),
         ("frames", _spread(frames)),
         ("bodies in frames", f"{about['rows']:,}"),
-        ("listed as missing", "kept" if about["keep_missing"] else "left out"),
+        *([] if TABLE in about else [("listed as missing", "kept" if about["keep_missing"] else "left out")]),
         *([("files below the raw folder", _raw_files(about["raw_files"]))] if "raw_files" in about else []),
         *_part(about),
     ]
@@ -81,9 +84,10 @@ def _clips(path: Path, kind: str = "clips") -> list[RenderableType]:
     group, about = open_group(path, kind)
     columns = _columns(group, about)
     facts = [
-        ("data set", _title(about["dataset"])),
-        ("clips", _of(len(columns["name"]), about["dataset"])),
-        ("classes seen", len(np.unique(columns["label"]))),
+        ("data set", _dataset(about).title),
+        ("clips", _of(len(columns["name"]), _dataset(about))),
+        *_classes(columns["label"]),
+        *_known(columns, about),
         ("shape", " x ".join(map(str, open_array(group, "clips").shape))),
         ("recorded frames", _spread(read_array(group, "length"))),
         *((name, about[name]) for name in ("frames", "bodies", "centre", "turn") if name in about),
@@ -193,8 +197,9 @@ def _provenance(path: Path) -> RenderableType:
 def _splits(columns: Mapping[str, npt.NDArray[Any]], about: Mapping[str, Any]) -> RenderableType:
     """How many clips each split that the data set can serve has."""
     table = _table("splits", "split", "train", "test", "neither")
-    for name in fitting_splits(about["dataset"], columns):
-        train, test = split_masks(name, about["dataset"], columns, about.get("split_files"))
+    own = _dataset(about)
+    for name in fitting_splits(own, columns):
+        train, test = split_masks(name, own, columns, about.get("split_files"))
         listed = " (publisher's list)" if name in (about.get("split_files") or {}) else ""
         _row(table, name + listed, *(f"{part.sum():,}" for part in (train, test, ~(train | test))))
     return table
@@ -240,12 +245,37 @@ def _flat(value: object, prefix: str = "") -> list[tuple[str, object]]:
     return [pair for key, inner in value.items() for pair in _flat(inner, f"{prefix}.{key}" if prefix else str(key))]
 
 
-def _title(dataset: str) -> str:
-    return DATASETS[dataset].title if dataset in DATASETS else dataset
+def _dataset(about: Mapping[str, Any]) -> Dataset:
+    """The data set, or of a package that is no longer there one that has its name."""
+    try:
+        return dataset_of(about)
+    except BadInput:
+        name = str(about["dataset"])
+        return Own(name, name, 0, 0, tuple(about["columns"]), "name", ())
 
 
-def _of(clips: int, dataset: str) -> str:
-    return f"{clips:,} (the publication has {DATASETS[dataset].clips:,})" if dataset in DATASETS else f"{clips:,}"
+def _of(clips: int, dataset: Dataset) -> str:
+    return f"{clips:,} (the publication has {dataset.clips:,})" if dataset.clips else f"{clips:,}"
+
+
+def _classes(labels: npt.NDArray[Any]) -> Facts:
+    """How many classes there are, and how many clips have none."""
+    unlabelled = int((labels == UNLABELLED).sum())
+    found = [("classes seen", len(np.unique(labels[labels != UNLABELLED])))]
+    return [*found, ("unlabelled", f"{unlabelled:,} clips")] if unlabelled else [*found]
+
+
+def _known(columns: Mapping[str, npt.NDArray[Any]], about: Mapping[str, Any], shown: int = 8) -> Facts:
+    """What is known of the clips of a data set that its user describes: the columns that clips are divided by."""
+    if TABLE not in about:
+        return []
+    facts: list[tuple[str, object]] = []
+    for name in dividing(_dataset(about)):
+        values = np.unique(columns[name]).tolist()
+        few = spans(values[:shown]) if len(values) <= shown or isinstance(values[0], str) else spans(values)
+        more = f" and {len(values) - shown:,} more" if isinstance(values[0], str) and len(values) > shown else ""
+        facts.append((name, f"{few}{more}"))
+    return facts
 
 
 def _spread(values: npt.NDArray[Any]) -> str:

@@ -19,7 +19,8 @@ import yaml
 from skelpipe.errors import BadInput, hint
 from skelpipe.outputs.ancestry import PROVENANCE
 from skelpipe.paper.systems import SYSTEMS, missing
-from skelpipe.pipeline.spec import NAME, OTHERS, Pipeline, is_path_like
+from skelpipe.pipeline.files import is_path_like
+from skelpipe.pipeline.spec import NAME, OTHERS, Pipeline
 from skelpipe.resources import find, names
 from skelpipe.settings import load_yaml, whole
 

@@ -15,7 +15,7 @@ from skelpipe.pipeline.stages import protocols_of
 
 if TYPE_CHECKING:
     from skelpipe.pipeline.experiments import Experiment
-    from skelpipe.pipeline.spec import Pipeline, Synth
+    from skelpipe.pipeline.spec import Pipeline
     from skelpipe.training.recipe import ClipsNeeded, Recipe
 
 FACTOR = 2.0  # what is asked for over what was measured: memory, and time of computing
@@ -60,7 +60,7 @@ def size_of(dataset: str, pipeline: Pipeline, needed: ClipsNeeded | None) -> Siz
     from skelpipe.training.clips_needed import find
 
     frames = pipeline.frames if needed is None else needed.frames or find(needed).frames
-    return Size(_count(dataset, pipeline.synth), frames if isinstance(frames, int) else LONGEST)
+    return Size(_count(dataset, pipeline), frames if isinstance(frames, int) else LONGEST)
 
 
 def plan_needs(
@@ -75,7 +75,7 @@ def plan_needs(
     needs: dict[str, dict[str, int]] = {}
     for kind in ("synth", "stores", "store_parts"):
         for folder, stage in config[kind].items():
-            clips = _count(stage["dataset"], pipeline.synth)
+            clips = _count(stage["dataset"], pipeline)
             needs[folder] = _of_data("synth" if kind == "synth" else _rule(stage, "ingest"), clips, pipeline)
     for whole, stage in config["clips"].items():
         needs[whole] = _of_data(_rule(stage, "prepare"), sizes[whole].clips, pipeline)
@@ -157,10 +157,12 @@ def _threads(pipeline: Pipeline) -> int:
     return GPU if pipeline.gpus else pipeline.threads
 
 
-def _count(dataset: str, synth: Synth | None) -> int:
+def _count(dataset: str, pipeline: Pipeline) -> int:
     from skelpipe.recordings.datasets import DATASETS
 
-    if synth is None:
+    if pipeline.own is not None:
+        return pipeline.own.clips
+    if (synth := pipeline.synth) is None:
         return DATASETS[dataset].clips
     from skelpipe.recordings.synthetic.plan import FRAMES as USUAL
     from skelpipe.recordings.synthetic.plan import checked, plan_files

@@ -19,9 +19,10 @@ from skelpipe.outputs.digests import read_digest
 from skelpipe.paper.systems import missing
 from skelpipe.pipeline.experiments import check_owner, list_experiments, shortened
 from skelpipe.pipeline.needs import plan_needs, report_needs, size_of
+from skelpipe.pipeline.own import described, listing_of, raw_of, settle
 from skelpipe.pipeline.spec import Pipeline, Synth
 from skelpipe.pipeline.stages import changed_options, measure_of, name_evaluation, name_fusion, plan_runs, shell_words
-from skelpipe.recordings.datasets.stated import folder_word
+from skelpipe.recordings.datasets.rules import folder_word
 from skelpipe.resources import find
 from skelpipe.settings import check, load_yaml
 
@@ -74,6 +75,8 @@ def plan(
         "gpus": pipeline.gpus, "missing": [entry for entry in pipeline.recipes if entry in missing()],
         **{kind: {} for kind in KINDS},
     }  # fmt: skip
+    if not pipeline.pipelines:
+        pipeline = settle(pipeline, path, data, raw)
     if pipeline.pipelines:
         _plan_together(config, pipeline, data, raw, lacking, (*above, path.resolve()))
     else:
@@ -164,12 +167,12 @@ def _plan_stages(
 
 
 def list_raw(folder: Path) -> str | None:
-    """A digest over the names and sizes of all files below `folder`; None if there are none.
+    """A digest over the names and sizes of all files below `folder`, or of that file; None if there are none.
 
     Times are left out, so that copying recordings to another disk does not read them in again, and contents too: it is
     up to 114,480 files, and no stage changes them.
     """
-    files = []
+    files = [f"{folder.name}\0{folder.stat().st_size}\n"] if folder.is_file() else []
     for where, folders, found in os.walk(folder, followlinks=True):
         folders[:] = [f for f in folders if not f.startswith(".")]
         paths = (Path(where, n) for n in found if not n.startswith("."))
@@ -203,6 +206,8 @@ def _check_synth(pipeline: Pipeline, path: Path) -> None:
 
     if (synth := pipeline.synth) is None:
         return
+    if pipeline.own is not None:
+        raise BadInput(path, "synth: is of published data sets", "leave it out")
     for dataset in pipeline.datasets:
         asked: dict[str, int | None] = {k: v for k, v in _amounts(synth, dataset).items() if k != "seed"}
         try:
@@ -236,8 +241,9 @@ def _plan_clips(
             recordings, listing = f"raw/{source}", None
             config["synth"][recordings] = {"dataset": dataset, "flags": _synth_flags(pipeline.synth, dataset)}
         else:
-            folder = Path(os.path.abspath(raw)) if raw else data / "raw" / dataset
-            recordings, listing = str(folder) if raw else f"raw/{dataset}", list_raw(folder)
+            folder, told = raw_of(pipeline, dataset, data, raw), described(pipeline)
+            recordings, listing = str(folder) if raw or told else f"raw/{dataset}", list_raw(folder)
+            listing = listing if told is None else listing_of(told, listing)
             if listing is None and read_digest(data / store) is None:
                 problem = _no_recordings(dataset, folder)
                 if lacking is None:
@@ -245,7 +251,8 @@ def _plan_clips(
                 lacking += [problem] if str(problem) not in map(str, lacking) else []
                 listing = "none"
         if pipeline.synth or listing:
-            config["stores"][store] = {"dataset": dataset, "raw": recordings, "listing": listing}
+            word = dataset if pipeline.own is None else str(pipeline.dataset)
+            config["stores"][store] = {"dataset": word, "raw": recordings, "listing": listing}
         for needed in needs:
             kind = _clips_name(pipeline, needed)
             found[dataset, kind] = f"stores/{source}-{kind}.zarr"
@@ -313,6 +320,6 @@ def _synth_flags(synth: Synth, dataset: str) -> str:
 
 
 def _no_recordings(dataset: str, folder: Path) -> BadInput:
-    owners = WHERE_TO_ASK[dataset.rstrip("0123456789")]
+    owners = WHERE_TO_ASK.get(dataset.rstrip("0123456789"), "any format of 'skelpipe ingest poses' will do")
     what = f"holds no recordings of {dataset}"
     return BadInput(folder, what, f"put its files or .zip archives there, or name their folder by --raw; {owners}")

@@ -15,8 +15,10 @@ from skelpipe.outputs.checksums import check_files
 from skelpipe.outputs.digests import read_digest
 from skelpipe.outputs.folders import discard
 from skelpipe.pipeline.damaged import find_damaged
+from skelpipe.pipeline.files import load_pipeline
 from skelpipe.pipeline.plan import part_digests, plan
-from skelpipe.pipeline.spec import STREAMS, Pipeline, load_pipeline
+from skelpipe.pipeline.spec import STREAMS, Pipeline
+from skelpipe.recordings.datasets.folds import folded
 from skelpipe.settings import blamed
 
 
@@ -110,15 +112,20 @@ def results(config: Mapping[str, Any], data: Path) -> list[dict[str, Any]]:
     """What `metrics.json` says of the evaluations and fusions of a plan that are there.
 
     Returns:
-        A row for each experiment, stream, number of epochs and split, with the `metrics` of all seeds.
+        A row for each experiment, stream, number of epochs and split, with the `metrics` of all seeds, and of all folds
+        where there are some.
     """
     rows: dict[tuple[Any, ...], dict[str, Any]] = {}
+    read: dict[str, dict[str, Any]] = {}
     for folder in [*config["evaluations"], *config["fusions"]]:
         if not (data / folder / DONE).is_file():
             continue
         check_files(data / folder, "metrics.json", "delete its folder, and run this pipeline again")
-        metrics = json.loads((data / folder / "metrics.json").read_text("utf-8"))
-        key = {"experiment": folder.split("/")[3], **{k: metrics[k] for k in ("stream", "epochs", "split")}}
+        read[folder] = json.loads((data / folder / "metrics.json").read_text("utf-8"))
+    folds = folded(metrics["split"] for metrics in read.values())
+    for folder, metrics in read.items():
+        split, _ = folds.get(metrics["split"], (metrics["split"], ""))
+        key = {"experiment": folder.split("/")[3], **{k: metrics[k] for k in ("stream", "epochs")}, "split": split}
         rows.setdefault(tuple(key.values()), {**key, "metrics": []})["metrics"].append(metrics)
     experiments = list(dict.fromkeys(row["experiment"] for row in rows.values()))
     streams = [*STREAMS, *(row["stream"] for row in rows.values())]

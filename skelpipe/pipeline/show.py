@@ -104,7 +104,7 @@ def _summary(stages: Sequence[Stage]) -> Table:
 
 
 def show_results(results: Sequence[Mapping[str, Any]], report: Path) -> None:
-    """Print top-1 accuracies (mean ± standard deviation over seeds), and where the report is.
+    """Print top-1 accuracies (mean ± standard deviation over seeds and folds), and where the report is.
 
     Args:
         results: as `pipeline.results` gives them.

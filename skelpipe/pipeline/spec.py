@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import itertools
 import math
-import os
 import re
 from collections.abc import Iterable, Mapping
+from itertools import filterfalse
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, PrivateAttr, ValidationInfo, field_validator, model_validator
 
 from skelpipe.errors import BadInput, hint
-from skelpipe.resources import find, names
-from skelpipe.settings import Settings, check, load_yaml
+from skelpipe.resources import names
+from skelpipe.settings import Settings
+
+if TYPE_CHECKING:
+    from skelpipe.recordings.datasets.own import Own
+else:
+    Own = Any  # which no check looks at
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
 MOST_POINTS = 10_000  # of a sweep
@@ -72,8 +77,10 @@ class Pipeline(Settings):
 
     Attributes:
         title: a line for people; heads the report.
-        splits: keys of `datasets.SPLITS` to evaluate on, or rules as `datasets.stated` describes them.
-        dataset: the store that serves all splits (an NTU-120 store serves xsub60 too); by default each split's own.
+        splits: keys of `datasets.SPLITS` to evaluate on, or rules as `datasets.stated` describes them, or
+            COLUMN:leave-one-out or COLUMN:5-fold, which stand for several.
+        dataset: the store that serves all splits (an NTU-120 store serves xsub60 too); by default each split's own. Or
+            the path of a YAML that describes one (`recordings.poses.described`), whose splits these then are.
         pretrain_on: the split to pretrain on, for transfer; by default the one that is evaluated on.
         frames, bodies, centre, turn: the options of `skelpipe prepare`.
         recipes: names of shipped recipes, or paths of others in the folder of the pipeline file. Systems of the paper
@@ -105,8 +112,8 @@ class Pipeline(Settings):
     """
 
     title: str
+    dataset: str | None = None  # before the splits, whose checks ask for it
     splits: tuple[str, ...] = Field((), min_length=1)
-    dataset: str | None = None
     pretrain_on: str | None = None
     frames: int = Field(50, ge=2)
     bodies: Literal["first", "energy", "denoise"] = "first"
@@ -136,12 +143,16 @@ class Pipeline(Settings):
     resources: Resources = Resources()
     shards: int = Field(1, ge=1, le=1000)
     synth: Synth | None = None
+    _own: Own | None = PrivateAttr(None)
 
     @model_validator(mode="before")
     @classmethod
     def _whose_splits(cls, data: Any) -> Any:
         """A stated split is called by its whole name, which says whose it is: that of `dataset`, if given."""
         from skelpipe.recordings.datasets import find_split
+
+        if isinstance(data, dict) and is_described(data.get("dataset")):
+            return data  # they are settled with its recordings
 
         def named(split: Any) -> Any:
             try:
@@ -163,20 +174,24 @@ class Pipeline(Settings):
     def _known_dataset(cls, value: str | None) -> str | None:
         from skelpipe.recordings.datasets import DATASETS
 
-        return value if value is None else known_name(value, DATASETS)
+        return value if value is None or is_described(value) else known_name(value, DATASETS)
 
     @field_validator("splits", "pretrain_on")
     @classmethod
-    def _known_splits(cls, value: Any) -> Any:
+    def _known_splits(cls, value: Any, info: ValidationInfo) -> Any:
         from skelpipe.recordings.datasets import SPLITS, find_split
-        from skelpipe.recordings.datasets.stated import is_stated
+        from skelpipe.recordings.datasets.stated import is_family, is_stated
 
+        if is_described(info.data.get("dataset")):
+            return value
         splits = (value,) if isinstance(value, str) else value or ()
         if cut_off := [split for split in splits if split[:1].isdecimal()]:
             raise ValueError(f"{cut_off[0]} is what a comma has cut off; put a split that has commas in quotes")
         for split in splits:
             if not is_stated(split):
                 known_name(split, SPLITS)
+                continue
+            if is_family(split):
                 continue
             try:
                 find_split(split)
@@ -253,9 +268,10 @@ class Pipeline(Settings):
     @model_validator(mode="after")
     def _splits_fit(self) -> Pipeline:
         from skelpipe.recordings.datasets import fitting_splits, serves
+        from skelpipe.recordings.datasets.stated import is_family
 
-        if self.dataset is not None:
-            for split in self.splits:
+        if self.dataset is not None and not is_described(self.dataset):
+            for split in filterfalse(is_family, self.splits):
                 if not serves(split, self.dataset):
                     known = ", ".join(fitting_splits(self.dataset))
                     raise ValueError(f"splits: {split} cannot be made from {self.dataset}, which has {known}")
@@ -276,6 +292,17 @@ class Pipeline(Settings):
                 raise ValueError(f"{key}: is missing")
         return self
 
+    @property
+    def own(self) -> Own | None:
+        """The data set that a YAML describes, once `own.settle` has read it."""
+        return self._own
+
+    def settled(self, own: Own | None, splits: tuple[str, ...]) -> Pipeline:
+        """The same pipeline of these splits, and of a data set that a YAML describes."""
+        made = self.model_copy(update={"splits": splits})
+        made._own = own
+        return made
+
     def streams_of(self, recipe: str) -> tuple[Stream, ...]:
         """The streams of a recipe, by its file's name."""
         return self.streams.get(recipe, self.streams.get(OTHERS, STREAMS))
@@ -293,6 +320,8 @@ class Pipeline(Settings):
         """The data set whose store serves a split."""
         from skelpipe.recordings.datasets import find_split
 
+        if self._own is not None:
+            return self._own.name
         known = [dataset.name for dataset in find_split(split).datasets]
         return self.dataset if self.dataset in known else known[0]
 
@@ -307,38 +336,9 @@ class Pipeline(Settings):
         return list(dict.fromkeys(self.serving(split) for split in (*self.homes, *self.splits)))
 
 
-def load_pipeline(name_or_path: str | os.PathLike[str], overrides: Iterable[str] = ()) -> tuple[Pipeline, Path]:
-    """Read a shipped pipeline by its name, or any other by its path.
-
-    Args:
-        overrides: KEY=VALUE changes, the value in YAML (`seeds=[0,1,2]`).
-
-    Raises:
-        BadInput: no such pipeline, or all its wrong keys and values at once.
-    """
-    path = find("pipelines", name_or_path)
-    if not NAME.fullmatch(path.stem):
-        raise BadInput(path, "its name also names folders", "use letters, digits, '_', '-', '+' and '.' only")
-    stated = load_yaml(path)
-    _check_places(stated.get("recipes"), path)
-    return check(Pipeline, stated, path, [*overrides]), path
-
-
-def _check_places(recipes: Any, path: Path) -> None:
-    """Raise BadInput if a pipeline file names a recipe outside its own folder; on the command line one may.
-
-    It may come from somebody else, who is not to choose which files are read here.
-    """
-    for entry in recipes if isinstance(recipes, list) else ():
-        if not isinstance(entry, str) or not is_path_like(entry):
-            continue
-        if not (path.parent / entry).resolve().is_relative_to(path.parent.resolve()):
-            what = f"recipes: {entry} lies outside the folder of the pipeline"
-            raise BadInput(path, what, "put it there, or name it by --set recipes=[...]")
-
-
-def is_path_like(entry: str) -> bool:
-    return entry.endswith(".yaml") or "/" in entry
+def is_described(dataset: object) -> bool:
+    """Whether a data set is named by the path of a YAML that describes it."""
+    return isinstance(dataset, str) and dataset.lower().endswith((".yaml", ".yml"))
 
 
 def known_name(value: str, known: Iterable[str]) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 from skelpipe.pipeline.experiments import Experiment, as_text, as_word, shortened
 from skelpipe.pipeline.spec import STREAMS, WEIGHTS, Pipeline, Stream
-from skelpipe.recordings.datasets.stated import folder_word
+from skelpipe.recordings.datasets.rules import folder_word
 
 ADD_PROTOCOL = "add {} to the key protocols"
 

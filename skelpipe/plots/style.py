@@ -7,15 +7,17 @@ Okabe and Ito, which stay apart for colour-blind readers; line styles, markers o
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from skelpipe.errors import BadInput
 from skelpipe.outputs import files
-from skelpipe.recordings.datasets import DATASETS
+from skelpipe.recordings.datasets import dataset_of
 
 BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, BLACK = (
     "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000",
@@ -44,13 +46,16 @@ STYLE = {
 }
 
 
-def class_names(dataset: str, classes: int, only: Sequence[int] | None = None) -> list[str]:
+def class_names(about: Mapping[str, Any], classes: int, only: Sequence[int] | None = None) -> list[str]:
     """Names of the classes of a data set, `class 1`, `class 2`, ... where none are known.
 
     Args:
+        about: what says whose they are (`dataset_of`), such as the content of metrics.json.
         only: the numbers, from 1, of those that are meant, as `only_classes` in metrics.json has them; None: all.
     """
-    known = DATASETS[dataset].class_names if dataset in DATASETS else ()
+    known: tuple[str, ...] = ()
+    with suppress(BadInput):  # of a package that is no longer there
+        known = dataset_of(about).class_names
     return [known[i - 1] if i <= len(known) else f"class {i}" for i in only or range(1, classes + 1)]
 
 

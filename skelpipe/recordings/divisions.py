@@ -11,24 +11,26 @@ import numpy.typing as npt
 from skelpipe.errors import shortened
 from skelpipe.recordings.datasets import fitting_splits, split_masks
 from skelpipe.recordings.datasets.absent import divided
-from skelpipe.recordings.datasets.splits import Mask, find_split
+from skelpipe.recordings.datasets.base import Dataset
+from skelpipe.recordings.datasets.rules import Mask
+from skelpipe.recordings.datasets.splits import Split, find_split
 from skelpipe.recordings.store import Clips
 
 log = logging.getLogger(__name__)
 LONGEST_NAME = 60
 
 
-def divide(split: str, clips: Clips, needed: Sequence[str] = ()) -> tuple[Mask, Mask]:
+def divide(split: str | Split, clips: Clips, needed: Sequence[str] = ()) -> tuple[Mask, Mask]:
     """Masks of the training and the test clips of a folder, by the publisher's lists where it has them.
 
     Raises:
         BadInput: the split cannot divide these clips, or a part that is `needed`, "training" or "test", has none.
     """
-    return divided(split, clips.dataset, clips.columns, clips.attributes.get("split_files"), needed)
+    return divided(split, clips.about, clips.columns, clips.attributes.get("split_files"), needed)
 
 
 def tell_divisions(
-    dataset: str, columns: Mapping[str, npt.NDArray[Any]], split_files: Mapping[str, Any] | None
+    dataset: Dataset, columns: Mapping[str, npt.NDArray[Any]], split_files: Mapping[str, Any] | None
 ) -> Iterator[str]:
     """A line for each split of the data set's own of which a part is empty, or that places not every clip.
 
@@ -39,7 +41,9 @@ def tell_divisions(
     """
     names = columns["name"]
     for split in fitting_splits(dataset, columns):
-        if find_split(split).datasets[0].name != dataset:  # of a smaller data set, which has not all clips anyway
+        if (
+            find_split(split, dataset).datasets[0].name != dataset.name
+        ):  # of a smaller data set, which has not all clips anyway
             continue
         train, test = split_masks(split, dataset, columns, split_files)
         left = names[~(train | test)]

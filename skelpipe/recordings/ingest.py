@@ -23,7 +23,7 @@ from skelpipe.errors import BadInput
 from skelpipe.outputs.folders import new_folder
 from skelpipe.recordings.conventions.folders import ask_whole
 from skelpipe.recordings.datasets import Dataset, Dropped, Recording, find_dataset
-from skelpipe.recordings.datasets.base import Found, Source, column_array
+from skelpipe.recordings.datasets.base import Found, Source
 from skelpipe.recordings.datasets.files import Seen, watched
 from skelpipe.recordings.datasets.known import named_as
 from skelpipe.recordings.datasets.recording import ARCHIVE, FAULTS, HIDDEN, OTHER, QUIET, UNFINISHED
@@ -74,7 +74,7 @@ class Summary:
 
 
 def ingest(
-    dataset: str,
+    dataset: str | Dataset,
     raw: str | os.PathLike[str],
     store: str | os.PathLike[str],
     *,
@@ -88,7 +88,7 @@ def ingest(
     """Read all raw recordings below a folder, or in zip archives, into a new store.
 
     Args:
-        dataset: key of `DATASETS`.
+        dataset: key of `DATASETS`, or a data set.
         raw: the folder or .zip file.
         store: the folder to make.
         workers: parser processes; 0 parses in this process, None takes one per core if there is enough to read.
@@ -104,12 +104,13 @@ def ingest(
     """
     started, kind, raw = time.perf_counter(), find_dataset(dataset), Path(raw)
     keep_memory()  # a file's bytes and its arrays would be mapped, faulted in and unmapped anew each time
-    settings = {"dataset": dataset, "keep_missing": keep_missing, **({"part": str(part)} if part else {})}
+    settings = {"dataset": kind.name, "keep_missing": keep_missing, **({"part": str(part)} if part else {})}
     facts: dict[str, Any] = {}
     options: dict[str, Any] = {"inputs": {"raw": raw}, "settings": settings, "more": facts}
     with new_folder(store, kind_of("store", part), force=force, **options) as folder:
         with watched() as seen:
             found = _find(kind, raw, keep_missing, strict)
+        kind = found.dataset or kind
         whole, lists_told = raw_files(found), found.told if takes_rest(part) else []
         found, mark = (found, dict[str, Any]()) if part is None else _take(found, part)
         seen = seen if takes_rest(part) else Seen()  # the lists that the search read count once
@@ -124,15 +125,21 @@ def ingest(
             raise BadInput(raw, f"no clip can be kept ({_reasons(counts)})", _remedy(kind, writer.dropped))
         lists = {"split_files": found.split_files} if found.split_files else {}
         writer.finish({"keep_missing": keep_missing, "raw_files": whole, **lists, **mark})
-        told = [] if part is not None else ask_whole(writer.group, raw, keep_missing, NOBODY)
+        told = _of_reading(writer)
+        told += [] if part is not None else ask_whole(writer.group, raw, keep_missing, NOBODY)
     took = time.perf_counter() - started
     made = _summary(kind, writer, files=len(found.sources), bytes_read=bytes_read, store=Path(store), seconds=took)
     if part is not None:
-        return replace(made, told=tuple(lists_told))
-    columns = {name: column_array(name, values) for name, values in writer.columns.items()}
-    return replace(
-        made, told=(*lists_told, *told), divided=tuple(tell_divisions(kind.name, columns, found.split_files))
-    )
+        return replace(made, told=(*lists_told, *told))
+    columns = {name: kind.column(name, values) for name, values in writer.columns.items()}
+    return replace(made, told=(*lists_told, *told), divided=tuple(tell_divisions(kind, columns, found.split_files)))
+
+
+def _of_reading(writer: Writer) -> list[str]:
+    """How recordings were understood, a line for each way, with how many."""
+    every = len(writer.columns["name"])
+    return [f"{'all' if count == every else f'{count:,} of'} {every:,} recordings: {said}; {name} is the first"
+            for said, (count, name) in writer.told.items()]  # fmt: skip
 
 
 def count_reasons(dropped: Iterable[Dropped]) -> Counter[str]:
@@ -220,7 +227,7 @@ def count_files(found: Found, lists: Seen) -> dict[str, int]:
     }
 
 
-def search(dataset: str, raw: Path, keep_missing: bool, part: Part | None) -> dict[str, int]:
+def search(dataset: str | Dataset, raw: Path, keep_missing: bool, part: Part | None) -> dict[str, int]:
     """How many files an ingest with these settings would find now, and their bytes.
 
     Raises:

@@ -25,6 +25,7 @@ from skelpipe.outputs.digests import read_kind
 from skelpipe.outputs.folders import new_folder
 from skelpipe.recordings import NATIVE
 from skelpipe.recordings.conventions.folders import ask_whole
+from skelpipe.recordings.datasets import dataset_of
 from skelpipe.recordings.datasets.files import Seen
 from skelpipe.recordings.divisions import tell_divisions
 from skelpipe.recordings.store import (
@@ -156,7 +157,7 @@ def join(
         write_columns(group, columns)
         (_join_store if kind == "store" else _join_clips)(group, opened, progress)
         told = ask_whole(group, paths[0], about["keep_missing"], NOBODY) if kind == "store" else []
-    divided = tell_divisions(about["dataset"], columns, about.get("split_files")) if kind == "store" else []
+    divided = tell_divisions(dataset_of(about), columns, about.get("split_files")) if kind == "store" else []
     return Summary(kind, len(opened), total, tuple(told), tuple(divided))
 
 

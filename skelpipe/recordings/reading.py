@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from skelpipe.allocator import keep_memory
 from skelpipe.errors import BadInput
 from skelpipe.parallel import cores, cpu_count
-from skelpipe.recordings.datasets import DATASETS, Dataset, Dropped, Recording
+from skelpipe.recordings.datasets import Dataset, Dropped, Recording
 from skelpipe.recordings.datasets.base import Source
 from skelpipe.recordings.datasets.files import Seen, Vanished, watched
 from skelpipe.recordings.datasets.recording import UNREADABLE
@@ -41,13 +41,13 @@ def read_all(
     batches = list(_batches(sources))
     if workers <= 0:
         for source in sources:
-            yield from _read_batch(kind.name, [source], keep_missing)
+            yield from _read_batch(kind, [source], keep_missing)
         return
     waiting: deque[Future[list[Outcome]]] = deque()
     with _pool(min(workers, max(1, len(batches)))) as pool:
         for batch in batches:
             with _no_interrupt():
-                waiting.append(pool.submit(_read_batch, kind.name, batch, keep_missing))
+                waiting.append(pool.submit(_read_batch, kind, batch, keep_missing))
             if len(waiting) > 2 * workers:
                 yield from waiting.popleft().result()
         while waiting:
@@ -68,13 +68,13 @@ def _batches(sources: list[Source]) -> Iterator[list[Source]]:
         yield batch
 
 
-def _read_batch(dataset: str, sources: list[Source], keep_missing: bool) -> list[Outcome]:
+def _read_batch(kind: Dataset, sources: list[Source], keep_missing: bool) -> list[Outcome]:
     """Read some sources; an unreadable one becomes an entry of the drop report."""
     outcomes: list[Outcome] = []
     for source in sources:
         with watched() as seen:
             try:
-                results = DATASETS[dataset].read(source, keep_missing)
+                results = kind.read(source, keep_missing)
             except Vanished:
                 raise
             except BadInput as error:

@@ -38,6 +38,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -50,6 +51,7 @@ from skelpipe.layouts.base import Layout
 from skelpipe.outputs.checksums import check_files
 from skelpipe.outputs.digests import read_kind, require
 from skelpipe.recordings import NATIVE
+from skelpipe.recordings.datasets import Dataset, dataset_of
 from skelpipe.recordings.datasets.recording import Dropped
 from skelpipe.recordings.native import gather
 
@@ -265,7 +267,7 @@ class Clips:
 
     Attributes:
         path: the folder.
-        dataset: key of `datasets.DATASETS`.
+        dataset: the name of the data set.
         layout: the joint layout.
         frames: T, or "native" where every clip has its own.
         attributes: the `skelpipe` attributes (body policy, centring, turn, split lists, ...).
@@ -283,9 +285,14 @@ class Clips:
     def __len__(self) -> int:
         return len(self.columns["name"])
 
+    @cached_property
+    def about(self) -> Dataset:
+        """The data set; BadInput if it is of a package that is no longer there."""
+        return dataset_of(self.attributes, str(self.path))
+
     @property
     def labels(self) -> npt.NDArray[np.int64]:
-        """(N,) classes, from 0."""
+        """(N,) classes, from 0; -1 where nobody has told it."""
         return self.columns["label"].astype(np.int64)
 
     @property

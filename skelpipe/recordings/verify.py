@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 import numpy.typing as npt
 
 from skelpipe.errors import BadInput
-from skelpipe.recordings.datasets import Dataset, Dropped, Recording, find_dataset
+from skelpipe.recordings.datasets import Dataset, Dropped, Recording, dataset_of
 from skelpipe.recordings.datasets.base import Found
 from skelpipe.recordings.ingest import Progress
+from skelpipe.recordings.poses.dataset import poses_of
 from skelpipe.recordings.reading import read_all
 from skelpipe.recordings.store import Rows, open_group, read_array
 from skelpipe.recordings.writer import CHUNKS_AT_ONCE
@@ -58,8 +59,9 @@ def verify(
     """
     started = time.perf_counter()
     group, attributes = open_group(Path(store), "store")
-    kind, keep_missing = find_dataset(attributes["dataset"]), bool(attributes["keep_missing"])
+    kind, keep_missing = poses_of(attributes, store) or dataset_of(attributes), bool(attributes["keep_missing"])
     found = kind.find(Path(raw), keep_missing)
+    kind = found.dataset or kind
     comparison = _Comparison(Path(store), group, kind, found)
     bytes_read = 0
     with closing(read_all(kind, found.sources, keep_missing, workers)) as parsed:

@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 
 from skelpipe.layouts import attributes_of, find_layout
-from skelpipe.recordings.datasets import Dataset, Dropped, Recording
-from skelpipe.recordings.datasets.base import column_array
+from skelpipe.recordings.datasets import Dataset, Dropped, Recording, dataset_attributes
 from skelpipe.recordings.store import (
     FORMAT_VERSION,
     ROWS_PER_CHUNK,
@@ -28,11 +27,13 @@ class Writer:
 
     Attributes:
         group: what is written to.
+        told: what recordings tell of how they were read -> how many do, and the first.
     """
 
     def __init__(self, folder: Path, kind: Dataset, dropped: list[Dropped]) -> None:
         self.kind, self.dropped, self.rows = kind, list(dropped), 0
         self.columns: dict[str, list[Any]] = {name: [] for name in kind.columns}
+        self.told: dict[str, tuple[int, str]] = {}
         self._frames: list[int] = []
         self._offsets: list[int] = [0]
         self.group = create_group(folder, "store", {})
@@ -44,7 +45,7 @@ class Writer:
             for name, (tail, dtype) in shapes.items()
         }
         nothing = {name: np.empty((0, *tail), dtype) for name, (tail, dtype) in shapes.items()}
-        self._pending = [Recording("", {}, 0, **nothing)]
+        self._pending = [_unnamed(nothing)]
         self._waiting = self._written = 0
 
     def add(self, result: Recording | Dropped) -> None:
@@ -54,6 +55,9 @@ class Writer:
             return
         for name, values in self.columns.items():
             values.append(result.name if name == "name" else result.ids[name])
+        for said in result.told:
+            count, first = self.told.get(said, (0, result.name))
+            self.told[said] = (count + 1, first)
         self._frames.append(result.frames)
         self.rows += len(result.joints)
         self._offsets.append(self.rows)
@@ -72,7 +76,7 @@ class Writer:
             if count:
                 array[start:stop] = values[:count]
             rest[name] = values[count:].copy()
-        self._pending = [Recording("", {}, 0, **rest)]
+        self._pending = [_unnamed(rest)]
         self._written, self._waiting = stop, self._waiting - count
 
     def finish(self, attributes: Mapping[str, Any]) -> None:
@@ -81,17 +85,22 @@ class Writer:
         write_array(self.group, "clip_offset", np.array(self._offsets, np.int64))
         write_array(self.group, "clip_frames", np.array(self._frames, np.int32))
         for name, values in self.columns.items():
-            write_array(self.group, name, column_array(name, values))
+            write_array(self.group, name, self.kind.column(name, values))
         write_dropped(self.group, self.dropped)
         about = {
             "kind": "store",
             "format_version": FORMAT_VERSION,
-            "dataset": self.kind.name,
+            **dataset_attributes(self.kind),
             **attributes_of(self._layout),
             "columns": list(self.kind.columns),
             "clips": len(self._frames),
             "rows": self.rows,
             "units": "metres" if self._layout.coordinates == 3 else "pixels",
+            **self.kind.noted(),
             **attributes,
         }
         self.group.attrs["skelpipe"] = about
+
+
+def _unnamed(rows: Mapping[str, Any]) -> Recording:
+    return Recording("", {}, 0, rows["joints"], rows["row_frame"], rows["row_body"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from skelpipe.evaluate.fuse import CLIPS_APART, ONLY, STREAM_WEIGHTS
 from skelpipe.outputs.ancestry import DONE, PROVENANCE, read_json
 from skelpipe.outputs.checksums import check_files
 from skelpipe.outputs.digests import read_digest
+from skelpipe.recordings.datasets.folds import folded
 from skelpipe.report.labels import recipe_key, split_key, stream_key, with_classes
 from skelpipe.training.preparation import PREPARED, compare
 
@@ -26,7 +27,7 @@ class Result:
     """One evaluation or fusion folder; `path` as the user gave it, `shown` shortened for the page.
 
     `settings` is all that is known of how the encoder was trained: the run's settings and, where the run is still
-    there, its recipe.
+    there, its recipe. `fold` says of which family of splits its own is a fold, and which one, where there are others.
     """
 
     path: Path
@@ -35,6 +36,7 @@ class Result:
     metrics: dict[str, Any]
     provenance: dict[str, Any]
     settings: dict[str, Any]
+    fold: tuple[str, str] | None = None
 
     @property
     def recipe(self) -> str:
@@ -42,9 +44,17 @@ class Result:
 
     @property
     def split(self) -> str:
-        """The split; with the classes where these are not all, since that is another benchmark."""
-        split, only = str(self.metrics["split"]), self.metrics.get(ONLY)
+        """The split, or the family that it is a fold of; with the classes where these are not all.
+
+        Less classes are another benchmark; folds are repetitions of one, as seeds are.
+        """
+        split, only = str(self.metrics["split"]) if self.fold is None else self.fold[0], self.metrics.get(ONLY)
         return with_classes(split, only) if only else split
+
+    @property
+    def repetition(self) -> tuple[str, int]:
+        """What tells it from others whose figures are averaged with its own: fold and seed."""
+        return ("" if self.fold is None else self.fold[1], self.seed)
 
     @property
     def seed(self) -> int:
@@ -116,8 +126,10 @@ def collect(paths: Sequence[Path]) -> Found:
             if (run / "log.jsonl").is_file() and run.resolve() not in seen:
                 seen.add(run.resolve())
                 _take(found, run, str(run))
+    folds = folded(str(result.metrics["split"]) for result in found.results)
+    found.results = [replace(r, fold=folds.get(str(r.metrics["split"]))) for r in found.results]
     found.results.sort(
-        key=lambda r: (split_key(r.split), recipe_key(r.recipe), stream_key(r.stream), r.epochs, r.seed, r.shown)
+        key=lambda r: (split_key(r.split), recipe_key(r.recipe), stream_key(r.stream), r.epochs, *r.repetition, r.shown)
     )
     return found
 

@@ -18,7 +18,8 @@ from skelpipe.resources import names
 SAME_EXPERIMENT = {
     "recipe", "stream", "split", "seed", "epochs", "dataset", "device", "workers", "threads", "clips", "run", "out",
     "recipe_settings", "name", "keep_every",
-    "split_files", "half_storage", "compile", "resume", "checkpoint_every", "description", "title", "source",
+    "split_files", "split_list", "dataset_table",
+    "half_storage", "compile", "resume", "checkpoint_every", "description", "title", "source",
 }  # fmt: skip
 # Options of a protocol that change how much is measured, not what.
 SAME_MEASURE = {"fractions", "draws"}

@@ -154,7 +154,7 @@ def _map(result: Result | None, ten: dict[int, str], drawn: Drawn) -> tuple[Any,
     if result is None or stored is None:
         return None
     names, labels, features = stored
-    titles = class_names(result.metrics["dataset"], max(int(result.metrics["classes"]), int(labels.max(initial=0)) + 1))
+    titles = class_names(result.metrics, max(int(result.metrics["classes"]), int(labels.max(initial=0)) + 1))
     chosen = list(ten) or ten_classes(labels, titles, drawn.classes)
     rows = some_of_each(names, labels, chosen)
     if len(rows) < FEWEST:
@@ -186,7 +186,7 @@ def _matrix(result: Result | None, ten: dict[int, str], drawn: Drawn) -> Any:
     if result is None or stored is None or "linear" not in stored[1]:
         return None
     labels, scores = stored[0], stored[1]["linear"]
-    titles = class_names(result.metrics["dataset"], scores.shape[-1])
+    titles = class_names(result.metrics, scores.shape[-1])
     chosen = list(ten) or ten_classes(labels, titles, drawn.classes)
     ten |= {c: titles[c] for c in chosen}
     return confusion_shares(confusion(scores, labels, len(titles)), chosen) if chosen else None

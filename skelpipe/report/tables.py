@@ -9,7 +9,7 @@ from typing import Any
 from skelpipe import __version__, paper
 from skelpipe.evaluate.fuse import ONLY
 from skelpipe.plots.style import class_names
-from skelpipe.report.cells import Cell, Column, cells_of, columns_of, warnings_of
+from skelpipe.report.cells import Cell, Column, beside_top1, cells_of, columns_of, warnings_of
 from skelpipe.report.collect import Found, Result
 from skelpipe.report.experiments import (
     Catalogue,
@@ -235,7 +235,8 @@ def _split_facts(results: Sequence[Result]) -> dict[str, Any]:
     present = [_present(r) for r in results]
     counts = paper.benchmarks().get(split, {}).get("clips")
     return {
-        "clips": [{"train": a, "test": b} for a, b in used],
+        "clips": [{"train": a, "test": b} for a, b in used] if results[0].fold is None else [],
+        "folds": len({r.fold for r in results if r.fold}),
         "benchmark": counts,
         "comparable": all(paper.comparable(split, a, b) is not False for a, b in used),
         "classes": max(present),
@@ -303,7 +304,7 @@ def _evaluation(r: Result, catalogue: Catalogue) -> dict[str, Any]:
         "label": experiment.label,
         "variant": experiment.variant.exact,
         **{key: r.metrics.get(key) for key in ("recipe", "method", "dataset", "seed", "epochs")},
-        "split": r.split,
+        "split": r.split if r.fold is None else r.metrics["split"],
         **{key: r.metrics.get(key) for key in ("pretrained_on", "train_clips", "test_clips", "classes")},
         **{key: r.metrics.get(key) for key in ("parts", "left_out")},
         "stream": r.stream,
@@ -311,7 +312,9 @@ def _evaluation(r: Result, catalogue: Catalogue) -> dict[str, Any]:
             {
                 "name": protocol_title(name, p),
                 **{key: p.get(key) for key in ("top1", "top5", "map", "recall", "draws", "std", "labelled", "rate")},
-                **{key: p.get(key) for key in ("best_on_validation", "best_on_test")},
+                **{key: p.get(key) for key in ("balanced", "macro_f1", "best_on_validation", "best_on_test")},
+                "knn": own if isinstance(own := p.get("knn"), dict) else {},
+                "interval": beside_top1(name, p).get("interval"),
                 "settings": own if isinstance(own := p.get("settings"), dict) else {},
                 "warnings": warnings_of(name, p),
             }
@@ -340,7 +343,7 @@ def _per_class(results: Sequence[Result], catalogue: Catalogue, most: int = 5) -
             for c in range(len(rows[0]))
             if len(values := [row[c] for row in rows if row[c] is not None]) == len(rows)
         }
-        names = class_names(first.metrics["dataset"], int(first.metrics["classes"]), first.metrics.get(ONLY))
+        names = class_names(first.metrics, int(first.metrics["classes"]), first.metrics.get(ONLY))
         ordered = sorted(means, key=lambda c: (-means[c], c))
         half = min(most, len(ordered) // 2)
         found.append(

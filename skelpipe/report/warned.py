@@ -16,7 +16,7 @@ def list_warnings(results: Sequence[Result], catalogue: Catalogue) -> list[dict[
     same: dict[tuple[Any, ...], list[str]] = {}
     for r in results:
         for title, _, _ in catalogue.figures(r):
-            same.setdefault((title, catalogue[r], r.split, r.stream, r.seed), []).append(r.shown)
+            same.setdefault((title, catalogue[r], r.split, r.stream, r.repetition), []).append(r.shown)
     for key, where in same.items():
         if len(where) > 1:
             text = "more than one evaluation of the same seed; only the newest counts"

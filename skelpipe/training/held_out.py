@@ -15,7 +15,6 @@ from torch import Tensor, nn
 from skelpipe import ranks
 from skelpipe.clips.batches import Batch, Batches
 from skelpipe.errors import BadInput
-from skelpipe.recordings.datasets import group_column
 from skelpipe.recordings.datasets.held_out import hold_out
 from skelpipe.recordings.store import Clips
 from skelpipe.training.checkpoint import evaluated_weights
@@ -36,7 +35,7 @@ def split_rows(recipe: Recipe, source: Clips, rows: Rows, seed: int) -> tuple[Ro
     """
     if recipe.plateau is None:
         return rows, rows[:0]
-    held = hold_out(source.columns[group_column(source.dataset)][rows], recipe.plateau.held_out, seed)
+    held = hold_out(source.columns[source.about.group][rows], recipe.plateau.held_out, seed)
     if held.sum() < ranks.count():
         raise BadInput("schedule.held_out", f"leaves {held.sum()} of {len(rows)} clips to look at", "choose another")
     left = len(rows) - held.sum()

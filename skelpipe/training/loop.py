@@ -27,7 +27,7 @@ from skelpipe.outputs.ancestry import DONE
 from skelpipe.outputs.checksums import check_files
 from skelpipe.outputs.digests import check_unchanged
 from skelpipe.outputs.folders import seal
-from skelpipe.recordings.datasets import find_split
+from skelpipe.recordings.datasets import split_of
 from skelpipe.recordings.native import Native
 from skelpipe.recordings.store import Clips
 from skelpipe.training.announce import tell_arithmetic
@@ -88,7 +88,7 @@ def train_method(
 ) -> Result:
     """Train on `rows` from the run's last checkpoint, or from the start, to its end; `held` are those held out."""
     set_determinism(settings["seed"])
-    method = recipe.build_method(source.layout, find_split(settings["split"]).classes).to(place)
+    method = recipe.build_method(source.layout, split_of(settings).classes).to(place)
     for module in method.modules():
         if isinstance(module, Network):
             module.bfloat16_encoder = settings["precision"] == "bf16"
@@ -168,6 +168,7 @@ def load_batches(
         valid=own_frames(source, rows),
         replacement=recipe.sampling == "with_replacement" and batch_size is None,
         told={name: f"recipe {recipe.name}: views.{name}" for name in recipe.views},
+        balance=recipe.balance if batch_size is None else "none",
     )
 
 

@@ -16,8 +16,8 @@ UNKNOWN = "unknown"
 USUAL = "aimclr"  # the preset that clips without `preparation` are of, with changes of today's options
 # What clips note beside it: whose they are, how they are divided, and where they come from.
 OTHER = {
-    "kind", "format_version", "dataset", "layout", "layout_table", "columns", "split_files", "part", "conventions",
-    "imported", "divisions", "streams",
+    "kind", "format_version", "dataset", "dataset_table", "layout", "layout_table", "columns", "split_files", "part",
+    "conventions", "imported", "divisions", "streams",
 }  # fmt: skip
 # What is not noted where it is as always.
 DEFAULTS: Mapping[str, Any] = {"preparation": None, "max_bodies": 2}

@@ -14,11 +14,13 @@ import torch
 
 from skelpipe import ranks
 from skelpipe.clips.batches import check_batch
+from skelpipe.errors import BadInput
 from skelpipe.outputs.folders import locked
 from skelpipe.outputs.refusals import refusals
 from skelpipe.parallel import tell_threads
 from skelpipe.recordings.conventions.shown import check_shown
-from skelpipe.recordings.datasets import find_split
+from skelpipe.recordings.datasets import Split, find_split
+from skelpipe.recordings.datasets.own import UNLABELLED
 from skelpipe.recordings.divisions import divide
 from skelpipe.recordings.store import Clips, read_array
 from skelpipe.training.announce import tell_plan
@@ -61,7 +63,7 @@ def pretrain(
     Args:
         clips: a clips folder.
         run: the folder to make or to resume.
-        split: key of `datasets.SPLITS`, or a rule as `datasets.stated` describes it.
+        split: as for `datasets.find_split`.
         stream: joint, motion or bone; 3s for a recipe that trains all three together.
         device: "auto", "cpu", "cuda", "cuda:1", ...; of several ranks each takes a GPU of its own.
         precision: "fp32", or "bf16" for the encoder's arithmetic (embeddings, BN statistics and loss stay float32).
@@ -79,15 +81,15 @@ def pretrain(
         if threads:
             torch.set_num_threads(threads)
         place = choose_device(ranks.device_name(device))
-        split = find_split(split, source.dataset).name
-        rows, held = split_rows(recipe, source, training_rows(source, split), seed)
+        chosen = find_split(split, source.about)
+        rows, held = split_rows(recipe, source, labelled_rows(recipe, source, training_rows(source, chosen)), seed)
         check_batch(recipe.batch_size, len(rows))
         share = ranks.share(recipe.batch_size)
-        tell_plan(recipe, source, len(rows), split, stream, seed, share)
+        tell_plan(recipe, source, len(rows), chosen.name, stream, seed, share)
         tell_threads(log, threads)
         log.info("threads of torch: %d", torch.get_num_threads())
-        told = {"stream": stream, "split": split, "seed": seed, "precision": precision, "half_storage": half_storage}
-        settings = settings_on(recipe, source, len(rows), **told)
+        told = {"stream": stream, "seed": seed, "precision": precision, "half_storage": half_storage}
+        settings = settings_on(recipe, source, len(rows), chosen, **told)
         run, writes = Path(os.path.abspath(run)), ranks.mine() == 0
         with locked(run) if writes else nullcontext(), refusals(run), memory_told(run, recipe, precision, half_storage):
             if writes:
@@ -96,11 +98,30 @@ def pretrain(
             return train_method(recipe, source, rows, held, run, settings, place, threads, progress)
 
 
-def training_rows(source: Clips, split: str) -> npt.NDArray[np.int64]:
+def training_rows(source: Clips, split: Split) -> npt.NDArray[np.int64]:
     """The rows of the split's training clips; BadInput if there are none, or most show nobody."""
     train, _ = divide(split, source, ("training",))
     check_shown(read_array(source.group, "length")[train] > 0, source.path, "train on clips that show people")
     return np.flatnonzero(train)
+
+
+def labelled_rows(recipe: Recipe, source: Clips, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Those of the rows whose class is known, where the recipe learns from labels, and else all.
+
+    Raises:
+        BadInput: of none it is known, or all are of one class.
+    """
+    if not recipe.supervised:
+        return rows
+    known: npt.NDArray[np.int64] = rows[source.labels[rows] != UNLABELLED]
+    if len(known) < len(rows) and ranks.mine() == 0:
+        left = f"{len(rows) - len(known):,} of {len(rows):,}"
+        log.warning("left out of training: %s clips, which have no label", left)
+    if len(np.unique(source.labels[known])) < 2:
+        what = "has clips of one class only" if len(known) else "has no clip with a label"
+        what = f"its training part {what}, and {recipe.name} learns from labels"
+        raise BadInput(source.path, what, "label clips of two classes or more, or use a recipe that needs no labels")
+    return known
 
 
 def open_clips(path: str | Path, recipe: Recipe, stream: str) -> Clips:

@@ -9,6 +9,7 @@ from skelpipe.clips.streams import check_stream
 from skelpipe.errors import BadInput
 from skelpipe.layouts import attributes_of
 from skelpipe.outputs.digests import read_digest
+from skelpipe.recordings.datasets import Split, dataset_attributes, split_attributes
 from skelpipe.recordings.store import Clips
 from skelpipe.training.length import length_of
 from skelpipe.training.preparation import ASSUMED, PREPARED, preparation_of
@@ -72,10 +73,11 @@ def run_settings(
     }
 
 
-def settings_on(recipe: Recipe, source: Clips, clips: int, **options: Any) -> dict[str, Any]:
+def settings_on(recipe: Recipe, source: Clips, clips: int, split: Split, **options: Any) -> dict[str, Any]:
     """What `settings.json` holds of a run on so many of the clips of a folder; `options` are those of `pretrain`."""
     settings = run_settings(
         recipe,
+        split=split.name,
         dataset=source.dataset,
         layout=source.layout.name,
         frames=source.frames,
@@ -84,4 +86,4 @@ def settings_on(recipe: Recipe, source: Clips, clips: int, **options: Any) -> di
         prepared=preparation_of(source),
         **options,
     )
-    return settings | attributes_of(source.layout)
+    return settings | attributes_of(source.layout) | dataset_attributes(source.about) | split_attributes(split)

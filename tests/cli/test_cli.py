@@ -168,7 +168,7 @@ def test_a_closed_pipe_is_quiet():
 
 
 def test_unknown_names_are_refused_with_what_there_is():
-    assert "'xsub60'" in call("pretrain", "x", "c", "r", "--split", "xsub61", "--stream", "joint").output
+    assert "did you mean 'xsub60'" in call("pretrain", "x", "c", "r", "--split", "x sub", "--stream", "joint").output
     assert "did you mean demo?" in call("run", "demmo").stderr
     assert (
         "did you mean crosnnclr?"

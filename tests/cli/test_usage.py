@@ -36,9 +36,9 @@ PRETRAIN = ("pretrain", "a", "b", "c", "--split", "xsub60")
          "did you mean 'ntu60'?"),
         (("evaluate", "a", "b", "c", "--k", "x"),
          "Invalid value for '--k': 'x' is not a whole number; 'skelpipe evaluate --help' shows how it is used"),
-        (("embed", "a", "b", "c", "--split", "xsub6"), "split 'xsub6': is unknown; did you mean 'xsub60'?"),
-        (("embed", "a", "b", "c", "--split", "camra:1"),
-         "split 'camra:1': cannot be made: no data set has a column 'camra'; did you mean 'camera'?"),
+        (("embed", "a", "b", "c", "--split", "xsub 60"), "split 'xsub 60': is unknown; did you mean 'xsub60'?"),
+        (("embed", "a", "b", "c", "--split", "ntu60:camra:1"),
+         "split 'ntu60:camra:1': cannot be made: ntu60 has no column 'camra'; did you mean 'camera'?"),
     ],
 )  # fmt: skip
 def test_a_mistake_is_one_line(words, said):

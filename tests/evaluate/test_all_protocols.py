@@ -34,7 +34,8 @@ def encoders(clips, tmp_path_factory):
     file.write_text(file.read_text().replace('"ntu60"', '"ntu120"'))
     seal(other, "clips")
     plain, labelled = (load_run(root / name, source, "cpu") for name in ("skeletonclr", "stgcn_supervised"))
-    return [(plain, source, "xsub60"), (labelled, source, "xsub60"), (plain, Clips(other), "xsub120")]
+    of60, of120 = find_split("xsub60"), find_split("xsub120")
+    return [(plain, source, of60), (labelled, source, of60), (plain, Clips(other), of120)]
 
 
 def suits(name, run, clips, split):
@@ -59,7 +60,7 @@ def test_every_test_clip_is_scored_and_no_test_label_is_looked_at(encoders, name
     assert fitting
     run, clips, split = fitting[0]
     features = embed(run, clips, split)
-    classes, test = find_split(split).classes, ~features.train
+    classes, test = split.classes, ~features.train
     setup = Setup(classes, run.device, run=run, clips=clips, options=at_toy_size(name), threads=1)
 
     def scores(features):

@@ -20,17 +20,16 @@ from skelpipe.cli import main
 from skelpipe.clips.prepare import prepare
 from skelpipe.errors import BadInput
 from skelpipe.evaluate.evaluate import evaluate
-from skelpipe.exchange import pickles
 from skelpipe.exchange.arrays import FORMATS, base, importing, sgn, source
 from skelpipe.exchange.arrays.base import STEMS
 from skelpipe.exchange.arrays.exporting import export_arrays
 from skelpipe.exchange.arrays.importing import import_arrays
-from skelpipe.exchange.pickles import read_pickle
 from skelpipe.inspect.describe import describe
 from skelpipe.outputs.folders import new_folder
-from skelpipe.recordings import store
+from skelpipe.recordings import pickles, store
 from skelpipe.recordings.datasets import DATASETS, fitting_splits, pretrained_on, split_masks
 from skelpipe.recordings.ingest import ingest
+from skelpipe.recordings.pickles import read_pickle
 from skelpipe.recordings.synthetic import write_raw
 from skelpipe.training.pretrain import pretrain
 

@@ -58,7 +58,7 @@ def cover(given: argparse.Namespace) -> None:
     seen = [
         "skelpipe.recordings.datasets",
         "skelpipe.exchange.arrays",
-        "skelpipe.exchange.pickles",
+        "skelpipe.recordings.pickles",
         "skelpipe.settings",
     ]
     with atheris.instrument_imports(include=seen):

@@ -13,10 +13,10 @@ import numpy as np
 from engine import Target
 
 from skelpipe.errors import BadInput
-from skelpipe.exchange import pickles
 from skelpipe.exchange.arrays import ctrgcn, named, pyskl
-from skelpipe.exchange.pickles import read_pickle
+from skelpipe.recordings import pickles
 from skelpipe.recordings.datasets import DATASETS, Dropped
+from skelpipe.recordings.pickles import read_pickle
 from skelpipe.settings import Settings, check, load_yaml
 
 BINARY = [

@@ -19,11 +19,11 @@ from test_pipeline import Toy, stages
 from skelpipe import resources
 from skelpipe.errors import BadInput
 from skelpipe.pipeline import cluster, slurm, watchdog
+from skelpipe.pipeline.files import load_pipeline
 from skelpipe.pipeline.lock import AREA
 from skelpipe.pipeline.needs import SLOWER
 from skelpipe.pipeline.plan import plan
 from skelpipe.pipeline.site import Site, find_site, read_options
-from skelpipe.pipeline.spec import load_pipeline
 from skelpipe.pipeline.watch import Signals, Watch
 
 FAKE_SLURM = Path(__file__).parents[1] / "fake_slurm.py"

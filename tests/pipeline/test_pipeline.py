@@ -29,11 +29,12 @@ from skelpipe.outputs.locks import lock
 from skelpipe.paper import systems
 from skelpipe.pipeline import show, snakemake, watchdog
 from skelpipe.pipeline.experiments import list_experiments
+from skelpipe.pipeline.files import load_pipeline
 from skelpipe.pipeline.lock import AREA
 from skelpipe.pipeline.plan import list_raw, plan
 from skelpipe.pipeline.run import run
 from skelpipe.pipeline.site import Site
-from skelpipe.pipeline.spec import Pipeline, load_pipeline
+from skelpipe.pipeline.spec import Pipeline
 from skelpipe.pipeline.watch import read_lines
 from skelpipe.recordings.synthetic import write_raw
 from skelpipe.training.recipe import load_recipe

@@ -21,10 +21,10 @@ from skelpipe import paper, resources
 from skelpipe.cli import main
 from skelpipe.paper.systems import missing
 from skelpipe.pipeline import show, snakemake
+from skelpipe.pipeline.files import load_pipeline
 from skelpipe.pipeline.plan import plan
 from skelpipe.pipeline.run import results
 from skelpipe.pipeline.site import Site
-from skelpipe.pipeline.spec import load_pipeline
 from skelpipe.recordings.datasets import DATASETS
 from skelpipe.recordings.synthetic import write_raw
 from skelpipe.report.paper_shape import match, planned

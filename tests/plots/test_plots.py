@@ -243,8 +243,8 @@ def test_tsne_of_too_few():
 
 
 def test_class_names():
-    assert style.class_names("ntu60", 60)[0] == "drink water"
-    assert style.class_names("elsewhere", 2) == ["class 1", "class 2"]
+    assert style.class_names({"dataset": "ntu60"}, 60)[0] == "drink water"
+    assert style.class_names({"dataset": "elsewhere"}, 2) == ["class 1", "class 2"]
 
 
 def test_no_pyplot():

@@ -12,8 +12,6 @@ from skelpipe.cli import main
 from skelpipe.clips.prepare import prepare
 from skelpipe.errors import BadInput
 from skelpipe.exchange.arrays.exporting import export_arrays
-from skelpipe.exchange.pickles import plain as plain_value
-from skelpipe.exchange.pickles import read_pickle
 from skelpipe.layouts.kinect_v2 import KINECT_V2
 from skelpipe.outputs.digests import read_digest
 from skelpipe.plots.motion import load_motion
@@ -21,6 +19,8 @@ from skelpipe.recordings.conventions.folders import ask_clips, ask_store
 from skelpipe.recordings.datasets.ntu import clip_name
 from skelpipe.recordings.ingest import ingest
 from skelpipe.recordings.parts import Part, join
+from skelpipe.recordings.pickles import plain as plain_value
+from skelpipe.recordings.pickles import read_pickle
 from skelpipe.recordings.store import Clips, open_group, read_array
 from skelpipe.recordings.verify import verify
 

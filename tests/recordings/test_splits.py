@@ -10,21 +10,20 @@ from skelpipe.recordings.datasets import (
     SPLITS,
     check_split,
     divided,
+    find_dataset,
     find_split,
     fitting_splits,
-    group_column,
     pretrained_on,
     split_masks,
 )
-from skelpipe.recordings.datasets.base import column_array
-from skelpipe.recordings.datasets.ntu import SETUP_SUBJECTS, nominal_names, parse_name
-from skelpipe.recordings.datasets.stated import folder_word
+from skelpipe.recordings.datasets.ntu import NTU120, SETUP_SUBJECTS, nominal_names, parse_name
+from skelpipe.recordings.datasets.rules import folder_word
 from skelpipe.recordings.datasets.tables import missing_skeletons
 
 
 def columns_of(names):
     rows = [{"name": name, **parse_name(name)} for name in names]
-    return {column: column_array(column, [row[column] for row in rows]) for column in rows[0]}
+    return {column: NTU120.column(column, [row[column] for row in rows]) for column in rows[0]}
 
 
 @pytest.fixture(scope="module")
@@ -127,7 +126,7 @@ def test_wrong_splits():
     with pytest.raises(BadInput, match="not a split of ntu60; its splits are: xsub60, xview60"):
         split_masks("xsub120", "ntu60", {})
     with pytest.raises(BadInput, match="did you mean"):
-        group_column("ntu6")
+        find_dataset("ntu6")
 
 
 def test_names_cost_no_numba():
@@ -179,7 +178,8 @@ def test_splits_of_a_data_set():
     assert fitting_splits("ntu60") == ntu
     assert fitting_splits("ntu120") == (*ntu, "xsub120", "xset120")
     assert fitting_splits("pku2") == ("pku2-xsub", "pku2-xview")
-    assert fitting_splits("other") == ()
+    with pytest.raises(BadInput, match="is unknown"):
+        fitting_splits("other")
     assert [SPLITS[name].classes for name in ("xsub60", "xsub120", "pku1-xsub", "pku2-xview")] == [60, 120, 51, 51]
 
 
@@ -265,7 +265,7 @@ def test_stated_splits_of_pku_mmd_take_the_numbers_of_its_videos():
         ("subject:9-2", "ends before it begins"),
         ("subject:1-3/3,4", "subject 3 on both sides"),
         ("subject:1/2/3", "has '2/3' where"),
-        ("subject:12345", "has '12345' where"),
+        ("subject:1234567890", "has '1234567890' where"),
         ("ntu6:subject:1", "did you mean 'ntu60'"),
         ("a:b:c:d", "no column and its values"),
         ("subject=1-3", "names the column subject, and no values"),
@@ -283,7 +283,7 @@ def test_without_clips_a_column_of_several_data_sets_is_not_enough():
         find_split("subject:1")
     assert check_split("subject:1") == "subject:1"
     with pytest.raises(BadInput, match="did you mean 'camera'"):
-        check_split("camra:1")
+        find_split("camra:1", "ntu60")
 
 
 def test_a_value_of_ones_own_recordings_may_be_stated_though_the_data_set_has_it_not():

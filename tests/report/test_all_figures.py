@@ -18,10 +18,12 @@ from skelpipe.settings import check
 
 @pytest.fixture(scope="module")
 def evaluations(tmp_path_factory):
-    """There is something in them for each kind: three sizes of a queue, scores, features and a log."""
+    """There is something in them for each kind: three sizes of a queue, scores, features, few labels and a log."""
     root = tmp_path_factory.mktemp("figures")
     for size in (16, 32, 64):
         write_evaluation(root, folder=f"q{size}", features=True, run={"method": {"queue_size": size}})
+    few = {f"fewshot{k}": {"top1": 0.1 * k, "shots": k, "labelled": 12 * k} for k in (1, 2, 5)}
+    write_evaluation(root, "aimclr", folder="few", protocols=few)
     write_run(root / "run")
     return root
 

@@ -20,7 +20,7 @@ from skelpipe.layouts.base import Layout
 from skelpipe.layouts.kinect_v2 import KINECT_V2
 from skelpipe.recordings.datasets import DATASETS, Dataset, Dropped, find_dataset
 from skelpipe.recordings.datasets.pku import Pku
-from skelpipe.recordings.datasets.stated import folder_word
+from skelpipe.recordings.datasets.rules import folder_word
 
 if TYPE_CHECKING:
     from skelpipe.exchange.arrays.source import Source
@@ -168,7 +168,7 @@ class Format:
     named: bool = False
     prepared: bool = False
 
-    def rule(self, dataset: str, told: str | None = None) -> str:
+    def rule(self, dataset: str | Dataset, told: str | None = None) -> str:
         """How bodies are chosen there: as the file tells, or as the project does it.
 
         PKU-MMD's recordings hold two, and no project's script asks which.

@@ -17,7 +17,6 @@ from skelpipe.exchange.arrays.divisions import Weighed, beside_named, check_divi
 from skelpipe.exchange.arrays.labels import OWN_LABELS, Whole
 from skelpipe.recordings import store
 from skelpipe.recordings.datasets import Dataset
-from skelpipe.recordings.datasets.base import column_array
 from skelpipe.recordings.datasets.ntu import NTU60, NTU120, parse_name
 from skelpipe.recordings.datasets.pku import VIEWS, Pku
 from skelpipe.recordings.datasets.splits import LISTED, RECORDED
@@ -61,7 +60,7 @@ class ColumnsOf:
             raise BadInput(parts[0].where, "holds no clips", "give other files")
         base, sentence = _base(dataset, parts)
         rows = _rows(dataset, parts, split, base)
-        columns = {name: column_array(name, [row[name] for row in rows]) for name in dataset.columns}
+        columns = {name: dataset.column(name, [row[name] for row in rows]) for name in dataset.columns}
         _check_unique(parts, columns)
         told = [*([sentence] if sentence else []), *(each for part in parts for each in part.told)]
         weighed = Weighed()

@@ -31,7 +31,7 @@ from skelpipe.exchange.arrays.foreign import KEYS_NPZ, npy_header, without_keys
 from skelpipe.exchange.arrays.given import one_file
 from skelpipe.exchange.arrays.labels import Whole, check_rows, one_hot
 from skelpipe.exchange.arrays.source import Source
-from skelpipe.exchange.pickles import reading
+from skelpipe.recordings.pickles import reading
 
 PIECE = 1 << 20  # bytes of a member that are read over at once
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from skelpipe.errors import BadInput, shortened
-from skelpipe.exchange.pickles import reading
+from skelpipe.recordings.pickles import reading
 
 Facts = list[tuple[str, object]]  # what `inspect` says of a file: what is told, and the answer
 # By how many joints there are: whose skeletons those are as a rule.

@@ -11,8 +11,8 @@ from skelpipe.errors import BadInput, printable
 from skelpipe.exchange.arrays.asking import positions_beside
 from skelpipe.exchange.arrays.file_names import TRAIN, Said, of_file, of_path, stem_key
 from skelpipe.exchange.arrays.foreign import what_is
-from skelpipe.exchange.beginnings import refuse_stand_in
 from skelpipe.outputs.checksums import is_output
+from skelpipe.recordings.beginnings import refuse_stand_in
 
 log = logging.getLogger(__name__)
 PICKLES = (".pkl", ".pickle")

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from skelpipe.errors import BadInput, shortened
-from skelpipe.exchange.pickles import plain
+from skelpipe.recordings.pickles import plain
 
 MAX_CLASS = 1 << 31
 MAX_FRAMES = 100_000  # a clip of more frames than an hour has is none

@@ -24,11 +24,11 @@ from skelpipe.exchange.arrays.pyskl import annotations_in, has_annotations
 from skelpipe.exchange.arrays.raw import ingest_together, look_at_list, look_at_raw, nothing_known
 from skelpipe.exchange.arrays.recorded import look_at_text
 from skelpipe.exchange.arrays.usable import look_through
-from skelpipe.exchange.beginnings import refuse_stand_in
-from skelpipe.exchange.pickles import read_pickle
+from skelpipe.recordings.beginnings import refuse_stand_in
 from skelpipe.recordings.conventions import Findings, lines
 from skelpipe.recordings.conventions.facts import POSITIONS
 from skelpipe.recordings.datasets import find_dataset, find_split
+from skelpipe.recordings.pickles import read_pickle
 
 ONE_FILE = {".npz": "ctrgcn-npz", ".h5": "sgn-h5", ".hdf5": "sgn-h5"}
 

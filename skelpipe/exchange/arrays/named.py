@@ -26,7 +26,7 @@ from skelpipe.exchange.arrays.foreign import what_is
 from skelpipe.exchange.arrays.given import paired
 from skelpipe.exchange.arrays.labels import OWN_LABELS, Whole, class_numbers, kind_of, read_names
 from skelpipe.exchange.arrays.source import Source
-from skelpipe.exchange.pickles import plain, read_pickle, reading
+from skelpipe.recordings.pickles import plain, read_pickle, reading
 
 LABELS = "give the label pickle of the array"
 NUM_FRAME = "_num_frame.npy"  # ISC's and CMD's feeders read from it how many frames there are before repetition

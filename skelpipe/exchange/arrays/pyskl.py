@@ -17,9 +17,9 @@ from skelpipe.exchange.arrays.file_names import TRAIN, part_of
 from skelpipe.exchange.arrays.given import PICKLES, check_files
 from skelpipe.exchange.arrays.labels import Whole, class_numbers, kind_of, read_names
 from skelpipe.exchange.arrays.source import Source
-from skelpipe.exchange.pickles import plain, read_pickle, write_pickle
 from skelpipe.recordings.datasets import Dropped
 from skelpipe.recordings.datasets.recording import NO_BODY
+from skelpipe.recordings.pickles import plain, read_pickle, write_pickle
 
 NOT_THERE = "no annotation"
 KEYS = ("frame_dir", "label", "keypoint")

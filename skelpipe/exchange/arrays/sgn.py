@@ -25,7 +25,7 @@ from skelpipe.exchange.arrays.foreign import KEYS_H5, without_keys
 from skelpipe.exchange.arrays.given import one_file
 from skelpipe.exchange.arrays.labels import Whole, check_rows, one_hot
 from skelpipe.exchange.arrays.source import Source
-from skelpipe.exchange.pickles import reading
+from skelpipe.recordings.pickles import reading
 
 HELD_OUT = 20  # sgn-h5: one training clip in so many is written to its validation part, as many as SGN draws
 

@@ -17,11 +17,11 @@ from skelpipe.clips.presets import find_preparation
 from skelpipe.clips.ragged import Ragged, read_block
 from skelpipe.exchange.arrays.base import JOINTS, LAYOUT, SUFFIX, UNKNOWN, Floats, Progress, check_layout
 from skelpipe.exchange.arrays.labels import Whole
-from skelpipe.exchange.pickles import write_pickle
 from skelpipe.layouts import layout_of
 from skelpipe.recordings import store
 from skelpipe.recordings.conventions.folders import is_relative
-from skelpipe.recordings.datasets import find_split, split_masks
+from skelpipe.recordings.datasets import Dataset, dataset_of, find_split, split_masks
+from skelpipe.recordings.pickles import write_pickle
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -53,14 +53,10 @@ class Source:
     rows: dict[str, Whole]
     classes: int
     split: str
+    dataset: str
     bodies: str
     offset: Whole
     clip_frames: Whole
-
-    @property
-    def dataset(self) -> str:
-        """Whose benchmark the split is: NTU-120's recordings can be divided by those of NTU-60."""
-        return find_split(self.split).datasets[0].name
 
     def ragged(self, part: str) -> Iterator[Ragged]:
         """All that was seen, in blocks of at most `store.CLIPS_PER_CHUNK` clips."""
@@ -135,7 +131,7 @@ def counter(progress: Progress | None, total: int) -> Callable[[int], None]:
 
 
 def open_source(
-    path: str | os.PathLike[str], kind: str, split: str, bodies: str | None, rule: Callable[[str], str]
+    path: str | os.PathLike[str], kind: str, split: str, bodies: str | None, rule: Callable[[Dataset], str]
 ) -> Source:
     """A store or clips for export.
 
@@ -144,8 +140,9 @@ def open_source(
     """
     group, attributes = store.open_group(os.fspath(path), kind)
     columns = {name: store.read_array(group, name) for name in attributes["columns"]}
-    divides = find_split(split, attributes["dataset"])
-    train, test = split_masks(divides.name, attributes["dataset"], columns, attributes.get("split_files"))
+    own = dataset_of(attributes)
+    divides = find_split(split, own)
+    train, test = split_masks(divides, own, columns, attributes.get("split_files"))
     rows = {"train": np.flatnonzero(train), "val": np.flatnonzero(test)}
     check_layout(path, layout_of(attributes))
     if kind == "clips":
@@ -155,5 +152,6 @@ def open_source(
         for name in ("clip_offset", "clip_frames")
     ]
     if bodies is None:
-        bodies = str(attributes.get("bodies", UNKNOWN)) if kind == "clips" else rule(divides.datasets[0].name)
-    return Source(group, attributes, columns, rows, divides.classes, divides.name, bodies, *ragged)
+        bodies = str(attributes.get("bodies", UNKNOWN)) if kind == "clips" else rule(divides.datasets[0])
+    whose = divides.datasets[0].name
+    return Source(group, attributes, columns, rows, divides.classes, divides.name, whose, bodies, *ragged)

@@ -47,7 +47,7 @@ from skelpipe.outputs.digests import read_digest
 from skelpipe.outputs.files import write_bytes, write_json
 from skelpipe.outputs.folders import new_folder
 from skelpipe.outputs.provenance import clock, command
-from skelpipe.recordings.datasets import find_split
+from skelpipe.recordings.datasets import Split, dataset_attributes, find_split, split_attributes, split_of
 from skelpipe.recordings.divisions import divide
 from skelpipe.recordings.store import Clips
 from skelpipe.training.checkpoint import Position, save_checkpoint, save_weights
@@ -119,7 +119,7 @@ def import_weights(
         recipe: how it was trained; by default SkeletonCLR's, or that of ST-GCN with labels if the file was trained so.
         stream: what the encoder was trained on; chooses the encoder in a file of several. "3s" takes all, for a recipe
             that trains them together.
-        split: key of `datasets.SPLITS` or a rule as `datasets.stated` describes it, whose training clips it was
+        split: as for `datasets.find_split`, whose training clips it was
             trained on.
         dataset: key of `datasets.DATASETS`; by default that of the clips, or the split's own.
         epoch: how many epochs the weights have seen.
@@ -139,7 +139,7 @@ def import_weights(
     total = total_epochs(recipe, found, path, clips, epoch, epochs)
     recipe = recipe.model_copy(update={"epochs": total, "iterations": None})
     settings = imported_settings(recipe, stream, split, dataset, clips, layout, frames, seed)
-    classes = find_split(settings["split"]).classes
+    classes = split_of(settings).classes
     check_classes(recipe, found, split, classes, path)
     set_determinism(seed)
     method = recipe.build_method(layout, classes)
@@ -185,7 +185,7 @@ def run_folder(
         write_json(folder / SETTINGS, settings)
         yield folder
         if done.finished and clips is not None:  # else the training that goes on writes it
-            keep_trained_on(folder, source := Clips(clips), [], training_rows(source, settings["split"]))
+            keep_trained_on(folder, source := Clips(clips), [], training_rows(source, split_of(settings)))
 
 
 def write_run(folder: Path, recipe: Recipe, method: nn.Module, file: Path, done: Imported) -> None:
@@ -306,22 +306,22 @@ def imported_settings(
     """
     digest, count, source = None, None, None if clips is None else Clips(clips)
     prepared = assumed_preparation(recipe, frames)
-    rule = find_split(split, dataset or (source.dataset if source else None))
-    split, served = rule.name, [known.name for known in rule.datasets]
+    rule = find_split(split, source.about if source and dataset in (None, source.dataset) else dataset)
+    served = [known.name for known in rule.datasets]
     if source is not None:
         if dataset not in (None, source.dataset):
             raise BadInput(source.path, f"is of data set {source.dataset}, not {dataset}", "leave out --dataset")
         if source.layout.name != layout.name:
             raise BadInput(source.path, f"has layout {source.layout.name}, the weights {layout.name}", "take others")
         dataset, frames, prepared = source.dataset, source.frames, preparation_of(source)
-        digest, count = read_digest(source.path), len(split_rows(recipe, source, training_rows(source, split), seed)[0])
+        digest, count = read_digest(source.path), len(split_rows(recipe, source, training_rows(source, rule), seed)[0])
     dataset = dataset or served[0]
     if dataset not in served:
-        raise BadInput(f"--dataset {dataset}", f"has no split {split}", f"{split} is of {', '.join(served)}")
-    return run_settings(
+        raise BadInput(f"--dataset {dataset}", f"has no split {rule.name}", f"{rule.name} is of {', '.join(served)}")
+    settings = run_settings(
         recipe,
         stream=stream,
-        split=split,
+        split=rule.name,
         seed=seed,
         dataset=dataset,
         layout=layout.name,
@@ -331,6 +331,8 @@ def imported_settings(
         prepared=prepared,
         assumed=clips is None,
     )
+    whose = {} if source is None else dataset_attributes(source.about)
+    return settings | whose | split_attributes(rule)
 
 
 def assumed_preparation(recipe: Recipe, frames: int | str) -> dict[str, Any]:
@@ -340,7 +342,7 @@ def assumed_preparation(recipe: Recipe, frames: int | str) -> dict[str, Any]:
     return find(recipe.clips.model_copy(update={"frames": frames})).attributes()
 
 
-def training_rows(clips: Clips, split: str) -> npt.NDArray[np.int64]:
+def training_rows(clips: Clips, split: Split) -> npt.NDArray[np.int64]:
     """The rows of a split's training clips, of which there are some."""
     train, _ = divide(split, clips, ("training",))
     return np.flatnonzero(train)

@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 import torch
 
 from skelpipe.errors import BadInput, shortage, shortened
-from skelpipe.exchange.beginnings import AGAIN, UNFINISHED, cut_off, head_of, refuse_stand_in
+from skelpipe.recordings.beginnings import AGAIN, UNFINISHED, cut_off, head_of, refuse_stand_in
 from skelpipe.training.torch_files import read_saved
 
 ALONE = "save the model's state_dict() alone"

@@ -26,6 +26,7 @@ SIDED = 0.75  # share of a clip's frames
 NEAR = 1e-5  # of the largest coordinate
 ON_AXIS = 1e-3
 TURNED = 0.03  # AimCLR's 1e-4 in the cosine leaves shoulders that lay on the axis so far from it
+BELOW = 0.1  # of the coordinates of a picture are below 0, of joints that were guessed outside of it
 FLAT = 0.05  # of the trunk; bodies are 0.4 trunks and more deep in NTU RGB+D, PKU-MMD and UTD-MHAD
 HELD = 3  # frames that are equal bit by bit
 POSITIONS, MOTION, BONES, NOISE = "positions", "motion", "bones", "noise"
@@ -39,6 +40,7 @@ UNITS = {"m": 1.0, "cm": 0.01, "mm": 0.001}
 
 Floats = npt.NDArray[Any]
 Joints = tuple[int, ...]
+NOWHERE: frozenset[int] = frozenset()  # a picture's corner is no joint, and one of zeros was not seen
 
 
 @dataclass(frozen=True)
@@ -129,10 +131,11 @@ def read_clip(clip: Floats, layout: Layout, places: Places, fixed: bool) -> Fact
     if not seen.any():
         return None
     body = int(np.argmax(seen.any(axis=0)))  # the first that is there
-    rows = np.flatnonzero(seen[:, body])
+    rows = _complete(x[:, body], np.flatnonzero(seen[:, body]))
     pose = x[rows[chosen(len(rows), FRAMES)], body]
     twin = x.shape[1] > 1 and seen[:, :2].any(axis=0).all() and np.array_equal(x[:, 0], x[:, 1])
-    content = _content(pose, places)
+    in_picture = layout.coordinates == 2 and _in_picture(pose)
+    content = POSITIONS if in_picture else _content(pose, places)
     whole = content == POSITIONS and layout.coordinates == 3
     absent = COPIES if twin else POINTS if points.any() else None if seen.all() else ZEROS
     low, high = float(x.min()), float(x.max())
@@ -142,7 +145,7 @@ def read_clip(clip: Floats, layout: Layout, places: Places, fixed: bool) -> Fact
         _up(pose, places) if whole else None,
         _sided(pose, places) if whole and flat is None else None,
         _trunk(pose, places) if whole else None,
-        *_origins(x, seen, body, places),
+        *((NOWHERE,) * 3 if in_picture else _origins(x, seen, body, places)),
         _turned(pose, places) if whole else None,
         absent,
         int(seen.any(axis=0).sum()) - int(twin),
@@ -150,6 +153,21 @@ def read_clip(clip: Floats, layout: Layout, places: Places, fixed: bool) -> Fact
         (high == 1 and low in (0, -1)) or _one_long(pose, places),
         flat,
     )
+
+
+def _complete(body: Floats, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """The rows of (F, V, C) in which every joint is seen, if these are enough: the bones of others have no length."""
+    whole: npt.NDArray[np.int64] = rows[np.all(body[rows].any(axis=2), axis=1)]
+    return whole if len(whole) >= FEWEST_FRAMES else rows
+
+
+def _in_picture(pose: Floats) -> bool:
+    """Whether nearly all coordinates are those of a picture, which begin at 0: of motion and of bones half are below.
+
+    Bones tell nothing here, whose lengths in a picture change as people turn.
+    """
+    there = pose[pose != 0]
+    return bool((there < 0).mean() <= BELOW) if there.size else False
 
 
 def _mean(pose: Floats, joints: Joints) -> Floats:

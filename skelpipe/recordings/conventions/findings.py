@@ -327,7 +327,7 @@ def made_as(found: Findings, layout: Layout) -> str:
     return "recorded" if found.origin == SENSOR and found.unit in UNITS else "recorded, and moved"
 
 
-def doubts(found: Findings) -> list[str]:
+def doubts(found: Findings, layout: Layout | None = None) -> list[str]:
     """What cannot be told of clips, and is therefore left as it is."""
     if not found.told:
         return []
@@ -338,7 +338,9 @@ def doubts(found: Findings) -> list[str]:
     if found.flat is not None:
         return [f"{found.flat}; axes and units are left as they are"]
     said = []
-    if found.up is None and (found.agree or found.told >= FEW):  # nobody says that it is not y
+    if (
+        (layout is None or layout.coordinates == 3) and found.up is None and (found.agree or found.told >= FEW)
+    ):  # nobody says that it is not y
         said.append("which axis is up cannot be told: too few people stand or sit upright; y is taken for it")
     if found.sides is not None:
         said.append(f"{found.sides}; they are left as they are")

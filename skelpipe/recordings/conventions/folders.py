@@ -78,7 +78,7 @@ def note(group: zarr.Group, where: str | os.PathLike[str]) -> tuple[Findings, li
     if said:
         units = {"units": WRITTEN[found.unit]} if found.unit in WRITTEN else {}
         group.attrs["skelpipe"] = {**attributes, **units, NOTED: found.as_json()}
-    return found, [*said, *(doubts(found) if found.content else [])]
+    return found, [*said, *(doubts(found, layout_of(attributes)) if found.content else [])]
 
 
 def ask_whole(group: zarr.Group, where: str | os.PathLike[str], keep_missing: bool, remedy: str) -> list[str]:

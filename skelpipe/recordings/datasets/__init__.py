@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from skelpipe.recordings.datasets.absent import divided
 from skelpipe.recordings.datasets.base import Dataset
-from skelpipe.recordings.datasets.known import DATASETS, find_dataset, group_column
+from skelpipe.recordings.datasets.known import DATASETS, dataset_attributes, dataset_of, find_dataset
 from skelpipe.recordings.datasets.recording import Dropped, Recording
 from skelpipe.recordings.datasets.splits import (
     SPLITS,
@@ -19,7 +19,9 @@ from skelpipe.recordings.datasets.splits import (
     pretrained_on,
     serves,
     share_names,
+    split_attributes,
     split_masks,
+    split_of,
 )
 
 __all__ = [
@@ -30,14 +32,17 @@ __all__ = [
     "Recording",
     "Split",
     "check_split",
+    "dataset_attributes",
+    "dataset_of",
     "divided",
     "find_dataset",
     "find_split",
     "fitting_splits",
-    "group_column",
     "has_names",
     "pretrained_on",
     "serves",
     "share_names",
+    "split_attributes",
     "split_masks",
+    "split_of",
 ]

@@ -32,7 +32,8 @@ class Source:
 class Found:
     """What a search came up with: sources in order of name, what was left out already, and the split lists seen.
 
-    `told` says, in words, how the lists were understood where they may mean something else.
+    `told` says, in words, how the lists were understood where they may mean something else. `dataset` is what was found
+    out of a data set that its user describes, such as its classes; None where nothing was to be found out.
 
     Every file below the raw folder is one of a source, one of the `lists` split lists, or counted by what was left out.
     """
@@ -42,6 +43,7 @@ class Found:
     split_files: dict[str, dict[str, list[str]]] = field(default_factory=dict)
     lists: int = 0
     told: list[str] = field(default_factory=list)
+    dataset: Dataset | None = None
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,7 @@ class Dataset(ABC):
         group: the column that names the person or video, for holding out a validation part.
         class_names: what the labels mean, in order.
         layout: the joint layout of its recordings, by name or as the path of a YAML (`layouts.find_layout`).
+        text: the columns that hold text; the others are int32.
     """
 
     name: str
@@ -67,6 +70,7 @@ class Dataset(ABC):
     group: str
     class_names: tuple[str, ...]
     layout: str = field(default="kinect_v2", kw_only=True)
+    text: tuple[str, ...] = field(default=TEXT_COLUMNS, kw_only=True)
 
     @abstractmethod
     def find(self, raw: Path, keep_missing: bool = False) -> Found:
@@ -79,6 +83,16 @@ class Dataset(ABC):
         Raises:
             BadInput: `raw` is neither, cannot be searched, or an archive is damaged or encrypted.
         """
+
+    def column(self, name: str, values: list[Any]) -> npt.NDArray[Any]:
+        """One column as an array: text, or int32."""
+        import numpy as np
+
+        return np.array(values, dtype=str if name in self.text else np.int32)
+
+    def noted(self) -> dict[str, Any]:
+        """What a store notes, beside the data set, of how its recordings were read; plain values."""
+        return {}
 
     def names(self, stem: str) -> bool | None:
         """Whether a recording of this data set may be called so, without suffixes; None if its names have no form."""
@@ -111,10 +125,3 @@ def unique(sources: Iterable[Source]) -> tuple[list[Source], list[Dropped]]:
         if first is not source:
             dropped.append(Dropped(source.name, DUPLICATE, f"{source.files[0].shown}; used {first.files[0].shown}"))
     return list(kept.values()), dropped
-
-
-def column_array(name: str, values: list[Any]) -> npt.NDArray[Any]:
-    """One column as an array: text, or int32."""
-    import numpy as np
-
-    return np.array(values, dtype=str if name in TEXT_COLUMNS else np.int32)

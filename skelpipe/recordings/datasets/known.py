@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from skelpipe.errors import BadInput, shortened, suggest
 from skelpipe.recordings.datasets.base import Dataset
 from skelpipe.recordings.datasets.ntu import NTU60, NTU120
+from skelpipe.recordings.datasets.own import TABLE, Own, read_table
 from skelpipe.recordings.datasets.pku import PKU1, PKU2
 from skelpipe.recordings.datasets.recording import LONGEST_DETAIL, OTHER, Dropped
 from skelpipe.recordings.datasets.ucla import UCLA
@@ -19,16 +21,29 @@ DATASETS: Registry[Dataset] = Registry("datasets", {dataset.name: dataset for da
 STRAYS = 0.9  # the least part of the files that must be named after a data set to be called its
 
 
-def find_dataset(name: str) -> Dataset:
-    """The data set of that name; BadInput names the nearest one."""
+def find_dataset(name: str | Dataset) -> Dataset:
+    """The data set of that name, or itself; BadInput names the nearest one."""
+    if isinstance(name, Dataset):
+        return name
     if name in DATASETS:
         return DATASETS[name]
     raise BadInput(f"data set {name!r}", "is unknown", suggest(name, DATASETS))
 
 
-def group_column(dataset: str) -> str:
-    """The column that names the person or video of a clip, by which a validation part is held out."""
-    return find_dataset(dataset).group
+def dataset_of(attributes: Mapping[str, Any], where: str = TABLE) -> Dataset:
+    """The data set of a store, of clips, of a run or an evaluation: what `dataset_attributes` has noted.
+
+    Raises:
+        BadInput: it is unknown, or its description is damaged.
+    """
+    if TABLE not in attributes:
+        return find_dataset(attributes["dataset"])
+    return read_table(attributes["dataset"], attributes[TABLE], str(attributes.get("layout", "")), where)
+
+
+def dataset_attributes(dataset: Dataset) -> dict[str, Any]:
+    """What a folder notes of a data set: its name, and of one that does not ship its description."""
+    return {"dataset": dataset.name, **({TABLE: dataset.as_table()} if isinstance(dataset, Own) else {})}
 
 
 def named_as(kind: Dataset, dropped: Iterable[Dropped]) -> tuple[Dataset, str] | None:

@@ -39,6 +39,7 @@ class Recording:
         joints: (R, V, C) float32 in the data set's layout, metres (pixels in two dimensions).
         row_frame: (R,) int32, the frame of each row, from 0.
         row_body: (R,) int64, the sensor's id of the body of each row.
+        told: how its file was understood where it may mean something else, in words that recordings share.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Recording:
     joints: npt.NDArray[np.float32]
     row_frame: npt.NDArray[np.int32]
     row_body: npt.NDArray[np.int64]
+    told: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

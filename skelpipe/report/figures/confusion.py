@@ -27,7 +27,7 @@ def _pictures(material: Material) -> Iterator[Drawn]:
         protocol = next(iter(scores), None)
         if protocol is None or not len(labels):
             continue
-        titles = class_names(first.metrics["dataset"], scores[protocol].shape[-1], first.metrics.get(ONLY))
+        titles = class_names(first.metrics, scores[protocol].shape[-1], first.metrics.get(ONLY))
         ten = ten_classes(labels, titles, classes)
         matrix = confusion(scores[protocol], labels, len(titles))
         what = protocol_title(protocol, first.protocols.get(protocol, {}))

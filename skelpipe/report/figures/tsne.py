@@ -25,9 +25,7 @@ def _pictures(material: Material) -> Iterator[Drawn]:
         if stored is None:
             continue
         names, labels, features = stored
-        titles = class_names(
-            result.metrics["dataset"], max(int(result.metrics["classes"]), int(labels.max(initial=0)) + 1)
-        )
+        titles = class_names(result.metrics, max(int(result.metrics["classes"]), int(labels.max(initial=0)) + 1))
         ten = ten_classes(labels, titles, classes)
         rows = some_of_each(names, labels, ten)
         if len(rows) < 2 * len(ten):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copyreg
+import io
 import os
 import pickle
 import re
@@ -17,12 +18,15 @@ import numpy as np
 import numpy.typing as npt
 
 from skelpipe.errors import BadInput, shortened
-from skelpipe.exchange.beginnings import AGAIN, UNFINISHED, cut_off
+from skelpipe.recordings.beginnings import AGAIN, UNFINISHED, cut_off
 from skelpipe.recordings.datasets.files import DAMAGE
 
 CODE = re.compile(r"[<>=|]?([biufSU][0-9]{1,9}|[?])")
 LAST = 0x10FFFF  # code point of Unicode
 PICKLE_PROTOCOL = 4  # read by every Python that still runs the projects that these files are for
+
+# What reading a damaged pickle or array may raise.
+RAISED = (TypeError, AttributeError, SyntaxError, RecursionError, pickle.UnpicklingError, tokenize.TokenError, *DAMAGE)
 
 
 @contextmanager
@@ -32,7 +36,7 @@ def reading(path: Path) -> Iterator[None]:
         yield
     except FileNotFoundError:
         raise BadInput(path, "does not exist", "correct the path") from None
-    except (TypeError, AttributeError, SyntaxError, pickle.UnpicklingError, tokenize.TokenError, *DAMAGE) as error:
+    except RAISED as error:
         if cut_off(path, error):
             raise BadInput(path, UNFINISHED, AGAIN) from None
         what = f"cannot be read ({shortened(str(error), 200)})"
@@ -148,8 +152,8 @@ OPCODES = (
 class _Bounded:
     """A file that is never asked for more than is left of it: a pickle may announce any length."""
 
-    def __init__(self, file: IO[bytes]) -> None:
-        self.file, self.left = file, os.fstat(file.fileno()).st_size
+    def __init__(self, file: IO[bytes], size: int) -> None:
+        self.file, self.left = file, size
         self.readline = file.readline
 
     def read(self, count: int) -> bytes:
@@ -172,8 +176,8 @@ class _Unpickler(_Python):  # type: ignore[misc]
         getattr(pickle, name)[0]: _Python.dispatch[getattr(pickle, name)[0]] for name in OPCODES
     }
 
-    def __init__(self, file: IO[bytes], where: Path) -> None:
-        bounded = _Bounded(file)
+    def __init__(self, file: IO[bytes], where: str | os.PathLike[str], size: int) -> None:
+        bounded = _Bounded(file, size)
         super().__init__(bounded, encoding="latin1")
         self.where, self.room = where, bounded.left
 
@@ -255,7 +259,27 @@ def read_pickle(path: Path) -> Any:
         BadInput: the file cannot be read, or names anything that could run code.
     """
     with reading(path), open(path, "rb") as file:
-        return _Unpickler(file, path).load()
+        return _Unpickler(file, path, os.fstat(file.fileno()).st_size).load()
+
+
+def read_pickled(data: bytes, where: str) -> Any:
+    """The plain values and arrays in the bytes of a pickle, without running anything in it.
+
+    Raises:
+        BadInput: they are damaged, or name anything that could run code.
+    """
+    try:
+        return _opened(_Unpickler(io.BytesIO(data), where, len(data)).load())
+    except RAISED as error:
+        raise BadInput(where, f"is no whole pickle of arrays ({shortened(str(error), 200)})", AGAIN) from None
+
+
+def _opened(value: Any) -> Any:
+    """`plain` of a value and of all that lies in it; what holds itself is a RecursionError."""
+    value = plain(value)
+    if isinstance(value, (list, tuple)):
+        return [_opened(each) for each in value]
+    return {key: _opened(each) for key, each in value.items()} if isinstance(value, dict) else value
 
 
 def write_pickle(path: Path, value: Any) -> None:

@@ -1,0 +1,136 @@
+"""The splits of a pipeline that stand for several, and the data set that a YAML describes."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+
+from skelpipe.errors import BadInput
+from skelpipe.outputs.digests import read_digest
+from skelpipe.pipeline.spec import Pipeline, is_described
+from skelpipe.recordings.datasets import Dataset, dataset_of, find_dataset, find_split
+from skelpipe.recordings.datasets.base import Found
+from skelpipe.recordings.datasets.folds import family
+from skelpipe.recordings.datasets.ntu import Ntu, parse_name
+from skelpipe.recordings.datasets.own import Own
+from skelpipe.recordings.datasets.rules import Value, values_of
+from skelpipe.recordings.datasets.stated import is_family, whose_column
+from skelpipe.recordings.poses.dataset import PoseSource
+from skelpipe.recordings.poses.described import Described, read_description
+from skelpipe.recordings.store import open_group, read_array
+
+
+def described(pipeline: Pipeline) -> Described | None:
+    """What the YAML says that the pipeline's data set is described by, if it is."""
+    return read_description(str(pipeline.dataset)) if is_described(pipeline.dataset) else None
+
+
+def raw_of(pipeline: Pipeline, dataset: str, data: Path, raw: Path | None) -> Path:
+    """Where the recordings of a data set are."""
+    told = described(pipeline)
+    if raw is None and told is not None and told.raw is not None:
+        return told.raw
+    return Path(os.path.abspath(raw)) if raw else data / "raw" / dataset
+
+
+def listing_of(told: Described, listing: str | None) -> str | None:
+    """The digest of recordings, with that of the files which say how they are read."""
+    if listing is None:
+        return None
+    found = hashlib.sha256(listing.encode())
+    own = told.dataset
+    named = [*own.lists, *([own.labels] if own.labels else []), *([own.layout] if is_described(own.layout) else [])]
+    for file in named:
+        try:
+            found.update(Path(file).read_bytes())
+        except OSError as error:
+            raise BadInput(file, f"cannot be read ({error.strerror})", f"correct it in {own.lists[0]}") from None
+    return found.hexdigest()
+
+
+def settle(pipeline: Pipeline, path: Path, data: Path, raw: Path | None) -> Pipeline:
+    """The pipeline with each split by its whole name, and those that stand for several replaced by these.
+
+    Of a data set that a YAML describes, the recordings are searched for the columns and values that there are.
+
+    Raises:
+        BadInput: a split that is none of the data set's, or the recordings must be there for it and are not.
+    """
+    told = described(pipeline)
+    families = [split for split in pipeline.splits if is_family(split)]
+    if told is None and not families:
+        return pipeline
+    if told is not None and pipeline.pretrain_on is not None:
+        what = "pretrain_on: is of published data sets, and this one is described by a YAML"
+        raise BadInput(path, what, "leave it out, or evaluate a run of the other data set by 'skelpipe evaluate'")
+    found = None
+    if told is not None:
+        found = _search(told, pipeline, data, raw)
+    try:
+        own = found.dataset if found is not None else None
+        splits: list[str] = []
+        for split in pipeline.splits:
+            if is_family(split):
+                splits += _family(split, pipeline, own, found, data, raw)
+            else:
+                splits.append(split if own is None else find_split(split, own).name)
+    except BadInput as error:
+        raise BadInput(path, f"splits: {error.where} {error.what}", error.remedy) from None
+    if isinstance(own, Own) and found is not None:
+        own = replace(own, clips=sum(len(s.clips) for s in found.sources if isinstance(s, PoseSource)))
+    return pipeline.settled(own if isinstance(own, Own) else None, tuple(dict.fromkeys(splits)))
+
+
+def _search(told: Described, pipeline: Pipeline, data: Path, raw: Path | None) -> Found:
+    """What a search of the recordings finds; where they are gone, what their store says of them."""
+    folder = raw_of(pipeline, told.dataset.name, data, raw)
+    if folder.exists():
+        return told.dataset.find(folder)
+    store = data / "stores" / f"{told.dataset.name}.zarr"
+    if read_digest(store) is None:
+        raise BadInput(
+            folder,
+            f"holds no recordings of {told.dataset.name}",
+            f"name their folder by raw in {pipeline.dataset}, or by --raw",
+        )
+    return Found(dataset=dataset_of(open_group(store, "store")[1]))
+
+
+def _family(
+    split: str, pipeline: Pipeline, own: Dataset | None, found: Found | None, data: Path, raw: Path | None
+) -> list[str]:
+    if own is None and pipeline.dataset is None and split.count(":") < 2:
+        find_split(split.rpartition(":")[0] + ":1")  # says whose columns may be meant
+    dataset = own or find_dataset(pipeline.dataset or split.partition(":")[0])
+    about, column, _ = whose_column(split, dataset)
+    store = data / "stores" / f"{pipeline.dataset if own is None and pipeline.dataset else about.name}.zarr"
+    if pipeline.synth is not None:
+        values = None
+    elif read_digest(store) is not None:
+        group, noted = open_group(store, "store")
+        columns = {name: read_array(group, name) for name in noted["columns"]}
+        values = values_of(about, column, columns).tolist()
+    elif found is not None:
+        values = [*_values(found, column)]
+    else:
+        folder = raw_of(pipeline, about.name, data, raw)
+        values = [*_named(about, folder, column)] if folder.exists() else None
+    return family(split, about, values)
+
+
+def _values(found: Found, column: str) -> Iterable[Value]:
+    """What the clips of a search have in a column."""
+    for source in found.sources:
+        assert isinstance(source, PoseSource)
+        yield from (ids[column] for _, ids in source.clips if ids)
+
+
+def _named(dataset: Dataset, folder: Path, column: str) -> Iterable[Value]:
+    """What the names of recordings say of a column."""
+    for source in dataset.find(folder).sources:
+        ids = parse_name(source.name) if isinstance(dataset, Ntu) else None
+        if ids is not None and column in ids:
+            yield ids[column]

@@ -1,0 +1,100 @@
+"""JSON of frames: arrays, lists of people, CTR-GCN's NW-UCLA, MMPose's predictions, COCO results, Kinetics-skeleton."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from skelpipe.errors import BadInput
+from skelpipe.layouts.base import Layout
+from skelpipe.recordings.poses.base import Format, Opened, Poses, as_label, from_bodies
+from skelpipe.recordings.poses.people import People
+from skelpipe.recordings.poses.plain import clip_of
+from skelpipe.recordings.poses.shapes import bodies_of, numbers
+from skelpipe.recordings.poses.words import COLUMNS, LABELS, LISTS, POINTS, first_of, word
+
+NO_FRAMES = "give a list of frames, each with the keypoints of its people, or an array of numbers"
+
+
+def _is_json(opened: Opened) -> bool:
+    begins = opened.begins
+    return begins[:1] in ("[", "{") and (begins[1:2].strip() == "" or begins[1] in '[{]}"-0123456789nN')
+
+
+def _read(opened: Opened, layout: Layout) -> list[Poses]:
+    content = opened.json
+    if isinstance(content, Mapping):
+        table = {word(key): value for key, value in content.items()}
+        if isinstance(table.get("annotations"), list) and isinstance(table.get("images"), list):
+            return [_coco(table, layout, opened.where)]
+        key = first_of(table, [*(name for name in LISTS if isinstance(table.get(name), list)), *POINTS])
+        if key is None:
+            return _by_name(content, layout, opened.where)
+        clip = _frames(table, key, layout, opened.where)
+        label = as_label(table[name], opened.where) if (name := first_of(table, LABELS)) is not None else None
+        columns = {name: table[name] for name in COLUMNS if isinstance(table.get(name), (int, str))}
+        return [replace(clip, label=label, columns=columns)]
+    return [_listed(content, layout, opened.where)]
+
+
+def _frames(table: Mapping[str, Any], key: str, layout: Layout, where: str) -> Poses:
+    array = numbers(table[key])
+    if array is not None and array.ndim > 1:
+        return clip_of({**table, "label": None}, key, layout, where)
+    return _listed(table[key], layout, where)
+
+
+def _listed(frames: Any, layout: Layout, where: str) -> Poses:
+    """A list of frames, of which each is what `People.add` takes; or an array."""
+    if isinstance(frames, Mapping):  # by number
+        frames = [{"frame": number, "people": each} for number, each in frames.items()]
+    if not isinstance(frames, list):
+        raise BadInput(where, "holds no frames", NO_FRAMES)
+    if frames and (array := numbers(frames)) is not None and array.ndim > 1 and array.size:
+        x, told = bodies_of(array, layout, where)
+        return from_bodies(x, told=told)
+    people = People(layout, where)
+    for n, frame in enumerate(frames):
+        if frame is not None and not isinstance(frame, (list, Mapping)):
+            raise BadInput(where, f"holds {frame!r:.60} in the place of frame {n}", NO_FRAMES)
+        people.add(frame, n)
+    return people.made()
+
+
+def _coco(table: Mapping[str, Any], layout: Layout, where: str) -> Poses:
+    """A COCO data set of one video: annotations with the id of their image, which may have a frame number."""
+    people = People(layout, where)
+    images = {}
+    for n, image in enumerate(table["images"]):
+        if isinstance(image, Mapping):
+            images[image.get("id")] = image.get("frame_id", image.get("frame_index", n))
+    for each in table["annotations"]:
+        if isinstance(each, Mapping):
+            people.add({**each, "image_id": images.get(each.get("image_id"), each.get("image_id")), "id": None}, 0)
+    people.seen += [number for number in images.values() if isinstance(number, int)]
+    return people.made()
+
+
+def _by_name(content: Mapping[str, Any], layout: Layout, where: str) -> list[Poses]:
+    """Frames by their numbers, or several clips by name."""
+    if content and all(str(key).isdecimal() for key in content):
+        return [_listed(content, layout, where)]
+    found = []
+    for name, value in content.items():
+        if isinstance(value, Mapping):
+            table = {word(key): each for key, each in value.items()}
+            key = first_of(table, POINTS)
+            if key is None:
+                continue
+            clip = _frames(table, key, layout, where)
+            label = as_label(table[each], where) if (each := first_of(table, LABELS)) is not None else None
+            found.append(replace(clip, name=str(name), label=label))
+        elif isinstance(value, list):
+            found.append(replace(_listed(value, layout, where), name=str(name)))
+    if not found:
+        raise BadInput(where, "holds no frames", NO_FRAMES)
+    return found
+
+
+FRAMES = Format("JSON of frames", _is_json, _read, (".json",), labelled=True)

@@ -1,0 +1,76 @@
+"""MATLAB's .mat with an array of joints: UTD-MHAD's d_skel (V, 3, F), and others."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import numpy as np
+
+from skelpipe.errors import BadInput
+from skelpipe.layouts.base import Layout
+from skelpipe.recordings.datasets.files import DAMAGE
+from skelpipe.recordings.poses.base import AGAIN, Format, Opened, Poses
+from skelpipe.recordings.poses.plain import clips_in
+
+HDF5 = b"\x89HDF\r\n"
+DEEP = 4  # structs in structs
+
+
+def _is_mat(opened: Opened) -> bool:
+    head = opened.head
+    return head.startswith((b"MATLAB 5.0", b"MATLAB 7.3", HDF5)) or (head[:128].strip().startswith(b"MATLAB"))
+
+
+def _read(opened: Opened, layout: Layout) -> list[Poses]:
+    later = opened.head.startswith(b"MATLAB 7.3") or opened.head.startswith(HDF5)
+    found = _hdf5(opened) if later else _mat5(opened)
+    if not found:
+        raise BadInput(opened.where, "holds no array", AGAIN)
+    return clips_in(found, layout, opened.where, columns_first=True)
+
+
+def _mat5(opened: Opened) -> dict[str, Any]:
+    from scipy.io import loadmat
+
+    try:
+        content = loadmat(io.BytesIO(opened.data), struct_as_record=True, squeeze_me=False)
+    except Exception as error:  # whatever SciPy's reader trips over, a wrong length that it makes room for among it
+        raise BadInput(opened.where, f"is damaged ({str(error)[:200]})", AGAIN) from None
+    return {name: _opened(value) for name, value in content.items() if not name.startswith("__")}
+
+
+def _opened(value: Any, deep: int = 0) -> Any:
+    """A struct of one entry as a mapping, a cell of one as what is in it."""
+    if not isinstance(value, np.ndarray) or deep > DEEP:
+        return value
+    if value.dtype.names and value.size == 1:
+        entry = value.reshape(-1)[0]
+        return {name: _opened(entry[name], deep + 1) for name in value.dtype.names}
+    if value.dtype == object:
+        items = [_opened(each, deep + 1) for each in value.reshape(-1)]
+        return items[0] if len(items) == 1 else items
+    return value
+
+
+def _hdf5(opened: Opened) -> dict[str, Any]:
+    import h5py
+
+    found: dict[str, Any] = {}
+
+    def keep(name: str, item: Any) -> None:
+        if isinstance(item, h5py.Dataset) and item.dtype.kind in "fiu" and item.ndim and not name.startswith("#"):
+            if item.nbytes > 64 * len(opened.data) + (1 << 20):
+                raise ValueError(f"{name} announces {item.nbytes:,} bytes")
+            value = np.asarray(item[()])
+            found[name] = value.T if opened.head.startswith(b"MATLAB") else value  # which keeps axes the other way
+
+    try:
+        with h5py.File(io.BytesIO(opened.data), "r") as file:
+            file.visititems(keep)
+    except (*DAMAGE, TypeError, AttributeError, RecursionError) as error:
+        raise BadInput(opened.where, f"is damaged ({str(error)[:200]})", AGAIN) from None
+    return found
+
+
+MATLAB = Format("MATLAB arrays (.mat)", _is_mat, _read, (".mat", ".h5", ".hdf5"), labelled=True)

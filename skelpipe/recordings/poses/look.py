@@ -1,0 +1,147 @@
+"""What pose files hold: format, frames, bodies, joints, the layouts that these may be of, and the command."""
+
+from __future__ import annotations
+
+import shlex
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from skelpipe.errors import BadInput, shortened
+from skelpipe.layouts import LAYOUTS
+from skelpipe.layouts.base import Layout
+from skelpipe.layouts.table import CONFIDENCE
+from skelpipe.recordings.conventions.facts import chosen
+from skelpipe.recordings.datasets.recording import UNREADABLE
+from skelpipe.recordings.poses.base import Opened, Poses
+from skelpipe.recordings.poses.fitting import fitted
+from skelpipe.recordings.poses.formats import FRAME_FILES, POSE_FORMATS
+from skelpipe.recordings.poses.naming import suggested
+from skelpipe.recordings.poses.people import People
+from skelpipe.recordings.poses.searching import Piece, Searched, search
+from skelpipe.recordings.poses.settling import Entry
+from skelpipe.recordings.poses.stated import Stated
+
+Facts = list[tuple[str, object]]
+SAMPLE, TRIED = 50, 8  # sources that are looked at, and by which layouts are tried
+Read = list[tuple[Piece, list[Poses]]]
+
+
+def look_at_poses(path: Path) -> tuple[Facts, str] | None:
+    """What a file, a folder or an archive of pose files holds, and the command that ingests it; None if there are none.
+
+    Raises:
+        BadInput: it cannot be searched.
+    """
+    searched = search(path, ())
+    if not searched.pieces:
+        return None
+    pieces = [searched.pieces[n] for n in chosen(len(searched.pieces), SAMPLE).tolist()]
+    fit = {layout.name: read for layout in LAYOUTS.values() if (read := _all(pieces[:TRIED], layout))}
+    facts = [*_files(searched)]
+    if not fit:
+        return [*facts, ("layouts that fit", "none that ships"), *_refused(pieces)], _command(path, "FILE.yaml", None)
+    layout = LAYOUTS[next(iter(fit))]
+    read = list(_some(pieces, layout))
+    scored = any(_scored(clip, layout) for _, clips in read for clip in clips)
+    facts += _clips(read, len(searched.pieces), scored)
+    named = [f"{name}{CONFIDENCE}" if scored else name for name in fit]
+    facts.append(("layouts that fit", ", ".join(named)))
+    stems = [Entry(piece.place).stem for piece in searched.pieces]
+    labels = [clip.label for _, clips in read for clip in clips if clip.label is not None]
+    pattern = None if labels else suggested(stems)
+    facts.append(("labels", _labels(searched, labels, pattern)))
+    return facts, _command(path, named[0], pattern)
+
+
+def _files(searched: Searched) -> Iterator[tuple[str, object]]:
+    counts = Counter(piece.format for piece in searched.pieces)
+    for name, count in counts.most_common():
+        first = next(piece for piece in searched.pieces if piece.format == name)
+        frames = sum(len(piece.files) for piece in searched.pieces if piece.format == name)
+        of = f" of {frames:,} frame files" if name in FRAME_FILES else ""
+        yield POSE_FORMATS[name].title, f"{count:,} {'source' if count == 1 else 'sources'}{of}, such as {first.place}"
+    faults = [entry for entry in searched.dropped if entry.reason == UNREADABLE]
+    if faults:
+        yield "unreadable", f"{len(faults):,}, such as {faults[0].detail}"
+    for said in searched.told:
+        yield "told", said
+
+
+def _read(piece: Piece, layout: Layout) -> list[Poses]:
+    """The clips of a source, if their joints are those of the layout."""
+    if not piece.numbers:
+        clips = POSE_FORMATS[piece.format].read(Opened(piece.files[0]), layout)
+    else:
+        people = People(layout, piece.place)
+        for file, number in zip(piece.files, piece.numbers, strict=True):
+            FRAME_FILES[piece.format](people, Opened(file), number)
+        clips = [people.made()]
+    for clip in clips:
+        fitted(clip, layout, Stated(), piece.place)
+    return clips
+
+
+def _all(pieces: list[Piece], layout: Layout) -> Read:
+    """The sources, if most can be read in the layout; else nothing."""
+    read = list(_some(pieces, layout))
+    return read if 2 * len(read) > len(pieces) and any(len(c.points) for _, clips in read for c in clips) else []
+
+
+def _some(pieces: list[Piece], layout: Layout) -> Iterator[tuple[Piece, list[Poses]]]:
+    for piece in pieces:
+        try:
+            yield piece, _read(piece, layout)
+        except BadInput:
+            continue
+
+
+def _refused(pieces: list[Piece]) -> Iterator[tuple[str, object]]:
+    """What is in files of which no layout is."""
+    layout = replace(next(iter(LAYOUTS.values())), name="any")
+    try:
+        _read(pieces[0], layout)
+    except BadInput as error:
+        yield "joints", error.what.partition(", and layout any")[0]
+
+
+def _scored(clip: Poses, layout: Layout) -> bool:
+    return clip.scores is not None or clip.points.shape[2] == layout.coordinates + 1
+
+
+def _clips(read: Read, sources: int, scored: bool) -> Facts:
+    clips = [clip for _, some in read for clip in some]
+    frames = np.array([clip.frames for clip in clips])
+    bodies = [int(np.bincount(clip.row_frame).max()) if len(clip.row_frame) else 0 for clip in clips]
+    shapes = Counter(clip.points.shape[1:] for clip in clips)
+    (joints, channels), _ = shapes.most_common(1)[0]
+    asked = f" (of {len(read):,} of {sources:,} sources)" if len(read) < sources else ""
+    spread = f"{frames.min()} to {frames.max()}, median {np.median(frames):g}" if len(frames) else "none"
+    facts: Facts = [
+        ("clips", f"{len(clips):,}{asked}"),
+        ("frames", f"{spread} a clip"),
+        ("bodies", f"up to {max(bodies, default=0)} in a frame"),
+        ("joints", f"{joints}, of {channels} numbers each" + (", with a confidence" if scored else "")),
+    ]
+    told = Counter(said for clip in clips for said in clip.told)
+    names = next((clip.joints for clip in clips if clip.joints and not clip.joints[0].isdecimal()), None)
+    facts += [("named", shortened(", ".join(names), 200))] if names else []
+    return [*facts, *(("told", f"{said} ({count:,} clips)") for said, count in told.most_common(3))]
+
+
+def _labels(searched: Searched, labels: list[int | str], pattern: str | None) -> str:
+    if labels:
+        shown = ", ".join(map(str, sorted({*map(str, labels)})[:6]))
+        return f"in the files: {shortened(shown, 100)}"
+    folders = {piece.place.rpartition("/")[0] for piece in searched.pieces}
+    if len(folders) > 1:
+        return f"the {len(folders):,} sub-folders, if they are classes"
+    return f"in the names, by --names '{pattern}'" if pattern else "none: give a table by --labels"
+
+
+def _command(path: Path, layout: str, pattern: str | None) -> str:
+    names = f" --names {shlex.quote(pattern)}" if pattern else ""
+    return f"skelpipe ingest poses {shlex.quote(str(path))} STORE --layout {layout}{names}"

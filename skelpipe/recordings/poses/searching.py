@@ -1,0 +1,125 @@
+"""Which files below a raw folder are poses, in which format, and which of them are one clip together."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from skelpipe.errors import BadInput, printable
+from skelpipe.recordings.datasets.files import File, Vanished, list_files, watched
+from skelpipe.recordings.datasets.recording import UNREADABLE, Dropped
+from skelpipe.recordings.datasets.unread import OUR_FILES, Unread, is_archive
+from skelpipe.recordings.poses.base import Opened
+from skelpipe.recordings.poses.formats import FRAME_FILES, format_of
+from skelpipe.recordings.poses.labels import looks_like_labels
+
+READ = "pose files"
+# Whose content is none of ours, so that nobody opens thousands of them.
+MEDIA = (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".tif", ".tiff", ".avi", ".mp4", ".mov", ".mkv", ".webm", ".pdf",
+         ".md", ".py", ".m", ".pyc", ".yaml", ".yml", ".pt", ".pth", ".onnx", ".xml", ".html", ".log")  # fmt: skip
+FRAME = re.compile(r"^(?P<before>.*?)(?P<number>\d+)(?P<after>\D*)$")
+
+
+@dataclass
+class Piece:
+    """The files of one source: a file, or all frames of a clip.
+
+    Attributes:
+        format: key of `POSE_FORMATS`.
+        place: its path below the raw folder, without the number and the suffix where it is of frames.
+        files: in order; of frames by their number.
+        numbers: of frames.
+    """
+
+    format: str
+    place: str
+    files: list[File]
+    numbers: list[int] = field(default_factory=list)
+
+
+@dataclass
+class Searched:
+    """What a search has found: sources, what was left out, and how many lists that were given lie there, too."""
+
+    pieces: list[Piece]
+    dropped: list[Dropped]
+    lists: int
+    told: list[str]
+
+
+def wanted(path: str) -> bool:
+    """Whether a file may be one of poses, by its name."""
+    name = path.rpartition("/")[2]
+    return not (is_archive(path) or name in OUR_FILES or name.lower().endswith(MEDIA))
+
+
+def search(raw: Path, lists: Collection[Path]) -> Searched:
+    """Find the files of poses below a folder, in an archive, or one file.
+
+    Args:
+        raw: the folder, the .zip archive or the file.
+        lists: files that were given for something else, such as a table of labels; they are counted, not read.
+
+    Raises:
+        BadInput: it does not exist or cannot be searched.
+    """
+    files, dropped = _files(raw)
+    given = {os.path.realpath(path) for path in lists}
+    apart = [file for file in files if not file.member and os.path.realpath(file.path) in given]
+    unread, told, frames = Unread(READ), list[str](), dict[tuple[str, str, str], Piece]()
+    pieces = []
+    for file in (file for file in files if file not in apart):
+        try:
+            with watched():  # the bytes are counted where they are read as recordings
+                kind = format_of(opened := Opened(file))
+        except Vanished:
+            raise
+        except BadInput as error:
+            dropped.append(Dropped(file.stem, UNREADABLE, str(error)))
+            continue
+        if kind is None:
+            unread.add(file.shown)
+            if file.size and looks_like_labels(opened):
+                told.append(f"{file.shown} looks like a table of labels: give it by --labels")
+        elif kind in FRAME_FILES and (found := FRAME.match(file.stem)) is not None:
+            folder = file.shown.rpartition("/")[0]
+            key = (kind, folder, found["before"] + "\0" + found["after"])
+            piece = frames.setdefault(key, Piece(kind, _place(folder, found["before"]), []))
+            piece.files.append(file)
+            piece.numbers.append(int(found["number"]))
+        else:
+            pieces.append(Piece(kind, file.shown, [file]))
+    _name_frames(frames)
+    for piece in frames.values():
+        order = sorted(range(len(piece.files)), key=lambda n, piece=piece: (piece.numbers[n], piece.files[n]))  # type: ignore[misc]
+        piece.files, piece.numbers = [piece.files[n] for n in order], [piece.numbers[n] for n in order]
+    return Searched([*pieces, *frames.values()], dropped + unread.dropped(), len(apart), told)
+
+
+def _files(raw: Path) -> tuple[list[File], list[Dropped]]:
+    if raw.is_file() and raw.suffix.lower() != ".zip":
+        shown = printable(raw.name)
+        if is_archive(raw.name):
+            return list_files(raw, wanted, READ)  # which says how it is unpacked
+        return [File(shown, str(raw), size=raw.stat().st_size)], []
+    if not raw.exists():
+        raise BadInput(raw, "does not exist", "give the folder, the .zip archive or the file that holds the poses")
+    return list_files(raw, wanted, READ)
+
+
+def _place(folder: str, before: str) -> str:
+    name = before.rstrip("_-. ")
+    return f"{folder}/{name}" if folder and name else folder or name
+
+
+def _name_frames(frames: dict[tuple[str, str, str], Piece]) -> None:
+    """Where all frames of a folder are one clip, it is called as the folder."""
+    folders: dict[str, list[Piece]] = {}
+    for (_, folder, _), piece in frames.items():
+        folders.setdefault(folder, []).append(piece)
+    for folder, pieces in folders.items():
+        if folder and len(pieces) == 1:
+            pieces[0].place = folder

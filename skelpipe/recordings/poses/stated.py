@@ -1,0 +1,104 @@
+"""What somebody states of their recordings: unit, axis that is up, size of the picture; and the conversion to ours."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from skelpipe.errors import BadInput, suggest
+from skelpipe.layouts.base import Layout
+from skelpipe.recordings.conventions.conversion import TURNED
+from skelpipe.recordings.conventions.facts import UNITS
+
+Floats = npt.NDArray[np.float32]
+LENGTHS = {**UNITS, "inch": 0.0254, "foot": 0.3048}  # in metres
+PIXEL, NORMALISED = "pixel", "normalised"
+ALL_UNITS = (*LENGTHS, PIXEL, NORMALISED)
+IN_PICTURE = ("y", "-y")
+
+
+@dataclass(frozen=True)
+class Stated:
+    """What is stated of recordings; None is left open.
+
+    Attributes:
+        unit: of lengths `LENGTHS`, "pixel", or "normalised": 0 to 1 in a picture of the size `image`.
+        up: the axis that is up, as "z" or "-y".
+        image: (width, height) in pixels.
+        fps: frames per second.
+    """
+
+    unit: str | None = None
+    up: str | None = None
+    image: tuple[int, int] | None = None
+    fps: float | None = None
+
+    def check(self, layout: Layout) -> None:
+        """Raise BadInput for what cannot be of a layout."""
+        if self.unit is not None and self.unit not in ALL_UNITS:
+            raise BadInput(f"unit {self.unit!r}", "is unknown", suggest(self.unit, ALL_UNITS))
+        if self.up is not None and self.up not in TURNED:
+            raise BadInput(f"up {self.up!r}", "is no axis", f"use one of {', '.join(TURNED)}")
+        if self.fps is not None and not 0 < self.fps < 100_000:
+            raise BadInput(f"fps {self.fps:g}", "is no number of frames per second", "give one above 0")
+        if layout.coordinates == 2:
+            if self.unit in LENGTHS:
+                what = f"is no unit of layout {layout.name}, whose joints lie in a picture"
+                raise BadInput(f"unit {self.unit}", what, f"use {PIXEL} or {NORMALISED}, or a layout of 3 coordinates")
+            if self.up is not None and self.up not in IN_PICTURE:
+                raise BadInput(f"up {self.up}", "is no axis of a picture", "use y, or -y where y goes down")
+            if self.unit == NORMALISED and self.image is None:
+                raise BadInput("unit normalised", "needs the size of the picture", "add --image 1920x1080, or yours")
+        elif self.unit == PIXEL or self.image is not None:
+            said = "image" if self.image is not None else f"unit {PIXEL}"
+            what = f"is of a picture, and layout {layout.name} has 3 coordinates"
+            raise BadInput(said, what, "leave it out, or give a layout of 2 coordinates")
+
+    @property
+    def converts(self) -> bool:
+        """Whether coordinates are changed."""
+        return self.up not in (None, "y") or self.unit in (*LENGTHS, NORMALISED) or self.image is not None
+
+    def apply(self, points: Floats, known: npt.NDArray[np.bool_], layout: Layout) -> Floats:
+        """Coordinates (R, V, d) in metres with y up, or in pixels with y down; those of joints not `known` stay 0."""
+        if layout.coordinates == 2:
+            return self._in_picture(points, known)
+        size = np.float32(LENGTHS.get(self.unit or "m", 1.0))
+        axes = TURNED[self.up or "y"]
+        if size == 1 and self.up in (None, "y"):
+            return points
+        made = np.empty_like(points)
+        for to, (axis, sign) in enumerate(axes):
+            np.multiply(points[..., axis], np.float32(sign) * size, out=made[..., to])
+        made += np.float32(0)  # no -0
+        return made
+
+    def _in_picture(self, points: Floats, known: npt.NDArray[np.bool_]) -> Floats:
+        if self.unit == NORMALISED and self.image is not None:
+            points = points * np.array(self.image, np.float32)
+        if self.up == "y":
+            points = points.copy()
+            np.subtract(np.float32(self.image[1] if self.image else 0), points[..., 1], out=points[..., 1])
+            points[~known] = 0
+        return points
+
+    def as_table(self) -> dict[str, Any]:
+        """What is stated, in plain values."""
+        found = {"unit": self.unit, "up": self.up, "image": list(self.image) if self.image else None, "fps": self.fps}
+        return {name: value for name, value in found.items() if value is not None}
+
+
+def parse_image(text: str) -> tuple[int, int]:
+    """Read "1920x1080".
+
+    Raises:
+        BadInput: it is not of that form.
+    """
+    found = re.fullmatch(r"\s*(\d{1,6})\s*[xX×,]\s*(\d{1,6})\s*", text)
+    if found is None or not (int(found[1]) and int(found[2])):
+        raise BadInput(f"image {text!r}", "is no size of a picture", "write width x height, as 1920x1080")
+    return int(found[1]), int(found[2])
