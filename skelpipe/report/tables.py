@@ -128,7 +128,9 @@ def _table(
                 "split": s,
                 "title": split_title(s),
                 "columns": columns[s],
-                "layout": _layout(columns[s], [e["published"][s] for row in rows for e in row["streams"]]),
+                "layout": _layout(
+                    columns[s], [e["published"][s] for row in rows for e in row["streams"]], s in paper.benchmarks()
+                ),
                 **_split_facts(of_split[s]),
             }
             for s in splits
@@ -167,15 +169,18 @@ def _applies(kind: str, experiment: Experiment) -> bool:
     return not experiment.origin
 
 
-def _layout(columns: Sequence[Column], published: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
-    """The columns in order, and beside those of a protocol the published figures for it and the difference."""
+def _layout(columns: Sequence[Column], published: Sequence[Mapping[str, Any]], benchmark: bool) -> list[dict[str, str]]:
+    """The columns in order, and beside those of a protocol the published figures for it and the difference.
+
+    A split that is no `benchmark` has none.
+    """
     known = dict.fromkeys(kind for each in published for kind in each)
     order: list[dict[str, str]] = []
     for place, c in enumerate(columns):
         order.append({"kind": "cell", "key": c["key"], "title": c["title"]})
         kind = c["protocol"]
         last = all(later["protocol"] != kind for later in columns[place + 1 :])
-        if last and (kind in known or kind == "linear"):
+        if last and (kind in known or (benchmark and kind == "linear")):
             known.pop(kind, None)
             order.append({"kind": "published", "key": kind, "title": "published"})
     return order + [{"kind": "published", "key": kind, "title": f"{kind}, published"} for kind in known]

@@ -214,7 +214,7 @@ def test_names_are_escaped_everywhere(tmp_path):
     text = (tmp_path / "r" / "report.md").read_text()
     assert "<script" not in text
     rows = [line for line in text.splitlines() if line.startswith("| ") and "script" in line]
-    columns = len(re.findall(r"(?<!\\)\|", "| recipe | stream | a | b | c |"))
+    columns = len(re.findall(r"(?<!\\)\|", "| recipe | stream | a |"))
     assert rows
     assert all(len(re.findall(r"(?<!\\)\|", row)) >= columns for row in rows)
 
