@@ -116,7 +116,7 @@ def _family(
         values = [*_values(found, column)]
     else:
         folder = raw_of(pipeline, about.name, data, raw)
-        values = [*_named(about, folder, column)] if folder.exists() else None
+        values = [*_named(about, folder, column)] or None if folder.exists() else None
     return family(split, about, values)
 
 
