@@ -166,7 +166,7 @@ def report(runs: tuple[Path, ...], out: Path, figures: tuple[str, ...], **option
     """Write tables and figures as one page.
 
     RUNS are folders of runs, evaluations and fusions, searched to their depth. Our accuracies stand beside the papers',
-    with what is missing, on one HTML page, and as Markdown and JSON.
+    with what is missing, on one HTML page, and as Markdown, JSON and CSV.
 
     \b
     Example:

@@ -40,29 +40,29 @@ def _pictures(material: Material) -> Iterator[Drawn]:
 
 def _lines(results: list[Result], material: Material) -> Iterator[tuple[str, dict[str, list[dict[str, float | None]]]]]:
     """For each experiment and stream a label, and by panel the points of two numbers of clips or more."""
-    newest: dict[tuple[Experiment, str], dict[Any, Result]] = {}
+    # Of a protocol the newest evaluation of each fold and seed counts, as in the tables.
+    newest: dict[tuple[Experiment, str], dict[Any, dict[str, Any]]] = {}
     for r in sorted(results, key=lambda r: str(r.provenance.get("finished", ""))):
-        if any(FEWSHOT.fullmatch(name) or SEMI.fullmatch(name) for name in r.protocols):
-            newest.setdefault((material.catalogue[r], r.stream), {})[r.repetition] = r
+        for name, protocol in r.protocols.items():
+            if FEWSHOT.fullmatch(name) or SEMI.fullmatch(name):
+                newest.setdefault((material.catalogue[r], r.stream), {})[name, r.repetition] = protocol
     for experiment in in_order(experiment for experiment, _ in newest):
         for stream in sorted((s for e, s in newest if e == experiment), key=stream_key):
             found: dict[str, Points] = {}
-            for r in newest[experiment, stream].values():
-                for name, protocol in r.protocols.items():
-                    _take(found, name, protocol)
+            for (name, _), protocol in newest[experiment, stream].items():
+                _take(found, name, protocol)
             panels = {title: _points(of_clips) for title, of_clips in found.items() if len(of_clips) > 1}
             if panels:
                 yield f"{experiment.label}, {stream}", panels
 
 
 def _take(found: dict[str, Points], name: str, protocol: Mapping[str, Any]) -> None:
-    """Add what a protocol of one folder says, if it is one of these."""
+    """Add what a protocol of one folder says."""
     labelled, nearest = protocol.get("labelled"), protocol.get("knn")
     if not isinstance(labelled, int) or labelled < 1:
         return
     few = FEWSHOT.fullmatch(name)
-    if few or SEMI.fullmatch(name):
-        found.setdefault(LINEAR if few else FURTHER, {}).setdefault(labelled, []).extend(accuracies(name, protocol))
+    found.setdefault(LINEAR if few else FURTHER, {}).setdefault(labelled, []).extend(accuracies(name, protocol))
     if few and isinstance(nearest, Mapping):
         found.setdefault(NEAREST, {}).setdefault(labelled, []).extend(accuracies("knn", nearest))
 
