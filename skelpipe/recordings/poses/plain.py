@@ -42,6 +42,8 @@ def clips_in(content: Any, layout: Layout, where: str, *, columns_first: bool = 
             return _many(table["annotations"], layout, where)
         key = first_of(table, POINTS)
         key = _only_array(table) if key is None else key
+        if key is None and len(table) == 1 and isinstance(alone := next(iter(table.values())), (list, Mapping)):
+            return clips_in(alone, layout, where, columns_first=columns_first)
         if key is None:
             return _named(content, layout, where)
         if isinstance(table[key], Mapping):  # a struct in a struct
