@@ -275,8 +275,9 @@ def test_mat_files_hold_what_scipy_has_written_into_them(tmp_path):
         assert (found["s"]["name"], found["s"]["label"].tolist(), found["i"].tolist()) == ("wave", [[3]], [[-3, 4]])
         np.testing.assert_array_equal(found["c"][1], FLAT[:2])
         assert found["z"].shape == (0, 3)
+    cell[0] = np.tile(FLAT, (2, 1, 1))
     savemat(tmp_path / "b.mat", {"clips": cell})
-    assert [clip.frames for clip in read(tmp_path / "b.mat")[1]] == [5, 2]
+    assert [clip.frames for clip in read(tmp_path / "b.mat")[1]] == [10, 2]
 
 
 def test_mat_files_of_the_other_byte_order_are_read(tmp_path):
