@@ -402,6 +402,9 @@ def test_a_look_says_the_format_the_layouts_and_the_command(tmp_path):
     assert found["frames"] == "6 to 6, median 6 a clip"
     assert command == f"skelpipe ingest poses {tmp_path} STORE --layout coco17"
     for path in tmp_path.rglob("*.npy"):
+        np.save(path, np.concatenate([clip(1), clip(2)[..., :1] / 1000], axis=-1))
+    assert dict(look_at_poses(tmp_path)[0])["layouts that fit"] == "coco17+confidence, h36m17"
+    for path in tmp_path.rglob("*.npy"):
         np.save(path, np.ones((5, 15, 2)))
     facts, command = look_at_poses(tmp_path)
     assert dict(facts)["layouts that fit"] == "none that ships"
