@@ -101,7 +101,7 @@ FILES = {
     "objects.npy": (lambda p: np.save(p, np.array({"keypoints": FLAT, "label": 3}, dtype=object)), "npy", False),
     "one.npz": (lambda p: npz(p, whatever=FLAT), "npz", False),
     "keys.npz": (lambda p: npz(p, keypoints=FLAT, scores=SCORES, label=3, fps=25), "npz", True),
-    "no_suffix_at_all": (lambda p: npz(p.open("wb"), poses=FLAT), "npz", False),
+    "no_suffix_at_all": (lambda p: (npz(p.with_suffix(".npz"), poses=FLAT), p.with_suffix(".npz").rename(p)), "npz", False),
     "compressed.npz": (lambda p: np.savez_compressed(p, joints=FLAT, confidence=SCORES[..., None]), "npz", True),
     "wide.csv": (lambda p: p.write_text(wide(["frame", *XY], np.c_[np.arange(F), FLAT.reshape(F, -1)])), "table", False),
     "x0.csv": (lambda p: p.write_text(wide([f"{a}{v}" for v in range(V) for a in "xy"], FLAT.reshape(F, -1))), "table", False),
