@@ -80,7 +80,7 @@ def test_one_file_is_a_data_set_too(tmp_path):
     assert (columns, told.clips) == ({"name": ["p", "q"], "label": [1, 0]}, 2)
 
 
-TABLE = "file;label;subject;mood\n1.npy;jump;3;good\nb/2;run;4;\n3.npy;;5;bad\n"
+TABLE = "file;label;subject;mood\n1.npy;jump;3.0;good\nb/2;run;4.0;\n3.npy;;5.0;bad\n"
 
 
 def test_a_table_gives_labels_and_columns_by_name(tmp_path):
@@ -277,6 +277,8 @@ def test_what_is_left_out_stands_in_the_drop_report(tmp_path):
     (raw / "cut.npz").write_bytes(b"PK\3\4x.npy")
     (raw / "readme.md").write_text("# hello")
     (raw / "notes.txt").write_text("hello there\n")
+    (raw / "old.zarr").mkdir()
+    (raw / "old.zarr" / "zarr.json").write_text('{"zarr_format": 3}')
     save(raw / "twice.npy", 2)
     (raw / "twice.json").write_text(json.dumps(clip(3).tolist()))
     (raw / "doubled.json").write_text(json.dumps([{"frame": 1, "keypoints": clip(1)[0].tolist()}] * 2))
@@ -292,8 +294,8 @@ def test_what_is_left_out_stands_in_the_drop_report(tmp_path):
     assert "damaged" in found["cut"]
     assert found["twice"] == "twice.npy; used twice.json"
     assert "has frame 1 twice for one body" in found["doubled"]
-    assert {"readme.md", "notes.txt"} <= set(found)
-    assert sum(about["raw_files"].values()) == 10
+    assert {"readme.md", "notes.txt", "zarr.json"} <= set(found)
+    assert sum(about["raw_files"].values()) == 11
     with pytest.raises(BadInput, match="clip cut: unreadable"):
         ingest(own_poses("coco17"), raw, tmp_path / "s", workers=0, strict=True)
 

@@ -17,6 +17,7 @@ from skelpipe.recordings.poses.words import LABELS, NAMES, first_of, word
 
 TEXT = ("name", "video")
 RESERVED = ("joints", "row_frame", "row_body", "clip_offset", "clip_frames", "dropped", "clips", "length", "valid")
+WHOLE = re.compile(r"-?\d{1,9}\.0+")  # as a table writes whole numbers where others are missing
 GIVE = "give a table with a column 'name' and a column 'label' (CSV, TSV, Parquet or JSON)"
 
 
@@ -133,7 +134,8 @@ def _spelt(value: Any) -> str:
         return ""
     if isinstance(value, float) and value.is_integer():
         value = int(value)
-    return str(value).strip()
+    text = str(value).strip()
+    return text.partition(".")[0] if WHOLE.fullmatch(text) else text
 
 
 def column_of(values: Iterable[str | int]) -> tuple[list[int], bool] | tuple[list[str], bool]:
