@@ -46,7 +46,9 @@ def look_at_poses(path: Path) -> tuple[Facts, str] | None:
     fit = dict(sorted(fit.items(), key=lambda item: LAYOUTS[item[0]].coordinates == 3 and _in_pixels(item[1])))
     facts = [*_files(searched)]
     if not fit:
-        return [*facts, ("layouts that fit", "none that ships"), *_refused(pieces)], _command(path, "FILE.yaml", None)
+        joints = _refused(pieces)
+        told = [*facts, ("joints", joints), ("layouts that fit", "none that ships")]
+        return (told, _command(path, "FILE.yaml", None)) if joints else None
     layout = LAYOUTS[next(iter(fit))]
     read = list(_some(pieces, layout))
     scored = any(_scored(clip, layout) for _, clips in read for clip in clips)
@@ -103,13 +105,17 @@ def _some(pieces: list[Piece], layout: Layout) -> Iterator[tuple[Piece, list[Pos
             continue
 
 
-def _refused(pieces: list[Piece]) -> Iterator[tuple[str, object]]:
-    """What is in files of which no layout is."""
+def _refused(pieces: list[Piece]) -> str:
+    """What joints there are in files that are of no layout; "" if they are no poses that can be read."""
     layout = replace(next(iter(LAYOUTS.values())), name="any")
-    try:
-        _read(pieces[0], layout)
-    except BadInput as error:
-        yield "joints", error.what.partition(", and layout any")[0]
+    for piece in pieces:
+        try:
+            _read(piece, layout)
+        except BadInput as error:
+            said, other, _ = error.what.partition(", and layout any")
+            if other:
+                return said
+    return ""
 
 
 def _scored(clip: Poses, layout: Layout) -> bool:

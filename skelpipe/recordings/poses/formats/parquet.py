@@ -33,7 +33,9 @@ def read_parquet(data: bytes, where: str) -> pd.DataFrame:
         file = pq.ParquetFile(io.BytesIO(data))
         if file.metadata.num_rows * max(1, file.metadata.num_columns) > MOST_VALUES:
             raise BadInput(where, f"announces {file.metadata.num_rows:,} rows", "divide it")
-        table: pd.DataFrame = file.read().to_pandas()
+        content = file.read()
+        content.validate(full=True)  # of its texts, too
+        table: pd.DataFrame = content.to_pandas()
     except BadInput:
         raise
     except Exception as error:  # Arrow raises what its codecs do
