@@ -22,7 +22,9 @@ from skelpipe.recordings.conventions import Findings, lines
 from skelpipe.recordings.conventions.folders import ask_clips, ask_store
 from skelpipe.recordings.datasets import Dataset, dataset_of, fitting_splits, split_masks
 from skelpipe.recordings.datasets.own import TABLE, UNLABELLED, Own
+from skelpipe.recordings.datasets.recording import RATE
 from skelpipe.recordings.datasets.rules import dividing, spans
+from skelpipe.recordings.poses.dataset import READING
 from skelpipe.recordings.store import open_array, open_group, read_array
 
 Facts = Iterable[tuple[str, object]]
@@ -68,6 +70,7 @@ def _store(path: Path, kind: str = "store") -> list[RenderableType]:
         ("frames", _spread(frames)),
         ("bodies in frames", f"{about['rows']:,}"),
         *([] if TABLE in about else [("listed as missing", "kept" if about["keep_missing"] else "left out")]),
+        *([("read as", ", ".join(_read(about)))] if _read(about) else []),
         *([("files below the raw folder", _raw_files(about["raw_files"]))] if "raw_files" in about else []),
         *_part(about),
     ]
@@ -98,6 +101,12 @@ def _clips(path: Path, kind: str = "clips") -> list[RenderableType]:
     left_out = [_dropped(group)] if "dropped" in group else []
     conventions = _conventions(ask_clips(group, about), about)
     return [_facts("clips", facts), conventions, _splits(columns, about), *_divisions(about), *left_out]
+
+
+def _read(about: Mapping[str, Any]) -> list[str]:
+    """What was stated of recordings of one's own."""
+    told = {**(about.get(READING) or {}), **({RATE: about[RATE]} if RATE in about else {})}
+    return [f"{name} {value}" for name, value in told.items() if isinstance(value, (str, int, float))]
 
 
 def _divisions(about: Mapping[str, Any]) -> list[RenderableType]:

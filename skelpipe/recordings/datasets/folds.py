@@ -27,8 +27,8 @@ def family(text: str, dataset: Dataset, values: Iterable[Value] | None = None) -
     there = None if values is None else sorted({*values}, key=lambda value: (isinstance(value, str), value))
     folds = FOLDS.fullmatch(how)
     if there is None and not folds:
-        what = f"needs to know which {column}s there are, and none of the recordings are there"
-        raise BadInput(f"split {text!r}", what, f"put them there first, or write {column}{MARK}5-fold")
+        what = f"needs to know which {column}s there are, and that is not known before the recordings are ingested"
+        raise BadInput(f"split {text!r}", what, f"make the store first, or write {column}{MARK}5-fold")
     most = 10_000 if there is None else len(there)
     of = int(folds[1]) if folds else most
     if not 2 <= of <= most:
