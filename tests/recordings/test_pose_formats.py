@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import struct
 from pathlib import Path
 
 import h5py
@@ -18,6 +19,7 @@ from skelpipe.recordings.datasets.files import File
 from skelpipe.recordings.poses.base import SORTED, Opened
 from skelpipe.recordings.poses.fitting import LEFT_OUT, NO_NUMBERS, fitted
 from skelpipe.recordings.poses.formats import POSE_FORMATS, format_of
+from skelpipe.recordings.poses.formats.mat5 import read_mat5
 from skelpipe.recordings.poses.stated import Stated
 
 F, V = 5, 17
@@ -99,7 +101,7 @@ FILES = {
     "objects.npy": (lambda p: np.save(p, np.array({"keypoints": FLAT, "label": 3}, dtype=object)), "npy", False),
     "one.npz": (lambda p: npz(p, whatever=FLAT), "npz", False),
     "keys.npz": (lambda p: npz(p, keypoints=FLAT, scores=SCORES, label=3, fps=25), "npz", True),
-    "no_suffix_at_all": (lambda p: npz(p.open("wb"), poses=FLAT), "npz", False),
+    "no_suffix_at_all": (lambda p: (npz(p.with_suffix(".npz"), poses=FLAT), p.with_suffix(".npz").rename(p)), "npz", False),
     "compressed.npz": (lambda p: np.savez_compressed(p, joints=FLAT, confidence=SCORES[..., None]), "npz", True),
     "wide.csv": (lambda p: p.write_text(wide(["frame", *XY], np.c_[np.arange(F), FLAT.reshape(F, -1)])), "table", False),
     "x0.csv": (lambda p: p.write_text(wide([f"{a}{v}" for v in range(V) for a in "xy"], FLAT.reshape(F, -1))), "table", False),
@@ -246,12 +248,59 @@ def test_several_clips_of_one_file_have_names_and_labels(tmp_path):
     assert [(clip.name, clip.frames) for clip in read(tmp_path / "c.npz")[1]] == [("first", 5), ("second", 2)]
     np.savez(tmp_path / "d.npz", x=np.stack([FLAT, FLAT + 1]), y=[3, 1], names=["p", "q"])
     assert [(clip.name, clip.label) for clip in read(tmp_path / "d.npz")[1]] == [("p", 3), ("q", 1)]
+    np.savez(tmp_path / "f.npz", name=["p", "q"], length=[3, 2], joints=FLAT)
+    assert [(c.name, c.frames, c.points[0, 0, 0]) for c in read(tmp_path / "f.npz")[1]] == [("p", 3, 1), ("q", 2, 301)]
     both = pd.concat([long().assign(video="v1", label="run"), long().iloc[: 2 * V].assign(video="v2", label="sit")])
     both.to_parquet(tmp_path / "e.parquet")
     assert [(c.name, c.label, c.frames) for c in read(tmp_path / "e.parquet")[1]] == [
         ("v1", "run", 5),
         ("v2", "sit", 2),
     ]
+
+
+def test_mat_files_hold_what_scipy_has_written_into_them(tmp_path):
+    inner = {"label": 3, "name": "wave", "skel": FLAT, "few": np.arange(6, dtype=np.uint8).reshape(2, 3)}
+    cell = np.empty(2, dtype=object)
+    cell[0], cell[1] = FLAT, FLAT[:2]
+    for options in ({}, {"do_compression": True}):
+        savemat(
+            tmp_path / "a.mat",
+            {"s": inner, "c": cell, "i": np.int16([[-3, 4]]), "z": np.zeros((0, 3)), "j": 1j},
+            **options,
+        )
+        found = read_mat5((tmp_path / "a.mat").read_bytes(), "a.mat")
+        assert sorted(found) == ["c", "i", "s", "z"]
+        np.testing.assert_array_equal(found["s"]["skel"], FLAT)
+        np.testing.assert_array_equal(found["s"]["few"], [[0, 1, 2], [3, 4, 5]])
+        assert (found["s"]["name"], found["s"]["label"].tolist(), found["i"].tolist()) == ("wave", [[3]], [[-3, 4]])
+        np.testing.assert_array_equal(found["c"][1], FLAT[:2])
+        assert found["z"].shape == (0, 3)
+    cell[0] = np.tile(FLAT, (2, 1, 1))
+    savemat(tmp_path / "b.mat", {"clips": cell})
+    assert [clip.frames for clip in read(tmp_path / "b.mat")[1]] == [10, 2]
+
+
+def test_mat_files_of_the_other_byte_order_are_read(tmp_path):
+    # By hand: a 2 x 2 double matrix "m" whose values are stored as bytes 1 to 4, column by column.
+    def element(kind, raw):
+        return struct.pack(">II", kind, len(raw)) + raw + b"\0" * (-len(raw) % 8)
+
+    body = (
+        element(6, struct.pack(">II", 6, 0))
+        + element(5, struct.pack(">ii", 2, 2))
+        + element(1, b"m")
+        + element(2, bytes([1, 2, 3, 4]))
+    )
+    data = b"MATLAB 5.0".ljust(124) + struct.pack(">H", 0x0100) + b"MI" + element(14, body)
+    assert read_mat5(data, "x")["m"].tolist() == [[1, 3], [2, 4]]
+    for cut in (
+        data[:-4],
+        data[:140],
+        data.replace(b"MI", b"??"),
+        data.replace(struct.pack(">ii", 2, 2), struct.pack(">ii", 2, 9)),
+    ):
+        with pytest.raises(BadInput, match="is damaged"):
+            read_mat5(cut, "x")
 
 
 def test_mappings_in_mappings_name_clips_by_both(tmp_path):

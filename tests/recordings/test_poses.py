@@ -80,7 +80,7 @@ def test_one_file_is_a_data_set_too(tmp_path):
     assert (columns, told.clips) == ({"name": ["p", "q"], "label": [1, 0]}, 2)
 
 
-TABLE = "file;label;subject;mood\n1.npy;jump;3;good\nb/2;run;4;\n3.npy;;5;bad\n"
+TABLE = "file;label;subject;mood\n1.npy;jump;3.0;good\nb/2;run;4.0;\n3.npy;;5.0;bad\n"
 
 
 def test_a_table_gives_labels_and_columns_by_name(tmp_path):
@@ -107,6 +107,7 @@ def test_a_table_gives_labels_and_columns_by_name(tmp_path):
         ("what,label\n1,a\n", "has no column of names; it has what, label"),
         ("name,label\n01,a\n", "'01' may be a/01 or b/01; name recordings by their paths"),
         ("name,label,joints\n1,a,3\n", "has a column called 'joints'"),
+        ("name,label\nx/01,a\n", "names no recording that is here: recordings are called a/01, and in it x/01"),
         ("", "is empty"),
         ("name,label\n", "has no rows"),
         ("name,label\n,a\n", "has a row without a name"),
@@ -152,6 +153,8 @@ def test_a_pattern_tells_columns_and_is_suggested(tmp_path):
     )
     assert suggested(["walk", "run"]) is suggested(["x1", "x2"]) is None
     assert Naming("{label}/s{subject}").columns("wave/s03", "s03") == {"label": "wave", "subject": "03"}
+    with pytest.raises(BadInput, match="is the form of no name here, such as a02_s1_t1"):
+        ingest(own_poses("coco17", names="S{subject}"), raw, tmp_path / "s", workers=0)
     for pattern, why in (("abc", "no field"), ("{a}{a}", "twice"), ("{1}", "called '1'")):
         with pytest.raises(BadInput, match=why):
             Naming(pattern)
@@ -274,6 +277,8 @@ def test_what_is_left_out_stands_in_the_drop_report(tmp_path):
     (raw / "cut.npz").write_bytes(b"PK\3\4x.npy")
     (raw / "readme.md").write_text("# hello")
     (raw / "notes.txt").write_text("hello there\n")
+    (raw / "old.zarr").mkdir()
+    (raw / "old.zarr" / "zarr.json").write_text('{"zarr_format": 3}')
     save(raw / "twice.npy", 2)
     (raw / "twice.json").write_text(json.dumps(clip(3).tolist()))
     (raw / "doubled.json").write_text(json.dumps([{"frame": 1, "keypoints": clip(1)[0].tolist()}] * 2))
@@ -289,8 +294,8 @@ def test_what_is_left_out_stands_in_the_drop_report(tmp_path):
     assert "damaged" in found["cut"]
     assert found["twice"] == "twice.npy; used twice.json"
     assert "has frame 1 twice for one body" in found["doubled"]
-    assert {"readme.md", "notes.txt"} <= set(found)
-    assert sum(about["raw_files"].values()) == 10
+    assert {"readme.md", "notes.txt", "zarr.json"} <= set(found)
+    assert sum(about["raw_files"].values()) == 11
     with pytest.raises(BadInput, match="clip cut: unreadable"):
         ingest(own_poses("coco17"), raw, tmp_path / "s", workers=0, strict=True)
 
@@ -398,6 +403,9 @@ def test_a_look_says_the_format_the_layouts_and_the_command(tmp_path):
     assert found["layouts that fit"] == "coco17"
     assert found["frames"] == "6 to 6, median 6 a clip"
     assert command == f"skelpipe ingest poses {tmp_path} STORE --layout coco17"
+    for path in tmp_path.rglob("*.npy"):
+        np.save(path, np.concatenate([clip(1), clip(2)[..., :1] / 1000], axis=-1))
+    assert dict(look_at_poses(tmp_path)[0])["layouts that fit"] == "coco17+confidence, h36m17"
     for path in tmp_path.rglob("*.npy"):
         np.save(path, np.ones((5, 15, 2)))
     facts, command = look_at_poses(tmp_path)

@@ -324,7 +324,8 @@ def made_as(found: Findings, layout: Layout) -> str:
         return "2s-AGCN's pre_normalization (also MS-G3D's, CMD's, ISC's)"
     if found.origin == START:
         return "CTR-GCN's sequence transformation (also SGN's, MAMP's): moved as a whole"
-    return "recorded" if found.origin == SENSOR and found.unit in UNITS else "recorded, and moved"
+    known = found.unit in UNITS or layout.coordinates == 2
+    return "recorded" if found.origin == SENSOR and known else "recorded, and moved"
 
 
 def doubts(found: Findings, layout: Layout | None = None) -> list[str]:

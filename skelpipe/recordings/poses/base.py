@@ -238,12 +238,12 @@ def as_label(value: Any, where: str) -> int | str | None:
         BadInput: it is neither.
     """
     value = value.item() if isinstance(value, np.generic) else value
-    if value is None or (isinstance(value, float) and math.isnan(value)) or value == "":
+    if value is None or (isinstance(value, float) and math.isnan(value)) or (isinstance(value, str) and not value):
         return None
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
         raise BadInput(where, f"its label is {shortened(repr(value), 60)}", "give a number or a text")
     if isinstance(value, float):
-        if value != int(value):
+        if not value.is_integer():
             raise BadInput(where, f"its label is {value}", "give a whole number or a text")
         value = int(value)
     if isinstance(value, int) and not -(2**31) <= value < 2**31:

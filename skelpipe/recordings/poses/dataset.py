@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -28,6 +30,7 @@ from skelpipe.recordings.poses.searching import Piece, search
 from skelpipe.recordings.poses.settling import Entry, settle
 from skelpipe.recordings.poses.stated import Stated, parse_image
 
+log = logging.getLogger(__name__)
 NAME = "poses"
 READING = "poses"  # the attribute of a store: how its recordings were read
 
@@ -79,6 +82,8 @@ class OwnPoses(Own):
         naming = Naming(self.names_pattern) if self.names_pattern is not None else None
         lists = [Path(path) for path in (*self.lists, *([self.labels] if self.labels else []))]
         searched = search(raw, lists)
+        formats = Counter(piece.format for piece in searched.pieces)
+        log.info("pose files, by format: %s", ", ".join(f"{n:,} {each}" for each, n in formats.most_common()) or "none")
         dropped, pieces, entries = searched.dropped, list[tuple[Piece, list[Entry]]](), list[Entry]()
         for piece in sorted(searched.pieces, key=lambda piece: (piece.place, piece.files)):
             try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from skelpipe.recordings.poses.words import LABELS, NAMES, first_of, word
 
 TEXT = ("name", "video")
 RESERVED = ("joints", "row_frame", "row_body", "clip_offset", "clip_frames", "dropped", "clips", "length", "valid")
+WHOLE = re.compile(r"-?\d{1,9}\.0+")  # as a table writes whole numbers where others are missing
 GIVE = "give a table with a column 'name' and a column 'label' (CSV, TSV, Parquet or JSON)"
 
 
@@ -133,7 +134,8 @@ def _spelt(value: Any) -> str:
         return ""
     if isinstance(value, float) and value.is_integer():
         value = int(value)
-    return str(value).strip()
+    text = str(value).strip()
+    return text.partition(".")[0] if WHOLE.fullmatch(text) else text
 
 
 def column_of(values: Iterable[str | int]) -> tuple[list[int], bool] | tuple[list[str], bool]:
@@ -166,9 +168,22 @@ def _without_suffix(path: str) -> str:
     return folder + slash + (stem or name)
 
 
-def tell_table(table: Table, unlabelled: int, recordings: int) -> list[str]:
-    """What is told of a table that was joined: names without a recording, and recordings without a name."""
-    told = []
+def tell_table(table: Table, unlabelled: int, names: Sequence[str]) -> list[str]:
+    """What is told of a table that was joined: names without a recording, and recordings without a name.
+
+    Args:
+        table: as it was used.
+        unlabelled: how many recordings are not in it.
+        names: of all recordings.
+
+    Raises:
+        BadInput: it names none of them.
+    """
+    told, recordings = [], len(names)
+    if names and not table.used:
+        first = shortened(next(iter(table.rows)), 60)
+        what = f"names no recording that is here: recordings are called {shortened(names[0], 60)}, and in it {first}"
+        raise BadInput(table.path, what, "name them as their files are called, or by their paths")
     if unknown := table.unknown():
         shown = ", ".join(shortened(name, 60) for name in unknown[:3]) + (", …" if len(unknown) > 3 else "")
         told.append(f"{table.path}: {len(unknown):,} of its {len(table.rows):,} names are of no recording: {shown}")

@@ -18,7 +18,7 @@ from skelpipe.recordings.conventions.facts import chosen
 from skelpipe.recordings.datasets.recording import UNREADABLE
 from skelpipe.recordings.poses.base import Opened, Poses
 from skelpipe.recordings.poses.classes import classes_of
-from skelpipe.recordings.poses.fitting import fitted
+from skelpipe.recordings.poses.fitting import are_scores, fitted
 from skelpipe.recordings.poses.formats import FRAME_FILES, POSE_FORMATS
 from skelpipe.recordings.poses.naming import suggested
 from skelpipe.recordings.poses.people import People
@@ -27,6 +27,7 @@ from skelpipe.recordings.poses.settling import Entry
 from skelpipe.recordings.poses.stated import Stated
 
 Facts = list[tuple[str, object]]
+PIXELS = 20.0  # nobody is so many metres away
 SAMPLE, TRIED = 50, 8  # sources that are looked at, and by which layouts are tried
 Read = list[tuple[Piece, list[Poses]]]
 
@@ -42,6 +43,7 @@ def look_at_poses(path: Path) -> tuple[Facts, str] | None:
         return None
     pieces = [searched.pieces[n] for n in chosen(len(searched.pieces), SAMPLE).tolist()]
     fit = {layout.name: read for layout in LAYOUTS.values() if (read := _all(pieces[:TRIED], layout))}
+    fit = dict(sorted(fit.items(), key=lambda item: LAYOUTS[item[0]].coordinates == 3 and _in_pixels(item[1])))
     facts = [*_files(searched)]
     if not fit:
         return [*facts, ("layouts that fit", "none that ships"), *_refused(pieces)], _command(path, "FILE.yaml", None)
@@ -49,7 +51,8 @@ def look_at_poses(path: Path) -> tuple[Facts, str] | None:
     read = list(_some(pieces, layout))
     scored = any(_scored(clip, layout) for _, clips in read for clip in clips)
     facts += _clips(read, len(searched.pieces), scored)
-    named = [f"{name}{CONFIDENCE}" if scored else name for name in fit]
+    named = [name + (CONFIDENCE if any(_scored(clip, LAYOUTS[name]) for _, clips in some for clip in clips) else "")
+             for name, some in fit.items()]  # fmt: skip
     facts.append(("layouts that fit", ", ".join(named)))
     stems = [Entry(piece.place).stem for piece in searched.pieces]
     labels = [clip.label for _, clips in read for clip in clips if clip.label is not None]
@@ -111,6 +114,13 @@ def _refused(pieces: list[Piece]) -> Iterator[tuple[str, object]]:
 
 def _scored(clip: Poses, layout: Layout) -> bool:
     return clip.scores is not None or clip.points.shape[2] == layout.coordinates + 1
+
+
+def _in_pixels(read: Read) -> bool:
+    """Whether three numbers of a joint are rather pixels and a confidence than metres."""
+    points = np.concatenate([clip.points.reshape(-1, clip.points.shape[-1]) for _, clips in read for clip in clips])
+    there = points[np.isfinite(points).all(axis=1)]
+    return len(there) > 0 and are_scores(there[:, -1]) and float(np.abs(there[:, :2]).max()) > PIXELS
 
 
 def _clips(read: Read, sources: int, scored: bool) -> Facts:

@@ -29,7 +29,8 @@ from skelpipe.recordings.poses.words import (
 
 NAMED = ("name", "part", "joint", "keypoint", "bodypart", "label")  # of a joint that is a mapping
 IMAGES = ("image_id", "img_id")  # an entry is a person, of which an image may have several
-OF_OPENPOSE = ("pose_keypoints_3d", "pose_keypoints_2d")
+IN_PICTURE = "pose_keypoints_2d"
+OF_OPENPOSE = ("pose_keypoints_3d", IN_PICTURE)
 
 
 class People:
@@ -97,6 +98,10 @@ class People:
             body = n
         if table[own] is None or (isinstance(table[own], (list, dict)) and not table[own]):
             self.seen.append(number)
+            return
+        if own == IN_PICTURE and _depth(table[own]) == 1 and not len(table[own]) % 3:  # x, y and a score of each joint
+            flat = table[own]
+            self._row([list(joint) for joint in zip(flat[::3], flat[1::3], strict=True)], flat[2::3], number, body)
             return
         if _depth(table[own]) == 3:  # the people of a frame in one array
             several: list[Any] = list(scores or ()) if _depth(scores) >= 2 else [scores] * len(table[own])

@@ -15,6 +15,7 @@ from skelpipe.recordings.poses.shapes import MOST_BODIES, bodies_of, numbers
 from skelpipe.recordings.poses.words import COLUMNS, LABELS, NAMES, POINTS, SCORES, first_of, word
 
 PREPARED = ("x_train", "x_test", "train_x", "test_x", "valid_x")
+LENGTHS = ("length", "lengths", "frames", "num_frames", "total_frames")  # of clips one behind the other
 DEEP = 3  # mappings in mappings
 NOTHING = "name the array 'keypoints', and the class 'label'"
 
@@ -41,6 +42,8 @@ def clips_in(content: Any, layout: Layout, where: str, *, columns_first: bool = 
             return _many(table["annotations"], layout, where)
         key = first_of(table, POINTS)
         key = _only_array(table) if key is None else key
+        if key is None and len(table) == 1 and isinstance(alone := next(iter(table.values())), (list, Mapping)):
+            return clips_in(alone, layout, where, columns_first=columns_first)
         if key is None:
             return _named(content, layout, where)
         if isinstance(table[key], Mapping):  # a struct in a struct
@@ -106,13 +109,14 @@ def _only_array(table: Mapping[str, Any]) -> str | None:
 
 def _lists(table: Mapping[str, Any], key: str, layout: Layout, where: str) -> list[Poses] | None:
     """Several clips, one under the other, with as many labels; None if it is one clip."""
-    values, beside = table[key], first_of(table, LABELS)
+    values, beside = _cut(table, key), first_of(table, LABELS)
     labels = table[beside] if beside is not None else None
     labels = labels.tolist() if isinstance(labels, np.ndarray) else labels
+    cut = values is not table[key]
     several = isinstance(labels, (list, tuple)) and hasattr(values, "__len__") and len(labels) == len(values) > 1
     if isinstance(values, np.ndarray) and (not several or values.ndim < 4):
         return None
-    if not several and not (isinstance(values, (list, tuple)) and _are_clips(values)):
+    if not cut and not several and not (isinstance(values, (list, tuple)) and _are_clips(values)):
         return None
     if labels is not None and not several:
         what = f"has {len(values):,} clips and {len(labels) if isinstance(labels, (list, tuple)) else 1:,} labels"
@@ -129,6 +133,17 @@ def _lists(table: Mapping[str, Any], key: str, layout: Layout, where: str) -> li
         one["name"] = str(names[n]) or f"{n:0{wide}}"
         found.append(clip_of(one, key, layout, where))
     return found
+
+
+def _cut(table: Mapping[str, Any], key: str) -> Any:
+    """The clips that lie one behind the other in an array, with their lengths beside it; else what is there."""
+    values, beside = table[key], first_of(table, LENGTHS)
+    lengths = table[beside] if beside is not None else None
+    if not isinstance(values, np.ndarray) or not isinstance(lengths, np.ndarray) or lengths.dtype.kind not in "iu":
+        return values
+    if lengths.ndim != 1 or len(lengths) < 2 or lengths.min() < 0 or int(lengths.sum()) != len(values):
+        return values
+    return np.split(values, np.cumsum(lengths)[:-1])
 
 
 def _are_clips(content: Sequence[Any]) -> bool:

@@ -53,7 +53,8 @@ class Searched:
 def wanted(path: str) -> bool:
     """Whether a file may be one of poses, by its name."""
     name = path.rpartition("/")[2]
-    return not (is_archive(path) or name in OUR_FILES or name.lower().endswith(MEDIA))
+    ours = name in OUR_FILES or any(folder.endswith(".zarr") for folder in path.split("/")[:-1])
+    return not (ours or is_archive(path) or name.lower().endswith(MEDIA))
 
 
 def search(raw: Path, lists: Collection[Path]) -> Searched:

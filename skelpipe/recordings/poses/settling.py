@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import takewhile
 
-from skelpipe.errors import shortened
+from skelpipe.errors import BadInput, shortened
 from skelpipe.recordings.poses.classes import Classes, Label, classes_of
 from skelpipe.recordings.poses.labels import Table, column_of, names_of, tell_table
-from skelpipe.recordings.poses.naming import Naming, differing, suggested
+from skelpipe.recordings.poses.naming import FORM, Naming, differing, suggested
 
 PARTS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test",
          "testing": "test", "eval": "test"}  # fmt: skip
@@ -91,11 +91,14 @@ def settle(entries: Sequence[Entry], table: Table | None, naming: Naming | None,
     rows = [table.row(entry.called) if table is not None else None for entry in entries]
     fields = [naming.columns(entry.path, entry.stem) if naming is not None else None for entry in entries]
     if naming is not None and (odd := [e.name for e, found in zip(entries, fields, strict=True) if found is None]):
+        if len(odd) == len(entries):
+            what = f"is the form of no name here, such as {shortened(odd[0], 60)}"
+            raise BadInput(f"names {naming.pattern!r}", what, FORM)
         told.append(differing(odd, naming.pattern))
     folders, parts = _folders(entries)
     labels = _labels(entries, table, rows, naming, fields, folders, told)
     if table is not None:
-        told += tell_table(table, sum(row is None for row in rows), len(entries))
+        told += tell_table(table, sum(row is None for row in rows), [entry.name for entry in entries])
     where = str(table.path) if table is not None and "label" in table.columns else "labels"
     classes = classes_of([each for each in labels if each is not None], class_names, where)
     values: dict[str, list[str | int]] = {}
@@ -140,8 +143,6 @@ def _name(entries: Sequence[Entry], told: list[str]) -> None:
 
 def _check_table(entries: Sequence[Entry], table: Table | None) -> None:
     """Raise BadInput if a name of the table may be of two recordings."""
-    from skelpipe.errors import BadInput
-
     if table is None:
         return
     counts: dict[str, set[str]] = {}

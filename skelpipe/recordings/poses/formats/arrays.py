@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 import zipfile
 from typing import Any
 
@@ -38,7 +39,9 @@ def read_array(data: bytes, where: str) -> Any:
         file = io.BytesIO(data)
         version = np.lib.format.read_magic(file)
         header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        shape, fortran, dtype = header(file)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a header of Python 2
+            shape, fortran, dtype = header(file)
         rest = memoryview(data)[file.tell() :]
     except RAISED as error:
         raise BadInput(where, f"is damaged ({' '.join(str(error).split())[:200]})", AGAIN) from None

@@ -11,10 +11,10 @@ from skelpipe.errors import BadInput
 from skelpipe.layouts.base import Layout
 from skelpipe.recordings.datasets.files import DAMAGE
 from skelpipe.recordings.poses.base import AGAIN, Format, Opened, Poses
+from skelpipe.recordings.poses.formats.mat5 import read_mat5
 from skelpipe.recordings.poses.plain import clips_in
 
 HDF5 = b"\x89HDF\r\n"
-DEEP = 4  # structs in structs
 
 
 def _is_mat(opened: Opened) -> bool:
@@ -24,33 +24,10 @@ def _is_mat(opened: Opened) -> bool:
 
 def _read(opened: Opened, layout: Layout) -> list[Poses]:
     later = opened.head.startswith(b"MATLAB 7.3") or opened.head.startswith(HDF5)
-    found = _hdf5(opened) if later else _mat5(opened)
+    found = _hdf5(opened) if later else read_mat5(opened.data, opened.where)
     if not found:
         raise BadInput(opened.where, "holds no array", AGAIN)
     return clips_in(found, layout, opened.where, columns_first=True)
-
-
-def _mat5(opened: Opened) -> dict[str, Any]:
-    from scipy.io import loadmat
-
-    try:
-        content = loadmat(io.BytesIO(opened.data), struct_as_record=True, squeeze_me=False)
-    except Exception as error:  # whatever SciPy's reader trips over, a wrong length that it makes room for among it
-        raise BadInput(opened.where, f"is damaged ({str(error)[:200]})", AGAIN) from None
-    return {name: _opened(value) for name, value in content.items() if not name.startswith("__")}
-
-
-def _opened(value: Any, deep: int = 0) -> Any:
-    """A struct of one entry as a mapping, a cell of one as what is in it."""
-    if not isinstance(value, np.ndarray) or deep > DEEP:
-        return value
-    if value.dtype.names and value.size == 1:
-        entry = value.reshape(-1)[0]
-        return {name: _opened(entry[name], deep + 1) for name in value.dtype.names}
-    if value.dtype == object:
-        items = [_opened(each, deep + 1) for each in value.reshape(-1)]
-        return items[0] if len(items) == 1 else items
-    return value
 
 
 def _hdf5(opened: Opened) -> dict[str, Any]:
