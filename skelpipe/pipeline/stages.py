@@ -9,6 +9,7 @@ from typing import Any
 from skelpipe.pipeline.experiments import Experiment, as_text, as_word, shortened
 from skelpipe.pipeline.spec import STREAMS, WEIGHTS, Pipeline, Stream
 from skelpipe.recordings.datasets.rules import folder_word
+from skelpipe.settings import whole
 
 ADD_PROTOCOL = "add {} to the key protocols"
 
@@ -92,8 +93,7 @@ def changed_options(pipeline: Pipeline) -> dict[str, Any]:
 
     changed: dict[str, Any] = {}
     for protocol, own in read_options(pipeline.options, pipeline.all_protocols, ADD_PROTOCOL).items():
-        usual = type(own)().model_dump(mode="json")
-        values = own.model_dump(mode="json")
+        usual, values = whole(type(own)()), whole(own)  # a dump leaves out what is at its default
         changed |= {f"{protocol}.{key}": value for key, value in values.items() if value != usual[key]}
     return changed
 
@@ -102,10 +102,10 @@ def name_fusion(pipeline: Pipeline, streams: Sequence[Stream], evaluation: str) 
     """The folder name of a fusion of evaluations of that name, its stream's name, and its flags."""
     usual = all(pipeline.fusion[stream] == WEIGHTS[stream] for stream in streams)
     parts = [stream if usual else f"{stream}{pipeline.fusion[stream]:g}" for stream in streams]
-    whole = usual and len(streams) == len(STREAMS)
+    every = usual and len(streams) == len(STREAMS)
     told = "+".join(parts)
     weights = shell_words(["--weights", ",".join(f"{pipeline.fusion[stream]:g}" for stream in streams)])
-    return (evaluation, "3s", weights) if whole else (f"{evaluation}-{told}", told, weights)
+    return (evaluation, "3s", weights) if every else (f"{evaluation}-{told}", told, weights)
 
 
 def shell_words(words: Iterable[object]) -> str:

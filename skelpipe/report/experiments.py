@@ -23,6 +23,8 @@ SAME_EXPERIMENT = {
 }  # fmt: skip
 # Options of a protocol that change how much is measured, not what.
 SAME_MEASURE = {"fractions", "draws"}
+# Options that a protocol leaves out of what it says while they are at their defaults.
+LATER = {"balance": "none"}
 
 
 @dataclass(frozen=True)
@@ -100,7 +102,7 @@ class Catalogue:
         each = [(r, name, p) for r in results for name, p in r.protocols.items() if accuracies(name, p)]
         titles = [column(name, p) for _, name, p in each]
         groups = [(r.split, title) for (r, _, _), title in zip(each, titles, strict=True)]
-        settings = [own if isinstance(own := p.get("settings"), dict) else {} for _, _, p in each]
+        settings = [{**LATER, **(own if isinstance(own := p.get("settings"), dict) else {})} for _, _, p in each]
         apart = set_apart(groups, settings, SAME_MEASURE)
         self.columns = {
             (r.path, name): f"{title} ({variant.label})" if variant.label else title

@@ -38,6 +38,7 @@ SETTINGS = {
     "epochs": "epochs",
     "mode": "mode",
     "batch_size": "batch",
+    "balance": "balance",
     "bodies": "bodies",
     "frames": "frames",
     "init": "init",

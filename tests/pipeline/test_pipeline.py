@@ -644,6 +644,14 @@ def test_a_sweep_goes_over_all_pairings_or_all_points(tmp_path):
             "semi-semi.draws=2",
             "--protocol semi --set semi.draws=2 --seed 0",
         ),
+        (
+            {"protocols": ["linear"], "options": ["linear.balance=weights"]},
+            "linear-linear.balance=weights",
+            "--protocol linear --set linear.balance=weights --seed 0",
+        ),
+        (
+            {"protocols": ["linear"], "options": ["linear.balance=none"]}, "linear", "--protocol linear --seed 0",
+        ),
         ({"at_epochs": [300], "protocols": ["knn"]}, "knn", "--protocol knn --seed 0"),
         ({"at_epochs": [200], "protocols": ["knn"]}, "knn-e0200", "--protocol knn --epoch 200 --seed 0"),
         (

@@ -472,6 +472,21 @@ def test_draws_have_their_own_and_what_does_not_say_them_has_none(tmp_path):
     assert not {"balanced", "macro_f1", "interval"} & set(found)
 
 
+def test_balanced_training_has_a_column_of_its_own(tmp_path):
+    """What was trained without says nothing of it, as what was measured before there was a choice."""
+    for name, told in (("plain", {}), ("even", {"settings": {"balance": "weights"}})):
+        protocols = linear(0.5, **told) | {
+            "finetune": {"top1": 0.6, "settings": {"lr": 0.1, **told.get("settings", {})}}
+        }
+        write_evaluation(tmp_path / "e", folder=name, protocols=protocols)
+    page = report(tmp_path / "e", tmp_path / "r", figures=[])
+    assert [c["title"] for c in page["tables"][0]["splits"][0]["columns"]] == [
+        "linear (balance none)", "linear (balance weights)",
+        "finetune (balance none)", "finetune (balance weights)",
+    ]  # fmt: skip
+    assert page["warnings"] == []
+
+
 def test_every_accuracy_is_a_row_of_the_csv(tmp_path):
     write_evaluation(tmp_path / "e", folder="=1+1", protocols=linear(0.7, **beside()))
     write_evaluation(tmp_path / "e", seed=1, folder="old")
