@@ -345,7 +345,7 @@ def test_what_is_no_number_was_not_seen(tmp_path):
     assert one(write(tmp_path / "e.csv", by_joint))[3].told == ()
     gone = json.dumps([[[None, None]] * V, FLAT[1].tolist()])
     assert one(write(tmp_path / "c.json", gone))[3].row_frame.tolist() == [1]
-    np.save(tmp_path / "d.npy", FLAT)
+    np.save(tmp_path / "d.npy", np.concatenate([FLAT, 0 * FLAT[..., :1]], axis=-1))
     made = one(tmp_path / "d.npy", SCORED)[3]
     assert (made.joints[..., 2] == 1).all()
     assert made.told == ("there are no confidences: they are 1 where a joint was seen, and 0 where it was not",)

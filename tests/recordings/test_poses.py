@@ -100,6 +100,16 @@ def test_a_table_gives_labels_and_columns_by_name(tmp_path):
     assert any("labels.csv looks like a table of labels: give it by --labels" in line for line in told.told)
 
 
+def test_a_table_may_have_other_folders_and_suffixes_than_the_files(tmp_path):
+    raw = tmp_path / "raw"
+    for name in ("wave/01", "clap/01", "clap/02"):
+        save(raw / f"{name}.npy", 1)
+    (tmp_path / "t.csv").write_text("video,label\n/data/wave/01.mp4,w\nraw\\clap\\01.avi,c\n02,d\n")
+    _, columns, about, _ = made(tmp_path, raw, labels=tmp_path / "t.csv")
+    assert columns == {"name": ["clap/01", "clap/02", "wave/01"], "label": [0, 1, 2]}
+    assert dataset_of(about).class_names == ("c", "d", "w")
+
+
 @pytest.mark.parametrize(
     ("text", "why"),
     [
@@ -107,7 +117,7 @@ def test_a_table_gives_labels_and_columns_by_name(tmp_path):
         ("what,label\n1,a\n", "has no column of names; it has what, label"),
         ("name,label\n01,a\n", "'01' may be a/01 or b/01; name recordings by their paths"),
         ("name,label,joints\n1,a,3\n", "has a column called 'joints'"),
-        ("name,label\nx/01,a\n", "names no recording that is here: recordings are called a/01, and in it x/01"),
+        ("name,label\nx/07,a\n", "names no recording that is here: recordings are called a/01, and in it x/07"),
         ("", "is empty"),
         ("name,label\n", "has no rows"),
         ("name,label\n,a\n", "has a row without a name"),

@@ -88,6 +88,8 @@ def _channels(points: Floats, scores: Floats | None, layout: Layout, where: str)
         return points, scores
     if channels == wanted + 1 and scores is None:
         last = points[..., -1]
+        if wanted == 2 and points.size and not last.any():  # a z of a picture
+            return points[..., :-1], None
         if wanted == 3 or are_scores(last):
             return points[..., :-1], last
         low, high = (float(f(last[np.isfinite(last)])) for f in (np.min, np.max))

@@ -30,20 +30,38 @@ class Table:
         columns: beside the name, in order; `label` for what is the class.
         rows: name -> values by column; a value that is missing is "".
         used: names that were asked for.
+        ends: what a name may end with, a file's name without its folders and suffix -> the names that do.
     """
 
     path: Path
     columns: tuple[str, ...]
     rows: dict[str, dict[str, str]]
     used: set[str] = field(default_factory=set)
+    ends: dict[str, set[str]] = field(default_factory=dict)
 
-    def row(self, names: Iterable[str]) -> dict[str, str] | None:
-        """The values of the first of a recording's names that is there."""
-        for name in names:
-            if name in self.rows:
-                self.used.add(name)
-                return self.rows[name]
-        return None
+    def __post_init__(self) -> None:
+        for name in self.rows:
+            parts = name.replace("\\", "/").split("/")
+            for start in range(len(parts)):
+                end = "/".join(parts[start:])
+                for each in (end, _without_suffix(end)):
+                    self.ends.setdefault(each, set()).add(name)
+
+    def key(self, names: Sequence[str]) -> str | None:
+        """Which row is meant by a recording's names: the first that is there, or else that alone ends so."""
+        found = next((name for name in names if name in self.rows), None)
+        if found is not None:
+            return found
+        ends = (self.ends[name] for name in names if name in self.ends)
+        return next((next(iter(some)) for some in ends if len(some) == 1), None)
+
+    def row(self, names: Sequence[str]) -> dict[str, str] | None:
+        """The values of the row that is meant by a recording's names."""
+        found = self.key(names)
+        if found is None:
+            return None
+        self.used.add(found)
+        return self.rows[found]
 
     def unknown(self) -> list[str]:
         """Names that no recording has."""

@@ -147,7 +147,7 @@ def _check_table(entries: Sequence[Entry], table: Table | None) -> None:
         return
     counts: dict[str, set[str]] = {}
     for entry in entries:
-        found = next((name for name in entry.called if name in table.rows), None)
+        found = table.key(entry.called)
         if found is not None:
             counts.setdefault(found, set()).add(entry.path)
     for name, paths in counts.items():

@@ -24,7 +24,8 @@ SCORES = ("keypoint_scores", "keypoint_score", "keypoints_scores", "keypoints_sc
 LABELS = ("label", "labels", "action", "action_label", "class", "class_name", "category", "activity", "gt_label", "y",
           "target", "label_index")  # fmt: skip
 NAMES = ("name", "names", "clip", "file_name", "filename", "file", "frame_dir", "video", "video_name", "video_id",
-         "sample", "sample_name", "recording", "sequence", "path", "stem", "id")  # fmt: skip
+         "sample", "sample_name", "sample_id", "recording", "recording_name", "sequence", "sequence_name", "clip_name",
+         "clip_id", "path", "file_path", "filepath", "stem", "key", "id")  # fmt: skip
 FRAMES = ("frame", "frame_id", "frame_index", "frame_idx", "frame_number", "frame_num", "frame_no", "frames",
           "image_id", "img_id", "t", "timestamp", "time", "time_ms")  # fmt: skip
 BODIES = ("body", "body_id", "person", "person_id", "track_id", "track", "tracking_id", "trackingid", "instance_id",
