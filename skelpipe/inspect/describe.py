@@ -22,9 +22,8 @@ from skelpipe.recordings.conventions import Findings, lines
 from skelpipe.recordings.conventions.folders import ask_clips, ask_store
 from skelpipe.recordings.datasets import Dataset, dataset_of, fitting_splits, split_masks
 from skelpipe.recordings.datasets.own import TABLE, UNLABELLED, Own
-from skelpipe.recordings.datasets.recording import RATE
+from skelpipe.recordings.datasets.recording import RATE, READING
 from skelpipe.recordings.datasets.rules import dividing, spans
-from skelpipe.recordings.poses.dataset import READING
 from skelpipe.recordings.store import open_array, open_group, read_array
 
 Facts = Iterable[tuple[str, object]]

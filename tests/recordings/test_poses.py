@@ -310,6 +310,24 @@ def test_what_is_left_out_stands_in_the_drop_report(tmp_path):
         ingest(own_poses("coco17"), raw, tmp_path / "s", workers=0, strict=True)
 
 
+def test_what_is_stated_goes_before_what_is_found_and_odd_coordinates_are_told(tmp_path):
+    from skelpipe.recordings.datasets import DATASETS
+    from skelpipe.recordings.synthetic import write_raw
+
+    write_raw("ntu60", tmp_path / "ntu", actions=2, subjects=2, seed=0)
+    names = "S{setup}C{camera}P{subject}R{replication}A{label}"
+    for options, said in (({}, False), ({"up": "z"}, False), ({"unit": "mm"}, False)):
+        told, columns, about, _ = made(tmp_path, tmp_path / "ntu", DATASETS["ntu60"].layout, names=names, **options)
+        assert any("converts" in line for line in told.told) == said
+        assert "conventions" not in about
+    assert {*columns} == {"name", "label", "subject", "setup", "camera", "replication"}
+    for n in range(6):
+        (tmp_path / "raw").mkdir(exist_ok=True)
+        np.save(tmp_path / "raw" / f"{n}.npy", np.random.default_rng(n).normal(size=(30, V, 3)))
+    told, *_ = made(tmp_path, tmp_path / "raw", "h36m17")
+    assert any("these look like noise of joints, and are taken for their positions" in line for line in told.told)
+
+
 def test_a_folder_of_another_layout_says_which_fits(tmp_path):
     save(tmp_path / "raw" / "a.npy", 1)
     with pytest.raises(BadInput, match="no clip can be kept .*layouts of 17 joints: coco17"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from skelpipe.recordings.conventions.conversion import Conversion
 from skelpipe.recordings.conventions.facts import BONES, MOTION, POSITIONS, SAMPLE, chosen
 from skelpipe.recordings.conventions.findings import SENSOR, Findings, ask, doubts, origin_said
 from skelpipe.recordings.conventions.shown import check_shown
-from skelpipe.recordings.datasets.recording import NO_BODY
+from skelpipe.recordings.datasets.recording import NO_BODY, READING
 from skelpipe.recordings.store import Rows, open_array, read_array
 
 if TYPE_CHECKING:
@@ -65,11 +66,12 @@ def note(group: zarr.Group, where: str | os.PathLike[str]) -> tuple[Findings, li
         what was found, and what is told of it, in words.
 
     Raises:
-        BadInput: these are no positions, or clips contradict each other.
+        BadInput: these are no positions, which of one's own recordings is told instead, or clips contradict each other.
     """
     attributes: dict[str, Any] = dict(group.attrs["skelpipe"])  # type: ignore[arg-type]
-    found = ask_store(group, attributes)
-    if found.content in (MOTION, BONES):
+    found = _as_stated(ask_store(group, attributes), attributes)
+    # Detectors make bones that change their lengths as those of motion do: of one's own recordings this is told.
+    if found.content in (MOTION, BONES) and READING not in attributes:
         what = f"holds {found.content} of joints, not positions"
         raise BadInput(where, what, "give recordings of positions; streams are made of these")
     if found.mixed is not None:
@@ -79,6 +81,15 @@ def note(group: zarr.Group, where: str | os.PathLike[str]) -> tuple[Findings, li
         units = {"units": WRITTEN[found.unit]} if found.unit in WRITTEN else {}
         group.attrs["skelpipe"] = {**attributes, **units, NOTED: found.as_json()}
     return found, [*said, *(doubts(found, layout_of(attributes)) if found.content else [])]
+
+
+def _as_stated(found: Findings, attributes: Mapping[str, Any]) -> Findings:
+    """What was found, but for what somebody has stated of the recordings, which were converted when they were read."""
+    stated = attributes.get(READING) or {}
+    if not found.told:
+        return found
+    unit = "m" if stated.get("unit") not in (None, "normalised", "pixel") else found.unit
+    return replace(found, unit=unit, up="y" if "up" in stated else found.up)
 
 
 def ask_whole(group: zarr.Group, where: str | os.PathLike[str], keep_missing: bool, remedy: str) -> list[str]:

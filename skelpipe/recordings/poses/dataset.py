@@ -17,7 +17,7 @@ from skelpipe.recordings.datasets.base import Found, Source, accept, unique
 from skelpipe.recordings.datasets.files import Vanished, watched
 from skelpipe.recordings.datasets.known import dataset_of
 from skelpipe.recordings.datasets.own import Own, check_name
-from skelpipe.recordings.datasets.recording import DUPLICATE, RATE, UNREADABLE, Dropped, Recording
+from skelpipe.recordings.datasets.recording import DUPLICATE, RATE, READING, UNREADABLE, Dropped, Recording
 from skelpipe.recordings.poses.base import Opened, Poses
 from skelpipe.recordings.poses.classes import check_class_names, read_class_names
 from skelpipe.recordings.poses.fitting import fitted
@@ -32,7 +32,6 @@ from skelpipe.recordings.poses.stated import Stated, parse_image
 
 log = logging.getLogger(__name__)
 NAME = "poses"
-READING = "poses"  # the attribute of a store: how its recordings were read
 
 
 @dataclass(frozen=True)
