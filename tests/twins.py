@@ -132,6 +132,17 @@ def reverse(x, params, layout, options):
     return x[:, ::-1] if params[0] else x
 
 
+def yaw(x, params, layout, options):
+    if layout.coordinates == 2:
+        return x
+    c, s = np.cos(params[0]), np.sin(params[0])
+    return np.einsum("ij,jtvm->itvm", np.array([[c, 0, -s], [0, 1, 0], [s, 0, c]]), x)
+
+
+def scale(x, params, layout, options):
+    return x * params[0]
+
+
 def tilt(x, params, layout, options):
     if len(params) == 1:
         return rotate(x, -params, layout, options)
@@ -230,6 +241,8 @@ AUGMENTATIONS = {
     "mask": mask,
     "reverse": reverse,
     "tilt": tilt,
+    "yaw": yaw,
+    "scale": scale,
     "jitter": jitter,
     "corrupt": corrupt,
     "crop_resize": crop_resize,
@@ -243,7 +256,7 @@ AUGMENTATIONS = {
     "jigsaw": jigsaw,
     "colours": leave,
 }
-COORDINATES_ONLY = {"shear", "rotate", "tilt", "noise", "jitter", "blur", "mask", "corrupt"}
+COORDINATES_ONLY = {"shear", "rotate", "tilt", "yaw", "scale", "noise", "jitter", "blur", "mask", "corrupt"}
 
 
 def walk(x, steps, drawn, layout, length=None):

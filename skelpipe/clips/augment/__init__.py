@@ -22,7 +22,7 @@ from skelpipe.clips.augment.crop import CROP
 from skelpipe.clips.augment.flip import FLIP
 from skelpipe.clips.augment.hide import JOINT_MASK, TAIL_MASK
 from skelpipe.clips.augment.jigsaw import JIGSAW
-from skelpipe.clips.augment.linear import ROTATE, SHEAR, TILT
+from skelpipe.clips.augment.linear import ROTATE, SCALE, SHEAR, TILT, YAW
 from skelpipe.clips.augment.mask import MASK
 from skelpipe.clips.augment.noise import JITTER, NOISE
 from skelpipe.clips.augment.resample import CENTRE_CROP, CROP_RESIZE, FIRST, RESIZE, SEGMENTS, STRIDE
@@ -39,6 +39,8 @@ OWN: dict[str, Augmentation] = {
     "mask": MASK,
     "reverse": REVERSE,
     "tilt": TILT,
+    "yaw": YAW,
+    "scale": SCALE,
     "jitter": JITTER,
     "corrupt": CORRUPT,
     "crop_resize": CROP_RESIZE,
