@@ -1,7 +1,7 @@
 """Convolutions over time, which see all joints of a frame at once: cheap, and at home on small data.
 
 The form is that of temporal convolutional networks (Bai, Kolter and Koltun, 2018; of skeletons Kim and Reiter, 2017),
-here without causality, and narrow. Coordinates go in as they are: a norm of each joint by itself, as ST-GCN begins with,
+here without causality, and narrow. Coordinates go in as they are: a norm of each joint by itself, which ST-GCN has,
 would make the little that a joint near the origin moves as large as a hand's way, and the sizes of bodies with it.
 """
 
