@@ -37,9 +37,9 @@ ROOMS = {
         {"conventions"},
         {"poses"},
     ],
-    "clips": [{"philox", "streams"}, {"augment"}, {"gather"}, {"views"}, {"batches"}],
+    "clips": [{"balance", "philox", "streams"}, {"augment"}, {"gather"}, {"views"}, {"batches"}],
     "encoders": [{"graph", "cpu"}],
-    "evaluate": [{"fit", "scores"}, {"embed", "fuse"}, {"protocol"}],
+    "evaluate": [{"intervals"}, {"fit", "scores"}, {"embed", "fuse"}, {"protocol"}],
     "exchange": [{"arrays", "weights"}],
     "plots": [{"style", "motion"}],
     "cli": [

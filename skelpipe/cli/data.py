@@ -48,7 +48,7 @@ def _formats() -> Mapping[str, Any]:
 @click.option("--actions", type=int, help="How many classes.")
 @click.option("--subjects", type=int, help="How many people.")
 @click.option("--setups", type=int, help="How many camera set-ups (NTU only).")
-@click.option("--replications", type=int, help="How often each person does each action.")
+@click.option("--replications", type=int, help="How often each person does each action (NW-UCLA: episodes).")
 @click.option("--frames", nargs=2, type=int, default=(40, 80), show_default=True, help="Fewest and most per clip.")
 @click.option("--zip", "zipped", is_flag=True, help="Write the publisher's archives instead of a folder of files.")
 @seed_option

@@ -47,8 +47,8 @@ def _protocols() -> Mapping[str, Any]:
 @click.option("--k", default=1, show_default=True, type=click.IntRange(1), help="Neighbours of knn.")
 @click.option("--best-on-test", is_flag=True, help="Also tell the best epoch on the test clips, as papers do.")
 @click.option("--set", "changes", multiple=True, metavar="KEY=VALUE",
-              help="Change an option of finetune, semi or transfer, such as finetune.epochs=10 or "
-                   "semi.fractions=[0.05]. Repeatable.")  # fmt: skip
+              help="Change an option of a protocol, such as finetune.epochs=10, semi.fractions=[0.05] or "
+                   "linear.balance=weights. Repeatable.")  # fmt: skip
 @split_option
 @click.option("--classes", metavar="LIST",
               help="Only clips of these classes, and a classifier of them alone: numbers from 1, as A001 in clips' "
@@ -166,7 +166,7 @@ def report(runs: tuple[Path, ...], out: Path, figures: tuple[str, ...], **option
     """Write tables and figures as one page.
 
     RUNS are folders of runs, evaluations and fusions, searched to their depth. Our accuracies stand beside the papers',
-    with what is missing, on one HTML page, and as Markdown and JSON.
+    with what is missing, on one HTML page, and as Markdown, JSON and CSV.
 
     \b
     Example:
@@ -178,14 +178,19 @@ def report(runs: tuple[Path, ...], out: Path, figures: tuple[str, ...], **option
 
 
 def _metrics(out: Path, metrics: Mapping[str, Any]) -> None:
-    """The accuracies of an evaluation or a fusion in one line, and a line per warning."""
-    parts = []
+    """The figures of an evaluation or a fusion, a line for each protocol, and a line per warning."""
     for protocol, values in metrics["protocols"].items():
         tell(f"{protocol}: {warning}" for warning in values.get("warnings", ()))
         if values.get("tied"):
             decisions = metrics["test_clips"] * len(values.get("draws") or (1,))
             of = f"{values['tied']:,} of {decisions:,} decisions"
             click.echo(f"skelpipe: {protocol}: {of} are ties of the highest score; the lowest class counts", err=True)
+    click.echo(f"{out}:")
+    for protocol, values in metrics["protocols"].items():
         spread = "" if values.get("std") is None else f" ± {100 * values['std']:.1f}"
-        parts.append(f"{protocol} top-1 {100 * values['top1']:.1f}{spread} %, top-5 {100 * values['top5']:.1f} %")
-    click.echo(f"{out}: {'; '.join(parts)}")
+        of = values["interval"]
+        sure = f"{100 * of['level']:g} % interval {100 * of['low']:.1f}–{100 * of['high']:.1f}"
+        over = f"over {of['groups']:,} {of['by']}{'s' if of['groups'] > 1 else ''}"
+        others = f"top-5 {100 * values['top5']:.1f}, balanced {100 * values['balanced']:.1f}"
+        figures = f"top-1 {100 * values['top1']:.1f}{spread} % ({sure} {over}), {others}"
+        click.echo(f"  {protocol}: {figures}, macro F1 {100 * values['macro_f1']:.1f}")

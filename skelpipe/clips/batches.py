@@ -16,6 +16,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from skelpipe.clips.balance import Balance, balanced_order, class_weights, numbers_drawn
 from skelpipe.clips.gather import Source
 from skelpipe.clips.views import View, render_view
 from skelpipe.errors import BadInput
@@ -34,12 +35,14 @@ class Batch:
         lengths: how many frames of a view are the clip's own, the rest being filled up: (B,) int64 by the view's name;
             a view that is not there has no other frames.
         targets: what the steps of a view brought along beside it, by the view's name and their own.
+        weights: (B,) float32, what each clip counts in a loss that learns from labels; None: all alike.
     """
 
     views: dict[str, Tensor]
     labels: Tensor
     lengths: dict[str, Tensor] = field(default_factory=dict)
     targets: dict[str, dict[str, Tensor]] = field(default_factory=dict)
+    weights: Tensor | None = None
 
 
 class Batches:
@@ -57,6 +60,8 @@ class Batches:
         rank: which part of every batch is wanted, of `ranks` equal ones; they follow each other in the batch's order.
         valid: (N,) how many frames from the start are a clip's own; None: all are.
         replacement: whether each clip of a batch is drawn from all, so that an epoch has some twice and others not.
+        balance: "sampling" draws each class equally often, in epochs of as many steps; "weights" gives the clips of
+            small classes larger weights, of mean 1.
         told: view -> what is said of it where it does not fit; views.NAME by default.
 
     Raises:
@@ -80,6 +85,7 @@ class Batches:
         valid: npt.NDArray[np.integer] | None = None,
         replacement: bool = False,
         told: Mapping[str, str] | None = None,
+        balance: Balance = "none",
     ) -> None:
         check_batch(batch_size, len(clips))
         self.clips, self.clip_ids, self.labels = clips, clip_ids, labels
@@ -97,7 +103,8 @@ class Batches:
             for name, (view, _, _) in self.rendered.items()
         }
         self.batch_size, self.seed, self.device, self.threads = batch_size, seed, device, threads
-        self.replacement = replacement
+        self.replacement, self.balance = replacement, balance
+        self.weights = class_weights(labels).astype(np.float32) if balance == "weights" else None
         share = batch_size // ranks
         self.part = slice(rank * share, (rank + 1) * share)
 
@@ -109,17 +116,19 @@ class Batches:
     def order(self, epoch: int) -> npt.NDArray[np.int64]:
         """The clips of an epoch in their order: (steps · batch_size,) rows."""
         generator = np.random.Generator(np.random.Philox(key=[self.seed, epoch]))
+        if self.balance == "sampling":
+            return balanced_order(self.labels, self.steps * self.batch_size, generator)
         if self.replacement:
             return generator.integers(len(self.clips), size=self.steps * self.batch_size)
         return generator.permutation(len(self.clips))[: self.steps * self.batch_size]
 
-    def render(self, rows: npt.NDArray[np.int64], epoch: int, out: Batch) -> None:
-        """Write every view of the clips `rows` into `out`, whose tensors are in host memory, and their labels."""
+    def render(self, rows: npt.NDArray[np.int64], numbers: npt.NDArray[np.int64], epoch: int, out: Batch) -> None:
+        """Write every view of the clips `rows`, drawn by `numbers`, into `out` in host memory, and their labels."""
         for name, (view, number, stream) in self.rendered.items():
             made = render_view(
                 self.clips,
                 rows,
-                self.clip_ids[rows],
+                numbers,
                 view,
                 stream,
                 self.layout,
@@ -134,10 +143,15 @@ class Batches:
             if made.lengths is not None:
                 out.lengths[name].copy_(torch.from_numpy(made.lengths))
         out.labels.copy_(torch.from_numpy(self.labels[rows]))
+        if self.weights is not None and out.weights is not None:
+            out.weights.copy_(torch.from_numpy(self.weights[rows]))
 
     def epoch(self, epoch: int, first: int = 0) -> Iterator[Batch]:
         """Yield the batches of an epoch from step `first` on, made ahead by a background thread."""
-        order = self.order(epoch).reshape(self.steps, self.batch_size)[first:, self.part]
+        whole = self.order(epoch)
+        numbers = numbers_drawn(self.clip_ids, whole) if self.balance == "sampling" else self.clip_ids[whole]
+        shape, mine = (self.steps, self.batch_size), (slice(first, None), self.part)
+        order = zip(whole.reshape(shape)[mine], numbers.reshape(shape)[mine], strict=True)
         free: queue.SimpleQueue[_Buffers | None] = queue.SimpleQueue()
         ready: queue.SimpleQueue[_Buffers | BaseException | None] = queue.SimpleQueue()
         for _ in range(AHEAD + 1):
@@ -145,12 +159,12 @@ class Batches:
 
         def work() -> None:
             try:
-                for rows in order:
+                for rows, drawn in order:
                     buffers = free.get()
                     if buffers is None:
                         return
                     buffers.wait()
-                    self.render(rows, epoch, buffers.host)
+                    self.render(rows, drawn, epoch, buffers.host)
                     ready.put(buffers)
                 ready.put(None)
             except BaseException as error:
@@ -195,6 +209,7 @@ class _Buffers:
                 for name, plan in plans.items()
                 if plan.targets
             },
+            None if batches.weights is None else make((), "float32"),
         )
         self.copied: torch.cuda.Event | None = None
 
@@ -213,7 +228,8 @@ class _Buffers:
         host = self.host
         labels = host.labels.to(self.device, non_blocking=True)
         targets = {name: moved(tensors) for name, tensors in host.targets.items()}
-        batch = Batch(moved(host.views), labels, moved(host.lengths), targets)
+        weights = None if host.weights is None else host.weights.to(self.device, non_blocking=True)
+        batch = Batch(moved(host.views), labels, moved(host.lengths), targets, weights)
         if self.device.type == "cuda":
             self.copied = torch.cuda.Event()  # type: ignore[no-untyped-call]
             self.copied.record(torch.cuda.current_stream(self.device))

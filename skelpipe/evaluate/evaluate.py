@@ -16,25 +16,17 @@ from skelpipe.errors import BadInput
 from skelpipe.evaluate.classes import among, numbers, read_classes, without_clips
 from skelpipe.evaluate.embed import Features, Run, choose_split, embed, load_run, read_stated
 from skelpipe.evaluate.fit import cautions
-from skelpipe.evaluate.fuse import ONLY
+from skelpipe.evaluate.fuse import GROUPED_BY, ONLY
 from skelpipe.evaluate.protocol import Outcome, Probe, Progress, Setup
 from skelpipe.evaluate.protocols import CHECKS, PROTOCOLS, WITHOUT_TRAINING, read_options
-from skelpipe.evaluate.scores import (
-    confusion,
-    over_draws,
-    per_class,
-    tied,
-    topk_accuracy,
-    write_confusion_csv,
-    write_npz,
-    write_scores,
-)
+from skelpipe.evaluate.scores import accuracies, confusion, write_confusion_csv, write_npz, write_scores
 from skelpipe.outputs.files import write_json
 from skelpipe.outputs.folders import new_folder
 from skelpipe.parallel import tell_threads
 from skelpipe.plots.confusion import confusion_figure
 from skelpipe.plots.style import save_figure
 from skelpipe.recordings.datasets import Split, dataset_attributes
+from skelpipe.recordings.datasets.own import UNLABELLED
 from skelpipe.recordings.divisions import divide
 from skelpipe.recordings.store import Clips
 from skelpipe.settings import Settings
@@ -78,7 +70,7 @@ def evaluate(
         stream: which encoder of a run of several streams.
         epoch: one whose weights the run has kept; by default the last.
         classes: limits clips and classifiers to these; see `classes.read_classes`.
-        options: `protocol.option=value` changes of the options of finetune, semi and transfer.
+        options: `protocol.option=value` changes of the options of those protocols that have some.
         threads: CPU threads; None takes all cores.
         other_clips: let clips pass that were prepared otherwise than the run's; every figure then has a warning.
         progress: called with (what, done, total).
@@ -139,6 +131,9 @@ def measured_features(
     for part, mask in (("training", features.train), ("test", ~features.train)):
         if part in needed and not mask.any():
             raise _none_of(part, split, only)
+    if "training" in needed and len(set(features.label[features.train].tolist())) < 2:
+        what = "has training clips of one class only, between which and others nothing can be told"
+        raise BadInput(f"split {split.name}", what, "choose another split")
     if not np.isfinite(features.feature).all():
         raise BadInput("features", "are not all finite", "the run has diverged: train it again with a lower rate")
     return (features if only is None else among(features, only)), only, doubts
@@ -153,7 +148,7 @@ def _none_of(part: str, split: Split, only: Sequence[int] | None) -> BadInput:
 
 
 def dumped(chosen: Mapping[str, Settings]) -> dict[str, Any]:
-    return {name: each.model_dump(mode="json") for name, each in chosen.items()}
+    return {name: told for name, each in chosen.items() if (told := each.model_dump(mode="json"))}
 
 
 def tell_settings(
@@ -191,12 +186,12 @@ def write_outcomes(
         found = PROTOCOLS[name](features, replace(setup, progress=_part(progress, name)))
         for entry, outcome in found.items() if isinstance(found, dict) else [(name, found)]:
             outcome.warnings.extend(doubts)
-            metrics["protocols"][entry] = judge(entry, outcome, features, setup.classes)
+            metrics["protocols"][entry] = judge(entry, outcome, features, setup.classes, metrics[GROUPED_BY])
             all_scores[entry] = outcome.scores
             log.debug("%s: top-1 %.4f", entry, metrics["protocols"][entry]["top1"])
             write_confusion(folder, entry, outcome, features, names, metrics)
     test = ~features.train
-    write_scores(folder / "scores.npz", features.name[test], features.label[test], all_scores)
+    write_scores(folder / "scores.npz", features.name[test], features.label[test], all_scores, features.group[test])
     label = features.label if setup.only is None else np.asarray(setup.only)[features.label]
     arrays = {"name": features.name, "label": label, "train": features.train, "feature": features.feature}
     write_npz(folder / "features.npz", arrays)
@@ -207,6 +202,7 @@ def describe_run(
     run: Run, clips: Clips, features: Features, split: Split, classes: int, only: Sequence[int] | None
 ) -> dict[str, Any]:
     """The head of `metrics.json`."""
+    unlabelled = int((clips.labels == UNLABELLED).sum())
     return {
         **{key: run.settings[key] for key in ("recipe", "method", "positives", "seed")},
         "stream": run.stream,
@@ -218,10 +214,12 @@ def describe_run(
         "divided": division_digest(features),
         "train_clips": int(features.train.sum()),
         "test_clips": int((~features.train).sum()),
-        "clips_in_neither_part": len(clips) - len(features.name),
+        "clips_in_neither_part": len(clips) - len(features.name) - unlabelled,
+        **({"unlabelled_clips": unlabelled} if unlabelled else {}),
         "classes": classes,
         **({} if only is None else {ONLY: numbers(only)}),
         "classes_present": len(set(features.label[~features.train].tolist())),
+        GROUPED_BY: clips.about.group,
         "run": run.settings,
         "protocols": {},
     }
@@ -233,24 +231,18 @@ def division_digest(features: Features) -> str:
     return hashlib.sha256("\n\n".join(parts).encode()).hexdigest()[:16]
 
 
-def judge(name: str, outcome: Outcome, features: Features, classes: int) -> dict[str, Any]:
-    """Accuracies of an outcome, as fractions; of several draws their mean, each of them, and their deviation.
+def judge(name: str, outcome: Outcome, features: Features, classes: int, by: str) -> dict[str, Any]:
+    """An outcome's entry in `metrics.json`; `by` is what the groups of the features are called.
 
     Raises:
         BadInput: the scores are not all finite, because a training has diverged.
     """
     if not np.isfinite(outcome.scores).all():
         raise BadInput(f"--protocol {name}", "gave scores that are not finite", "use a lower rate, or another probe")
-    label = features.label[~features.train]
-    return {
-        "top1": topk_accuracy(outcome.scores, label, 1),
-        "top5": topk_accuracy(outcome.scores, label, 5),
-        "tied": tied(outcome.scores),
-        **over_draws(outcome.scores, label),
-        **outcome.figures,
-        "per_class": per_class(outcome.scores, label, classes),
-        "warnings": outcome.warnings,
-    }
+    test = ~features.train
+    found = accuracies(outcome.scores, features.label[test], classes, features.group[test], by)
+    per_class = found.pop("per_class")
+    return {**found, **outcome.figures, "per_class": per_class, "warnings": outcome.warnings}
 
 
 def write_confusion(

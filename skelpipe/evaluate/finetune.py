@@ -13,6 +13,7 @@ import torch
 from pydantic import Field, NonNegativeInt, PositiveInt, field_validator
 from torch import Tensor, nn
 
+from skelpipe.clips.balance import Balance
 from skelpipe.clips.batches import Batches
 from skelpipe.clips.gather import Source
 from skelpipe.clips.loading import load_bodies, own_frames
@@ -24,6 +25,7 @@ from skelpipe.evaluate.protocol import Outcome, Setup
 from skelpipe.evaluate.scores import topk_accuracy
 from skelpipe.layouts.base import Layout
 from skelpipe.methods.network import Network
+from skelpipe.methods.supervised import cross_entropy
 from skelpipe.recordings.datasets import Split
 from skelpipe.recordings.native import Native
 from skelpipe.recordings.store import Clips
@@ -44,7 +46,10 @@ class Training(SGDOptions):
         mode: in "eval" dropout is off, and batch norm uses and keeps its running statistics, while all parameters
             train, as in AimCLR's public code.
         view: augmentations of the training clips, as in a recipe.
+        balance: "sampling" draws each class equally often; "weights" weighs the loss by inverse class frequency.
     """
+
+    LATER = (*SGDOptions.LATER, "balance")
 
     epochs: PositiveInt = 80
     batch_size: PositiveInt = 128
@@ -52,6 +57,7 @@ class Training(SGDOptions):
     clip: float = Field(0.0, ge=0)
     mode: Literal["train", "eval"] = "train"
     view: str | list[str | dict[str, dict[str, Any] | list[Any]]] = Field(default_factory=list)
+    balance: Balance = "none"
 
     @field_validator("view")
     @classmethod
@@ -196,9 +202,14 @@ def draw_clips(label: npt.NDArray[np.int64], fraction: float, seed: int, draw: i
 
     They follow from (seed, draw); of one draw a smaller fraction's clips are among those of a larger one.
     """
-    generator = np.random.default_rng((seed, draw))
-    mixed = [generator.permutation(np.flatnonzero(label == c)) for c in np.unique(label)]
+    mixed = mixed_by_class(label, seed, draw)
     return np.sort(np.concatenate([rows[: max(1, round(fraction * len(rows)))] for rows in mixed]))
+
+
+def mixed_by_class(label: npt.NDArray[np.int64], seed: int, draw: int) -> list[npt.NDArray[np.int64]]:
+    """The rows of each class of `label` (n,) that occurs, in the order in which they are drawn by (seed, draw)."""
+    generator = np.random.default_rng((seed, draw))
+    return [generator.permutation(np.flatnonzero(label == c)) for c in np.unique(label)]
 
 
 def check_transfer(run: Run, clips: Clips, split: Split) -> None:
@@ -273,7 +284,7 @@ def train_epoch(
     total = torch.zeros(2, dtype=torch.float64, device=batches.device)
     for batch in batches.epoch(epoch):
         scores = network.scores(batch.views["clip"], batch.lengths.get("clip"))
-        loss = nn.functional.cross_entropy(scores, batch.labels)
+        loss = cross_entropy(scores, batch.labels, batch.weights)
         sgd.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         if clip:
@@ -313,6 +324,7 @@ def make_batches(
         setup.threads,
         valid=None if material.valid is None else material.valid[chosen],
         told={"clip": "the protocol's view" if options.view else "evaluate.view"},
+        balance=options.balance,
     )
 
 

@@ -16,14 +16,13 @@ import numpy.typing as npt
 
 from skelpipe.errors import BadInput
 from skelpipe.evaluate.fit import PASSES
+from skelpipe.evaluate.intervals import CLIP
 from skelpipe.evaluate.scores import (
     Scores,
+    Stored,
+    accuracies,
     confusion,
-    over_draws,
-    per_class,
     read_scores,
-    tied,
-    topk_accuracy,
     write_confusion_csv,
     write_scores,
 )
@@ -42,8 +41,10 @@ STREAM_ORDER = ("joint", "motion", "bone")
 # How a protocol was run, as its entry in metrics.json says: what all parts share is kept, and what differs is told.
 HOW = ("probe", "k", "settings")
 CLIPS_APART = "clips_apart"  # of metrics.json: in what the clips of the parts differ
+LABELLED = ("shots", "labelled")  # how many training clips carried labels
 # What decides which clips carried labels in each draw of a protocol that has draws; it must be the same in all parts.
 DRAWN_BY = ("fraction", "labelled", "seed")
+GROUPED_BY = "grouped_by"  # what the groups of the test clips are: subject, video
 ONLY = "only_classes"  # the numbers, from 1, of the classes that an evaluation is limited to
 
 
@@ -53,13 +54,23 @@ class Part:
 
     path: Path
     metrics: dict[str, Any]
-    names: npt.NDArray[Any]
-    labels: npt.NDArray[np.int64]
-    scores: dict[str, Scores]
+    stored: Stored
 
     @property
     def stream(self) -> str:
         return str(self.metrics["stream"])
+
+    @property
+    def names(self) -> npt.NDArray[Any]:
+        return self.stored.names
+
+    @property
+    def labels(self) -> npt.NDArray[np.int64]:
+        return self.stored.labels
+
+    @property
+    def scores(self) -> dict[str, Scores]:
+        return self.stored.scores
 
 
 def fuse(
@@ -106,10 +117,14 @@ def fuse(
     left = f"; left out, as not all parts have them: {', '.join(alone)}" if alone else ""
     log.info("protocols %s%s", ", ".join(protocols), left)
     fused = {p: _sum(loaded, rows, used, p) for p in protocols}
-    metrics = _metrics(loaded, used, fused, doubts)
+    group = next(
+        (part.stored.group[r] for part, r in zip(loaded, rows, strict=True) if part.stored.group is not None), None
+    )
+    metrics = _metrics(loaded, used, fused, doubts, group)
     settings = {"weights": used, "other_clips": other_clips}
     inputs = {f"part {i} ({part.stream})": part.path for i, part in enumerate(loaded)}
     with new_folder(out, "fusion", force=force, inputs=inputs, settings=settings) as folder:
+        write_scores(folder / "scores.npz", loaded[0].names, loaded[0].labels, fused, group)
         _write(folder, loaded[0], metrics, fused)
     return metrics
 
@@ -125,8 +140,7 @@ def _load(path: Path) -> Part:
         raise BadInput(path / "metrics.json", f"cannot be read ({error})", remedy) from None
     if missing:
         raise BadInput(path / "metrics.json", f"lacks {', '.join(sorted(missing))}", "run 'skelpipe evaluate' again")
-    names, labels, scores = read_scores(path / "scores.npz")
-    return Part(path, metrics, names, labels, scores)
+    return Part(path, metrics, read_scores(path / "scores.npz"))
 
 
 def _weights(parts: list[Part], weights: Sequence[float] | None) -> list[float]:
@@ -258,7 +272,11 @@ def _stream_name(parts: list[Part]) -> str:
 
 
 def _metrics(
-    parts: list[Part], weights: list[float], fused: dict[str, npt.NDArray[np.float64]], doubts: list[str]
+    parts: list[Part],
+    weights: list[float],
+    fused: dict[str, npt.NDArray[np.float64]],
+    doubts: list[str],
+    group: npt.NDArray[Any] | None,
 ) -> dict[str, Any]:
     first = parts[0]
     kept = (
@@ -272,6 +290,7 @@ def _metrics(
         "train_clips",
         "classes",
         "classes_present",
+        GROUPED_BY,
         ONLY,
         "pretrained_on",
     )
@@ -280,6 +299,7 @@ def _metrics(
     prepared = [p.metrics.get(PREPARED) or {} for p in parts]
     alike = {k: v for k, v in prepared[0].items() if all(k in each and each[k] == v for each in prepared)}
     left_out = sorted({p for part in parts for p in part.scores} - set(fused))
+    by = next((str(p.metrics[GROUPED_BY]) for p in parts if GROUPED_BY in p.metrics), CLIP)
     return {
         **{key: first.metrics[key] for key in kept if key in first.metrics},
         "stream": _stream_name(parts),
@@ -293,11 +313,7 @@ def _metrics(
         ],
         "protocols": {
             protocol: {
-                "top1": topk_accuracy(scores, first.labels, 1),
-                "top5": topk_accuracy(scores, first.labels, 5),
-                "tied": tied(scores),
-                **over_draws(scores, first.labels),
-                "per_class": per_class(scores, first.labels, int(first.metrics["classes"])),
+                **accuracies(scores, first.labels, int(first.metrics["classes"]), group, by),
                 "warnings": [*_warnings(parts, protocol), *doubts],
                 **_settings(parts, protocol),
             }
@@ -310,7 +326,7 @@ def _metrics(
 def _settings(parts: list[Part], protocol: str) -> dict[str, Any]:
     """What all parts say alike about how the protocol was run."""
     first, *others = (part.metrics["protocols"].get(protocol, {}) for part in parts)
-    keys = [*HOW, *(DRAWN_BY if parts[0].scores[protocol].ndim == 3 else ())]
+    keys = [*HOW, *LABELLED, *(DRAWN_BY if parts[0].scores[protocol].ndim == 3 else ())]
     return {key: first[key] for key in keys if key in first and all(e.get(key) == first[key] for e in others)}
 
 
@@ -340,7 +356,6 @@ def _write(folder: Path, first: Part, metrics: dict[str, Any], fused: dict[str, 
     from skelpipe.plots.style import class_names, save_figure
 
     write_json(folder / "metrics.json", metrics)
-    write_scores(folder / "scores.npz", first.names, first.labels, fused)
     names = class_names(metrics, metrics["classes"], metrics.get(ONLY))
     for protocol, scores in fused.items():
         matrix = confusion(scores, first.labels, metrics["classes"])

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from skelpipe.clips.balance import class_weights
 from skelpipe.evaluate.embed import Features
 from skelpipe.evaluate.protocol import Outcome, Setup
+from skelpipe.methods.supervised import cross_entropy
 from skelpipe.recordings.datasets.held_out import hold_out
+from skelpipe.settings import Settings
 
 EPOCHS, LAST_HIGH_EPOCH, BATCH, TEST_EVERY = 100, 80, 128, 5
 RATES = {"reference": 3.0, "paper": 0.3}
@@ -25,15 +28,33 @@ PENALTIES = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2)
 COLLAPSED = 0.75  # of the loss of guessing, on the probe's own training clips
 
 
+class LinearOptions(Settings):
+    """What may be chosen beside the probe.
+
+    Attributes:
+        balance: "weights" weighs the loss of each training clip by inverse class frequency, with mean 1, and chooses
+            what is chosen on validation by balanced accuracy.
+    """
+
+    LATER: ClassVar[tuple[str, ...]] = ("balance",)
+
+    balance: Literal["none", "weights"] = "none"
+
+
 @dataclass(frozen=True)
 class Data:
-    """Features and classes on the device."""
+    """Features and classes on the device, and what each clip counts in the loss; None: all alike."""
 
     x: Tensor
     y: Tensor
+    weight: Tensor | None = None
 
     def __getitem__(self, rows: Tensor) -> Data:
         return Data(self.x[rows], self.y[rows])
+
+    def balanced(self) -> Data:
+        """The same, the clips of small classes counting more; see `class_weights`."""
+        return Data(self.x, self.y, torch.from_numpy(class_weights(self.y.cpu().numpy())).to(self.x))
 
 
 def linear(features: Features, setup: Setup) -> Outcome:
@@ -45,6 +66,8 @@ def linear(features: Features, setup: Setup) -> Outcome:
     its penalty chosen on validation. "grid" is the SGD probe at the rate, of 0.01 to 30, that does best on validation;
     of equal rates the lowest. It is then trained anew on all training clips.
 
+    With the option `balance=weights` each of them weighs the training clips by inverse class frequency.
+
     The accuracy is that of the last epoch. Beside it stands that of the epoch which a second probe, trained without the
     validation part of the training clips, found best ("lbfgs" and "grid" use that part to choose what is said above);
     the test clips choose nothing unless `best_on_test` is set.
@@ -54,8 +77,24 @@ def linear(features: Features, setup: Setup) -> Outcome:
     train = torch.from_numpy(np.flatnonzero(features.train)).to(setup.device)
     test = torch.from_numpy(np.flatnonzero(~features.train)).to(setup.device)
     held = torch.from_numpy(validation_part(features, setup.seed)).to(setup.device)
-    parts = (data[train], data[train[~held]], data[train[held]], data[test])
-    return {"lbfgs": solve, "grid": search}.get(setup.probe, descend)(*parts, setup)
+    fitted, fit, looked_at, tested = data[train], data[train[~held]], data[train[held]], data[test]
+    if weighted(setup):
+        fitted, fit = fitted.balanced(), fit.balanced()
+    outcome = {"lbfgs": solve, "grid": search}.get(setup.probe, descend)(fitted, fit, looked_at, tested, setup)
+    if weighted(setup):
+        outcome.figures["settings"] = setup.options["linear"].model_dump(mode="json")
+    return outcome
+
+
+def weighted(setup: Setup) -> bool:
+    """Whether the classes weigh the same."""
+    options: Any = setup.options.get("linear")
+    return options is not None and options.balance == "weights"
+
+
+def judging(setup: Setup) -> tuple[str, Callable[[nn.Linear, Data], float]]:
+    """By what a choice is made on validation: its name in `metrics.json`, and the function."""
+    return ("validation_balanced", balanced_accuracy) if weighted(setup) else ("validation_top1", accuracy)
 
 
 def validation_part(features: Features, seed: int) -> npt.NDArray[np.bool_]:
@@ -70,13 +109,14 @@ def descend(train: Data, fit: Data, held: Data, test: Data, setup: Setup) -> Out
     on_test: dict[int, float] = {}
     on_held: dict[int, float] = {}
     layer, loss = sgd_probe(train, rate, setup, tick, partial(note, on_test, test))
-    sgd_probe(fit, rate, setup, tick, partial(note, on_held, held))
+    named, judge = judging(setup)
+    sgd_probe(fit, rate, setup, tick, partial(note, on_held, held, judge=judge))
     best = max(on_held, key=lambda epoch: (on_held[epoch], epoch))
     figures: dict[str, Any] = {
         "probe": setup.probe,
         "train_loss": loss,
         "train_top1": accuracy(layer, train),
-        "best_on_validation": {"epoch": best, "validation_top1": on_held[best], "top1": on_test[best]},
+        "best_on_validation": {"epoch": best, named: on_held[best], "top1": on_test[best]},
     }
     return descended(layer, loss, rate, on_test, figures, train, test, setup)
 
@@ -84,7 +124,8 @@ def descend(train: Data, fit: Data, held: Data, test: Data, setup: Setup) -> Out
 def search(train: Data, fit: Data, held: Data, test: Data, setup: Setup) -> Outcome:
     """The SGD probe at the best rate of GRID; see `linear`."""
     tick = Ticks(setup, (len(GRID) + 1) * EPOCHS)
-    on_held = {rate: accuracy(sgd_probe(fit, rate, setup, tick)[0], held) for rate in GRID}
+    named, judge = judging(setup)
+    on_held = {rate: judge(sgd_probe(fit, rate, setup, tick)[0], held) for rate in GRID}
     best = max(on_held, key=lambda rate: (on_held[rate], -rate))
     on_test: dict[int, float] = {}
     layer, loss = sgd_probe(train, best, setup, tick, partial(note, on_test, test))
@@ -93,7 +134,7 @@ def search(train: Data, fit: Data, held: Data, test: Data, setup: Setup) -> Outc
         "rate": best,
         "train_loss": loss,
         "train_top1": accuracy(layer, train),
-        "validation_top1": on_held[best],
+        named: on_held[best],
     }
     return descended(layer, loss, best, on_test, figures, train, test, setup)
 
@@ -161,17 +202,22 @@ def sgd_probe(
     descent = Descent(layer)
     batch = min(BATCH, len(data.y))
     steps = len(data.y) // batch
-    shuffled = Data(torch.empty_like(data.x), torch.empty_like(data.y))
+    weight = None if data.weight is None else torch.empty_like(data.weight)
+    shuffled = Data(torch.empty_like(data.x), torch.empty_like(data.y), weight)
     total = torch.zeros((), device=setup.device)
     for epoch in range(1, EPOCHS + 1):
         order = torch.randperm(len(data.y), generator=generator).to(setup.device)
         for whole, mixed in ((data.x, shuffled.x), (data.y, shuffled.y)):
             torch.index_select(whole, 0, order, out=mixed)
+        if data.weight is not None and weight is not None:
+            torch.index_select(data.weight, 0, order, out=weight)
         for start in range(0, steps * batch, batch):
             x, y = shuffled.x[start : start + batch], shuffled.y[start : start + batch, None]
-            log_p = descent.step(x, y, rate if epoch <= LAST_HIGH_EPOCH else rate * 0.1)
+            w = None if weight is None else weight[start : start + batch, None]
+            log_p = descent.step(x, y, rate if epoch <= LAST_HIGH_EPOCH else rate * 0.1, w)
             if epoch == EPOCHS:
-                total -= log_p.gather(1, y).mean()
+                own = log_p.gather(1, y)
+                total -= (own if w is None else w * own).mean()
         if look is not None and epoch % TEST_EVERY == 0:
             look(epoch, layer)
         tick()
@@ -182,7 +228,7 @@ class Descent:
     """Stochastic gradient descent with momentum 0.9 on a linear layer and cross-entropy.
 
     Autograd and an optimiser cost several times the two products of a step, so the gradient is written out: for
-    softmax p and one-hot y of a batch of B it is (p - y)^T x / B.
+    softmax p and one-hot y of a batch of B it is (p - y)^T x / B; with weights w, (w (p - y))^T x / B.
     """
 
     MOMENTUM = 0.9
@@ -191,11 +237,13 @@ class Descent:
         self.weight, self.bias = layer.weight, layer.bias
         self.fall, self.drift = torch.zeros_like(self.weight), torch.zeros_like(self.bias)
 
-    def step(self, x: Tensor, y: Tensor, rate: float) -> Tensor:
-        """Change the layer by one batch x (B, features), y (B, 1); returns its log-probabilities (B, classes)."""
+    def step(self, x: Tensor, y: Tensor, rate: float, weight: Tensor | None = None) -> Tensor:
+        """Change the layer by a batch x (B, features), y and weight (B, 1); returns log-probabilities (B, classes)."""
         log_p = torch.log_softmax(nn.functional.linear(x, self.weight, self.bias), 1)
         wrong = log_p.exp()
         wrong.scatter_add_(1, y, wrong.new_full((1, 1), -1.0).expand(len(y), 1))
+        if weight is not None:
+            wrong.mul_(weight)
         self.fall.addmm_(wrong.t(), x, beta=self.MOMENTUM, alpha=1 / len(y))
         self.drift.mul_(self.MOMENTUM).add_(wrong.sum(0), alpha=1 / len(y))
         self.weight.add_(self.fall, alpha=-rate)
@@ -205,11 +253,21 @@ class Descent:
 
 def solve(train: Data, fit: Data, held: Data, test: Data, setup: Setup) -> Outcome:
     """Multinomial logistic regression by L-BFGS on standardised features; see `linear`."""
-    mean, std = train.x.mean(0), train.x.std(0).clamp_min(1e-12)
-    train, fit, held, test = (Data((part.x - mean) / std, part.y) for part in (train, fit, held, test))
+    train, fit, held, test = (replace(part, x=standardised(part.x, train.x)) for part in (train, fit, held, test))
+    return penalised(train, fit, held, test, setup)
+
+
+def standardised(x: Tensor, by: Tensor) -> Tensor:
+    """Features x (n, D) less the mean of those in `by` (m, D), over their standard deviation."""
+    return (x - by.mean(0)) / by.std(0).clamp_min(1e-12)
+
+
+def penalised(train: Data, fit: Data, held: Data, test: Data, setup: Setup) -> Outcome:
+    """The same of features as they are: the penalty, of PENALTIES, is the one that does best on `held` after `fit`."""
+    named, judge = judging(setup)
     on_held: dict[float, float] = {}
     for number, penalty in enumerate(PENALTIES, start=1):
-        on_held[penalty] = accuracy(lbfgs_probe(fit, penalty, setup.classes), held)
+        on_held[penalty] = judge(lbfgs_probe(fit, penalty, setup.classes), held)
         if setup.progress is not None:
             setup.progress(number, len(PENALTIES) + 1)
     best = max(on_held, key=lambda penalty: (on_held[penalty], penalty))
@@ -218,7 +276,7 @@ def solve(train: Data, fit: Data, held: Data, test: Data, setup: Setup) -> Outco
         "probe": "lbfgs",
         "penalty": best,
         "train_top1": accuracy(layer, train),
-        "validation_top1": on_held[best],
+        named: on_held[best],
     }
     return Outcome(scores(layer, test), figures, [])
 
@@ -232,7 +290,7 @@ def lbfgs_probe(data: Data, penalty: float, classes: int) -> nn.Linear:
 
     def closure() -> Tensor:
         solver.zero_grad()
-        loss = nn.functional.cross_entropy(layer(data.x), data.y) + penalty / 2 * layer.weight.square().sum()
+        loss = cross_entropy(layer(data.x), data.y, data.weight) + penalty / 2 * layer.weight.square().sum()
         loss.backward()  # type: ignore[no-untyped-call]
         return loss
 
@@ -240,14 +298,28 @@ def lbfgs_probe(data: Data, penalty: float, classes: int) -> nn.Linear:
     return layer
 
 
-def note(found: dict[int, float], data: Data, epoch: int, layer: nn.Linear) -> None:
-    """Keep an epoch's accuracy."""
-    found[epoch] = accuracy(layer, data)
+def note(
+    found: dict[int, float],
+    data: Data,
+    epoch: int,
+    layer: nn.Linear,
+    judge: Callable[[nn.Linear, Data], float] | None = None,
+) -> None:
+    """Keep an epoch's accuracy, or another figure."""
+    found[epoch] = (judge or accuracy)(layer, data)
 
 
 def accuracy(layer: nn.Linear, data: Data) -> float:
     """Top-1 as a fraction."""
     return float((logits(layer, data).argmax(1) == data.y).double().mean())
+
+
+def balanced_accuracy(layer: nn.Linear, data: Data) -> float:
+    """The mean of the classes' own top-1, as a fraction."""
+    right = (logits(layer, data).argmax(1) == data.y).double()
+    count = torch.bincount(data.y)
+    own = torch.bincount(data.y, weights=right) / count
+    return float(own[count > 0].mean())
 
 
 def scores(layer: nn.Linear, data: Data) -> npt.NDArray[np.float64]:

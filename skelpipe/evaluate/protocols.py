@@ -11,6 +11,7 @@ from pathlib import Path
 from skelpipe import settings as checking
 from skelpipe.errors import BadInput, hint, suggest
 from skelpipe.evaluate.embed import Run
+from skelpipe.evaluate.fewshot import FewshotOptions, fewshot
 from skelpipe.evaluate.finetune import (
     FinetuneOptions,
     SemiOptions,
@@ -21,7 +22,7 @@ from skelpipe.evaluate.finetune import (
     transfer,
 )
 from skelpipe.evaluate.knn import knn
-from skelpipe.evaluate.linear import linear
+from skelpipe.evaluate.linear import LinearOptions, linear
 from skelpipe.evaluate.protocol import Protocol
 from skelpipe.evaluate.retrieval import retrieval
 from skelpipe.evaluate.supervised import check_supervised, supervised
@@ -35,6 +36,7 @@ OWN: dict[str, Protocol] = {
     "linear": linear,
     "knn": knn,
     "retrieval": retrieval,
+    "fewshot": fewshot,
     "supervised": supervised,
     "finetune": finetune,
     "semi": semi,
@@ -50,6 +52,8 @@ CHECKS: dict[str, Callable[[Run, Clips, Split], None]] = {"supervised": check_su
 class Options(Settings):
     """The protocols' own options."""
 
+    linear: LinearOptions = LinearOptions()
+    fewshot: FewshotOptions = FewshotOptions()
     finetune: FinetuneOptions = FinetuneOptions()
     semi: SemiOptions = SemiOptions()
     transfer: TransferOptions = TransferOptions()

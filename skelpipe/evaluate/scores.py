@@ -16,18 +16,63 @@ import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from skelpipe.errors import BadInput, shortened
+from skelpipe.evaluate.intervals import CLIP, top1_interval
 from skelpipe.outputs.files import write_bytes
 
 PROTOCOL = re.compile(r"[A-Za-z0-9_]{1,60}")
 
 Scores = npt.NDArray[np.floating[Any]]
 Labels = npt.NDArray[np.integer[Any]]
+NOT_SCORES = ("name", "label", "group")  # the arrays of `scores.npz` that are of no protocol
+
+
+class Stored(NamedTuple):
+    """What `scores.npz` holds of n test clips.
+
+    Attributes:
+        names: (n,) texts.
+        labels: (n,).
+        scores: protocol -> (n, classes) or (draws, n, classes).
+        group: (n,) the person or video of each clip; None in files of versions that did not keep it.
+    """
+
+    names: npt.NDArray[Any]
+    labels: npt.NDArray[np.int64]
+    scores: dict[str, Scores]
+    group: npt.NDArray[Any] | None = None
+
+
+def accuracies(
+    scores: Scores, labels: Labels, classes: int, group: npt.NDArray[Any] | None = None, by: str = CLIP
+) -> dict[str, Any]:
+    """What is told of a protocol's scores, as fractions; of several draws the means over them, and each draw.
+
+    Args:
+        scores: (n, classes) or (draws, n, classes).
+        labels: (n,), from 0.
+        classes: how many entries `per_class` has.
+        group: (n,) the person or video of each clip, which are called `by`; None: unknown.
+
+    Returns:
+        `top1`, `top5`, `balanced`, `macro_f1`, the `interval` of `top1`, `tied`, what `over_draws` gives, `per_class`.
+    """
+    hits = np.atleast_2d(label_rank(scores, labels) == 0).mean(axis=0)
+    return {
+        "top1": topk_accuracy(scores, labels, 1),
+        "top5": topk_accuracy(scores, labels, 5),
+        "balanced": balanced_accuracy(scores, labels),
+        "macro_f1": macro_f1(scores, labels),
+        "interval": top1_interval(hits, group, by),
+        "tied": tied(scores),
+        **over_draws(scores, labels),
+        "per_class": per_class(scores, labels, classes),
+    }
 
 
 def label_rank(scores: Scores, labels: Labels) -> npt.NDArray[np.int64]:
@@ -74,16 +119,53 @@ def topk_accuracy(scores: Scores, labels: Labels, k: int) -> float:
     return float((rank < k).mean()) if rank.size else float("nan")
 
 
+def balanced_accuracy(scores: Scores, labels: Labels) -> float:
+    """The mean of the classes' own top-1 accuracies, over the classes that have clips; of draws, the mean over them.
+
+    That is `balanced_accuracy_score` of scikit-learn, unadjusted.
+
+    Args:
+        scores: (n, classes) or (draws, n, classes).
+        labels: (n,), from 0.
+    """
+    own = [value for value in per_class(scores, labels, np.shape(scores)[-1]) if value is not None]
+    return float(np.mean(own)) if own else float("nan")
+
+
+def macro_f1(scores: Scores, labels: Labels) -> float:
+    """The unweighted mean of the classes' F1 = 2 TP / (2 TP + FP + FN), where the class scored highest is predicted.
+
+    Over the classes that occur as a label or as a prediction, as `f1_score(average="macro")` of scikit-learn has it; of
+    draws, the mean over them.
+
+    Args:
+        scores: (n, classes) or (draws, n, classes).
+        labels: (n,), from 0.
+    """
+    found, classes = [], np.shape(scores)[-1]
+    for one in scores if scores.ndim == 3 else [scores]:
+        matrix = confusion(one, labels, classes)
+        occurs = matrix.sum(axis=0) + matrix.sum(axis=1)  # 2 TP + FP + FN
+        found.append((2 * np.diag(matrix)[occurs > 0] / occurs[occurs > 0]).mean() if occurs.any() else np.nan)
+    return float(np.mean(found))
+
+
 def over_draws(scores: Scores, labels: Labels) -> dict[str, Any]:
     """What is told of repeated draws beside their mean: nothing for scores (n, classes) of a single training.
 
     Returns:
-        `draws`, the top-1 fraction of each, and `std`, their standard deviation (divisor draws - 1; None for one draw).
+        `draws`, the top-1 fraction of each; `std`, their standard deviation (divisor draws - 1; None for one draw); and
+        `draws_of`, the other figures of each draw by their names.
     """
     if scores.ndim == 2:
         return {}
     each = [topk_accuracy(one, labels, 1) for one in scores]
-    return {"draws": each, "std": float(np.std(each, ddof=1)) if len(each) > 1 else None}
+    others = {"balanced": balanced_accuracy, "macro_f1": macro_f1}
+    return {
+        "draws": each,
+        "std": float(np.std(each, ddof=1)) if len(each) > 1 else None,
+        "draws_of": {name: [figure(one, labels) for one in scores] for name, figure in others.items()},
+    }
 
 
 def tied(scores: Scores) -> int:
@@ -135,17 +217,23 @@ def write_confusion_csv(path: Path, matrix: npt.NDArray[np.integer[Any]], names:
 
 
 def write_scores(
-    path: Path, names: Sequence[str] | npt.NDArray[Any], labels: Labels, scores: Mapping[str, Scores]
+    path: Path,
+    names: Sequence[str] | npt.NDArray[Any],
+    labels: Labels,
+    scores: Mapping[str, Scores],
+    group: npt.NDArray[Any] | None = None,
 ) -> None:
-    """Write `scores.npz`: `name` (n,) str, `label` (n,) int64, and per protocol the scores, float32 or float64.
+    """Write `scores.npz`: `name` (n,) str, `label` (n,) int64, `group` (n,); per protocol float32 or float64 scores.
 
     Scores are (n, classes), or (draws, n, classes). The same values give the same bytes, so that the digest of a folder
     says whether its content changed.
     """
     names = np.asarray(names, dtype=str)
     arrays = {"name": names, "label": np.asarray(labels, dtype=np.int64)}
+    if group is not None:
+        arrays["group"] = np.asarray(group, dtype=str if group.dtype.kind in "OT" else None)
     for protocol, values in scores.items():
-        if protocol in arrays:
+        if protocol in NOT_SCORES:
             raise ValueError(f"a protocol cannot be called {protocol!r}")
         arrays[protocol] = np.asarray(values, dtype=np.float64 if values.dtype == np.float64 else np.float32)
     if wrong := [key for key, values in arrays.items() if not _fits(key, values.shape, len(names))]:
@@ -165,8 +253,8 @@ def write_npz(path: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
     write_bytes(path, buffer.getvalue())
 
 
-def read_scores(path: Path) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64], dict[str, Scores]]:
-    """Read `scores.npz`: names (n,), labels (n,) and {protocol: scores (n, classes) or (draws, n, classes)}.
+def read_scores(path: Path) -> Stored:
+    """Read `scores.npz`.
 
     Raises:
         BadInput: the file is missing, damaged, lists a clip twice, or holds arrays that do not fit each other.
@@ -175,7 +263,7 @@ def read_scores(path: Path) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64], di
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {key: file[key] for key in file.files}
-        names, labels = arrays.pop("name"), arrays.pop("label").astype(np.int64)
+        names, labels, group = arrays.pop("name"), arrays.pop("label").astype(np.int64), arrays.pop("group", None)
     except FileNotFoundError:
         raise BadInput(path, "does not exist", remedy) from None
     except KeyError as error:
@@ -186,6 +274,8 @@ def read_scores(path: Path) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64], di
         raise BadInput(path, "has names that are no list of texts", remedy)
     if labels.shape != names.shape:
         raise BadInput(path, f"holds {len(names)} names and {labels.size} labels", remedy)
+    if group is not None and (group.shape != names.shape or group.dtype.kind not in "Uiu"):
+        raise BadInput(path, f"has groups of shape {group.shape} and type {group.dtype} for its clips", remedy)
     for key, values in arrays.items():
         if not PROTOCOL.fullmatch(key):  # it is shown, and becomes part of a file's name
             raise BadInput(path, f"has an array {shortened(key, 40)!r}, which is no protocol's name", remedy)
@@ -198,11 +288,11 @@ def read_scores(path: Path) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64], di
     found, count = np.unique(names, return_counts=True)
     if (count > 1).any():
         raise BadInput(path, f"lists the clip {found[count > 1][0]} more than once", remedy)
-    return names, labels, arrays
+    return Stored(names, labels, arrays, group)
 
 
 def _fits(key: str, shape: tuple[int, ...], clips: int) -> bool:
     """Whether an array of `scores.npz` has a row per clip; only scores may have draws before it."""
-    if key in ("name", "label"):
+    if key in NOT_SCORES:
         return shape == (clips,)
     return len(shape) in (2, 3) and shape[-2] == clips

@@ -21,7 +21,10 @@ from skelpipe.outputs.checksums import FILES, check_files, is_output
 from skelpipe.recordings.conventions import Findings, lines
 from skelpipe.recordings.conventions.folders import ask_clips, ask_store
 from skelpipe.recordings.datasets import Dataset, dataset_of, fitting_splits, split_masks
-from skelpipe.recordings.datasets.own import Own
+from skelpipe.recordings.datasets.own import TABLE, UNLABELLED, Own
+from skelpipe.recordings.datasets.recording import RATE
+from skelpipe.recordings.datasets.rules import dividing, spans
+from skelpipe.recordings.poses.dataset import READING
 from skelpipe.recordings.store import open_array, open_group, read_array
 
 Facts = Iterable[tuple[str, object]]
@@ -62,10 +65,12 @@ def _store(path: Path, kind: str = "store") -> list[RenderableType]:
     facts = [
         ("data set", _dataset(about).title),
         ("clips", _of(len(frames), _dataset(about))),
-        ("classes seen", len(np.unique(columns["label"]))),
+        *_classes(columns["label"]),
+        *_known(columns, about),
         ("frames", _spread(frames)),
         ("bodies in frames", f"{about['rows']:,}"),
-        ("listed as missing", "kept" if about["keep_missing"] else "left out"),
+        *([] if TABLE in about else [("listed as missing", "kept" if about["keep_missing"] else "left out")]),
+        *([("read as", ", ".join(_read(about)))] if _read(about) else []),
         *([("files below the raw folder", _raw_files(about["raw_files"]))] if "raw_files" in about else []),
         *_part(about),
     ]
@@ -84,7 +89,8 @@ def _clips(path: Path, kind: str = "clips") -> list[RenderableType]:
     facts = [
         ("data set", _dataset(about).title),
         ("clips", _of(len(columns["name"]), _dataset(about))),
-        ("classes seen", len(np.unique(columns["label"]))),
+        *_classes(columns["label"]),
+        *_known(columns, about),
         ("shape", " x ".join(map(str, open_array(group, "clips").shape))),
         ("recorded frames", _spread(read_array(group, "length"))),
         *((name, about[name]) for name in ("frames", "bodies", "centre", "turn") if name in about),
@@ -95,6 +101,12 @@ def _clips(path: Path, kind: str = "clips") -> list[RenderableType]:
     left_out = [_dropped(group)] if "dropped" in group else []
     conventions = _conventions(ask_clips(group, about), about)
     return [_facts("clips", facts), conventions, _splits(columns, about), *_divisions(about), *left_out]
+
+
+def _read(about: Mapping[str, Any]) -> list[str]:
+    """What was stated of recordings of one's own."""
+    told = {**(about.get(READING) or {}), **({RATE: about[RATE]} if RATE in about else {})}
+    return [f"{name} {value}" for name, value in told.items() if isinstance(value, (str, int, float))]
 
 
 def _divisions(about: Mapping[str, Any]) -> list[RenderableType]:
@@ -253,6 +265,26 @@ def _dataset(about: Mapping[str, Any]) -> Dataset:
 
 def _of(clips: int, dataset: Dataset) -> str:
     return f"{clips:,} (the publication has {dataset.clips:,})" if dataset.clips else f"{clips:,}"
+
+
+def _classes(labels: npt.NDArray[Any]) -> Facts:
+    """How many classes there are, and how many clips have none."""
+    unlabelled = int((labels == UNLABELLED).sum())
+    found = [("classes seen", len(np.unique(labels[labels != UNLABELLED])))]
+    return [*found, ("unlabelled", f"{unlabelled:,} clips")] if unlabelled else [*found]
+
+
+def _known(columns: Mapping[str, npt.NDArray[Any]], about: Mapping[str, Any], shown: int = 8) -> Facts:
+    """What is known of the clips of a data set that its user describes: the columns that clips are divided by."""
+    if TABLE not in about:
+        return []
+    facts: list[tuple[str, object]] = []
+    for name in dividing(_dataset(about)):
+        values = np.unique(columns[name]).tolist()
+        few = spans(values[:shown]) if len(values) <= shown or isinstance(values[0], str) else spans(values)
+        more = f" and {len(values) - shown:,} more" if isinstance(values[0], str) and len(values) > shown else ""
+        facts.append((name, f"{few}{more}"))
+    return facts
 
 
 def _spread(values: npt.NDArray[Any]) -> str:

@@ -79,7 +79,8 @@ def observe(pair: Pair, labels: Tensor, queue_label: Tensor, mining: bool) -> di
         info_nce: the plain loss, comparable between sets of positives.
         spread: standard deviation of an embedding's coordinates over the batch, averaged; near 0 is a collapse.
         positive, negative: mean cosine similarity with the own key, and with the queue.
-        neighbour_label: share of mined neighbours (of query and key) of the clip's own class, NaN while none is mined.
+        neighbour_label: share of mined neighbours (of query and key) of the clip's own class, over the clips that have
+            a label; NaN while none is mined.
     """
     log = {
         "info_nce": pair.info_nce.detach(),
@@ -90,5 +91,6 @@ def observe(pair: Pair, labels: Tensor, queue_label: Tensor, mining: bool) -> di
     }
     if mining:
         places = torch.cat([pair.query_neighbours(), pair.key_neighbours()], dim=1)
-        log["neighbour_label"] = (queue_label[places] == labels[:, None]).float().mean()
+        same = (queue_label[places] == labels[:, None]).float()
+        log["neighbour_label"] = same.masked_fill(labels[:, None] < 0, torch.nan).nanmean()
     return log

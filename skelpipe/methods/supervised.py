@@ -45,8 +45,24 @@ class Supervised(Method):
         return self.network
 
     def losses(self, batch: Batch, epoch: int) -> dict[str, Tensor]:
-        """`cross_entropy`; the log has the share of the batch that was recognised."""
+        """`cross_entropy`, weighted as the batch says; the log has the share of the batch that was recognised."""
         scores = self.network.scores(batch.views["clip"], batch.lengths.get("clip"))
         with torch.no_grad():
             self.observed = {"train_top1": (scores.argmax(1) == batch.labels).float().mean()}
-        return {"cross_entropy": nn.functional.cross_entropy(scores, batch.labels)}
+        return {"cross_entropy": cross_entropy(scores, batch.labels, batch.weights)}
+
+
+def cross_entropy(scores: Tensor, labels: Tensor, weights: Tensor | None = None) -> Tensor:
+    """The mean of weight · -log softmax at the label.
+
+    Unlike torch's own weights, which are of classes and divide by their sum in the batch: so the mean over batches, and
+    over the ranks' parts of one, is that over all clips.
+
+    Args:
+        scores: (B, classes).
+        labels: (B,).
+        weights: (B,) of the clips; None: 1.
+    """
+    if weights is None:
+        return nn.functional.cross_entropy(scores, labels)
+    return (weights * nn.functional.cross_entropy(scores, labels, reduction="none")).mean()

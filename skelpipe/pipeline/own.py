@@ -11,10 +11,9 @@ from pathlib import Path
 from skelpipe.errors import BadInput
 from skelpipe.outputs.digests import read_digest
 from skelpipe.pipeline.spec import Pipeline, is_described
-from skelpipe.recordings.datasets import Dataset, dataset_of, find_dataset, find_split
+from skelpipe.recordings.datasets import Dataset, dataset_of, find_dataset, find_split, ntu, ucla
 from skelpipe.recordings.datasets.base import Found
 from skelpipe.recordings.datasets.folds import family
-from skelpipe.recordings.datasets.ntu import Ntu, parse_name
 from skelpipe.recordings.datasets.own import Own
 from skelpipe.recordings.datasets.rules import Value, values_of
 from skelpipe.recordings.datasets.stated import is_family, whose_column
@@ -130,7 +129,8 @@ def _values(found: Found, column: str) -> Iterable[Value]:
 
 def _named(dataset: Dataset, folder: Path, column: str) -> Iterable[Value]:
     """What the names of recordings say of a column."""
+    if not isinstance(dataset, ntu.Ntu | ucla.Ucla):
+        return
+    parse = ntu.parse_name if isinstance(dataset, ntu.Ntu) else ucla.parse_name
     for source in dataset.find(folder).sources:
-        ids = parse_name(source.name) if isinstance(dataset, Ntu) else None
-        if ids is not None and column in ids:
-            yield ids[column]
+        yield (parse(source.name) or {})[column]

@@ -17,7 +17,8 @@ from skelpipe.layouts.base import Layout
 from skelpipe.outputs import digests
 from skelpipe.recordings import NATIVE
 from skelpipe.recordings.conventions import Conversion
-from skelpipe.recordings.conventions.folders import NOTED
+from skelpipe.recordings.conventions.folders import NOTED, is_relative
+from skelpipe.recordings.datasets.recording import RATE
 from skelpipe.recordings.store import Clips, open_group, read_array
 
 Joints = npt.NDArray[np.float32]
@@ -98,8 +99,11 @@ def _from_store(path: Path, name: str) -> Motion:
     layout = layout_of(attributes)
     dense = np.full((frames, max(1, len(bodies)), len(layout.joints), layout.channels), np.nan, np.float32)
     dense[frame, [bodies.index(b) for b in body.tolist()]] = joints
+    if not is_relative(attributes):  # in the sensor's own place, or a picture's corner, nobody was seen
+        dense[(dense[..., : layout.coordinates] == 0).all(axis=-1)] = np.nan
     counted = "1 body" if len(bodies) == 1 else f"{len(bodies)} bodies"
-    return Motion(name, _seen(dense, layout), layout, 1 / FRAME_RATE, f"as recorded, {frames} frames, {counted}")
+    lasting = 1 / float(attributes.get(RATE, FRAME_RATE))
+    return Motion(name, _seen(dense, layout), layout, lasting, f"as recorded, {frames} frames, {counted}")
 
 
 def _seen(joints: Joints, layout: Layout) -> Joints:

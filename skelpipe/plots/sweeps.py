@@ -22,12 +22,12 @@ def sweep_figure(panels: Sequence[Mapping[str, Any]], name: str, *, doubling: bo
         doubling: space the values as powers of two.
     """
     labels = list(dict.fromkeys(line["label"] for panel in panels for line in panel["lines"]))
-    values = sorted({p["x"] for panel in panels for line in panel["lines"] for p in line["points"]})
     with rc_context(STYLE):
         columns = 1 if len(labels) > 4 or max(map(len, labels), default=0) > 40 else 2
         figure = new_figure(max(5.0, 3.6 * len(panels)), 2.8 + 0.2 * -(-len(labels) // columns))
         handles: dict[str, Any] = {}
         for axes, panel in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
+            values = sorted({p["x"] for line in panel["lines"] for p in line["points"]})
             axes.set(title=short(panel["title"], 40), xlabel=short(name, 40), ylabel="accuracy (%)")
             axes.grid(axis="y", color="#e4e4e4", linewidth=0.7)
             axes.set_axisbelow(True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -47,6 +48,7 @@ SETTINGS = {
 }
 CLASSES = ", only classes "
 SEMI = re.compile(r"semi(\d+(?:\.\d+)?)")
+FEWSHOT = re.compile(r"fewshot(\d+|_all)")
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -118,6 +120,8 @@ def protocol_title(name: str, protocol: Mapping[str, Any]) -> str:
         return "1-NN" if k == 1 else f"kNN, k = {k}"
     if share := SEMI.fullmatch(name):
         return f"semi {share[1]} %"
+    if few := FEWSHOT.fullmatch(name):
+        return "few-shot, all" if few[1] == "_all" else f"{few[1]}-shot"
     probe = protocol.get("probe")
     return f"{name} ({probe})" if probe not in (None, "reference") else name
 
@@ -131,10 +135,13 @@ def column(name: str, protocol: Mapping[str, Any]) -> str:
 
 def column_key(name: str, title: str) -> tuple[int, float, str]:
     """The order of columns: that of the protocols, and of the labels that they take."""
-    share, order = SEMI.fullmatch(name), [*PROTOCOLS]
-    kind = "semi" if share else name
+    share, few, order = SEMI.fullmatch(name), FEWSHOT.fullmatch(name), [*PROTOCOLS]
+    kind = "semi" if share else "fewshot" if few else name
+    labels = float(share[1]) if share else 0.0
+    if few:
+        labels = math.inf if few[1] == "_all" else float(few[1])
     rank = 3 * (order.index(kind) if kind in order else len(order))
-    return (rank + (title not in ("linear", "1-NN")), float(share[1]) if share else 0.0, title)
+    return (rank + (title not in ("linear", "1-NN")), labels, title)
 
 
 # ---------------------------------------------------------------------------------------------------------------------

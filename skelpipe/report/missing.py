@@ -26,10 +26,12 @@ def measured_without_figure(
     for place, group in enumerate(groups):
         if group["untrained"]:
             continue
+        if not any(split in paper.benchmarks() for split in splits):
+            continue
         if group["recipe"] not in SYSTEMS:
             lines[f"{group['recipe']}: in no published table"] = []
             continue
-        for split in splits:
+        for split in filter(paper.benchmarks().__contains__, splits):
             bare = [e["stream"] for e in group["streams"]
                     if e["cells"][split] and group["kind"] not in e["published"][split]
                     and not stands(place, e["stream"], split)]  # fmt: skip

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from skelpipe.report.figures import sections
 from skelpipe.report.labels import figure_text as published
 from skelpipe.report.paper_page import paper_html, paper_markdown
-from skelpipe.report.texts import cell_text, md, percent, points, row_text, warning_marks
+from skelpipe.report.texts import beside_text, cell_text, interval_text, md, percent, points, row_text, warning_marks
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -18,7 +18,11 @@ if TYPE_CHECKING:
 __all__ = ["cell_text", "html", "markdown", "md", "percent", "points", "published"]
 READING = (
     "Accuracies are top-1 on the test clips, at the last epoch, in percent (mAP: mean average precision); "
-    "± is the standard deviation over n seeds, or folds and seeds, for semi over the draws of all of them."
+    "± is the standard deviation over n seeds, or folds and seeds, for semi and fewshot over the draws of all of them."
+)
+BESIDE = (
+    "Small below them: of a single evaluation the 95 % interval by bootstrap, over subjects or videos where there are "
+    "several; balanced accuracy (bal.), the mean of the classes' own; and macro F1."
 )
 FIGURE = (
     '<figure><label class="zoom"><input type="checkbox" aria-label="full size">'
@@ -34,12 +38,26 @@ def html(page: Mapping[str, Any], pictures: Sequence[Mapping[str, Any]]) -> str:
 
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters.update(percent=percent, published=published, points=points, more=more_text, warned=warned_html)
+    environment.filters.update(beside=beside_text)
     figure = environment.from_string(FIGURE)
     environment.filters["figure"] = lambda picture: Markup(figure.render(p=picture))
     template = environment.from_string(files("skelpipe.report").joinpath("page.html.j2").read_text("utf-8"))
     shown = [{**p, "data": base64.b64encode(p["png"]).decode()} for p in pictures]
     told = page["paper"] and paper_html(environment, page["paper"], [p for p in shown if p["section"] == "paper"])
-    return template.render(page=page, sections=sections(shown), paper=told, reading=READING)
+    return template.render(page=page, sections=sections(shown), paper=told, reading=reading(page))
+
+
+def reading(page: Mapping[str, Any]) -> str:
+    """How the figures of the page are to be read."""
+    cells = [
+        cell
+        for table in page["tables"]
+        for group in table["groups"]
+        for entry in group["streams"]
+        for of_split in entry["cells"].values()
+        for cell in of_split.values()
+    ]
+    return f"{READING} {BESIDE}" if any(beside_text(cell) for cell in cells) else READING
 
 
 def warned_html(figure: Mapping[str, Any]) -> Markup:
@@ -53,7 +71,7 @@ def warned_html(figure: Mapping[str, Any]) -> Markup:
 
 def markdown(page: Mapping[str, Any]) -> str:
     """The page as Markdown, its figures beside it."""
-    lines = [f"# {md(page['title'])}", "", READING]
+    lines = [f"# {md(page['title'])}", "", reading(page)]
     if page["paper"]:
         lines += ["", *paper_markdown(page["paper"])]
     for line in page["summary"]:
@@ -126,7 +144,9 @@ def _markdown_table(table: Mapping[str, Any]) -> list[str]:
                 of_split, figures = entry["cells"][split["split"]], entry["published"][split["split"]]
                 for c in split["layout"]:
                     if c["kind"] == "cell":
-                        cells.append(cell_text(of_split.get(c["key"])))
+                        cell = of_split.get(c["key"])
+                        more = f" ({'; '.join(beside)})" if cell and (beside := beside_text(cell)) else ""
+                        cells.append(cell_text(cell) + more)
                     elif figure := figures.get(c["key"]):
                         cells.append(f"{published(figure['value'])} [{figure['source']}]")
                         cells.append(points(figure["difference"]))
@@ -155,6 +175,12 @@ def _markdown_evaluations(evaluations: Sequence[Mapping[str, Any]]) -> list[str]
 def more_text(protocol: Mapping[str, Any]) -> str:
     """What a protocol tells beside its accuracies: of retrieval, of repeated draws, of a rate that was searched."""
     parts = []
+    if of := protocol["interval"]:
+        over = f" over {of['groups']:,} {of['by']}s" if _number(of["groups"]) else ""
+        parts.append(f"{100 * of['level']:g} % interval {interval_text(of)}{over}")
+    for key, title in (("balanced", "balanced"), ("macro_f1", "macro F1")):
+        if _number(protocol[key]):
+            parts.append(f"{title} {percent(protocol[key])}")
     if _number(protocol["map"]):
         parts.append(f"mAP {percent(protocol['map'])}")
     if isinstance(protocol["recall"], Mapping):
@@ -163,6 +189,9 @@ def more_text(protocol: Mapping[str, Any]) -> str:
         spread = f" ± {percent(protocol['std'])}" if _number(protocol["std"]) else ""
         each = ", ".join(percent(v) for v in protocol["draws"] if _number(v))
         parts.append(f"{len(protocol['draws'])} draws{spread}: {each}")
+    if _number(protocol["knn"].get("top1")):
+        spread = f" ± {percent(protocol['knn']['std'])}" if _number(protocol["knn"].get("std")) else ""
+        parts.append(f"1-NN {percent(protocol['knn']['top1'])}{spread}")
     if _number(protocol["labelled"]):
         parts.append(f"{protocol['labelled']:,} labelled clips")
     if _number(protocol["rate"]):

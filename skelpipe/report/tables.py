@@ -9,7 +9,7 @@ from typing import Any
 from skelpipe import __version__, paper
 from skelpipe.evaluate.fuse import ONLY
 from skelpipe.plots.style import class_names
-from skelpipe.report.cells import Cell, Column, cells_of, columns_of, warnings_of
+from skelpipe.report.cells import Cell, Column, beside_top1, cells_of, columns_of, warnings_of
 from skelpipe.report.collect import Found, Result
 from skelpipe.report.experiments import (
     Catalogue,
@@ -128,7 +128,9 @@ def _table(
                 "split": s,
                 "title": split_title(s),
                 "columns": columns[s],
-                "layout": _layout(columns[s], [e["published"][s] for row in rows for e in row["streams"]]),
+                "layout": _layout(
+                    columns[s], [e["published"][s] for row in rows for e in row["streams"]], s in paper.benchmarks()
+                ),
                 **_split_facts(of_split[s]),
             }
             for s in splits
@@ -167,15 +169,18 @@ def _applies(kind: str, experiment: Experiment) -> bool:
     return not experiment.origin
 
 
-def _layout(columns: Sequence[Column], published: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
-    """The columns in order, and beside those of a protocol the published figures for it and the difference."""
+def _layout(columns: Sequence[Column], published: Sequence[Mapping[str, Any]], benchmark: bool) -> list[dict[str, str]]:
+    """The columns in order, and beside those of a protocol the published figures for it and the difference.
+
+    A split that is no `benchmark` has none.
+    """
     known = dict.fromkeys(kind for each in published for kind in each)
     order: list[dict[str, str]] = []
     for place, c in enumerate(columns):
         order.append({"kind": "cell", "key": c["key"], "title": c["title"]})
         kind = c["protocol"]
         last = all(later["protocol"] != kind for later in columns[place + 1 :])
-        if last and (kind in known or kind == "linear"):
+        if last and (kind in known or (benchmark and kind == "linear")):
             known.pop(kind, None)
             order.append({"kind": "published", "key": kind, "title": "published"})
     return order + [{"kind": "published", "key": kind, "title": f"{kind}, published"} for kind in known]
@@ -312,7 +317,9 @@ def _evaluation(r: Result, catalogue: Catalogue) -> dict[str, Any]:
             {
                 "name": protocol_title(name, p),
                 **{key: p.get(key) for key in ("top1", "top5", "map", "recall", "draws", "std", "labelled", "rate")},
-                **{key: p.get(key) for key in ("best_on_validation", "best_on_test")},
+                **{key: p.get(key) for key in ("balanced", "macro_f1", "best_on_validation", "best_on_test")},
+                "knn": own if isinstance(own := p.get("knn"), dict) else {},
+                "interval": beside_top1(name, p).get("interval"),
                 "settings": own if isinstance(own := p.get("settings"), dict) else {},
                 "warnings": warnings_of(name, p),
             }

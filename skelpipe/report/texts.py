@@ -21,6 +21,21 @@ def cell_text(cell: Mapping[str, Any] | None) -> str:
     return f"{percent(cell['mean'])}{spread}{warning_marks(cell)}"
 
 
+def beside_text(cell: Mapping[str, Any]) -> list[str]:
+    """What stands below a mean, in percent: the interval of a single evaluation, balanced accuracy, macro F1."""
+    parts = [interval_text(cell["interval"])] if cell.get("interval") else []
+    for key, name in (("balanced", "bal."), ("macro_f1", "F1")):
+        if figure := cell.get(key):
+            spread = "" if figure["std"] is None else f" ± {percent(figure['std'])}"
+            parts.append(f"{name} {percent(figure['mean'])}{spread}")
+    return parts
+
+
+def interval_text(interval: Mapping[str, Any]) -> str:
+    """ "71.0–84.2", in percent."""
+    return f"{percent(interval['low'])}–{percent(interval['high'])}"
+
+
 def warning_marks(figure: Mapping[str, Any]) -> str:
     """What stands behind a figure that an evaluation warns of: " !1, !3", by the places of the warnings."""
     marks = sorted({each["mark"] for each in figure.get("warnings", ())})

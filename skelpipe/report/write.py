@@ -21,6 +21,7 @@ from skelpipe.report.figures import FIGURES, draw
 from skelpipe.report.page import cell_text, html, markdown, md, percent, points, published
 from skelpipe.report.paper_figures import paper_picture
 from skelpipe.report.paper_shape import measured, shape
+from skelpipe.report.results_csv import results_csv
 from skelpipe.report.tables import tabulate
 
 __all__ = [
@@ -44,7 +45,8 @@ def write_report(
 
     Args:
         paths: folders, searched recursively.
-        out: the folder to write: `report.html` (self-contained), `report.md` with `figures/`, `report.json`.
+        out: the folder to write: `report.html` (self-contained), `report.md` with `figures/`, `report.json`,
+            and `report.csv`, every accuracy of every folder.
         classes: classes for the confusion matrices and t-SNE maps, as numbers from 0 or by name; by default the ten
             with the most test clips.
         title: stands above the page.
@@ -82,6 +84,7 @@ def write_report(
         for picture in pictures:
             files.write_bytes(folder / picture["file"], picture["png"])
         files.write_json(folder / "report.json", page)
+        files.write_bytes(folder / "report.csv", results_csv(page).encode("utf-8", "backslashreplace"))
         files.write_bytes(folder / "report.html", html(page, pictures).encode("utf-8", "backslashreplace"))
         files.write_bytes(folder / "report.md", markdown(page).encode("utf-8", "backslashreplace"))
     return out

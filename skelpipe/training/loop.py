@@ -168,6 +168,7 @@ def load_batches(
         valid=own_frames(source, rows),
         replacement=recipe.sampling == "with_replacement" and batch_size is None,
         told={name: f"recipe {recipe.name}: views.{name}" for name in recipe.views},
+        balance=recipe.balance if batch_size is None else "none",
     )
 
 

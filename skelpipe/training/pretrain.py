@@ -14,11 +14,13 @@ import torch
 
 from skelpipe import ranks
 from skelpipe.clips.batches import check_batch
+from skelpipe.errors import BadInput
 from skelpipe.outputs.folders import locked
 from skelpipe.outputs.refusals import refusals
 from skelpipe.parallel import tell_threads
 from skelpipe.recordings.conventions.shown import check_shown
 from skelpipe.recordings.datasets import Split, find_split
+from skelpipe.recordings.datasets.own import UNLABELLED
 from skelpipe.recordings.divisions import divide
 from skelpipe.recordings.store import Clips, read_array
 from skelpipe.training.announce import tell_plan
@@ -80,7 +82,7 @@ def pretrain(
             torch.set_num_threads(threads)
         place = choose_device(ranks.device_name(device))
         chosen = find_split(split, source.about)
-        rows, held = split_rows(recipe, source, training_rows(source, chosen), seed)
+        rows, held = split_rows(recipe, source, labelled_rows(recipe, source, training_rows(source, chosen)), seed)
         check_batch(recipe.batch_size, len(rows))
         share = ranks.share(recipe.batch_size)
         tell_plan(recipe, source, len(rows), chosen.name, stream, seed, share)
@@ -101,6 +103,25 @@ def training_rows(source: Clips, split: Split) -> npt.NDArray[np.int64]:
     train, _ = divide(split, source, ("training",))
     check_shown(read_array(source.group, "length")[train] > 0, source.path, "train on clips that show people")
     return np.flatnonzero(train)
+
+
+def labelled_rows(recipe: Recipe, source: Clips, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Those of the rows whose class is known, where the recipe learns from labels, and else all.
+
+    Raises:
+        BadInput: of none it is known, or all are of one class.
+    """
+    if not recipe.supervised:
+        return rows
+    known: npt.NDArray[np.int64] = rows[source.labels[rows] != UNLABELLED]
+    if len(known) < len(rows) and ranks.mine() == 0:
+        left = f"{len(rows) - len(known):,} of {len(rows):,}"
+        log.warning("left out of training: %s clips, which have no label", left)
+    if len(np.unique(source.labels[known])) < 2:
+        what = "has clips of one class only" if len(known) else "has no clip with a label"
+        what = f"its training part {what}, and {recipe.name} learns from labels"
+        raise BadInput(source.path, what, "label clips of two classes or more, or use a recipe that needs no labels")
+    return known
 
 
 def open_clips(path: str | Path, recipe: Recipe, stream: str) -> Clips:

@@ -14,6 +14,7 @@ from pydantic import Field, NonNegativeInt, PositiveInt, ValidationError, model_
 from torch import nn
 
 from skelpipe import settings
+from skelpipe.clips.balance import Balance
 from skelpipe.clips.views import View, build_view
 from skelpipe.encoders import ENCODERS
 from skelpipe.errors import BadInput
@@ -113,6 +114,8 @@ class Recipe(Settings):
             batch; "synced" gives what one process would.
         views: for each view that the method names, its augmentations in order.
         sampling: "shuffled" gives every clip once an epoch; "with_replacement" draws each clip of a batch from all.
+        balance: of a method that learns from labels: "sampling" draws each class equally often; "weights" weighs the
+            loss by inverse class frequency, with the mean weight 1 over the training clips.
         epochs, iterations: the run's length, in either; an epoch has as many steps as there are full batches of clips.
         schedule: what the rate does; stands in place of the optimiser's `steps` and `gamma`.
         clip_gradients: how gradients are kept small.
@@ -121,7 +124,7 @@ class Recipe(Settings):
         evaluate: its authors' probe, and the view that is embedded.
     """
 
-    LATER = ("sampling", "iterations", "schedule", "clip_gradients", "clips", "evaluate")
+    LATER = ("sampling", "balance", "iterations", "schedule", "clip_gradients", "clips", "evaluate")
 
     name: str = "unnamed"
     title: str = ""
@@ -136,6 +139,7 @@ class Recipe(Settings):
     batch_size: PositiveInt = 128
     batch_norm: Literal["per_rank", "synced"] = "per_rank"
     sampling: Literal["shuffled", "with_replacement"] = "shuffled"
+    balance: Balance = "none"
     epochs: NonNegativeInt = 800
     iterations: PositiveInt | None = None
     optimizer: OptimizerOptions = Field(default_factory=lambda: _default(OPTIMIZERS, "sgd"))
@@ -173,6 +177,14 @@ class Recipe(Settings):
         positives = self.positives.name  # type: ignore[attr-defined]
         if getattr(POSITIVES[positives], "NEEDS_PARTNERS", False) and not method.STREAMS:
             raise ValueError(f"positives: {positives} works between streams, and {self.method.name} trains one")
+        return self
+
+    @model_validator(mode="after")
+    def _balance_fits(self) -> Recipe:
+        if self.balance != "none" and not self.supervised:
+            raise ValueError(f"balance: {self.method.name} learns without labels, and knows no classes to balance")
+        if self.balance == "sampling" and self.sampling != "shuffled":
+            raise ValueError("balance: it says how clips are drawn, and so does sampling; leave one of them out")
         return self
 
     @model_validator(mode="after")

@@ -32,7 +32,8 @@ PRETRAIN = ("pretrain", "a", "b", "c", "--split", "xsub60")
         ((*PRETRAIN, "--stream", "jiont"),
          "Invalid value for '--stream': 'jiont' is not one of 'joint', 'motion', 'bone', '3s'; did you mean 'joint'?"),
         (("synth", "ntu6", "a"),
-         "Invalid value for 'DATASET': 'ntu6' is not one of 'ntu60', 'ntu120', 'pku1', 'pku2'; did you mean 'ntu60'?"),
+         "Invalid value for 'DATASET': 'ntu6' is not one of 'ntu60', 'ntu120', 'pku1', 'pku2', 'nw-ucla'; "
+         "did you mean 'ntu60'?"),
         (("evaluate", "a", "b", "c", "--k", "x"),
          "Invalid value for '--k': 'x' is not a whole number; 'skelpipe evaluate --help' shows how it is used"),
         (("embed", "a", "b", "c", "--split", "xsub 60"), "split 'xsub 60': is unknown; did you mean 'xsub60'?"),

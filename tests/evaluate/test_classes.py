@@ -74,7 +74,7 @@ def test_only_clips_and_outputs_of_the_classes_asked_for_count(runs, clips, tmp_
     metrics = evaluate(runs / "joint", clips, tmp_path / "some", classes="2,4", **some)
     assert (metrics["classes"], metrics["only_classes"], metrics["classes_present"]) == (2, [2, 4], 2)
     assert (metrics["train_clips"], metrics["test_clips"]) == (12, 4)
-    _, labels, scores = read_scores(tmp_path / "some" / "scores.npz")
+    _, labels, scores = read_scores(tmp_path / "some" / "scores.npz")[:3]
     assert labels.tolist() == [0, 0, 1, 1]  # places in the classes asked for
     assert {name: each.shape[-2:] for name, each in scores.items()} == dict.fromkeys(scores, (4, 2))
     with np.load(tmp_path / "some" / "features.npz") as stored:
@@ -91,8 +91,8 @@ def test_only_clips_and_outputs_of_the_classes_asked_for_count(runs, clips, tmp_
 def test_of_a_classifier_only_the_outputs_of_these_classes_count(runs, clips, tmp_path):
     for name, classes in (("all", None), ("some", "2,4-6")):
         evaluate(runs / "labelled", clips, tmp_path / name, protocols=["supervised"], classes=classes, device="cpu")
-    names, _, every = read_scores(tmp_path / "all" / "scores.npz")
-    mine, _, some = read_scores(tmp_path / "some" / "scores.npz")
+    names, _, every = read_scores(tmp_path / "all" / "scores.npz")[:3]
+    mine, _, some = read_scores(tmp_path / "some" / "scores.npz")[:3]
     rows = np.isin(names, mine)
     np.testing.assert_array_equal(every["supervised"][rows][:, [1, 3, 4, 5]], some["supervised"])
     metrics = json.loads((tmp_path / "some" / "metrics.json").read_text())

@@ -240,7 +240,7 @@ def test_the_test_clips_choose_nothing():
 def test_linear_rate_schedule(monkeypatch):
     rates = []
     step = Descent.step
-    monkeypatch.setattr(Descent, "step", lambda self, x, y, rate: (rates.append(rate), step(self, x, y, rate))[1])
+    monkeypatch.setattr(Descent, "step", lambda self, x, y, rate, w: (rates.append(rate), step(self, x, y, rate, w))[1])
     linear(blobs(n=200), Setup(4, CPU))  # 133 training clips: one batch of 128 an epoch
     assert rates[:100] == pytest.approx([3.0] * 80 + [0.3] * 20)
 
@@ -281,7 +281,7 @@ def test_an_evaluation_folder(run, clips, tmp_path):
     assert json.loads((tmp_path / "out" / "metrics.json").read_text()) == metrics
     assert (metrics["train_clips"], metrics["test_clips"], metrics["classes"]) == (24, 8, 60)
     assert metrics["clips_in_neither_part"] == 0
-    names, labels, scores = read_scores(tmp_path / "out" / "scores.npz")
+    names, labels, scores = read_scores(tmp_path / "out" / "scores.npz")[:3]
     assert set(scores) == set(metrics["protocols"]) == set(FROZEN)
     source = Clips(clips)
     test = source.columns["subject"] == 3

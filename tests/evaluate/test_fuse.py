@@ -16,7 +16,7 @@ BONE = [[1, 2, 0], [0, 3, 0], [3, 0, 2]]
 MOTION = [[0, 5, 0], [0, 1, 0], [0, 0, 9]]
 
 
-def write_part(path, stream, scores, names=NAMES, labels=LABELS, protocols=None, **changes):
+def write_part(path, stream, scores, names=NAMES, labels=LABELS, protocols=None, group=None, **changes):
     """An evaluation folder with the same scores for every protocol."""
     protocols = protocols or {"linear": {"probe": "reference", "warnings": []}}
     metrics = {
@@ -35,7 +35,8 @@ def write_part(path, stream, scores, names=NAMES, labels=LABELS, protocols=None,
     }
     with folders.new_folder(path, "evaluation", force=True) as folder:
         files.write_json(folder / "metrics.json", {**metrics, **changes})
-        write_scores(folder / "scores.npz", names, labels, {p: np.array(scores, float) for p in protocols})
+        every = {p: np.array(scores, float) for p in protocols}
+        write_scores(folder / "scores.npz", names, labels, every, group)
     return path
 
 
@@ -68,7 +69,7 @@ def test_sums_are_ranked_as_they_are_and_ties_are_told(tmp_path):
 
 def test_three_clips_by_hand(tmp_path, parts):
     metrics = fuse(parts, tmp_path / "fused")
-    names, labels, scores = read_scores(tmp_path / "fused" / "scores.npz")
+    names, labels, scores = read_scores(tmp_path / "fused" / "scores.npz")[:3]
     assert names.tolist() == NAMES
     assert labels.tolist() == LABELS
     # 0.6 joint + 0.6 bone + 0.4 motion
@@ -91,9 +92,24 @@ def test_three_clips_by_hand(tmp_path, parts):
     assert made["inputs"]["part 1 (bone)"]["digest"] == digests.read_digest(parts[1])
 
 
+def test_persons_are_joined_by_name_as_the_clips_are(tmp_path, parts):
+    """Clips 1 and 2 are of one person; only the second part, whose clips lie the other way round, knows it."""
+    metrics = fuse(parts, tmp_path / "old")
+    assert metrics["protocols"]["linear"]["interval"]["by"] == "clip"
+    assert read_scores(tmp_path / "old" / "scores.npz").group is None
+    group = np.array([3, 3, 7])
+    write_part(parts[1], "bone", BONE[::-1], NAMES[::-1], LABELS[::-1], group=group[::-1], grouped_by="subject")
+    linear = fuse(parts, tmp_path / "fused")["protocols"]["linear"]
+    assert (linear["interval"]["by"], linear["interval"]["groups"]) == ("subject", 2)
+    assert read_scores(tmp_path / "fused" / "scores.npz").group.tolist() == group.tolist()
+    # Right of the clips 2 and 3: the first person is half right, the second wholly, and the clips are 2 and 1.
+    assert (linear["balanced"], linear["macro_f1"]) == pytest.approx((2 / 3, (0 + 2 / 3 + 1) / 3))
+    assert (linear["interval"]["low"], linear["interval"]["high"]) == (0.5, 1.0)
+
+
 def test_given_weights(tmp_path, parts):
     metrics = fuse(parts[:2], tmp_path / "fused", weights=[1, 0])
-    _, _, scores = read_scores(tmp_path / "fused" / "scores.npz")
+    _, _, scores = read_scores(tmp_path / "fused" / "scores.npz")[:3]
     np.testing.assert_allclose(scores["linear"], JOINT)
     assert metrics["stream"] == "joint+bone"
 
@@ -130,7 +146,7 @@ def test_draws_are_summed_one_by_one(tmp_path):
     b = drawn_part(tmp_path / "b", "bone", [BONE[::-1], BONE[::-1]], NAMES[::-1], LABELS[::-1])
     c = drawn_part(tmp_path / "c", "motion", [MOTION, nothing])
     metrics = fuse([a, b, c], tmp_path / "fused")
-    _, _, scores = read_scores(tmp_path / "fused" / "scores.npz")
+    _, _, scores = read_scores(tmp_path / "fused" / "scores.npz")[:3]
     expected = [[[3.0, 3.8, 0.0], [1.8, 3.4, 0.0], [2.4, 1.2, 4.8]], 0.6 * np.array(BONE)]
     np.testing.assert_allclose(scores["semi1"], expected, rtol=1e-6)
     semi = metrics["protocols"]["semi1"]

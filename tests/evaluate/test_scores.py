@@ -7,10 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from sklearn.metrics import balanced_accuracy_score, f1_score
 
 from skelpipe.errors import BadInput
 from skelpipe.evaluate.scores import (
+    accuracies,
+    balanced_accuracy,
     confusion,
+    macro_f1,
     over_draws,
     per_class,
     predictions,
@@ -64,11 +68,41 @@ def test_draws_by_hand():
     said = over_draws(draws, LABELS)
     assert said["draws"] == [0.25, 0.5]
     assert said["std"] == pytest.approx(0.125 * 2**0.5)
-    assert over_draws(draws[:1], LABELS) == {"draws": [0.25], "std": None}
+    # Of the first draw class 0 is predicted three times and right once: F1 2 / (2 + 2), and 0 of the other three.
+    assert said["draws_of"]["balanced"] == [0.25, 0.5]
+    assert said["draws_of"]["macro_f1"][0] == 0.125
+    assert over_draws(draws[:1], LABELS) == {
+        "draws": [0.25], "std": None, "draws_of": {"balanced": [0.25], "macro_f1": [0.125]},
+    }  # fmt: skip
     assert over_draws(SCORES, LABELS) == {}
     assert per_class(draws, LABELS, 5) == [1.0, 0.0, 0.5, 0.0, None]
     assert (confusion(draws, LABELS, 4) == sum(confusion(one, LABELS, 4) for one in draws)).all()
     assert predictions(draws).tolist() == [[0, 1, 0, 0], [0, 2, 0, 0]]
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning:sklearn")
+@given(hnp.arrays(np.float32, (3, 9, 5), elements=st.integers(-3, 3).map(float)), st.randoms())
+def test_balanced_accuracy_and_macro_f1_are_those_of_scikit_learn(draws, random):
+    labels = np.array([random.choice([0, 0, 0, 1, 4]) for _ in range(9)])
+    found = [
+        (balanced_accuracy_score(labels, one), f1_score(labels, one, average="macro")) for one in predictions(draws)
+    ]
+    for scores, expected in ((draws[0], found[0]), (draws, np.mean(found, axis=0))):
+        assert balanced_accuracy(scores, labels) == pytest.approx(expected[0])
+        assert macro_f1(scores, labels) == pytest.approx(expected[1])
+
+
+def test_what_is_told_of_unbalanced_clips_by_hand():
+    """Nine clips of class 0, all right, and three of class 1, of which one is: 10/12, (1 + 1/3)/2, F1 18/20 and 2/4."""
+    labels = np.repeat([0, 1], [9, 3])
+    scores = np.tile([1.0, 0.0, -1.0], (12, 1))
+    scores[9] = [0, 1, -1]
+    found = accuracies(scores, labels, 3, np.repeat([7, 8, 9], 4), "subject")
+    assert found["top1"] == pytest.approx(10 / 12)
+    assert found["balanced"] == pytest.approx(2 / 3)
+    assert found["macro_f1"] == pytest.approx((18 / 20 + 2 / 4) / 2)
+    assert found["per_class"] == [1.0, pytest.approx(1 / 3), None]
+    assert (found["interval"]["by"], found["interval"]["groups"]) == ("subject", 3)
 
 
 def test_nan_scores_are_refused():
@@ -81,7 +115,7 @@ def test_round_trip_and_equal_bytes(tmp_path):
     for file in ("one.npz", "two.npz"):
         write_scores(tmp_path / file, names, LABELS[:3], {"linear": SCORES[:3], "knn": SCORES[:3] * 2})
     assert (tmp_path / "one.npz").read_bytes() == (tmp_path / "two.npz").read_bytes()
-    read_names, labels, scores = read_scores(tmp_path / "one.npz")
+    read_names, labels, scores = read_scores(tmp_path / "one.npz")[:3]
     assert read_names.tolist() == names.tolist()
     assert labels.dtype == np.int64
     assert list(scores) == ["linear", "knn"]
@@ -92,7 +126,7 @@ def test_round_trip_and_equal_bytes(tmp_path):
 def test_draws_come_back_from_a_file(tmp_path):
     draws = np.stack([SCORES, SCORES * 2, -SCORES])
     write_scores(tmp_path / "s.npz", list("abcd"), LABELS, {"semi1": draws, "linear": SCORES})
-    _, _, scores = read_scores(tmp_path / "s.npz")
+    _, _, scores = read_scores(tmp_path / "s.npz")[:3]
     np.testing.assert_array_equal(scores["semi1"], draws)
     assert scores["linear"].shape == (4, 4)
 
@@ -102,6 +136,18 @@ def test_writing_refuses_what_does_not_fit(tmp_path):
         write_scores(tmp_path / "x.npz", ["a"], LABELS[:1], {"linear": SCORES})
     with pytest.raises(ValueError, match="cannot be called"):
         write_scores(tmp_path / "x.npz", ["a"], LABELS[:1], {"label": SCORES[:1]})
+
+
+@pytest.mark.parametrize(
+    "group", [np.array([4, 4, 2, 9], np.int32), np.array(list("abca")), np.array(["ä", "b"] * 2, "O")]
+)
+def test_groups_come_back_from_a_file_and_older_files_have_none(tmp_path, group):
+    write_scores(tmp_path / "s.npz", list("abcd"), LABELS, {"linear": SCORES}, group)
+    stored = read_scores(tmp_path / "s.npz")
+    assert stored.group.tolist() == group.tolist()
+    assert list(stored.scores) == ["linear"]
+    write_scores(tmp_path / "s.npz", list("abcd"), LABELS, {"linear": SCORES})
+    assert read_scores(tmp_path / "s.npz").group is None
 
 
 @pytest.mark.parametrize(
@@ -117,6 +163,8 @@ def test_writing_refuses_what_does_not_fit(tmp_path):
         ({"name": np.arange(4), "label": LABELS}, "no list of texts"),
         ({"name": np.array(list("abcd")), "label": LABELS[:, None]}, "4 labels"),
         ({"name": np.array(list("abcd")), "label": LABELS, "linear": SCORES.astype(str)}, "type <U"),
+        ({"name": np.array(list("abcd")), "label": LABELS, "group": LABELS[:2]}, "groups of shape"),
+        ({"name": np.array(list("abcd")), "label": LABELS, "group": LABELS * 0.5}, "type float64"),
         ({"name": np.array(list("abcd")), "label": LABELS, "linear": SCORES.astype(complex)}, "type complex"),
         ({"name": np.array(list("abcd")), "label": LABELS - 1, "linear": SCORES}, "labels from -1 to"),
         ({"name": np.array(list("abcd")), "label": LABELS + 4, "linear": SCORES}, "and linear has 4 classes"),

@@ -43,6 +43,8 @@ def test_cross_entropy_by_hand():
     loss, log = method(Batch({"clip": clips}, torch.tensor([0, 2])), 1)
     assert float(log["train_top1"]) == 0.5
     assert not log["train_top1"].requires_grad
+    loss, _ = method(Batch({"clip": clips}, torch.tensor([1, 2]), weights=torch.tensor([0.5, 1.5])), 1)
+    assert float(loss.detach()) == pytest.approx((0.5 * first + 1.5 * second) / 2, rel=1e-6)
     assert method.evaluated is method.network
 
 

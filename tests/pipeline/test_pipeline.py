@@ -460,7 +460,7 @@ def test_stated_splits_are_named_in_full_and_their_folders_by_what_they_say(tmp_
     [
         (["splits=['camra:1']"], "no data set has a column 'camra'; did you mean 'camera'"),
         (["splits=[camera:2,3/1]"], "3/1 is what a comma has cut off; put a split that has commas in quotes"),
-        (["splits=['subject:1']"], "that of ntu60 or ntu120; write ntu60:subject:1"),
+        (["splits=['subject:1']"], "that of ntu60, ntu120 or nw-ucla; write ntu60:subject:1"),
         (["splits=['view:1']", "dataset=ntu60"], "write pku1:view:1"),
         (["splits=['pku1:view:1']", "dataset=ntu60"], "pku1:view:1 cannot be made from ntu60"),
         (["splits=['subject:1', 'subject:1-1']", "dataset=ntu60"], "names something twice"),
@@ -947,3 +947,13 @@ def test_a_recipe_is_measured_as_it_states_unless_the_pipeline_says_otherwise(tm
     config = plan(*load_pipeline(toy), tmp_path / "d")
     ((folder, stage),) = config["evaluations"].items()
     assert (folder.rpartition("/")[2], stage["flags"]) == (name, flags)
+
+
+@pytest.mark.parametrize(("column", "values"), [("subject", (1, 2, 3)), ("camera", (1, 2, 3)), ("episode", (0, 1))])
+def test_names_of_recordings_say_whom_to_leave_out(tmp_path, column, values):
+    write_raw("nw-ucla", tmp_path / "raw" / "nw-ucla", actions=1, subjects=3, replications=2, frames=(10, 10))
+    splits = [f"splits=['nw-ucla:{column}:leave-one-out']"]
+    pipeline, file = load_pipeline("nw_ucla", [*splits, "streams=[joint]", "recipes=[small_skeletonclr]"])
+    runs = plan(pipeline, file, tmp_path)["runs"]
+    said = [run.split("/")[2] for run in runs]
+    assert said == [f"nw-ucla-{column}=test={value}" for value in values]

@@ -1,5 +1,6 @@
 """The report: its numbers against hand-worked ones, and that it stands up to whatever lies in the folders."""
 
+import csv
 import html
 import json
 import re
@@ -213,7 +214,7 @@ def test_names_are_escaped_everywhere(tmp_path):
     text = (tmp_path / "r" / "report.md").read_text()
     assert "<script" not in text
     rows = [line for line in text.splitlines() if line.startswith("| ") and "script" in line]
-    columns = len(re.findall(r"(?<!\\)\|", "| recipe | stream | a | b | c |"))
+    columns = len(re.findall(r"(?<!\\)\|", "| recipe | stream | a |"))
     assert rows
     assert all(len(re.findall(r"(?<!\\)\|", row)) >= columns for row in rows)
 
@@ -435,6 +436,58 @@ def test_few_labels_pool_the_draws_of_all_seeds(tmp_path):
         assert "2 draws ± 10.0: 20.0, 40.0; 1,200 labelled clips" in (tmp_path / "r" / file).read_text()
 
 
+def beside(low=0.61, balanced=0.6, macro_f1=0.55, **more):
+    interval = {"level": 0.95, "by": "subject", "groups": 12, "low": low, "high": 0.845}
+    return {"balanced": balanced, "macro_f1": macro_f1, "interval": interval, **more}
+
+
+def test_one_seed_has_its_interval_and_all_have_balanced_accuracy_and_macro_f1(tmp_path):
+    write_evaluation(tmp_path / "e", protocols=linear(0.7, **beside()))
+    page = report(tmp_path / "e", tmp_path / "one", figures=[])
+    assert cell(page, "joint")["interval"]["groups"] == 12
+    text = (tmp_path / "one" / "report.md").read_text()
+    assert "| 70.0 (61.0–84.5; bal. 60.0; F1 55.0) |" in text
+    assert "95 % interval 61.0–84.5 over 12 subjects; balanced 60.0; macro F1 55.0" in text
+    assert "of a single evaluation the 95 % interval by bootstrap" in text
+    assert "<span>61.0–84.5</span> <span>bal. 60.0</span>" in (tmp_path / "one" / "report.html").read_text()
+    write_evaluation(tmp_path / "e", seed=1, protocols=linear(0.8, **beside(balanced=0.8, macro_f1=0.65)))
+    page = report(tmp_path / "e", tmp_path / "two", figures=[])
+    assert "interval" not in cell(page, "joint")
+    text = (tmp_path / "two" / "report.md").read_text()
+    assert "| 75.0 ± 7.1 (n = 2) (bal. 70.0 ± 14.1; F1 60.0 ± 7.1) |" in text
+
+
+def test_draws_have_their_own_and_what_does_not_say_them_has_none(tmp_path):
+    drawn = {"balanced": [0.3, 0.5], "macro_f1": [0.2, 0.2]}
+    semi = {"top1": 0.5, "draws": [0.4, 0.6], "std": 0.1, "draws_of": drawn, **beside(balanced=0.4, macro_f1=0.2)}
+    protocols = {"semi1": semi, "retrieval": {"top1": 0.5, "top5": 0.6, "map": 0.25, **beside()}}
+    write_evaluation(tmp_path / "e", protocols=protocols)
+    page = report(tmp_path / "e", tmp_path / "r", figures=[])
+    found = cell(page, "joint", column="semi 1 %")
+    assert found["balanced"] == {"mean": 0.4, "std": pytest.approx(0.02**0.5)}
+    assert found["interval"]["low"] == 0.61
+    assert "balanced" not in cell(page, "joint", column="retrieval mAP")
+    write_evaluation(tmp_path / "e", seed=1, protocols={"semi1": {"top1": 0.5, "draws": [0.5]}})  # of an older version
+    found = cell(report(tmp_path / "e", tmp_path / "older", figures=[]), "joint", column="semi 1 %")
+    assert not {"balanced", "macro_f1", "interval"} & set(found)
+
+
+def test_every_accuracy_is_a_row_of_the_csv(tmp_path):
+    write_evaluation(tmp_path / "e", folder="=1+1", protocols=linear(0.7, **beside()))
+    write_evaluation(tmp_path / "e", seed=1, folder="old")
+    report(tmp_path / "e", tmp_path / "r", figures=[])
+    one, old = csv.DictReader((tmp_path / "r" / "report.csv").open(newline=""))
+    assert (one["path"], old["path"]) == ("'=1+1", "old")
+    assert (one["top1"], one["balanced"], one["interval_by"], one["interval_high"]) == (
+        "0.7",
+        "0.6",
+        "subject",
+        "0.845",
+    )
+    assert (old["top1"], old["balanced"], old["interval_by"]) == ("0.5", "", "")
+    assert (old["recipe"], old["split"], old["seed"], old["protocol"]) == ("crosnnclr", "xsub60", "1", "linear")
+
+
 def test_retrieval_shows_precision_in_the_table_and_recall_in_the_details(tmp_path):
     recall = {"1": 0.5, "5": 0.75, "10": 0.875}
     found = {"top1": 0.5, "top5": 0.6, "map": 0.25, "recall": recall}
@@ -623,7 +676,7 @@ def test_title_and_figures_are_chosen(tmp_path):
     assert [p.name for p in (tmp_path / "r" / "figures").iterdir()] == ["tsne_01.png"]
     assert "<h1>A &lt;b&gt;|title</h1>" in (tmp_path / "r" / "report.html").read_text()
     assert (tmp_path / "r" / "report.md").read_text().startswith("# A &lt;b&gt;\\|title\n")
-    with pytest.raises(BadInput, match="use one of sweeps, curves, confusion, tsne"):
+    with pytest.raises(BadInput, match="use one of labels, sweeps, curves, confusion, tsne"):
         write_report([tmp_path / "e"], tmp_path / "r", figures=["pie"], force=True)
 
 

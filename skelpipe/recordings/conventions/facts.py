@@ -157,7 +157,7 @@ def read_clip(clip: Floats, layout: Layout, places: Places, fixed: bool) -> Fact
 
 def _complete(body: Floats, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     """The rows of (F, V, C) in which every joint is seen, if these are enough: the bones of others have no length."""
-    whole: npt.NDArray[np.int64] = rows[body[rows].any(axis=2).all(axis=1)]
+    whole: npt.NDArray[np.int64] = rows[np.all(body[rows].any(axis=2), axis=1)]
     return whole if len(whole) >= FEWEST_FRAMES else rows
 
 

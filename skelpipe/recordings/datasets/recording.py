@@ -24,6 +24,7 @@ ARCHIVE, UNFINISHED = "archive not read", "unfinished download"
 OTHER, HIDDEN, SYSTEM, OURS = "no recording", "hidden", "of the system", "of skelpipe"
 QUIET = (SYSTEM, OURS)  # counted, and told by `inspect` only
 FAULTS = (UNREADABLE, BAD_LABEL, ARCHIVE, UNFINISHED)
+RATE = "fps"  # the attribute of a store whose frames per second were stated
 # In the drop report. NumPy gives every entry of a column the room of its longest.
 LONGEST_NAME, LONGEST_DETAIL = 100, 400
 

@@ -105,8 +105,15 @@ class Opened:
         Raises:
             BadInput: it is none.
         """
+        text = self.text
         try:
-            return json.loads(self.text)
+            try:
+                return json.loads(text)
+            except json.JSONDecodeError as error:
+                lines = [line for line in text.splitlines() if line.strip()]
+                if not error.msg.startswith("Extra data") or len(lines) < 2:
+                    raise
+                return [json.loads(line) for line in lines]  # a frame a line
         except RecursionError:
             raise BadInput(self.where, "is nested too deeply for poses", AGAIN) from None
         except ValueError as error:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from skelpipe.errors import BadInput, shortened
 from skelpipe.layouts.base import Layout
-from skelpipe.recordings.poses.base import Poses, as_label, from_rows, misfit
+from skelpipe.recordings.poses.base import SORTED, Poses, as_label, from_rows, misfit
 from skelpipe.recordings.poses.words import (
     AXES,
     BODIES,
@@ -35,7 +35,9 @@ AXIS = {**AXES, **dict.fromkeys(CONFIDENCE, SCORE)}
 ENDS = "|".join(sorted(map(re.escape, AXIS), key=len, reverse=True))
 BEHIND = re.compile(rf"^(?P<joint>.*?)[\s_.:\-]?(?P<axis>{ENDS})$", re.IGNORECASE)
 BEFORE = re.compile(rf"^(?P<axis>{ENDS})[\s_.:\-]?(?P<joint>.+)$", re.IGNORECASE)
+LABELLED = tuple(name for name in LABELS if name not in AXIS)
 COORDINATES = "name the columns frame, body, joint, x, y and z, or frame and coordinates such as nose_x and nose_y"
+INDEX = re.compile(r"(unnamed: ?\d+|index|level_\d+|)", re.IGNORECASE)  # which pandas writes beside the columns
 FEWEST = 4  # columns of coordinates in a wide table
 
 
@@ -70,7 +72,7 @@ def header_of(names: Sequence[str]) -> Header:
     for name in names:
         words.setdefault(word(name), str(name))
     roles: dict[str, str] = {}
-    for role, called in (("joint", JOINTS), ("frame", FRAMES), ("body", BODIES), ("label", LABELS), ("clip", NAMES)):
+    for role, called in (("joint", JOINTS), ("frame", FRAMES), ("body", BODIES), ("label", LABELLED), ("clip", NAMES)):
         if (found := first_of(words, called)) is not None and words[found] not in roles.values():
             roles[role] = words[found]
     axes = {AXIS[each]: name for each, name in reversed(words.items()) if each in AXIS}
@@ -82,10 +84,12 @@ def header_of(names: Sequence[str]) -> Header:
     for name in map(str, names):
         if name not in taken and (place := _place(name)) is not None:
             places.setdefault(place, name)
-    if len({joint for joint, _ in places}) * 2 > len(places):  # x alone is no joint's
+    joints = {joint for joint, _ in places}
+    if 2 * sum((joint, 0) in places and (joint, 1) in places for joint in joints) < len(joints):
         places = {}
     others = _others(words, roles)
-    left = tuple(str(name) for name in names if str(name) not in taken and str(name) not in others.values())
+    left = tuple(name for name in map(str, names) if name not in taken and name not in others.values()
+                 and not INDEX.fullmatch(name))  # fmt: skip
     return Header(roles, {}, places, () if places else left, others)
 
 
@@ -169,7 +173,10 @@ def _long(table: pd.DataFrame, header: Header, layout: Layout, where: str) -> Po
     if SCORE in header.axes:
         scores = np.full((len(rows), len(names)), np.nan)
         scores[row, joint] = _numbers(table, [header.axes[SCORE]], where)[:, 0]
-    told = [] if (np.diff(frames) >= 0).all() else ["frames out of order were sorted"]
+    group = bodies.astype(np.int64) * len(names) + joint  # rows may come joint by joint
+    order = np.argsort(group, kind="stable")
+    sorted_ = (np.diff(frames[order]) > 0) | (np.diff(group[order]) != 0)
+    told = [] if sorted_.all() else [SORTED]
     made = from_rows(where, rows[:, 0], rows[:, 1], points, scores, told=told)
     return replace(made, joints=tuple(names))
 

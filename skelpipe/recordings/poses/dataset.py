@@ -15,7 +15,7 @@ from skelpipe.recordings.datasets.base import Found, Source, accept, unique
 from skelpipe.recordings.datasets.files import Vanished, watched
 from skelpipe.recordings.datasets.known import dataset_of
 from skelpipe.recordings.datasets.own import Own, check_name
-from skelpipe.recordings.datasets.recording import DUPLICATE, UNREADABLE, Dropped, Recording
+from skelpipe.recordings.datasets.recording import DUPLICATE, RATE, UNREADABLE, Dropped, Recording
 from skelpipe.recordings.poses.base import Opened, Poses
 from skelpipe.recordings.poses.classes import check_class_names, read_class_names
 from skelpipe.recordings.poses.fitting import fitted
@@ -152,12 +152,12 @@ class OwnPoses(Own):
     def noted(self) -> dict[str, Any]:
         """See `Dataset.noted`."""
         table: dict[str, Any] = {**self.stated.as_table()}
-        fps = table.pop("fps", None)
+        fps = table.pop(RATE, None)
         table |= {"labels": os.path.abspath(self.labels)} if self.labels else {}
         table |= {"lists": [os.path.abspath(path) for path in self.lists]} if self.lists else {}
         table |= {"names": self.names_pattern} if self.names_pattern else {}
         table |= {"class_names": list(self.given_classes)} if self.given_classes else {}
-        return {READING: table, **({"fps": fps} if fps else {})}
+        return {READING: table, **({RATE: fps} if fps else {})}
 
 
 def _sources(pieces: Sequence[tuple[Piece, list[Entry]]]) -> list[PoseSource]:
@@ -253,7 +253,7 @@ def poses_of(attributes: Mapping[str, Any], where: str | os.PathLike[str]) -> Ow
         return None
     try:
         image = tuple(told["image"]) if "image" in told else None
-        stated = Stated(told.get("unit"), told.get("up"), image, attributes.get("fps"))
+        stated = Stated(told.get("unit"), told.get("up"), image, attributes.get(RATE))
         given = tuple(map(str, told.get("class_names", ())))
         labels, names, lists = told.get("labels"), told.get("names"), tuple(map(str, told.get("lists", ())))
     except (TypeError, KeyError, AttributeError) as error:

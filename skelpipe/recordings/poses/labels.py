@@ -78,8 +78,7 @@ def _csv(data: bytes, path: Path) -> list[dict[str, Any]]:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError:
         raise BadInput(path, "is no text in UTF-8", GIVE) from None
-    table = read_csv(text, str(path))
-    table = table.astype(object).where(table.notna(), "")
+    table = read_csv(text, str(path), as_text=True)
     return [dict(zip(map(str, table.columns), row, strict=True)) for row in table.itertuples(index=False, name=None)]
 
 

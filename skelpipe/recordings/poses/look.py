@@ -17,6 +17,7 @@ from skelpipe.layouts.table import CONFIDENCE
 from skelpipe.recordings.conventions.facts import chosen
 from skelpipe.recordings.datasets.recording import UNREADABLE
 from skelpipe.recordings.poses.base import Opened, Poses
+from skelpipe.recordings.poses.classes import classes_of
 from skelpipe.recordings.poses.fitting import fitted
 from skelpipe.recordings.poses.formats import FRAME_FILES, POSE_FORMATS
 from skelpipe.recordings.poses.naming import suggested
@@ -134,7 +135,7 @@ def _clips(read: Read, sources: int, scored: bool) -> Facts:
 
 def _labels(searched: Searched, labels: list[int | str], pattern: str | None) -> str:
     if labels:
-        shown = ", ".join(map(str, sorted({*map(str, labels)})[:6]))
+        shown = ", ".join(classes_of(labels).names[:6])
         return f"in the files: {shortened(shown, 100)}"
     folders = {piece.place.rpartition("/")[0] for piece in searched.pieces}
     if len(folders) > 1:

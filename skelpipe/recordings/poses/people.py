@@ -98,9 +98,18 @@ class People:
         if table[own] is None or (isinstance(table[own], (list, dict)) and not table[own]):
             self.seen.append(number)
             return
+        if _depth(table[own]) == 3:  # the people of a frame in one array
+            several: list[Any] = list(scores or ()) if _depth(scores) >= 2 else [scores] * len(table[own])
+            for m, points in enumerate(table[own]):
+                self._row(points, several[m] if m < len(several) else None, number, body if len(table[own]) == 1 else m)
+            return
         self._row(table[own], scores, number, body)
 
     def _row(self, points: Any, scores: Any, number: int, body: Any) -> None:
+        if isinstance(points, Mapping) and isinstance(points.get("x"), list):  # an array for each axis
+            axes = [axis for axis in AXES if isinstance(points.get(axis), list)]
+            scores = next((points[each] for each in SCORES if isinstance(points.get(each), list)), scores)
+            points = [list(joint) for joint in zip(*(points[axis] for axis in axes), strict=False)]
         if isinstance(points, Mapping):
             points = [{"name": name, **(each if isinstance(each, Mapping) else _xyz(each))}
                       for name, each in points.items()]  # fmt: skip
@@ -194,10 +203,16 @@ def _are_people(some: list[Any] | tuple[Any, ...]) -> bool:
     if isinstance(first, Mapping):
         table = {word(key) for key in first}
         return not {"x", "y"} <= table
+    depth = _depth(first)
+    return depth >= 2 or (depth == 1 and isinstance(first[0] if first else None, Mapping))
+
+
+def _depth(value: Any) -> int:
+    """How many lists are inside one another, by their first items."""
     depth = 0
-    while isinstance(first, (list, tuple)) and first:
-        first, depth = first[0], depth + 1
-    return depth >= 2 or (depth == 1 and isinstance(first, Mapping))
+    while isinstance(value, (list, tuple)):
+        value, depth = (value[0] if value else None), depth + 1
+    return depth
 
 
 def _xyz(value: Any) -> dict[str, Any]:

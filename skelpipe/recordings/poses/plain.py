@@ -15,6 +15,7 @@ from skelpipe.recordings.poses.shapes import MOST_BODIES, bodies_of, numbers
 from skelpipe.recordings.poses.words import COLUMNS, LABELS, NAMES, POINTS, SCORES, first_of, word
 
 PREPARED = ("x_train", "x_test", "train_x", "test_x", "valid_x")
+DEEP = 3  # mappings in mappings
 NOTHING = "name the array 'keypoints', and the class 'label'"
 
 
@@ -42,6 +43,8 @@ def clips_in(content: Any, layout: Layout, where: str, *, columns_first: bool = 
         key = _only_array(table) if key is None else key
         if key is None:
             return _named(content, layout, where)
+        if isinstance(table[key], Mapping):  # a struct in a struct
+            return clips_in(table[key], layout, where, columns_first=columns_first)
         if (several := _lists(table, key, layout, where)) is not None:
             return several
         return [clip_of(table, key, layout, where, columns_first)]
@@ -158,18 +161,20 @@ def _many(content: Sequence[Any], layout: Layout, where: str) -> list[Poses]:
     return found
 
 
-def _named(content: Mapping[Any, Any], layout: Layout, where: str) -> list[Poses]:
-    """Several clips by name, each an array or a mapping."""
+def _named(content: Mapping[Any, Any], layout: Layout, where: str, deep: int = 0) -> list[Poses]:
+    """Several clips by name, each an array or a mapping; those of a mapping in a mapping by both names."""
     found = []
     for name, value in content.items():
         if isinstance(value, Mapping):
             table = {word(key): each for key, each in value.items()}
             if (key := first_of(table, POINTS)) is not None:
                 found.append(_renamed(clip_of(table, key, layout, where), str(name)))
+            elif deep < DEEP:
+                found += [_renamed(clip, f"{name}/{clip.name}") for clip in _named(value, layout, where, deep + 1)]
         elif isinstance(value, np.ndarray) and value.ndim > 1 and value.dtype.kind in "fiu":
             x, told = bodies_of(value, layout, where)
             found.append(from_bodies(x, told=told, name=str(name)))
-    if not found:
+    if not found and not deep:
         raise BadInput(where, f"holds no array of coordinates but {_kind(content)}", NOTHING)
     return found
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
-from skelpipe.errors import BadInput
+from skelpipe.errors import BadInput, shortened
 from skelpipe.recordings.datasets.base import Dataset
 from skelpipe.recordings.datasets.listed import is_list, read_list
 from skelpipe.recordings.datasets.own import Own
 from skelpipe.recordings.datasets.rules import Rule
-from skelpipe.recordings.datasets.stated import from_mapping, parse
+from skelpipe.recordings.datasets.stated import ALL, from_mapping, parse
+
+NAME = re.compile(r"[\w+-][\w.+-]{0,59}", re.ASCII)
 
 
 def rules_of(told: Mapping[str, Any], dataset: Own) -> dict[str, dict[str, Any]]:
@@ -22,8 +25,12 @@ def rules_of(told: Mapping[str, Any], dataset: Own) -> dict[str, dict[str, Any]]
         dataset: whose columns are known.
 
     Raises:
-        BadInput: one is none of these, or names a column that there is not.
+        BadInput: one is none of these, or names a column that there is not, or is called as no split can be.
     """
+    for name in told:
+        if not (isinstance(name, str) and NAME.fullmatch(name)) or name == ALL or is_list(name):
+            what = f"{shortened(repr(name), 60)} is no name for a split"
+            raise BadInput(f"splits of {dataset.name}", what, "use letters, digits, '_', '-', '+' and '.'")
     return {name: _rule(name, each, dataset) for name, each in told.items()}
 
 

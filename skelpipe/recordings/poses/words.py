@@ -43,8 +43,9 @@ SPELT = {"l": "left", "r": "right", "lt": "left", "rt": "right", "center": "cent
 
 
 def word(text: object) -> str:
-    """A column's name or a key in lower case, with _ for blanks, points and dashes."""
-    return re.sub(r"[\s.:/-]+", "_", str(text).strip().lower()).strip("_")
+    """A column's name or a key in lower case, with _ for blanks, points and dashes, and where aCapitalBegins."""
+    apart = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", str(text).strip())
+    return re.sub(r"[\s.:/-]+", "_", apart.lower()).strip("_")
 
 
 def first_of(table: Mapping[str, Any], names: Sequence[str]) -> str | None:

@@ -10,11 +10,13 @@ from skelpipe.report.experiments import Catalogue
 from skelpipe.report.figures.base import Kind, Material
 from skelpipe.report.figures.confusion import CONFUSION
 from skelpipe.report.figures.curves import CURVES
+from skelpipe.report.figures.labels import LABELS
 from skelpipe.report.figures.sweeps import SWEEPS
 from skelpipe.report.figures.tsne import TSNE
 
 # In the order of the page.
 FIGURES: dict[str, Kind] = {
+    "labels": LABELS,
     "sweeps": SWEEPS,
     "curves": CURVES,
     "confusion": CONFUSION,

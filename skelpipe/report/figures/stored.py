@@ -17,11 +17,11 @@ from skelpipe.report.collect import Found, Result
 def scores_of(result: Result, found: Found) -> tuple[npt.NDArray[np.int64], dict[str, Scores]] | None:
     """The labels (n,) of the test clips and each protocol's scores; None, and a note in `found`, if they are broken."""
     try:
-        _, labels, scores = read_scores(result.path / "scores.npz")
+        stored = read_scores(result.path / "scores.npz")
     except BadInput as problem:
         found.skipped.append((f"{result.shown}/scores.npz", problem.what))
         return None
-    return labels, scores
+    return stored.labels, stored.scores
 
 
 def features_of(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 from pydantic import Field, NonNegativeInt, model_validator
@@ -19,7 +19,7 @@ Share = Annotated[float, Field(ge=0, lt=1)]  # of an average that is kept at a s
 class SGDOptions(Settings):
     """SGD with momentum. Without a `schedule` the rate is multiplied by `gamma` after each epoch listed in `steps`."""
 
-    LATER = ("name",)
+    LATER: ClassVar[tuple[str, ...]] = ("name",)
 
     name: Literal["sgd"] = "sgd"
     lr: float = Field(0.1, gt=0)

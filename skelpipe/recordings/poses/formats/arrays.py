@@ -11,7 +11,7 @@ import numpy as np
 from skelpipe.errors import BadInput
 from skelpipe.layouts.base import Layout
 from skelpipe.recordings.datasets.files import DAMAGE, MAX_BYTES
-from skelpipe.recordings.pickles import read_pickled
+from skelpipe.recordings.pickles import RAISED, read_pickled
 from skelpipe.recordings.poses.base import AGAIN, Format, Opened, Poses
 from skelpipe.recordings.poses.plain import clips_in
 
@@ -40,8 +40,8 @@ def read_array(data: bytes, where: str) -> Any:
         header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
         shape, fortran, dtype = header(file)
         rest = memoryview(data)[file.tell() :]
-    except (*DAMAGE, TypeError, SyntaxError, AttributeError, RecursionError) as error:
-        raise BadInput(where, f"is damaged ({str(error)[:200]})", AGAIN) from None
+    except RAISED as error:
+        raise BadInput(where, f"is damaged ({' '.join(str(error).split())[:200]})", AGAIN) from None
     if dtype.kind == "O":
         content = read_pickled(bytes(rest), where)
         return content[0] if isinstance(content, list) and len(content) == 1 and shape == () else content

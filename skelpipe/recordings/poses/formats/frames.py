@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -48,7 +49,8 @@ def _frames(table: Mapping[str, Any], key: str, layout: Layout, where: str) -> P
 def _listed(frames: Any, layout: Layout, where: str) -> Poses:
     """A list of frames, of which each is what `People.add` takes; or an array."""
     if isinstance(frames, Mapping):  # by number
-        frames = [{"frame": number, "people": each} for number, each in frames.items()]
+        frames = [{**each, "frame": number} if _is_frame(each) else {"frame": number, "people": each}
+                  for number, each in frames.items()]  # fmt: skip
     if not isinstance(frames, list):
         raise BadInput(where, "holds no frames", NO_FRAMES)
     if frames and (array := numbers(frames)) is not None and array.ndim > 1 and array.size:
@@ -76,9 +78,18 @@ def _coco(table: Mapping[str, Any], layout: Layout, where: str) -> Poses:
     return people.made()
 
 
+def _is_frame(value: Any) -> bool:
+    """Whether this is a mapping with a list of people."""
+    return isinstance(value, Mapping) and any(
+        isinstance(value.get(each), list) for each in ("people", "bodies", "instances")
+    )
+
+
 def _by_name(content: Mapping[str, Any], layout: Layout, where: str) -> list[Poses]:
     """Frames by their numbers, or several clips by name."""
-    if content and all(str(key).isdecimal() for key in content):
+    numbered = [re.fullmatch(r"\D*\d+\D{0,5}", str(key)) is not None for key in content]
+    if content and all(str(key).isdecimal() or (each and _is_frame(value))
+                       for (key, value), each in zip(content.items(), numbered, strict=True)):  # fmt: skip
         return [_listed(content, layout, where)]
     found = []
     for name, value in content.items():

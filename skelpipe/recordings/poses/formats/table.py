@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
-from typing import TYPE_CHECKING
+import warnings
+from typing import TYPE_CHECKING, Any
 
 from skelpipe.errors import BadInput
 from skelpipe.layouts.base import Layout
@@ -23,7 +24,7 @@ def separator_of(line: str) -> str | None:
 
 
 def _is_table(opened: Opened) -> bool:
-    return bool(names := _header(opened)) and header_of(names).has_poses
+    return bool(names := _header(opened)) and (names[0] == "scorer" or header_of(names).has_poses)
 
 
 def _header(opened: Opened) -> list[str]:
@@ -37,11 +38,14 @@ def _header(opened: Opened) -> list[str]:
     mark = separator_of(line)
     if mark is None or line[:1] in "[{<":
         return []
-    return next(csv.reader([line], delimiter=mark), [])
+    try:
+        return next(csv.reader([line], delimiter=mark), [])
+    except csv.Error:
+        return []
 
 
-def read_csv(text: str, where: str) -> pd.DataFrame:
-    """A table of text as it is written.
+def read_csv(text: str, where: str, as_text: bool = False) -> pd.DataFrame:
+    """A table of text as it is written; `as_text` leaves values as they are spelt, so that 01 stays 01.
 
     Raises:
         BadInput: it is none.
@@ -50,14 +54,34 @@ def read_csv(text: str, where: str) -> pd.DataFrame:
 
     line = next((line for line in text.split("\n") if line.strip()), "")
     mark = separator_of(line) or ","
+    options: dict[str, Any] = {"dtype": str, "keep_default_na": False} if as_text else {"low_memory": False}
+    options |= {"sep": mark, "skipinitialspace": True, "index_col": False}
     try:
-        return pd.read_csv(io.StringIO(text), sep=mark, skipinitialspace=True, index_col=False, low_memory=False)
-    except (ValueError, OverflowError, pd.errors.ParserError) as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)  # a line with more cells than the header
+            table: pd.DataFrame = pd.read_csv(io.StringIO(text), **options)
+    except (ValueError, OverflowError, pd.errors.ParserError, pd.errors.ParserWarning) as error:
         raise BadInput(where, f"is no table ({' '.join(str(error).split())[:200]})", AGAIN) from None
+    return table
+
+
+def _one_header(text: str, where: str) -> str:
+    """DeepLabCut's table with its header of several lines in one: joints and axes under one another."""
+    lines = text.split("\n", 3)
+    if not text.startswith("scorer,") or len(lines) < 4:
+        return text
+    joints, axes = (line.strip().split(",") for line in lines[1:3])
+    if joints[0] != "bodyparts" or axes[0] != "coords" or len(joints) != len(axes):
+        raise BadInput(where, "has a header of DeepLabCut's for several animals", "write a table for each")
+    return (
+        ",".join(["frame", *(f"{joint}_{axis}" for joint, axis in zip(joints[1:], axes[1:], strict=True))])
+        + "\n"
+        + lines[3]
+    )
 
 
 def _read(opened: Opened, layout: Layout) -> list[Poses]:
-    table = read_csv(opened.text, opened.where)
+    table = read_csv(_one_header(opened.text, opened.where), opened.where)
     return clips_of(table, layout, opened.where)
 
 

@@ -20,7 +20,7 @@ JOINT = (2, 3, 4)  # numbers of a line that is a joint
 
 
 def _is_text(opened: Opened) -> bool:
-    lines = opened.begins.split("\n")
+    lines = [line for line in opened.begins.split("\n") if not line.startswith("#")]
     whole = [line for line in (lines if len(opened.head) < 4096 else lines[:-1] or lines)[:5] if line.strip()]
     return bool(whole) and all(LINE.match(line) for line in whole)
 
@@ -34,11 +34,11 @@ def matrix(opened: Opened) -> npt.NDArray[np.float64]:
     import pandas as pd
 
     text = opened.text
-    first = next((line for line in text.split("\n") if line.strip()), "")
+    first = next((line for line in text.split("\n") if line.strip() and not line.startswith("#")), "")
     apart = next((mark for mark in ",;\t" if mark in first), None)
     options: dict[str, Any] = {"sep": apart, "skipinitialspace": True} if apart else {"sep": r"\s+"}
     try:
-        frame = pd.read_csv(io.StringIO(text), header=None, dtype=np.float64, **options)
+        frame = pd.read_csv(io.StringIO(text), header=None, comment="#", dtype=np.float64, **options)
     except (ValueError, OverflowError, pd.errors.ParserError) as error:
         what = f"is no table of numbers ({' '.join(str(error).split())[:200]})"
         raise BadInput(opened.where, what, AGAIN) from None

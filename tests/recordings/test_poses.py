@@ -1,0 +1,418 @@
+"""Recordings of one's own from files to a store: names, labels, columns, units, parts, and what is left out and why."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import zarr
+
+from skelpipe.errors import BadInput
+from skelpipe.layouts import find_layout
+from skelpipe.recordings.datasets import dataset_of, split_masks
+from skelpipe.recordings.ingest import ingest
+from skelpipe.recordings.parts import Part, join
+from skelpipe.recordings.poses.classes import classes_of
+from skelpipe.recordings.poses.dataset import own_poses
+from skelpipe.recordings.poses.described import read_description
+from skelpipe.recordings.poses.look import look_at_poses
+from skelpipe.recordings.poses.naming import Naming, suggested
+from skelpipe.recordings.store import open_group, read_array
+from skelpipe.recordings.verify import verify
+
+V = 17
+
+
+def clip(seed: int, frames: int = 6, channels: int = 2) -> np.ndarray:
+    """A clip (F, V, C) in a picture."""
+    return np.random.default_rng(seed).uniform(100, 900, (frames, V, channels)).round(2)
+
+
+def save(path: Path, seed: int, frames: int = 6) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    np.save(path, clip(seed, frames))
+
+
+def made(tmp_path: Path, raw: Path, layout: str = "coco17", **options):
+    """What ingest says, and the columns of the store, which is held against its source."""
+    store = tmp_path / "store.zarr"
+    told = ingest(own_poses(layout, **options), raw, store, workers=0, force=True)
+    verify(store, raw, workers=0)
+    group, about = open_group(store, "store")
+    return told, {name: read_array(group, name).tolist() for name in about["columns"]}, about, group
+
+
+def left_out(group: zarr.Group) -> dict[str, str]:
+    return dict(zip(*(read_array(group, f"dropped/{name}").tolist() for name in ("name", "detail")), strict=True))
+
+
+def test_sub_folders_are_classes_and_names_that_collide_are_paths(tmp_path):
+    raw = tmp_path / "raw"
+    save(raw / "wave" / "01.npy", 1)
+    save(raw / "clap" / "01.npy", 2)
+    save(raw / "clap" / "02.npy", 3, frames=1)
+    told, columns, about, group = made(tmp_path, raw)
+    assert columns == {"name": ["clap/01", "clap/02", "wave/01"], "label": [0, 0, 1]}
+    assert dataset_of(about).class_names == ("clap", "wave")
+    assert "the classes are 2 sub-folders: clap, wave" in told.told
+    np.testing.assert_array_equal(read_array(group, "joints")[:6], clip(2).astype(np.float32))
+    assert read_array(group, "clip_frames").tolist() == [6, 1, 6]
+
+
+def test_an_archive_and_train_and_test_folders(tmp_path):
+    save(tmp_path / "a.npy", 1)
+    with zipfile.ZipFile(tmp_path / "raw.zip", "w") as archive:
+        for name in ("all/train/wave/1.npy", "all/train/clap/2.npy", "all/test/wave/3.npy"):
+            archive.write(tmp_path / "a.npy", name)
+    _, columns, about, _ = made(tmp_path, tmp_path / "raw.zip")
+    assert columns == {"name": ["1", "2", "3"], "label": [1, 0, 1], "part": ["train", "train", "test"]}
+    arrays = {name: np.array(values) for name, values in columns.items()}
+    train, test = split_masks("part:train/test", dataset_of(about), arrays)
+    assert (train.tolist(), test.tolist()) == ([True, True, False], [False, False, True])
+
+
+def test_one_file_is_a_data_set_too(tmp_path):
+    np.savez(tmp_path / "all.npz", x=np.stack([clip(1), clip(2)]), y=np.array(["b", "a"]), names=["p", "q"])
+    told, columns, _, _ = made(tmp_path, tmp_path / "all.npz")
+    assert (columns, told.clips) == ({"name": ["p", "q"], "label": [1, 0]}, 2)
+
+
+TABLE = "file;label;subject;mood\n1.npy;jump;3;good\nb/2;run;4;\n3.npy;;5;bad\n"
+
+
+def test_a_table_gives_labels_and_columns_by_name(tmp_path):
+    raw = tmp_path / "raw"
+    for n, folder in enumerate("abab", 1):
+        save(raw / folder / f"{n}.npy", n)
+    (raw / "labels.csv").write_text(TABLE)
+    told, columns, about, _ = made(tmp_path, raw, labels=raw / "labels.csv")
+    assert columns == {"name": ["1", "2", "3", "4"], "label": [0, 1, -1, -1], "subject": [3, 4, 5, -1],
+                       "mood": ["good", "", "bad", ""]}  # fmt: skip
+    assert (dataset_of(about).group, dataset_of(about).text) == ("subject", ("name", "mood"))
+    assert any("1 of 4 recordings are not in it" in line for line in told.told)
+    assert about["raw_files"] == {"read": 4, "split_lists": 1, "left_out": 0}
+    (raw / "more.csv").write_text(TABLE + "9.npy;run;1;\n")
+    told, *_ = made(tmp_path, raw, labels=raw / "more.csv")
+    assert any("1 of its 4 names are of no recording: 9.npy" in line for line in told.told)
+    assert any("labels.csv looks like a table of labels: give it by --labels" in line for line in told.told)
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("clip,label\n1,a\n1,b\n", "names '1' twice, with different values"),
+        ("what,label\n1,a\n", "has no column of names; it has what, label"),
+        ("name,label\n01,a\n", "'01' may be a/01 or b/01; name recordings by their paths"),
+        ("name,label,joints\n1,a,3\n", "has a column called 'joints'"),
+        ("", "is empty"),
+        ("name,label\n", "has no rows"),
+        ("name,label\n,a\n", "has a row without a name"),
+    ],
+)
+def test_a_table_that_does_not_fit_is_refused_in_a_line(text, why, tmp_path):
+    raw = tmp_path / "raw"
+    save(raw / "a" / "01.npy", 1)
+    save(raw / "b" / "01.npy", 2)
+    (tmp_path / "t.csv").write_text(text)
+    with pytest.raises(BadInput, match=why):
+        ingest(own_poses("coco17", labels=tmp_path / "t.csv"), raw, tmp_path / "s", workers=0)
+    assert not (tmp_path / "s").exists()
+
+
+def test_tables_may_be_parquet_and_json(tmp_path):
+    import pandas as pd
+
+    save(tmp_path / "raw" / "x1.npy", 1)
+    pd.DataFrame({"name": ["x1"], "label": [7], "camera": [2.0]}).to_parquet(tmp_path / "t.parquet")
+    _, columns, about, _ = made(tmp_path, tmp_path / "raw", labels=tmp_path / "t.parquet")
+    assert (columns, dataset_of(about).class_names) == ({"name": ["x1"], "label": [0], "camera": [2]}, ("7",))
+    (tmp_path / "t.json").write_text('{"x1": {"has_skeleton": true, "label": "tie", "label_index": 3}}')
+    _, columns, about, _ = made(tmp_path, tmp_path / "raw", labels=tmp_path / "t.json")
+    assert (columns["label"], columns["label_index"], dataset_of(about).class_names) == ([0], [3], ("tie",))
+
+
+def test_a_pattern_tells_columns_and_is_suggested(tmp_path):
+    raw = tmp_path / "raw"
+    for name in ("a02_s1_t1", "a10_s2_t1", "notes"):
+        save(raw / f"{name}.npy", 1)
+    told, columns, about, _ = made(tmp_path, raw, names="a{label}_s{subject}_t{}")
+    assert columns == {"name": ["a02_s1_t1", "a10_s2_t1", "notes"], "label": [0, 1, -1], "subject": [1, 2, -1]}
+    assert dataset_of(about).class_names == ("2", "10")
+    assert any("1 names are not of the form a{label}_s{subject}_t{}, the first notes" in line for line in told.told)
+    (raw / "notes.npy").unlink()
+    told, columns, _, _ = made(tmp_path, raw)
+    assert columns["label"] == [-1, -1]
+    assert any("of such names by --names 'a{label}_s{subject}_t1'" in line for line in told.told)
+    assert (
+        suggested(["S001C001P001R001A013", "S002C002P003R002A014"])
+        == "S{setup}C{camera}P{subject}R{replication}A{label}"
+    )
+    assert suggested(["walk", "run"]) is suggested(["x1", "x2"]) is None
+    assert Naming("{label}/s{subject}").columns("wave/s03", "s03") == {"label": "wave", "subject": "03"}
+    for pattern, why in (("abc", "no field"), ("{a}{a}", "twice"), ("{1}", "called '1'")):
+        with pytest.raises(BadInput, match=why):
+            Naming(pattern)
+
+
+def test_class_names_count_labels_from_0_or_from_1():
+    assert classes_of(["b", "a", 3]).names == ("3", "a", "b")
+    assert classes_of([10, 2, "2"]).number == {10: 1, 2: 0, "2": 0}
+    assert classes_of([0, 2], "xyz").number == {0: 0, 2: 2}
+    found = classes_of([1, 3], "xyz")
+    assert (found.number, found.told) == (
+        {1: 0, 3: 2},
+        ("labels go from 1 to 3: they count the names of the classes from 1",),
+    )
+    assert classes_of([1, 2], "xyz").number == {1: 1, 2: 2}
+    assert classes_of([4, 8, 9], "xyz").number == {4: 0, 8: 1, 9: 2}
+    assert classes_of(["y"], "xyz").number == {"y": 1}
+    for labels, why in ((["w"], "class 'w'"), ([5, 1], "labels from 1 to 5, and there are 3 names")):
+        with pytest.raises(BadInput, match=why):
+            classes_of(labels, "xyz")
+
+
+def test_class_names_come_from_a_file(tmp_path):
+    raw = tmp_path / "raw"
+    for n in (1, 2):
+        raw.mkdir(exist_ok=True)
+        (raw / f"c{n}.json").write_text(json.dumps({"skeletons": clip(n).tolist(), "label": n}))
+    (raw / "classes.txt").write_text("sit down\nstand up\n")
+    told, columns, about, _ = made(tmp_path, raw, class_names=raw / "classes.txt")
+    assert (columns["label"], dataset_of(about).class_names) == ([0, 1], ("sit down", "stand up"))
+    assert any("they count the names of the classes from 1" in line for line in told.told)
+
+
+def test_a_folder_of_openpose_frames_is_one_recording(tmp_path):
+    def frame(people):
+        joints = [{"person_id": [-1], "pose_keypoints_2d": [n, n, 0.5] * 18} for n in people]
+        return json.dumps({"version": 1.3, "people": joints})
+
+    raw = tmp_path / "raw"
+    for name, frames in {"jog": {4: [10, 20], 5: [], 6: [11]}, "hop": {0: [30]}}.items():
+        (raw / name).mkdir(parents=True)
+        for number, people in frames.items():
+            (raw / name / f"{name}_{number:012}_keypoints.json").write_text(frame(people))
+    _, columns, about, group = made(tmp_path, raw, "openpose18")
+    assert columns["name"] == ["hop", "jog"]
+    assert read_array(group, "clip_frames").tolist() == [1, 3]
+    assert read_array(group, "joints")[:, 0, 0].tolist() == [30, 10, 20, 11]
+    assert (read_array(group, "row_frame").tolist(), read_array(group, "row_body").tolist()) == (
+        [0, 0, 0, 2],
+        [0, 0, 1, 0],
+    )
+    assert about["raw_files"]["read"] == 4
+    (raw / "jog" / "jog_000000000006_keypoints.json").write_text('{"version":1.3,"people":[{"pose')
+    _, columns, _, group = made(tmp_path, raw, "openpose18")
+    assert columns["name"] == ["hop"]
+    assert "jog_000000000006_keypoints.json: is damaged JSON" in left_out(group)["jog"]
+
+
+def test_yolo_texts_are_frames_of_one_recording(tmp_path):
+    raw = tmp_path / "raw"
+    raw.mkdir()
+    for n in (1, 2):
+        marks = " ".join(f"{v / 100:.4f} {n / 10:.4f} 0.9000" for v in range(V))
+        (raw / f"video_{n}.txt").write_text(f"0 0.5 0.5 0.2 0.4 {marks} 0.87 4\n")
+    _, columns, _, group = made(tmp_path, raw, "coco17+confidence", unit="normalised", image="200x100")
+    assert columns["name"] == ["video"]
+    np.testing.assert_allclose(read_array(group, "joints")[1, 5], [10, 20, 0.9], rtol=1e-6)
+    assert read_array(group, "row_body").tolist() == [4, 4]
+
+
+@pytest.mark.parametrize(
+    ("unit", "up", "expected"),
+    [
+        (None, None, [100, 200, 300]),
+        ("mm", None, [0.1, 0.2, 0.3]),
+        ("inch", None, [2.54, 5.08, 7.62]),
+        (None, "z", [100, 300, -200]),
+        ("cm", "-y", [-1, -2, 3]),
+        ("m", "x", [-200, 100, 300]),
+    ],
+)
+def test_what_is_stated_of_units_and_axes_is_converted(unit, up, expected, tmp_path):
+    x = clip(1, channels=3)
+    x[0, 0] = 100, 200, 300
+    x[1, 1] = 0
+    (tmp_path / "raw").mkdir()
+    np.save(tmp_path / "raw" / "a.npy", x)
+    _, _, about, group = made(tmp_path, tmp_path / "raw", "h36m17", unit=unit, up=up, fps=25)
+    joints = read_array(group, "joints")
+    np.testing.assert_allclose(joints[0, 0], expected, rtol=1e-6)
+    assert (joints[1, 1] == 0).all()
+    assert about["fps"] == 25
+
+
+def test_a_picture_is_pixels_with_y_down(tmp_path):
+    save(tmp_path / "raw" / "a.npy", 1)
+    joints = read_array(made(tmp_path, tmp_path / "raw", up="y", image=(1000, 1000))[3], "joints")
+    np.testing.assert_allclose(joints[..., 1], 1000 - clip(1)[..., 1], rtol=1e-5)
+    for options, why in (
+        ({"unit": "mm"}, "is no unit of layout coco17"),
+        ({"unit": "furlong"}, "is unknown"),
+        ({"up": "z"}, "no axis of a picture"),
+        ({"unit": "normalised"}, "needs the size of the picture"),
+        ({"image": "big"}, "is no size of a picture"),
+        ({"fps": -1}, "frames per second"),
+        ({"name": "My Data"}, "is no name for a data set"),
+    ):
+        with pytest.raises(BadInput, match=why):
+            own_poses("coco17", **options)
+    with pytest.raises(BadInput, match="is of a picture, and layout h36m17 has 3 coordinates"):
+        own_poses("h36m17", unit="pixel")
+
+
+def test_what_is_left_out_stands_in_the_drop_report(tmp_path):
+    raw = tmp_path / "raw"
+    save(raw / "good.npy", 1)
+    np.save(raw / "kinect.npy", np.ones((4, 25, 3)))
+    np.save(raw / "nobody.npy", np.full((4, V, 2), np.nan))
+    (raw / "empty.json").write_text("")
+    (raw / "cut.npz").write_bytes(b"PK\3\4x.npy")
+    (raw / "readme.md").write_text("# hello")
+    (raw / "notes.txt").write_text("hello there\n")
+    save(raw / "twice.npy", 2)
+    (raw / "twice.json").write_text(json.dumps(clip(3).tolist()))
+    (raw / "doubled.json").write_text(json.dumps([{"frame": 1, "keypoints": clip(1)[0].tolist()}] * 2))
+    _, columns, about, group = made(tmp_path, raw)
+    assert columns["name"] == ["good", "twice"]
+    found = left_out(group)
+    assert (
+        "25 joints, and layout coco17 has 17 joints of 2 coordinates; layouts of 25 joints: kinect_v2, openpose25"
+        in found["kinect"]
+    )
+    assert "none of its 4 frames has a body" in found["nobody"]
+    assert "empty.json: is empty" in found["empty"]
+    assert "damaged" in found["cut"]
+    assert found["twice"] == "twice.npy; used twice.json"
+    assert "has frame 1 twice for one body" in found["doubled"]
+    assert {"readme.md", "notes.txt"} <= set(found)
+    assert sum(about["raw_files"].values()) == 10
+    with pytest.raises(BadInput, match="clip cut: unreadable"):
+        ingest(own_poses("coco17"), raw, tmp_path / "s", workers=0, strict=True)
+
+
+def test_a_folder_of_another_layout_says_which_fits(tmp_path):
+    save(tmp_path / "raw" / "a.npy", 1)
+    with pytest.raises(BadInput, match="no clip can be kept .*layouts of 17 joints: coco17"):
+        ingest(own_poses("kinect_v1"), tmp_path / "raw", tmp_path / "s", workers=0)
+    with pytest.raises(BadInput, match="holds no poses recordings"):
+        (tmp_path / "none").mkdir()
+        ingest(own_poses("kinect_v1"), tmp_path / "none", tmp_path / "s", workers=0)
+
+
+def test_parts_make_the_bytes_of_the_whole(tmp_path):
+    raw = tmp_path / "raw"
+    for n in range(12):
+        save(raw / f"a{n % 3}_s{n % 4}_t{n}.npy", n, frames=3 + n)
+    own = own_poses("coco17", names="a{label}_s{subject}_t{trial}", fps=30)
+    ingest(own, raw, tmp_path / "whole", workers=0)
+    parts = [tmp_path / f"part{n}" for n in (1, 2, 3)]
+    for n, part in enumerate(parts, 1):
+        ingest(own, raw, part, workers=2 if n == 2 else 0, part=Part(n, 3))
+    join(parts, tmp_path / "joined")
+    files = {p.relative_to(tmp_path / "whole") for p in (tmp_path / "whole").rglob("*") if p.is_file()}
+    same = [p for p in files if p.name not in ("provenance.json", "files.sha256", "done.json")]
+    assert same
+    assert all((tmp_path / "joined" / p).read_bytes() == (tmp_path / "whole" / p).read_bytes() for p in same)
+    np.save(raw / "a0_s0_t0.npy", clip(99, 3))
+    with pytest.raises(BadInput, match="a0_s0_t0 differs in joints"):
+        verify(tmp_path / "whole", raw, workers=0)
+
+
+def test_columns_of_the_files_and_of_several_containers(tmp_path):
+    (tmp_path / "raw").mkdir()
+    for name in ("train", "test"):
+        np.savez(tmp_path / "raw" / f"{name}.npz", poses=np.stack([clip(1), clip(2)]), label=[0, 1])
+    _, columns, _, _ = made(tmp_path, tmp_path / "raw")
+    assert columns["name"] == ["test/0", "test/1", "train/0", "train/1"]
+    assert columns["file"] == ["test", "test", "train", "train"]
+
+
+DESCRIBED = """
+name: gym
+title: Gym recordings
+raw: rec
+layout: stick.yaml
+labels: labels.csv
+class_names: [down, up]
+unit: mm
+splits:
+  people: {subject: {train: [1], test: [2]}}
+  folds: subject:1of2
+  listed: listed.txt
+pipeline: {seeds: [0, 1]}
+"""
+STICK = """
+name: stick
+joints:
+  - {name: pelvis}
+  - {name: head, parent: pelvis}
+  - {name: left hand, parent: pelvis, mirror: right hand}
+  - {name: right hand, parent: pelvis, mirror: left hand}
+centre: [pelvis]
+shoulders: {right: [right hand], left: [left hand]}
+"""
+
+
+def test_a_yaml_describes_a_data_set(tmp_path):
+    texts = {"gym.yaml": DESCRIBED, "stick.yaml": STICK, "listed.txt": "b\n",
+             "labels.csv": "name,label,subject\na,up,1\nb,down,2\n"}  # fmt: skip
+    for name, text in texts.items():
+        (tmp_path / name).write_text(text)
+    (tmp_path / "rec").mkdir()
+    for n, name in enumerate("ab"):
+        np.save(tmp_path / "rec" / f"{name}.npy", np.random.default_rng(n).uniform(100, 900, (8, 4, 3)))
+    told = read_description(tmp_path / "gym.yaml")
+    assert (told.raw, told.pipeline) == (tmp_path / "rec", {"seeds": [0, 1]})
+    ingest(told.dataset, told.raw, tmp_path / "store", workers=0)
+    verify(tmp_path / "store", told.raw, workers=0)
+    group, about = open_group(tmp_path / "store", "store")
+    own = dataset_of(about)
+    columns = {name: read_array(group, name) for name in about["columns"]}
+    assert (own.name, own.title, own.class_names, columns["label"].tolist()) == (
+        "gym",
+        "Gym recordings",
+        ("down", "up"),
+        [1, 0],
+    )
+    for split, train in (("people", [True, False]), ("folds", [False, True]), ("listed", [False, True])):
+        assert split_masks(split, own, columns)[0].tolist() == train
+    (tmp_path / "gym.yaml").write_text(DESCRIBED.replace("unit: mm", "units: mm"))
+    with pytest.raises(BadInput, match="units"):
+        read_description(tmp_path / "gym.yaml")
+    (tmp_path / "gym.yaml").write_text(DESCRIBED.replace("subject: {train", "person: {train"))
+    with pytest.raises(BadInput, match="person"):
+        ingest(read_description(tmp_path / "gym.yaml").dataset, told.raw, tmp_path / "s", workers=0)
+
+
+def test_a_look_says_the_format_the_layouts_and_the_command(tmp_path):
+    for name in ("wave/1", "clap/2"):
+        save(tmp_path / f"{name}.npy", 1)
+    facts, command = look_at_poses(tmp_path)
+    found = {name: str(value) for name, value in facts}
+    assert found["joints"] == "17, of 2 numbers each"
+    assert found["layouts that fit"] == "coco17"
+    assert found["frames"] == "6 to 6, median 6 a clip"
+    assert command == f"skelpipe ingest poses {tmp_path} STORE --layout coco17"
+    for path in tmp_path.rglob("*.npy"):
+        np.save(path, np.ones((5, 15, 2)))
+    facts, command = look_at_poses(tmp_path)
+    assert dict(facts)["layouts that fit"] == "none that ships"
+    assert command.endswith("--layout FILE.yaml")
+    (tmp_path / "x").mkdir()
+    assert look_at_poses(tmp_path / "x") is None
+
+
+def test_all_formats_of_a_layout_of_ones_own_are_told_apart_by_its_joints(tmp_path):
+    (tmp_path / "stick.yaml").write_text(STICK)
+    layout = find_layout(tmp_path / "stick.yaml")
+    assert len(layout.joints) == 4
+    save(tmp_path / "raw" / "a.npy", 1)
+    np.save(tmp_path / "raw" / "b.npy", np.random.default_rng(0).uniform(1, 2, (30, 4, 3)))
+    told, columns, _, _ = made(tmp_path, tmp_path / "raw", str(tmp_path / "stick.yaml"))
+    assert columns["name"] == ["b"]
+    assert told.dropped == {"unreadable": 1}
