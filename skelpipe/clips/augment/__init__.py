@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from skelpipe.clips.augment.base import Augmentation
 from skelpipe.clips.augment.blur import BLUR
+from skelpipe.clips.augment.bone_length import BONE_LENGTH
 from skelpipe.clips.augment.colours import COLOURS
 from skelpipe.clips.augment.corrupt import CORRUPT
 from skelpipe.clips.augment.crop import CROP
@@ -53,5 +54,6 @@ OWN: dict[str, Augmentation] = {
     "joint_mask": JOINT_MASK,
     "jigsaw": JIGSAW,
     "colours": COLOURS,
+    "bone_length": BONE_LENGTH,
 }
 AUGMENTATIONS = Registry("augmentations", OWN)
