@@ -1,4 +1,4 @@
-"""bone_length: every bone by a factor of its own, e^n with n ~ N(0, std^2), the same in all frames: another body moves so.
+"""bone_length: every bone by a factor of its own, e^n with n ~ N(0, std^2), the same in all frames: another body moves.
 
 The root stays where it is, and what hangs on a bone moves along with its end. Contrast of clips can tell them by who is
 seen, and few clips show few bodies; behind this step it has to look at the motion.
