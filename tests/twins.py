@@ -132,6 +132,33 @@ def reverse(x, params, layout, options):
     return x[:, ::-1] if params[0] else x
 
 
+def yaw(x, params, layout, options):
+    if layout.coordinates == 2:
+        return x
+    c, s = np.cos(params[0]), np.sin(params[0])
+    return np.einsum("ij,jtvm->itvm", np.array([[c, 0, -s], [0, 1, 0], [s, 0, c]]), x)
+
+
+def scale(x, params, layout, options):
+    return x * params[0]
+
+
+def bone_length(x, params, layout, options):
+    factors = np.exp(options["std"] * normals(len(layout.parents), [int(k) for k in params]))
+    out = np.full_like(x, np.nan)
+    waiting = list(range(len(layout.parents)))
+    while waiting:
+        v = waiting.pop(0)
+        p = layout.parents[v]
+        if v == p:
+            out[:, :, v] = x[:, :, v]
+        elif np.isnan(out[:, :, p]).any():
+            waiting.append(v)
+        else:
+            out[:, :, v] = out[:, :, p] + factors[v] * (x[:, :, v] - x[:, :, p])
+    return out
+
+
 def tilt(x, params, layout, options):
     if len(params) == 1:
         return rotate(x, -params, layout, options)
@@ -230,6 +257,9 @@ AUGMENTATIONS = {
     "mask": mask,
     "reverse": reverse,
     "tilt": tilt,
+    "yaw": yaw,
+    "bone_length": bone_length,
+    "scale": scale,
     "jitter": jitter,
     "corrupt": corrupt,
     "crop_resize": crop_resize,
@@ -243,7 +273,19 @@ AUGMENTATIONS = {
     "jigsaw": jigsaw,
     "colours": leave,
 }
-COORDINATES_ONLY = {"shear", "rotate", "tilt", "noise", "jitter", "blur", "mask", "corrupt"}
+COORDINATES_ONLY = {
+    "shear",
+    "rotate",
+    "tilt",
+    "yaw",
+    "scale",
+    "bone_length",
+    "noise",
+    "jitter",
+    "blur",
+    "mask",
+    "corrupt",
+}
 
 
 def walk(x, steps, drawn, layout, length=None):

@@ -61,14 +61,15 @@ def pretrain(
     those after the stroke test, and others do neither; by subject:/5 this one tests and all others train; by
     subject:2of5 people are dealt to five folds, and the second one tests. Columns are subject, camera, setup and
     replication of NTU RGB+D; view and video, or view, scene and performer, of PKU-MMD; subject, episode and camera of
-    NW-UCLA; and of your own recordings what their table says. ntu60:subject:1-20 is about the clips of that data set in
-    a store of a larger one. A split may also be a file: a .txt with the names of the clips that train, all others test,
-    or a .csv (name, split), .json or .yaml (train, test) with both. By 'all' every clip trains.
+    NW-UCLA; and of your own recordings what their table says, or name where it says nothing (name:1of5).
+    ntu60:subject:1-20 is about the clips of that data set in a store of a larger one. A split may also be a file: a
+    .txt with the names of the clips that train, all others test, or a .csv (name, split), .json or .yaml (train, test)
+    with both. By 'all' every clip trains.
 
     \b
     Example:
       skelpipe pretrain crosnnclr data/stores/ntu60-50.zarr data/runs/bone --split xsub60 --stream bone
-      skelpipe pretrain small_crosnnclr gym-50.zarr runs/joint --split subject:1,2,4 --stream joint
+      skelpipe pretrain small_crosnnclr gym-clips.zarr runs/joint --split subject:1,2,4 --stream joint
     """
     from skelpipe import ranks
     from skelpipe.evaluate.protocols import check_stated

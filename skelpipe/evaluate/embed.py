@@ -235,7 +235,8 @@ def encode(
     """The encoder's features of the clips `rows`, read and embedded a block at a time: (n, D) float32."""
     # Made before anything is embedded: small results between large intermediate ones would split the heap into holes.
     size: int = run.network.encoder.features  # type: ignore[assignment]
-    out = np.empty((len(rows), size), np.float32)
+    segments = run.recipe.evaluate.segments
+    out = np.empty((len(rows), size * segments), np.float32)
     block = CLIPS_PER_CHUNK * 8
     valid = own_frames(clips, rows)
     for start in range(0, len(rows), block):
@@ -245,7 +246,7 @@ def encode(
             some = slice(first, first + CLIPS_PER_CHUNK)
             part = torch.from_numpy(data[some]).to(run.device)
             own = None if lengths is None else lengths[some].to(run.device)
-            found = run.network.features(part, own).float().cpu().numpy()
+            found = run.network.segments(part, segments, own).float().cpu().numpy()
             out[start + first : start + first + len(found)] = found
         if progress is not None:
             progress(min(start + block, len(rows)), len(rows))

@@ -278,7 +278,7 @@ def _known(columns: Mapping[str, npt.NDArray[Any]], about: Mapping[str, Any], sh
     if TABLE not in about:
         return []
     facts: list[tuple[str, object]] = []
-    for name in dividing(_dataset(about)):
+    for name in filter("name".__ne__, dividing(_dataset(about))):
         values = np.unique(columns[name]).tolist()
         few = spans(values[:shown]) if len(values) <= shown or isinstance(values[0], str) else spans(values)
         more = f" and {len(values) - shown:,} more" if isinstance(values[0], str) and len(values) > shown else ""

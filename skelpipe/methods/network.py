@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+
+from skelpipe.errors import BadInput
 
 Init = Literal["torch", "reference", "xavier"]
 
@@ -36,6 +38,26 @@ class Network(nn.Module):
         with self.precision(x):
             h: Tensor = self.encoder(x, lengths) if self.uses_lengths else self.encoder(x)
         return h
+
+    def segments(self, x: Tensor, count: int, lengths: Tensor | None = None) -> Tensor:
+        """The features of `count` equal segments in time, one behind the other: (B, C, T, V, M) -> (B, count · H).
+
+        The segments are parts of the encoder's last feature map, each pooled by itself; their order, which an average
+        over all frames loses, is in the feature. One segment is the clip.
+
+        Raises:
+            BadInput: the feature map has fewer frames than that.
+        """
+        if count == 1:
+            return self.features(x, lengths)
+        encoder: Any = self.encoder
+        with self.precision(x):
+            found: Tensor = encoder.feature_map(x)
+            if found.shape[2] < count:
+                what = f"is more than the {found.shape[2]} frames of the encoder's last layer"
+                raise BadInput(f"evaluate.segments: {count}", what, "use fewer segments or longer clips")
+            parts = torch.tensor_split(found, count, dim=2)
+            return torch.cat([encoder.pool(part, len(x)) for part in parts], dim=1)
 
     def sequence(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
         """The features of every frame, of an encoder that gives them: (B, C, T, V, M) -> (B, T', H') float32."""

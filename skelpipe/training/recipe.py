@@ -82,12 +82,16 @@ class Evaluation(Settings):
     Attributes:
         protocols: names of protocols; none leaves the choice to `skelpipe evaluate`.
         view: the augmentations of what is embedded; by default none, the clips as they are.
+        segments: of how many parts in time, pooled each by itself, a frozen feature consists.
         probe: the linear protocol's classifier.
         options: protocol -> its options.
     """
 
+    LATER = ("segments",)
+
     protocols: tuple[str, ...] = ()
     view: Augmentations = Field(default_factory=list)
+    segments: PositiveInt = 1
     probe: Literal["reference", "paper", "lbfgs", "grid"] | None = None
     options: dict[str, dict[str, Any]] = Field(default_factory=dict)
 
@@ -162,6 +166,8 @@ class Recipe(Settings):
         if lacking := [name for name in method.NEEDS if not hasattr(ENCODERS[self.encoder.name], name)]:
             what = f"{self.method.name} needs one that has {' and '.join(lacking)}, as {self.encoder.name} has not"
             raise ValueError(f"encoder: {what}")
+        if self.evaluate.segments > 1 and not hasattr(ENCODERS[self.encoder.name], "feature_map"):
+            raise ValueError(f"evaluate.segments: {self.encoder.name} has no feature map to cut in time")
         if taken := [name for name in method.LOSSES if name in LOG_NAMES]:
             raise ValueError(f"method: {self.method.name} has a loss {taken[0]!r}, a name that the log has for itself")
         if unknown := [name for name in self.method.weights if name not in method.LOSSES]:

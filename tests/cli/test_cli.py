@@ -263,7 +263,7 @@ def test_commands_work_in_a_folder_whose_name_is_not_utf8(tmp_path, monkeypatch)
     small = "--epochs 1 --set encoder.width=8 --set encoder.features=16 --set batch_size=8 --set method.queue_size=16"
     for words in (
         f"synth ntu60 raw {few}", "-v ingest ntu60 raw s.zarr --workers 0", "-v prepare s.zarr c.zarr",
-        f"-v pretrain small_skeletonclr c.zarr R --split xsub60 --stream joint --device cpu {small}",
+        f"-v pretrain demo_skeletonclr c.zarr R --split xsub60 --stream joint --device cpu {small}",
         "embed R c.zarr f.parquet", "plot c.zarr S001C001P001R001A001 p.png", "verify .",
     ):  # fmt: skip
         done = CliRunner().invoke(main, words.split())

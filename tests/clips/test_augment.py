@@ -24,6 +24,8 @@ VARIANTS = [
     ("blur", {"p": 1.0, "taps": 5, "low": 1.0, "high": 1.0}),
     ("blur", {"p": 1.0, "taps": 301}),
     ("tilt", {"angle": 3.0}),
+    ("yaw", {"angle": 180.0}),
+    ("scale", {"amplitude": 0.99}),
     ("corrupt", {"joints": 25}),
     ("crop_resize", {"frames": 20, "least": 5}),
     ("crop_resize", {"frames": 100, "least": 30, "low": 0.5}),

@@ -79,6 +79,7 @@ def test_a_damaged_description_is_told_in_a_line(key):
         ("session:am,night shift", [1, 0, 1, 1, 0], [0, 1, 0, 0, 1], "gym:session:am,night shift"),
         ("Session:/pm", [1, 0, 1, 1, 0], [0, 1, 0, 0, 1], "gym:session:/pm"),
         ("subject:2of3", [1, 0, 1, 1, 0], [0, 1, 0, 0, 1], "gym:subject:2of3"),
+        ("name:1of2", [0, 1, 0, 1, 0], [1, 0, 1, 0, 1], "gym:name:1of2"),
         ("all", [1, 1, 1, 1, 1], [0, 0, 0, 0, 0], "gym:all"),
         ("by_person", [1, 1, 0, 0, 0], [0, 0, 1, 0, 0], "gym:by_person"),
         ("gym:by_person", [1, 1, 0, 0, 0], [0, 0, 1, 0, 0], "gym:by_person"),

@@ -21,7 +21,7 @@ def test_clips_of_which_most_are_empty_are_refused(tmp_path):
         write_array(group, "clips", np.zeros((8, 3, 8, 25, 2), np.float32))
         write_array(group, "length", np.array([0] * 5 + [8] * 3, np.int32))
         write_columns(group, columns)
-    words = ["pretrain", "small_skeletonclr", tmp_path / "clips", tmp_path / "run", "--split", "xsub60",
+    words = ["pretrain", "demo_skeletonclr", tmp_path / "clips", tmp_path / "run", "--split", "xsub60",
              "--stream", "joint", "--set", "batch_size=2"]  # fmt: skip
     result = CliRunner().invoke(main, [str(word) for word in words])
     assert result.exit_code == 2

@@ -16,13 +16,14 @@ from __future__ import annotations
 
 from skelpipe.clips.augment.base import Augmentation
 from skelpipe.clips.augment.blur import BLUR
+from skelpipe.clips.augment.bone_length import BONE_LENGTH
 from skelpipe.clips.augment.colours import COLOURS
 from skelpipe.clips.augment.corrupt import CORRUPT
 from skelpipe.clips.augment.crop import CROP
 from skelpipe.clips.augment.flip import FLIP
 from skelpipe.clips.augment.hide import JOINT_MASK, TAIL_MASK
 from skelpipe.clips.augment.jigsaw import JIGSAW
-from skelpipe.clips.augment.linear import ROTATE, SHEAR, TILT
+from skelpipe.clips.augment.linear import ROTATE, SCALE, SHEAR, TILT, YAW
 from skelpipe.clips.augment.mask import MASK
 from skelpipe.clips.augment.noise import JITTER, NOISE
 from skelpipe.clips.augment.resample import CENTRE_CROP, CROP_RESIZE, FIRST, RESIZE, SEGMENTS, STRIDE
@@ -39,6 +40,8 @@ OWN: dict[str, Augmentation] = {
     "mask": MASK,
     "reverse": REVERSE,
     "tilt": TILT,
+    "yaw": YAW,
+    "scale": SCALE,
     "jitter": JITTER,
     "corrupt": CORRUPT,
     "crop_resize": CROP_RESIZE,
@@ -51,5 +54,6 @@ OWN: dict[str, Augmentation] = {
     "joint_mask": JOINT_MASK,
     "jigsaw": JIGSAW,
     "colours": COLOURS,
+    "bone_length": BONE_LENGTH,
 }
 AUGMENTATIONS = Registry("augmentations", OWN)

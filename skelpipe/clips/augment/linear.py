@@ -1,4 +1,4 @@
-"""Linear maps of every joint: shear, rotate and tilt. In a picture they are maps of the plane.
+"""Linear maps of every joint: shear, rotate, tilt, yaw and scale. In a picture they are maps of the plane.
 
 A confidence behind the coordinates is left as it is. tilt is the random rotation of VA-RNN (Zhang et al., TPAMI 2019).
 """
@@ -146,6 +146,47 @@ def _apply_tilt(x: Batch, params: Numbers, extent: Extent, options: Options) -> 
     transform(x, _rotations(-params))
 
 
+# yaw: about the vertical, y, by an angle of either sign, as a camera beside this one would see it; a picture, which has
+# no depth, stays as it is
+# parameters: the angle in radians
+def _draw_yaw(u: Numbers, extent: Extent, options: Options) -> Numbers:
+    return np.asarray((2 * u - 1) * options["angle"] * (math.pi / 180))
+
+
+def _yaws(params: Numbers, coordinates: int) -> Numbers:
+    if coordinates == 2:
+        return np.tile(np.eye(2), (len(params), 1, 1))
+    angles = np.zeros((len(params), 3))
+    angles[:, 1] = params[:, 0]
+    return _rotations(angles)
+
+
+def _move_yaw(moves: Moves, params: Numbers, extent: Extent, options: Options) -> Moves:
+    return moves.turned(_yaws(params, extent.layout.coordinates))
+
+
+def _apply_yaw(x: Batch, params: Numbers, extent: Extent, options: Options) -> None:
+    transform(x, _yaws(params, extent.layout.coordinates))
+
+
+# scale: all coordinates by one factor, 1 - amplitude to 1 + amplitude
+# parameters: the factor
+def _draw_scale(u: Numbers, extent: Extent, options: Options) -> Numbers:
+    return np.asarray(1 + (2 * u - 1) * options["amplitude"])
+
+
+def _scales(params: Numbers, coordinates: int) -> Numbers:
+    return np.asarray(params[:, :, None] * np.eye(coordinates))
+
+
+def _move_scale(moves: Moves, params: Numbers, extent: Extent, options: Options) -> Moves:
+    return moves.turned(_scales(params, extent.layout.coordinates))
+
+
+def _apply_scale(x: Batch, params: Numbers, extent: Extent, options: Options) -> None:
+    transform(x, _scales(params, extent.layout.coordinates))
+
+
 SHEAR = Augmentation(6, _draw_shear, _apply_shear, {"amplitude": Option(0.5)}, _move_shear)
 
 
@@ -155,3 +196,9 @@ ROTATE = Augmentation(
 
 
 TILT = Augmentation(3, _draw_tilt, _apply_tilt, {"angle": Option(0.3, 0, math.pi)}, _move_tilt)
+
+
+YAW = Augmentation(1, _draw_yaw, _apply_yaw, {"angle": Option(60.0, 0, 180)}, _move_yaw)
+
+
+SCALE = Augmentation(1, _draw_scale, _apply_scale, {"amplitude": Option(0.2, 0, 0.99)}, _move_scale)

@@ -34,7 +34,7 @@ def _draw_noise(u: Numbers, extent: Extent, options: Options) -> Numbers:
 
 # x (B, C*T*V*M); keys (B, 2) uint32. A counter's four numbers go to the four quarters, so that the loop has vector code
 @njit(cache=True, nogil=True, error_model="numpy")
-def _noise(x, whether, keys, std):  # type: ignore[no-untyped-def]
+def add_normals(x, whether, keys, std):  # type: ignore[no-untyped-def]
     zero = np.uint32(0)
     for b in range(len(x)):
         if not whether[b]:
@@ -58,7 +58,7 @@ def _add(x: Batch, params: Numbers, extent: Extent, options: Options) -> None:
     numbers = x.reshape(len(x), -1)
     if extent.layout.confidence:
         numbers = numbers[:, : x[0, : extent.layout.coordinates].size]
-    _noise(numbers, params[:, 0] > 0, params[:, 1:].astype(np.uint32), np.float32(options["std"]))
+    add_normals(numbers, params[:, 0] > 0, params[:, 1:].astype(np.uint32), np.float32(options["std"]))
 
 
 def _apply_noise(x: Batch, params: Numbers, extent: Extent, options: Options) -> None:

@@ -154,7 +154,8 @@ def _stem(name: str) -> str:
 def dividing(dataset: Dataset) -> dict[str, Collection[Value]]:
     """The columns by which clips of a data set can be divided, and the values that it has; () where that is not known.
 
-    Of PKU-MMD these are also the numbers in the names of its videos.
+    Of PKU-MMD these are also the numbers in the names of its videos; of recordings of one's own the names themselves
+    too, for those of which nothing else is known.
     """
     if isinstance(dataset, Ntu):
         last = LAST_SETUP_60 if dataset is NTU60 else max(SETUP_SUBJECTS)
@@ -165,8 +166,9 @@ def dividing(dataset: Dataset) -> dict[str, Collection[Value]]:
         return {"view": range(1, len(VIEWS) + 1), **VIDEO[dataset.name]}
     if isinstance(dataset, Ucla):
         return {"subject": SUBJECTS, "episode": EPISODES, "camera": CAMERAS}
-    texts = () if isinstance(dataset, Own) else dataset.text
-    return {each: () for each in dataset.columns if each not in ("name", *texts, *NO_IDS)}
+    if isinstance(dataset, Own):
+        return {each: () for each in (*dataset.columns[1:], dataset.columns[0]) if each not in NO_IDS}
+    return {each: () for each in dataset.columns if each not in (*dataset.text, *NO_IDS)}
 
 
 def has_words(dataset: Dataset, column: str) -> bool:

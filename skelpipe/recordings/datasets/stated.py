@@ -79,13 +79,12 @@ def parse(text: str, dataset: str | Dataset | None = None) -> Rule:
 
 
 def check_stated(text: str) -> None:
-    """As `parse`, but a column that no shipped data set has, or several, is right: the clips will tell."""
+    """As `parse`, as far as it can be told without the clips: whose column it is, they say, and what it holds."""
     words = [word.strip().lower() for word in text.split(MARK)]
-    if len(words) > 2 and words[0] not in DATASETS:
-        return
-    having = [] if len(words) > 2 else _having(words[0])
-    if len(words) > 2 or having or not all(words):
-        parse(text, having[0] if having else None)
+    if len(words) > 3 or not all(words):
+        raise BadInput(f"split {shortened(text, 60)!r}", "is no column and its values", EXAMPLE)
+    if len(words) > 2 and words[0] in DATASETS:
+        parse(text)
 
 
 def _dataset(text: str, column: str, named: str | Dataset | None) -> tuple[Dataset, str]:

@@ -1,0 +1,58 @@
+"""bone_length: every bone by a factor of its own, e^n with n ~ N(0, std^2), the same in all frames: another body moves.
+
+The root stays where it is, and what hangs on a bone moves along with its end. Contrast of clips can tell them by who is
+seen, and few clips show few bodies; behind this step it has to look at the motion.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
+from skelpipe.clips.augment.base import Augmentation, Batch, Extent, Numbers, Option, Options, coordinates, whole
+from skelpipe.clips.augment.noise import add_normals
+from skelpipe.clips.philox import WORD
+from skelpipe.layouts.base import Layout
+
+
+# parameters: the two words of the key that the normal numbers grow from
+def _draw_bone_length(u: Numbers, extent: Extent, options: Options) -> Numbers:
+    return whole(u, WORD)
+
+
+# x (B, C, T, V, M); factors (B, V); order: the joints but the root, each behind its parent
+@njit(cache=True, nogil=True)
+def _stretch(x, factors, order, parents):  # type: ignore[no-untyped-def]
+    batch, channels, frames, joints, bodies = x.shape
+    before = np.empty((joints, bodies), x.dtype)
+    for b in range(batch):
+        for c in range(channels):
+            for t in range(frames):
+                frame = x[b, c, t]
+                before[:] = frame
+                for v in order:
+                    p = parents[v]
+                    for m in range(bodies):
+                        frame[v, m] = frame[p, m] + factors[b, v] * (before[v, m] - before[p, m])
+
+
+@cache
+def _order(layout: Layout) -> npt.NDArray[np.int64]:
+    """The joints but the root, each behind its parent."""
+    parents, found = layout.parents, [v for v, parent in enumerate(layout.parents) if v == parent]
+    for joint in found:
+        found += [v for v, parent in enumerate(parents) if parent == joint != v]
+    return np.array(found[1:], np.int64)
+
+
+def _apply_bone_length(x: Batch, params: Numbers, extent: Extent, options: Options) -> None:
+    layout = extent.layout
+    logarithms = np.zeros((len(x), len(layout.joints)), np.float32)
+    add_normals(logarithms, np.ones(len(x), np.bool_), params.astype(np.uint32), np.float32(options["std"]))
+    _stretch(coordinates(x, layout), np.exp(logarithms), _order(layout), layout.parent_index)
+
+
+BONE_LENGTH = Augmentation(2, _draw_bone_length, _apply_bone_length, {"std": Option(0.1, 0, 1)})
