@@ -351,6 +351,26 @@ def test_what_is_no_number_was_not_seen(tmp_path):
     assert made.told == ("there are no confidences: they are 1 where a joint was seen, and 0 where it was not",)
 
 
+def test_skeleton_text_is_known_under_any_name(tmp_path):
+    from skelpipe.recordings.synthetic import write_raw
+    from skelpipe.recordings.text.ntu import parse_ntu
+
+    write_raw("ntu60", tmp_path / "ntu", actions=1, subjects=1, seed=0)
+    source = min((tmp_path / "ntu").rglob("*.skeleton"))
+    (tmp_path / "mine.txt").write_bytes(source.read_bytes())
+    kind, (clip,) = read(tmp_path / "mine.txt", find_layout("kinect_v2"))
+    expected = parse_ntu(source.read_bytes())
+    assert (kind, clip.frames) == ("skeleton", expected.frames)
+    np.testing.assert_array_equal(clip.points, expected.joints)
+    with pytest.raises(BadInput, match="holds 25 joints, and layout coco17 .* layouts of 25 joints: kinect_v2"):
+        read(tmp_path / "mine.txt")
+
+
+def test_every_format_is_tried():
+    tried = {kind for _, kind, _ in FILES.values()}
+    assert tried | {"skeleton", "openpose", "yolo"} == set(POSE_FORMATS)
+
+
 REFUSED = {
     "a.npy": (lambda p: np.save(p, np.ones((9, 25, 3))), "holds 9 x 25 x 3: 25 joints, and layout coco17 has 17 joints of 2 coordinates; layouts of 25 joints: kinect_v2"),
     "deep.npy": (lambda p: np.save(p, DEEP), "holds 17 joints with a third number from 1.4 to 3, no confidence but a depth.*layouts of 17 joints: h36m17"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import zipfile
 from pathlib import Path
 
@@ -452,3 +453,19 @@ def test_all_formats_of_a_layout_of_ones_own_are_told_apart_by_its_joints(tmp_pa
     told, columns, _, _ = made(tmp_path, tmp_path / "raw", str(tmp_path / "stick.yaml"))
     assert columns["name"] == ["b"]
     assert told.dropped == {"unreadable": 1}
+
+
+@pytest.mark.skipif(
+    "SKELPIPE_REALDATA" not in os.environ, reason="SKELPIPE_REALDATA names no folder of genuine recordings"
+)
+def test_genuine_json_of_nw_ucla(tmp_path):
+    raw = Path(os.environ["SKELPIPE_REALDATA"]) / "nw_ucla.zip"
+    names = "a{}_s{subject}_e{episode}_v{camera}"
+    told, columns, about, group = made(tmp_path, raw, "kinect_v1", names=names)
+    assert (told.clips, told.rows, told.dropped) == (1484, 58534, {})
+    assert len(dataset_of(about).class_names) == len({*columns["label"]}) == 10
+    train, test = split_masks("camera:1,2/3", dataset_of(about), {name: np.array(v) for name, v in columns.items()})
+    assert (train.sum(), test.sum()) == (1020, 464)
+    first = columns["name"].index("a01_s01_e00_v01")
+    start = read_array(group, "clip_offset")[first]
+    assert read_array(group, "joints")[start, 0].tolist() == np.float32([-0.619699, 0.328046, 3.18186]).tolist()
