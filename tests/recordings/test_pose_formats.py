@@ -355,7 +355,7 @@ def test_skeleton_text_is_known_under_any_name(tmp_path):
     from skelpipe.recordings.synthetic import write_raw
     from skelpipe.recordings.text.ntu import parse_ntu
 
-    write_raw("ntu60", tmp_path / "ntu", actions=1, subjects=1, seed=0)
+    write_raw("ntu60", tmp_path / "ntu", actions=2, subjects=2, seed=0)
     source = min((tmp_path / "ntu").rglob("*.skeleton"))
     (tmp_path / "mine.txt").write_bytes(source.read_bytes())
     kind, (clip,) = read(tmp_path / "mine.txt", find_layout("kinect_v2"))

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 import zarr
+from rawtext import real_data
 
 from skelpipe.errors import BadInput
 from skelpipe.layouts import find_layout
@@ -455,11 +455,8 @@ def test_all_formats_of_a_layout_of_ones_own_are_told_apart_by_its_joints(tmp_pa
     assert told.dropped == {"unreadable": 1}
 
 
-@pytest.mark.skipif(
-    "SKELPIPE_REALDATA" not in os.environ, reason="SKELPIPE_REALDATA names no folder of genuine recordings"
-)
 def test_genuine_json_of_nw_ucla(tmp_path):
-    raw = Path(os.environ["SKELPIPE_REALDATA"]) / "nw_ucla.zip"
+    raw = real_data("nw_ucla.zip")
     names = "a{}_s{subject}_e{episode}_v{camera}"
     told, columns, about, group = made(tmp_path, raw, "kinect_v1", names=names)
     assert (told.clips, told.rows, told.dropped) == (1484, 58534, {})
