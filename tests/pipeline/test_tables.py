@@ -37,7 +37,7 @@ COUNTS = {
     **dict.fromkeys(("ntu60_xsub", "ntu60_xview", "ntu120_xsub", "ntu120_xset"), (12, 12, 4)),
     **dict.fromkeys(("pku1_xsub", "pku1_xview", "pku2_xsub", "pku2_xview"), (12, 12, 4)),
     **dict.fromkeys(("transfer_ntu60_pku2", "transfer_ntu120_pku2", "transfer_pku1_pku2"), (4, 4, 0)),
-    "nw_ucla": (6, 6, 2),
+    "nw_ucla": (18, 18, 6),
     "ntu60_finetune_semi": (8, 8, 0),
     **dict.fromkeys(("table1", "table2"), (30, 30, 10)),
     "table7": (8, 64, 0),
