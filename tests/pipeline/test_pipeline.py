@@ -961,7 +961,7 @@ def test_a_recipe_is_measured_as_it_states_unless_the_pipeline_says_otherwise(tm
 def test_names_of_recordings_say_whom_to_leave_out(tmp_path, column, values):
     write_raw("nw-ucla", tmp_path / "raw" / "nw-ucla", actions=1, subjects=3, replications=2, frames=(10, 10))
     splits = [f"splits=['nw-ucla:{column}:leave-one-out']"]
-    pipeline, file = load_pipeline("nw_ucla", [*splits, "streams=[joint]", "recipes=[small_skeletonclr]"])
+    pipeline, file = load_pipeline("nw_ucla", [*splits, "streams=[joint]", "seeds=[0]", "recipes=[small_skeletonclr]"])
     runs = plan(pipeline, file, tmp_path)["runs"]
     said = [run.split("/")[2] for run in runs]
     assert said == [f"nw-ucla-{column}=test={value}" for value in values]
