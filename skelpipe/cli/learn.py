@@ -69,7 +69,7 @@ def pretrain(
     \b
     Example:
       skelpipe pretrain crosnnclr data/stores/ntu60-50.zarr data/runs/bone --split xsub60 --stream bone
-      skelpipe pretrain small_crosnnclr gym-clips.zarr runs/joint --split subject:1,2,4 --stream joint
+      skelpipe pretrain small_crosnnclr gym-50.zarr runs/joint --split subject:1,2,4 --stream joint
     """
     from skelpipe import ranks
     from skelpipe.evaluate.protocols import check_stated
