@@ -45,7 +45,7 @@ def test_they_take_any_layout_and_clips_of_any_length(name, layout):
         assert network.segments(torch.from_numpy(made.clips), recipe.evaluate.segments).shape == (3, 256)
 
 
-@pytest.mark.parametrize("prepared", [(), ("--frames", "native")], ids=["usual", "native"])
+@pytest.mark.parametrize("prepared", [(), ("--frames", 64, "--no-turn")], ids=["usual", "changed"])
 def test_from_files_to_figures(tmp_path, prepared):
     write_raw("nw-ucla", tmp_path / "raw", actions=3, subjects=4, replications=3, frames=(12, 30))
     call("ingest", "nw-ucla", tmp_path / "raw", tmp_path / "store", "--workers", 0)
