@@ -104,9 +104,10 @@ def ingest(
     """
     started, kind, raw = time.perf_counter(), find_dataset(dataset), Path(raw)
     keep_memory()  # a file's bytes and its arrays would be mapped, faulted in and unmapped anew each time
-    settings = {"dataset": kind.name, "keep_missing": keep_missing, **({"part": str(part)} if part else {})}
+    asked = {"part": str(part)} if part else {}
+    settings = {"dataset": kind.name, "keep_missing": keep_missing, **kind.noted(), **asked}
     facts: dict[str, Any] = {}
-    options: dict[str, Any] = {"inputs": {"raw": raw}, "settings": settings, "more": facts}
+    options: dict[str, Any] = {"inputs": {"raw": raw, **kind.beside()}, "settings": settings, "more": facts}
     with new_folder(store, kind_of("store", part), force=force, **options) as folder:
         with watched() as seen:
             found = _find(kind, raw, keep_missing, strict)
@@ -125,8 +126,7 @@ def ingest(
             raise BadInput(raw, f"no clip can be kept ({_reasons(counts)})", _remedy(kind, writer.dropped))
         lists = {"split_files": found.split_files} if found.split_files else {}
         writer.finish({"keep_missing": keep_missing, "raw_files": whole, **lists, **mark})
-        told = _of_reading(writer)
-        told += [] if part is not None else ask_whole(writer.group, raw, keep_missing, NOBODY)
+        told = _of_reading(writer) + ([] if part else ask_whole(writer.group, raw, keep_missing, NOBODY))
     took = time.perf_counter() - started
     made = _summary(kind, writer, files=len(found.sources), bytes_read=bytes_read, store=Path(store), seconds=took)
     if part is not None:

@@ -54,12 +54,10 @@ def test_a_data_sets_yaml_is_a_pipeline(tmp_path):
     config = planned(file, tmp_path / "data")
     store = config["stores"]["stores/gym.zarr"]
     assert (store["dataset"], store["raw"]) == (str(file), str(tmp_path / "recordings"))
-    assert [*config["runs"]] == [
-        f"runs/gym-50/gym={split}/small_skeletonclr/joint-s0/run" for split in ("by_person", "mornings")
-    ]
-    assert (
-        "--split gym:by_person" in config["runs"]["runs/gym-50/gym=by_person/small_skeletonclr/joint-s0/run"]["flags"]
-    )
+    top = "runs/gym-ctr-native-bodies=first"
+    runs = [f"{top}/gym={split}/small_skeletonclr/joint-s0/run" for split in ("by_person", "mornings")]
+    assert [*config["runs"]] == runs
+    assert "--split gym:by_person" in config["runs"][runs[0]]["flags"]
     assert config["reports"]["reports/gym"]["flags"] == "--title 'The gym'"
     before = store["listing"]
     (tmp_path / "labels.csv").write_text((tmp_path / "labels.csv").read_text().replace("wave,", "hello,"))
@@ -149,9 +147,7 @@ def test_own_recordings_go_all_the_way(tmp_path, one_thread):
     parts = []
     for number in (1, 2, 3):
         run, out = tmp_path / f"run{number}", tmp_path / f"out/{number}"
-        call(
-            "pretrain", "small_skeletonclr", clips, run, "--split", f"subject:{number}of3", "--stream", "joint", *small
-        )
+        call("pretrain", "demo_skeletonclr", clips, run, "--split", f"subject:{number}of3", "--stream", "joint", *small)
         call("evaluate", run, clips, out, "--protocol", "knn")
         parts.append(json.loads((out / "metrics.json").read_text()))
     assert [part["split"] for part in parts] == [f"gym:subject:{number}of3" for number in (1, 2, 3)]

@@ -117,6 +117,7 @@ FILES = {
     "no_header.csv": (lambda p: np.savetxt(p, FLAT.reshape(F, -1), delimiter=","), "text", False),
     "long.parquet": (lambda p: long(person="anna").to_parquet(p), "parquet", True),
     "wide.parquet": (lambda p: pd.DataFrame(FLAT.reshape(F, -1), columns=XY).to_parquet(p), "parquet", False),
+    "nested.parquet": (lambda p: pd.DataFrame({"frame": range(F), "keypoints": FLAT.tolist(), "scores": SCORES.tolist()}).to_parquet(p), "parquet", True),
     "frames.json": (lambda p: p.write_text(json.dumps(FLAT.tolist())), "json", False),
     "ucla.json": (lambda p: p.write_text(json.dumps({"file_name": "x", "skeletons": FLAT.tolist(), "label": 3})), "json", False),
     "dicts.json": (lambda p: p.write_text(json.dumps([{"frame": f, "keypoints": FLAT[f].tolist()} for f in range(F)])), "json", False),
@@ -307,6 +308,15 @@ def test_mappings_in_mappings_name_clips_by_both(tmp_path):
     poses = {"S1": {"Walking": FLAT, "Eating": FLAT[:2]}, "S5": {"Walking": FLAT}}
     np.savez(tmp_path / "a.npz", positions=np.array(poses, dtype=object))
     assert [clip.name for clip in read(tmp_path / "a.npz")[1]] == ["S1/Walking", "S1/Eating", "S5/Walking"]
+    rows = [
+        {"name": "c1", "label": "q", "keypoints": FLAT.tolist()},
+        {"name": "c2", "label": "z", "keypoints": FLAT[:3].tolist()},
+    ]
+    write(tmp_path / "c.json", json.dumps(rows))
+    write(tmp_path / "d.json", json.dumps({"clips": rows}))
+    pd.DataFrame(rows).to_parquet(tmp_path / "e.parquet")
+    for name in ("c.json", "d.json", "e.parquet"):
+        assert [(c.name, c.label, c.frames) for c in read(tmp_path / name)[1]] == [("c1", "q", 5), ("c2", "z", 3)]
     both = [{"keypoints": np.stack([FLAT[0], FLAT[1]]).tolist(), "scores": SCORES[:2].tolist()}]
     (clip,) = read(write(tmp_path / "b.json", json.dumps(both)), SCORED)[1]
     assert (clip.row_frame.tolist(), clip.row_body.tolist()) == ([0, 0], [0, 1])

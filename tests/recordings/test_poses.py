@@ -13,6 +13,7 @@ from rawtext import real_data
 
 from skelpipe.errors import BadInput
 from skelpipe.layouts import find_layout
+from skelpipe.outputs.digests import read_digest
 from skelpipe.recordings.datasets import dataset_of, split_masks
 from skelpipe.recordings.ingest import ingest
 from skelpipe.recordings.parts import Part, join
@@ -466,3 +467,24 @@ def test_genuine_json_of_nw_ucla(tmp_path):
     first = columns["name"].index("a01_s01_e00_v01")
     start = read_array(group, "clip_offset")[first]
     assert read_array(group, "joints")[start, 0].tolist() == np.float32([-0.619699, 0.328046, 3.18186]).tolist()
+
+
+def test_the_table_is_an_input_and_its_place_is_not_in_the_store(tmp_path):
+    raw = tmp_path / "raw"
+    raw.mkdir()
+    for name in ("a", "b"):
+        np.save(raw / f"{name}.npy", np.random.default_rng(0).normal(size=(5, 17, 3)).astype(np.float32))
+    stores = []
+    for place in ("here", "there"):
+        (tmp_path / place).mkdir()
+        table = tmp_path / place / "labels.csv"
+        table.write_text("name,label\na,x\nb,y\n")
+        stores.append(tmp_path / place / "store.zarr")
+        ingest(own_poses("h36m17", labels=table), raw, stores[-1])
+    assert read_digest(stores[0]) == read_digest(stores[1])
+    noted = json.loads((stores[0] / "provenance.json").read_text())
+    assert noted["inputs"]["labels"]["path"] == str(tmp_path / "here" / "labels.csv")
+    assert verify(stores[0], raw).clips == 2
+    (tmp_path / "here" / "labels.csv").unlink()
+    with pytest.raises(BadInput, match="made with the table labels.csv, which is no longer where it was; put it there"):
+        verify(stores[0], raw)

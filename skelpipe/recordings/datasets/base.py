@@ -90,6 +90,10 @@ class Dataset(ABC):
 
         return np.array(values, dtype=str if name in self.text else np.int32)
 
+    def beside(self) -> dict[str, Path]:
+        """By their roles, the files beside the recordings that decide how these are read, such as a table of labels."""
+        return {}
+
     def noted(self) -> dict[str, Any]:
         """What a store notes, beside the data set, of how its recordings were read; plain values."""
         return {}

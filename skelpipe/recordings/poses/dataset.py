@@ -10,9 +10,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from skelpipe.errors import BadInput
+from skelpipe.errors import BadInput, shortened
 from skelpipe.layouts import find_layout, layout_of
 from skelpipe.layouts.base import Layout
+from skelpipe.outputs.ancestry import PROVENANCE, read_json
 from skelpipe.recordings.datasets.base import Found, Source, accept, unique
 from skelpipe.recordings.datasets.files import Vanished, watched
 from skelpipe.recordings.datasets.known import dataset_of
@@ -32,6 +33,7 @@ from skelpipe.recordings.poses.stated import Stated, parse_image
 
 log = logging.getLogger(__name__)
 NAME = "poses"
+LABELS, LIST = "labels", "list"  # roles of files beside the recordings
 
 
 @dataclass(frozen=True)
@@ -153,12 +155,16 @@ class OwnPoses(Own):
             FRAME_FILES[source.format](people, Opened(file), number)
         return [people.made()]
 
+    def beside(self) -> dict[str, Path]:
+        """See `Dataset.beside`."""
+        lists = {f"{LIST} {number}": Path(path) for number, path in enumerate(self.lists, 1)}
+        return {**({LABELS: Path(self.labels)} if self.labels else {}), **lists}
+
     def noted(self) -> dict[str, Any]:
-        """See `Dataset.noted`."""
+        """See `Dataset.noted`; where the files beside the recordings lie is no part of what a store holds."""
         table: dict[str, Any] = {**self.stated.as_table()}
         fps = table.pop(RATE, None)
-        table |= {"labels": os.path.abspath(self.labels)} if self.labels else {}
-        table |= {"lists": [os.path.abspath(path) for path in self.lists]} if self.lists else {}
+        table |= {"labels": Path(self.labels).name} if self.labels else {}
         table |= {"names": self.names_pattern} if self.names_pattern else {}
         table |= {"class_names": list(self.given_classes)} if self.given_classes else {}
         return {READING: table, **({RATE: fps} if fps else {})}
@@ -241,15 +247,15 @@ def own_poses(
     )
 
 
-def poses_of(attributes: Mapping[str, Any], where: str | os.PathLike[str]) -> OwnPoses | None:
+def poses_of(attributes: Mapping[str, Any], store: str | os.PathLike[str]) -> OwnPoses | None:
     """The data set of a store that was made of pose files, read as it was then; None of another store.
 
     Args:
         attributes: of the store.
-        where: the store, for messages.
+        store: its folder, whose provenance says where its table of labels was.
 
     Raises:
-        BadInput: what the store notes is damaged.
+        BadInput: what the store notes is damaged, or the table is no longer there.
     """
     told = attributes.get(READING)
     own = dataset_of(attributes)
@@ -259,15 +265,33 @@ def poses_of(attributes: Mapping[str, Any], where: str | os.PathLike[str]) -> Ow
         image = tuple(told["image"]) if "image" in told else None
         stated = Stated(told.get("unit"), told.get("up"), image, attributes.get(RATE))
         given = tuple(map(str, told.get("class_names", ())))
-        labels, names, lists = told.get("labels"), told.get("names"), tuple(map(str, told.get("lists", ())))
+        labels, names = told.get(LABELS), told.get("names")
     except (TypeError, KeyError, AttributeError) as error:
-        raise BadInput(where, f"its attribute {READING} is damaged ({error})", "ingest it again") from None
+        raise BadInput(store, f"its attribute {READING} is damaged ({error})", "ingest it again") from None
+    beside = _beside(Path(store))
+    if labels is not None and LABELS not in beside:
+        what = f"was made with the table {shortened(str(labels), 60)}, which is no longer where it was"
+        raise BadInput(store, what, "put it there again, or ingest the recordings again")
     return OwnPoses(
         **{name: getattr(own, name) for name in own.__dataclass_fields__},
         skeleton=layout_of(attributes),
         stated=stated,
-        labels=labels,
+        labels=None if labels is None else str(beside[LABELS]),
         names_pattern=names,
         given_classes=given,
-        lists=lists,
+        lists=tuple(str(path) for role, path in beside.items() if role != LABELS),
     )
+
+
+def _beside(store: Path) -> dict[str, Path]:
+    """The files of `OwnPoses.beside` that are still where the provenance of a store, or of its parts, saw them."""
+    made = read_json(store / PROVENANCE)
+    history = made.get("history")
+    found: dict[str, Path] = {}
+    for each in [made, *(history.values() if isinstance(history, dict) else ())]:
+        inputs = each.get("inputs") if isinstance(each, dict) else None
+        for role, source in (inputs if isinstance(inputs, dict) else {}).items():
+            if role == LABELS or role.startswith(LIST):
+                path = Path(str(each.get("folder")), str(source["path"]))
+                found |= {role: path} if path.is_file() else {}
+    return found

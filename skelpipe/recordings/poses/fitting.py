@@ -52,7 +52,7 @@ def fitted(poses: Poses, layout: Layout, stated: Stated, where: str) -> Fitted:
             names = shortened(", ".join(extra), 120)
             told.append(f"joints that layout {layout.name} does not have were left out: {names}")
     points, scores = _channels(points, scores, layout, where)
-    with np.errstate(over="ignore"):  # what is too large for float32 becomes no number, and is then not seen
+    with np.errstate(over="ignore", invalid="ignore"):  # too large for float32 is no number, and not seen
         points = points.astype(np.float32)
     number = _all_finite(points)
     if not number.all():
@@ -110,7 +110,7 @@ def _confidence(
     if scores is None:
         told.append(NONE_THERE)
         return known.astype(np.float32)
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):
         made = scores.astype(np.float32)
     finite = np.isfinite(made)
     if not finite[number].all():

@@ -99,12 +99,12 @@ class People:
         if table[own] is None or (isinstance(table[own], (list, dict)) and not table[own]):
             self.seen.append(number)
             return
-        if own == IN_PICTURE and _depth(table[own]) == 1 and not len(table[own]) % 3:  # x, y and a score of each joint
+        if own == IN_PICTURE and depth(table[own]) == 1 and not len(table[own]) % 3:  # x, y and a score of each joint
             flat = table[own]
             self._row([list(joint) for joint in zip(flat[::3], flat[1::3], strict=True)], flat[2::3], number, body)
             return
-        if _depth(table[own]) == 3:  # the people of a frame in one array
-            several: list[Any] = list(scores or ()) if _depth(scores) >= 2 else [scores] * len(table[own])
+        if depth(table[own]) == 3:  # the people of a frame in one array
+            several: list[Any] = list(scores or ()) if depth(scores) >= 2 else [scores] * len(table[own])
             for m, points in enumerate(table[own]):
                 self._row(points, several[m] if m < len(several) else None, number, body if len(table[own]) == 1 else m)
             return
@@ -208,16 +208,16 @@ def _are_people(some: list[Any] | tuple[Any, ...]) -> bool:
     if isinstance(first, Mapping):
         table = {word(key) for key in first}
         return not {"x", "y"} <= table
-    depth = _depth(first)
-    return depth >= 2 or (depth == 1 and isinstance(first[0] if first else None, Mapping))
+    deep = depth(first)
+    return deep >= 2 or (deep == 1 and isinstance(first[0] if first else None, Mapping))
 
 
-def _depth(value: Any) -> int:
+def depth(value: Any) -> int:
     """How many lists are inside one another, by their first items."""
-    depth = 0
+    deep = 0
     while isinstance(value, (list, tuple)):
-        value, depth = (value[0] if value else None), depth + 1
-    return depth
+        value, deep = (value[0] if value else None), deep + 1
+    return deep
 
 
 def _xyz(value: Any) -> dict[str, Any]:

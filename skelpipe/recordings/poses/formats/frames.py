@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from skelpipe.errors import BadInput
 from skelpipe.layouts.base import Layout
 from skelpipe.recordings.poses.base import Format, Opened, Poses, as_label, from_bodies
-from skelpipe.recordings.poses.people import People
+from skelpipe.recordings.poses.people import People, depth
 from skelpipe.recordings.poses.plain import clip_of
 from skelpipe.recordings.poses.shapes import bodies_of, numbers
-from skelpipe.recordings.poses.words import COLUMNS, LABELS, LISTS, POINTS, first_of, word
+from skelpipe.recordings.poses.words import COLUMNS, LABELS, LISTS, NAMES, POINTS, first_of, word
+from skelpipe.recordings.poses.words import FRAMES as FRAME_KEYS
 
 NO_FRAMES = "give a list of frames, each with the keypoints of its people, or an array of numbers"
 
@@ -25,7 +26,12 @@ def _is_json(opened: Opened) -> bool:
 
 def _read(opened: Opened, layout: Layout) -> list[Poses]:
     content = opened.json
+    if isinstance(content, list) and are_clips(content):
+        return clips_of_rows(content, layout, opened.where)
     if isinstance(content, Mapping):
+        several = [value for value in content.values() if isinstance(value, list) and are_clips(value)]
+        if len(several) == 1:
+            return clips_of_rows(several[0], layout, opened.where)
         table = {word(key): value for key, value in content.items()}
         if isinstance(table.get("annotations"), list) and isinstance(table.get("images"), list):
             return [_coco(table, layout, opened.where)]
@@ -37,6 +43,33 @@ def _read(opened: Opened, layout: Layout) -> list[Poses]:
         columns = {name: table[name] for name in COLUMNS if isinstance(table.get(name), (int, str))}
         return [replace(clip, label=label, columns=columns)]
     return [_listed(content, layout, opened.where)]
+
+
+def are_clips(rows: Sequence[Any]) -> bool:
+    """Whether the items of a list are clips, with a name or a label and all their frames, and not frames."""
+    first = rows[0] if rows else None
+    if not isinstance(first, Mapping):
+        return False
+    table = {word(key): value for key, value in first.items()}
+    key = first_of(table, POINTS)
+    known = first_of(table, (*LABELS, *NAMES)) is not None and first_of(table, FRAME_KEYS) is None
+    return known and key is not None and depth(table[key]) >= 3
+
+
+def clips_of_rows(rows: Sequence[Any], layout: Layout, where: str) -> list[Poses]:
+    """The clips of a list of mappings, each with a name or a label."""
+    wide, found = len(str(len(rows) - 1)), []
+    for n, row in enumerate(rows):
+        table = {word(key): value for key, value in row.items()} if isinstance(row, Mapping) else {}
+        key = first_of(table, POINTS)
+        if key is None:
+            raise BadInput(where, f"clip {n} has no keypoints", NO_FRAMES)
+        clip = _frames(table, key, layout, where)
+        called = table.get(first_of(table, NAMES) or "")
+        label = as_label(table[name], where) if (name := first_of(table, LABELS)) is not None else None
+        columns = {name: table[name] for name in COLUMNS if isinstance(table.get(name), (int, str))}
+        found.append(replace(clip, name=str(called) if called else f"{n:0{wide}}", label=label, columns=columns))
+    return found
 
 
 def _frames(table: Mapping[str, Any], key: str, layout: Layout, where: str) -> Poses:

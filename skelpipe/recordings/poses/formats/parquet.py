@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from skelpipe.errors import BadInput
 from skelpipe.layouts.base import Layout
 from skelpipe.recordings.poses.base import AGAIN, Format, Opened, Poses
-from skelpipe.recordings.poses.columns import clips_of
+from skelpipe.recordings.poses.columns import clips_of, header_of
+from skelpipe.recordings.poses.formats.frames import are_clips, clips_of_rows
+from skelpipe.recordings.poses.people import People
+from skelpipe.recordings.poses.words import POINTS, first_of, word
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,7 +49,24 @@ def read_parquet(data: bytes, where: str) -> pd.DataFrame:
 
 
 def _read(opened: Opened, layout: Layout) -> list[Poses]:
-    return clips_of(read_parquet(opened.data, opened.where), layout, opened.where)
+    table = read_parquet(opened.data, opened.where)
+    nested = first_of({word(name): name for name in table.columns}, POINTS)
+    if nested is None or header_of(list(map(str, table.columns))).has_poses or not len(table):
+        return clips_of(table, layout, opened.where)
+    rows = [{str(name): _plain(value) for name, value in row.items()} for row in table.to_dict("records")]
+    if are_clips(rows):
+        return clips_of_rows(rows, layout, opened.where)
+    people = People(layout, opened.where)
+    for n, row in enumerate(rows):
+        people.add(row, n)
+    return [people.made()]
+
+
+def _plain(value: Any) -> Any:
+    """Arrays in a cell as lists."""
+    if isinstance(value, (np.ndarray, list, tuple)):
+        return [_plain(each) for each in value]
+    return value.item() if isinstance(value, np.generic) else value
 
 
 PARQUET = Format("Parquet table", _is_parquet, _read, (".parquet",), labelled=True)
