@@ -378,7 +378,7 @@ def test_skeleton_text_is_known_under_any_name(tmp_path):
 
 def test_every_format_is_tried():
     tried = {kind for _, kind, _ in FILES.values()}
-    assert tried | {"skeleton", "openpose", "yolo"} == set(POSE_FORMATS)
+    assert tried | {"skeleton", "openpose", "yolo", "image"} == set(POSE_FORMATS)
 
 
 REFUSED = {

@@ -225,6 +225,65 @@ def test_a_folder_of_openpose_frames_is_one_recording(tmp_path):
     assert "jog_000000000006_keypoints.json: is damaged JSON" in left_out(group)["jog"]
 
 
+def openpose_at(raw: Path, before: str) -> None:
+    """Two frames of OpenPose, called by what stands before their numbers."""
+    for n in range(2):
+        path = raw / f"{before}{n:012}_keypoints.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps({"people": [{"pose_keypoints_2d": [9, 9, 0.5] * 18}]}))
+
+
+@pytest.mark.parametrize(
+    ("files", "names", "classes"),
+    [
+        (["squat/v1_", "squat/v 2_", "lunge/v3_"], ["v 2", "v1", "v3"], [1, 1, 0]),
+        (["squat/v1_", "lunge/v3_"], ["v1", "v3"], [1, 0]),
+        (["squat/a/", "squat/b/", "lunge/c/"], ["a", "b", "c"], [1, 1, 0]),
+        (["squat/a/a_", "lunge/c/c_"], ["a", "c"], [1, 0]),
+        (["squat/v1/frame_", "lunge/v1/frame_"], ["lunge/v1", "squat/v1"], [0, 1]),
+        (["v1/cam_", "v2/cam_"], ["v1", "v2"], [-1, -1]),
+        (["v1_", "v2_"], ["v1", "v2"], [-1, -1]),
+        (["all/squat/v1_", "all/lunge/v3_"], ["v1", "v3"], [1, 0]),
+        (["squat/v1_", "squat/frame_", "lunge/v3_"], ["frame", "v1", "v3"], [1, 1, 0]),
+        ([""], ["raw"], [-1]),
+    ],
+)
+def test_frames_of_a_class_with_one_video_are_called_by_their_files(files, names, classes, tmp_path):
+    for name in files:
+        openpose_at(tmp_path / "raw", name)
+    _, columns, _, _ = made(tmp_path, tmp_path / "raw", "openpose18")
+    assert columns == {"name": names, "label": classes}
+
+
+def test_people_of_one_image_a_file_are_frames_of_one_recording(tmp_path):
+    def person(n):
+        return {"keypoints": (clip(n)[0]).tolist(), "keypoint_scores": [0.5] * V, "bbox": [[0, 0, 9, 9]]}
+
+    forms = [lambda people: people, lambda people: [people], lambda people: {"meta_info": {}, "instance_info": people}]
+    for form in forms:
+        raw = tmp_path / f"raw{forms.index(form)}"
+        (raw / "vid").mkdir(parents=True)
+        for n, people in enumerate([[person(0), person(1)], [], [person(2)]]):
+            (raw / "vid" / f"{n:06}.json").write_text(json.dumps(form(people)))
+        told, columns, _, group = made(tmp_path, raw)
+        assert columns["name"] == ["vid"]
+        assert read_array(group, "clip_frames").tolist() == [3]
+        assert read_array(group, "row_frame").tolist() == [0, 0, 2]
+        assert read_array(group, "row_body").tolist() == [0, 1, 0]
+        assert any("3 numbered files hold the people of one frame each" in line for line in told.told)
+    raw = tmp_path / "clips"
+    raw.mkdir()
+    for n in (1, 2):  # a clip each
+        (raw / f"c{n}.json").write_text(json.dumps([person(each) for each in range(20)]))
+    (raw / "alone3.json").write_text(json.dumps([person(each) for each in range(5)]))
+    (raw / "image.json").write_text(json.dumps({"instance_info": [person(1), person(2)]}))
+    for n in (4, 5):
+        (raw / f"flat{n}.json").write_text(json.dumps({"keypoints": clip(n).reshape(6, -1).tolist(), "label": n}))
+    _, columns, _, group = made(tmp_path, raw)
+    assert columns["name"] == ["alone3", "c1", "c2", "flat4", "flat5", "image"]
+    assert read_array(group, "clip_frames").tolist() == [5, 20, 20, 6, 6, 1]
+
+
 def test_yolo_texts_are_frames_of_one_recording(tmp_path):
     raw = tmp_path / "raw"
     raw.mkdir()

@@ -38,6 +38,8 @@ def _read(opened: Opened, layout: Layout) -> list[Poses]:
         key = first_of(table, [*(name for name in LISTS if isinstance(table.get(name), list)), *POINTS])
         if key is None:
             return _by_name(content, layout, opened.where)
+        if key == "instance_info" and not any("instances" in each for each in table[key] if isinstance(each, Mapping)):
+            table[key] = [{"people": table[key]}]  # MMPose's of a single image
         clip = _frames(table, key, layout, opened.where)
         label = as_label(table[name], opened.where) if (name := first_of(table, LABELS)) is not None else None
         columns = {name: table[name] for name in COLUMNS if isinstance(table.get(name), (int, str))}
