@@ -95,10 +95,12 @@ def test_a_table_gives_labels_and_columns_by_name(tmp_path):
                        "mood": ["good", "", "bad", ""]}  # fmt: skip
     assert (dataset_of(about).group, dataset_of(about).text) == ("subject", ("name", "mood"))
     assert any("1 of 4 recordings are not in it" in line for line in told.told)
+    assert any("1 of 4 recordings have an empty label in it" in line for line in told.told)
     assert about["raw_files"] == {"read": 4, "split_lists": 1, "left_out": 0}
-    (raw / "more.csv").write_text(TABLE + "9.npy;run;1;\n")
+    (raw / "more.csv").write_text(TABLE + "4;-1;4;\n9.npy;run;1;\n")
     told, *_ = made(tmp_path, raw, labels=raw / "more.csv")
-    assert any("1 of its 4 names are of no recording: 9.npy" in line for line in told.told)
+    assert any("1 of its 5 names are of no recording: 9.npy" in line for line in told.told)
+    assert any("1 of 4 recordings have the label -1 in it" in line for line in told.told)
     assert any("labels.csv looks like a table of labels: give it by --labels" in line for line in told.told)
 
 
@@ -181,7 +183,10 @@ def test_class_names_count_labels_from_0_or_from_1():
         {1: 0, 3: 2},
         ("labels go from 1 to 3: they count the names of the classes from 1",),
     )
-    assert classes_of([1, 2], "xyz").number == {1: 1, 2: 2}
+    for labels, number, said in (([1, 2], {1: 0, 2: 1}, "from 1, 1 is 'x'"), ([2], {2: 2}, "from 0, 2 is 'z'")):
+        found = classes_of(labels, "xyz")
+        assert (found.number, said in found.told[0]) == (number, True)
+    assert classes_of([0, 1], "xyz").told == ()
     assert classes_of([4, 8, 9], "xyz").number == {4: 0, 8: 1, 9: 2}
     assert classes_of(["y"], "xyz").number == {"y": 1}
     for labels, why in ((["w"], "class 'w'"), ([5, 1], "labels from 1 to 5, and there are 3 names")):
