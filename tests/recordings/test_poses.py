@@ -431,6 +431,23 @@ def test_columns_of_the_files_and_of_several_containers(tmp_path):
     assert columns["file"] == ["test", "test", "train", "train"]
 
 
+def test_single_numbers_beside_an_array_are_columns_and_the_rate(tmp_path):
+    raw = tmp_path / "raw"
+    raw.mkdir()
+    for n, weight in enumerate((60.5, 71.0)):
+        np.savez(raw / f"{n}.npz", keypoints=clip(n), subject=n, weight=weight, fps=25.0, joints=3, place="hall")
+    told, columns, about, _ = made(tmp_path, raw)
+    assert columns == {"name": ["0", "1"], "label": [-1, -1], "subject": [0, 1], "weight": ["60.5", "71"],
+                       "place": ["hall", "hall"]}  # fmt: skip
+    assert (about["fps"], "the files state 25 frames per second" in told.told) == (25, True)
+    told, columns, about, _ = made(tmp_path, raw, fps=30)
+    assert (about["fps"], "fps" in columns) == (30, False)
+    assert any("--fps 30 goes before" in line for line in told.told)
+    np.savez(raw / "2.npz", keypoints=clip(2), fps=50)
+    _, columns, about, _ = made(tmp_path, raw)
+    assert (columns["fps"], "fps" in about) == ([25, 25, 50], False)
+
+
 DESCRIBED = """
 name: gym
 title: Gym recordings

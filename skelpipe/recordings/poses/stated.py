@@ -18,6 +18,7 @@ Floats = npt.NDArray[np.float32]
 LENGTHS = {**UNITS, "inch": 0.0254, "foot": 0.3048}  # in metres
 PIXEL, NORMALISED = "pixel", "normalised"
 ALL_UNITS = (*LENGTHS, PIXEL, NORMALISED)
+FASTEST = 100_000  # frames per second
 IN_PICTURE = ("y", "-y")
 
 
@@ -43,7 +44,7 @@ class Stated:
             raise BadInput(f"unit {self.unit!r}", "is unknown", suggest(self.unit, ALL_UNITS))
         if self.up is not None and self.up not in TURNED:
             raise BadInput(f"up {self.up!r}", "is no axis", f"use one of {', '.join(TURNED)}")
-        if self.fps is not None and not 0 < self.fps < 100_000:
+        if self.fps is not None and not 0 < self.fps < FASTEST:
             raise BadInput(f"fps {self.fps:g}", "is no number of frames per second", "give one above 0")
         if layout.coordinates == 2:
             if self.unit in LENGTHS:
