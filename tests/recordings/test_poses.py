@@ -344,6 +344,44 @@ def test_a_picture_is_pixels_with_y_down(tmp_path):
         own_poses("h36m17", unit="pixel")
 
 
+@pytest.mark.parametrize(
+    ("scale", "options", "said"),
+    [
+        (0.001, {}, "as shares of the picture, and are kept so: --unit normalised --image WxH makes pixels"),
+        (0.001, {"unit": "pixel"}, "as shares of the picture"),
+        (0.001, {"unit": "normalised", "image": "640x480"}, ""),
+        (1, {"unit": "normalised", "image": "640x480"}, "stated as normalised, and go far beyond 0 to 1"),
+        (1, {"image": "640x480"}, "many joints lie outside of the picture of 640x480 that is stated"),
+        (1, {"image": "1000x1000"}, ""),
+        (1, {}, ""),
+    ],
+)
+def test_a_picture_that_is_not_as_stated_is_told(scale, options, said, tmp_path):
+    (tmp_path / "raw").mkdir()
+    np.save(tmp_path / "raw" / "a.npy", clip(1) * scale)
+    told, *_ = made(tmp_path, tmp_path / "raw", **options)
+    lines = [line for line in told.told if "picture" in line or "normalised" in line]
+    assert len(lines) == (said != "")
+    assert all(said in line for line in lines)
+
+
+def test_units_and_axes_that_are_not_as_stated_are_told(tmp_path):
+    from skelpipe.recordings.datasets import DATASETS
+    from skelpipe.recordings.synthetic import write_raw
+
+    write_raw("ntu60", tmp_path / "ntu", actions=4, subjects=2, seed=0)
+    for options, said in (
+        ({"unit": "mm"}, "the unit is stated as mm, and a trunk is then 0.000"),
+        ({"unit": "m"}, ""),
+        ({"up": "z"}, "z is stated to be up, and people then stand along -z, not y: check --up"),
+        ({"up": "y"}, ""),
+    ):
+        told, *_ = made(tmp_path, tmp_path / "ntu", DATASETS["ntu60"].layout, **options)
+        lines = [line for line in told.told if "stated" in line]
+        assert len(lines) == (said != "")
+        assert all(said in line for line in lines)
+
+
 def test_what_is_left_out_stands_in_the_drop_report(tmp_path):
     raw = tmp_path / "raw"
     save(raw / "good.npy", 1)
