@@ -414,6 +414,25 @@ def test_what_is_left_out_stands_in_the_drop_report(tmp_path):
         ingest(own_poses("coco17"), raw, tmp_path / "s", workers=0, strict=True)
 
 
+def test_inspect_names_what_was_left_out(tmp_path):
+    from click.testing import CliRunner
+
+    from skelpipe.cli import main
+
+    raw = tmp_path / "raw"
+    save(raw / "good.npy", 1)
+    (raw / "readme.txt").write_text("hello there\n")
+    for n in range(55):
+        (raw / f"bad{n:02}.json").write_text("")
+    result = CliRunner().invoke(main, ["ingest", "poses", str(raw), str(tmp_path / "s"), "--layout", "coco17"])
+    assert "skelpipe: left out: and 45 more that cannot be used" in result.output
+    assert f"left out: 1 no recording, 55 unreadable; 'skelpipe inspect {tmp_path / 's'}'" in result.output
+    shown = CliRunner().invoke(main, ["inspect", str(tmp_path / "s")]).output
+    assert shown.count(".json: is empty") == 50
+    assert "… and 5 more" in shown
+    assert shown.count("readme.txt") == 1
+
+
 def test_what_is_stated_goes_before_what_is_found_and_odd_coordinates_are_told(tmp_path):
     from skelpipe.recordings.datasets import DATASETS
     from skelpipe.recordings.synthetic import write_raw
