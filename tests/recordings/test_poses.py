@@ -7,6 +7,7 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import zarr
 from rawtext import real_data
@@ -138,8 +139,6 @@ def test_a_table_that_does_not_fit_is_refused_in_a_line(text, why, tmp_path):
 
 
 def test_tables_may_be_parquet_and_json(tmp_path):
-    import pandas as pd
-
     save(tmp_path / "raw" / "x1.npy", 1)
     pd.DataFrame({"name": ["x1"], "label": [7], "camera": [2.0]}).to_parquet(tmp_path / "t.parquet")
     _, columns, about, _ = made(tmp_path, tmp_path / "raw", labels=tmp_path / "t.parquet")
@@ -165,6 +164,7 @@ def test_a_pattern_tells_columns_and_is_suggested(tmp_path):
         suggested(["S001C001P001R001A013", "S002C002P003R002A014"])
         == "S{setup}C{camera}P{subject}R{replication}A{label}"
     )
+    assert suggested([*(f"a{n:02}_s1" for n in range(20)), "notes"]) == "a{label}_s1"
     assert suggested(["walk", "run"]) is suggested(["x1", "x2"]) is None
     assert Naming("{label}/s{subject}").columns("wave/s03", "s03") == {"label": "wave", "subject": "03"}
     with pytest.raises(BadInput, match="is the form of no name here, such as a02_s1_t1"):
@@ -571,6 +571,9 @@ def test_a_look_says_the_format_the_layouts_and_the_command(tmp_path):
     assert found["layouts that fit"] == "coco17"
     assert found["frames"] == "6 to 6, median 6 a clip"
     assert command == f"skelpipe ingest poses {tmp_path} STORE --layout coco17"
+    assert found["labels"] == "the 2 sub-folders, if they are classes"
+    save(tmp_path / "more.npy", 1)
+    assert dict(look_at_poses(tmp_path)[0])["labels"] == "the 2 sub-folders, if they are classes"
     for path in tmp_path.rglob("*.npy"):
         np.save(path, np.concatenate([clip(1), clip(2)[..., :1] / 1000], axis=-1))
     assert dict(look_at_poses(tmp_path)[0])["layouts that fit"] == "coco17+confidence, h36m17"
@@ -579,6 +582,19 @@ def test_a_look_says_the_format_the_layouts_and_the_command(tmp_path):
     facts, command = look_at_poses(tmp_path)
     assert dict(facts)["layouts that fit"] == "none that ships"
     assert command.endswith("--layout FILE.yaml")
+    for n, shape in enumerate([(9, 25, 3), (9, 25, 3), (9, 20, 3), (9, 17, 3)]):
+        (tmp_path / "mix").mkdir(exist_ok=True)
+        np.save(tmp_path / "mix" / f"{n}.npy", np.random.default_rng(n).normal(size=shape))
+    said = dict(look_at_poses(tmp_path / "mix")[0])["layouts that fit"]
+    assert said.startswith("none of most: ") and "kinect_v2 of 2" in said and "kinect_v1 of 1" in said  # noqa: PT018
+    joints = find_layout("coco17").joints
+    rows = [
+        {"frame": f, "joint": name, "x": f, "y": v, "z": v / 5 + 2} for f in range(4) for v, name in enumerate(joints)
+    ]
+    (tmp_path / "table.csv").write_text(pd.DataFrame(rows).to_csv(index=False))
+    found = dict(look_at_poses(tmp_path / "table.csv")[0])
+    assert found["joints"].startswith("holds 17 joints with a third number from 2 to 5.2")
+    assert found["layouts that fit"].startswith("coco17 has these joints, of 2 numbers: leave the third out")
     (tmp_path / "x").mkdir()
     assert look_at_poses(tmp_path / "x") is None
 
