@@ -90,7 +90,7 @@ def test_a_table_gives_labels_and_columns_by_name(tmp_path):
     raw = tmp_path / "raw"
     for n, folder in enumerate("abab", 1):
         save(raw / folder / f"{n}.npy", n)
-    (raw / "labels.csv").write_text(TABLE)
+    (raw / "labels.csv").write_text(TABLE, encoding="utf-16")
     told, columns, about, _ = made(tmp_path, raw, labels=raw / "labels.csv")
     assert columns == {"name": ["1", "2", "3", "4"], "label": [0, 1, -1, -1], "subject": [3, 4, 5, -1],
                        "mood": ["good", "", "bad", ""]}  # fmt: skip
