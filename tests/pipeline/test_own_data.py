@@ -91,7 +91,10 @@ def test_a_split_may_stand_for_several(tmp_path, split, words):
     ("changes", "overrides", "said"),
     [
         ({"splits": {}}, [], "names no splits, so that there is nothing to measure"),
-        ({"pipeline": ["x"]}, [], "pipeline: is no mapping"),
+        ({"pipeline": ["x"]}, [], "pipeline: should be a mapping of keys to values"),
+        ({"splits": 5}, [], "splits: should be a mapping of keys to values .got 5"),
+        ({"splits": {1: "subject:1"}}, [], "splits.1"),
+        ({"splits": {"p": {"subject": {"train": [1, 2], "test": [2]}}}}, [], "has subject 2 on both sides"),
         ({"splits": {"a": {"camera": [1]}}}, [], "gym has no column 'camera'"),
         ({"splits": {"a": "nowhere.txt"}}, [], "does not exist"),
         ({"splits": {"all": "subject:1"}}, [], "is no name for a split"),
@@ -111,6 +114,12 @@ def test_what_cannot_be_planned_is_told_in_a_line(tmp_path, changes, overrides, 
     with pytest.raises(BadInput, match=said) as told:
         planned(file, tmp_path / "data", *overrides)
     assert "\n" not in str(told.value)
+
+
+def test_a_data_set_without_a_layout_is_no_pipeline(tmp_path):
+    (tmp_path / "gym.yaml").write_text("name: gym\nraw: recordings\n")
+    with pytest.raises(BadInput, match="1 setting is wrong: layout: is missing"):
+        load_pipeline(tmp_path / "gym.yaml")
 
 
 def test_published_data_sets_have_folds_too(tmp_path):

@@ -505,6 +505,30 @@ def test_single_numbers_beside_an_array_are_columns_and_the_rate(tmp_path):
     assert (columns["fps"], "fps" in about) == ([25, 25, 50], False)
 
 
+def test_the_lists_of_a_pyskl_pickle_are_columns(tmp_path):
+    import pickle
+
+    annotations = [
+        {"frame_dir": f"c{n}", "label": n % 2, "keypoint": clip(n)[None], "total_frames": 6} for n in range(3)
+    ]
+    split = {"sub_train": ["c0", "c1"], "sub_val": ["c2"], "train": ["c1"], "test": ["c0"], "label": ["c0"]}
+    (tmp_path / "a.pkl").write_bytes(pickle.dumps({"split": split, "annotations": annotations}))
+    _, columns, about, _ = made(tmp_path, tmp_path / "a.pkl")
+    assert columns == {"name": ["c0", "c1", "c2"], "label": [0, 1, 0], "sub": ["train", "train", "val"],
+                       "part": ["test", "train", ""]}  # fmt: skip
+    train, test = split_masks("sub:train/val", dataset_of(about), {name: np.array(v) for name, v in columns.items()})
+    assert (train.tolist(), test.tolist()) == ([True, True, False], [False, False, True])
+
+
+def test_an_output_is_no_recordings(tmp_path):
+    save(tmp_path / "raw" / "a.npy", 1)
+    ingest(own_poses("coco17"), tmp_path / "raw", tmp_path / "raw" / "store", workers=0)
+    with pytest.raises(BadInput, match="is an output of skelpipe, no recordings"):
+        ingest(own_poses("coco17"), tmp_path / "raw" / "store", tmp_path / "s", workers=0)
+    told, *_ = made(tmp_path, tmp_path / "raw")
+    assert (told.clips, told.faults) == (1, ())
+
+
 DESCRIBED = """
 name: gym
 title: Gym recordings
@@ -559,6 +583,9 @@ def test_a_yaml_describes_a_data_set(tmp_path):
         read_description(tmp_path / "gym.yaml")
     (tmp_path / "gym.yaml").write_text(DESCRIBED.replace("subject: {train", "person: {train"))
     with pytest.raises(BadInput, match="person"):
+        ingest(read_description(tmp_path / "gym.yaml").dataset, told.raw, tmp_path / "s", workers=0)
+    (tmp_path / "gym.yaml").write_text(DESCRIBED.replace("test: [2]", "test: [1, 2]"))
+    with pytest.raises(BadInput, match="has subject 1 on both sides; keep it in train or in test"):
         ingest(read_description(tmp_path / "gym.yaml").dataset, told.raw, tmp_path / "s", workers=0)
 
 

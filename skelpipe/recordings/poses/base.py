@@ -232,7 +232,7 @@ def _places(frames: Ints, told: list[str]) -> tuple[Ints, int]:
         told.append("frame numbers are far apart and were taken for times: frames are those that are there")
         return np.arange(len(frames)), 1
     if step > 1:
-        told.append(f"every {step}th frame is there: these are taken for neighbours")
+        told.append(f"frame numbers are {step} apart: these frames are taken for neighbours")
     return place, max(step, 1)
 
 

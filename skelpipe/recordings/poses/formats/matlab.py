@@ -64,4 +64,4 @@ def _hdf5(opened: Opened) -> dict[str, Any]:
     return found
 
 
-MATLAB = Format("MATLAB arrays (.mat)", _is_mat, _read, (".mat", ".h5", ".hdf5"), labelled=True)
+MATLAB = Format("MATLAB or HDF5 arrays (.mat, .h5)", _is_mat, _read, (".mat", ".h5", ".hdf5"), labelled=True)
