@@ -20,8 +20,7 @@ PIXEL, NORMALISED = "pixel", "normalised"
 ALL_UNITS = (*LENGTHS, PIXEL, NORMALISED)
 FASTEST = 100_000  # frames per second
 IN_PICTURE = ("y", "-y")
-# Of coordinates that are shares of a picture, of which joints beside it may lie a little outside.
-LEAST, MOST = -0.5, 1.5
+EDGE, BEYOND = 0.05, 0.5  # how far coordinates that are shares of a picture may lie outside of it: nearly all, and most
 NEARLY_ALL = 0.98
 OUTSIDE = 0.1  # of the joints, that may be guessed beyond the edges
 SHARES = (
@@ -106,12 +105,11 @@ class Stated:
         there = points[known]
         if layout.coordinates != 2 or not len(there):
             return []
-        shares = float(((there >= LEAST) & (there <= MOST)).mean())
-        if self.unit != NORMALISED and shares > NEARLY_ALL:
+        if self.unit == NORMALISED:
+            return [NO_SHARES] if ((there < -BEYOND) | (there > 1 + BEYOND)).mean() > OUTSIDE else []
+        if ((there >= -EDGE) & (there <= 1 + EDGE)).mean() > NEARLY_ALL:
             return [SHARES]
-        if self.unit == NORMALISED and shares < 1 - OUTSIDE:
-            return [NO_SHARES]
-        if self.unit != NORMALISED and self.image is not None:
+        if self.image is not None:
             out = float(((there < 0) | (there > np.array(self.image, np.float32))).any(axis=1).mean())
             return [OUTSIDE_OF.format("x".join(map(str, self.image)))] if out > OUTSIDE else []
         return []

@@ -18,11 +18,12 @@ BEGINS = re.compile(
     r'\[\s*(\[\s*)?[\]{]|\{\s*"(meta_info|instance_info|instances|predictions|keypoints|bbox|track_id)"'
 )
 LISTS = ("instance_info", *PEOPLE)
+MOST_BYTES = 1 << 18  # of one frame
 CHANNELS = 5  # numbers of a joint, at most
 
 
 def _is_image(opened: Opened) -> bool:
-    if not NUMBERED.search(opened.where) or BEGINS.match(opened.begins) is None:
+    if opened.file.size > MOST_BYTES or not NUMBERED.search(opened.where) or BEGINS.match(opened.begins) is None:
         return False
     try:
         return _people(opened.json) is not None
