@@ -28,7 +28,7 @@ def load_pipeline(name_or_path: str | os.PathLike[str], overrides: Iterable[str]
     if not NAME.fullmatch(path.stem):
         raise BadInput(path, "its name also names folders", "use letters, digits, '_', '-', '+' and '.' only")
     stated = load_yaml(path)
-    if "layout" in stated and "recipes" not in stated:
+    if {"layout", "raw", "labels", "name"} & {*stated} and "recipes" not in stated:
         stated = _of_dataset(stated, path)
     elif is_described(stated.get("dataset")):
         stated = {**stated, "dataset": os.path.abspath(path.parent / stated["dataset"])}
@@ -38,9 +38,10 @@ def load_pipeline(name_or_path: str | os.PathLike[str], overrides: Iterable[str]
 
 def _of_dataset(described: Mapping[str, Any], path: Path) -> dict[str, Any]:
     """The pipeline that the YAML of a data set stands for: small recipes on its splits, or what it says itself."""
+    from skelpipe.recordings.poses.described import read_description
+
+    read_description(path)  # for its mistakes
     own = described.get("pipeline") or {}
-    if not isinstance(own, dict):
-        raise BadInput(path, "pipeline: is no mapping of keys to values", "write for example {seeds: [0, 1, 2]}")
     splits = described.get("splits") or {}
     if not splits and "splits" not in own:
         what = "names no splits, so that there is nothing to measure"

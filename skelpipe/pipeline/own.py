@@ -11,7 +11,8 @@ from pathlib import Path
 from skelpipe.errors import BadInput
 from skelpipe.outputs.digests import read_digest
 from skelpipe.pipeline.spec import Pipeline, is_described
-from skelpipe.recordings.datasets import Dataset, dataset_of, find_dataset, find_split, ntu, ucla
+from skelpipe.recordings.datasets import Dataset, dataset_of, divided, find_dataset, find_split, ntu, ucla
+from skelpipe.recordings.datasets.absent import PARTS
 from skelpipe.recordings.datasets.base import Found
 from skelpipe.recordings.datasets.folds import family
 from skelpipe.recordings.datasets.own import Own
@@ -76,11 +77,34 @@ def settle(pipeline: Pipeline, path: Path, data: Path, raw: Path | None) -> Pipe
                 splits += _family(split, pipeline, own, found, data, raw)
             else:
                 splits.append(split if own is None else find_split(split, own).name)
+        training = {} if own is None or found is None else _training(splits, own, found)
     except BadInput as error:
         raise BadInput(path, f"splits: {error.where} {error.what}", error.remedy) from None
     if isinstance(own, Own) and found is not None:
         own = replace(own, clips=sum(len(s.clips) for s in found.sources if isinstance(s, PoseSource)))
-    return pipeline.settled(own if isinstance(own, Own) else None, tuple(dict.fromkeys(splits)))
+    return pipeline.settled(own if isinstance(own, Own) else None, tuple(dict.fromkeys(splits)), training)
+
+
+def _training(splits: Iterable[str], own: Dataset, found: Found) -> dict[str, int]:
+    """How many clips of a search train by each split; BadInput if a part of one has none."""
+    clips = [(name, ids) for source in found.sources if isinstance(source, PoseSource) for name, ids in source.clips]
+    clips = [(name, ids) for name, ids in clips if ids]
+    if not clips:
+        return {}
+    columns = {name: own.column(name, [ids[name] for _, ids in clips]) for name in own.columns[1:]}
+    columns["name"] = own.column("name", [name for name, _ in clips])
+    return {split: int(divided(split, own, columns, None, tuple(PARTS))[0].sum()) for split in splits}
+
+
+def check_batch(pipeline: Pipeline, path: Path, split: str, recipe: str, batch_size: int) -> None:
+    """Raise BadInput if a split of a data set of one's own has less training clips than a recipe's batches."""
+    clips = pipeline.training.get(split)
+    if clips is not None and clips < batch_size:
+        what = f"{recipe} has batches of {batch_size}, and {split} has {clips} training clips"
+        remedy = (
+            f"lower them: 'set: {{{recipe}: [batch_size={1 << max(1, (clips // 2)).bit_length() - 1}]}}' under pipeline"
+        )
+        raise BadInput(path, what, remedy)
 
 
 def _search(told: Described, pipeline: Pipeline, data: Path, raw: Path | None) -> Found:

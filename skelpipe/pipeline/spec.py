@@ -144,6 +144,7 @@ class Pipeline(Settings):
     shards: int = Field(1, ge=1, le=1000)
     synth: Synth | None = None
     _own: Own | None = PrivateAttr(None)
+    _training: Mapping[str, int] = PrivateAttr(default_factory=dict)
 
     @model_validator(mode="before")
     @classmethod
@@ -297,10 +298,15 @@ class Pipeline(Settings):
         """The data set that a YAML describes, once `own.settle` has read it."""
         return self._own
 
-    def settled(self, own: Own | None, splits: tuple[str, ...]) -> Pipeline:
+    @property
+    def training(self) -> Mapping[str, int]:
+        """How many clips train by each split, of a data set that a YAML describes."""
+        return self._training
+
+    def settled(self, own: Own | None, splits: tuple[str, ...], training: Mapping[str, int]) -> Pipeline:
         """The same pipeline of these splits, and of a data set that a YAML describes."""
         made = self.model_copy(update={"splits": splits})
-        made._own = own
+        made._own, made._training = own, training
         return made
 
     def streams_of(self, recipe: str) -> tuple[Stream, ...]:

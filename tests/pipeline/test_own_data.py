@@ -33,7 +33,7 @@ def write_gym(folder, **changes):
     still = np.stack([np.linspace(-0.3, 0.3, 17), np.linspace(1.7, 0, 17), np.full(17, 3.0)], axis=1)
     for subject in (1, 2, 3):
         for label, joint in (("squat", 5), ("wave", 12)):
-            for take, session in enumerate(("am", "pm")):
+            for take, session in enumerate(("am", "pm") * 6):
                 poses = np.repeat(still[None], 20, axis=0) + rng.normal(0, 0.01, (20, 17, 3))
                 poses[:, joint, 1] += np.sin(np.linspace(0, 6, 20))
                 name = f"{label}_{subject}_{take}"
@@ -54,7 +54,7 @@ def test_a_data_sets_yaml_is_a_pipeline(tmp_path):
     config = planned(file, tmp_path / "data")
     store = config["stores"]["stores/gym.zarr"]
     assert (store["dataset"], store["raw"]) == (str(file), str(tmp_path / "recordings"))
-    top = "runs/gym-ctr-native-bodies=first"
+    top = "runs/gym-50"
     runs = [f"{top}/gym={split}/small_skeletonclr/joint-s0/run" for split in ("by_person", "mornings")]
     assert [*config["runs"]] == runs
     assert "--split gym:by_person" in config["runs"][runs[0]]["flags"]
@@ -91,7 +91,7 @@ def test_a_split_may_stand_for_several(tmp_path, split, words):
     ("changes", "overrides", "said"),
     [
         ({"splits": {}}, [], "names no splits, so that there is nothing to measure"),
-        ({"pipeline": ["x"]}, [], "pipeline: is no mapping"),
+        ({"pipeline": ["x"]}, [], "pipeline: should be a mapping of keys to values"),
         ({"splits": {"a": {"camera": [1]}}}, [], "gym has no column 'camera'"),
         ({"splits": {"a": "nowhere.txt"}}, [], "does not exist"),
         ({"splits": {"all": "subject:1"}}, [], "is no name for a split"),
@@ -100,6 +100,17 @@ def test_a_split_may_stand_for_several(tmp_path, split, words):
         ({}, ["pretrain_on=xsub60"], "pretrain_on: is of published data sets"),
         ({}, ["synth={actions: 3}"], "synth: is of published data sets"),
         ({"layuot": "h36m17"}, [], "layuot"),
+        ({"layout": None}, [], "layout: "),
+        ({"splits": 5}, [], "splits: should be a mapping"),
+        ({"splits": "hello"}, [], "splits: should be a mapping"),
+        ({"splits": {"a": {"subject": {"train": [1, 2], "test": [2]}}}}, [], "has subject 2 in train and in test"),
+        ({"splits": {"a": {"subject": {"train": [1, 2, 3]}}}}, [], "gym:a has no test clips here"),
+        (
+            {"pipeline": {"recipes": ["skeletonclr"]}},
+            [],
+            "batches of 128, and gym:by_person has 48 .*=16",
+        ),
+        ({"name": "ntu60"}, [], "ntu60 is a published data set"),
         ({"raw": "elsewhere"}, [], "holds no recordings of gym; name their folder by raw in"),
         ({"name": "My Gym"}, [], "no name for a data set"),
         ({"layout": "h36m18"}, [], "is not known; did you mean 'h36m17'"),
@@ -138,7 +149,7 @@ def call(*words):
 def test_own_recordings_go_all_the_way(tmp_path, one_thread):
     file, small = write_gym(tmp_path), ["--set", "batch_size=4", "--set", "method.queue_size=8", "--epochs", "1"]
     store, clips = tmp_path / "gym.zarr", tmp_path / "clips.zarr"
-    assert "12 clips" in call("ingest", file, tmp_path / "recordings", store)
+    assert "72 clips" in call("ingest", file, tmp_path / "recordings", store)
     assert "equal the raw files" in call("verify", store, tmp_path / "recordings")
     told = call("inspect", store)
     assert "The gym" in told
@@ -151,7 +162,7 @@ def test_own_recordings_go_all_the_way(tmp_path, one_thread):
         call("evaluate", run, clips, out, "--protocol", "knn")
         parts.append(json.loads((out / "metrics.json").read_text()))
     assert [part["split"] for part in parts] == [f"gym:subject:{number}of3" for number in (1, 2, 3)]
-    assert [(part["train_clips"], part["test_clips"]) for part in parts] == [(7, 4), (7, 4), (8, 3)]
+    assert [(part["train_clips"], part["test_clips"]) for part in parts] == [(47, 24), (47, 24), (48, 23)]
     assert "0 squat,1 wave" in (tmp_path / "out/1/confusion_knn.csv").read_text()
     call("report", tmp_path / "out", "--out", tmp_path / "report")
     (table,) = json.loads((tmp_path / "report/report.json").read_text())["tables"]
