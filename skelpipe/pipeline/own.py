@@ -102,7 +102,7 @@ def _family(
     split: str, pipeline: Pipeline, own: Dataset | None, found: Found | None, data: Path, raw: Path | None
 ) -> list[str]:
     if own is None and pipeline.dataset is None and split.count(":") < 2:
-        find_split(split.rpartition(":")[0] + ":1")  # says whose columns may be meant
+        _check_whose(split)
     dataset = own or find_dataset(pipeline.dataset or split.partition(":")[0])
     about, column, _ = whose_column(split, dataset)
     store = data / "stores" / f"{pipeline.dataset if own is None and pipeline.dataset else about.name}.zarr"
@@ -118,6 +118,15 @@ def _family(
         folder = raw_of(pipeline, about.name, data, raw)
         values = [*_named(about, folder, column)] or None if folder.exists() else None
     return family(split, about, values)
+
+
+def _check_whose(split: str) -> None:
+    """Raise BadInput if several data sets have the column of a family of splits, or none has it."""
+    one = split.rpartition(":")[0] + ":1"
+    try:
+        find_split(one)
+    except BadInput as error:
+        raise BadInput(f"split {split!r}", error.what, error.remedy.replace(one, split)) from None
 
 
 def _values(found: Found, column: str) -> Iterable[Value]:
