@@ -14,6 +14,8 @@ from skelpipe.errors import BadInput
 from skelpipe.pipeline.files import load_pipeline
 from skelpipe.pipeline.plan import plan
 from skelpipe.recordings.synthetic import write_raw
+from skelpipe.report.collect import collect
+from skelpipe.report.figures.confusion import _pooled
 
 GYM = {
     "name": "gym",
@@ -164,6 +166,9 @@ def test_own_recordings_go_all_the_way(tmp_path, one_thread):
     assert [part["split"] for part in parts] == [f"gym:subject:{number}of3" for number in (1, 2, 3)]
     assert [(part["train_clips"], part["test_clips"]) for part in parts] == [(47, 24), (47, 24), (48, 23)]
     assert "0 squat,1 wave" in (tmp_path / "out/1/confusion_knn.csv").read_text()
+    found = collect([tmp_path / "out"])
+    labels, scores = _pooled(found.results, found)
+    assert len(labels) == len(scores["knn"]) == 71  # all folds in one confusion matrix
     call("report", tmp_path / "out", "--out", tmp_path / "report")
     (table,) = json.loads((tmp_path / "report/report.json").read_text())["tables"]
     (cell,) = table["groups"][0]["streams"][0]["cells"]["gym:subject:3-fold"].values()
