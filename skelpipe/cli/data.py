@@ -33,6 +33,7 @@ from skelpipe.errors import BadInput, printable
 from skelpipe.recordings import NATIVE
 from skelpipe.recordings.datasets import DATASETS, SPLITS
 
+FAULTS_TOLD = 10  # on the terminal, of what was left out
 CHANGES = Options.__annotations__  # of a preset, by options that are not left at their defaults
 
 
@@ -105,11 +106,13 @@ def ingest(dataset: str, raw: Path, store: Path, **options: Any) -> None:
     kind = _recordings(dataset, said)
     with bar("reading", "files") as progress:
         made = run_ingest(kind, raw, store, progress=progress, **options)
-    for fault in made.faults[:10]:
+    for fault in made.faults[:FAULTS_TOLD]:
         click.echo(f"skelpipe: left out: {fault.name}: {fault.reason} ({fault.detail})", err=True)
+    if len(made.faults) > FAULTS_TOLD:
+        click.echo(f"skelpipe: left out: and {len(made.faults) - FAULTS_TOLD:,} more that cannot be used", err=True)
     if made.dropped:
         counts = ", ".join(f"{count:,} {reason}" for reason, count in made.dropped.items())
-        click.echo(f"left out: {counts}; 'skelpipe inspect {shlex.quote(str(store))}' tells of each")
+        click.echo(f"left out: {counts}; 'skelpipe inspect {shlex.quote(str(store))}' shows which, of many the first")
     tell(made.told)
     _tell_divided(made.divided)
     text = "text" if made.expected else "files"

@@ -22,12 +22,13 @@ from skelpipe.recordings.conventions import Findings, lines
 from skelpipe.recordings.conventions.folders import ask_clips, ask_store
 from skelpipe.recordings.datasets import Dataset, dataset_of, fitting_splits, split_masks
 from skelpipe.recordings.datasets.own import TABLE, UNLABELLED, Own
-from skelpipe.recordings.datasets.recording import RATE, READING
+from skelpipe.recordings.datasets.recording import FAULTS, RATE, READING
 from skelpipe.recordings.datasets.rules import dividing, spans
 from skelpipe.recordings.store import open_array, open_group, read_array
 
 # Columns of numbers.
 RIGHT = ("train", "test", "neither", "how many", "top-1", "95 %", "top-5", "balanced", "macro F1")
+FAULTS_SHOWN, SHOWN = 50, 20  # of what was left out for one reason
 Facts = Iterable[tuple[str, object]]
 
 
@@ -217,16 +218,22 @@ def _splits(columns: Mapping[str, npt.NDArray[Any]], about: Mapping[str, Any]) -
 
 
 def _dropped(group: Any) -> RenderableType:
-    """The drop report: how many for each reason, and the first few."""
+    """The drop report: how many for each reason, and which these are, of many the first."""
     names, reasons, details = (read_array(group, f"dropped/{name}").tolist() for name in ("name", "reason", "detail"))
     each = read_array(group, "dropped/count").tolist() if "dropped/count" in group else [1] * len(names)
-    table = _table("left out", "reason", "how many", "for example")
+    table = _table("left out", "reason", "how many", "which")
     for reason in sorted(set(reasons)):
         first = [i for i, r in enumerate(reasons) if r == reason]
-        count, first = sum(each[i] for i in first), first[:3]
-        example = Text("\n").join(_plain(f"{names[i]}: {details[i]}" if details[i] else names[i]) for i in first)
-        _row(table, reason, f"{count:,}", example)
+        count, most = sum(each[i] for i in first), FAULTS_SHOWN if reason in FAULTS else SHOWN
+        lines = [_dropped_line(names[i], details[i]) for i in first[:most]]
+        lines += [f"… and {len(first) - most:,} more"] if len(first) > most else []
+        _row(table, reason, f"{count:,}", Text("\n").join(map(_plain, lines)))
     return table if reasons else Text("nothing was left out")
+
+
+def _dropped_line(name: str, detail: str) -> str:
+    """A name and why it was left out; a file's name once."""
+    return detail if detail.startswith(name) else f"{name}: {detail}" if detail else name
 
 
 def _columns(group: Any, about: Mapping[str, Any]) -> dict[str, npt.NDArray[Any]]:

@@ -82,6 +82,10 @@ def hdf5(path, value):
         file["poses"] = value
 
 
+def named_joints(f: int) -> dict[str, list[float]]:
+    return {name: FLAT[f, v].tolist() for v, name in enumerate(NAMES)}
+
+
 PEOPLE = [
     {"keypoints": FLAT[f].tolist(), "keypoint_scores": SCORES[f].tolist(), "bbox": [[0, 0, 9, 9]]} for f in range(F)
 ]
@@ -130,6 +134,18 @@ FILES = {
     "coco_dataset.json": (lambda p: p.write_text(json.dumps({"images": [{"id": 70 + f, "frame_id": f} for f in range(F)], "annotations": [{"image_id": 70 + f, "id": f, "keypoints": FLAT_COCO[f]} for f in range(F)]})), "json", True),
     "kinetics.json": (lambda p: p.write_text(json.dumps({"data": [{"frame_index": f + 1, "skeleton": [{"pose": FLAT[f].ravel().tolist(), "score": SCORES[f].tolist()}]} for f in range(F)], "label": "tying tie", "label_index": 5})), "json", True),
     "named.json": (lambda p: p.write_text(json.dumps([{n: FLAT[f, v].tolist() for v, n in enumerate(NAMES)} and {"keypoints": {n: FLAT[f, v].tolist() for v, n in enumerate(NAMES)}} for f in range(F)])), "json", False),
+    "by_name.json": (lambda p: p.write_text(json.dumps([named_joints(f) for f in range(F)])), "json", False),
+    "by_name_xy.json": (lambda p: p.write_text(json.dumps([{"frame": f, **{n: {"x": x, "y": y, "score": s} for (n, (x, y)), s in zip(named_joints(f).items(), SCORES[f], strict=True)}} for f in range(F)])), "json", True),
+    "by_name_person.json": (lambda p: p.write_text(json.dumps([{"people": [{"track_id": 4, **named_joints(f)}]} for f in range(F)])), "json", False),
+    "positions.json": (lambda p: p.write_text(json.dumps([[{"name": n.replace("_", " ").title(), "position": xy} for n, xy in named_joints(f).items()] for f in range(F)])), "json", False),
+    "positions_xy.json": (lambda p: p.write_text(json.dumps([[{"part": n, "position": {"x": x, "y": y}, "score": s} for (n, (x, y)), s in zip(named_joints(f).items(), SCORES[f], strict=True)] for f in range(F)])), "json", True),
+    "records.json": (lambda p: pd.DataFrame(np.c_[np.arange(F), FLAT.reshape(F, -1)], columns=["frame", *XY]).to_json(p, orient="records"), "json", False),
+    "long_records.json": (lambda p: long().to_json(p, orient="records"), "json", True),
+    "by_column.json": (lambda p: pd.DataFrame(FLAT.reshape(F, -1), columns=XY).to_json(p), "json", False),
+    "column_lists.json": (lambda p: p.write_text(json.dumps(pd.DataFrame(FLAT.reshape(F, -1), columns=XY).to_dict("list"))), "json", False),
+    "by_joint.json": (lambda p: p.write_text(json.dumps({n: FLAT[:, v].tolist() for v, n in enumerate(NAMES)})), "json", False),
+    "by_joint_xy.json": (lambda p: p.write_text(json.dumps({n: {"x": FLAT[:, v, 0].tolist(), "y": FLAT[:, v, 1].tolist()} for v, n in enumerate(NAMES)})), "json", False),
+    "record_lines.jsonl": (lambda p: long().to_json(p, orient="records", lines=True), "json", True),
     "tfjs.json": (lambda p: p.write_text(json.dumps([[{"keypoints": [{"x": FLAT[f, v, 0], "y": FLAT[f, v, 1], "score": SCORES[f, v], "name": NAMES[v]} for v in range(V)]}] for f in range(F)])), "json", True),
     "by_frame.json": (lambda p: p.write_text(json.dumps({str(f): [PEOPLE[f]] for f in range(F)})), "json", True),
     "lines.jsonl": (lambda p: p.write_text("".join(json.dumps({"frame": f, **PEOPLE[f]}) + "\n" for f in range(F))), "json", True),
@@ -378,7 +394,7 @@ def test_skeleton_text_is_known_under_any_name(tmp_path):
 
 def test_every_format_is_tried():
     tried = {kind for _, kind, _ in FILES.values()}
-    assert tried | {"skeleton", "openpose", "yolo"} == set(POSE_FORMATS)
+    assert tried | {"skeleton", "openpose", "yolo", "image"} == set(POSE_FORMATS)
 
 
 REFUSED = {
@@ -399,6 +415,7 @@ REFUSED = {
     "words.json": (lambda p: p.write_text('["a", "b"]'), "in the place of frame 0"),
     "odd.json": (lambda p: p.write_text(json.dumps([[FLAT[0].tolist()], [FLAT[1, :3].tolist()]])), "frame 1 has keypoints unlike the others'"),
     "few.json": (lambda p: p.write_text(json.dumps([{"keypoints": FLAT[0, :12].tolist()}])), "12 joints, and layout coco17"),
+    "nothing.json": (lambda p: p.write_text(json.dumps([{"hand": [1, 2], "foot": [3, 4]}])), "has frames of hand, foot, in which there are no joints of layout coco17"),
     "label.json": (lambda p: p.write_text(json.dumps({"skeletons": FLAT.tolist(), "label": [1, 2]})), "its label is"),
     "strings.csv": (lambda p: p.write_text("frame,joint,x,y\n0,nose,a,b\n"), "something else than numbers in column x"),
     "twice.csv": (lambda p: pd.concat([long(), long().iloc[:1]]).to_csv(p, index=False), "has nose twice in frame 0"),

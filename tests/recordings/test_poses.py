@@ -95,10 +95,12 @@ def test_a_table_gives_labels_and_columns_by_name(tmp_path):
                        "mood": ["good", "", "bad", ""]}  # fmt: skip
     assert (dataset_of(about).group, dataset_of(about).text) == ("subject", ("name", "mood"))
     assert any("1 of 4 recordings are not in it" in line for line in told.told)
+    assert any("1 of 4 recordings have an empty label in it" in line for line in told.told)
     assert about["raw_files"] == {"read": 4, "split_lists": 1, "left_out": 0}
-    (raw / "more.csv").write_text(TABLE + "9.npy;run;1;\n")
+    (raw / "more.csv").write_text(TABLE + "4;-1;4;\n9.npy;run;1;\n")
     told, *_ = made(tmp_path, raw, labels=raw / "more.csv")
-    assert any("1 of its 4 names are of no recording: 9.npy" in line for line in told.told)
+    assert any("1 of its 5 names are of no recording: 9.npy" in line for line in told.told)
+    assert any("1 of 4 recordings have the label -1 in it" in line for line in told.told)
     assert any("labels.csv looks like a table of labels: give it by --labels" in line for line in told.told)
 
 
@@ -181,7 +183,10 @@ def test_class_names_count_labels_from_0_or_from_1():
         {1: 0, 3: 2},
         ("labels go from 1 to 3: they count the names of the classes from 1",),
     )
-    assert classes_of([1, 2], "xyz").number == {1: 1, 2: 2}
+    for labels, number, said in (([1, 2], {1: 0, 2: 1}, "from 1, 1 is 'x'"), ([2], {2: 2}, "from 0, 2 is 'z'")):
+        found = classes_of(labels, "xyz")
+        assert (found.number, said in found.told[0]) == (number, True)
+    assert classes_of([0, 1], "xyz").told == ()
     assert classes_of([4, 8, 9], "xyz").number == {4: 0, 8: 1, 9: 2}
     assert classes_of(["y"], "xyz").number == {"y": 1}
     for labels, why in ((["w"], "class 'w'"), ([5, 1], "labels from 1 to 5, and there are 3 names")):
@@ -223,6 +228,65 @@ def test_a_folder_of_openpose_frames_is_one_recording(tmp_path):
     _, columns, _, group = made(tmp_path, raw, "openpose18")
     assert columns["name"] == ["hop"]
     assert "jog_000000000006_keypoints.json: is damaged JSON" in left_out(group)["jog"]
+
+
+def openpose_at(raw: Path, before: str) -> None:
+    """Two frames of OpenPose, called by what stands before their numbers."""
+    for n in range(2):
+        path = raw / f"{before}{n:012}_keypoints.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps({"people": [{"pose_keypoints_2d": [9, 9, 0.5] * 18}]}))
+
+
+@pytest.mark.parametrize(
+    ("files", "names", "classes"),
+    [
+        (["squat/v1_", "squat/v 2_", "lunge/v3_"], ["v 2", "v1", "v3"], [1, 1, 0]),
+        (["squat/v1_", "lunge/v3_"], ["v1", "v3"], [1, 0]),
+        (["squat/a/", "squat/b/", "lunge/c/"], ["a", "b", "c"], [1, 1, 0]),
+        (["squat/a/a_", "lunge/c/c_"], ["a", "c"], [1, 0]),
+        (["squat/v1/frame_", "lunge/v1/frame_"], ["lunge/v1", "squat/v1"], [0, 1]),
+        (["v1/cam_", "v2/cam_"], ["v1", "v2"], [-1, -1]),
+        (["v1_", "v2_"], ["v1", "v2"], [-1, -1]),
+        (["all/squat/v1_", "all/lunge/v3_"], ["v1", "v3"], [1, 0]),
+        (["squat/v1_", "squat/frame_", "lunge/v3_"], ["frame", "v1", "v3"], [1, 1, 0]),
+        ([""], ["raw"], [-1]),
+    ],
+)
+def test_frames_of_a_class_with_one_video_are_called_by_their_files(files, names, classes, tmp_path):
+    for name in files:
+        openpose_at(tmp_path / "raw", name)
+    _, columns, _, _ = made(tmp_path, tmp_path / "raw", "openpose18")
+    assert columns == {"name": names, "label": classes}
+
+
+def test_people_of_one_image_a_file_are_frames_of_one_recording(tmp_path):
+    def person(n):
+        return {"keypoints": (clip(n)[0]).tolist(), "keypoint_scores": [0.5] * V, "bbox": [[0, 0, 9, 9]]}
+
+    forms = [lambda people: people, lambda people: [people], lambda people: {"meta_info": {}, "instance_info": people}]
+    for form in forms:
+        raw = tmp_path / f"raw{forms.index(form)}"
+        (raw / "vid").mkdir(parents=True)
+        for n, people in enumerate([[person(0), person(1)], [], [person(2)]]):
+            (raw / "vid" / f"{n:06}.json").write_text(json.dumps(form(people)))
+        told, columns, _, group = made(tmp_path, raw)
+        assert columns["name"] == ["vid"]
+        assert read_array(group, "clip_frames").tolist() == [3]
+        assert read_array(group, "row_frame").tolist() == [0, 0, 2]
+        assert read_array(group, "row_body").tolist() == [0, 1, 0]
+        assert any("3 numbered files hold the people of one frame each" in line for line in told.told)
+    raw = tmp_path / "clips"
+    raw.mkdir()
+    for n in (1, 2):  # a clip each
+        (raw / f"c{n}.json").write_text(json.dumps([person(each) for each in range(20)]))
+    (raw / "alone3.json").write_text(json.dumps([person(each) for each in range(5)]))
+    (raw / "image.json").write_text(json.dumps({"instance_info": [person(1), person(2)]}))
+    for n in (4, 5):
+        (raw / f"flat{n}.json").write_text(json.dumps({"keypoints": clip(n).reshape(6, -1).tolist(), "label": n}))
+    _, columns, _, group = made(tmp_path, raw)
+    assert columns["name"] == ["alone3", "c1", "c2", "flat4", "flat5", "image"]
+    assert read_array(group, "clip_frames").tolist() == [5, 20, 20, 6, 6, 1]
 
 
 def test_yolo_texts_are_frames_of_one_recording(tmp_path):
@@ -280,6 +344,44 @@ def test_a_picture_is_pixels_with_y_down(tmp_path):
         own_poses("h36m17", unit="pixel")
 
 
+@pytest.mark.parametrize(
+    ("scale", "options", "said"),
+    [
+        (0.001, {}, "as shares of the picture, and are kept so: --unit normalised --image WxH makes pixels"),
+        (0.001, {"unit": "pixel"}, "as shares of the picture"),
+        (0.001, {"unit": "normalised", "image": "640x480"}, ""),
+        (1, {"unit": "normalised", "image": "640x480"}, "stated as normalised, and go far beyond 0 to 1"),
+        (1, {"image": "640x480"}, "many joints lie outside of the picture of 640x480 that is stated"),
+        (1, {"image": "1000x1000"}, ""),
+        (1, {}, ""),
+    ],
+)
+def test_a_picture_that_is_not_as_stated_is_told(scale, options, said, tmp_path):
+    (tmp_path / "raw").mkdir()
+    np.save(tmp_path / "raw" / "a.npy", clip(1) * scale)
+    told, *_ = made(tmp_path, tmp_path / "raw", **options)
+    lines = [line for line in told.told if "picture" in line or "normalised" in line]
+    assert len(lines) == (said != "")
+    assert all(said in line for line in lines)
+
+
+def test_units_and_axes_that_are_not_as_stated_are_told(tmp_path):
+    from skelpipe.recordings.datasets import DATASETS
+    from skelpipe.recordings.synthetic import write_raw
+
+    write_raw("ntu60", tmp_path / "ntu", actions=4, subjects=2, seed=0)
+    for options, said in (
+        ({"unit": "mm"}, "the unit is stated as mm, and a trunk is then 0.000"),
+        ({"unit": "m"}, ""),
+        ({"up": "z"}, "z is stated to be up, and people then stand along -z, not y: check --up"),
+        ({"up": "y"}, ""),
+    ):
+        told, *_ = made(tmp_path, tmp_path / "ntu", DATASETS["ntu60"].layout, **options)
+        lines = [line for line in told.told if "stated" in line]
+        assert len(lines) == (said != "")
+        assert all(said in line for line in lines)
+
+
 def test_what_is_left_out_stands_in_the_drop_report(tmp_path):
     raw = tmp_path / "raw"
     save(raw / "good.npy", 1)
@@ -310,6 +412,25 @@ def test_what_is_left_out_stands_in_the_drop_report(tmp_path):
     assert sum(about["raw_files"].values()) == 11
     with pytest.raises(BadInput, match="clip cut: unreadable"):
         ingest(own_poses("coco17"), raw, tmp_path / "s", workers=0, strict=True)
+
+
+def test_inspect_names_what_was_left_out(tmp_path):
+    from click.testing import CliRunner
+
+    from skelpipe.cli import main
+
+    raw = tmp_path / "raw"
+    save(raw / "good.npy", 1)
+    (raw / "readme.txt").write_text("hello there\n")
+    for n in range(55):
+        (raw / f"bad{n:02}.json").write_text("")
+    result = CliRunner().invoke(main, ["ingest", "poses", str(raw), str(tmp_path / "s"), "--layout", "coco17"])
+    assert "skelpipe: left out: and 45 more that cannot be used" in result.output
+    assert f"left out: 1 no recording, 55 unreadable; 'skelpipe inspect {tmp_path / 's'}'" in result.output
+    shown = CliRunner().invoke(main, ["inspect", str(tmp_path / "s")]).output
+    assert shown.count(".json: is empty") == 50
+    assert "… and 5 more" in shown
+    assert shown.count("readme.txt") == 1
 
 
 def test_what_is_stated_goes_before_what_is_found_and_odd_coordinates_are_told(tmp_path):
@@ -365,6 +486,23 @@ def test_columns_of_the_files_and_of_several_containers(tmp_path):
     _, columns, _, _ = made(tmp_path, tmp_path / "raw")
     assert columns["name"] == ["test/0", "test/1", "train/0", "train/1"]
     assert columns["file"] == ["test", "test", "train", "train"]
+
+
+def test_single_numbers_beside_an_array_are_columns_and_the_rate(tmp_path):
+    raw = tmp_path / "raw"
+    raw.mkdir()
+    for n, weight in enumerate((60.5, 71.0)):
+        np.savez(raw / f"{n}.npz", keypoints=clip(n), subject=n, weight=weight, fps=25.0, joints=3, place="hall")
+    told, columns, about, _ = made(tmp_path, raw)
+    assert columns == {"name": ["0", "1"], "label": [-1, -1], "subject": [0, 1], "weight": ["60.5", "71"],
+                       "place": ["hall", "hall"]}  # fmt: skip
+    assert (about["fps"], "the files state 25 frames per second" in told.told) == (25, True)
+    told, columns, about, _ = made(tmp_path, raw, fps=30)
+    assert (about["fps"], "fps" in columns) == (30, False)
+    assert any("--fps 30 goes before" in line for line in told.told)
+    np.savez(raw / "2.npz", keypoints=clip(2), fps=50)
+    _, columns, about, _ = made(tmp_path, raw)
+    assert (columns["fps"], "fps" in about) == ([25, 25, 50], False)
 
 
 DESCRIBED = """

@@ -14,7 +14,7 @@ from skelpipe.errors import BadInput
 from skelpipe.layouts import layout_of
 from skelpipe.recordings import NATIVE
 from skelpipe.recordings.conventions.conversion import Conversion
-from skelpipe.recordings.conventions.facts import BONES, MOTION, POSITIONS, SAMPLE, chosen
+from skelpipe.recordings.conventions.facts import BONES, MOTION, POSITIONS, SAMPLE, TRUNK, chosen
 from skelpipe.recordings.conventions.findings import SENSOR, Findings, ask, doubts, origin_said
 from skelpipe.recordings.conventions.shown import check_shown
 from skelpipe.recordings.datasets.recording import NO_BODY, READING
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 BODIES = 2  # of a clip, that are looked at
 FEWER = 64  # clips of a clips folder, whose chunks are large
 NOTED = "conventions"  # the attribute
+LENGTHS = ("m", "cm", "mm", "inch", "foot")  # units that are stated
 WRITTEN = {"cm": "centimetres", "mm": "millimetres"}  # in the attribute `units`
 
 
@@ -69,7 +70,8 @@ def note(group: zarr.Group, where: str | os.PathLike[str]) -> tuple[Findings, li
         BadInput: these are no positions, which of one's own recordings is told instead, or clips contradict each other.
     """
     attributes: dict[str, Any] = dict(group.attrs["skelpipe"])  # type: ignore[arg-type]
-    found = _as_stated(ask_store(group, attributes), attributes)
+    asked = ask_store(group, attributes)
+    found, against = _as_stated(asked, attributes), contradicted(asked, attributes)
     # Detectors make bones that change their lengths as those of motion do: of one's own recordings this is told.
     if found.content in (MOTION, BONES) and READING not in attributes:
         what = f"holds {found.content} of joints, not positions"
@@ -80,7 +82,7 @@ def note(group: zarr.Group, where: str | os.PathLike[str]) -> tuple[Findings, li
     if said:
         units = {"units": WRITTEN[found.unit]} if found.unit in WRITTEN else {}
         group.attrs["skelpipe"] = {**attributes, **units, NOTED: found.as_json()}
-    return found, [*said, *(doubts(found, layout_of(attributes)) if found.content else [])]
+    return found, [*said, *against, *(doubts(found, layout_of(attributes)) if found.content else [])]
 
 
 def _as_stated(found: Findings, attributes: Mapping[str, Any]) -> Findings:
@@ -90,6 +92,25 @@ def _as_stated(found: Findings, attributes: Mapping[str, Any]) -> Findings:
         return found
     unit = "m" if stated.get("unit") not in (None, "normalised", "pixel") else found.unit
     return replace(found, unit=unit, up="y" if "up" in stated else found.up)
+
+
+def contradicted(found: Findings, attributes: Mapping[str, Any]) -> list[str]:
+    """Where recordings are not as they were stated to be, in words.
+
+    Args:
+        found: of a store, whose recordings were converted as it was stated.
+        attributes: of the store.
+    """
+    stated, said = attributes.get(READING) or {}, []
+    if stated.get("unit") in LENGTHS and found.trunk is not None and not TRUNK[0] <= found.trunk <= TRUNK[1]:
+        long = f"{TRUNK[0]:g} to {TRUNK[1]:g} m"
+        said.append(
+            f"the unit is stated as {stated['unit']}, and a trunk is then {found.trunk:.3g} m long, where people's are "
+            f"{long}: check --unit"
+        )
+    if "up" in stated and found.up not in (None, "y"):
+        said.append(f"{stated['up']} is stated to be up, and people then stand along {found.up}, not y: check --up")
+    return said
 
 
 def ask_whole(group: zarr.Group, where: str | os.PathLike[str], keep_missing: bool, remedy: str) -> list[str]:

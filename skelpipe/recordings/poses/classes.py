@@ -59,8 +59,8 @@ def classes_of(labels: Sequence[Label], names: Sequence[str] = (), where: str = 
     """The classes of labels.
 
     Without names these are the values that occur, sorted, and called as they are written. With names a text is one of
-    them, and a number counts them from 0; from 1 if labels go from 1 to K where there are K; and labels of which as
-    many values occur as there are names are numbered in their order.
+    them, and a number counts them from 0; from 1 if there is a 1 and no 0, or the last is K where there are K names;
+    and labels of which as many values occur as there are names are numbered in their order.
 
     Args:
         labels: of all recordings, without those that have none.
@@ -78,9 +78,14 @@ def classes_of(labels: Sequence[Label], names: Sequence[str] = (), where: str = 
     numbers = [each for each in values if isinstance(each, int)]
     place: dict[Label, int] = {**texts}
     if numbers and not set(map(str, numbers)) <= texts.keys():
-        first = 0
+        first, few = 0, f"labels go from {min(numbers)} to {max(numbers)}"
         if min(numbers) >= 1 and max(numbers) == len(names):
-            first, told = 1, (f"labels go from 1 to {len(names)}: they count the names of the classes from 1",)
+            first, told = 1, (f"{few}: they count the names of the classes from 1",)
+        elif min(numbers) >= 1 and max(numbers) < len(names):  # either way
+            first = 1 if min(numbers) == 1 else 0
+            shown = f"{min(numbers)} is {shortened(names[min(numbers) - first], 40)!r}"
+            told = (f"{few}, and there are {len(names)} names of classes: these are counted from {first}, {shown}; "
+                    f"if that is wrong, write the names of classes as labels",)  # fmt: skip
         if min(numbers) >= first and max(numbers) < len(names) + first:
             place |= {each: each - first for each in numbers}
         elif len(numbers) == len(names):

@@ -29,7 +29,8 @@ from skelpipe.recordings.poses.people import People
 from skelpipe.recordings.poses.rules import rules_of
 from skelpipe.recordings.poses.searching import Piece, search
 from skelpipe.recordings.poses.settling import Entry, settle
-from skelpipe.recordings.poses.stated import Stated, parse_image
+from skelpipe.recordings.poses.stated import FASTEST, Stated, parse_image
+from skelpipe.recordings.poses.words import RATES, first_of
 
 log = logging.getLogger(__name__)
 NAME = "poses"
@@ -96,10 +97,12 @@ class OwnPoses(Own):
                 dropped.append(Dropped(name, UNREADABLE, str(error), len(piece.files)))
                 continue
             entries += pieces[-1][1]
+        stated, rates_told = _rate(entries, self.stated)
         settled = settle(entries, table, naming, self.given_classes)
         sources, twice = unique(_sources(pieces))
         made = replace(
             self,
+            stated=stated,
             classes=len(settled.classes.names),
             class_names=settled.classes.names,
             columns=("name", "label", *settled.columns),
@@ -107,7 +110,7 @@ class OwnPoses(Own):
             group=settled.group,
         )
         made = replace(made, splits={**made.splits, **rules_of(self.told_splits, made)}) if self.told_splits else made
-        told = [*searched.told, *settled.told] if entries else searched.told
+        told = [*searched.told, *rates_told, *settled.told] if entries else searched.told
         dropped = sorted(dropped + twice, key=lambda entry: (entry.name, entry.detail))
         return Found(sources, dropped, lists=searched.lists, told=told, dataset=made)
 
@@ -168,6 +171,33 @@ class OwnPoses(Own):
         table |= {"names": self.names_pattern} if self.names_pattern else {}
         table |= {"class_names": list(self.given_classes)} if self.given_classes else {}
         return {READING: table, **({RATE: fps} if fps else {})}
+
+
+def _rate(entries: Sequence[Entry], stated: Stated) -> tuple[Stated, list[str]]:
+    """What is stated, with the frames per second that the files tell, which then are no column; what is told of it.
+
+    Rates that differ from file to file are left as a column.
+    """
+    own = [first_of(entry.columns, RATES) for entry in entries]
+    found = {_number(entry.columns[name]) for entry, name in zip(entries, own, strict=True) if name is not None}
+    if not found or (stated.fps is None and (len(found) > 1 or None in own or None in found)):
+        return stated, []
+    for entry, name in zip(entries, own, strict=True):
+        entry.columns.pop(name or "", None)
+    if stated.fps is None:
+        rate = next(iter(found))
+        return replace(stated, fps=rate), [f"the files state {rate:g} frames per second"]
+    if found != {stated.fps}:
+        return stated, [f"--fps {stated.fps:g} goes before other rates that files state"]
+    return stated, []
+
+
+def _number(value: int | str) -> float | None:
+    try:
+        number = float(value)
+    except ValueError:
+        return None
+    return number if 0 < number < FASTEST else None
 
 
 def _sources(pieces: Sequence[tuple[Piece, list[Entry]]]) -> list[PoseSource]:

@@ -59,6 +59,7 @@ def fitted(poses: Poses, layout: Layout, stated: Stated, where: str) -> Fitted:
         told.append(NO_NUMBERS)
         points = np.where(number[..., None], points, np.float32(0))
     known: npt.NDArray[np.bool_] = number & (points != 0).any(axis=2)
+    told += stated.contradicted(points, known, layout)
     points = stated.apply(points, known, layout)
     if layout.confidence:
         points = np.concatenate([points, _confidence(scores, known, number, told)[..., None]], axis=2)

@@ -13,10 +13,9 @@ from skelpipe.errors import BadInput, shortened
 from skelpipe.recordings.poses.base import Opened
 from skelpipe.recordings.poses.formats.parquet import MAGIC, read_parquet
 from skelpipe.recordings.poses.formats.table import read_csv
-from skelpipe.recordings.poses.words import LABELS, NAMES, first_of, word
+from skelpipe.recordings.poses.words import LABELS, NAMES, RESERVED, first_of, word
 
 TEXT = ("name", "video")
-RESERVED = ("joints", "row_frame", "row_body", "clip_offset", "clip_frames", "dropped", "clips", "length", "valid")
 WHOLE = re.compile(r"-?\d{1,9}\.0+")  # as a table writes whole numbers where others are missing
 GIVE = "give a table with a column 'name' and a column 'label' (CSV, TSV, Parquet or JSON)"
 

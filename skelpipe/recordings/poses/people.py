@@ -24,12 +24,17 @@ from skelpipe.recordings.poses.words import (
     POINTS,
     SCORES,
     first_of,
+    joint_key,
     word,
 )
 
 NAMED = ("name", "part", "joint", "keypoint", "bodypart", "label")  # of a joint that is a mapping
+NAMED_JOINTS = "joints by name"  # a key that no file has
+PLACES = ("position", "pos", "xyz", "xy", "coordinates", "coords", "location", "point")  # of such a joint
+NAME_THEM = "call them 'keypoints', or name the joints as the layout does"
 IMAGES = ("image_id", "img_id")  # an entry is a person, of which an image may have several
 IN_PICTURE = "pose_keypoints_2d"
+SPACE = 4  # numbers of a joint with its score
 OF_OPENPOSE = ("pose_keypoints_3d", IN_PICTURE)
 
 
@@ -44,6 +49,8 @@ class People:
         self.scores: list[Any] = []
         self.seen: list[int] = []
         self.joints: tuple[str, ...] | None = None
+        self.unknown: list[str] = []
+        self._known = {joint_key(name) for name in layout.joints}
         self._in_image: Counter[int] = Counter()
 
     def add(self, frame: Any, place: int) -> None:
@@ -71,8 +78,17 @@ class People:
             self._all(table[people], number)
         elif own is not None:
             self._person(table, own, number, 0)
+        elif (named := self._named(frame)) is not None:
+            self._person({**table, NAMED_JOINTS: named}, NAMED_JOINTS, number, 0)
         else:
             self.seen.append(number)
+            self.unknown += [str(key) for key, value in frame.items() if value and isinstance(value, (list, Mapping))]
+
+    def _named(self, person: Mapping[str, Any]) -> dict[str, Any] | None:
+        """What a mapping has under the names of the layout's joints, where it has most of these."""
+        found = {str(name): value for name, value in person.items()
+                 if isinstance(value, (list, Mapping)) and joint_key(str(name)) in self._known}  # fmt: skip
+        return found if 2 * len(found) > len(self._known) else None
 
     def _all(self, people: Any, number: int) -> None:
         self.seen.append(number)
@@ -82,8 +98,13 @@ class People:
             for n, each in enumerate(people):
                 if isinstance(each, Mapping):
                     table = {word(key): value for key, value in each.items()}
-                    if (own := _points_key(table)) is not None:
+                    own = _points_key(table)
+                    if own is None and (named := self._named(each)) is not None:
+                        own, table = NAMED_JOINTS, {**table, NAMED_JOINTS: named}
+                    if own is not None:
                         self._person(table, own, number, n)
+                    else:
+                        self.unknown += [str(key) for key in each]
                 elif each is not None:
                     self._row(each, None, number, n)
             return
@@ -129,6 +150,9 @@ class People:
         """Joints that are mappings, as lists."""
         tables = [{word(key): value for key, value in each.items()} if isinstance(each, Mapping) else {}
                   for each in points]  # fmt: skip
+        if "x" not in tables[0] and (place := first_of(tables[0], PLACES)) is not None:
+            tables = [{**table, **(_xyz(inner) if not isinstance(inner := table.get(place), Mapping) else inner)}
+                      for table in tables]  # fmt: skip
         axes = [axis for axis in (*AXES, *CONFIDENCE) if axis in tables[0]]
         axes = [*[axis for axis in AXES if axis in axes], *[axis for axis in axes if axis not in AXES][:1]]
         key = first_of(tables[0], NAMED)
@@ -156,6 +180,10 @@ class People:
         Raises:
             BadInput: its people differ in their joints, or a frame is there twice.
         """
+        if not self.points and self.unknown:
+            names = shortened(", ".join(dict.fromkeys(self.unknown)), 120)
+            joints = f"joints of layout {self.layout.name}"
+            raise BadInput(self.where, f"has frames of {names}, in which there are no {joints}", NAME_THEM)
         points, scores = self._stacked()
         return from_rows(self.where, self.numbers, self.bodies, points, scores, seen=self.seen, joints=self.joints,
                          **more)  # fmt: skip
@@ -207,9 +235,17 @@ def _are_people(some: list[Any] | tuple[Any, ...]) -> bool:
     first = next((each for each in some if each is not None), None)
     if isinstance(first, Mapping):
         table = {word(key) for key in first}
-        return not {"x", "y"} <= table
+        return not ({"x", "y"} <= table or _is_joint(first))
     deep = depth(first)
     return deep >= 2 or (deep == 1 and isinstance(first[0] if first else None, Mapping))
+
+
+def _is_joint(value: Mapping[str, Any]) -> bool:
+    """Whether this is a joint with its name and where it is, and no person."""
+    table = {word(key): each for key, each in value.items()}
+    place = next((table[name] for name in PLACES if name in table), None)
+    flat = depth(place) == 1 and isinstance(place, (list, tuple)) and len(place) <= SPACE
+    return first_of(table, NAMED) is not None and (flat or (isinstance(place, Mapping) and "x" in place))
 
 
 def depth(value: Any) -> int:

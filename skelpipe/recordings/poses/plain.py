@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,9 +11,10 @@ import numpy.typing as npt
 
 from skelpipe.errors import BadInput, shortened
 from skelpipe.layouts.base import Layout
+from skelpipe.recordings.datasets.own import COLUMN
 from skelpipe.recordings.poses.base import Poses, as_label, from_bodies, misfit
 from skelpipe.recordings.poses.shapes import MOST_BODIES, bodies_of, numbers
-from skelpipe.recordings.poses.words import COLUMNS, LABELS, NAMES, POINTS, SCORES, first_of, word
+from skelpipe.recordings.poses.words import COLUMNS, LABELS, NAMES, POINTS, RESERVED, SCORES, first_of, word
 
 PREPARED = ("x_train", "x_test", "train_x", "test_x", "valid_x")
 LENGTHS = ("length", "lengths", "frames", "num_frames", "total_frames")  # of clips one behind the other
@@ -87,9 +89,19 @@ def clip_of(table: Mapping[str, Any], key: str, layout: Layout, where: str, colu
         scores,
         name=_text(table[called]) if called is not None and isinstance(_text(table[called]), str) else "",
         label=label,
-        columns={each: value for each in COLUMNS if (value := _scalar(table.get(each))) is not None},
+        columns=_columns(table),
         told=told,
     )
+
+
+def _columns(table: Mapping[str, Any]) -> dict[str, int | str]:
+    """What is said of a clip: what people are divided by, and every single number or text that is an array."""
+    taken = {*LABELS, *NAMES, *LENGTHS, *SCORES, *POINTS}
+    others = (name for name, value in table.items()
+              if isinstance(value, np.ndarray) and value.size == 1 and name not in taken and COLUMN.fullmatch(name)
+              and name not in RESERVED)  # fmt: skip
+    found = {each: _scalar(table.get(each)) for each in dict.fromkeys([*COLUMNS, *others])}
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def _apart(x: npt.NDArray[Any], layout: Layout, where: str) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
@@ -210,8 +222,8 @@ def _text(value: Any) -> Any:
 def _scalar(value: Any) -> int | str | None:
     value = _text(value)
     value = value.item() if isinstance(value, np.generic) else value
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
+    if isinstance(value, float):
+        value = int(value) if value.is_integer() else None if math.isnan(value) else f"{value:.7g}"
     if isinstance(value, bool) or not isinstance(value, (int, str)) or value == "":
         return None
     return value

@@ -13,13 +13,14 @@ from skelpipe.recordings.datasets.files import File, Vanished, list_files, watch
 from skelpipe.recordings.datasets.recording import UNREADABLE, Dropped
 from skelpipe.recordings.datasets.unread import OUR_FILES, Unread, is_archive
 from skelpipe.recordings.poses.base import Opened
-from skelpipe.recordings.poses.formats import FRAME_FILES, format_of
+from skelpipe.recordings.poses.formats import FRAME_FILES, IMAGE, format_of
 from skelpipe.recordings.poses.labels import looks_like_labels
 
 READ = "pose files"
 # Whose content is none of ours, so that nobody opens thousands of them.
 MEDIA = (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".tif", ".tiff", ".avi", ".mp4", ".mov", ".mkv", ".webm", ".pdf",
          ".md", ".py", ".m", ".pyc", ".yaml", ".yml", ".pt", ".pth", ".onnx", ".xml", ".html", ".log")  # fmt: skip
+FRAMES = ("frame", "frames", "img", "image", "pose", "poses", "keypoints", "kpts", "f", "person", "people", "output")
 FRAME = re.compile(r"^(?P<before>.*?)(?P<number>\d+)(?P<after>\D*)$")
 
 
@@ -88,12 +89,13 @@ def search(raw: Path, lists: Collection[Path]) -> Searched:
         elif kind in FRAME_FILES and (found := FRAME.match(file.stem)) is not None:
             folder = file.shown.rpartition("/")[0]
             key = (kind, folder, found["before"] + "\0" + found["after"])
-            piece = frames.setdefault(key, Piece(kind, _place(folder, found["before"]), []))
+            piece = frames.setdefault(key, Piece(kind, found["before"].rstrip("_-. "), []))
             piece.files.append(file)
             piece.numbers.append(int(found["number"]))
         else:
             pieces.append(Piece(kind, file.shown, [file]))
-    _name_frames(frames)
+    pieces += _alone(frames, told)
+    _name_frames(frames, raw.stem)
     for piece in frames.values():
         order = sorted(range(len(piece.files)), key=lambda n, piece=piece: (piece.numbers[n], piece.files[n]))  # type: ignore[misc]
         piece.files, piece.numbers = [piece.files[n] for n in order], [piece.numbers[n] for n in order]
@@ -111,16 +113,45 @@ def _files(raw: Path) -> tuple[list[File], list[Dropped]]:
     return list_files(raw, wanted, READ)
 
 
-def _place(folder: str, before: str) -> str:
-    name = before.rstrip("_-. ")
-    return f"{folder}/{name}" if folder and name else folder or name
+def _alone(frames: dict[tuple[str, str, str], Piece], told: list[str]) -> list[Piece]:
+    """Take out of `frames` what is one JSON of people and no other beside it: it may be a clip."""
+    found = []
+    for key in [key for key in frames if key[0] == IMAGE]:
+        if len(frames[key].files) == 1:
+            file = frames.pop(key).files[0]
+            found.append(Piece("json", file.shown, [file]))
+    if count := sum(len(piece.files) for key, piece in frames.items() if key[0] == IMAGE):
+        told.append(f"{count:,} numbered files hold the people of one frame each: they are taken for frames of clips")
+    return found
 
 
-def _name_frames(frames: dict[tuple[str, str, str], Piece]) -> None:
-    """Where all frames of a folder are one clip, it is called as the folder."""
-    folders: dict[str, list[Piece]] = {}
+def _name_frames(frames: dict[tuple[str, str, str], Piece], raw: str) -> None:
+    """Name clips of frames by their folder, or where folders are classes by what their files have before the number.
+
+    Folders beside one another are classes if one of them holds several clips, or if the clips that they hold are called
+    otherwise than their folders, and each otherwise than the next.
+    """
+    inside: dict[str, list[Piece]] = {}
     for (_, folder, _), piece in frames.items():
-        folders.setdefault(folder, []).append(piece)
-    for folder, pieces in folders.items():
-        if folder and len(pieces) == 1:
-            pieces[0].place = folder
+        inside.setdefault(folder, []).append(piece)
+    beside: dict[str, list[str]] = {}
+    for folder in inside:
+        beside.setdefault(folder.rpartition("/")[0], []).append(folder)
+    for parent, folders in beside.items():
+        folders = [folder for folder in folders if folder]
+        stems = [piece.place for folder in folders for piece in inside[folder]]
+        called = all(_says(piece.place, folder) for folder in folders for piece in inside[folder])
+        classes = len(stems) > len(folders) or (called and len(set(stems)) == len(stems))
+        for folder in folders:
+            for piece in inside[folder]:
+                stem = piece.place or folder.rpartition("/")[2]
+                piece.place = f"{folder}/{stem}" if classes else folder
+        if not parent:
+            for piece in inside.get("", ()):
+                piece.place = piece.place or raw
+
+
+def _says(stem: str, folder: str) -> bool:
+    """Whether what stands before the number tells clips apart, and not only that these are frames of the folder."""
+    name = folder.rpartition("/")[2].lower()
+    return bool(stem) and stem.lower() not in FRAMES and stem.lower() not in name and name not in stem.lower()

@@ -99,6 +99,8 @@ def settle(entries: Sequence[Entry], table: Table | None, naming: Naming | None,
     labels = _labels(entries, table, rows, naming, fields, folders, told)
     if table is not None:
         told += tell_table(table, sum(row is None for row in rows), [entry.name for entry in entries])
+        if "label" in table.columns:
+            told += _empty(table, rows)
     where = str(table.path) if table is not None and "label" in table.columns else "labels"
     classes = classes_of([each for each in labels if each is not None], class_names, where)
     values: dict[str, list[str | int]] = {}
@@ -197,6 +199,15 @@ def _labels(
             shown = ", ".join(shortened(name, 40) for name in names[:6]) + (", …" if len(names) > 6 else "")
             told.append(f"the classes are {len(names):,} sub-folders: {shown}")
     return [None if each in (UNLABELLED, str(UNLABELLED)) else each for each in found]
+
+
+def _empty(table: Table, rows: Sequence[dict[str, str] | None]) -> list[str]:
+    """What is told of rows of recordings that say no label, or that it is -1."""
+    told = []
+    for value, said in (("", "an empty label"), (str(UNLABELLED), f"the label {UNLABELLED}")):
+        if count := sum(row is not None and row["label"] == value for row in rows):
+            told.append(f"{table.path}: {count:,} of {len(rows):,} recordings have {said} in it: they have no label")
+    return told
 
 
 def _tell_unlabelled(

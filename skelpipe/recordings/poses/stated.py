@@ -18,7 +18,19 @@ Floats = npt.NDArray[np.float32]
 LENGTHS = {**UNITS, "inch": 0.0254, "foot": 0.3048}  # in metres
 PIXEL, NORMALISED = "pixel", "normalised"
 ALL_UNITS = (*LENGTHS, PIXEL, NORMALISED)
+FASTEST = 100_000  # frames per second
 IN_PICTURE = ("y", "-y")
+# Of coordinates that are shares of a picture, of which joints beside it may lie a little outside.
+LEAST, MOST = -0.5, 1.5
+NEARLY_ALL = 0.98
+OUTSIDE = 0.1  # of the joints, that may be guessed beyond the edges
+SHARES = (
+    "coordinates lie in 0 to 1, as shares of the picture, and are kept so: --unit normalised --image WxH makes pixels"
+)
+NO_SHARES = (
+    "coordinates are stated as normalised, and go far beyond 0 to 1: leave out --unit normalised if they are pixels"
+)
+OUTSIDE_OF = "many joints lie outside of the picture of {} that is stated: check --image"
 
 
 @dataclass(frozen=True)
@@ -43,7 +55,7 @@ class Stated:
             raise BadInput(f"unit {self.unit!r}", "is unknown", suggest(self.unit, ALL_UNITS))
         if self.up is not None and self.up not in TURNED:
             raise BadInput(f"up {self.up!r}", "is no axis", f"use one of {', '.join(TURNED)}")
-        if self.fps is not None and not 0 < self.fps < 100_000:
+        if self.fps is not None and not 0 < self.fps < FASTEST:
             raise BadInput(f"fps {self.fps:g}", "is no number of frames per second", "give one above 0")
         if layout.coordinates == 2:
             if self.unit in LENGTHS:
@@ -85,6 +97,24 @@ class Stated:
             np.subtract(np.float32(self.image[1] if self.image else 0), points[..., 1], out=points[..., 1])
             points[~known] = 0
         return points
+
+    def contradicted(self, points: Floats, known: npt.NDArray[np.bool_], layout: Layout) -> list[str]:
+        """What is told of coordinates (R, V, 2) of a picture, as a file has them, that may not be as is stated.
+
+        Of joints in space the clips of a store are asked.
+        """
+        there = points[known]
+        if layout.coordinates != 2 or not len(there):
+            return []
+        shares = float(((there >= LEAST) & (there <= MOST)).mean())
+        if self.unit != NORMALISED and shares > NEARLY_ALL:
+            return [SHARES]
+        if self.unit == NORMALISED and shares < 1 - OUTSIDE:
+            return [NO_SHARES]
+        if self.unit != NORMALISED and self.image is not None:
+            out = float(((there < 0) | (there > np.array(self.image, np.float32))).any(axis=1).mean())
+            return [OUTSIDE_OF.format("x".join(map(str, self.image)))] if out > OUTSIDE else []
+        return []
 
     def as_table(self) -> dict[str, Any]:
         """What is stated, in plain values."""

@@ -37,6 +37,9 @@ JOINTS = ("joint", "joint_id", "joint_name", "joint_index", "joint_idx", "keypoi
           "landmark", "landmark_id", "landmark_name", "landmark_index", "bodypart", "part", "marker")  # fmt: skip
 COLUMNS = ("subject", "subject_id", "camera", "view", "setup", "session", "trial", "replication", "repetition",
            "episode", "scene", "fold", "part", "actor", "person")  # fmt: skip
+# Names of columns that a store and clips have themselves.
+RESERVED = ("joints", "row_frame", "row_body", "clip_offset", "clip_frames", "dropped", "clips", "length", "valid")
+RATES = ("fps", "frame_rate", "framerate")
 AXES = {"x": 0, "y": 1, "z": 2}
 CONFIDENCE = ("score", "scores", "confidence", "conf", "c", "s", "v", "visibility", "vis", "likelihood", "prob",
               "probability", "p")  # fmt: skip

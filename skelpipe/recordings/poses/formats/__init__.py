@@ -11,6 +11,7 @@ from skelpipe.errors import BadInput
 from skelpipe.recordings.poses.base import Format, Opened
 from skelpipe.recordings.poses.formats.arrays import NPY, NPZ
 from skelpipe.recordings.poses.formats.frames import FRAMES
+from skelpipe.recordings.poses.formats.images import IMAGES, add_image
 from skelpipe.recordings.poses.formats.matlab import MATLAB
 from skelpipe.recordings.poses.formats.openpose import OPENPOSE, add_openpose
 from skelpipe.recordings.poses.formats.parquet import PARQUET
@@ -23,10 +24,13 @@ from skelpipe.recordings.poses.people import People
 
 POSE_FORMATS: dict[str, Format] = {
     "npz": NPZ, "npy": NPY, "parquet": PARQUET, "matlab": MATLAB, "pickle": PICKLE, "openpose": OPENPOSE,
-    "json": FRAMES, "skeleton": SKELETON, "yolo": YOLO, "text": TEXT, "table": TABLE,
+    "image": IMAGES, "json": FRAMES, "skeleton": SKELETON, "yolo": YOLO, "text": TEXT, "table": TABLE,
 }  # fmt: skip
 # Of which one file is a frame, and all of a folder with one name before the number are a clip.
-FRAME_FILES: dict[str, Callable[[People, Opened, int], None]] = {"openpose": add_openpose, "yolo": add_yolo}
+FRAME_FILES: dict[str, Callable[[People, Opened, int], None]] = {
+    "openpose": add_openpose, "yolo": add_yolo, "image": add_image,
+}  # fmt: skip
+IMAGE = "image"  # the one of which a file alone may be a clip, too
 
 
 def format_of(opened: Opened) -> str | None:

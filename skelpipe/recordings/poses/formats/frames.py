@@ -5,16 +5,22 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from skelpipe.errors import BadInput
 from skelpipe.layouts.base import Layout
 from skelpipe.recordings.poses.base import Format, Opened, Poses, as_label, from_bodies
+from skelpipe.recordings.poses.columns import clips_of, header_of
 from skelpipe.recordings.poses.people import People, depth
 from skelpipe.recordings.poses.plain import clip_of
 from skelpipe.recordings.poses.shapes import bodies_of, numbers
-from skelpipe.recordings.poses.words import COLUMNS, LABELS, LISTS, NAMES, POINTS, first_of, word
+from skelpipe.recordings.poses.words import AXES, COLUMNS, LABELS, LISTS, NAMES, POINTS, first_of, joint_key, word
 from skelpipe.recordings.poses.words import FRAMES as FRAME_KEYS
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 NO_FRAMES = "give a list of frames, each with the keypoints of its people, or an array of numbers"
 
@@ -26,6 +32,8 @@ def _is_json(opened: Opened) -> bool:
 
 def _read(opened: Opened, layout: Layout) -> list[Poses]:
     content = opened.json
+    if (written := _table(content)) is not None:
+        return clips_of(written, layout, opened.where)
     if isinstance(content, list) and are_clips(content):
         return clips_of_rows(content, layout, opened.where)
     if isinstance(content, Mapping):
@@ -38,11 +46,34 @@ def _read(opened: Opened, layout: Layout) -> list[Poses]:
         key = first_of(table, [*(name for name in LISTS if isinstance(table.get(name), list)), *POINTS])
         if key is None:
             return _by_name(content, layout, opened.where)
+        if key == "instance_info" and not any("instances" in each for each in table[key] if isinstance(each, Mapping)):
+            table[key] = [{"people": table[key]}]  # MMPose's of a single image
         clip = _frames(table, key, layout, opened.where)
         label = as_label(table[name], opened.where) if (name := first_of(table, LABELS)) is not None else None
         columns = {name: table[name] for name in COLUMNS if isinstance(table.get(name), (int, str))}
         return [replace(clip, label=label, columns=columns)]
     return [_listed(content, layout, opened.where)]
+
+
+def _table(content: Any) -> pd.DataFrame | None:
+    """The table that pandas has written as JSON, by its rows or by its columns; None if it is none of coordinates."""
+    columns: Sequence[Any] = ()
+    if isinstance(content, list) and content and all(isinstance(row, Mapping) for row in content):
+        columns = list(content[0])
+        plain = not any(isinstance(value, (list, Mapping)) for row in content for value in row.values())
+    elif isinstance(content, Mapping) and all(isinstance(value, Mapping) for value in content.values()):
+        columns = list(content)
+        plain = not any(isinstance(value, (list, Mapping)) for row in content.values() for value in row.values())
+    elif isinstance(content, Mapping) and all(depth(value) == 1 for value in content.values()):
+        columns, plain = list(content), len({len(value) for value in content.values()}) == 1
+    if not columns or not plain:
+        return None
+    header = header_of(list(map(str, columns)))
+    if not header.has_poses or header.order:
+        return None
+    import pandas as pd
+
+    return pd.DataFrame(content)
 
 
 def are_clips(rows: Sequence[Any]) -> bool:
@@ -124,6 +155,8 @@ def _by_name(content: Mapping[str, Any], layout: Layout, where: str) -> list[Pos
     if content and all(str(key).isdecimal() or (each and _is_frame(value))
                        for (key, value), each in zip(content.items(), numbered, strict=True)):  # fmt: skip
         return [_listed(content, layout, where)]
+    if (whole := _by_joint(content, layout)) is not None:
+        return [whole]
     found = []
     for name, value in content.items():
         if isinstance(value, Mapping):
@@ -139,6 +172,21 @@ def _by_name(content: Mapping[str, Any], layout: Layout, where: str) -> list[Pos
     if not found:
         raise BadInput(where, "holds no frames", NO_FRAMES)
     return found
+
+
+def _by_joint(content: Mapping[str, Any], layout: Layout) -> Poses | None:
+    """The clip of a mapping that has under most of the layout's joints their places in all frames; else None."""
+    known = {joint_key(name) for name in layout.joints}
+    paths = {}
+    for name, value in content.items():
+        if joint_key(str(name)) in known:
+            axes = [value[axis] for axis in AXES if axis in value] if isinstance(value, Mapping) else None
+            array = numbers(value if axes is None else [list(each) for each in zip(*axes, strict=False)])
+            if array is not None and array.ndim == 2:
+                paths[str(name)] = array
+    if 2 * len(paths) <= len(known) or len({array.shape for array in paths.values()}) > 1:
+        return None
+    return from_bodies(np.stack(list(paths.values()), axis=1)[:, None], joints=tuple(paths))
 
 
 FRAMES = Format("JSON of frames", _is_json, _read, (".json",), labelled=True)
