@@ -80,6 +80,10 @@ def settle(pipeline: Pipeline, path: Path, data: Path, raw: Path | None) -> Pipe
         training = {} if own is None or found is None else _training(splits, own, found)
     except BadInput as error:
         raise BadInput(path, f"splits: {error.where} {error.what}", error.remedy) from None
+    if own is not None and own.classes < 2:
+        what = f"has {own.classes} classes, between which nothing can be told, so that there is nothing to measure"
+        remedy = "label clips, by 'labels: TABLE' say; 'skelpipe pretrain … --split all' trains without any"
+        raise BadInput(path, what, remedy)
     if isinstance(own, Own) and found is not None:
         own = replace(own, clips=sum(len(s.clips) for s in found.sources if isinstance(s, PoseSource)))
     return pipeline.settled(own if isinstance(own, Own) else None, tuple(dict.fromkeys(splits)), training)

@@ -112,6 +112,11 @@ def test_a_split_may_stand_for_several(tmp_path, split, words):
             [],
             "batches of 128, and gym:by_person has 48 .*=16",
         ),
+        (
+            {"labels": None, "names": "{}_{subject}_{session}", "splits": {"a": "subject:1"}},
+            [],
+            "has 0 classes.*split all",
+        ),
         ({"name": "ntu60"}, [], "ntu60 is a published data set"),
         ({"raw": "elsewhere"}, [], "holds no recordings of gym; name their folder by raw in"),
         ({"name": "My Gym"}, [], "no name for a data set"),
