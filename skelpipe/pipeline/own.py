@@ -18,7 +18,7 @@ from skelpipe.recordings.datasets.folds import family
 from skelpipe.recordings.datasets.own import Own
 from skelpipe.recordings.datasets.rules import Value, values_of
 from skelpipe.recordings.datasets.stated import is_family, whose_column
-from skelpipe.recordings.poses.dataset import PoseSource
+from skelpipe.recordings.poses.dataset import OwnPoses, PoseSource
 from skelpipe.recordings.poses.described import Described, read_description
 from skelpipe.recordings.store import open_group, read_array
 
@@ -86,6 +86,9 @@ def settle(pipeline: Pipeline, path: Path, data: Path, raw: Path | None) -> Pipe
         raise BadInput(path, what, remedy)
     if isinstance(own, Own) and found is not None:
         own = replace(own, clips=sum(len(s.clips) for s in found.sources if isinstance(s, PoseSource)))
+    flat = isinstance(told.dataset, OwnPoses) and told.dataset.skeleton.coordinates == 2 if told else False
+    if flat and "turn" not in pipeline.model_fields_set:  # of a picture nothing can be turned to the camera
+        pipeline = pipeline.model_copy(update={"turn": False})
     return pipeline.settled(own if isinstance(own, Own) else None, tuple(dict.fromkeys(splits)), training)
 
 
@@ -161,7 +164,7 @@ def _values(found: Found, column: str) -> Iterable[Value]:
     """What the clips of a search have in a column."""
     for source in found.sources:
         assert isinstance(source, PoseSource)
-        yield from (ids[column] for _, ids in source.clips if ids)
+        yield from (name if column == "name" else ids[column] for name, ids in source.clips if ids)
 
 
 def _named(dataset: Dataset, folder: Path, column: str) -> Iterable[Value]:

@@ -97,6 +97,7 @@ class Pipeline(Settings):
         protocols, probe, k, best_on_test: the options of `skelpipe evaluate`. Supervised recipes are evaluated by the
             protocol `supervised` alone; a mapping of recipes gives some their own protocols, as with streams.
         options: PROTOCOL.KEY=VALUE, its --set.
+        classes: limits evaluations to these, its --classes.
         fusion: stream -> its weight in the fused scores.
         figures: what `skelpipe report` draws; by default all that it can.
         paper: the table or figure of the CrosNNCLR paper that it makes; the report shows it first, in its own shape.
@@ -133,6 +134,7 @@ class Pipeline(Settings):
     k: int = Field(1, ge=1)
     best_on_test: bool = False
     options: tuple[str, ...] = ()
+    classes: str | None = None
     fusion: dict[Stream, float] = Field(default_factory=lambda: dict(WEIGHTS))
     figures: tuple[str, ...] = ()
     paper: str | None = None

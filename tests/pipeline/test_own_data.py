@@ -82,6 +82,7 @@ def test_a_pipeline_may_name_the_yaml_beside_it(tmp_path):
         ("subject:3-fold", ["gym-subject=1of3", "gym-subject=2of3", "gym-subject=3of3"]),
         ("session:leave-one-out", ["gym-session=test=am", "gym-session=test=pm"]),
         ("subject:/2", ["gym-subject=test=2"]),
+        ("name:2-fold", ["gym-name=1of2", "gym-name=2of2"]),
     ],
 )
 def test_a_split_may_stand_for_several(tmp_path, split, words):
@@ -117,6 +118,8 @@ def test_a_split_may_stand_for_several(tmp_path, split, words):
             [],
             "has 0 classes.*split all",
         ),
+        ({"splits": {"a": {"subject": {"train": [1], "test": [33]}}}}, [], "split 'a' of gym.*names subject 33"),
+        ({"splits": {"a": "subjects:leave-one-out"}}, [], "stands for several splits; write it under pipeline"),
         ({"name": "ntu60"}, [], "ntu60 is a published data set"),
         ({"raw": "elsewhere"}, [], "holds no recordings of gym; name their folder by raw in"),
         ({"name": "My Gym"}, [], "no name for a data set"),
@@ -129,6 +132,19 @@ def test_what_cannot_be_planned_is_told_in_a_line(tmp_path, changes, overrides, 
     with pytest.raises(BadInput, match=said) as told:
         planned(file, tmp_path / "data", *overrides)
     assert "\n" not in str(told.value)
+
+
+def test_a_picture_is_not_turned_and_classes_may_be_chosen(tmp_path):
+    file = write_gym(tmp_path)
+    for path in (tmp_path / "recordings").iterdir():
+        np.save(path, np.load(path)[..., :2])
+    flat = yaml.safe_load(file.read_text()) | {"layout": "coco17"}
+    file.write_text(yaml.safe_dump(flat))
+    config = planned(file, tmp_path / "data", "classes=squat,wave")
+    (clips,) = config["clips"].values()
+    assert clips["flags"].endswith("--no-turn")
+    assert all("--classes squat,wave" in each["flags"] for each in config["evaluations"].values())
+    assert all("classes=squat,wave" in folder for folder in config["evaluations"])
 
 
 def test_published_data_sets_have_folds_too(tmp_path):

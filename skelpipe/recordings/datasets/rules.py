@@ -99,7 +99,7 @@ class Rule:
             odd = [value for value in odd if not min(here) < value < max(here)]  # a range may span numbers that are not
         if odd:
             what = f"names {self.column} {spans(odd)}, which no clip here has"
-            there = f"{self.dataset.title} has {spans(known)}" if known else f"there are {spans(here)}"
+            there = f"{self.dataset.title} has {spans(known)}" if known else f"there are {shortened(spans(here), 200)}"
             raise BadInput(f"split {self.name!r}", what, f"correct it: {there}")
 
 

@@ -26,7 +26,7 @@ from skelpipe.recordings.poses.formats import FRAME_FILES, POSE_FORMATS
 from skelpipe.recordings.poses.labels import read_labels
 from skelpipe.recordings.poses.naming import Naming
 from skelpipe.recordings.poses.people import People
-from skelpipe.recordings.poses.rules import rules_of
+from skelpipe.recordings.poses.rules import check_rules, rules_of
 from skelpipe.recordings.poses.searching import Piece, search
 from skelpipe.recordings.poses.settling import Entry, settle
 from skelpipe.recordings.poses.stated import FASTEST, Stated, parse_image
@@ -110,7 +110,8 @@ class OwnPoses(Own):
             group=settled.group,
         )
         made = replace(made, splits={**made.splits, **rules_of(self.told_splits, made)}) if self.told_splits else made
-        told = [*searched.told, *rates_told, *settled.told] if entries else searched.told
+        of_splits = check_rules(made, [(entry.name, entry.ids) for entry in entries])
+        told = [*searched.told, *rates_told, *settled.told, *of_splits] if entries else searched.told
         dropped = sorted(dropped + twice, key=lambda entry: (entry.name, entry.detail))
         return Found(sources, dropped, lists=searched.lists, told=told, dataset=made)
 
