@@ -9,9 +9,11 @@ from typing import Any
 
 from skelpipe.errors import BadInput
 from skelpipe.pipeline.spec import NAME, Pipeline, is_described
+from skelpipe.recordings.poses.described import Description
 from skelpipe.resources import find
 from skelpipe.settings import check, load_yaml
 
+OF_DATASET = {"layout", "raw", "labels", "class_names"}  # keys that a pipeline does not have
 SMALL = ("small_skeletonclr", "small_crosnnclr")  # of a data set whose YAML says nothing of recipes
 
 
@@ -28,7 +30,7 @@ def load_pipeline(name_or_path: str | os.PathLike[str], overrides: Iterable[str]
     if not NAME.fullmatch(path.stem):
         raise BadInput(path, "its name also names folders", "use letters, digits, '_', '-', '+' and '.' only")
     stated = load_yaml(path)
-    if {"layout", "raw", "labels", "name"} & {*stated} and "recipes" not in stated:
+    if "recipes" not in stated and stated.keys() & OF_DATASET:
         stated = _of_dataset(stated, path)
     elif is_described(stated.get("dataset")):
         stated = {**stated, "dataset": os.path.abspath(path.parent / stated["dataset"])}
@@ -38,11 +40,8 @@ def load_pipeline(name_or_path: str | os.PathLike[str], overrides: Iterable[str]
 
 def _of_dataset(described: Mapping[str, Any], path: Path) -> dict[str, Any]:
     """The pipeline that the YAML of a data set stands for: small recipes on its splits, or what it says itself."""
-    from skelpipe.recordings.poses.described import read_description
-
-    read_description(path)  # for its mistakes
-    own = described.get("pipeline") or {}
-    splits = described.get("splits") or {}
+    told = check(Description, described, path)
+    own, splits = told.pipeline, told.splits
     if not splits and "splits" not in own:
         what = "names no splits, so that there is nothing to measure"
         raise BadInput(path, what, "write for example 'splits: {by_person: {subject: {train: [1, 2], test: [3]}}}'")

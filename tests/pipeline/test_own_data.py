@@ -95,6 +95,9 @@ def test_a_split_may_stand_for_several(tmp_path, split, words):
     [
         ({"splits": {}}, [], "names no splits, so that there is nothing to measure"),
         ({"pipeline": ["x"]}, [], "pipeline: should be a mapping of keys to values"),
+        ({"splits": 5}, [], "splits: should be a mapping of keys to values .got 5"),
+        ({"splits": {1: "subject:1"}}, [], "splits.1"),
+        ({"splits": {"p": {"subject": {"train": [1, 2], "test": [2]}}}}, [], "has subject 2 on both sides"),
         ({"splits": {"a": {"camera": [1]}}}, [], "gym has no column 'camera'"),
         ({"splits": {"a": "nowhere.txt"}}, [], "does not exist"),
         ({"splits": {"all": "subject:1"}}, [], "is no name for a split"),
@@ -104,9 +107,7 @@ def test_a_split_may_stand_for_several(tmp_path, split, words):
         ({}, ["synth={actions: 3}"], "synth: is of published data sets"),
         ({"layuot": "h36m17"}, [], "layuot"),
         ({"layout": None}, [], "layout: "),
-        ({"splits": 5}, [], "splits: should be a mapping"),
         ({"splits": "hello"}, [], "splits: should be a mapping"),
-        ({"splits": {"a": {"subject": {"train": [1, 2], "test": [2]}}}}, [], "has subject 2 in train and in test"),
         ({"splits": {"a": {"subject": {"train": [1, 2, 3]}}}}, [], "gym:a has no test clips here"),
         (
             {"pipeline": {"recipes": ["skeletonclr"]}},
@@ -145,6 +146,12 @@ def test_a_picture_is_not_turned_and_classes_may_be_chosen(tmp_path):
     assert clips["flags"].endswith("--no-turn")
     assert all("--classes squat,wave" in each["flags"] for each in config["evaluations"].values())
     assert all("classes=squat,wave" in folder for folder in config["evaluations"])
+
+
+def test_a_data_set_without_a_layout_is_no_pipeline(tmp_path):
+    (tmp_path / "gym.yaml").write_text("name: gym\nraw: recordings\n")
+    with pytest.raises(BadInput, match="1 setting is wrong: layout: is missing"):
+        load_pipeline(tmp_path / "gym.yaml")
 
 
 def test_published_data_sets_have_folds_too(tmp_path):

@@ -20,6 +20,7 @@ from skelpipe.recordings.poses.base import SORTED, Opened
 from skelpipe.recordings.poses.fitting import LEFT_OUT, NO_NUMBERS, fitted
 from skelpipe.recordings.poses.formats import POSE_FORMATS, format_of
 from skelpipe.recordings.poses.formats.mat5 import read_mat5
+from skelpipe.recordings.poses.formats.table import COMMAS
 from skelpipe.recordings.poses.stated import Stated
 
 F, V = 5, 17
@@ -156,6 +157,11 @@ FILES = {
     "deeplabcut.csv": (lambda p: p.write_text("scorer" + ",net" * 3 * V + "\nbodyparts," + ",".join(n for n in NAMES for _ in range(3)) + "\ncoords" + ",x,y,likelihood" * V + "\n" + pd.DataFrame(WITH_SCORES.reshape(F, -1)).to_csv(header=False)), "table", True),
     "indexed.csv": (lambda p: pd.DataFrame(FLAT.reshape(F, -1), columns=[f"c{n}" for n in range(2 * V)]).to_csv(p), "table", False),
     "images.csv": (lambda p: p.write_text(long().assign(frame=lambda t: [f"frame_{f:05}.jpg" for f in t.frame]).to_csv(index=False)), "table", True),
+    "european.csv": (lambda p: p.write_text(long().to_csv(index=False, sep=";", decimal=",")), "table", True),
+    "european.tsv": (lambda p: p.write_text(pd.DataFrame(FLAT.reshape(F, -1) , columns=XY).map("{:.1f}".format).map(lambda t: t.replace(".", ",")).to_csv(index=False, sep="\t")), "table", False),
+    "european.txt": (lambda p: p.write_text("".join(";".join(f"{x:.1f}".replace(".", ",") for x in row) + "\n" for row in FLAT.reshape(F, -1))), "text", False),
+    "utf16.csv": (lambda p: p.write_text(long().to_csv(index=False, sep="\t"), encoding="utf-16"), "table", True),
+    "utf16.json": (lambda p: p.write_text(json.dumps(FLAT.tolist()), encoding="utf-16"), "json", False),
     "seconds.csv": (lambda p: p.write_text(long().assign(frame=lambda t: t.frame / 30).rename(columns={"frame": "time"}).to_csv(index=False)), "table", True),
     "commented.txt": (lambda p: np.savetxt(p, FLAT.reshape(F, -1), header="x y x y"), "text", False),
     "matlab.mat": (lambda p: savemat(p, {"d_skel": FLAT.transpose(1, 2, 0)}), "matlab", False),
@@ -182,11 +188,12 @@ def test_a_file_of_each_form_has_the_joints_that_were_written(name, tmp_path):
     assert clip.frames == F
     np.testing.assert_allclose(joints, FLAT.astype(np.float16 if name in HALF else np.float32), rtol=1e-6)
     assert (LEFT_OUT.format(layout="coco17", with_it="coco17+confidence") in made.told) == scored
+    assert (COMMAS in made.told) == (kind == "table" and name.startswith("european"))
     assert (SORTED in made.told) == (name == "shuffled.csv")
     if scored:
         _, joints, _, made = one(path, SCORED)
         np.testing.assert_allclose(joints[..., 2], SCORES, rtol=1e-3 if name in HALF else 1e-6)
-        assert [said for said in made.told if said != SORTED] == []
+        assert [said for said in made.told if said not in (SORTED, COMMAS)] == []
 
 
 @pytest.mark.parametrize(
@@ -424,6 +431,8 @@ REFUSED = {
     "labels.csv": (lambda p: p.write_text("frame,joint,x,y,label\n0,nose,1,2,a\n0,left_eye,1,2,b\n"), "2 values of label"),
     "odd.txt": (lambda p: np.savetxt(p, np.ones((18, 2))), "has 18 lines of a joint each, no multiple of 17"),
     "cut.parquet": (lambda p: (long().to_parquet(p), p.write_bytes(p.read_bytes()[:-40])), "damaged"),
+    "four.mat": (lambda p: savemat(p, {"a": FLAT.reshape(F, -1)}, format="4"), "is a MAT-file of version 4; save it with -v7"),
+    "thousands.csv": (lambda p: p.write_text("frame;joint;x;y\n0;nose;1.234,5;2,5\n"), "something else than numbers in column x"),
     "cut.mat": (lambda p: (savemat(p, {"a": FLAT}), p.write_bytes(p.read_bytes()[:300])), "damaged"),
 }  # fmt: skip
 

@@ -7,6 +7,7 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import zarr
 from rawtext import real_data
@@ -89,7 +90,7 @@ def test_a_table_gives_labels_and_columns_by_name(tmp_path):
     raw = tmp_path / "raw"
     for n, folder in enumerate("abab", 1):
         save(raw / folder / f"{n}.npy", n)
-    (raw / "labels.csv").write_text(TABLE)
+    (raw / "labels.csv").write_text(TABLE, encoding="utf-16")
     told, columns, about, _ = made(tmp_path, raw, labels=raw / "labels.csv")
     assert columns == {"name": ["1", "2", "3", "4"], "label": [0, 1, -1, -1], "subject": [3, 4, 5, -1],
                        "mood": ["good", "", "bad", ""]}  # fmt: skip
@@ -138,8 +139,6 @@ def test_a_table_that_does_not_fit_is_refused_in_a_line(text, why, tmp_path):
 
 
 def test_tables_may_be_parquet_and_json(tmp_path):
-    import pandas as pd
-
     save(tmp_path / "raw" / "x1.npy", 1)
     pd.DataFrame({"name": ["x1"], "label": [7], "camera": [2.0]}).to_parquet(tmp_path / "t.parquet")
     _, columns, about, _ = made(tmp_path, tmp_path / "raw", labels=tmp_path / "t.parquet")
@@ -165,6 +164,7 @@ def test_a_pattern_tells_columns_and_is_suggested(tmp_path):
         suggested(["S001C001P001R001A013", "S002C002P003R002A014"])
         == "S{setup}C{camera}P{subject}R{replication}A{label}"
     )
+    assert suggested([*(f"a{n:02}_s1" for n in range(20)), "notes"]) == "a{label}_s1"
     assert suggested(["walk", "run"]) is suggested(["x1", "x2"]) is None
     assert Naming("{label}/s{subject}").columns("wave/s03", "s03") == {"label": "wave", "subject": "03"}
     with pytest.raises(BadInput, match="is the form of no name here, such as a02_s1_t1"):
@@ -505,6 +505,30 @@ def test_single_numbers_beside_an_array_are_columns_and_the_rate(tmp_path):
     assert (columns["fps"], "fps" in about) == ([25, 25, 50], False)
 
 
+def test_the_lists_of_a_pyskl_pickle_are_columns(tmp_path):
+    import pickle
+
+    annotations = [
+        {"frame_dir": f"c{n}", "label": n % 2, "keypoint": clip(n)[None], "total_frames": 6} for n in range(3)
+    ]
+    split = {"sub_train": ["c0", "c1"], "sub_val": ["c2"], "train": ["c1"], "test": ["c0"], "label": ["c0"]}
+    (tmp_path / "a.pkl").write_bytes(pickle.dumps({"split": split, "annotations": annotations}))
+    _, columns, about, _ = made(tmp_path, tmp_path / "a.pkl")
+    assert columns == {"name": ["c0", "c1", "c2"], "label": [0, 1, 0], "sub": ["train", "train", "val"],
+                       "part": ["test", "train", ""]}  # fmt: skip
+    train, test = split_masks("sub:train/val", dataset_of(about), {name: np.array(v) for name, v in columns.items()})
+    assert (train.tolist(), test.tolist()) == ([True, True, False], [False, False, True])
+
+
+def test_an_output_is_no_recordings(tmp_path):
+    save(tmp_path / "raw" / "a.npy", 1)
+    ingest(own_poses("coco17"), tmp_path / "raw", tmp_path / "raw" / "store", workers=0)
+    with pytest.raises(BadInput, match="is an output of skelpipe, no recordings"):
+        ingest(own_poses("coco17"), tmp_path / "raw" / "store", tmp_path / "s", workers=0)
+    told, *_ = made(tmp_path, tmp_path / "raw")
+    assert (told.clips, told.faults) == (1, ())
+
+
 DESCRIBED = """
 name: gym
 title: Gym recordings
@@ -560,6 +584,9 @@ def test_a_yaml_describes_a_data_set(tmp_path):
     (tmp_path / "gym.yaml").write_text(DESCRIBED.replace("subject: {train", "person: {train"))
     with pytest.raises(BadInput, match="person"):
         ingest(read_description(tmp_path / "gym.yaml").dataset, told.raw, tmp_path / "s", workers=0)
+    (tmp_path / "gym.yaml").write_text(DESCRIBED.replace("test: [2]", "test: [1, 2]"))
+    with pytest.raises(BadInput, match="has subject 1 on both sides; keep it in train or in test"):
+        ingest(read_description(tmp_path / "gym.yaml").dataset, told.raw, tmp_path / "s", workers=0)
 
 
 def test_a_look_says_the_format_the_layouts_and_the_command(tmp_path):
@@ -571,6 +598,9 @@ def test_a_look_says_the_format_the_layouts_and_the_command(tmp_path):
     assert found["layouts that fit"] == "coco17"
     assert found["frames"] == "6 to 6, median 6 a clip"
     assert command == f"skelpipe ingest poses {tmp_path} STORE --layout coco17"
+    assert found["labels"] == "the 2 sub-folders, if they are classes"
+    save(tmp_path / "more.npy", 1)
+    assert dict(look_at_poses(tmp_path)[0])["labels"] == "the 2 sub-folders, if they are classes"
     for path in tmp_path.rglob("*.npy"):
         np.save(path, np.concatenate([clip(1), clip(2)[..., :1] / 1000], axis=-1))
     assert dict(look_at_poses(tmp_path)[0])["layouts that fit"] == "coco17+confidence, h36m17"
@@ -579,6 +609,19 @@ def test_a_look_says_the_format_the_layouts_and_the_command(tmp_path):
     facts, command = look_at_poses(tmp_path)
     assert dict(facts)["layouts that fit"] == "none that ships"
     assert command.endswith("--layout FILE.yaml")
+    for n, shape in enumerate([(9, 25, 3), (9, 25, 3), (9, 20, 3), (9, 17, 3)]):
+        (tmp_path / "mix").mkdir(exist_ok=True)
+        np.save(tmp_path / "mix" / f"{n}.npy", np.random.default_rng(n).normal(size=shape))
+    said = dict(look_at_poses(tmp_path / "mix")[0])["layouts that fit"]
+    assert said.startswith("none of most: ") and "kinect_v2 of 2" in said and "kinect_v1 of 1" in said  # noqa: PT018
+    joints = find_layout("coco17").joints
+    rows = [
+        {"frame": f, "joint": name, "x": f, "y": v, "z": v / 5 + 2} for f in range(4) for v, name in enumerate(joints)
+    ]
+    (tmp_path / "table.csv").write_text(pd.DataFrame(rows).to_csv(index=False))
+    found = dict(look_at_poses(tmp_path / "table.csv")[0])
+    assert found["joints"].startswith("holds 17 joints with a third number from 2 to 5.2")
+    assert found["layouts that fit"].startswith("coco17 has these joints, of 2 numbers: leave the third out")
     (tmp_path / "x").mkdir()
     assert look_at_poses(tmp_path / "x") is None
 

@@ -184,6 +184,6 @@ def from_mapping(text: str, told: Mapping[str, Any], dataset: Dataset) -> Rule:
             what = f"has {shortened(repr(some), 40)} where {'words' if texts else 'numbers'} of {column} belong"
             raise BadInput(f"split {text!r}", what, "write for example {subject: {train: [1, 2], test: [3]}}")
         found[side] = tuple(sorted({*listed}))
-    if both := {*(found.get("train") or ())} & {*(found.get("test") or ())}:
-        raise BadInput(f"split {text!r}", f"has {column} {spans(both)} in train and in test", "keep it in one of them")
+    if both := sorted({*(found.get("train") or ())} & {*(found.get("test") or ())}):
+        raise BadInput(f"split {text!r}", f"has {column} {spans(both)} on both sides", "keep it in train or in test")
     return Rule(about, column, found.get("train"), found.get("test"))

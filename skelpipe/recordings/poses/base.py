@@ -56,6 +56,22 @@ class Poses:
     told: tuple[str, ...] = ()
 
 
+def decoded(data: bytes, where: str, remedy: str) -> str:
+    """Text in UTF-8, or in UTF-16 where its first bytes say so, as Excel writes "Unicode text".
+
+    Raises:
+        BadInput: it is none.
+    """
+    try:
+        return data.decode(_encoding(data))
+    except UnicodeDecodeError:
+        raise BadInput(where, "is no text in UTF-8", remedy) from None
+
+
+def _encoding(data: bytes) -> str:
+    return "utf-16" if data.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig"
+
+
 class Opened:
     """A file, of which as much is read as is asked for."""
 
@@ -81,10 +97,7 @@ class Opened:
         Raises:
             BadInput: it is none.
         """
-        try:
-            return self.data.decode("utf-8-sig")
-        except UnicodeDecodeError:
-            raise BadInput(self.where, "is no text in UTF-8", AGAIN) from None
+        return decoded(self.data, self.where, AGAIN)
 
     @cached_property
     def begins(self) -> str:
@@ -92,7 +105,7 @@ class Opened:
         head = self.head
         for end in (len(head), len(head) - 1, len(head) - 2, len(head) - 3):  # a character may be cut
             try:
-                text = head[:end].decode("utf-8-sig").lstrip()
+                text = head[:end].decode(_encoding(head)).lstrip()
             except UnicodeDecodeError:
                 continue
             return "" if "\0" in text else text
@@ -219,7 +232,7 @@ def _places(frames: Ints, told: list[str]) -> tuple[Ints, int]:
         told.append("frame numbers are far apart and were taken for times: frames are those that are there")
         return np.arange(len(frames)), 1
     if step > 1:
-        told.append(f"every {step}th frame is there: these are taken for neighbours")
+        told.append(f"frame numbers are {step} apart: these frames are taken for neighbours")
     return place, max(step, 1)
 
 

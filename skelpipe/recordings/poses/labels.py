@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from skelpipe.errors import BadInput, shortened
-from skelpipe.recordings.poses.base import Opened
+from skelpipe.recordings.poses.base import Opened, decoded
 from skelpipe.recordings.poses.formats.parquet import MAGIC, read_parquet
 from skelpipe.recordings.poses.formats.table import read_csv
 from skelpipe.recordings.poses.words import LABELS, NAMES, RESERVED, first_of, word
@@ -92,11 +92,7 @@ def read_labels(path: Path) -> Table:
 
 
 def _csv(data: bytes, path: Path) -> list[dict[str, Any]]:
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise BadInput(path, "is no text in UTF-8", GIVE) from None
-    table = read_csv(text, str(path), as_text=True)
+    table = read_csv(decoded(data, str(path), GIVE), str(path), as_text=True)
     return [dict(zip(map(str, table.columns), row, strict=True)) for row in table.itertuples(index=False, name=None)]
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shlex
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +22,7 @@ from skelpipe.recordings.poses.formats import FRAME_FILES, POSE_FORMATS
 from skelpipe.recordings.poses.naming import suggested
 from skelpipe.recordings.poses.people import People
 from skelpipe.recordings.poses.searching import Piece, Searched, search
-from skelpipe.recordings.poses.settling import Entry
+from skelpipe.recordings.poses.settling import Entry, folders_of
 from skelpipe.recordings.poses.stated import Stated
 
 Facts = list[tuple[str, object]]
@@ -42,12 +41,18 @@ def look_at_poses(path: Path) -> tuple[Facts, str] | None:
     if not searched.pieces:
         return None
     pieces = [searched.pieces[n] for n in chosen(len(searched.pieces), SAMPLE).tolist()]
-    fit = {layout.name: read for layout in LAYOUTS.values() if (read := _all(pieces[:TRIED], layout))}
+    tried = [pieces[n] for n in chosen(len(pieces), TRIED).tolist()]
+    some = {layout.name: read for layout in LAYOUTS.values() if (read := list(_some(tried, layout)))}
+    fit = {name: read for name, read in some.items() if 2 * len(read) > len(tried) and _shows(read)}
     fit = dict(sorted(fit.items(), key=lambda item: LAYOUTS[item[0]].coordinates == 3 and _in_pixels(item[1])))
     facts = [*_files(searched)]
+    if not fit and len(some) > 1:
+        shown = ", ".join(f"{name} of {len(read)}" for name, read in some.items())
+        mixed = f"none of most: {shown}, of {len(tried)} sources that were tried; ingest each from a folder of its own"
+        return [*facts, ("layouts that fit", mixed)], _command(path, next(iter(some)), None)
     if not fit:
-        joints = _refused(pieces)
-        told = [*facts, ("joints", joints), ("layouts that fit", "none that ships")]
+        joints, near = _refused(pieces)
+        told = [*facts, ("joints", joints), ("layouts that fit", near or "none that ships")]
         return (told, _command(path, "FILE.yaml", None)) if joints else None
     layout = LAYOUTS[next(iter(fit))]
     read = list(_some(pieces, layout))
@@ -56,6 +61,8 @@ def look_at_poses(path: Path) -> tuple[Facts, str] | None:
     named = [name + (CONFIDENCE if any(_scored(clip, LAYOUTS[name]) for _, clips in some for clip in clips) else "")
              for name, some in fit.items()]  # fmt: skip
     facts.append(("layouts that fit", ", ".join(named)))
+    if not any(name == "named" for name, _ in facts) and not {piece.format for piece in pieces} <= {"skeleton"}:
+        facts.append(("order of joints", "no file tells it: draw some by 'skelpipe plot', or give a YAML of yours"))
     stems = [Entry(piece.place).stem for piece in searched.pieces]
     labels = [clip.label for _, clips in read for clip in clips if clip.label is not None]
     pattern = None if labels else suggested(stems)
@@ -91,10 +98,8 @@ def _read(piece: Piece, layout: Layout) -> list[Poses]:
     return clips
 
 
-def _all(pieces: list[Piece], layout: Layout) -> Read:
-    """The sources, if most can be read in the layout; else nothing."""
-    read = list(_some(pieces, layout))
-    return read if 2 * len(read) > len(pieces) and any(len(c.points) for _, clips in read for c in clips) else []
+def _shows(read: Read) -> bool:
+    return any(len(clip.points) for _, clips in read for clip in clips)
 
 
 def _some(pieces: list[Piece], layout: Layout) -> Iterator[tuple[Piece, list[Poses]]]:
@@ -105,17 +110,25 @@ def _some(pieces: list[Piece], layout: Layout) -> Iterator[tuple[Piece, list[Pos
             continue
 
 
-def _refused(pieces: list[Piece]) -> str:
-    """What joints there are in files that are of no layout; "" if they are no poses that can be read."""
-    layout = replace(next(iter(LAYOUTS.values())), name="any")
+def _refused(pieces: list[Piece]) -> tuple[str, str]:
+    """What joints there are in files that are of no layout, "" if they are no poses that can be read; and the layout
+    that has these joints with another number of coordinates, in words.
+    """
     for piece in pieces:
-        try:
-            _read(piece, layout)
-        except BadInput as error:
-            said, other, _ = error.what.partition(", and layout any")
-            if other:
-                return said
-    return ""
+        found: list[tuple[bool, str, Layout]] = []
+        for layout in LAYOUTS.values():
+            try:
+                _read(piece, layout)
+            except BadInput as error:
+                said, other, _ = error.what.partition(", and layout ")
+                if other:
+                    found.append((f"holds {len(layout.joints)} joints " not in said, said, layout))
+        if found:
+            others, said, layout = min(found, key=lambda each: (each[0], each[1].startswith("has no joint called")))
+            fewer = "leave the third out" if layout.coordinates == 2 else "add the third"
+            near = f"{layout.name} has these joints, of {layout.coordinates} numbers: {fewer}, or give a YAML of yours"
+            return said, "" if others else near
+    return "", ""
 
 
 def _scored(clip: Poses, layout: Layout) -> bool:
@@ -153,10 +166,11 @@ def _labels(searched: Searched, labels: list[int | str], pattern: str | None) ->
     if labels:
         shown = ", ".join(classes_of(labels).names[:6])
         return f"in the files: {shortened(shown, 100)}"
-    folders = {piece.place.rpartition("/")[0] for piece in searched.pieces}
-    if len(folders) > 1:
-        return f"the {len(folders):,} sub-folders, if they are classes"
-    return f"in the names, by --names '{pattern}'" if pattern else "none: give a table by --labels"
+    folders, _ = folders_of([Entry(piece.place) for piece in searched.pieces])
+    classes = set(filter(None, folders))
+    by_folder = f"the {len(classes):,} sub-folders, if they are classes" if len(classes) > 1 else ""
+    by_name = f"in the names, by --names '{pattern}'" if pattern else ""
+    return ", or ".join(filter(None, (by_name, by_folder))) or "none: give a table by --labels"
 
 
 def _command(path: Path, layout: str, pattern: str | None) -> str:

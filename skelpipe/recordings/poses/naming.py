@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from skelpipe.errors import BadInput, shortened
 
 FIELD = re.compile(r"\{([^{}]*)\}")
+NEARLY_ALL = 0.9  # of the names
 FORM = "write a name as a{label}_s{subject}_t{trial}; {} stands for what does not matter"
 # What a letter before a number means in the names of public data sets.
 LETTERS = {"a": "label", "s": "subject", "p": "subject", "v": "camera", "c": "camera", "t": "trial", "e": "episode",
@@ -45,13 +47,18 @@ class Naming:
 
 
 def suggested(stems: Iterable[str]) -> str | None:
-    """A pattern that all names have, if these are letters with numbers behind them of which one is an action.
+    """A pattern that nearly all names have, if these are letters with numbers behind them of which one is an action.
 
-    Numbers that all names share stay as they are.
+    Numbers that all of these share stay as they are.
     """
-    names = list(stems)
-    if len({re.sub(r"\d+", "0", name) for name in names}) != 1:
+    every = list(stems)
+    forms = Counter(re.sub(r"\d+", "0", name) for name in every)
+    if not forms:
         return None
+    (form, count), *_ = forms.most_common(1)
+    if count < NEARLY_ALL * len(every):
+        return None
+    names = [name for name in every if re.sub(r"\d+", "0", name) == form]
     numbers = list(zip(*(re.findall(r"\d+", name) for name in names), strict=True))
     with_person = re.search(r"p\d", names[0], re.IGNORECASE) is not None  # as NTU RGB+D has it
     fields: list[str] = []

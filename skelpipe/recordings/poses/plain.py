@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,6 +20,7 @@ from skelpipe.recordings.poses.words import COLUMNS, LABELS, NAMES, POINTS, RESE
 
 PREPARED = ("x_train", "x_test", "train_x", "test_x", "valid_x")
 LENGTHS = ("length", "lengths", "frames", "num_frames", "total_frames")  # of clips one behind the other
+PART = re.compile(r"(?P<of>.*?)_?(?P<part>train|val|test)")
 DEEP = 3  # mappings in mappings
 NOTHING = "name the array 'keypoints', and the class 'label'"
 
@@ -41,7 +44,8 @@ def clips_in(content: Any, layout: Layout, where: str, *, columns_first: bool = 
         if any(key in table for key in PREPARED):
             raise BadInput(where, "holds prepared arrays of train and test", "read it by 'skelpipe import'")
         if isinstance(table.get("annotations"), list):
-            return _many(table["annotations"], layout, where)
+            clips, parts = _many(table["annotations"], layout, where), _parts(table.get("split"))
+            return [replace(clip, columns={**clip.columns, **parts.get(clip.name, {})}) for clip in clips]
         key = first_of(table, POINTS)
         key = _only_array(table) if key is None else key
         if key is None and len(table) == 1 and isinstance(alone := next(iter(table.values())), (list, Mapping)):
@@ -188,6 +192,19 @@ def _many(content: Sequence[Any], layout: Layout, where: str) -> list[Poses]:
     return found
 
 
+def _parts(split: Any) -> dict[str, dict[str, str]]:
+    """By the names of clips what PySKL's lists say of them: {"xsub": "train"} of one that `xsub_train` names."""
+    found: dict[str, dict[str, str]] = {}
+    for called, names in split.items() if isinstance(split, Mapping) else ():
+        part = PART.fullmatch(word(called))
+        column = (part["of"] or "part") if part else ""
+        if part is None or not COLUMN.fullmatch(column) or column in (*RESERVED, "name", "label"):
+            continue
+        for name in names if isinstance(names, (list, tuple)) else ():
+            found.setdefault(str(name), {})[column] = part["part"]
+    return found
+
+
 def _named(content: Mapping[Any, Any], layout: Layout, where: str, deep: int = 0) -> list[Poses]:
     """Several clips by name, each an array or a mapping; those of a mapping in a mapping by both names."""
     found = []
@@ -207,8 +224,6 @@ def _named(content: Mapping[Any, Any], layout: Layout, where: str, deep: int = 0
 
 
 def _renamed(clip: Poses, name: str) -> Poses:
-    from dataclasses import replace
-
     return replace(clip, name=name)
 
 

@@ -17,6 +17,7 @@ from skelpipe.recordings.poses.formats import FRAME_FILES, IMAGE, format_of
 from skelpipe.recordings.poses.labels import looks_like_labels
 
 READ = "pose files"
+ZARR = "zarr.json"  # of a store or clips
 # Whose content is none of ours, so that nobody opens thousands of them.
 MEDIA = (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".tif", ".tiff", ".avi", ".mp4", ".mov", ".mkv", ".webm", ".pdf",
          ".md", ".py", ".m", ".pyc", ".yaml", ".yml", ".pt", ".pth", ".onnx", ".xml", ".html", ".log")  # fmt: skip
@@ -54,7 +55,7 @@ class Searched:
 def wanted(path: str) -> bool:
     """Whether a file may be one of poses, by its name."""
     name = path.rpartition("/")[2]
-    ours = name in OUR_FILES or any(folder.endswith(".zarr") for folder in path.split("/")[:-1])
+    ours = name in (*OUR_FILES, ZARR) or any(folder.endswith(".zarr") for folder in path.split("/")[:-1])
     return not (ours or is_archive(path) or name.lower().endswith(MEDIA))
 
 
@@ -108,6 +109,8 @@ def _files(raw: Path) -> tuple[list[File], list[Dropped]]:
         if is_archive(raw.name):
             return list_files(raw, wanted, READ)  # which says how it is unpacked
         return [File(shown, str(raw), size=raw.stat().st_size)], []
+    if (raw / ZARR).is_file():
+        raise BadInput(raw, "is an output of skelpipe, no recordings", "give the folder of the recordings")
     if not raw.exists():
         raise BadInput(raw, "does not exist", "give the folder, the .zip archive or the file that holds the poses")
     return list_files(raw, wanted, READ)

@@ -95,7 +95,7 @@ def settle(entries: Sequence[Entry], table: Table | None, naming: Naming | None,
             what = f"is the form of no name here, such as {shortened(odd[0], 60)}"
             raise BadInput(f"names {naming.pattern!r}", what, FORM)
         told.append(differing(odd, naming.pattern))
-    folders, parts = _folders(entries)
+    folders, parts = folders_of(entries)
     labels = _labels(entries, table, rows, naming, fields, folders, told)
     if table is not None:
         told += tell_table(table, sum(row is None for row in rows), [entry.name for entry in entries])
@@ -158,7 +158,7 @@ def _check_table(entries: Sequence[Entry], table: Table | None) -> None:
             raise BadInput(table.path, what, "name recordings by their paths below the raw folder")
 
 
-def _folders(entries: Sequence[Entry]) -> tuple[list[str], list[str]]:
+def folders_of(entries: Sequence[Entry]) -> tuple[list[str], list[str]]:
     """Of each recording the folder that is its class, and whether it is of training or test; "" for none."""
     paths = [entry.place.split("/")[:-1] for entry in entries]
     levels = zip(*paths, strict=False)

@@ -12,7 +12,7 @@ from skelpipe.recordings.poses.base import Format, Opened
 from skelpipe.recordings.poses.formats.arrays import NPY, NPZ
 from skelpipe.recordings.poses.formats.frames import FRAMES
 from skelpipe.recordings.poses.formats.images import IMAGES, add_image
-from skelpipe.recordings.poses.formats.matlab import MATLAB
+from skelpipe.recordings.poses.formats.matlab import MATLAB, is_mat4
 from skelpipe.recordings.poses.formats.openpose import OPENPOSE, add_openpose
 from skelpipe.recordings.poses.formats.parquet import PARQUET
 from skelpipe.recordings.poses.formats.pickled import PICKLE
@@ -45,6 +45,8 @@ def format_of(opened: Opened) -> str | None:
     called = [name for name, each in POSE_FORMATS.items() if opened.suffix in each.suffixes]
     if not opened.head and called:
         raise BadInput(opened.where, "is empty", "write the file again")
+    if opened.suffix == ".mat" and is_mat4(opened):
+        raise BadInput(opened.where, "is a MAT-file of version 4", "save it with -v7")
     if called and opened.suffix not in (".txt", ".csv", ".tsv"):  # which may be anything
         raise BadInput(opened.where, f"is called {opened.suffix}, and is none by its content", "write the file again")
     return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,19 @@ HDF5 = b"\x89HDF\r\n"
 def _is_mat(opened: Opened) -> bool:
     head = opened.head
     return head.startswith((b"MATLAB 5.0", b"MATLAB 7.3", HDF5)) or (head[:128].strip().startswith(b"MATLAB"))
+
+
+def is_mat4(opened: Opened) -> bool:
+    """Whether a file is of version 4, which begins with the type of its first matrix, rows, columns, 0 or 1, and the
+    length of its name.
+    """
+    if len(opened.head) < 20:
+        return False
+    for order in "<>":
+        kind, rows, columns, imaginary, name = struct.unpack(order + "5i", opened.head[:20])
+        if 0 <= kind < 5000 and min(rows, columns) >= 0 and imaginary in (0, 1) and 1 < name <= 64:
+            return True
+    return False
 
 
 def _read(opened: Opened, layout: Layout) -> list[Poses]:
@@ -50,4 +64,4 @@ def _hdf5(opened: Opened) -> dict[str, Any]:
     return found
 
 
-MATLAB = Format("MATLAB arrays (.mat)", _is_mat, _read, (".mat", ".h5", ".hdf5"), labelled=True)
+MATLAB = Format("MATLAB or HDF5 arrays (.mat, .h5)", _is_mat, _read, (".mat", ".h5", ".hdf5"), labelled=True)

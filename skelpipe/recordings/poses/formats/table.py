@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 import warnings
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from skelpipe.errors import BadInput
@@ -15,12 +17,23 @@ from skelpipe.recordings.poses.columns import clips_of, header_of
 if TYPE_CHECKING:
     import pandas as pd
 
+COMMA, POINT = (
+    re.compile(rf"(?:^|[;\t])\s*-?\d+{mark}\d+(?:[eE][-+]?\d+)?\s*(?:[;\t]|$)", re.MULTILINE) for mark in (",", r"\.")
+)
+
+COMMAS = "commas in numbers were taken for decimal points"
+
 
 def separator_of(line: str) -> str | None:
     """What stands between the columns of a header; None where there is but one."""
     counts = {mark: line.count(mark) for mark in ",;\t"}
     best = max(counts, key=counts.__getitem__)
     return best if counts[best] else None
+
+
+def with_commas(text: str) -> bool:
+    """Whether the numbers of a text have decimal commas, as of Excel in most of Europe, and none has a point."""
+    return COMMA.search(text) is not None and POINT.search(text) is None
 
 
 def _is_table(opened: Opened) -> bool:
@@ -55,6 +68,8 @@ def read_csv(text: str, where: str, as_text: bool = False) -> pd.DataFrame:
     line = next((line for line in text.split("\n") if line.strip()), "")
     mark = separator_of(line) or ","
     options: dict[str, Any] = {"dtype": str, "keep_default_na": False} if as_text else {"low_memory": False}
+    if not as_text and mark != "," and with_commas(text):
+        options["decimal"] = ","
     options |= {"sep": mark, "skipinitialspace": True, "index_col": False}
     try:
         with warnings.catch_warnings():
@@ -81,8 +96,11 @@ def _one_header(text: str, where: str) -> str:
 
 
 def _read(opened: Opened, layout: Layout) -> list[Poses]:
-    table = read_csv(_one_header(opened.text, opened.where), opened.where)
-    return clips_of(table, layout, opened.where)
+    text = _one_header(opened.text, opened.where)
+    clips = clips_of(read_csv(text, opened.where), layout, opened.where)
+    if not with_commas(text):
+        return clips
+    return [replace(clip, told=(*clip.told, COMMAS)) for clip in clips]
 
 
 TABLE = Format("table of text (CSV)", _is_table, _read, (".csv", ".tsv"), labelled=True)

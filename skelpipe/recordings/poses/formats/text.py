@@ -12,6 +12,7 @@ import numpy.typing as npt
 from skelpipe.errors import BadInput
 from skelpipe.layouts.base import Layout
 from skelpipe.recordings.poses.base import AGAIN, Format, Opened, Poses, from_bodies, from_rows, misfit
+from skelpipe.recordings.poses.formats.table import with_commas
 from skelpipe.recordings.poses.shapes import bodies_of
 
 NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?|[-+]?(?:nan|inf(?:inity)?)"
@@ -35,8 +36,10 @@ def matrix(opened: Opened) -> npt.NDArray[np.float64]:
 
     text = opened.text
     first = next((line for line in text.split("\n") if line.strip() and not line.startswith("#")), "")
-    apart = next((mark for mark in ",;\t" if mark in first), None)
+    commas = any(mark in first for mark in ";\t") and with_commas(text)
+    apart = next((mark for mark in (";\t" if commas else ",;\t") if mark in first), None)
     options: dict[str, Any] = {"sep": apart, "skipinitialspace": True} if apart else {"sep": r"\s+"}
+    options |= {"decimal": ","} if commas else {}
     try:
         frame = pd.read_csv(io.StringIO(text), header=None, comment="#", dtype=np.float64, **options)
     except (ValueError, OverflowError, pd.errors.ParserError) as error:
