@@ -61,9 +61,6 @@ def look_at_poses(path: Path) -> tuple[Facts, str] | None:
     named = [name + (CONFIDENCE if any(_scored(clip, LAYOUTS[name]) for _, clips in some for clip in clips) else "")
              for name, some in fit.items()]  # fmt: skip
     facts.append(("layouts that fit", ", ".join(named)))
-    facts.append(
-        ("their order", "joints without names are taken in the layout's; 'skelpipe plot' shows whether they are")
-    )
     if not any(name == "named" for name, _ in facts) and not {piece.format for piece in pieces} <= {"skeleton"}:
         facts.append(("order of joints", "no file tells it: draw some by 'skelpipe plot', or give a YAML of yours"))
     stems = [Entry(piece.place).stem for piece in searched.pieces]
