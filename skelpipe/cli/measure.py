@@ -51,8 +51,9 @@ def _protocols() -> Mapping[str, Any]:
                    "linear.balance=weights. Repeatable.")  # fmt: skip
 @split_option
 @click.option("--classes", metavar="LIST",
-              help="Only clips of these classes, and a classifier of them alone: numbers from 1, as A001 in clips' "
-                   "names, such as 1-10,23; class names; or a file with one on each line.")  # fmt: skip
+              help="Only clips of these classes, and a classifier of them alone: numbers from 1 in the order of the "
+                   "classes, such as 1-10,23, or A001 as clips are called; class names; or a file with one on each "
+                   "line.")  # fmt: skip
 @stream_option
 @epoch_option
 @seed_option

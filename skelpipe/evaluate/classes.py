@@ -14,7 +14,7 @@ from skelpipe.evaluate.embed import Features
 from skelpipe.recordings.datasets import Dataset
 from skelpipe.recordings.datasets.rules import spans
 
-SPAN = re.compile(r"[AC]?(\d{1,4})(?:-[AC]?(\d{1,4}))?", re.ASCII | re.IGNORECASE)
+SPAN = re.compile(r"([AC]?)(\d{1,4})(?:-[AC]?(\d{1,4}))?", re.ASCII | re.IGNORECASE)
 MOST_BYTES, LONGEST_NAME = 1 << 20, 255  # of a list's file
 SUFFIXES = (".txt", ".csv", ".list")  # nothing else is called so
 
@@ -23,8 +23,8 @@ def read_classes(text: str, dataset: Dataset) -> tuple[int, ...] | None:
     """The labels, from 0 and in order, of the classes that a text lists; None for all that there are.
 
     Args:
-        text: "1-10,23": numbers from 1, as A001 in the names of clips, and ranges of them; or names of classes; or a
-            file with such on each line.
+        text: "1-10,23": numbers from 1, in the order of the classes, or behind A as clips are called (A001), and ranges
+            of them; or names of classes; or a file with such on each line.
 
     Raises:
         BadInput: it lists no class of the data set, or only one, or a class that the data set has not.
@@ -70,12 +70,26 @@ def _labels(entry: str, dataset: Dataset, where: str) -> Iterable[int]:
             remedy = suggest(word.lower(), names) if word and dataset.class_names else ""
             near = remedy if remedy.startswith("did you mean") else f"give numbers from 1 to {dataset.classes}"
             raise BadInput(where, f"has {shortened(word, 40)!r}, which is no class of {dataset.name}", near)
-        first, last = int(match[1]), int(match[2] or match[1])
-        if not 1 <= first <= last <= dataset.classes:
-            what = f"has {word}, and the classes of {dataset.name} are 1 to {dataset.classes}"
-            raise BadInput(where, what, "correct it: they are numbered as in the names of clips, from A001")
-        found += range(first - 1, last)
+        found += _numbered(word, match, dataset, where)
     return found
+
+
+def _numbered(word: str, match: re.Match[str], dataset: Dataset, where: str) -> list[int]:
+    """The labels of a number or a range of numbers: from 1 in the order of the classes, or as clips are called."""
+    first, last = int(match[2]), int(match[3] or match[2])
+    if match[1] and [*dataset.actions] != [*range(1, dataset.classes + 1)]:
+        labels = [label for label, action in enumerate(dataset.actions) if first <= action <= last]
+        if not {first, last} <= {*dataset.actions}:
+            there = ", ".join(f"{match[1]}{action:02}" for action in dataset.actions)
+            what = (
+                f"has {word}, and the clips of {dataset.name} are {'of ' + there if there else 'called by no numbers'}"
+            )
+            raise BadInput(where, what, f"correct it, or count the classes from 1 to {dataset.classes}")
+        return labels
+    if not 1 <= first <= last <= dataset.classes:
+        what = f"has {word}, and the classes of {dataset.name} are 1 to {dataset.classes}"
+        raise BadInput(where, what, "correct it; 'skelpipe inspect' of the store shows how many there are")
+    return [*range(first - 1, last)]
 
 
 def without_clips(only: Sequence[int], features: Features) -> list[str]:

@@ -28,7 +28,7 @@ from skelpipe.outputs.provenance import file_provenance
 from skelpipe.recordings.datasets import Split, find_split, fitting_splits, serves, split_of
 from skelpipe.recordings.datasets.own import UNLABELLED
 from skelpipe.recordings.datasets.splits import LISTED_SPLIT
-from skelpipe.recordings.divisions import divide
+from skelpipe.recordings.divisions import divide, tell_list
 from skelpipe.recordings.native import Native
 from skelpipe.recordings.store import CLIPS_PER_CHUNK, Clips
 from skelpipe.training.checkpoint import kept_weights, weights_epoch
@@ -185,6 +185,7 @@ def choose_split(run: Run, clips: Clips, split: str | None) -> Split:
             what = f"holds clips of {clips.dataset}, which the run's own split {own} does not divide"
             raise BadInput(clips.path, what, f"choose one by --split: {fitting}")
         found = find_split(own, clips.about, run.settings.get(LISTED_SPLIT))
+    tell_list(found, clips)
     log.info("split %s (%s): %s", found.name, how, found.title)
     return found
 

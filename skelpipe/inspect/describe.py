@@ -26,6 +26,8 @@ from skelpipe.recordings.datasets.recording import FAULTS, RATE, READING
 from skelpipe.recordings.datasets.rules import dividing, spans
 from skelpipe.recordings.store import open_array, open_group, read_array
 
+# Columns of numbers.
+RIGHT = ("train", "test", "neither", "how many", "top-1", "95 %", "top-5", "balanced", "macro F1")
 FAULTS_SHOWN, SHOWN = 50, 20  # of what was left out for one reason
 Facts = Iterable[tuple[str, object]]
 
@@ -169,12 +171,13 @@ def _scored(path: Path) -> list[RenderableType]:
     facts = [(name, value) for name, value in metrics.items() if name not in ("protocols", "run", "parts")]
     parts: list[RenderableType] = [_facts("what was scored", facts)]
     parts += [_facts("part", _flat(part)) for part in metrics.get("parts") or []]
-    table = _table("accuracy", "protocol", "top-1", "top-5", "remarks")
+    table = _table("accuracy", "protocol", "top-1", "95 %", "top-5", "balanced", "macro F1", "remarks")
     for name, result in (protocols if isinstance(protocols, dict) else {}).items():
         remarks = [f"{key.replace('_', ' ')}: {_percent(value.get('top1'))}" for key, value in sorted(result.items())
                    if key.startswith("best_on") and isinstance(value, dict)]  # fmt: skip
         remarks += [str(warning) for warning in result.get("warnings") or []]
-        _row(table, name, _percent(result.get("top1")), _percent(result.get("top5")), "; ".join(remarks))
+        figures = (_percent(result.get(key)) for key in ("top5", "balanced", "macro_f1"))
+        _row(table, name, _percent(result.get("top1")), _interval(result.get("interval")), *figures, "; ".join(remarks))
     return [*parts, table]
 
 
@@ -299,6 +302,13 @@ def _spread(values: npt.NDArray[Any]) -> str:
     return f"{values.sum():,} in all, {values.min()} to {values.max()} a clip, median {np.median(values):g}"
 
 
+def _interval(value: object) -> str:
+    if not isinstance(value, dict) or not {"low", "high", "groups", "by"} <= {*value}:
+        return "-"
+    low, high = _percent(value["low"]).removesuffix(" %"), _percent(value["high"]).removesuffix(" %")
+    return f"{low}-{high}, {value['groups']} {value['by']}s"
+
+
 def _percent(value: object) -> str:
     return f"{100 * value:.2f} %" if isinstance(value, (int, float)) else "-"
 
@@ -328,9 +338,7 @@ def _facts(title: str, facts: Facts) -> RenderableType:
 def _table(title: str, *columns: str) -> Table:
     table = Table(title=title, title_justify="left", box=None, pad_edge=False)
     for column in columns:
-        table.add_column(
-            column, justify="right" if column in ("train", "test", "neither", "how many", "top-1", "top-5") else "left"
-        )
+        table.add_column(column, justify="right" if column in RIGHT else "left")
     return table
 
 

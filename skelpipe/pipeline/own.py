@@ -11,13 +11,14 @@ from pathlib import Path
 from skelpipe.errors import BadInput
 from skelpipe.outputs.digests import read_digest
 from skelpipe.pipeline.spec import Pipeline, is_described
-from skelpipe.recordings.datasets import Dataset, dataset_of, find_dataset, find_split, ntu, ucla
+from skelpipe.recordings.datasets import Dataset, dataset_of, divided, find_dataset, find_split, ntu, ucla
+from skelpipe.recordings.datasets.absent import PARTS
 from skelpipe.recordings.datasets.base import Found
 from skelpipe.recordings.datasets.folds import family
 from skelpipe.recordings.datasets.own import Own
 from skelpipe.recordings.datasets.rules import Value, values_of
 from skelpipe.recordings.datasets.stated import is_family, whose_column
-from skelpipe.recordings.poses.dataset import PoseSource
+from skelpipe.recordings.poses.dataset import OwnPoses, PoseSource
 from skelpipe.recordings.poses.described import Described, read_description
 from skelpipe.recordings.store import open_group, read_array
 
@@ -76,11 +77,41 @@ def settle(pipeline: Pipeline, path: Path, data: Path, raw: Path | None) -> Pipe
                 splits += _family(split, pipeline, own, found, data, raw)
             else:
                 splits.append(split if own is None else find_split(split, own).name)
+        training = {} if own is None or found is None else _training(splits, own, found)
     except BadInput as error:
         raise BadInput(path, f"splits: {error.where} {error.what}", error.remedy) from None
+    if own is not None and own.classes < 2:
+        what = f"has {own.classes} classes, between which nothing can be told, so that there is nothing to measure"
+        remedy = "label clips, by 'labels: TABLE' say; 'skelpipe pretrain … --split all' trains without any"
+        raise BadInput(path, what, remedy)
     if isinstance(own, Own) and found is not None:
         own = replace(own, clips=sum(len(s.clips) for s in found.sources if isinstance(s, PoseSource)))
-    return pipeline.settled(own if isinstance(own, Own) else None, tuple(dict.fromkeys(splits)))
+    flat = isinstance(told.dataset, OwnPoses) and told.dataset.skeleton.coordinates == 2 if told else False
+    if flat and "turn" not in pipeline.model_fields_set:  # of a picture nothing can be turned to the camera
+        pipeline = pipeline.model_copy(update={"turn": False})
+    return pipeline.settled(own if isinstance(own, Own) else None, tuple(dict.fromkeys(splits)), training)
+
+
+def _training(splits: Iterable[str], own: Dataset, found: Found) -> dict[str, int]:
+    """How many clips of a search train by each split; BadInput if a part of one has none."""
+    clips = [(name, ids) for source in found.sources if isinstance(source, PoseSource) for name, ids in source.clips]
+    clips = [(name, ids) for name, ids in clips if ids]
+    if not clips:
+        return {}
+    columns = {name: own.column(name, [ids[name] for _, ids in clips]) for name in own.columns[1:]}
+    columns["name"] = own.column("name", [name for name, _ in clips])
+    return {split: int(divided(split, own, columns, None, tuple(PARTS))[0].sum()) for split in splits}
+
+
+def check_batch(pipeline: Pipeline, path: Path, split: str, recipe: str, batch_size: int) -> None:
+    """Raise BadInput if a split of a data set of one's own has less training clips than a recipe's batches."""
+    clips = pipeline.training.get(split)
+    if clips is not None and clips < batch_size:
+        what = f"{recipe} has batches of {batch_size}, and {split} has {clips} training clips"
+        remedy = (
+            f"lower them: 'set: {{{recipe}: [batch_size={1 << max(1, (clips // 2)).bit_length() - 1}]}}' under pipeline"
+        )
+        raise BadInput(path, what, remedy)
 
 
 def _search(told: Described, pipeline: Pipeline, data: Path, raw: Path | None) -> Found:
@@ -102,7 +133,7 @@ def _family(
     split: str, pipeline: Pipeline, own: Dataset | None, found: Found | None, data: Path, raw: Path | None
 ) -> list[str]:
     if own is None and pipeline.dataset is None and split.count(":") < 2:
-        find_split(split.rpartition(":")[0] + ":1")  # says whose columns may be meant
+        _check_whose(split)
     dataset = own or find_dataset(pipeline.dataset or split.partition(":")[0])
     about, column, _ = whose_column(split, dataset)
     store = data / "stores" / f"{pipeline.dataset if own is None and pipeline.dataset else about.name}.zarr"
@@ -120,11 +151,20 @@ def _family(
     return family(split, about, values)
 
 
+def _check_whose(split: str) -> None:
+    """Raise BadInput if several data sets have the column of a family of splits, or none has it."""
+    one = split.rpartition(":")[0] + ":1"
+    try:
+        find_split(one)
+    except BadInput as error:
+        raise BadInput(f"split {split!r}", error.what, error.remedy.replace(one, split)) from None
+
+
 def _values(found: Found, column: str) -> Iterable[Value]:
     """What the clips of a search have in a column."""
     for source in found.sources:
         assert isinstance(source, PoseSource)
-        yield from (ids[column] for _, ids in source.clips if ids)
+        yield from (name if column == "name" else ids[column] for name, ids in source.clips if ids)
 
 
 def _named(dataset: Dataset, folder: Path, column: str) -> Iterable[Value]:

@@ -19,7 +19,7 @@ from skelpipe.outputs.digests import read_digest
 from skelpipe.paper.systems import missing
 from skelpipe.pipeline.experiments import check_owner, list_experiments, shortened
 from skelpipe.pipeline.needs import plan_needs, report_needs, size_of
-from skelpipe.pipeline.own import described, listing_of, raw_of, settle
+from skelpipe.pipeline.own import check_batch, described, listing_of, raw_of, settle
 from skelpipe.pipeline.spec import Pipeline, Synth
 from skelpipe.pipeline.stages import changed_options, measure_of, name_evaluation, name_fusion, plan_runs, shell_words
 from skelpipe.recordings.datasets.rules import folder_word
@@ -134,6 +134,7 @@ def _plan_stages(
     clips_of = _plan_clips(config, pipeline, list(needs.values()), data, raw, lacking)
     trained: dict[str, Experiment] = {}
     for (home, splits), experiment, seed in itertools.product(pipeline.homes.items(), experiments, pipeline.seeds):
+        check_batch(pipeline, path, home, experiment.stem, experiment.recipe.batch_size)
         kind = _clips_name(pipeline, needs[experiment.name])
         clips = {dataset: clips_of[dataset, kind] for dataset in pipeline.datasets}
         top = f"runs/{Path(clips[pipeline.serving(home)]).stem}/{shortened(folder_word(home))}/{experiment.name}"

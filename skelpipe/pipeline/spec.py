@@ -97,6 +97,7 @@ class Pipeline(Settings):
         protocols, probe, k, best_on_test: the options of `skelpipe evaluate`. Supervised recipes are evaluated by the
             protocol `supervised` alone; a mapping of recipes gives some their own protocols, as with streams.
         options: PROTOCOL.KEY=VALUE, its --set.
+        classes: limits evaluations to these, its --classes.
         fusion: stream -> its weight in the fused scores.
         figures: what `skelpipe report` draws; by default all that it can.
         paper: the table or figure of the CrosNNCLR paper that it makes; the report shows it first, in its own shape.
@@ -133,6 +134,7 @@ class Pipeline(Settings):
     k: int = Field(1, ge=1)
     best_on_test: bool = False
     options: tuple[str, ...] = ()
+    classes: str | None = None
     fusion: dict[Stream, float] = Field(default_factory=lambda: dict(WEIGHTS))
     figures: tuple[str, ...] = ()
     paper: str | None = None
@@ -144,6 +146,7 @@ class Pipeline(Settings):
     shards: int = Field(1, ge=1, le=1000)
     synth: Synth | None = None
     _own: Own | None = PrivateAttr(None)
+    _training: Mapping[str, int] = PrivateAttr(default_factory=dict)
 
     @model_validator(mode="before")
     @classmethod
@@ -297,10 +300,15 @@ class Pipeline(Settings):
         """The data set that a YAML describes, once `own.settle` has read it."""
         return self._own
 
-    def settled(self, own: Own | None, splits: tuple[str, ...]) -> Pipeline:
+    @property
+    def training(self) -> Mapping[str, int]:
+        """How many clips train by each split, of a data set that a YAML describes."""
+        return self._training
+
+    def settled(self, own: Own | None, splits: tuple[str, ...], training: Mapping[str, int]) -> Pipeline:
         """The same pipeline of these splits, and of a data set that a YAML describes."""
         made = self.model_copy(update={"splits": splits})
-        made._own = own
+        made._own, made._training = own, training
         return made
 
     def streams_of(self, recipe: str) -> tuple[Stream, ...]:

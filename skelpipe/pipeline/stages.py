@@ -77,6 +77,8 @@ def name_evaluation(
     for key, value in sorted(changed_options(pipeline).items()):
         if key.partition(".")[0] in protocols:
             parts.append((f"{key}={as_word(value)}", ["--set", f"{key}={as_text(value)}"]))
+    if pipeline.classes is not None:
+        parts.append((f"classes={as_word(pipeline.classes)}", ["--classes", pipeline.classes]))
     if split != home:
         dataset = pipeline.serving(split)
         word = folder_word(split)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from skelpipe.errors import BadInput
+from skelpipe.errors import BadInput, printable
 from skelpipe.layouts import layout_of
 from skelpipe.layouts.base import Layout
 from skelpipe.outputs import digests
@@ -64,7 +64,8 @@ def _find(names: npt.NDArray[Any], name: str, path: Path) -> int:
     if len(row):
         return int(row[0])
     near = difflib.get_close_matches(name, names.tolist(), n=3, cutoff=0.5)
-    remedy = f"did you mean {', '.join(near)}?" if near else "'skelpipe inspect' lists what it holds"
+    some = ", ".join(names[:3].tolist()) + (", …" if len(names) > 3 else "")
+    remedy = f"did you mean {', '.join(near)}?" if near else f"its clips are called {printable(some)}"
     raise BadInput(path, f"holds no clip called {name!r}", remedy)
 
 

@@ -29,6 +29,12 @@ def divide(split: str | Split, clips: Clips, needed: Sequence[str] = ()) -> tupl
     return divided(split, clips.about, clips.columns, clips.attributes.get("split_files"), needed)
 
 
+def tell_list(split: Split, clips: Clips) -> None:
+    """Say what is to be said of a split that goes by a list."""
+    for line in split.listed.tell(clips.columns) if split.listed is not None else ():
+        log.warning("%s", line)
+
+
 def tell_divisions(
     dataset: Dataset, columns: Mapping[str, npt.NDArray[Any]], split_files: Mapping[str, Any] | None
 ) -> Iterator[str]:

@@ -21,7 +21,7 @@ from skelpipe.parallel import tell_threads
 from skelpipe.recordings.conventions.shown import check_shown
 from skelpipe.recordings.datasets import Split, find_split
 from skelpipe.recordings.datasets.own import UNLABELLED
-from skelpipe.recordings.divisions import divide
+from skelpipe.recordings.divisions import divide, tell_list
 from skelpipe.recordings.store import Clips, read_array
 from skelpipe.training.announce import tell_plan
 from skelpipe.training.checkpoint import Event
@@ -82,6 +82,7 @@ def pretrain(
             torch.set_num_threads(threads)
         place = choose_device(ranks.device_name(device))
         chosen = find_split(split, source.about)
+        tell_list(chosen, source)
         rows, held = split_rows(recipe, source, labelled_rows(recipe, source, training_rows(source, chosen)), seed)
         check_batch(recipe.batch_size, len(rows))
         share = ranks.share(recipe.batch_size)

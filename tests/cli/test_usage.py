@@ -38,7 +38,8 @@ PRETRAIN = ("pretrain", "a", "b", "c", "--split", "xsub60")
          "Invalid value for '--k': 'x' is not a whole number; 'skelpipe evaluate --help' shows how it is used"),
         (("embed", "a", "b", "c", "--split", "xsub 60"), "split 'xsub 60': is unknown; did you mean 'xsub60'?"),
         (("embed", "a", "b", "c", "--split", "ntu60:camra:1"),
-         "split 'ntu60:camra:1': cannot be made: ntu60 has no column 'camra'; did you mean 'camera'?"),
+         "split 'ntu60:camra:1': cannot be made: ntu60 has no column 'camra'; did you mean 'camera'? "
+         "Its columns are subject, camera, setup, replication"),
     ],
 )  # fmt: skip
 def test_a_mistake_is_one_line(words, said):

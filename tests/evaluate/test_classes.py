@@ -17,6 +17,7 @@ from skelpipe.evaluate.evaluate import evaluate
 from skelpipe.evaluate.fuse import fuse
 from skelpipe.evaluate.scores import read_scores
 from skelpipe.recordings.datasets import DATASETS
+from skelpipe.recordings.datasets.own import Own
 from skelpipe.report.write import write_report
 from skelpipe.training.pretrain import pretrain
 from skelpipe.training.recipe import load_recipe
@@ -34,6 +35,21 @@ def test_classes_are_listed_by_number_range_name_or_in_a_file(tmp_path):
     (tmp_path / "some.txt").write_text("\ufeff# of mine\n\ndrink water\r\n5-6,9\n", "utf-8")
     assert read_classes(str(tmp_path / "some.txt"), NTU60) == (0, 4, 5, 8)
     assert in_words((0, 4, 5, 6, 8)) == "1,5-7,9"
+
+
+def test_behind_a_letter_a_number_is_that_in_the_names_of_clips():
+    ucla = DATASETS["nw-ucla"]  # whose names skip a07 and a10
+    assert read_classes("a08,A09", ucla) == (6, 7)
+    assert read_classes("a11-a12", ucla) == (8, 9)
+    assert read_classes("8,9", ucla) == (7, 8)
+    with pytest.raises(
+        BadInput, match="has a07, and the clips of nw-ucla are of a01, a02, .*a12; correct it, or count"
+    ):
+        read_classes("a07,a08", ucla)
+    own = Own("gym", "Gym", 3, 0, ("name", "label"), "name", ("x", "y", "z"), text=("name",))
+    assert read_classes("1,z", own) == (0, 2)
+    with pytest.raises(BadInput, match="has a01, and the clips of gym are called by no numbers; .*from 1 to 3"):
+        read_classes("a01,a02", own)
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,8 @@ from skelpipe.errors import BadInput
 from skelpipe.pipeline.files import load_pipeline
 from skelpipe.pipeline.plan import plan
 from skelpipe.recordings.synthetic import write_raw
+from skelpipe.report.collect import collect
+from skelpipe.report.figures.confusion import _pooled
 
 GYM = {
     "name": "gym",
@@ -33,7 +35,7 @@ def write_gym(folder, **changes):
     still = np.stack([np.linspace(-0.3, 0.3, 17), np.linspace(1.7, 0, 17), np.full(17, 3.0)], axis=1)
     for subject in (1, 2, 3):
         for label, joint in (("squat", 5), ("wave", 12)):
-            for take, session in enumerate(("am", "pm")):
+            for take, session in enumerate(("am", "pm") * 6):
                 poses = np.repeat(still[None], 20, axis=0) + rng.normal(0, 0.01, (20, 17, 3))
                 poses[:, joint, 1] += np.sin(np.linspace(0, 6, 20))
                 name = f"{label}_{subject}_{take}"
@@ -54,7 +56,7 @@ def test_a_data_sets_yaml_is_a_pipeline(tmp_path):
     config = planned(file, tmp_path / "data")
     store = config["stores"]["stores/gym.zarr"]
     assert (store["dataset"], store["raw"]) == (str(file), str(tmp_path / "recordings"))
-    top = "runs/gym-ctr-native-bodies=first"
+    top = "runs/gym-50"
     runs = [f"{top}/gym={split}/small_skeletonclr/joint-s0/run" for split in ("by_person", "mornings")]
     assert [*config["runs"]] == runs
     assert "--split gym:by_person" in config["runs"][runs[0]]["flags"]
@@ -80,6 +82,7 @@ def test_a_pipeline_may_name_the_yaml_beside_it(tmp_path):
         ("subject:3-fold", ["gym-subject=1of3", "gym-subject=2of3", "gym-subject=3of3"]),
         ("session:leave-one-out", ["gym-session=test=am", "gym-session=test=pm"]),
         ("subject:/2", ["gym-subject=test=2"]),
+        ("name:2-fold", ["gym-name=1of2", "gym-name=2of2"]),
     ],
 )
 def test_a_split_may_stand_for_several(tmp_path, split, words):
@@ -103,6 +106,22 @@ def test_a_split_may_stand_for_several(tmp_path, split, words):
         ({}, ["pretrain_on=xsub60"], "pretrain_on: is of published data sets"),
         ({}, ["synth={actions: 3}"], "synth: is of published data sets"),
         ({"layuot": "h36m17"}, [], "layuot"),
+        ({"layout": None}, [], "layout: "),
+        ({"splits": "hello"}, [], "splits: should be a mapping"),
+        ({"splits": {"a": {"subject": {"train": [1, 2, 3]}}}}, [], "gym:a has no test clips here"),
+        (
+            {"pipeline": {"recipes": ["skeletonclr"]}},
+            [],
+            "batches of 128, and gym:by_person has 48 .*=16",
+        ),
+        (
+            {"labels": None, "names": "{}_{subject}_{session}", "splits": {"a": "subject:1"}},
+            [],
+            "has 0 classes.*split all",
+        ),
+        ({"splits": {"a": {"subject": {"train": [1], "test": [33]}}}}, [], "split 'a' of gym.*names subject 33"),
+        ({"splits": {"a": "subjects:leave-one-out"}}, [], "stands for several splits; write it under pipeline"),
+        ({"name": "ntu60"}, [], "ntu60 is a published data set"),
         ({"raw": "elsewhere"}, [], "holds no recordings of gym; name their folder by raw in"),
         ({"name": "My Gym"}, [], "no name for a data set"),
         ({"layout": "h36m18"}, [], "is not known; did you mean 'h36m17'"),
@@ -114,6 +133,19 @@ def test_what_cannot_be_planned_is_told_in_a_line(tmp_path, changes, overrides, 
     with pytest.raises(BadInput, match=said) as told:
         planned(file, tmp_path / "data", *overrides)
     assert "\n" not in str(told.value)
+
+
+def test_a_picture_is_not_turned_and_classes_may_be_chosen(tmp_path):
+    file = write_gym(tmp_path)
+    for path in (tmp_path / "recordings").iterdir():
+        np.save(path, np.load(path)[..., :2])
+    flat = yaml.safe_load(file.read_text()) | {"layout": "coco17"}
+    file.write_text(yaml.safe_dump(flat))
+    config = planned(file, tmp_path / "data", "classes=squat,wave")
+    (clips,) = config["clips"].values()
+    assert clips["flags"].endswith("--no-turn")
+    assert all("--classes squat,wave" in each["flags"] for each in config["evaluations"].values())
+    assert all("classes=squat,wave" in folder for folder in config["evaluations"])
 
 
 def test_a_data_set_without_a_layout_is_no_pipeline(tmp_path):
@@ -147,7 +179,7 @@ def call(*words):
 def test_own_recordings_go_all_the_way(tmp_path, one_thread):
     file, small = write_gym(tmp_path), ["--set", "batch_size=4", "--set", "method.queue_size=8", "--epochs", "1"]
     store, clips = tmp_path / "gym.zarr", tmp_path / "clips.zarr"
-    assert "12 clips" in call("ingest", file, tmp_path / "recordings", store)
+    assert "72 clips" in call("ingest", file, tmp_path / "recordings", store)
     assert "equal the raw files" in call("verify", store, tmp_path / "recordings")
     told = call("inspect", store)
     assert "The gym" in told
@@ -160,8 +192,11 @@ def test_own_recordings_go_all_the_way(tmp_path, one_thread):
         call("evaluate", run, clips, out, "--protocol", "knn")
         parts.append(json.loads((out / "metrics.json").read_text()))
     assert [part["split"] for part in parts] == [f"gym:subject:{number}of3" for number in (1, 2, 3)]
-    assert [(part["train_clips"], part["test_clips"]) for part in parts] == [(7, 4), (7, 4), (8, 3)]
+    assert [(part["train_clips"], part["test_clips"]) for part in parts] == [(47, 24), (47, 24), (48, 23)]
     assert "0 squat,1 wave" in (tmp_path / "out/1/confusion_knn.csv").read_text()
+    found = collect([tmp_path / "out"])
+    labels, scores = _pooled(found.results, found)
+    assert len(labels) == len(scores["knn"]) == 71  # all folds in one confusion matrix
     call("report", tmp_path / "out", "--out", tmp_path / "report")
     (table,) = json.loads((tmp_path / "report/report.json").read_text())["tables"]
     (cell,) = table["groups"][0]["streams"][0]["cells"]["gym:subject:3-fold"].values()

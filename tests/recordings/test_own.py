@@ -143,6 +143,7 @@ LISTS = {
     "table.csv": "name,split\na,train\nb,Training\nc,test\nd,test\ne,\n",
     "table.tsv": "split\tname\ntrain\ta\ntrain\tb\ntest\tc\ntest\td\n",
     "semicolons.csv": "name;split\na;train\nb;train\nc;val\nd;val\n",
+    "three.csv": "name,split\na,train\nb,train\ne,val\nc,test\nd,test\n",
     "both.json": '{"train": ["a", "sub/b.npy"], "test": ["c.npy", "d"]}',
     "both.yaml": "train: [a, b]\ntest: [c, d]\n",
     "bare.json": '["a", "b"]',
@@ -184,6 +185,22 @@ def test_a_list_that_is_none_is_told_in_a_line(tmp_path, name, text, said):
     path.write_text(text)
     with pytest.raises(BadInput, match=said):
         divide(find_split(str(path), OWN))
+
+
+def test_what_a_list_says_beside_is_told(tmp_path):
+    (tmp_path / "a.csv").write_text("name,split\na,train\nb,val\nc,test\nzz,train\n")
+    found = find_split(str(tmp_path / "a.csv"), OWN)
+    assert found.listed.tell(COLUMNS) == [
+        f"{tmp_path / 'a.csv'}: its 1 clips for validation are in neither part",
+        f"{tmp_path / 'a.csv'}: 1 name of no clip here, as zz",
+    ]
+    assert divide(found) == ([1, 0, 0, 0, 0], [0, 0, 1, 0, 0])
+    (tmp_path / "b.json").write_text('{"train": ["a"], "val": ["b", "c"]}')
+    found = find_split(str(tmp_path / "b.json"), OWN)
+    assert found.listed.tell(COLUMNS) == [
+        f"{tmp_path / 'b.json'}: its 2 clips for validation are the test part: it has no other"
+    ]
+    assert divide(found) == ([1, 0, 0, 0, 0], [0, 1, 1, 0, 0])
 
 
 def test_the_same_list_has_the_same_name(tmp_path):

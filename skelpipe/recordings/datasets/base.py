@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -83,6 +83,11 @@ class Dataset(ABC):
         Raises:
             BadInput: `raw` is neither, cannot be searched, or an archive is damaged or encrypted.
         """
+
+    @property
+    def actions(self) -> Sequence[int]:
+        """By what number the names of clips call each class, such as 13 in A013; nothing if they do not."""
+        return range(1, self.classes + 1)
 
     def column(self, name: str, values: list[Any]) -> npt.NDArray[Any]:
         """One column as an array: text, or int32."""

@@ -15,7 +15,11 @@ from skelpipe.recordings.datasets.rules import MARK, Listed
 
 SUFFIXES = (".txt", ".csv", ".tsv", ".json", ".yaml", ".yml")
 MOST_BYTES = 1 << 26
-TRAINS, TESTS = ("train", "training"), ("test", "testing", "val", "validation", "eval")
+SIDES = {
+    **dict.fromkeys(("train", "training"), "train"), **dict.fromkeys(("test", "testing", "eval"), "test"),
+    **dict.fromkeys(("val", "valid", "validation"), "val"),
+    **dict.fromkeys(("", "none", "neither"), ""),
+}  # fmt: skip
 FORMS = (
     "give a .txt with the name of a training clip on each line, a .csv with the columns name and split (train or "
     "test), or a .json or .yaml {train: [names], test: [names]}"
@@ -29,6 +33,8 @@ def is_list(text: str) -> bool:
 
 def read_list(path: str | Path, called: str | None = None) -> Listed:
     """Read which clips a file lists for training, and which for testing; if it says nothing of these, all others.
+
+    Where a file has a validation part beside the test part, its clips do neither; where it has no other, they test.
 
     Args:
         path: .txt: a name on each line, all of them training clips; .csv and .tsv: columns `name` and `split`, which
@@ -49,14 +55,14 @@ def read_list(path: str | Path, called: str | None = None) -> Listed:
     except (OSError, ValueError) as error:
         raise BadInput(path, f"cannot be read ({error})", FORMS) from None
     suffix = path.suffix.lower()
-    train: list[str]
-    test: list[str] | None
+    sides: dict[str, list[str]]
     if suffix == ".txt":
-        train, test = _lines(text), None
+        sides = {"train": _lines(text)}
     elif suffix in (".csv", ".tsv"):
-        train, test = _table(text, "\t" if suffix == ".tsv" else None, path)
+        sides = _table(text, "\t" if suffix == ".tsv" else None, path)
     else:
-        train, test = _mapping(_loaded(text, suffix, path), path)
+        sides = _mapping(_loaded(text, suffix, path), path)
+    train, test, told = _two(sides)
     seen: set[str] = set()
     for name in (*train, *(test or ())):
         if name in seen:
@@ -65,29 +71,39 @@ def read_list(path: str | Path, called: str | None = None) -> Listed:
     if not train and not test:
         raise BadInput(path, "lists no clips", FORMS)
     digest = hashlib.sha256(json.dumps([train, test]).encode()).hexdigest()[:8]
-    return Listed(called or f"list{MARK}{path.stem}-{digest}", tuple(train), None if test is None else tuple(test))
+    name = called or f"list{MARK}{path.stem}-{digest}"
+    return Listed(name, tuple(train), None if test is None else tuple(test), str(path), told)
+
+
+def _two(sides: Mapping[str, list[str]]) -> tuple[list[str], list[str] | None, tuple[str, ...]]:
+    """The names that train and those that test, and what is to be told of a validation part."""
+    train, test, held = sides.get("train", []), sides.get("test"), sides.get("val")
+    if not held:
+        return train, test, ()
+    if test:
+        return train, test, (f"its {len(held):,} clips for validation are in neither part",)
+    return train, held, (f"its {len(held):,} clips for validation are the test part: it has no other",)
 
 
 def _lines(text: str) -> list[str]:
     return [line for line in map(str.strip, text.splitlines()) if line and not line.startswith("#")]
 
 
-def _table(text: str, separator: str | None, path: Path) -> tuple[list[str], list[str]]:
+def _table(text: str, separator: str | None, path: Path) -> dict[str, list[str]]:
     rows = csv.reader(io.StringIO("\n".join(_lines(text))), delimiter=separator or _separator(text))
     head, *body = [[cell.strip() for cell in row] for row in rows] or [[]]
     columns = [cell.lower() for cell in head]
     if not {"name", "split"} <= {*columns}:
         raise BadInput(path, f"has the columns {shortened(', '.join(head), 60)}", FORMS)
     at, which = columns.index("name"), columns.index("split")
-    found: dict[str, list[str]] = {"train": [], "test": []}
+    found: dict[str, list[str]] = {}
     for row in body:
-        side = row[which].lower() if len(row) == len(columns) else ""
-        if side in ("", "none", "neither") and len(row) == len(columns):
-            continue
-        if side not in (*TRAINS, *TESTS):
+        side = SIDES.get(row[which].lower()) if len(row) == len(columns) else None
+        if side is None:
             raise BadInput(path, f"says {shortened(' '.join(row), 60)!r}, neither train nor test", FORMS)
-        found["train" if side in TRAINS else "test"].append(row[at])
-    return found["train"], found["test"]
+        if side:
+            found.setdefault(side, []).append(row[at])
+    return {"test": [], **found}
 
 
 def _separator(text: str) -> str:
@@ -106,15 +122,13 @@ def _loaded(text: str, suffix: str, path: Path) -> Any:
     return load_yaml(path)
 
 
-def _mapping(told: object, path: Path) -> tuple[list[str], list[str] | None]:
+def _mapping(told: object, path: Path) -> dict[str, list[str]]:
     if isinstance(told, list):
-        return _names(told, path), None
-    sides = {str(key).lower(): value for key, value in told.items()} if isinstance(told, Mapping) else {}
-    train: object = next((sides[key] for key in TRAINS if key in sides), [])
-    test = next((sides[key] for key in TESTS if key in sides), None)
-    if not sides or not {*sides} <= {*TRAINS, *TESTS}:
+        return {"train": _names(told, path)}
+    sides = {SIDES.get(str(key).lower()): value for key, value in told.items()} if isinstance(told, Mapping) else {}
+    if not sides or None in sides or len(sides) < len(told):  # type: ignore[arg-type]
         raise BadInput(path, "is no list of clips for training and for testing", FORMS)
-    return _names(train, path), None if test is None else _names(test, path)
+    return {str(side): _names(names, path) for side, names in sides.items() if side}
 
 
 def _names(some: object, path: Path) -> list[str]:

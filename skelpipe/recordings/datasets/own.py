@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,11 @@ class Own(Dataset):
     """
 
     splits: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, kw_only=True, hash=False)
+
+    @property
+    def actions(self) -> Sequence[int]:
+        """See `Dataset.actions`."""
+        return ()
 
     def find(self, raw: Path, keep_missing: bool = False) -> Found:
         """Raise BadInput: how its files are read is not told by what it holds."""

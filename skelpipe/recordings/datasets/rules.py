@@ -99,7 +99,7 @@ class Rule:
             odd = [value for value in odd if not min(here) < value < max(here)]  # a range may span numbers that are not
         if odd:
             what = f"names {self.column} {spans(odd)}, which no clip here has"
-            there = f"{self.dataset.title} has {spans(known)}" if known else f"there are {spans(here)}"
+            there = f"{self.dataset.title} has {spans(known)}" if known else f"there are {shortened(spans(here), 200)}"
             raise BadInput(f"split {self.name!r}", what, f"correct it: {there}")
 
 
@@ -110,11 +110,23 @@ class Listed:
     Attributes:
         name: what the split is called.
         test: None: all that do not train.
+        path: of the file that lists them, if one does.
+        told: how the file was understood, in words.
     """
 
     name: str
     train: tuple[str, ...]
     test: tuple[str, ...] | None = None
+    path: str = ""
+    told: tuple[str, ...] = ()
+
+    def tell(self, columns: Columns) -> list[str]:
+        """What to say of it where it divides these clips: how it was understood, and names that no clip here has."""
+        names = {*columns["name"].tolist()}
+        unknown = [each for each in (*self.train, *(self.test or ())) if not {each, _stem(each)} & names]
+        of = "1 name" if len(unknown) == 1 else f"{len(unknown):,} names"
+        lacking = [f"{of} of no clip here, as {shortened(unknown[0], 60)}"] if unknown else []
+        return [f"{self.path or self.name}: {each}" for each in (*self.told, *lacking)]
 
     def masks(self, columns: Columns) -> tuple[Mask, Mask]:
         """As of `Rule`."""
@@ -128,10 +140,11 @@ class Listed:
         if len(names) and not train.any() and (self.test is None or not test.any()):
             first = (*self.train, *(self.test or ()))[0]
             what = f"lists {shortened(first, 60)} and others, and no clip here is called so"
-            raise BadInput(f"split {self.name!r}", what, f"list names of clips, such as {shortened(str(names[0]), 60)}")
+            where = self.path or f"split {self.name!r}"
+            raise BadInput(where, what, f"list names of clips, such as {shortened(str(names[0]), 60)}")
         if (train & test).any():
             what = f"has {shortened(str(names[train & test][0]), 60)} on both sides"
-            raise BadInput(f"split {self.name!r}", what, "keep it on one")
+            raise BadInput(self.path or f"split {self.name!r}", what, "keep it on one")
 
     def _among(self, listed: Sequence[str], columns: Columns) -> Mask:
         """Clips are called by their name; a path or a suffix that a list has beside it is overlooked."""

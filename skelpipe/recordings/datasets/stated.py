@@ -120,7 +120,7 @@ def _no_column(text: str, what: str, column: str, known: Iterable[str]) -> BadIn
     near = nearest(column, known)
     there = [*known]
     listed = f"use one of {', '.join(there)}, or a benchmark's split" if there else "list the clips' names in a file"
-    remedy = f"did you mean {near!r}?" if near else listed
+    remedy = f"did you mean {near!r}? Its columns are {', '.join(there)}" if near else listed
     return BadInput(f"split {shortened(text, 60)!r}", f"cannot be made: {what}", remedy)
 
 

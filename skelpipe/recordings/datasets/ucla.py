@@ -7,6 +7,7 @@ count 1,494 clips; the files have 1,484, of which 1,020 are of cameras 1 and 2.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,6 +61,11 @@ def _is_wanted(path: str) -> bool:
 @dataclass(frozen=True)
 class Ucla(Dataset):
     """Northwestern-UCLA Multiview Action 3D: ten actions before three Kinects."""
+
+    @property
+    def actions(self) -> Sequence[int]:
+        """See `Dataset.actions`."""
+        return ACTIONS
 
     def find(self, raw: Path, keep_missing: bool = False) -> Found:
         """Search for `.json` files; see `Dataset.find`."""

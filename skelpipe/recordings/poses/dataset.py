@@ -16,7 +16,7 @@ from skelpipe.layouts.base import Layout
 from skelpipe.outputs.ancestry import PROVENANCE, read_json
 from skelpipe.recordings.datasets.base import Found, Source, accept, unique
 from skelpipe.recordings.datasets.files import Vanished, watched
-from skelpipe.recordings.datasets.known import dataset_of
+from skelpipe.recordings.datasets.known import DATASETS, dataset_of
 from skelpipe.recordings.datasets.own import Own, check_name
 from skelpipe.recordings.datasets.recording import DUPLICATE, RATE, READING, UNREADABLE, Dropped, Recording
 from skelpipe.recordings.poses.base import Opened, Poses
@@ -26,7 +26,7 @@ from skelpipe.recordings.poses.formats import FRAME_FILES, POSE_FORMATS
 from skelpipe.recordings.poses.labels import read_labels
 from skelpipe.recordings.poses.naming import Naming
 from skelpipe.recordings.poses.people import People
-from skelpipe.recordings.poses.rules import rules_of
+from skelpipe.recordings.poses.rules import check_rules, rules_of
 from skelpipe.recordings.poses.searching import Piece, search
 from skelpipe.recordings.poses.settling import Entry, settle
 from skelpipe.recordings.poses.stated import FASTEST, Stated, parse_image
@@ -110,7 +110,8 @@ class OwnPoses(Own):
             group=settled.group,
         )
         made = replace(made, splits={**made.splits, **rules_of(self.told_splits, made)}) if self.told_splits else made
-        told = [*searched.told, *rates_told, *settled.told] if entries else searched.told
+        of_splits = check_rules(made, [(entry.name, entry.ids) for entry in entries])
+        told = [*searched.told, *rates_told, *settled.told, *of_splits] if entries else searched.told
         dropped = sorted(dropped + twice, key=lambda entry: (entry.name, entry.detail))
         return Found(sources, dropped, lists=searched.lists, told=told, dataset=made)
 
@@ -258,7 +259,7 @@ def own_poses(
     given = given if from_file or not given else check_class_names(given, "class_names")
     more = [*map(os.fspath, lists), *([os.fspath(class_names)] if from_file else [])]  # type: ignore[arg-type]
     return OwnPoses(
-        name=check_name(name, "--name"),
+        name=_free(name),
         title=title or name,
         classes=0,
         clips=0,
@@ -275,6 +276,13 @@ def own_poses(
         given_classes=given,
         lists=tuple(more),
     )
+
+
+def _free(name: str) -> str:
+    """The name, if a data set may be called so and no published one is."""
+    if name in DATASETS:
+        raise BadInput("--name", f"{name} is a published data set", "give yours a name of its own")
+    return check_name(name, "--name")
 
 
 def poses_of(attributes: Mapping[str, Any], store: str | os.PathLike[str]) -> OwnPoses | None:

@@ -6,12 +6,18 @@ from collections.abc import Iterator
 
 from skelpipe.plots.style import class_names, png_bytes
 from skelpipe.plots.tsne import tsne_figure
+from skelpipe.report.collect import Result
 from skelpipe.report.experiments import caption, main_results
 from skelpipe.report.figures.base import Drawn, Kind, Material
 from skelpipe.report.figures.chosen import CLIPS_PER_CLASS, some_of_each, ten_classes
 from skelpipe.report.figures.stored import features_of
 
 MOST_MAPS = 6
+
+
+def _fold(result: Result) -> str:
+    """Each fold has an encoder of its own, whose features are not those of another."""
+    return "" if result.fold is None else f", fold {result.fold[1]}"
 
 
 def _pictures(material: Material) -> Iterator[Drawn]:
@@ -32,7 +38,7 @@ def _pictures(material: Material) -> Iterator[Drawn]:
             continue
         head = (
             f"{features.shape[1]}-d encoder features of test clips, at most {CLIPS_PER_CLASS} a class;\n"
-            f"{caption(result, catalogue[result])}, seed {result.seed}"
+            f"{caption(result, catalogue[result])}{_fold(result)}, seed {result.seed}"
         )
         figure = tsne_figure(features[rows], labels[rows], {c: titles[c] for c in ten}, head)
         text = f"{head.replace(chr(10), ' ')}: {len(rows)} clips of {len(ten)} classes, t-SNE on unit-length features"
