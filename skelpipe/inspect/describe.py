@@ -214,7 +214,7 @@ def _splits(columns: Mapping[str, npt.NDArray[Any]], about: Mapping[str, Any]) -
         train, test = split_masks(name, own, columns, about.get("split_files"))
         listed = " (publisher's list)" if name in (about.get("split_files") or {}) else ""
         _row(table, name + listed, *(f"{part.sum():,}" for part in (train, test, ~(train | test))))
-    return table
+    return table if table.row_count else Text("no split is stated")
 
 
 def _dropped(group: Any) -> RenderableType:

@@ -17,7 +17,7 @@ from skelpipe.errors import BadInput
 from skelpipe.layouts import find_layout
 from skelpipe.recordings.datasets.files import File
 from skelpipe.recordings.poses.base import SORTED, Opened
-from skelpipe.recordings.poses.fitting import LEFT_OUT, NO_NUMBERS, fitted
+from skelpipe.recordings.poses.fitting import LEFT_OUT, NO_NUMBERS, ODD_SCORES, fitted
 from skelpipe.recordings.poses.formats import POSE_FORMATS, format_of
 from skelpipe.recordings.poses.formats.mat5 import read_mat5
 from skelpipe.recordings.poses.formats.table import COMMAS
@@ -374,6 +374,8 @@ def test_what_is_no_number_was_not_seen(tmp_path):
     made = one(tmp_path / "b.npz", SCORED)[3]
     assert made.joints[0, 0].tolist() == [1, 200, 0]
     assert made.joints[1, 3].tolist() == [0, 0, 0]
+    np.savez(tmp_path / "b.npz", keypoints=FLAT, scores=100 * SCORES)
+    assert one(tmp_path / "b.npz", SCORED)[3].told == (ODD_SCORES,)
     by_joint = long(score=False).sort_values(["joint", "frame"]).to_csv(index=False)
     assert one(write(tmp_path / "e.csv", by_joint))[3].told == ()
     gone = json.dumps([[[None, None]] * V, FLAT[1].tolist()])

@@ -176,6 +176,9 @@ def test_a_pattern_tells_columns_and_is_suggested(tmp_path):
 
 def test_class_names_count_labels_from_0_or_from_1():
     assert classes_of(["b", "a", 3]).names == ("3", "a", "b")
+    assert classes_of(["Sit down", "sit_down", "stand"]).told == (
+        "classes that differ in how they are spelt only: 'Sit down', 'sit_down'",
+    )
     assert classes_of([10, 2, "2"]).number == {10: 1, 2: 0, "2": 0}
     assert classes_of([0, 2], "xyz").number == {0: 0, 2: 2}
     found = classes_of([1, 3], "xyz")
@@ -360,6 +363,7 @@ def test_a_picture_that_is_not_as_stated_is_told(scale, options, said, tmp_path)
     (tmp_path / "raw").mkdir()
     np.save(tmp_path / "raw" / "a.npy", clip(1) * scale)
     told, *_ = made(tmp_path, tmp_path / "raw", **options)
+    assert look_at_poses(tmp_path / "raw")[1].endswith(" --unit normalised --image WxH") == (scale < 1)
     lines = [line for line in told.told if "picture" in line or "normalised" in line]
     assert len(lines) == (said != "")
     assert all(said in line for line in lines)

@@ -106,9 +106,13 @@ def classes_of(labels: Sequence[Label], names: Sequence[str] = (), where: str = 
 
 def _spelt(labels: Sequence[Label], values: list[Label]) -> Classes:
     place = {each: n for n, each in enumerate(values)}
-    return Classes(
-        tuple(shortened(str(each), LONGEST) for each in values), {each: place[_plain(each)] for each in set(labels)}
-    )
+    names = tuple(shortened(str(each), LONGEST) for each in values)
+    alike: dict[str, list[str]] = {}
+    for name in names:
+        alike.setdefault(" ".join(re.split(r"[\s_-]+", name.casefold().strip())), []).append(name)
+    told = [f"classes that differ in how they are spelt only: {', '.join(map(repr, some))}"
+            for some in alike.values() if len(some) > 1][:3]  # fmt: skip
+    return Classes(names, {each: place[_plain(each)] for each in set(labels)}, tuple(told))
 
 
 def _plain(label: Label) -> Label:

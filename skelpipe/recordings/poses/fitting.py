@@ -19,6 +19,7 @@ from skelpipe.recordings.poses.words import joint_places
 LEAST_SCORE, MOST_SCORE = 0.0, 1.5
 NO_NUMBERS = "joints whose coordinates are no numbers were taken as not seen"
 NO_SCORES = "confidences that are no numbers were taken for 0"
+ODD_SCORES = "confidences lie outside of 0 to 1 and are kept as they are"
 LEFT_OUT = "confidences were left out, as layout {layout} has none; {with_it} keeps them"
 NONE_THERE = "there are no confidences: they are 1 where a joint was seen, and 0 where it was not"
 
@@ -116,4 +117,6 @@ def _confidence(
     finite = np.isfinite(made)
     if not finite[number].all():
         told.append(NO_SCORES)
+    if not are_scores(made[number]):
+        told.append(ODD_SCORES)
     return np.where(finite & number, made, np.float32(0))

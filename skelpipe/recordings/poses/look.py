@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,9 +24,10 @@ from skelpipe.recordings.poses.naming import suggested
 from skelpipe.recordings.poses.people import People
 from skelpipe.recordings.poses.searching import Piece, Searched, search
 from skelpipe.recordings.poses.settling import Entry, folders_of
-from skelpipe.recordings.poses.stated import Stated
+from skelpipe.recordings.poses.stated import SHARES, Stated
 
 Facts = list[tuple[str, object]]
+CONFIDENCES = "confidences"  # of which the layouts that fit say enough
 PIXELS = 20.0  # nobody is so many metres away
 SAMPLE, TRIED = 50, 8  # sources that are looked at, and by which layouts are tried
 Read = list[tuple[Piece, list[Poses]]]
@@ -67,7 +69,8 @@ def look_at_poses(path: Path) -> tuple[Facts, str] | None:
     labels = [clip.label for _, clips in read for clip in clips if clip.label is not None]
     pattern = None if labels else suggested(stems)
     facts.append(("labels", _labels(searched, labels, pattern)))
-    return facts, _command(path, named[0], pattern)
+    shares = 2 * sum(SHARES in clip.told for _, clips in read for clip in clips) > sum(len(clips) for _, clips in read)
+    return facts, _command(path, named[0], pattern) + (" --unit normalised --image WxH" if shares else "")
 
 
 def _files(searched: Searched) -> Iterator[tuple[str, object]]:
@@ -93,9 +96,7 @@ def _read(piece: Piece, layout: Layout) -> list[Poses]:
         for file, number in zip(piece.files, piece.numbers, strict=True):
             FRAME_FILES[piece.format](people, Opened(file), number)
         clips = [people.made()]
-    for clip in clips:
-        fitted(clip, layout, Stated(), piece.place)
-    return clips
+    return [replace(clip, told=fitted(clip, layout, Stated(), piece.place).told) for clip in clips]
 
 
 def _shows(read: Read) -> bool:
@@ -156,7 +157,7 @@ def _clips(read: Read, sources: int, scored: bool) -> Facts:
         ("bodies", f"up to {max(bodies, default=0)} in a frame"),
         ("joints", f"{joints}, of {channels} numbers each" + (", with a confidence" if scored else "")),
     ]
-    told = Counter(said for clip in clips for said in clip.told)
+    told = Counter(said for clip in clips for said in clip.told if CONFIDENCES not in said)
     names = next((clip.joints for clip in clips if clip.joints and not clip.joints[0].isdecimal()), None)
     facts += [("named", shortened(", ".join(names), 200))] if names else []
     return [*facts, *(("told", f"{said} ({count:,} clips)") for said, count in told.most_common(3))]
