@@ -97,7 +97,8 @@ class _Comparison:
         self.report = [read_array(group, f"dropped/{name}").tolist() for name in ("name", "reason")]
         self.rows = {name: Rows(group, name, CHUNKS_AT_ONCE) for name in ("joints", "row_frame", "row_body")}
         self.differences: list[str] = []
-        self.count = 0
+        self.moved: list[str] = []  # told only where the same clips are on both sides
+        self.count = self.new = 0
         self.place = {name: n for n, name in enumerate(self.names)}
         self.seen: set[int] = set()
 
@@ -114,9 +115,10 @@ class _Comparison:
         n = self.place.get(result.name)
         if n is None:
             self._differs(f"{result.name} is not in the store")
+            self.new += 1
             return
         if n != len(self.seen):
-            self._differs(f"{result.name} is clip {n} of the store and clip {len(self.seen)} of the source")
+            self.moved.append(f"{result.name} is clip {n} of the store and clip {len(self.seen)} of the source")
         self.seen.add(n)
         wrong = [*self._wrong_columns(n, result), *self._wrong_rows(n, result)]
         if wrong:
@@ -150,6 +152,9 @@ class _Comparison:
         for n, name in enumerate(self.names):
             if n not in self.seen:
                 self._differs(f"{name} is not in the source")
+        if not self.new and len(self.seen) == len(self.names):
+            for said in self.moved:
+                self._differs(said)
         ours = Counter((entry.name, entry.reason) for entry in self.dropped)
         theirs = Counter(zip(*self.report, strict=True))
         for name, reason in sorted((ours - theirs).keys() | (theirs - ours).keys()):

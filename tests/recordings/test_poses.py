@@ -386,6 +386,16 @@ def test_units_and_axes_that_are_not_as_stated_are_told(tmp_path):
         assert all(said in line for line in lines)
 
 
+def test_verify_names_what_is_gone_and_what_is_new(tmp_path):
+    raw = tmp_path / "raw"
+    for n in range(12):
+        save(raw / f"a{n:02}.npy", n)
+    ingest(own_poses("coco17"), raw, tmp_path / "store", workers=0)
+    (raw / "a01.npy").rename(raw / "a99.npy")
+    with pytest.raises(BadInput, match="source holds: a99 is not in the store; a01 is not in the source; check that"):
+        verify(tmp_path / "store", raw, workers=0)
+
+
 def test_what_is_left_out_stands_in_the_drop_report(tmp_path):
     raw = tmp_path / "raw"
     save(raw / "good.npy", 1)
@@ -504,9 +514,12 @@ def test_single_numbers_beside_an_array_are_columns_and_the_rate(tmp_path):
     told, columns, about, _ = made(tmp_path, raw, fps=30)
     assert (about["fps"], "fps" in columns) == (30, False)
     assert any("--fps 30 goes before" in line for line in told.told)
+    (raw / "3.json").write_text(json.dumps({"fps": 25.0, "view": "left", "frames": clip(3).tolist()}))
+    _, columns, about, _ = made(tmp_path, raw)
+    assert (about["fps"], columns["view"]) == (25, ["", "", "left"])
     np.savez(raw / "2.npz", keypoints=clip(2), fps=50)
     _, columns, about, _ = made(tmp_path, raw)
-    assert (columns["fps"], "fps" in about) == ([25, 25, 50], False)
+    assert (columns["fps"], "fps" in about) == ([25, 25, 50, 25], False)
 
 
 def test_the_lists_of_a_pyskl_pickle_are_columns(tmp_path):

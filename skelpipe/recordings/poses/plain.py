@@ -16,7 +16,7 @@ from skelpipe.layouts.base import Layout
 from skelpipe.recordings.datasets.own import COLUMN
 from skelpipe.recordings.poses.base import Poses, as_label, from_bodies, misfit
 from skelpipe.recordings.poses.shapes import MOST_BODIES, bodies_of, numbers
-from skelpipe.recordings.poses.words import COLUMNS, LABELS, NAMES, POINTS, RESERVED, SCORES, first_of, word
+from skelpipe.recordings.poses.words import COLUMNS, LABELS, NAMES, POINTS, RATES, RESERVED, SCORES, first_of, word
 
 PREPARED = ("x_train", "x_test", "train_x", "test_x", "valid_x")
 LENGTHS = ("length", "lengths", "frames", "num_frames", "total_frames")  # of clips one behind the other
@@ -93,18 +93,18 @@ def clip_of(table: Mapping[str, Any], key: str, layout: Layout, where: str, colu
         scores,
         name=_text(table[called]) if called is not None and isinstance(_text(table[called]), str) else "",
         label=label,
-        columns=_columns(table),
+        columns=columns_beside(table),
         told=told,
     )
 
 
-def _columns(table: Mapping[str, Any]) -> dict[str, int | str]:
-    """What is said of a clip: what people are divided by, and every single number or text that is an array."""
+def columns_beside(table: Mapping[str, Any]) -> dict[str, int | str]:
+    """What is said of a clip: what people are divided by, its rate, and each number or text that is an array of one."""
     taken = {*LABELS, *NAMES, *LENGTHS, *SCORES, *POINTS}
     others = (name for name, value in table.items()
               if isinstance(value, np.ndarray) and value.size == 1 and name not in taken and COLUMN.fullmatch(name)
               and name not in RESERVED)  # fmt: skip
-    found = {each: _scalar(table.get(each)) for each in dict.fromkeys([*COLUMNS, *others])}
+    found = {each: _scalar(table.get(each)) for each in dict.fromkeys([*COLUMNS, *RATES, *others])}
     return {name: value for name, value in found.items() if value is not None}
 
 

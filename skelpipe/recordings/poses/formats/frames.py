@@ -14,9 +14,9 @@ from skelpipe.layouts.base import Layout
 from skelpipe.recordings.poses.base import Format, Opened, Poses, as_label, from_bodies
 from skelpipe.recordings.poses.columns import clips_of, header_of
 from skelpipe.recordings.poses.people import People, depth
-from skelpipe.recordings.poses.plain import clip_of
+from skelpipe.recordings.poses.plain import clip_of, columns_beside
 from skelpipe.recordings.poses.shapes import bodies_of, numbers
-from skelpipe.recordings.poses.words import AXES, COLUMNS, LABELS, LISTS, NAMES, POINTS, first_of, joint_key, word
+from skelpipe.recordings.poses.words import AXES, LABELS, LISTS, NAMES, POINTS, first_of, joint_key, word
 from skelpipe.recordings.poses.words import FRAMES as FRAME_KEYS
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def _read(opened: Opened, layout: Layout) -> list[Poses]:
             table[key] = [{"people": table[key]}]  # MMPose's of a single image
         clip = _frames(table, key, layout, opened.where)
         label = as_label(table[name], opened.where) if (name := first_of(table, LABELS)) is not None else None
-        columns = {name: table[name] for name in COLUMNS if isinstance(table.get(name), (int, str))}
+        columns = columns_beside(table)
         return [replace(clip, label=label, columns=columns)]
     return [_listed(content, layout, opened.where)]
 
@@ -58,6 +58,13 @@ def _read(opened: Opened, layout: Layout) -> list[Poses]:
 def _table(content: Any) -> pd.DataFrame | None:
     """The table that pandas has written as JSON, by its rows or by its columns; None if it is none of coordinates."""
     columns: Sequence[Any] = ()
+    if isinstance(content, Mapping):
+        if isinstance(content.get("columns"), list) and isinstance(content.get("data"), list):
+            rows, called = content["data"], content["columns"]
+            whole = all(isinstance(row, list) and len(row) == len(called) for row in rows)
+            content = [dict(zip(map(str, called), row, strict=True)) for row in rows] if whole else content
+        elif content and all(str(key).isdecimal() for key in content):
+            content = [*content.values()]
     if isinstance(content, list) and content and all(isinstance(row, Mapping) for row in content):
         columns = list(content[0])
         plain = not any(isinstance(value, (list, Mapping)) for row in content for value in row.values())
@@ -98,7 +105,7 @@ def clips_of_rows(rows: Sequence[Any], layout: Layout, where: str) -> list[Poses
         clip = _frames(table, key, layout, where)
         called = table.get(first_of(table, NAMES) or "")
         label = as_label(table[name], where) if (name := first_of(table, LABELS)) is not None else None
-        columns = {name: table[name] for name in COLUMNS if isinstance(table.get(name), (int, str))}
+        columns = columns_beside(table)
         found.append(replace(clip, name=str(called) if called else f"{n:0{wide}}", label=label, columns=columns))
     return found
 
@@ -113,13 +120,15 @@ def _frames(table: Mapping[str, Any], key: str, layout: Layout, where: str) -> P
 def _listed(frames: Any, layout: Layout, where: str) -> Poses:
     """A list of frames, of which each is what `People.add` takes; or an array."""
     if isinstance(frames, Mapping):  # by number
-        frames = [{**each, "frame": number} if _is_frame(each) else {"frame": number, "people": each}
+        frames = [{"frame": number, **each} if isinstance(each, Mapping) else {"frame": number, "people": each}
                   for number, each in frames.items()]  # fmt: skip
     if not isinstance(frames, list):
         raise BadInput(where, "holds no frames", NO_FRAMES)
     if frames and (array := numbers(frames)) is not None and array.ndim > 1 and array.size:
         x, told = bodies_of(array, layout, where)
         return from_bodies(x, told=told)
+    if (written := _table(frames)) is not None and len(clips := clips_of(written, layout, where)) == 1:
+        return clips[0]
     people = People(layout, where)
     for n, frame in enumerate(frames):
         if frame is not None and not isinstance(frame, (list, Mapping)):
