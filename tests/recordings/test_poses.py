@@ -249,6 +249,8 @@ def openpose_at(raw: Path, before: str) -> None:
         (["squat/a/", "squat/b/", "lunge/c/"], ["a", "b", "c"], [1, 1, 0]),
         (["squat/a/a_", "lunge/c/c_"], ["a", "c"], [1, 0]),
         (["squat/v1/frame_", "lunge/v1/frame_"], ["lunge/v1", "squat/v1"], [0, 1]),
+        (["squat/squat_01_", "lunge/lunge_01_"], ["lunge_01", "squat_01"], [0, 1]),
+        (["v1/v1_rgb_", "v2/v2_rgb_"], ["v1", "v2"], [-1, -1]),
         (["v1/cam_", "v2/cam_"], ["v1", "v2"], [-1, -1]),
         (["v1_", "v2_"], ["v1", "v2"], [-1, -1]),
         (["all/squat/v1_", "all/lunge/v3_"], ["v1", "v3"], [1, 0]),

@@ -28,6 +28,7 @@ from skelpipe.recordings.poses.stated import SHARES, Stated
 
 Facts = list[tuple[str, object]]
 CONFIDENCES = "confidences"  # of which the layouts that fit say enough
+IN_ORDER = {"skeleton", "openpose", "yolo"}  # formats that have one order of joints
 PIXELS = 20.0  # nobody is so many metres away
 SAMPLE, TRIED = 50, 8  # sources that are looked at, and by which layouts are tried
 Read = list[tuple[Piece, list[Poses]]]
@@ -63,7 +64,7 @@ def look_at_poses(path: Path) -> tuple[Facts, str] | None:
     named = [name + (CONFIDENCE if any(_scored(clip, LAYOUTS[name]) for _, clips in some for clip in clips) else "")
              for name, some in fit.items()]  # fmt: skip
     facts.append(("layouts that fit", ", ".join(named)))
-    if not any(name == "named" for name, _ in facts) and not {piece.format for piece in pieces} <= {"skeleton"}:
+    if not any(name == "named" for name, _ in facts) and not {piece.format for piece in pieces} <= IN_ORDER:
         facts.append(("order of joints", "no file tells it: draw some by 'skelpipe plot', or give a YAML of yours"))
     stems = [Entry(piece.place).stem for piece in searched.pieces]
     labels = [clip.label for _, clips in read for clip in clips if clip.label is not None]

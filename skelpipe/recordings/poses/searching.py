@@ -156,5 +156,7 @@ def _name_frames(frames: dict[tuple[str, str, str], Piece], raw: str) -> None:
 
 def _says(stem: str, folder: str) -> bool:
     """Whether what stands before the number tells clips apart, and not only that these are frames of the folder."""
-    name = folder.rpartition("/")[2].lower()
-    return bool(stem) and stem.lower() not in FRAMES and stem.lower() not in name and name not in stem.lower()
+    name, stem = folder.rpartition("/")[2].lower(), stem.lower()
+    if not stem or stem in FRAMES or stem in name:
+        return False
+    return name not in stem or re.search(r"\d", stem.replace(name, "")) is not None  # squat_01 of squat
