@@ -438,7 +438,7 @@ REFUSED = {
     "odd.txt": (lambda p: np.savetxt(p, np.ones((18, 2))), "has 18 lines of a joint each, no multiple of 17"),
     "cut.parquet": (lambda p: (long().to_parquet(p), p.write_bytes(p.read_bytes()[:-40])), "damaged"),
     "four.mat": (lambda p: savemat(p, {"a": FLAT.reshape(F, -1)}, format="4"), "is a MAT-file of version 4; save it with -v7"),
-    "thousands.csv": (lambda p: p.write_text("frame;joint;x;y\n0;nose;1.234,5;2,5\n"), "something else than numbers in column x"),
+    "thousands.csv": (lambda p: p.write_text("frame;joint;x;y\n0;nose;1.234,5;2,5\n"), "something else than numbers in column x; write decimal points"),
     "cut.mat": (lambda p: (savemat(p, {"a": FLAT}), p.write_bytes(p.read_bytes()[:300])), "damaged"),
 }  # fmt: skip
 

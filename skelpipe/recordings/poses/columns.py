@@ -214,7 +214,9 @@ def _numbers(table: pd.DataFrame, columns: Sequence[str], where: str) -> npt.NDA
             made.append(pd.to_numeric(table[name]).to_numpy(np.float64, na_value=np.nan))
         except (ValueError, TypeError, OverflowError):
             what = f"has something else than numbers in column {shortened(name, 60)}"
-            raise BadInput(where, what, "give numbers, and leave empty what is not known") from None
+            commas = table[name].astype(str).str.fullmatch(r"-?[\d.]*,\d+").any()
+            remedy = "write decimal points" if commas else "give numbers, and leave empty what is not known"
+            raise BadInput(where, what, remedy) from None
     return np.stack(made, axis=1)
 
 
