@@ -135,7 +135,7 @@ def test_film_strip_of_a_store(raw, tmp_path):
 def test_animate_refuses(clips, tmp_path):
     with pytest.raises(BadInput, match="did you mean two bodies"):
         animate.animate(clips, "two bodys", tmp_path / "x.gif")
-    with pytest.raises(BadInput, match="inspect"):
+    with pytest.raises(BadInput, match="its clips are called"):
         animate.animate(clips, "zzzzzz", tmp_path / "x.gif")
     with pytest.raises(BadInput, match=r"\.gif nor a \.png"):
         animate.animate(clips, "one", tmp_path / "x.mp4")

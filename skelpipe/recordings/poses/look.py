@@ -45,8 +45,8 @@ def look_at_poses(path: Path) -> tuple[Facts, str] | None:
         return None
     pieces = [searched.pieces[n] for n in chosen(len(searched.pieces), SAMPLE).tolist()]
     tried = [pieces[n] for n in chosen(len(pieces), TRIED).tolist()]
-    some = {layout.name: read for layout in LAYOUTS.values() if (read := list(_some(tried, layout)))}
-    fit = {name: read for name, read in some.items() if 2 * len(read) > len(tried) and _shows(read)}
+    some = {layout.name: read for layout in LAYOUTS.values() if _shows(read := list(_some(tried, layout)))}
+    fit = {name: read for name, read in some.items() if 2 * len(read) > len(tried)}
     fit = dict(sorted(fit.items(), key=lambda item: LAYOUTS[item[0]].coordinates == 3 and _in_pixels(item[1])))
     facts = [*_files(searched)]
     if not fit and len(some) > 1:
