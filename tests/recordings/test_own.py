@@ -133,6 +133,12 @@ def test_all_has_no_test_part():
         divided("all", OWN, COLUMNS, needed=("training", "test"))
 
 
+def test_a_split_of_another_data_set_of_somebodys_does_not_serve():
+    other = Own("pool", "Pool", 2, 0, ("name", "label", "subject"), "subject", ("a", "b"), text=("name",))
+    assert not serves("gym:by_person", other, COLUMNS)
+    assert not serves("gym:subject:1-2", DATASETS["ntu60"])
+
+
 def test_a_data_set_names_its_own_splits():
     assert fitting_splits(OWN, COLUMNS) == ("by_person", "listed")
     assert serves("xsub60", OWN, COLUMNS) is False

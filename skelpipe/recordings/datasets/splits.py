@@ -291,7 +291,10 @@ def serves(split: str | Split, dataset: str | Dataset, columns: Columns | None =
     own = find_dataset(dataset)
     if isinstance(split, str) and not is_stated(split) and not is_list(split):
         return split in fitting_splits(own, columns)
-    found = find_split(split, own)
+    try:
+        found = find_split(split, own)
+    except BadInput:  # of another data set, which its user describes
+        return False
     if found.name in SPLITS:
         return found.name in fitting_splits(own, columns)
     return own.name in [d.name for d in found.datasets] and not _recorded(columns or {})
