@@ -166,6 +166,8 @@ class Recipe(Settings):
         if lacking := [name for name in method.NEEDS if not hasattr(ENCODERS[self.encoder.name], name)]:
             what = f"{self.method.name} needs one that has {' and '.join(lacking)}, as {self.encoder.name} has not"
             raise ValueError(f"encoder: {what}")
+        if self.evaluate.segments > 1 and self.supervised:
+            raise ValueError(f"evaluate.segments: {self.method.name} has a classifier of whole clips; leave it at 1")
         if self.evaluate.segments > 1 and not hasattr(ENCODERS[self.encoder.name], "feature_map"):
             raise ValueError(f"evaluate.segments: {self.encoder.name} has no feature map to cut in time")
         if taken := [name for name in method.LOSSES if name in LOG_NAMES]:

@@ -9,6 +9,7 @@ from click.testing import CliRunner
 
 from skelpipe.cli import main
 from skelpipe.clips.views import build_view, render_view
+from skelpipe.errors import BadInput
 from skelpipe.evaluate.embed import embed, load_run
 from skelpipe.layouts import LAYOUTS
 from skelpipe.recordings.native import Native
@@ -59,3 +60,8 @@ def test_from_files_to_figures(tmp_path, prepared):
     assert features.feature.shape == (len(clips), 256)
     first, second = features.feature[:, :128], features.feature[:, 128:]
     assert not np.allclose(first, second)
+
+
+def test_a_classifier_of_whole_clips_is_given_no_segments():
+    with pytest.raises(BadInput, match="evaluate.segments: supervised has a classifier of whole clips"):
+        load_recipe("stgcn_supervised", ["evaluate.segments=2"])

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -688,3 +691,19 @@ def test_the_table_is_an_input_and_its_place_is_not_in_the_store(tmp_path):
     (tmp_path / "here" / "labels.csv").unlink()
     with pytest.raises(BadInput, match="made with the table labels.csv, which is no longer where it was; put it there"):
         verify(stores[0], raw)
+
+
+def test_columns_stand_in_the_order_of_the_pattern_in_any_process(tmp_path):
+    for n in range(3):
+        save(tmp_path / "raw" / f"a1_s{n}_t2_v3_k4_e5.npy", n)
+    code = (
+        "import sys; from skelpipe.recordings.poses.dataset import own_poses; from pathlib import Path;"
+        "found = own_poses('coco17', names='a{label}_s{subject}_t{trial}_v{view}_k{kind}_e{end}').find(Path(sys.argv[1]));"
+        "print(*found.dataset.columns)"
+    )
+    for seed in "0123":
+        done = subprocess.run(
+            [sys.executable, "-c", code, tmp_path / "raw"], env={**os.environ, "PYTHONHASHSEED": seed},
+            capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        assert done.stdout.split() == ["name", "label", "subject", "trial", "view", "kind", "end"]

@@ -112,9 +112,9 @@ def settle(entries: Sequence[Entry], table: Table | None, naming: Naming | None,
             **(rows[n] or {}),
         }
         own.pop("label", None)
-        for name in own.keys() - values.keys():
-            values[name] = [""] * len(entries)
-        for name, value in own.items():
+        for name, value in own.items():  # in their order, which decides that of the columns
+            if name not in values:
+                values[name] = [""] * len(entries)
             values[name][n] = value
     if not any(values.get("file", ())) and len({e.place for e in entries if e.inside}) > 1:
         values["file"] = [names_of(entry.place)[-1] for entry in entries]
