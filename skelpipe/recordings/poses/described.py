@@ -61,11 +61,6 @@ class Described:
     pipeline: Mapping[str, Any]
 
 
-def is_description(text: str) -> bool:
-    """Whether this is called like the YAML of a data set."""
-    return text.lower().endswith(SUFFIXES)
-
-
 def read_description(path: str | os.PathLike[str], **changes: Any) -> Described:
     """Read a YAML; paths in it are seen from its folder.
 

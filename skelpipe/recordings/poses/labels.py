@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,6 @@ from skelpipe.recordings.poses.formats.parquet import MAGIC, read_parquet
 from skelpipe.recordings.poses.formats.table import read_csv
 from skelpipe.recordings.poses.words import LABELS, NAMES, RESERVED, first_of, word
 
-TEXT = ("name", "video")
 WHOLE = re.compile(r"-?\d{1,9}\.0+")  # as a table writes whole numbers where others are missing
 GIVE = "give a table with a column 'name' and a column 'label' (CSV, TSV, Parquet or JSON)"
 
@@ -203,11 +202,6 @@ def tell_table(table: Table, unlabelled: int, names: Sequence[str]) -> list[str]
     if unlabelled:
         told.append(f"{table.path}: {unlabelled:,} of {recordings:,} recordings are not in it: they have no label")
     return told
-
-
-def values_of(row: Mapping[str, str]) -> dict[str, str]:
-    """The values of a row that are there."""
-    return {name: value for name, value in row.items() if value != ""}
 
 
 def looks_like_labels(opened: Opened) -> bool:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from itertools import takewhile
 
 from skelpipe.errors import BadInput, shortened
+from skelpipe.recordings.datasets.own import UNLABELLED
 from skelpipe.recordings.poses.classes import Classes, Label, classes_of
 from skelpipe.recordings.poses.labels import Table, column_of, names_of, tell_table
 from skelpipe.recordings.poses.naming import FORM, Naming, differing, suggested
@@ -15,7 +16,6 @@ from skelpipe.recordings.poses.naming import FORM, Naming, differing, suggested
 PARTS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test",
          "testing": "test", "eval": "test"}  # fmt: skip
 GROUPS = ("subject", "subject_id", "person", "person_id", "actor", "performer", "participant", "user")
-UNLABELLED = -1
 
 
 @dataclass

@@ -69,11 +69,6 @@ class Stated:
             what = f"is of a picture, and layout {layout.name} has 3 coordinates"
             raise BadInput(said, what, "leave it out, or give a layout of 2 coordinates")
 
-    @property
-    def converts(self) -> bool:
-        """Whether coordinates are changed."""
-        return self.up not in (None, "y") or self.unit in (*LENGTHS, NORMALISED) or self.image is not None
-
     def apply(self, points: Floats, known: npt.NDArray[np.bool_], layout: Layout) -> Floats:
         """Coordinates (R, V, d) in metres with y up, or in pixels with y down; those of joints not `known` stay 0."""
         if layout.coordinates == 2:
