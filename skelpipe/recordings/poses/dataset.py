@@ -22,10 +22,9 @@ from skelpipe.recordings.datasets.recording import DUPLICATE, RATE, READING, UNR
 from skelpipe.recordings.poses.base import Opened, Poses
 from skelpipe.recordings.poses.classes import check_class_names, read_class_names
 from skelpipe.recordings.poses.fitting import fitted
-from skelpipe.recordings.poses.formats import FRAME_FILES, POSE_FORMATS
+from skelpipe.recordings.poses.formats import POSE_FORMATS, read_source
 from skelpipe.recordings.poses.labels import read_labels
 from skelpipe.recordings.poses.naming import Naming
-from skelpipe.recordings.poses.people import People
 from skelpipe.recordings.poses.rules import check_rules, rules_of
 from skelpipe.recordings.poses.searching import Piece, search
 from skelpipe.recordings.poses.settling import Entry, settle
@@ -152,12 +151,7 @@ class OwnPoses(Own):
         return found
 
     def _clips(self, source: PoseSource) -> list[Poses]:
-        if not source.numbers:
-            return POSE_FORMATS[source.format].read(Opened(source.files[0]), self.skeleton)
-        people = People(self.skeleton, source.name)
-        for file, number in zip(source.files, source.numbers, strict=True):
-            FRAME_FILES[source.format](people, Opened(file), number)
-        return [people.made()]
+        return read_source(source.format, source.files, source.numbers, self.skeleton, source.name)
 
     def beside(self) -> dict[str, Path]:
         """See `Dataset.beside`."""

@@ -16,12 +16,11 @@ from skelpipe.layouts.base import Layout
 from skelpipe.layouts.table import CONFIDENCE
 from skelpipe.recordings.conventions.facts import chosen
 from skelpipe.recordings.datasets.recording import UNREADABLE
-from skelpipe.recordings.poses.base import Opened, Poses
+from skelpipe.recordings.poses.base import Poses
 from skelpipe.recordings.poses.classes import classes_of
 from skelpipe.recordings.poses.fitting import are_scores, fitted
-from skelpipe.recordings.poses.formats import FRAME_FILES, POSE_FORMATS
+from skelpipe.recordings.poses.formats import FRAME_FILES, POSE_FORMATS, read_source
 from skelpipe.recordings.poses.naming import suggested
-from skelpipe.recordings.poses.people import People
 from skelpipe.recordings.poses.searching import Piece, Searched, search
 from skelpipe.recordings.poses.settling import Entry, folders_of
 from skelpipe.recordings.poses.stated import SHARES, Stated
@@ -90,13 +89,7 @@ def _files(searched: Searched) -> Iterator[tuple[str, object]]:
 
 def _read(piece: Piece, layout: Layout) -> list[Poses]:
     """The clips of a source, if their joints are those of the layout."""
-    if not piece.numbers:
-        clips = POSE_FORMATS[piece.format].read(Opened(piece.files[0]), layout)
-    else:
-        people = People(layout, piece.place)
-        for file, number in zip(piece.files, piece.numbers, strict=True):
-            FRAME_FILES[piece.format](people, Opened(file), number)
-        clips = [people.made()]
+    clips = read_source(piece.format, piece.files, piece.numbers, layout, piece.place)
     return [replace(clip, told=fitted(clip, layout, Stated(), piece.place).told) for clip in clips]
 
 

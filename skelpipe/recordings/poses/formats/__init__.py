@@ -5,10 +5,12 @@ To add one: a file here with its `Format`, and a line in POSE_FORMATS.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from skelpipe.errors import BadInput
-from skelpipe.recordings.poses.base import Format, Opened
+from skelpipe.layouts.base import Layout
+from skelpipe.recordings.datasets.files import File
+from skelpipe.recordings.poses.base import Format, Opened, Poses
 from skelpipe.recordings.poses.formats.arrays import NPY, NPZ
 from skelpipe.recordings.poses.formats.frames import FRAMES
 from skelpipe.recordings.poses.formats.images import IMAGES, add_image
@@ -31,6 +33,27 @@ FRAME_FILES: dict[str, Callable[[People, Opened, int], None]] = {
     "openpose": add_openpose, "yolo": add_yolo, "image": add_image,
 }  # fmt: skip
 IMAGE = "image"  # the one of which a file alone may be a clip, too
+
+
+def read_source(name: str, files: Sequence[File], numbers: Sequence[int], layout: Layout, where: str) -> list[Poses]:
+    """The clips of a source: those of its one file, or the one whose frames its files are.
+
+    Args:
+        name: of the format.
+        files: of the source.
+        numbers: of the files, where each is a frame.
+        layout: the joints that are expected.
+        where: what to call the source in errors.
+
+    Raises:
+        BadInput: a file is damaged, or holds other joints.
+    """
+    if not numbers:
+        return POSE_FORMATS[name].read(Opened(files[0]), layout)
+    people = People(layout, where)
+    for file, number in zip(files, numbers, strict=True):
+        FRAME_FILES[name](people, Opened(file), number)
+    return [people.made()]
 
 
 def format_of(opened: Opened) -> str | None:
