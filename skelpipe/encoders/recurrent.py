@@ -7,7 +7,7 @@ LSTM (Information Sciences 2021); Su et al., Predict & Cluster (CVPR 2020); Lin 
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from pydantic import Field, PositiveInt, model_validator
@@ -36,7 +36,17 @@ class RecurrentOptions(Settings):
             like any other ("read").
         order: in which order a frame's numbers stand, the last letter running fastest (c coordinate, v joint, m body);
             it matters to imported weights only.
+        dropout: the share of every layer's outputs that is dropped in training, anew for each frame and unit; nothing
+            is dropped inside the recurrence.
+        weights: how they are drawn: "torch", as torch does, or as the recipe's `init` says; "glorot" draws those of the
+            inputs by Glorot's uniform rule and the recurrent ones orthogonal times `gain`, biases 0; "uniform" all
+            within ± `bound`.
+        gain: of orthogonal recurrent weights.
+        bound: of uniform weights.
+        forget: the bias of an LSTM's forget gates at the start; None leaves it as drawn.
     """
+
+    LATER: ClassVar[tuple[str, ...]] = ("dropout", "weights", "gain", "bound", "forget")
 
     name: Literal["recurrent"] = "recurrent"
     cell: Literal["gru", "lstm"] = "gru"
@@ -46,6 +56,11 @@ class RecurrentOptions(Settings):
     pooling: Literal["last", "final", "mean", "mean_valid"] = "last"
     padding: Literal["skip", "read"] = "skip"
     order: Literal["cvm", "cmv", "vcm", "vmc", "mcv", "mvc"] = "vcm"
+    dropout: float = Field(0.0, ge=0, lt=1)
+    weights: Literal["torch", "glorot", "uniform"] = "torch"
+    gain: float = Field(1.0, gt=0)
+    bound: float = Field(0.08, gt=0)
+    forget: float | None = None
 
     @model_validator(mode="after")
     def _mean_reads_all(self) -> RecurrentOptions:
@@ -73,6 +88,12 @@ class Recurrent(Encoder):
             nn.ModuleList(cell(size, options.width, batch_first=True) for _ in range(directions)) for size in sizes
         )
 
+    def start(self) -> None:
+        """Draw the weights as the options say."""
+        for cell in self.cells.modules():
+            if isinstance(cell, nn.GRU | nn.LSTM):
+                start_cell(cell, self.options)
+
     def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Features of clips, of which the first `lengths` (B,) frames are their own; None says that all are."""
         read = None if self.options.padding == "read" else lengths
@@ -96,6 +117,7 @@ class Recurrent(Encoder):
                 output = cell(reverse(y, lengths) if backwards else y)[0]
                 outputs.append(reverse(output, lengths) if backwards else output)
             y = torch.cat(outputs, dim=2) if len(outputs) > 1 else outputs[0]
+            y = nn.functional.dropout(y, self.options.dropout, self.training) if self.options.dropout else y
         return y
 
     def pooled(self, y: Tensor, lengths: Tensor | None, read: Tensor | None) -> Tensor:
@@ -111,6 +133,25 @@ class Recurrent(Encoder):
             forwards, _ = last.chunk(2, dim=1)
             return torch.cat([forwards, y[:, 0, self.options.width :]], dim=1)
         return last
+
+
+@torch.no_grad()
+def start_cell(cell: nn.GRU | nn.LSTM, options: Any) -> None:
+    """Draw a cell's weights anew as `options` say, which have `weights`, `gain`, `bound` and `forget`.
+
+    torch has two biases where there is one in the formulas: of those that are set, the second is 0.
+    """
+    for name, weight in cell.named_parameters():
+        if options.weights == "uniform":
+            nn.init.uniform_(weight, -options.bound, options.bound)
+        elif options.weights == "glorot" and name.startswith("weight_ih"):
+            nn.init.xavier_uniform_(weight)  # of all gates together, as Keras and the public code in torch draw them
+        elif options.weights == "glorot" and name.startswith("weight_hh"):
+            nn.init.orthogonal_(weight, options.gain)
+        elif options.weights == "glorot":
+            nn.init.zeros_(weight)
+        if options.forget is not None and name.startswith("bias") and isinstance(cell, nn.LSTM):
+            weight[cell.hidden_size : 2 * cell.hidden_size] = options.forget if name.startswith("bias_ih") else 0.0
 
 
 def reverse(x: Tensor, lengths: Tensor | None) -> Tensor:

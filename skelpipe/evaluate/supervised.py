@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import numpy as np
+import numpy.typing as npt
 import torch
 
+from skelpipe.clips.loading import own_frames
 from skelpipe.errors import BadInput
-from skelpipe.evaluate.embed import Features, Run
+from skelpipe.evaluate.embed import Features, Run, evaluated_clips
 from skelpipe.evaluate.protocol import Outcome, Setup
 from skelpipe.recordings.datasets import Split, split_of
 from skelpipe.recordings.store import Clips
 from skelpipe.training.classifier import has_classifier, read_classifier
+
+SCORED_AT_ONCE = 256  # clips
 
 
 @torch.no_grad()
@@ -20,10 +25,27 @@ def supervised(features: Features, setup: Setup) -> Outcome:
     """
     assert setup.run is not None
     run = setup.run
+    if run.recipe.supervised and run.network.SCORES_CLIPS:
+        return Outcome(_of_clips(features, setup), {}, [])
     classifier = run.network.projector if run.recipe.supervised else read_classifier(run.path, run.stream)
     h = torch.from_numpy(features.feature[~features.train]).to(setup.device)
     scores = classifier.to(setup.device)(h).float().cpu().numpy()
     return Outcome(scores if setup.only is None else scores[:, setup.only], {}, [])
+
+
+def _of_clips(features: Features, setup: Setup) -> npt.NDArray[np.float32]:
+    """The scores of a network that looks at the test clips themselves, not at their features."""
+    run, clips, row = setup.run, setup.clips, features.row[~features.train]
+    assert run is not None
+    assert clips is not None
+    made, lengths = evaluated_clips(run, clips, row, own_frames(clips, row), setup.threads)
+    parts = []
+    for start in range(0, len(made), SCORED_AT_ONCE):
+        some = slice(start, start + SCORED_AT_ONCE)
+        own = None if lengths is None else lengths[some].to(run.device)
+        parts.append(run.network.scores(torch.from_numpy(made[some]).to(run.device), own).float().cpu().numpy())
+    scores: npt.NDArray[np.float32] = np.concatenate(parts)
+    return scores if setup.only is None else scores[:, setup.only]
 
 
 def check_supervised(run: Run, clips: Clips, split: Split) -> None:

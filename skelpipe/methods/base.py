@@ -37,6 +37,8 @@ class Method(nn.Module, ABC):
         NEEDS: what the encoder must have beside `forward`: "sequence", or "feature_map" and "pool".
         SUPERVISED: whether it learns from labels; its projector is then a classifier.
         STREAMS: the streams that are trained together; none if a run is of one stream.
+        PROJECTS: whether its networks have the recipe's projector; else their embedding is the feature.
+        PARTNER: whether it trains a second encoder, which the recipe's `partner` describes.
         observed: further scalars for the log, which `losses` leaves here, without gradient.
     """
 
@@ -47,6 +49,8 @@ class Method(nn.Module, ABC):
     NEEDS: ClassVar[tuple[str, ...]] = ()
     SUPERVISED: ClassVar[bool] = False
     STREAMS: ClassVar[tuple[str, ...]] = ()
+    PROJECTS: ClassVar[bool] = True
+    PARTNER: ClassVar[bool] = False
 
     def __init__(self, options: MethodOptions) -> None:
         super().__init__()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from collections.abc import Callable
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -15,11 +16,16 @@ Init = Literal["torch", "reference", "xavier"]
 class Network(nn.Module):
     """An encoder and its projector: clip -> embedding z, always in float32.
 
+    One whose scores are not the projector's of a clip's feature, such as one that classifies every frame, has a
+    `scores` of its own, and says so by SCORES_CLIPS.
+
     Attributes:
         bfloat16_encoder: whether the encoder computes in bfloat16.
         normalise: whether embeddings are unit vectors.
         uses_lengths: whether the encoder looks at how many frames of a clip are its own.
     """
+
+    SCORES_CLIPS: ClassVar[bool] = False
 
     def __init__(self, encoder: nn.Module, projector: nn.Module) -> None:
         super().__init__()
@@ -80,6 +86,21 @@ class Network(nn.Module):
         return nn.functional.normalize(z, dim=1) if self.normalise else z
 
 
+class Builder:
+    """Makes fresh networks for a method: a call gives one, and `partner` that of a recipe's second encoder."""
+
+    def __init__(self, network: Callable[[], Network], partner: Callable[[], Network] | None = None) -> None:
+        self._network, self._partner = network, partner
+
+    def __call__(self) -> Network:
+        return self._network()
+
+    def partner(self) -> Network:
+        """A network of the recipe's `partner`, with a projector of its own."""
+        assert self._partner is not None, "the method has PARTNER"
+        return self._partner()
+
+
 def projector(features: int, hidden: int, size: int) -> nn.Sequential:
     """Linear, ReLU, Linear: feature h (features) -> embedding before normalisation (size)."""
     return nn.Sequential(nn.Linear(features, hidden), nn.ReLU(inplace=True), nn.Linear(hidden, size))
@@ -92,6 +113,8 @@ def initialise(network: nn.Module, init: Init) -> None:
     - reference: N(0, 0.02²) with BN weights N(1, 0.02²), as the public code of SkeletonCLR and AimCLR has it; what is
       neither a convolution, linear nor BN keeps its own.
     - xavier: torch's defaults, and every weight of two axes by Glorot's uniform rule, as ISC's public code has it.
+
+    A module that has `start` then draws what its options or its authors want drawn otherwise, but for "reference".
     """
     for module in network.modules():
         if init != "reference":
@@ -109,3 +132,7 @@ def initialise(network: nn.Module, init: Init) -> None:
         for weight in network.parameters():
             if weight.dim() == 2:
                 nn.init.xavier_uniform_(weight)
+    if init != "reference":
+        for module in reversed([*network.modules()]):  # what holds others comes after them
+            if callable(start := getattr(module, "start", None)):
+                start()

@@ -21,7 +21,7 @@ from skelpipe.errors import BadInput
 from skelpipe.layouts.base import Layout
 from skelpipe.methods import METHODS, POSITIVES
 from skelpipe.methods.base import Method
-from skelpipe.methods.network import Init, Network, projector
+from skelpipe.methods.network import Builder, Init, Network, projector
 from skelpipe.resources import find
 from skelpipe.settings import Settings
 from skelpipe.training.log_names import LOG_NAMES
@@ -51,8 +51,17 @@ else:
 
 
 class Projector(Settings):
-    """The head between feature and embedding; `hidden` defaults to the encoder's feature size."""
+    """The head between feature and embedding: Linear, ReLU, Linear; or none, and the feature is the embedding.
 
+    Attributes:
+        kind: whether there is one.
+        hidden: by default the encoder's feature size.
+        size: D, of the embedding; without a head it is the encoder's feature size.
+    """
+
+    LATER = ("kind",)
+
+    kind: Literal["mlp", "none"] = "mlp"
     hidden: PositiveInt | None = None
     size: PositiveInt = 128
 
@@ -108,6 +117,8 @@ class Recipe(Settings):
 
     Attributes:
         name: file name of the recipe; stands in reports.
+        reading: what to call it where its source leaves much open, so that it is one reading of it; stands in reports.
+        partner: the second encoder, of a method that trains two.
         bodies: how many of a clip's bodies the encoder sees.
         batch_size: clips per step, over all ranks.
         batch_norm: where several ranks train, whether each normalises by its own share of the batch or all by the whole
@@ -124,12 +135,16 @@ class Recipe(Settings):
         evaluate: its authors' probe, and the view that is embedded.
     """
 
-    LATER = ("sampling", "balance", "iterations", "schedule", "clip_gradients", "clips", "evaluate")
+    LATER = (
+        "reading", "partner", "sampling", "balance", "iterations", "schedule", "clip_gradients", "clips", "evaluate",
+    )  # fmt: skip
 
     name: str = "unnamed"
     title: str = ""
     source: str = ""
+    reading: str = ""
     encoder: EncoderOptions = Field(default_factory=lambda: _default(ENCODERS, "stgcn"))
+    partner: EncoderOptions | None = None
     projector: Projector = Projector()
     init: Init = "torch"
     method: MethodOptions
@@ -182,6 +197,13 @@ class Recipe(Settings):
         return self
 
     @model_validator(mode="after")
+    def _partner_fits(self) -> Recipe:
+        if (self.partner is not None) != METHODS[self.method.name].PARTNER:
+            wants = "trains one encoder; leave it out" if self.partner else "trains two encoders; describe the second"
+            raise ValueError(f"partner: {self.method.name} {wants}")
+        return self
+
+    @model_validator(mode="after")
     def _balance_fits(self) -> Recipe:
         if self.balance != "none" and not self.supervised:
             raise ValueError(f"balance: {self.method.name} learns without labels, and knows no classes to balance")
@@ -230,20 +252,29 @@ class Recipe(Settings):
         """The augmentations of one view, ready to render."""
         return build_view(self.views[name])
 
-    def build_network(self, layout: Layout, classes: int) -> Network:
-        """A fresh encoder with its projector, or with a classifier if the method is supervised."""
-        kind: Any = ENCODERS[self.encoder.name]
-        encoder = kind(layout, self.encoder, self.bodies) if kind.SIDE_BY_SIDE else kind(layout, self.encoder)
+    def build_network(self, layout: Layout, classes: int, options: Any = None) -> Network:
+        """A fresh encoder with its projector, or with a classifier if the method is supervised.
+
+        Args:
+            options: of the encoder; by default the recipe's first.
+        """
+        options = options or self.encoder
+        kind: Any = ENCODERS[options.name]
+        encoder = kind(layout, options, self.bodies) if kind.SIDE_BY_SIDE else kind(layout, options)
         if self.supervised:
             return Network(encoder, nn.Linear(encoder.features, classes))
+        if not METHODS[self.method.name].PROJECTS or self.projector.kind == "none":
+            return Network(encoder, nn.Identity())
         hidden = self.projector.hidden or encoder.features
         return Network(encoder, projector(encoder.features, hidden, self.projector.size))
 
     def build_method(self, layout: Layout, classes: int) -> Method:
         """A fresh method, its networks initialised; `classes` only matters to one that learns from labels."""
         positives = POSITIVES[self.positives.name](self.positives)  # type: ignore[attr-defined]
-        build = partial(self.build_network, layout, classes)
-        method: Method = METHODS[self.method.name](build, self.projector.size, self.method, positives, self.init)
+        own, other = (partial(self.build_network, layout, classes, each) for each in (self.encoder, self.partner))
+        build = Builder(own, other if self.partner is not None else None)
+        size = self.projector.size if self.projector.kind == "mlp" else own().encoder.features
+        method: Method = METHODS[self.method.name](build, size, self.method, positives, self.init)
         return method
 
     def build_optimizer(self, method: nn.Module) -> torch.optim.Optimizer:

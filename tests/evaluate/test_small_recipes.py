@@ -1,4 +1,4 @@
-"""The recipes for small data, from raw files to figures: on clips of any length, in whatever layout."""
+"""The contrastive recipes for small data, from raw files to figures: on clips of any length, in whatever layout."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from skelpipe.recordings.synthetic import write_raw
 from skelpipe.resources import names
 from skelpipe.training.recipe import load_recipe
 
-SMALL = [name for name in names("models") if name.startswith("small_")]
+SMALL = [name for name in names("models") if name.startswith("small_") and load_recipe(name).encoder.name == "temporal"]
 
 
 def call(*words):

@@ -25,14 +25,22 @@ CPU = torch.device("cpu")
 
 def recipe_of(name: str) -> Recipe:
     """The first shipped recipe of a method, or else one whose views are the clips as they are; at toy size."""
-    own = {"encoder", "projector", "batch_size", "init"}
-    fits = lambda key: key in own or key.partition(".")[2] in METHODS[name].Options.model_fields  # noqa: E731
-    small = [s for s in TINY if fits(s.partition("=")[0]) or s.partition(".")[0] in own]
     for shipped in names("models"):
-        if load_recipe(shipped).method.name == name:
-            return load_recipe(shipped, small)
+        if (recipe := load_recipe(shipped)).method.name == name:
+            return load_recipe(shipped, small(recipe))
     stated = {"method": {"name": name}, "views": {view: [] for view in METHODS[name].VIEWS}}
-    return check(Recipe, override(stated, small), name)
+    return check(Recipe, override(stated, small(check(Recipe, stated, name))), name)
+
+
+def small(recipe: Recipe) -> list[str]:
+    """Those of the changes to toy size that fit a recipe, and the same of its second encoder."""
+    twice = [*TINY, *(s.replace("encoder", "partner") for s in TINY if s.startswith("encoder") and recipe.partner)]
+    found = []
+    for change in twice:
+        part, _, key = change.partition("=")[0].rpartition(".")
+        if key in type(getattr(recipe, part) if part else recipe).model_fields:
+            found.append(change)
+    return found
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -55,14 +63,15 @@ def test_a_step_moves_what_is_evaluated(clips, name):
 
 @pytest.mark.parametrize("name", METHODS)
 def test_what_a_method_says_of_itself_is_what_it_is(name):
-    kind, method = METHODS[name], recipe_of(name).build_method(KINECT_V2, 4).eval()
+    recipe = recipe_of(name)
+    kind, method = METHODS[name], recipe.build_method(KINECT_V2, 4).eval()
     assert kind.VIEWS
     assert kind.Options().name == name
     networks = [method.evaluated[stream] for stream in kind.STREAMS] if kind.STREAMS else [method.evaluated]
     for network in networks:
-        features = network.encoder(torch.randn(2, 3, 12, 25, 2))
+        features = network.encoder(torch.randn(2, 3, 12, 25, recipe.bodies))
         assert features.shape == (2, network.encoder.features)
-        if kind.SUPERVISED:
+        if kind.SUPERVISED and not network.SCORES_CLIPS:
             assert network.projector(features).shape == (2, 4)  # a score for each class
 
 

@@ -51,7 +51,7 @@ def test_paper_settings():
         ("qeue_size=64", "qeue_size: unknown key (did you mean 'method.queue_size'?)"),
         ("encoder={name: recurrent, features: 9}", "encoder.features: unknown key (recurrent has cell, layers, width"),
         ("optimizer={name: adam, momentum: 0.9}", "optimizer.momentum: unknown key (adam has lr, betas, eps"),
-        ("projector.depth=2", "projector.depth: unknown key (projector has hidden, size)"),
+        ("projector.depth=2", "projector.depth: unknown key (projector has kind, hidden, size)"),
         (
             "clips.frames=Native",
             "clips.frames: should be a whole number or 'native', not 'Native' (did you mean 'native'?)",
