@@ -95,7 +95,7 @@ class Pipeline(Settings):
         at_epochs: evaluate the weights that a run kept of these epochs, instead of its last.
         precision, half_storage: the options of `skelpipe pretrain`.
         protocols, probe, k, best_on_test: the options of `skelpipe evaluate`. Supervised recipes are evaluated by the
-            protocol `supervised` alone; a mapping of recipes gives some their own protocols, as with streams.
+            protocol `supervised` alone unless a mapping names them; it gives some recipes their own, as with streams.
         options: PROTOCOL.KEY=VALUE, its --set.
         classes: limits evaluations to these, its --classes.
         fusion: stream -> its weight in the fused scores.

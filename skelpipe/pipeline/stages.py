@@ -34,10 +34,12 @@ def plan_runs(
 def protocols_of(pipeline: Pipeline, experiment: Experiment) -> list[str]:
     from skelpipe.evaluate.protocols import PROTOCOLS
 
-    if experiment.recipe.supervised:
-        return ["supervised"]
     stated = () if "protocols" in pipeline.model_fields_set else experiment.recipe.evaluate.protocols
-    return [p for p in PROTOCOLS if p in (stated or pipeline.protocols_of(experiment.stem))]
+    if experiment.recipe.supervised:  # what is meant for all others does not suit it
+        wanted = stated or pipeline.protocols.get(experiment.stem, ("supervised",))
+    else:
+        wanted = stated or pipeline.protocols_of(experiment.stem)
+    return [p for p in PROTOCOLS if p in wanted]
 
 
 def _probe(pipeline: Pipeline, experiment: Experiment) -> str:
@@ -68,7 +70,7 @@ def name_evaluation(
     recipe, protocols = experiment.recipe, protocols_of(pipeline, experiment)
     told: list[Any] = []  # what the recipe would otherwise say itself
     parts: list[tuple[str, list[Any]]] = [("+".join(protocols), [w for p in protocols for w in ("--protocol", p)])]
-    if not recipe.supervised:
+    if protocols != ["supervised"]:
         probe = _probe(pipeline, experiment)
         parts += [(probe, ["--probe", probe])] if probe != "reference" else []
         told = ["--probe", probe] if probe == "reference" and recipe.evaluate.probe else []

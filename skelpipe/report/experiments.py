@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
+from skelpipe.methods import METHODS
 from skelpipe.paper.systems import SYSTEMS
 from skelpipe.report.collect import Result, Run
 from skelpipe.report.labels import column, recipe_key, recipe_name, setting_label, split_key, split_title, stream_key
@@ -121,7 +122,8 @@ class Catalogue:
 
 def is_supervised(recipe: str, method: Any) -> bool:
     """Whether an encoder has learnt from labels; folders may not say the method."""
-    return method == "supervised" or (recipe in SYSTEMS and SYSTEMS[recipe].protocol == "supervised")
+    learnt = method in METHODS and METHODS[method].SUPERVISED
+    return learnt or (recipe in SYSTEMS and SYSTEMS[recipe].protocol == "supervised")
 
 
 def accuracies(name: str, protocol: Mapping[str, Any]) -> list[float]:

@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from functools import cache
 from typing import Any
 
 from skelpipe import paper
@@ -16,6 +17,8 @@ from skelpipe.paper.systems import SYSTEMS
 from skelpipe.recordings.datasets import find_split
 from skelpipe.recordings.datasets.rules import spans
 from skelpipe.recordings.datasets.stated import is_stated
+from skelpipe.resources import find, names
+from skelpipe.settings import load_yaml
 
 STREAM_RANK = {name: rank for rank, name in enumerate((*STREAM_ORDER, "3s"))}
 RECIPE_RANK = {name: rank for rank, name in enumerate(SYSTEMS)}
@@ -98,11 +101,19 @@ def stream_key(stream: str) -> tuple[int, str]:
 
 
 def recipe_name(recipe: str) -> str:
-    """A published method's own name, else the recipe's."""
+    """A published method's own name, else the recipe's; in brackets whether it is supervised, or a reading."""
+    told = [f"reading {reading}"] if (reading := reading_of(recipe)) else []
     if recipe not in SYSTEMS:
-        return recipe
+        return f"{recipe} ({told[0]})" if told else recipe
     system = SYSTEMS[recipe]
-    return f"{system.title} (supervised)" if system.protocol == "supervised" else system.title
+    told = [*(["supervised"] if system.protocol == "supervised" else []), *told]
+    return f"{system.title} ({', '.join(told)})" if told else system.title
+
+
+@cache
+def reading_of(recipe: str) -> str:
+    """What the shipped recipe of that name calls itself, if it is one reading of a source that leaves much open."""
+    return str(load_yaml(find("models", recipe)).get("reading", "")) if recipe in names("models") else ""
 
 
 def figure_text(value: float) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import math
 import statistics
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from skelpipe.paper import Cell, Grid
 from skelpipe.paper.systems import SYSTEMS, missing
 from skelpipe.report.collect import MEASURED_ON, OWN_CLIPS, Result
 from skelpipe.report.experiments import flatten, shipped_recipe
-from skelpipe.report.labels import setting_label
+from skelpipe.report.labels import reading_of, setting_label
 
 PROBES = ("paper", "reference", "grid", "lbfgs")  # which one stands in the paper's tables, if there are several
 MOST_SETTINGS = 6  # named in a note; one more is named too, rather than counted
@@ -159,11 +159,17 @@ def _grid(grid: Grid, ours: Sequence[Measured], notes: _Notes) -> dict[str, Any]
             "labels": list(row.labels),
             "recipe": row.cells[0].recipe if len(recipes) == 1 else "",
             "missing": not any(found) and recipes <= set(missing()),
-            "notes": notes.marks(row.notes),
+            "notes": notes.marks([*row.notes, *_readings(recipes)]),
         }
         rows.append(own | {"cells": [_cell(cell, found, notes) for cell, found in zip(row.cells, found, strict=True)]})
     title = f"{grid.number}: {grid.title}"
     return {"table": grid.table, "title": title, "head": list(grid.head), "columns": columns, "rows": rows}
+
+
+def _readings(recipes: Iterable[str]) -> list[str]:
+    """A note on each system whose recipe is a reading."""
+    named = [(SYSTEMS[name].title, reading) for name in sorted(recipes) if (reading := reading_of(name))]
+    return [f"Ours of {title} is {reading}, one reading of a source that leaves much open." for title, reading in named]
 
 
 def _cell(cell: Cell, found: Sequence[Measured], notes: _Notes) -> dict[str, Any]:

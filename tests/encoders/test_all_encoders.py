@@ -41,6 +41,8 @@ def test_clips_become_features(name):
 @pytest.mark.parametrize("name", ENCODERS)
 def test_every_parameter_learns(name):
     encoder = build(name).train()
+    if not list(encoder.parameters()):
+        pytest.skip("it has none")
     weights = torch.randn(5, encoder.features, generator=torch.Generator().manual_seed(2))
     (encoder(clips()) * weights).sum().backward()
     for parameter, value in encoder.named_parameters():
