@@ -13,7 +13,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +31,7 @@ from skelpipe.bench.steps import (
     STREAM,
     build_batches,
     build_trainer,
+    clips_for,
     resident_batch,
 )
 from skelpipe.bench.table import FULL, Report, Row, Scale, figure
@@ -42,7 +45,7 @@ from skelpipe.bench.timing import (
     time_calls,
     torch_threads,
 )
-from skelpipe.bench.work import encoder_work, limit, step_work
+from skelpipe.bench.work import counted_work, encoder_work, is_reckoned, limit, step_work
 from skelpipe.clips.views import View, build_view, render_view
 from skelpipe.errors import BadInput
 from skelpipe.layouts.kinect_v2 import KINECT_V2
@@ -57,19 +60,27 @@ VIEWS_AT_ONCE = 256
 Progress = Callable[[int, int], None]
 
 
-def bench(scale: Scale = FULL, threads: int | None = None, progress: Progress | None = None) -> Report:
-    """Measure every stage on this machine.
+def bench(
+    scale: Scale = FULL,
+    threads: int | None = None,
+    progress: Progress | None = None,
+    recipes: Sequence[str] = (),
+) -> Report:
+    """Measure every stage on this machine, or only the training steps of some recipes.
 
     Args:
         threads: for the kernels, torch and parser processes; None takes all cores.
         progress: called with (stages done, stages in all).
+        recipes: whose training step alone is measured, on drawn clips of the shape that they need; none: every stage.
 
     Raises:
         BadInput: a stage fails; its message is passed on.
     """
     threads = threads or cpu_count()
     with tempfile.TemporaryDirectory(prefix="skelpipe-bench-") as folder, torch_threads(threads):
-        run = Bench(Path(folder), scale, threads)
+        run = Bench(Path(folder), scale if not recipes else replace(scale, recipes=tuple(recipes)), threads)
+        if recipes:
+            run.stages = (run.draw, *(partial(run.steps, device) for device in run.devices))
         for done, stage in enumerate(run.stages):
             if progress is not None:
                 progress(done, len(run.stages))
@@ -91,7 +102,7 @@ class Bench:
         self.cpu = torch.device("cpu")
         self.devices = [self.cpu, *([torch.device("cuda")] if torch.cuda.is_available() else [])]
         self.rooflines: dict[tuple[str, str], Roofline] = {}
-        self.stages = (
+        self.stages: tuple[Callable[[], None], ...] = (
             self.make, self.parse, self.ingest, self.prepare, self.load, self.views, self.batches,
             *(lambda d=d: self.steps(d) for d in self.devices), self.embed, self.linear, self.start,
         )  # fmt: skip
@@ -186,6 +197,11 @@ class Bench:
 
         self.data = np.resize(Clips(self.clips).load(), (POOL, 3, FRAMES, len(KINECT_V2.joints), 2))
 
+    def draw(self) -> None:
+        """Clips of noise in place of those: as many as the largest batch has."""
+        shape = (self.scale.batch, 3, FRAMES, len(KINECT_V2.joints), 2)
+        self.data = np.random.default_rng(0).standard_normal(shape, np.float32)
+
     def views(self) -> None:
         """Views with gather and stream, beside the gather alone."""
         rows = np.random.default_rng(0).permutation(POOL)[:VIEWS_AT_ONCE]
@@ -212,7 +228,7 @@ class Bench:
         device = self.devices[-1]
         for name in self.scale.recipes[:2]:
             recipe = self.recipe(name, device)
-            batches = build_batches(recipe, self.data, device, self.threads)
+            batches = build_batches(recipe, clips_for(recipe, self.data), device, self.threads)
             list_nothing(batches.epoch(1))
             used = -time.process_time()
             taken = time_calls(lambda b=batches: list_nothing(b.epoch(1)))  # type: ignore[misc]
@@ -248,14 +264,17 @@ class Bench:
         """Training steps on data that lie on the device already, beside what arithmetic and memory allow."""
         for name in self.scale.recipes:
             recipe = self.recipe(name, device)
-            batch = resident_batch(build_batches(recipe, self.data, device, self.threads))
+            data = clips_for(recipe, self.data)
+            batch = resident_batch(build_batches(recipe, data, device, self.threads))
+            counted = None if is_reckoned(recipe) else counted_work(recipe, batch)
             for precision in PRECISIONS:
                 roofline = self.roofline(device, precision)
                 number = PRECISIONS[precision].itemsize
-                least = roofline.least(step_work(recipe, KINECT_V2, FRAMES, recipe.batch_size, number))
+                least = roofline.least(counted or step_work(recipe, KINECT_V2, FRAMES, recipe.batch_size, number))
                 stage = f"training step, {name}, {device.type}, {precision}, batch {recipe.batch_size}"
-                if device.type == "cpu" and precision == "bf16" and least[0] > self.scale.patience:
-                    slow = f"this CPU multiplies bfloat16 at {roofline.flop / 1e9:,.1f} GFLOP/s"
+                if device.type == "cpu" and least[0] > self.scale.patience:
+                    kind = {"bf16": "bfloat16", "fp32": "float32"}[precision]
+                    slow = f"this CPU multiplies {kind} at {roofline.flop / 1e9:,.1f} GFLOP/s"
                     self.report.notes.append(f"{stage}: not timed, because {slow}")
                     continue
                 trainer = build_trainer(recipe, device, precision)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -11,10 +12,12 @@ import numpy.typing as npt
 import torch
 
 from skelpipe.clips.batches import Batch, Batches
+from skelpipe.clips.presets import LONGEST, find_preparation
 from skelpipe.layouts.kinect_v2 import KINECT_V2
 from skelpipe.methods import METHODS
+from skelpipe.methods.base import Method
 from skelpipe.methods.network import Network
-from skelpipe.training.recipe import Recipe
+from skelpipe.training.recipe import ClipsNeeded, Recipe
 
 DATASET, SPLIT, STREAM, CLASSES, FRAMES = "ntu60", "xsub60", "bone", 60, 50
 POOL = 4096  # clips in memory: more than a cache holds, so that gathering them costs what it does in training
@@ -29,7 +32,7 @@ class Trainer:
     """
 
     recipe: Recipe
-    method: torch.nn.Module
+    method: Method
     sgd: torch.optim.Optimizer
     run: Callable[..., Any]
 
@@ -39,6 +42,7 @@ class Trainer:
         self.sgd.zero_grad(set_to_none=True)
         loss.backward()
         self.sgd.step()
+        self.method.after_step(self.recipe.epochs)
 
 
 def build_trainer(recipe: Recipe, device: torch.device, precision: str) -> Trainer:
@@ -62,5 +66,22 @@ def build_batches(
 
 def resident_batch(batches: Batches) -> Batch:
     """One batch that stays as it is."""
-    batch = next(iter(batches.epoch(1)))
-    return Batch({name: view.clone() for name, view in batch.views.items()}, batch.labels.clone())
+    return copy.deepcopy(next(iter(batches.epoch(1))))
+
+
+def clips_for(recipe: Recipe, clips: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """As many clips as a recipe's batch has, at most, of the length and the bodies that it takes: (N, C, T, V, M).
+
+    Where that is another length they are resized to it: what is timed hangs on the shape alone.
+    """
+    wanted = find_preparation(recipe.clips.preset, {}).frames if recipe.clips.frames is None else recipe.clips.frames
+    frames = wanted if isinstance(wanted, int) else LONGEST
+    if recipe.clips == ClipsNeeded() or frames == clips.shape[2]:
+        return np.ascontiguousarray(clips[..., : recipe.bodies])
+    few = torch.from_numpy(clips[: recipe.batch_size, ..., : recipe.bodies])
+    rows = few.permute(0, 1, 3, 4, 2).flatten(1, 3)
+    made = torch.nn.functional.interpolate(rows, frames, mode="linear").unflatten(
+        1, (clips.shape[1], -1, recipe.bodies)
+    )
+    resized: npt.NDArray[np.float32] = made.permute(0, 1, 4, 2, 3).contiguous().numpy()
+    return resized

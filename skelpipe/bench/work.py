@@ -5,12 +5,19 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Any
 
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from skelpipe.bench.steps import build_trainer
 from skelpipe.bench.timing import Work
+from skelpipe.clips.batches import Batch
 from skelpipe.layouts.base import Layout
 from skelpipe.methods import METHODS
 from skelpipe.training.recipe import Recipe
 
 PARTITIONS = 3
+COUNTED = 4  # clips of a step whose arithmetic is counted: batch norm needs some
+CONTRASTED = ("skeletonclr", "aimclr", "crossclr")  # methods whose step is reckoned, with ST-GCN
 
 
 def encoder_work(options: Any, layout: Layout, frames: int, number: int) -> tuple[Work, Work]:
@@ -45,6 +52,11 @@ def encoder_work(options: Any, layout: Layout, frames: int, number: int) -> tupl
     return Work(flop, forward * number), Work(2 * flop, backward * number)
 
 
+def is_reckoned(recipe: Recipe) -> bool:
+    """Whether `step_work` knows what the recipe's step needs."""
+    return recipe.encoder.name == "stgcn" and recipe.method.name in CONTRASTED
+
+
 def step_work(recipe: Recipe, layout: Layout, frames: int, batch: int, number: int) -> Work:
     """What one training step needs: every view but the key forwards and backwards, the key forwards only.
 
@@ -63,6 +75,33 @@ def step_work(recipe: Recipe, layout: Layout, frames: int, batch: int, number: i
     product = Work(2 * batch * size * queue, 4.0 * queue * (size + 2 * batch))
     mined: bool = recipe.positives.name == "cross_view"  # type: ignore[attr-defined]
     return work + product * (streams * (2 * branches + mined))
+
+
+def counted_work(recipe: Recipe, batch: Batch) -> Work:
+    """What one training step of any recipe multiplies, counted while it takes one with the first clips of a batch.
+
+    Traffic is not counted. The recurrent layers of oneDNN, which no counter sees through, are left out of the way.
+    """
+    few = batch_of(batch, COUNTED)
+    trainer = build_trainer(recipe, few.labels.device, "fp32")
+    enabled = torch.backends.mkldnn.enabled
+    torch.backends.mkldnn.enabled = False
+    try:
+        with FlopCounterMode(display=False) as counter:
+            trainer.step(few)
+    finally:
+        torch.backends.mkldnn.enabled = enabled
+    return Work(float(counter.get_total_flops()), 0.0) * (len(batch.labels) / len(few.labels))
+
+
+def batch_of(batch: Batch, count: int) -> Batch:
+    """The first clips of a batch."""
+    return Batch(
+        {name: view[:count] for name, view in batch.views.items()},
+        batch.labels[:count],
+        {name: own[:count] for name, own in batch.lengths.items()},
+        {view: {name: value[:count] for name, value in brought.items()} for view, brought in batch.targets.items()},
+    )
 
 
 def limit(least: tuple[float, float], taken: float) -> str:

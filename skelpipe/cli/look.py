@@ -115,8 +115,9 @@ def plot(clips: Path, name: str, out: Path, **options: Any) -> None:
 @click.command()
 @click.option("--quick", is_flag=True, help="Less data and smaller batches: about a minute on two cores.")
 @click.option("--json", "out", type=click.Path(path_type=Path), metavar="FILE", help="Write the figures there too.")
+@click.option("--recipe", "recipes", multiple=True, metavar="NAME", help="Only its training step; may be repeated.")
 @threads_option
-def bench(quick: bool, out: Path | None, threads: int | None) -> None:
+def bench(quick: bool, out: Path | None, recipes: tuple[str, ...], threads: int | None) -> None:
     """Measure every stage on this machine.
 
     Each stage stands beside a ceiling that is measured in the same run, such as reading the same bytes or multiplying
@@ -125,6 +126,7 @@ def bench(quick: bool, out: Path | None, threads: int | None) -> None:
     \b
     Example:
       skelpipe bench --quick
+      skelpipe bench --recipe as_cal --recipe isc
     """
     from rich.console import Console
 
@@ -132,7 +134,7 @@ def bench(quick: bool, out: Path | None, threads: int | None) -> None:
     from skelpipe.bench.table import FULL, QUICK, table, write_report
 
     with bar("measuring", "stages") as progress:
-        report = run_bench(QUICK if quick else FULL, threads, progress)
+        report = run_bench(QUICK if quick else FULL, threads, progress, recipes)
     Console(width=None if sys.stdout.isatty() else 160).print(table(report))
     if out is not None:
         write_report(report, out)
