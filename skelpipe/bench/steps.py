@@ -79,9 +79,9 @@ def clips_for(recipe: Recipe, clips: npt.NDArray[np.float32]) -> npt.NDArray[np.
     if recipe.clips == ClipsNeeded() or frames == clips.shape[2]:
         return np.ascontiguousarray(clips[..., : recipe.bodies])
     few = torch.from_numpy(clips[: recipe.batch_size, ..., : recipe.bodies])
+    count, channels, _, joints, bodies = few.shape
     rows = few.permute(0, 1, 3, 4, 2).flatten(1, 3)
-    made = torch.nn.functional.interpolate(rows, frames, mode="linear").unflatten(
-        1, (clips.shape[1], -1, recipe.bodies)
-    )
-    resized: npt.NDArray[np.float32] = made.permute(0, 1, 4, 2, 3).contiguous().numpy()
+    made = torch.nn.functional.interpolate(rows, frames, mode="linear")
+    made = made.view(count, channels, joints, bodies, frames).permute(0, 1, 4, 2, 3)
+    resized: npt.NDArray[np.float32] = made.contiguous().numpy()
     return resized

@@ -84,13 +84,13 @@ def counted_work(recipe: Recipe, batch: Batch) -> Work:
     """
     few = batch_of(batch, COUNTED)
     trainer = build_trainer(recipe, few.labels.device, "fp32")
-    enabled = torch.backends.mkldnn.enabled
-    torch.backends.mkldnn.enabled = False
+    mkldnn: Any = torch.backends.mkldnn
+    enabled, mkldnn.enabled = mkldnn.enabled, False
     try:
         with FlopCounterMode(display=False) as counter:
             trainer.step(few)
     finally:
-        torch.backends.mkldnn.enabled = enabled
+        mkldnn.enabled = enabled
     return Work(float(counter.get_total_flops()), 0.0) * (len(batch.labels) / len(few.labels))
 
 
