@@ -89,6 +89,12 @@ def raw(recording, frames):
     return padded(x[start : start + frames], frames), min(len(x), frames)
 
 
+def in_middles(recording, frames):
+    """AS-CAL: every body relative to joint 1 of its own, frame by frame."""
+    made = raw(recording, frames)
+    return made and (made[0] - made[0][:, :, 1:2], made[1])
+
+
 def main_actor(recording):
     """The liveliest of the bodies that the denoising rules leave, (F, V, 3), where it was seen."""
     chosen = twins.tracked(recording)
@@ -145,4 +151,4 @@ def body_axes(recording, frames):
 
 
 # By preset; a step that no preset takes has its twin under a preset and the step, "raw scale=spine".
-PRESETS = {"isc": isc, "ctr": ctr, "raw": raw, "pc": pc, "body_axes": body_axes}
+PRESETS = {"isc": isc, "ctr": ctr, "raw": raw, "pc": pc, "body_axes": body_axes, "raw centre=middle": in_middles}

@@ -64,7 +64,7 @@ def _move(pose, origin, axes, whole):  # type: ignore[no-untyped-def]
 # x (F, M, V, C) -> F
 @njit(cache=True, nogil=True)
 def centre_own(x, joints, axes):  # type: ignore[no-untyped-def]
-    """AimCLR: every body in its own centre, frame by frame."""
+    """AimCLR: every body in its own centre, frame by frame; AS-CAL: in the middle of its own spine."""
     centre_bodies(x, joints, axes)
     return len(x)
 

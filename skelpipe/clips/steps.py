@@ -100,6 +100,7 @@ STEPS: dict[str, dict[str, Step]] = {
     },
     "centre": {
         "own": Step(centre.centre_own, lambda layout: (np.array(layout.centre), axes(layout))),
+        "middle": Step(centre.centre_own, _middle_axes),
         "first": Step(centre.centre_first, _middle_axes, relative=centre.centre_first_whole),
         "clip": Step(centre.centre_clip, _middle_axes),
         "none": NOTHING,
