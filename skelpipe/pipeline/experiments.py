@@ -105,7 +105,7 @@ def _check_names(pipeline: Pipeline, path: Path) -> None:
     """Raise BadInput if a mapping of recipes names what is none. It may name more of them than the pipeline has."""
     own = [Path(entry).stem for entry in pipeline.recipes]
     known = [*own, OTHERS, *names("models"), *SYSTEMS]
-    for key in ("streams", "protocols"):
+    for key in ("streams", "protocols", "probe"):
         for name in getattr(pipeline, key):
             if name not in known:
                 what = f"{key}.{name}: is not one of its recipes{hint(name, known)}"

@@ -41,6 +41,12 @@ Streams = Annotated[dict[str, Annotated[tuple[Stream, ...], Field(min_length=1)]
 Protocols = Annotated[dict[str, Annotated[tuple[str, ...], Field(min_length=1)]], BeforeValidator(_for_others)]
 
 
+Probe = Literal["reference", "paper", "lbfgs", "grid", "stated"]
+Probes = Annotated[
+    dict[str, Probe], BeforeValidator(lambda value: value if isinstance(value, dict) else {OTHERS: value})
+]
+
+
 class Synth(Settings):
     """How much synthetic raw data a pipeline writes for itself; the keys are the options of `skelpipe synth`."""
 
@@ -94,8 +100,9 @@ class Pipeline(Settings):
             {KEY: [VALUE, ...]} stands for all pairings.
         at_epochs: evaluate the weights that a run kept of these epochs, instead of its last.
         precision, half_storage: the options of `skelpipe pretrain`.
-        protocols, probe, k, best_on_test: the options of `skelpipe evaluate`. Supervised recipes are evaluated by the
-            protocol `supervised` alone unless a mapping names them; it gives some recipes their own, as with streams.
+        protocols, probe, k, best_on_test: the options of `skelpipe evaluate`. A mapping of recipes gives some their own
+            protocols or probe, as with streams. Supervised recipes are evaluated by the protocol `supervised` alone,
+            unless it names them.
         options: PROTOCOL.KEY=VALUE, its --set.
         classes: limits evaluations to these, its --classes.
         fusion: stream -> its weight in the fused scores.
@@ -130,7 +137,7 @@ class Pipeline(Settings):
     precision: Literal["fp32", "bf16"] = "fp32"
     half_storage: bool = False
     protocols: Protocols = Field(default_factory=lambda: {OTHERS: USUAL_PROTOCOLS})
-    probe: Literal["reference", "paper", "lbfgs", "grid", "stated"] = "reference"
+    probe: Probes = Field(default_factory=lambda: {OTHERS: "reference"})
     k: int = Field(1, ge=1)
     best_on_test: bool = False
     options: tuple[str, ...] = ()
@@ -318,6 +325,10 @@ class Pipeline(Settings):
     def protocols_of(self, recipe: str) -> tuple[str, ...]:
         """The protocols of a recipe, by its file's name."""
         return self.protocols.get(recipe, self.protocols.get(OTHERS, USUAL_PROTOCOLS))
+
+    def probe_of(self, recipe: str) -> Probe:
+        """The probe of a recipe, by its file's name."""
+        return self.probe.get(recipe, self.probe.get(OTHERS, "reference"))
 
     @property
     def all_protocols(self) -> list[str]:

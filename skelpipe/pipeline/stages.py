@@ -44,7 +44,7 @@ def protocols_of(pipeline: Pipeline, experiment: Experiment) -> list[str]:
 
 def _probe(pipeline: Pipeline, experiment: Experiment) -> str:
     stated = None if "probe" in pipeline.model_fields_set else experiment.recipe.evaluate.probe
-    return stated or pipeline.probe
+    return stated or pipeline.probe_of(experiment.stem)
 
 
 def measure_of(pipeline: Pipeline, experiment: Experiment, split: str, epoch: int, seed: int) -> dict[str, Any]:
