@@ -42,6 +42,7 @@ Protocols = Annotated[dict[str, Annotated[tuple[str, ...], Field(min_length=1)]]
 
 
 Probe = Literal["reference", "paper", "lbfgs", "grid", "stated"]
+USUAL_PROBE: Mapping[str, Probe] = {OTHERS: "reference"}
 Probes = Annotated[
     dict[str, Probe], BeforeValidator(lambda value: value if isinstance(value, dict) else {OTHERS: value})
 ]
@@ -137,7 +138,7 @@ class Pipeline(Settings):
     precision: Literal["fp32", "bf16"] = "fp32"
     half_storage: bool = False
     protocols: Protocols = Field(default_factory=lambda: {OTHERS: USUAL_PROTOCOLS})
-    probe: Probes = Field(default_factory=lambda: {OTHERS: "reference"})
+    probe: Probes = Field(default_factory=lambda: dict(USUAL_PROBE))
     k: int = Field(1, ge=1)
     best_on_test: bool = False
     options: tuple[str, ...] = ()
@@ -328,7 +329,7 @@ class Pipeline(Settings):
 
     def probe_of(self, recipe: str) -> Probe:
         """The probe of a recipe, by its file's name."""
-        return self.probe.get(recipe, self.probe.get(OTHERS, "reference"))
+        return self.probe.get(recipe, self.probe.get(OTHERS, USUAL_PROBE[OTHERS]))
 
     @property
     def all_protocols(self) -> list[str]:
