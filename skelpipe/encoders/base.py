@@ -12,9 +12,9 @@ from skelpipe.settings import Settings
 class Encoder(nn.Module):
     """Maps clips (B, C, T, V, M) to features (B, H); made of a layout and its own options.
 
-    An encoder may also have `sequence`, which gives the features of every frame, (B, T', H'), and `pool_sequence`, which
-    makes the clips' features of these, or `feature_map` and `pool`, as ST-GCN has them; a method says which of them it
-    needs.
+    An encoder may also have `sequence`, which gives the features of every frame, (B, T', H'), and `pool_sequence`,
+    which makes the clips' features of these; or `feature_map` and `pool`, as ST-GCN has them. A method says which of
+    them it needs.
 
     Attributes:
         features: H.

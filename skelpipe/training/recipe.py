@@ -124,8 +124,8 @@ class Recipe(Settings):
         batch_norm: where several ranks train, whether each normalises by its own share of the batch or all by the whole
             batch; "synced" gives what one process would.
         views: for each view that the method names, its augmentations in order.
-        sampling: "shuffled" gives every clip once an epoch; "fixed" shuffles them once, so that every epoch has the same
-            batches; "with_replacement" draws each clip of a batch from all.
+        sampling: "shuffled" gives every clip once an epoch; "fixed" does so in the same batches every epoch;
+            "with_replacement" draws each clip of a batch from all.
         balance: of a method that learns from labels: "sampling" draws each class equally often; "weights" weighs the
             loss by inverse class frequency, with the mean weight 1 over the training clips.
         epochs, iterations: the run's length, in either; an epoch has as many steps as there are full batches of clips.
