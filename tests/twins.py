@@ -272,6 +272,7 @@ AUGMENTATIONS = {
     "joint_mask": joint_mask,
     "jigsaw": jigsaw,
     "colours": leave,
+    "repeat": leave,  # as long as nothing is filled up
 }
 COORDINATES_ONLY = {
     "shear",

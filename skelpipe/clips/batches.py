@@ -60,6 +60,7 @@ class Batches:
         rank: which part of every batch is wanted, of `ranks` equal ones; they follow each other in the batch's order.
         valid: (N,) how many frames from the start are a clip's own; None: all are.
         replacement: whether each clip of a batch is drawn from all, so that an epoch has some twice and others not.
+        fixed: whether the clips are shuffled once, and every epoch has the same batches.
         balance: "sampling" draws each class equally often, in epochs of as many steps; "weights" gives the clips of
             small classes larger weights, of mean 1.
         told: view -> what is said of it where it does not fit; views.NAME by default.
@@ -86,6 +87,7 @@ class Batches:
         replacement: bool = False,
         told: Mapping[str, str] | None = None,
         balance: Balance = "none",
+        fixed: bool = False,
     ) -> None:
         check_batch(batch_size, len(clips))
         self.clips, self.clip_ids, self.labels = clips, clip_ids, labels
@@ -103,7 +105,7 @@ class Batches:
             for name, (view, _, _) in self.rendered.items()
         }
         self.batch_size, self.seed, self.device, self.threads = batch_size, seed, device, threads
-        self.replacement, self.balance = replacement, balance
+        self.replacement, self.balance, self.fixed = replacement, balance, fixed
         self.weights = class_weights(labels).astype(np.float32) if balance == "weights" else None
         share = batch_size // ranks
         self.part = slice(rank * share, (rank + 1) * share)
@@ -115,7 +117,7 @@ class Batches:
 
     def order(self, epoch: int) -> npt.NDArray[np.int64]:
         """The clips of an epoch in their order: (steps · batch_size,) rows."""
-        generator = np.random.Generator(np.random.Philox(key=[self.seed, epoch]))
+        generator = np.random.Generator(np.random.Philox(key=[self.seed, 0 if self.fixed else epoch]))
         if self.balance == "sampling":
             return balanced_order(self.labels, self.steps * self.batch_size, generator)
         if self.replacement:

@@ -78,6 +78,11 @@ class View:
         """Whether it takes clips of their own lengths: its first step makes as many frames of each."""
         return bool(self.steps) and self.steps[0].augmentation.sampling is not None
 
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """The names of all that its steps bring."""
+        return tuple(name for step in self.steps for name in step.augmentation.targets((1, 1, 1, 1), step.options))
+
     def frames(self, frames: int) -> int:
         """T', how many frames it renders of a clip of T."""
         made = [int(s.options["frames"]) for s in self.steps if s.augmentation.sampling is not None]
@@ -144,7 +149,7 @@ class View:
             if targets and augmentation.bring is not None and step.brings(extent):
                 augmentation.bring(x, params, extent, step.options, targets)
             augmentation.apply(x, params, extent, step.options)
-            if after.padded:
+            if after.cleared:
                 clear_padding(x.reshape(*x.shape[:3], -1), after.lengths)
         return x
 
@@ -193,12 +198,11 @@ def build_view(plain: str | Sequence[str | Mapping[str, Mapping[str, Any] | Sequ
                 "view", f"{plain!r} is not a named view", f"use {' or '.join(VIEWS)}, or a list of augmentations"
             )
         plain = VIEWS[plain]
-    steps = [build_step(item) for item in plain]
-    brought = [name for step in steps for name in step.augmentation.targets((1, 1, 1, 1), step.options)]
-    for name in brought:
-        if brought.count(name) > 1:
+    view = View(tuple(build_step(item) for item in plain))
+    for name in view.targets:
+        if view.targets.count(name) > 1:
             raise BadInput("view", f"two steps bring the target {name!r}", "make another view for one of them")
-    return View(tuple(steps))
+    return view
 
 
 def render_view(
@@ -344,11 +348,11 @@ class _Rendering:
         assert not isinstance(self.source, Native)
         turns = None if self.moves.matrices is None else self.moves.matrices[some]
         gather(self.source, self.rows[some], self.shifts[some], turns, x)
-        if extent.padded:
+        if extent.cleared:
             clear_padding(x.reshape(*x.shape[:3], -1), extent.lengths)
 
     def compute_stream(self, x: Batch, extent: Extent) -> None:
-        stream_slice(x, self.stream, self.layout, x, extent.lengths if extent.padded else None)
+        stream_slice(x, self.stream, self.layout, x, extent.lengths if extent.cleared else None)
 
 
 def _moves(view: View, drawn: Sequence[Numbers], extents: Sequence[Extent], begin: int) -> tuple[Moves, int]:

@@ -12,11 +12,13 @@ from skelpipe.settings import Settings
 class Encoder(nn.Module):
     """Maps clips (B, C, T, V, M) to features (B, H); made of a layout and its own options.
 
-    An encoder may also have `sequence`, which gives the features of every frame, (B, T', H'), or `feature_map` and
-    `pool`, as ST-GCN has them; a method says which of them it needs.
+    An encoder may also have `sequence`, which gives the features of every frame, (B, T', H'), and `pool_sequence`,
+    which makes the clips' features of these; or `feature_map` and `pool`, as ST-GCN has them. A method says which of
+    them it needs.
 
     Attributes:
         features: H.
+        inputs: how many numbers a frame has, C · V · M, of encoders that have `sequence`.
         USES_LENGTHS: whether `forward` and `sequence` are told, behind the clips, how many frames of each are its own:
             (B,) int64, or None where all are.
         SIDE_BY_SIDE: whether the bodies of a clip stand side by side in its input, so that it is told their number M
@@ -27,3 +29,4 @@ class Encoder(nn.Module):
     USES_LENGTHS: ClassVar[bool] = False
     SIDE_BY_SIDE: ClassVar[bool] = False
     features: int
+    inputs: int

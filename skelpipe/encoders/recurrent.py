@@ -32,6 +32,7 @@ class RecurrentOptions(Settings):
             of both directions read forwards, as ISC's, P&C's and CMD's public code does.
         pooling: "last" takes the outputs at the last frame; "final" those of each direction at the end of its own way;
             "mean" averages over all frames, "mean_valid" over the clip's own.
+        excess: is added to the number of frames by which "mean_valid" divides: 0.01 in MS2L's public code.
         padding: frames behind a clip's own are left out ("skip": a clip's feature does not depend on them), or read
             like any other ("read").
         order: in which order a frame's numbers stand, the last letter running fastest (c coordinate, v joint, m body);
@@ -46,7 +47,7 @@ class RecurrentOptions(Settings):
         forget: the bias of an LSTM's forget gates at the start; None leaves it as drawn.
     """
 
-    LATER: ClassVar[tuple[str, ...]] = ("dropout", "weights", "gain", "bound", "forget")
+    LATER: ClassVar[tuple[str, ...]] = ("excess", "dropout", "weights", "gain", "bound", "forget")
 
     name: Literal["recurrent"] = "recurrent"
     cell: Literal["gru", "lstm"] = "gru"
@@ -54,6 +55,7 @@ class RecurrentOptions(Settings):
     width: PositiveInt = 1024
     direction: Literal["uni", "bi", "two_forward"] = "bi"
     pooling: Literal["last", "final", "mean", "mean_valid"] = "last"
+    excess: float = Field(0.0, ge=0)
     padding: Literal["skip", "read"] = "skip"
     order: Literal["cvm", "cmv", "vcm", "vmc", "mcv", "mvc"] = "vcm"
     dropout: float = Field(0.0, ge=0, lt=1)
@@ -81,7 +83,8 @@ class Recurrent(Encoder):
         self.options = options
         cell, directions = CELLS[options.cell], 1 if options.direction == "uni" else 2
         self.features = options.width * directions
-        sizes = [layout.channels * len(layout.joints) * bodies, *[self.features] * (options.layers - 1)]
+        self.inputs = layout.channels * len(layout.joints) * bodies
+        sizes = [self.inputs, *[self.features] * (options.layers - 1)]
         # Cells of their own instead of torch's layers: two that read forwards are none of those, and a backward one
         # that begins at each clip's own end would need its length on the CPU.
         self.cells = nn.ModuleList(
@@ -106,6 +109,10 @@ class Recurrent(Encoder):
             return y
         return y * own_frames(y, lengths)
 
+    def pool_sequence(self, y: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """The features of clips, (B, features), of what `sequence` gives for them: (B, T, features)."""
+        return self.pooled(y, lengths, None if self.options.padding == "read" else lengths)
+
     def run(self, x: Tensor, lengths: Tensor | None) -> Tensor:
         """All layers: (B, C, T, V, M) -> (B, T, features); what stands behind a clip's length means nothing."""
         y = x.permute(0, 2, *(AXES[axis] for axis in self.options.order)).flatten(2)
@@ -123,11 +130,13 @@ class Recurrent(Encoder):
     def pooled(self, y: Tensor, lengths: Tensor | None, read: Tensor | None) -> Tensor:
         """Outputs (B, T, features) -> features (B, features); `read` are the lengths at which the recurrence ended."""
         pooling = self.options.pooling
-        if pooling == "mean" or (pooling == "mean_valid" and lengths is None):
+        if pooling == "mean" or (pooling == "mean_valid" and lengths is None and not self.options.excess):
             return y.mean(dim=1)
+        if pooling == "mean_valid" and lengths is None:
+            return y.sum(dim=1) / (y.shape[1] + self.options.excess)
         if pooling == "mean_valid":
             assert lengths is not None
-            return (y * own_frames(y, lengths)).sum(dim=1) / lengths.clamp(min=1)[:, None]
+            return (y * own_frames(y, lengths)).sum(dim=1) / (lengths.clamp(min=1)[:, None] + self.options.excess)
         last = y[:, -1] if read is None else y[torch.arange(len(y), device=y.device), read.clamp(min=1) - 1]
         if pooling == "final" and self.options.direction == "bi":
             forwards, _ = last.chunk(2, dim=1)

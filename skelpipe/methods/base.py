@@ -13,6 +13,7 @@ from skelpipe.settings import Settings
 
 if TYPE_CHECKING:
     from skelpipe.clips.batches import Batch
+    from skelpipe.clips.views import View
 
 
 class MethodOptions(Settings):
@@ -56,6 +57,10 @@ class Method(nn.Module, ABC):
         super().__init__()
         self.options = options
         self.observed: dict[str, Tensor] = {}
+
+    @classmethod
+    def check_views(cls, options: Any, views: Mapping[str, View]) -> None:
+        """Raise ValueError if a recipe's views, all of VIEWS, do not bring what the losses need; by default all do."""
 
     @property
     @abstractmethod

@@ -71,6 +71,11 @@ class Network(nn.Module):
             h: Tensor = self.encoder.sequence(x, lengths)  # type: ignore[operator]
         return h.float()
 
+    def pooled(self, sequence: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """The features of clips of what `sequence` gave for them: (B, T', H') -> (B, H)."""
+        h: Tensor = self.encoder.pool_sequence(sequence, lengths)  # type: ignore[operator]
+        return h
+
     def precision(self, x: Tensor) -> torch.autocast:
         """The context in which the encoder computes."""
         return torch.autocast(x.device.type, torch.bfloat16, enabled=self.bfloat16_encoder)

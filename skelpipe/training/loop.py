@@ -169,6 +169,7 @@ def load_batches(
         replacement=recipe.sampling == "with_replacement" and batch_size is None,
         told={name: f"recipe {recipe.name}: views.{name}" for name in recipe.views},
         balance=recipe.balance if batch_size is None else "none",
+        fixed=recipe.sampling == "fixed",
     )
 
 

@@ -124,7 +124,8 @@ class Recipe(Settings):
         batch_norm: where several ranks train, whether each normalises by its own share of the batch or all by the whole
             batch; "synced" gives what one process would.
         views: for each view that the method names, its augmentations in order.
-        sampling: "shuffled" gives every clip once an epoch; "with_replacement" draws each clip of a batch from all.
+        sampling: "shuffled" gives every clip once an epoch; "fixed" does so in the same batches every epoch;
+            "with_replacement" draws each clip of a batch from all.
         balance: of a method that learns from labels: "sampling" draws each class equally often; "weights" weighs the
             loss by inverse class frequency, with the mean weight 1 over the training clips.
         epochs, iterations: the run's length, in either; an epoch has as many steps as there are full batches of clips.
@@ -153,7 +154,7 @@ class Recipe(Settings):
     bodies: Literal[1, 2] = 2
     batch_size: PositiveInt = 128
     batch_norm: Literal["per_rank", "synced"] = "per_rank"
-    sampling: Literal["shuffled", "with_replacement"] = "shuffled"
+    sampling: Literal["shuffled", "fixed", "with_replacement"] = "shuffled"
     balance: Balance = "none"
     epochs: NonNegativeInt = 800
     iterations: PositiveInt | None = None
@@ -170,14 +171,16 @@ class Recipe(Settings):
         wanted = method.VIEWS
         if set(self.views) != set(wanted):
             raise ValueError(f"views: {self.method.name} needs exactly {', '.join(wanted)}")
+        built: dict[str, View] = {}
         for name, steps in {
             **{f"views.{name}": s for name, s in self.views.items()},
             "evaluate.view": self.evaluate.view,
         }.items():
             try:
-                build_view(steps)
+                built[name] = build_view(steps)
             except BadInput as error:
                 raise ValueError(f"{name}: {error}") from None
+        method.check_views(self.method, {name: built[f"views.{name}"] for name in wanted})
         if lacking := [name for name in method.NEEDS if not hasattr(ENCODERS[self.encoder.name], name)]:
             what = f"{self.method.name} needs one that has {' and '.join(lacking)}, as {self.encoder.name} has not"
             raise ValueError(f"encoder: {what}")

@@ -242,7 +242,7 @@ def test_masked_joints_belong_to_what_was_drawn():
 
 
 @pytest.mark.parametrize("stream", STREAMS)
-@pytest.mark.parametrize("name", AUGMENTATIONS)
+@pytest.mark.parametrize("name", [name for name, a in AUGMENTATIONS.items() if not a.fills])
 def test_only_the_own_frames_of_filled_up_clips_count(name, stream):
     x = make()
     plain = [{name: FITTING.get(name, {})}, "shear", {"blur": {"p": 1.0}}]
@@ -255,6 +255,41 @@ def test_only_the_own_frames_of_filled_up_clips_count(name, stream):
     for key, values in made.targets.items():
         if key == "clip":
             close(values, [twins.stream(clip, stream, KINECT_V2, length) for (clip, length), *_ in walked])
+
+
+@pytest.mark.parametrize("stream", STREAMS)
+def test_what_is_played_again_stands_behind_and_is_not_the_clips_own(stream):
+    x, frames, ids = make(), np.arange(40), np.arange(10)
+    x[4, :, 5:, :, 1] = 0  # this body leaves before the clip's end
+    made = render(x, ["repeat", {"jigsaw": {"segments": 2}}, "shear"], stream=stream, valid=LENGTHS)
+    assert made.lengths.tolist() == LENGTHS.tolist()
+    plain = render(x, ["repeat"], valid=LENGTHS).clips
+    for n, length in enumerate(LENGTHS):
+        for m in range(2):
+            period = 5 if (n, m) == (4, 1) else length if x[n, ..., m].any() else 0
+            again = x[n][:, frames % period][..., m] if period else np.zeros_like(x[n, ..., m])
+            np.testing.assert_array_equal(plain[n, ..., m], again)
+    view = build_view(["repeat", {"jigsaw": {"segments": 2}}, "shear"])
+    drawn = view.draws(0, 0, ids, 0, find_extent(x, ids, KINECT_V2, LENGTHS))
+    for n, length in enumerate(LENGTHS):
+        half, turned = length // 2, plain[n].astype(np.float64)
+        if drawn[1][n, 0]:
+            turned[:, : 2 * half] = np.roll(turned[:, : 2 * half], half, axis=1)
+        turned = twins.AUGMENTATIONS["shear"](turned, drawn[2][n], KINECT_V2, {})
+        close(made.clips[n], twins.stream(turned, stream, KINECT_V2))
+    cut = render(x, ["repeat", {"first": {"frames": 40}}], valid=LENGTHS)
+    assert not cut.clips[LENGTHS.argmin(), :, LENGTHS.min() :].any()
+
+
+def test_a_hidden_tail_takes_with_it_what_is_played_again():
+    x = make()
+    made = render(x, ["repeat", "tail_mask"], valid=LENGTHS)
+    for n, length in enumerate(LENGTHS):
+        keep = int(np.ceil(0.7 * length))
+        np.testing.assert_array_equal(made.clips[n][:, :keep], x[n][:, :keep])
+        assert not made.clips[n][:, keep:].any()
+        assert made.targets["clip"][n][:, length:].any() == (length < 40)
+        assert made.targets["mask"][n].sum() == (length - keep) * 25
 
 
 @pytest.mark.parametrize("name", MAKES_FRAMES)
@@ -431,7 +466,7 @@ def test_a_view_without_chance_is_the_same_for_every_seed():
     np.testing.assert_array_equal(render(x, still).clips, render(x, still, epoch=8).clips)
     for name in AUGMENTATIONS:
         drawn = build_view([{name: FITTING.get(name, {})}]).random
-        assert drawn == (name not in {"centre_crop", "resize", "first", "stride", "tail_mask", "colours"})
+        assert drawn == (name not in {"centre_crop", "resize", "first", "stride", "tail_mask", "colours", "repeat"})
 
 
 # ---- what is refused
@@ -445,6 +480,7 @@ def test_a_view_without_chance_is_the_same_for_every_seed():
         ([{"one_of": None}], "two augmentations or more"),
         ([{"one_of": ["shear", "first"]}], "first makes other frames"),
         ([{"one_of": ["shear", "jigsaw"]}], "brings targets"),
+        ([{"one_of": ["shear", "repeat"]}], "repeat makes other frames"),
         ([{"one_of": ["shear", "crops"]}], "did you mean 'crop'"),
         (["tail_mask", "joint_mask"], "two steps bring the target 'clip'"),
         ([{"resize": {"frames": 0}}], "out of range"),

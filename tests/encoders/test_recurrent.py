@@ -88,10 +88,26 @@ def test_as_cals_lstm(pooling, padding, values):
 
 
 def test_ms2ls_mean_over_valid_frames_of_a_gru_that_read_all():
-    """Its divisor is F + 0.01; here it is F."""
-    gru = encoder(1, 3, cell="gru", layers=1, width=2, direction="bi", pooling="mean_valid", padding="read")
-    found = gru(clip(wave(12), 1, 3), torch.tensor([3])) * 3 / 3.01
+    """Its divisor is F + 0.01."""
+    how = {"cell": "gru", "layers": 1, "width": 2, "direction": "bi", "pooling": "mean_valid", "padding": "read"}
+    gru, plain, x = encoder(1, 3, **how, excess=0.01), encoder(1, 3, **how), clip(wave(12), 1, 3)
+    found = gru(x, torch.tensor([3]))
     assert_is(found, -0.235400, -0.248136, -0.341480, -0.219846)
+    torch.testing.assert_close(plain(x, torch.tensor([3])), found * 3.01 / 3)
+    torch.testing.assert_close(gru(x), plain(x) * 4 / 4.01)
+
+
+POOLINGS = [("last", "skip"), ("final", "skip"), ("mean_valid", "skip"), ("last", "read"), ("final", "read"),
+            ("mean_valid", "read"), ("mean", "read")]  # fmt: skip
+
+
+@pytest.mark.parametrize(("pooling", "padding"), POOLINGS)
+@pytest.mark.parametrize("lengths", [None, torch.tensor([4, 2, 1])])
+def test_a_sequence_is_pooled_to_the_feature(pooling, padding, lengths):
+    gru = encoder(2, 2, cell="gru", layers=2, width=3, direction="bi", pooling=pooling, padding=padding)
+    x = clip(sine(0, 48), 6, 2).reshape(3, 2, 4, 2, 1)
+    torch.testing.assert_close(gru.pool_sequence(gru.sequence(x, lengths), lengths), gru(x, lengths), rtol=0, atol=0)
+    assert gru.inputs == 4
 
 
 def test_published_sizes():

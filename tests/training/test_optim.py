@@ -255,10 +255,10 @@ def test_a_length_in_steps_ends_within_an_epoch():
 def test_batches_with_replacement():
     data = np.zeros((20, 3, 4, 25, 1), np.float32)
 
-    def orders(replacement):
+    def orders(replacement, fixed=False):
         batches = Batches(
             data, np.arange(20), np.arange(20), {"query": build_view([])}, "joint", KINECT_V2, 6, 1,
-            torch.device("cpu"), 1, replacement=replacement,
+            torch.device("cpu"), 1, replacement=replacement, fixed=fixed,
         )  # fmt: skip
         return [batches.order(epoch) for epoch in range(1, 40)]
 
@@ -272,3 +272,7 @@ def test_batches_with_replacement():
     assert counts.max() < 64
     for a, b in zip(drawn, orders(True), strict=True):
         assert np.array_equal(a, b)
+    fixed = orders(False, fixed=True)
+    assert len({tuple(order) for order in fixed}) == 1
+    assert len(set(fixed[0])) == 18
+    assert sorted(fixed[0]) != fixed[0].tolist()

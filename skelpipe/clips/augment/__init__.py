@@ -26,6 +26,7 @@ from skelpipe.clips.augment.jigsaw import JIGSAW
 from skelpipe.clips.augment.linear import ROTATE, SCALE, SHEAR, TILT, YAW
 from skelpipe.clips.augment.mask import MASK
 from skelpipe.clips.augment.noise import JITTER, NOISE
+from skelpipe.clips.augment.repeat import REPEAT
 from skelpipe.clips.augment.resample import CENTRE_CROP, CROP_RESIZE, FIRST, RESIZE, SEGMENTS, STRIDE
 from skelpipe.clips.augment.reverse import REVERSE
 from skelpipe.resources import Registry
@@ -55,5 +56,6 @@ OWN: dict[str, Augmentation] = {
     "jigsaw": JIGSAW,
     "colours": COLOURS,
     "bone_length": BONE_LENGTH,
+    "repeat": REPEAT,
 }
 AUGMENTATIONS = Registry("augmentations", OWN)

@@ -62,6 +62,7 @@ class Extent(NamedTuple):
         padded: whether there may be any that are filled up; it hangs on the source and the view, never on the batch.
         bodies: M.
         layout: of the joints.
+        kept: whether frames behind the clips' own are let be, and not set to zero after every step.
     """
 
     frames: int
@@ -69,10 +70,11 @@ class Extent(NamedTuple):
     padded: bool
     bodies: int
     layout: Layout
+    kept: bool = False
 
     def of(self, some: slice | npt.NDArray[Any]) -> Extent:
         """The same for some of the clips."""
-        return Extent(self.frames, self.lengths[some], self.padded, self.bodies, self.layout)
+        return self._replace(lengths=self.lengths[some])
 
     @property
     def shape(self) -> Shape:
@@ -83,6 +85,11 @@ class Extent(NamedTuple):
     def own(self) -> npt.NDArray[np.bool_]:
         """(B, T), which frames are the clips' own."""
         return np.arange(self.frames) < self.lengths[:, None]
+
+    @property
+    def cleared(self) -> bool:
+        """Whether there may be frames behind the clips' own, and they are zero."""
+        return self.padded and not self.kept
 
 
 class Sampling(NamedTuple):
@@ -118,6 +125,7 @@ class Augmentation:
         targets: ((C, T, V, M), options) -> the name, shape without B, and type of all that it brings.
         bring: (x, parameters, extent, options, targets) -> None; fills the targets, before x is changed. One called
             `clip` is a clip, and gets the stream that the view gets.
+        fills: whether it puts something behind the clip's own frames, which is let be from then on.
     """
 
     uniforms: int | Callable[[Options], int]
@@ -129,6 +137,7 @@ class Augmentation:
     lengths: Callable[[Numbers, Extent, Options], Lengths] | None = None
     targets: Callable[[Shape, Options], Brought] = brings_nothing
     bring: Callable[[Batch, Numbers, Extent, Options, Targets], None] | None = None
+    fills: bool = False
 
 
 def count_uniforms(augmentation: Augmentation, options: Options) -> int:

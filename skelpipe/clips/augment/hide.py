@@ -54,8 +54,10 @@ def _tail(extent: Extent, options: Options) -> Mask:
     return np.repeat((late & extent.own)[:, :, None], len(extent.layout.joints), axis=2)
 
 
+# what stands behind the clip's own frames goes too
 def _apply_tail(x: Batch, params: Numbers, extent: Extent, options: Options) -> None:
-    _hide(x, _tail(extent, options))
+    late = np.arange(extent.frames) >= options["keep"] * extent.lengths[:, None]
+    _hide(x, np.repeat(late[:, :, None], len(extent.layout.joints), axis=2))
 
 
 def _bring_tail(x: Batch, params: Numbers, extent: Extent, options: Options, targets: Targets) -> None:

@@ -36,9 +36,14 @@ class Step:
         if sampling is not None:
             frames = int(self.options["frames"])
             if not sampling.fills:
-                return extent._replace(frames=frames, lengths=np.full_like(extent.lengths, frames), padded=False)
+                return extent._replace(
+                    frames=frames, lengths=np.full_like(extent.lengths, frames), padded=False, kept=False
+                )
             own = (sampling.positions(params, extent, self.options) >= 0).sum(axis=1)
-            return extent._replace(frames=frames, lengths=own, padded=extent.padded or frames > extent.frames)
+            padded = extent.padded or frames > extent.frames
+            return extent._replace(frames=frames, lengths=own, padded=padded, kept=False)
+        if self.augmentation.fills:
+            return extent._replace(kept=True)
         if lengths is not None and extent.padded:
             return extent._replace(lengths=lengths(params, extent, self.options))
         return extent
@@ -62,7 +67,8 @@ def _build_choice(given: Any) -> Step:
         raise BadInput("view: one_of", f"{given!r} is no choice", "list two augmentations or more")
     steps = tuple(build_step(item) for item in given)
     for step in steps:
-        if step.augmentation.sampling is not None or step.augmentation.targets((1, 1, 1, 1), step.options):
+        made = step.augmentation
+        if made.sampling is not None or made.fills or made.targets((1, 1, 1, 1), step.options):
             raise BadInput(
                 "view: one_of", f"{step.name} makes other frames or brings targets", "make it a step of its own"
             )
