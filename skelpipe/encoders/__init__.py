@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+from skelpipe.encoders.agcn import AGCN
 from skelpipe.encoders.base import Encoder
+from skelpipe.encoders.hcn import HCN
 from skelpipe.encoders.recurrent import Recurrent
 from skelpipe.encoders.stgcn import STGCN
 from skelpipe.encoders.temporal import Temporal
 from skelpipe.resources import Registry
 
-ENCODERS: Registry[type[Encoder]] = Registry("encoders", {"stgcn": STGCN, "recurrent": Recurrent, "temporal": Temporal})
+ENCODERS: Registry[type[Encoder]] = Registry(
+    "encoders",
+    {
+        "stgcn": STGCN,
+        "recurrent": Recurrent,
+        "temporal": Temporal,
+        "agcn": AGCN,
+        "hcn": HCN,
+    },
+)

@@ -13,7 +13,8 @@ class Encoder(nn.Module):
     """Maps clips (B, C, T, V, M) to features (B, H); made of a layout and its own options.
 
     An encoder may also have `sequence`, which gives the features of every frame, (B, T', H'), or `feature_map` and
-    `pool`, as ST-GCN has them; a method says which of them it needs.
+    `pool`, as ST-GCN has them; a method says which of them it needs. One that has `start_head` is given the last linear
+    layer behind its feature, to draw it as its authors do.
 
     Attributes:
         features: H.

@@ -10,6 +10,7 @@ from typing import Any
 from skelpipe.methods.aimclr import AimCLR, Union
 from skelpipe.methods.crosnnclr import CrossView
 from skelpipe.methods.crossclr import CrosSCLR, CrossStream
+from skelpipe.methods.isc import ISC
 from skelpipe.methods.positives import OwnKey
 from skelpipe.methods.skeletonclr import SkeletonCLR
 from skelpipe.methods.supervised import Supervised
@@ -22,6 +23,7 @@ METHODS: Registry[Any] = Registry(
         "aimclr": AimCLR,
         "crossclr": CrosSCLR,
         "supervised": Supervised,
+        "isc": ISC,
     },
 )
 POSITIVES: Registry[Any] = Registry(
