@@ -21,6 +21,7 @@ from skelpipe.layouts.base import Layout
 from skelpipe.settings import Settings
 
 NEARLY_NOTHING = 1e-6  # of a learnt graph, and of a graph convolution beside what goes past it, at the start
+CHANNELS_LAST = torch.channels_last
 
 
 class AGCNOptions(Settings):
@@ -46,7 +47,7 @@ class AGCNOptions(Settings):
 
 
 class AdaptiveGraphConv(nn.Module):
-    """Mix joints along three graphs, each with a 1×1 convolution: (B, C_in, T, V) -> (B, C_out, T, V).
+    """Mix joints along three graphs, each with a 1×1 convolution: (B, C_in, V, T) -> (B, C_out, V, T).
 
     y[w] = Σ_k W_k Σ_v (A_k + P_k + R_k)[v, w] x[v] + b_k, where A is the skeleton's graph, P is learnt, and R is of the
     clip: R_k[v, w] = softmax over v of θ_k(x[v]) · φ_k(x[w]) / size, the products summed over channels and frames, and
@@ -74,37 +75,37 @@ class AdaptiveGraphConv(nn.Module):
             nn.init.zeros_(conv.bias)
 
     def forward(self, x: Tensor, adjacency: Tensor) -> Tensor:
-        batch, channels, frames, joints = x.shape
-        theta, phi = self.embedding(x).view(batch, 2, self.graphs, -1, joints).unbind(1)
-        relation = torch.softmax(theta.transpose(2, 3) @ phi / theta.shape[2], dim=2)
-        mixed = x.reshape(batch, 1, -1, joints) @ (adjacency + self.learnt + relation)
-        mixed = mixed.view(batch, self.graphs * channels, frames, joints)
-        weight = self.conv.weight.view(self.graphs, self.channels_out, channels).transpose(0, 1)
-        return nn.functional.conv2d(mixed, weight.reshape(self.channels_out, -1, 1, 1), self.bias())
-
-    def bias(self) -> Tensor:
-        """What all graphs' convolutions add: (C_out,)."""
+        batch, channels, joints, frames = x.shape
+        # A row for each graph and target, a column for each source.
+        mixing = (adjacency + self.learnt + self.relation(x)).transpose(2, 3).flatten(1, 2)
+        mixed = torch.bmm(mixing, x.permute(0, 2, 3, 1).reshape(batch, joints, -1))
+        # The sum over graphs is that of a convolution, of pictures as high as there are graphs.
+        mixed = mixed.view(batch, self.graphs, joints * frames, channels).permute(0, 3, 1, 2)
+        weight = self.conv.weight.view(self.graphs, self.channels_out, channels).permute(1, 2, 0).unsqueeze(3)
         assert self.conv.bias is not None
-        return self.conv.bias.view(self.graphs, -1).sum(0)
+        y = nn.functional.conv2d(mixed, weight, self.conv.bias.view(self.graphs, -1).sum(0))
+        return y.view(batch, self.channels_out, joints, frames)
 
-    def fused(self, x: Tensor, adjacency: Tensor) -> Tensor:
-        """The same on a CPU: (T, B·M, V, C_in) -> (T, B·M, V, C_out)."""
-        weight, bias = self.embedding.weight.flatten(1), self.embedding.bias
-        assert bias is not None
-        relation = cpu.relations(x, weight, bias, self.graphs)
-        weight = self.conv.weight.view(self.graphs, self.channels_out, -1).transpose(1, 2).flatten(0, 1)
-        return cpu.mix_conv(x, adjacency + self.learnt + relation, weight, self.bias())
+    def relation(self, x: Tensor) -> Tensor:
+        """R: (B, C_in, V, T) -> (B, K, V, V), row = source, column = target."""
+        embedded = self.embedding(x).unflatten(1, (2, self.graphs, self.embedded))
+        theta, phi = embedded.permute(1, 0, 2, 4, 5, 3).flatten(4).flatten(1, 2).unbind(0)
+        alike = torch.bmm(theta, phi.transpose(1, 2)) / theta.shape[2]
+        return torch.softmax(alike, dim=1).unflatten(0, (len(x), self.graphs))
 
 
 def shortcut(channels_in: int, channels_out: int, stride: int = 1) -> nn.Sequential | None:
     """A 1×1 convolution and BN, or None where nothing changes."""
     if channels_in == channels_out and stride == 1:
         return None
-    return nn.Sequential(nn.Conv2d(channels_in, channels_out, 1, (stride, 1)), nn.BatchNorm2d(channels_out))
+    return nn.Sequential(nn.Conv2d(channels_in, channels_out, 1, (1, stride)), nn.BatchNorm2d(channels_out))
 
 
 class AGCNBlock(nn.Module):
-    """Graph convolution, BN, plus what goes past it, ReLU; temporal convolution, BN, plus the residual, ReLU."""
+    """Graph convolution, BN, plus what goes past it, ReLU; temporal convolution, BN, plus the residual, ReLU.
+
+    (B, C_in, V, T) -> (B, C_out, V, T / stride, rounded up), in memory with the channels last.
+    """
 
     def __init__(
         self,
@@ -121,7 +122,7 @@ class AGCNBlock(nn.Module):
         self.spatial_norm = nn.BatchNorm2d(channels_out)
         self.past = shortcut(channels_in, channels_out)
         kernel = options.time_kernel
-        self.temporal = nn.Conv2d(channels_out, channels_out, (kernel, 1), (stride, 1), padding=(kernel // 2, 0))
+        self.temporal = nn.Conv2d(channels_out, channels_out, (1, kernel), (1, stride), padding=(0, kernel // 2))
         self.temporal_norm = nn.BatchNorm2d(channels_out)
         self.has_residual = residual
         self.residual = shortcut(channels_in, channels_out, stride) if residual else None
@@ -136,23 +137,25 @@ class AGCNBlock(nn.Module):
             nn.init.kaiming_normal_(conv.weight, mode="fan_out")
             nn.init.zeros_(conv.bias)
 
-    def forward(self, x: Tensor, adjacency: Tensor) -> Tensor:
+    def forward(self, x: Tensor, adjacency: Tensor, fused: bool) -> Tensor:
+        add_relu = fused_norm_add_relu if fused else norm_add_relu
         past = x if self.past is None else self.past(x)
-        y = torch.relu(self.spatial_norm(self.spatial(x, adjacency)) + past)
-        y = self.temporal_norm(self.temporal(y))
-        if self.has_residual:
-            y = y + (x if self.residual is None else self.residual(x))
-        return torch.relu(y)
+        y = add_relu(self.spatial(x, adjacency), past, self.spatial_norm)
+        past = None if not self.has_residual else x if self.residual is None else self.residual(x)
+        return add_relu(self.temporal(y), past, self.temporal_norm)
 
-    def fused(self, x: Tensor, adjacency: Tensor) -> Tensor:
-        """The same on a CPU: (T, B·M, V, C_in) -> (T_out, B·M, V, C_out)."""
-        past = x if self.past is None else cpu.shortcut(x, *self.past)
-        y = cpu.norm_drop_add_relu(self.spatial.fused(x, adjacency), past, self.spatial_norm, 0.0)
-        y = cpu.temporal_conv(y, self.temporal)
-        if not self.has_residual:
-            return cpu.norm_relu(y, self.temporal_norm)
-        x = x if self.residual is None else cpu.shortcut(x, *self.residual)
-        return cpu.norm_drop_add_relu(y, x, self.temporal_norm, 0.0)
+
+def norm_add_relu(x: Tensor, past: Tensor | None, norm: nn.BatchNorm2d) -> Tensor:
+    """max(0, BN(x) + past): (B, C, V, T) -> the same."""
+    return torch.relu(norm(x) if past is None else norm(x) + past)
+
+
+def fused_norm_add_relu(x: Tensor, past: Tensor | None, norm: nn.BatchNorm2d) -> Tensor:
+    """The same on a CPU, in as few passes as can be."""
+    x = x.permute(0, 2, 3, 1).contiguous()
+    if past is None:
+        return cpu.norm_relu(x, norm).permute(0, 3, 1, 2)
+    return cpu.norm_add_relu(x, past.permute(0, 2, 3, 1).contiguous(), norm).permute(0, 3, 1, 2)
 
 
 class AGCN(Encoder):
@@ -195,24 +198,15 @@ class AGCN(Encoder):
 
     def feature_map(self, x: Tensor) -> Tensor:
         """The last block's output, bodies apart: (B, C, T, V, M) -> (B·M, features, T', V)."""
-        if cpu.usable(x, self.input_norm):
-            return self.fused(x).permute(1, 3, 0, 2)
         batch, channels, frames, joints, bodies = x.shape
         # The order of the norm's channels, m·V·C + v·C + c, is the public code's.
-        x = x.permute(0, 4, 3, 1, 2).reshape(batch, bodies * joints * channels, frames)
-        x = self.input_norm(x).view(batch * bodies, joints, channels, frames).permute(0, 2, 3, 1).contiguous()
+        x = self.input_norm(x.permute(0, 4, 3, 1, 2).reshape(batch, bodies * joints * channels, frames))
+        fused = cpu.usable(x, self.input_norm)
+        # Joints before frames, channels last: so mixing joints is one matrix product a body.
+        x = x.view(batch * bodies, joints, channels, frames).transpose(1, 2).contiguous(memory_format=CHANNELS_LAST)
         for block in self.blocks:
-            x = block(x, self.adjacency)
-        return x
-
-    def fused(self, x: Tensor) -> Tensor:
-        """The same on a CPU: (B, C, T, V, M) -> (T', B·M, V, features)."""
-        batch, channels, frames, joints, bodies = x.shape
-        x = x.permute(2, 0, 4, 3, 1).reshape(frames * batch, -1)
-        x = cpu.norm(x, self.input_norm).view(frames, batch * bodies, joints, channels)
-        for block in self.blocks:
-            x = block.fused(x, self.adjacency)  # type: ignore[operator]
-        return x
+            x = block(x, self.adjacency, fused)
+        return x.transpose(2, 3)
 
     def pool(self, feature_map: Tensor, batch: int) -> Tensor:
         """Average over frames and joints, then over bodies: (B·M, features, T', V) -> (B, features)."""

@@ -11,23 +11,20 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from skelpipe.encoders.cpu.adaptive import mix_conv, relations
 from skelpipe.encoders.cpu.mixing import Graph, graph_conv
-from skelpipe.encoders.cpu.norms import norm, norm_drop_add_relu, norm_relu
+from skelpipe.encoders.cpu.norms import norm, norm_add_relu, norm_drop_add_relu, norm_relu
 from skelpipe.encoders.cpu.shortcut import shortcut
-from skelpipe.encoders.cpu.temporal import norm_relu_conv, temporal_conv
+from skelpipe.encoders.cpu.temporal import norm_relu_conv
 
 __all__ = [
     "Graph",
     "graph_conv",
-    "mix_conv",
     "norm",
+    "norm_add_relu",
     "norm_drop_add_relu",
     "norm_relu",
     "norm_relu_conv",
-    "relations",
     "shortcut",
-    "temporal_conv",
     "usable",
 ]
 

@@ -46,27 +46,6 @@ class NormReluConv(Function):
         return past, of_scale, of_shift, of_weight, grad.sum(dim=(0, 1, 2)), None, None
 
 
-def temporal_conv(x: Tensor, conv: nn.Conv2d) -> Tensor:
-    """The (taps, 1) convolution over frames: (T, B·M, V, C_in) -> (T_out, B·M, V, C_out)."""
-    return TemporalConv.apply(x, conv.weight, conv.bias, way(conv))  # type: ignore[no-any-return, no-untyped-call]
-
-
-class TemporalConv(Function):
-    """See `temporal_conv`."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, way: Way) -> Tensor:
-        ctx.way = way
-        ctx.save_for_backward(x, weight)
-        return way.forward(x, weight, bias)
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
-        x, weight = ctx.saved_tensors
-        grad = grad.contiguous()
-        return *ctx.way.backward(x, weight, grad), grad.sum(dim=(0, 1, 2)), None
-
-
 class Way(Protocol):
     """How a convolution is computed; both its passes, on plain tensors."""
 
