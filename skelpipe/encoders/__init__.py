@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from skelpipe.encoders.agcn import AGCN
 from skelpipe.encoders.base import Encoder
 from skelpipe.encoders.coordinates import Coordinates
+from skelpipe.encoders.hcn import HCN
 from skelpipe.encoders.recurrent import Recurrent
 from skelpipe.encoders.stgcn import STGCN
 from skelpipe.encoders.temporal import Temporal
@@ -16,5 +18,7 @@ ENCODERS: Registry[type[Encoder]] = Registry(
         "recurrent": Recurrent,
         "temporal": Temporal,
         "coordinates": Coordinates,
+        "agcn": AGCN,
+        "hcn": HCN,
     },
 )

@@ -14,7 +14,8 @@ class Encoder(nn.Module):
 
     An encoder may also have `sequence`, which gives the features of every frame, (B, T', H'), and `pool_sequence`,
     which makes the clips' features of these; or `feature_map` and `pool`, as ST-GCN has them. A method says which of
-    them it needs.
+    them it needs. One that has `start_head` is given the last linear layer behind its feature, to draw it as its
+    authors do.
 
     Attributes:
         features: H.

@@ -40,8 +40,8 @@ class RecurrentOptions(Settings):
         dropout: the share of every layer's outputs that is dropped in training, anew for each frame and unit; nothing
             is dropped inside the recurrence.
         weights: how they are drawn: "torch", as torch does, or as the recipe's `init` says; "glorot" draws those of the
-            inputs by Glorot's uniform rule and the recurrent ones orthogonal times `gain`, biases 0; "uniform" all
-            within ± `bound`.
+            inputs by Glorot's uniform rule and the recurrent ones orthogonal times `gain`, biases 0; "xavier" both by
+            that rule, of all gates together, and the biases as torch does, as in ISC; "uniform" all within ± `bound`.
         gain: of orthogonal recurrent weights.
         bound: of uniform weights.
         forget: the bias of an LSTM's forget gates at the start; None leaves it as drawn.
@@ -59,7 +59,7 @@ class RecurrentOptions(Settings):
     padding: Literal["skip", "read"] = "skip"
     order: Literal["cvm", "cmv", "vcm", "vmc", "mcv", "mvc"] = "vcm"
     dropout: float = Field(0.0, ge=0, lt=1)
-    weights: Literal["torch", "glorot", "uniform"] = "torch"
+    weights: Literal["torch", "glorot", "xavier", "uniform"] = "torch"
     gain: float = Field(1.0, gt=0)
     bound: float = Field(0.08, gt=0)
     forget: float | None = None
@@ -96,6 +96,11 @@ class Recurrent(Encoder):
         for cell in self.cells.modules():
             if isinstance(cell, nn.GRU | nn.LSTM):
                 start_cell(cell, self.options)
+
+    def start_head(self, layer: nn.Linear) -> None:
+        """Draw the last layer behind a feature: by `weights: xavier` in the same way, else it stays as it is."""
+        if self.options.weights == "xavier":
+            nn.init.xavier_uniform_(layer.weight)
 
     def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Features of clips, of which the first `lengths` (B,) frames are their own; None says that all are."""
@@ -159,6 +164,8 @@ def start_cell(cell: nn.GRU | nn.LSTM, options: Any) -> None:
             nn.init.orthogonal_(weight, options.gain)
         elif options.weights == "glorot":
             nn.init.zeros_(weight)
+        elif options.weights == "xavier" and weight.dim() == 2:
+            nn.init.xavier_uniform_(weight)
         if options.forget is not None and name.startswith("bias") and isinstance(cell, nn.LSTM):
             weight[cell.hidden_size : 2 * cell.hidden_size] = options.forget if name.startswith("bias_ih") else 0.0
 

@@ -10,6 +10,7 @@ from typing import Any
 from skelpipe.methods.aimclr import AimCLR, Union
 from skelpipe.methods.crosnnclr import CrossView
 from skelpipe.methods.crossclr import CrosSCLR, CrossStream
+from skelpipe.methods.isc import ISC
 from skelpipe.methods.ms2l import MS2L
 from skelpipe.methods.positives import OwnKey
 from skelpipe.methods.skeletonclr import SkeletonCLR
@@ -24,6 +25,7 @@ METHODS: Registry[Any] = Registry(
         "crossclr": CrosSCLR,
         "supervised": Supervised,
         "ms2l": MS2L,
+        "isc": ISC,
     },
 )
 POSITIVES: Registry[Any] = Registry(

@@ -33,6 +33,13 @@ class Network(nn.Module):
         self.bfloat16_encoder, self.normalise = False, True
         self.uses_lengths = bool(getattr(encoder, "USES_LENGTHS", False))
 
+    def start(self) -> None:
+        """Let an encoder that has `start_head` draw the projector's last layer."""
+        draw = getattr(self.encoder, "start_head", None)
+        last = [layer for layer in self.projector.modules() if isinstance(layer, nn.Linear)][-1:]
+        if draw is not None and last:
+            draw(*last)
+
     def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Embeddings of clips (B, C, T, V, M), of which the first `lengths` (B,) frames count: (B, D)."""
         return self.embed(self.features(x, lengths))

@@ -186,8 +186,8 @@ class Recipe(Settings):
             raise ValueError(f"encoder: {what}")
         if self.evaluate.segments > 1 and self.supervised:
             raise ValueError(f"evaluate.segments: {self.method.name} has a classifier of whole clips; leave it at 1")
-        if self.evaluate.segments > 1 and not hasattr(ENCODERS[self.encoder.name], "feature_map"):
-            raise ValueError(f"evaluate.segments: {self.encoder.name} has no feature map to cut in time")
+        if self.evaluate.segments > 1 and not hasattr(ENCODERS[self.evaluated.name], "feature_map"):
+            raise ValueError(f"evaluate.segments: {self.evaluated.name} has no feature map to cut in time")
         if taken := [name for name in method.LOSSES if name in LOG_NAMES]:
             raise ValueError(f"method: {self.method.name} has a loss {taken[0]!r}, a name that the log has for itself")
         if unknown := [name for name in self.method.weights if name not in method.LOSSES]:
@@ -230,6 +230,11 @@ class Recipe(Settings):
         """The streams that are trained together; none if a run is of one stream."""
         streams: tuple[str, ...] = METHODS[self.method.name].STREAMS
         return streams
+
+    @property
+    def evaluated(self) -> EncoderOptions:
+        """Which encoder is kept and measured: of a method that trains two, the one that it names."""
+        return self.partner if self.partner and getattr(self.method, "evaluated", "") == "partner" else self.encoder
 
     @property
     def supervised(self) -> bool:

@@ -55,7 +55,7 @@ def run_settings(
         "recipe": recipe.name,
         "method": recipe.method.name,
         "positives": recipe.positives.name,  # type: ignore[attr-defined]
-        "encoder": recipe.encoder.model_dump(mode="json"),
+        "encoder": recipe.evaluated.model_dump(mode="json"),
         "stream": stream,
         "split": split,
         "seed": seed,

@@ -12,11 +12,21 @@ import torch
 from torch import Tensor, nn
 
 from skelpipe.encoders.cpu.mixing import Graph, graph_conv
-from skelpipe.encoders.cpu.norms import norm, norm_drop_add_relu, norm_relu
+from skelpipe.encoders.cpu.norms import norm, norm_add_relu, norm_drop_add_relu, norm_relu
 from skelpipe.encoders.cpu.shortcut import shortcut
 from skelpipe.encoders.cpu.temporal import norm_relu_conv
 
-__all__ = ["Graph", "graph_conv", "norm", "norm_drop_add_relu", "norm_relu", "norm_relu_conv", "shortcut", "usable"]
+__all__ = [
+    "Graph",
+    "graph_conv",
+    "norm",
+    "norm_add_relu",
+    "norm_drop_add_relu",
+    "norm_relu",
+    "norm_relu_conv",
+    "shortcut",
+    "usable",
+]
 
 
 def usable(x: Tensor, norm: nn.Module) -> bool:

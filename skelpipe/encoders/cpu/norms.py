@@ -142,6 +142,13 @@ def norm_relu(x: Tensor, module: nn.BatchNorm2d) -> Tensor:
     return Affine.apply(x, module.weight, module.bias, module, True)  # type: ignore[no-any-return, no-untyped-call]
 
 
+def norm_add_relu(x: Tensor, residual: Tensor, module: nn.BatchNorm2d) -> Tensor:
+    """max(0, BN(x) + residual): (…, C) twice -> the same."""
+    return NormAddRelu.apply(  # type: ignore[no-any-return, no-untyped-call]
+        x, module.weight, module.bias, residual, module
+    )
+
+
 def norm_drop_add_relu(x: Tensor, residual: Tensor, module: nn.BatchNorm2d, rate: float) -> Tensor:
     """max(0, dropout(BN(x)) + residual): (T, B·M, V, C) twice -> the same.
 
@@ -166,6 +173,33 @@ class Affine(Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
         (x,) = ctx.saved_tensors
         return *ctx.norm.backward(x, grad.contiguous(), relu=ctx.relu), None, None
+
+
+class NormAddRelu(Function):
+    """max(0, BN(x) + residual)."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, residual: Tensor, module: nn.BatchNorm2d) -> Tensor:
+        norm, y = Norm(module, rows(x)), empty(*x.shape)
+        source, other, target = rows(x), rows(residual), rows(y)
+        each_row(lambda a, b: rowwise.scale_add_relu(source, norm.scale, norm.shift, other, target, a, b), len(source))
+        ctx.save_for_backward(x, y)
+        ctx.norm = norm
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, None]:
+        x, y = ctx.saved_tensors
+        norm: Norm = ctx.norm
+        source, reached, g = rows(x), rows(y), rows(grad.contiguous())
+        plain, moment = norm.per_chunk(source), norm.per_chunk(source)
+        centre = norm.centre
+        of_residual, past = empty(*x.shape), empty(*x.shape)
+        passed, target = rows(of_residual), rows(past)
+        each_chunk(lambda a, b: rowwise.add_sums(source, g, reached, centre, passed, plain, moment, a, b), len(source))
+        coefficients, of_weight, of_bias = norm.gradient(plain, moment)
+        each_row(lambda a, b: rowwise.norm_gradient(source, passed, *coefficients, target, a, b), len(source))
+        return past, of_weight, of_bias, of_residual, None
 
 
 class NormDropAddRelu(Function):

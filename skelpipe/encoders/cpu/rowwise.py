@@ -75,6 +75,15 @@ def scale_relu(x, scale, shift, out, first, last):  # type: ignore[no-untyped-de
             out[r, c] = max(scale[c] * x[r, c] + shift[c], np.float32(0))
 
 
+# x, residual, out (R, C); scale, shift (C,)
+@njit(cache=True, nogil=True)
+def scale_add_relu(x, scale, shift, residual, out, first, last):  # type: ignore[no-untyped-def]
+    """Write max(0, scale · x + shift + residual)."""
+    for r in range(first, last):
+        for c in range(x.shape[1]):
+            out[r, c] = max(scale[c] * x[r, c] + shift[c] + residual[r, c], np.float32(0))
+
+
 # x, residual, out (R, C); bits (R, C) uint8; scale, shift (C,)
 @njit(cache=True, nogil=True)
 def scale_drop_add_relu(x, scale, shift, bits, threshold, residual, out, first, last):  # type: ignore[no-untyped-def]
@@ -108,6 +117,31 @@ def relu_gradient(x, grad, scale, shift, by_grad, by_x, constant, out, first, la
         for c in range(x.shape[1]):
             g = grad[r, c] if scale[c] * x[r, c] + shift[c] > 0 else np.float32(0)
             out[r, c] = by_grad[c] * g + by_x[c] * x[r, c] + constant[c]
+
+
+# x, grad, y, past (R, C); centre (C,); plain, moment (chunks, C)
+@njit(cache=True, nogil=True, fastmath=SUM)
+def add_sums(x, grad, y, centre, past, plain, moment, first, last):  # type: ignore[no-untyped-def]
+    """As `relu_sums` where a residual was added; writes the gradient where y > 0, which is the residual's, to `past`."""
+    rows, channels = x.shape
+    for k in range(first, last):
+        plain[k] = 0
+        moment[k] = 0
+        for r in range(k * CHUNK, min((k + 1) * CHUNK, rows)):
+            for c in range(channels):
+                g = grad[r, c] if y[r, c] > 0 else np.float32(0)
+                past[r, c] = g
+                plain[k, c] += g
+                moment[k, c] += g * (x[r, c] - centre[c])
+
+
+# x, past, out (R, C); by_grad, by_x, constant (C,)
+@njit(cache=True, nogil=True)
+def norm_gradient(x, past, by_grad, by_x, constant, out, first, last):  # type: ignore[no-untyped-def]
+    """Write by_grad · past + by_x · x + constant."""
+    for r in range(first, last):
+        for c in range(x.shape[1]):
+            out[r, c] = by_grad[c] * past[r, c] + by_x[c] * x[r, c] + constant[c]
 
 
 # x, grad, y, past (R, C); bits (R, C) uint8; centre (C,); plain, moment (chunks, C)

@@ -191,3 +191,5 @@ def check_encoder(data: Mapping[str, Any], where: str | Path) -> None:
         raise BadInput(
             where, f"its encoder is {data['encoder']['name']}, these files hold stgcn", "choose another recipe"
         )
+    if data.get("partner"):
+        raise BadInput(where, "it trains two encoders, these files hold one", "choose another recipe")
