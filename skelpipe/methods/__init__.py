@@ -10,7 +10,9 @@ from typing import Any
 from skelpipe.methods.aimclr import AimCLR, Union
 from skelpipe.methods.crosnnclr import CrossView
 from skelpipe.methods.crossclr import CrosSCLR, CrossStream
+from skelpipe.methods.longt_gan import LongTGAN
 from skelpipe.methods.positives import OwnKey
+from skelpipe.methods.predict_cluster import PredictCluster
 from skelpipe.methods.skeletonclr import SkeletonCLR
 from skelpipe.methods.supervised import Supervised
 from skelpipe.resources import Registry
@@ -22,6 +24,8 @@ METHODS: Registry[Any] = Registry(
         "aimclr": AimCLR,
         "crossclr": CrosSCLR,
         "supervised": Supervised,
+        "predict_cluster": PredictCluster,
+        "longt_gan": LongTGAN,
     },
 )
 POSITIVES: Registry[Any] = Registry(
