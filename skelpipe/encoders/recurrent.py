@@ -14,10 +14,11 @@ from pydantic import Field, PositiveInt, model_validator
 from torch import Tensor, nn
 
 from skelpipe.encoders.base import Encoder
+from skelpipe.encoders.tf_gru import TFGRU
 from skelpipe.layouts.base import Layout
 from skelpipe.settings import Settings
 
-CELLS = {"gru": nn.GRU, "lstm": nn.LSTM}
+CELLS: dict[str, Any] = {"gru": nn.GRU, "lstm": nn.LSTM, "tf_gru": TFGRU}
 AXES = {"c": 1, "v": 3, "m": 4}  # of clips (B, C, T, V, M)
 
 
@@ -25,7 +26,7 @@ class RecurrentOptions(Settings):
     """What a recipe may say about the encoder.
 
     Attributes:
-        cell: what each layer consists of.
+        cell: what each layer consists of; "tf_gru" is TensorFlow's GRU with its own first weights, in place of torch's.
         layers: how many stand on each other.
         width: units of a layer, for each direction.
         direction: "uni" reads forwards; "bi" also backwards, side by side in every layer; "two_forward" has the cells
@@ -50,7 +51,7 @@ class RecurrentOptions(Settings):
     LATER: ClassVar[tuple[str, ...]] = ("excess", "dropout", "weights", "gain", "bound", "forget")
 
     name: Literal["recurrent"] = "recurrent"
-    cell: Literal["gru", "lstm"] = "gru"
+    cell: Literal["gru", "lstm", "tf_gru"] = "gru"
     layers: int = Field(3, ge=1, le=64)
     width: PositiveInt = 1024
     direction: Literal["uni", "bi", "two_forward"] = "bi"
@@ -68,6 +69,12 @@ class RecurrentOptions(Settings):
     def _mean_reads_all(self) -> RecurrentOptions:
         if self.pooling == "mean" and self.padding == "skip":
             raise ValueError("pooling: mean goes over all frames; take mean_valid, or padding: read")
+        return self
+
+    @model_validator(mode="after")
+    def _draws_its_own(self) -> RecurrentOptions:
+        if self.cell == "tf_gru" and self.weights != "torch":
+            raise ValueError("weights: tf_gru has first weights of its own; leave them at torch, or take the cell gru")
         return self
 
 
@@ -90,6 +97,10 @@ class Recurrent(Encoder):
         self.cells = nn.ModuleList(
             nn.ModuleList(cell(size, options.width, batch_first=True) for _ in range(directions)) for size in sizes
         )
+
+    def gru(self, size: int, width: int) -> nn.Module:
+        """A fresh GRU of the kind that the layers are, torch's or TensorFlow's, for a decoder."""
+        return TFGRU(size, width) if self.options.cell == "tf_gru" else nn.GRU(size, width, batch_first=True)
 
     def start(self) -> None:
         """Draw the weights as the options say."""

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from skelpipe import settings as checking
 from skelpipe.errors import BadInput, hint, suggest
+from skelpipe.evaluate.aec import AECOptions, aec
 from skelpipe.evaluate.embed import Run
 from skelpipe.evaluate.fewshot import FewshotOptions, fewshot
 from skelpipe.evaluate.finetune import (
@@ -37,6 +38,7 @@ OWN: dict[str, Protocol] = {
     "linear": linear,
     "knn": knn,
     "retrieval": retrieval,
+    "aec": aec,
     "fewshot": fewshot,
     "supervised": supervised,
     "finetune": finetune,
@@ -54,6 +56,7 @@ class Options(Settings):
     """The protocols' own options."""
 
     linear: LinearOptions = LinearOptions()
+    aec: AECOptions = AECOptions()
     fewshot: FewshotOptions = FewshotOptions()
     finetune: FinetuneOptions = FinetuneOptions()
     semi: SemiOptions = SemiOptions()

@@ -11,8 +11,10 @@ from skelpipe.methods.aimclr import AimCLR, Union
 from skelpipe.methods.crosnnclr import CrossView
 from skelpipe.methods.crossclr import CrosSCLR, CrossStream
 from skelpipe.methods.isc import ISC
+from skelpipe.methods.longt_gan import LongTGAN
 from skelpipe.methods.ms2l import MS2L
 from skelpipe.methods.positives import OwnKey
+from skelpipe.methods.predict_cluster import PredictCluster
 from skelpipe.methods.skeletonclr import SkeletonCLR
 from skelpipe.methods.supervised import Supervised
 from skelpipe.resources import Registry
@@ -26,6 +28,8 @@ METHODS: Registry[Any] = Registry(
         "supervised": Supervised,
         "ms2l": MS2L,
         "isc": ISC,
+        "predict_cluster": PredictCluster,
+        "longt_gan": LongTGAN,
     },
 )
 POSITIVES: Registry[Any] = Registry(

@@ -99,10 +99,19 @@ class Network(nn.Module):
 
 
 class Builder:
-    """Makes fresh networks for a method: a call gives one, and `partner` that of a recipe's second encoder."""
+    """Makes fresh networks for a method: a call gives one, and `partner` that of a recipe's second encoder.
 
-    def __init__(self, network: Callable[[], Network], partner: Callable[[], Network] | None = None) -> None:
-        self._network, self._partner = network, partner
+    Attributes:
+        frame: (C, V, M), the numbers of one frame of the clips that the networks see, for methods that tell frames.
+    """
+
+    def __init__(
+        self,
+        network: Callable[[], Network],
+        partner: Callable[[], Network] | None = None,
+        frame: tuple[int, int, int] = (3, 25, 2),
+    ) -> None:
+        self._network, self._partner, self.frame = network, partner, frame
 
     def __call__(self) -> Network:
         return self._network()

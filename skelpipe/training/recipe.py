@@ -280,7 +280,8 @@ class Recipe(Settings):
         """A fresh method, its networks initialised; `classes` only matters to one that learns from labels."""
         positives = POSITIVES[self.positives.name](self.positives)  # type: ignore[attr-defined]
         own, other = (partial(self.build_network, layout, classes, each) for each in (self.encoder, self.partner))
-        build = Builder(own, other if self.partner is not None else None)
+        frame = layout.channels, len(layout.joints), self.bodies
+        build = Builder(own, other if self.partner is not None else None, frame)
         size = self.projector.size if self.projector.kind == "mlp" else own().encoder.features
         method: Method = METHODS[self.method.name](build, size, self.method, positives, self.init)
         return method
