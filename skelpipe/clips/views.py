@@ -74,6 +74,11 @@ class View:
         return any(count_uniforms(step.augmentation, step.options) for step in self.steps)
 
     @property
+    def targets(self) -> list[str]:
+        """The names of all targets that its steps bring."""
+        return [name for step in self.steps for name in step.augmentation.targets((1, 1, 1, 1), step.options)]
+
+    @property
     def evens(self) -> bool:
         """Whether it takes clips of their own lengths: its first step makes as many frames of each."""
         return bool(self.steps) and self.steps[0].augmentation.sampling is not None
@@ -193,12 +198,11 @@ def build_view(plain: str | Sequence[str | Mapping[str, Mapping[str, Any] | Sequ
                 "view", f"{plain!r} is not a named view", f"use {' or '.join(VIEWS)}, or a list of augmentations"
             )
         plain = VIEWS[plain]
-    steps = [build_step(item) for item in plain]
-    brought = [name for step in steps for name in step.augmentation.targets((1, 1, 1, 1), step.options)]
-    for name in brought:
-        if brought.count(name) > 1:
+    view = View(tuple(build_step(item) for item in plain))
+    for name in view.targets:
+        if view.targets.count(name) > 1:
             raise BadInput("view", f"two steps bring the target {name!r}", "make another view for one of them")
-    return View(tuple(steps))
+    return view
 
 
 def render_view(

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from skelpipe.methods.aimclr import AimCLR, Union
+from skelpipe.methods.colorization import Colorization
 from skelpipe.methods.crosnnclr import CrossView
 from skelpipe.methods.crossclr import CrosSCLR, CrossStream
 from skelpipe.methods.positives import OwnKey
@@ -22,6 +23,7 @@ METHODS: Registry[Any] = Registry(
         "aimclr": AimCLR,
         "crossclr": CrosSCLR,
         "supervised": Supervised,
+        "colorization": Colorization,
     },
 )
 POSITIVES: Registry[Any] = Registry(

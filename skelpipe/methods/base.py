@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
@@ -37,6 +37,7 @@ class Method(nn.Module, ABC):
         NEEDS: what the encoder must have beside `forward`: "sequence", or "feature_map" and "pool".
         SUPERVISED: whether it learns from labels; its projector is then a classifier.
         STREAMS: the streams that are trained together; none if a run is of one stream.
+        RENDERED: the stream that all of STREAMS see, where these are networks of other names and no streams of a clip.
         PROJECTS: whether its networks have the recipe's projector; else their embedding is the feature.
         PARTNER: whether it trains a second encoder, which the recipe's `partner` describes.
         observed: further scalars for the log, which `losses` leaves here, without gradient.
@@ -49,6 +50,7 @@ class Method(nn.Module, ABC):
     NEEDS: ClassVar[tuple[str, ...]] = ()
     SUPERVISED: ClassVar[bool] = False
     STREAMS: ClassVar[tuple[str, ...]] = ()
+    RENDERED: ClassVar[str | None] = None
     PROJECTS: ClassVar[bool] = True
     PARTNER: ClassVar[bool] = False
 
@@ -56,6 +58,15 @@ class Method(nn.Module, ABC):
         super().__init__()
         self.options = options
         self.observed: dict[str, Tensor] = {}
+
+    @classmethod
+    def streams_of(cls, options: Any) -> tuple[str, ...]:
+        """Those of STREAMS that a recipe's `method` trains; by default all."""
+        return cls.STREAMS
+
+    @classmethod
+    def check(cls, recipe: Any, brought: Mapping[str, Collection[str]]) -> None:
+        """Raise ValueError, naming the key, where a recipe does not fit; `brought` are the targets of each view."""
 
     @property
     @abstractmethod

@@ -170,12 +170,13 @@ class Recipe(Settings):
         wanted = method.VIEWS
         if set(self.views) != set(wanted):
             raise ValueError(f"views: {self.method.name} needs exactly {', '.join(wanted)}")
+        brought = {}
         for name, steps in {
             **{f"views.{name}": s for name, s in self.views.items()},
             "evaluate.view": self.evaluate.view,
         }.items():
             try:
-                build_view(steps)
+                brought[name.removeprefix("views.")] = build_view(steps).targets
             except BadInput as error:
                 raise ValueError(f"{name}: {error}") from None
         if lacking := [name for name in method.NEEDS if not hasattr(ENCODERS[self.encoder.name], name)]:
@@ -194,6 +195,7 @@ class Recipe(Settings):
         positives = self.positives.name  # type: ignore[attr-defined]
         if getattr(POSITIVES[positives], "NEEDS_PARTNERS", False) and not method.STREAMS:
             raise ValueError(f"positives: {positives} works between streams, and {self.method.name} trains one")
+        method.check(self, brought)
         return self
 
     @model_validator(mode="after")
@@ -225,8 +227,22 @@ class Recipe(Settings):
     @property
     def streams(self) -> tuple[str, ...]:
         """The streams that are trained together; none if a run is of one stream."""
-        streams: tuple[str, ...] = METHODS[self.method.name].STREAMS
+        streams: tuple[str, ...] = METHODS[self.method.name].streams_of(self.method)
         return streams
+
+    @property
+    def own_streams(self) -> bool:
+        """Whether these are networks with names of their own, which all see the same stream of a clip."""
+        return METHODS[self.method.name].RENDERED is not None
+
+    def rendered(self, stream: str) -> str:
+        """The stream of a clip that the network of `stream` sees."""
+        seen: str | None = METHODS[self.method.name].RENDERED
+        return stream if seen is None else seen
+
+    def trained(self, stream: str) -> str | tuple[str, ...]:
+        """The streams of a clip that a run of `stream` sees: several, if it trains several together."""
+        return self.streams if self.streams and not self.own_streams else self.rendered(stream)
 
     @property
     def supervised(self) -> bool:
