@@ -89,17 +89,17 @@ class EdgeConv(nn.Module):
     def __init__(self, channels_in: int, channels_out: int) -> None:
         super().__init__()
         self.conv = nn.Linear(2 * channels_in, channels_out, bias=False)
-        self.norm = nn.BatchNorm2d(channels_out)
+        self.norm: nn.Module = nn.BatchNorm2d(channels_out)
 
     def forward(self, x: Tensor, places: Tensor) -> Tensor:
         """Args: x: (B, N, C_in). places: (B, N, k), those of each point's neighbours."""
-        norm: Any = self.norm
         first, second = self.conv.weight.chunk(2, dim=1)
         there, here = linear(x, torch.cat([first, second - first])).to(self.conv.weight.dtype).chunk(2, dim=2)
         if not isinstance(self.norm, nn.BatchNorm2d):  # one of several ranks, which takes whole arrays
             rows = torch.arange(len(x), device=x.device)[:, None, None]
             edges = there[rows, places] + here[:, :, None]
-            return leaky_relu(norm(edges.permute(0, 3, 1, 2)), SLOPE).max(dim=3)[0].transpose(1, 2)
+            return leaky_relu(self.norm(edges.permute(0, 3, 1, 2)), SLOPE).max(dim=3)[0].transpose(1, 2)
+        norm: Any = self.norm
         sign = 1 - 2 * (norm.weight.detach() < 0).to(there.dtype)
         if not self.training:
             largest, _ = look_at_neighbours(there * sign, places)
@@ -195,7 +195,7 @@ def _largest_and_sum(x: Tensor, places: Tensor) -> tuple[Tensor, Tensor, Tensor]
     total, slots = largest.clone(), torch.zeros_like(largest, dtype=torch.int16)
     for slot, each in enumerate(others, start=1):
         value = rows[each]
-        slots.masked_fill_(value > largest, slot)
+        torch.maximum(slots, (value > largest).to(slots.dtype).mul_(slot), out=slots)  # not masked_fill_, which is slow
         torch.maximum(largest, value, out=largest)
         total += value
     return largest.view(x.shape), total.view(x.shape), slots.view(x.shape)
