@@ -31,7 +31,8 @@ from skelpipe.resources import find, names
 @path_argument("clips")
 @path_argument("run")
 @click.option("--split", required=True, type=SplitName(), help="Whose training clips to learn from.")
-@click.option("--stream", required=True, type=click.Choice([*STREAMS, "3s"]), help="3s: all, as CrosSCLR needs them.")
+@click.option("--stream", required=True, type=click.Choice([*STREAMS, "3s"]),
+              help="3s: all that a recipe trains together, as CrosSCLR and Colorization do.")  # fmt: skip
 @click.option("--epochs", type=click.IntRange(0), help="Instead of the recipe's; 0 leaves the encoder untrained.")
 @click.option("--iterations", type=click.IntRange(1), help="Instead of the recipe's length: so many steps.")
 @set_option

@@ -133,7 +133,10 @@ def _numbers(ctx: click.Context, option: click.Parameter, text: str | None) -> l
 @click.argument("parts", nargs=-1, required=True, type=click.Path(path_type=Path))
 @out_option("The folder of the fused scores.")
 @click.option(
-    "--weights", callback=_numbers, metavar="W,W,…", help="One per part. [default: joint and bone 0.6, motion 0.4]"
+    "--weights",
+    callback=_numbers,
+    metavar="W,W,…",
+    help="One per part. [default: joint and bone 0.6, motion 0.4; of colourings 1]",
 )
 @other_clips_option
 @force_option

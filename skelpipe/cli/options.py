@@ -75,7 +75,7 @@ set_option = click.option(
     "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a setting. Repeatable."
 )
 split_option = click.option("--split", type=SplitName(), help="Another split than the run's.")
-stream_option = click.option("--stream", type=click.Choice(STREAMS), help="Which encoder, where a run holds several.")
+stream_option = click.option("--stream", metavar="NAME", help="Which encoder, where a run holds several.")
 epoch_option = click.option("--epoch", type=click.IntRange(0), help="Weights that were kept then. [default: the last]")
 other_clips_option = click.option(
     "--other-clips", is_flag=True, help="Take clips that were prepared otherwise; each figure then says so."

@@ -74,14 +74,14 @@ class View:
         return any(count_uniforms(step.augmentation, step.options) for step in self.steps)
 
     @property
+    def targets(self) -> list[str]:
+        """The names of all targets that its steps bring."""
+        return [name for step in self.steps for name in step.augmentation.targets((1, 1, 1, 1), step.options)]
+
+    @property
     def evens(self) -> bool:
         """Whether it takes clips of their own lengths: its first step makes as many frames of each."""
         return bool(self.steps) and self.steps[0].augmentation.sampling is not None
-
-    @property
-    def targets(self) -> tuple[str, ...]:
-        """The names of all that its steps bring."""
-        return tuple(name for step in self.steps for name in step.augmentation.targets((1, 1, 1, 1), step.options))
 
     def frames(self, frames: int) -> int:
         """T', how many frames it renders of a clip of T."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from skelpipe.encoders.agcn import AGCN
 from skelpipe.encoders.base import Encoder
 from skelpipe.encoders.coordinates import Coordinates
+from skelpipe.encoders.dgcnn import DGCNN
 from skelpipe.encoders.hcn import HCN
 from skelpipe.encoders.recurrent import Recurrent
 from skelpipe.encoders.stgcn import STGCN
@@ -20,5 +21,6 @@ ENCODERS: Registry[type[Encoder]] = Registry(
         "coordinates": Coordinates,
         "agcn": AGCN,
         "hcn": HCN,
+        "dgcnn": DGCNN,
     },
 )

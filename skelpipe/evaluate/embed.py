@@ -50,7 +50,7 @@ class Run:
     Attributes:
         settings: what `settings.json` holds.
         network: the frozen network on the device, in eval mode; in a run of several streams, that of `stream`.
-        stream: what the network is fed.
+        stream: what the network is called, and what it is fed unless the recipe's streams have names of their own.
         epoch: how many epochs its weights have seen.
         collapsed: whether the log said so at that epoch.
         cautions: what all its figures on the clips that it was loaded for have to say of their preparation.
@@ -287,12 +287,13 @@ def evaluated_clips(
     """
     told = f"recipe {run.recipe.name}: evaluate.view" if view is None else "the protocol's view"
     view = build_view(run.recipe.evaluate.view) if view is None else view
+    stream = run.recipe.rendered(run.stream)
     data = load_bodies(clips, rows, run.recipe.bodies)
     view.check_start(data, told)
     if not view.steps and valid is None and not isinstance(data, Native):
-        return apply_stream(data, run.stream, clips.layout, out=data, threads=threads), None
+        return apply_stream(data, stream, clips.layout, out=data, threads=threads), None
     seed, here = int(run.settings["seed"]), np.arange(len(rows))
-    made = render_view(data, here, rows, view, run.stream, clips.layout, seed, epoch, 0, threads=threads, valid=valid)
+    made = render_view(data, here, rows, view, stream, clips.layout, seed, epoch, 0, threads=threads, valid=valid)
     return made.clips, None if made.lengths is None else torch.from_numpy(made.lengths)
 
 

@@ -236,9 +236,9 @@ def load(features: Features, setup: Setup) -> Material:
     test, lengths = evaluated_clips(run, clips, test_row, own_frames(clips, test_row), setup.threads)
     label, test_label = features.label[features.train], features.label[~features.train]
     valid = own_frames(clips, row)
-    view = run.recipe.evaluate.view
+    view, stream = run.recipe.evaluate.view, run.recipe.rendered(run.stream)
     return Material(
-        run.network.encoder, run.stream, clips.layout, train, valid, row, label, view, test, lengths, test_label
+        run.network.encoder, stream, clips.layout, train, valid, row, label, view, test, lengths, test_label
     )
 
 

@@ -36,8 +36,10 @@ from skelpipe.training.preparation import PREPARED, compare
 # The weights that AimCLR's ensembles use on raw logits for NTU-60 and PKU-MMD I.
 log = logging.getLogger(__name__)
 
-STREAM_WEIGHTS = {"joint": 0.6, "bone": 0.6, "motion": 0.4}
-STREAM_ORDER = ("joint", "motion", "bone")
+# Of the streams of a clip those of AimCLR's public code; of the colourings of its points, none being known, 1 each.
+STREAM_WEIGHTS = {"joint": 0.6, "bone": 0.6, "motion": 0.4, "temporal": 1.0, "spatial": 1.0, "person": 1.0}
+TRIPLES = (("joint", "motion", "bone"), ("temporal", "spatial", "person"))  # a fusion of all of one is called 3s
+STREAM_ORDER = tuple(stream for triple in TRIPLES for stream in triple)
 # How a protocol was run, as its entry in metrics.json says: what all parts share is kept, and what differs is told.
 HOW = ("probe", "k", "settings")
 CLIPS_APART = "clips_apart"  # of metrics.json: in what the clips of the parts differ
@@ -88,7 +90,7 @@ def fuse(
     Args:
         parts: evaluation folders, one per stream.
         out: the folder to write.
-        weights: one per part, at least 0; by default 0.6 joint, 0.6 bone, 0.4 motion.
+        weights: one per part, at least 0; by default 0.6 joint, 0.6 bone, 0.4 motion; 1 each of colourings.
         other_clips: add parts of clips that were prepared in different ways; every figure then has a warning.
         force: replace an older fusion at `out`.
 
@@ -268,7 +270,7 @@ def _stream_key(stream: str) -> tuple[int, str]:
 
 def _stream_name(parts: list[Part]) -> str:
     streams = sorted((p.stream for p in parts), key=_stream_key)
-    return "3s" if tuple(streams) == STREAM_ORDER else "+".join(streams)
+    return "3s" if tuple(streams) in TRIPLES else "+".join(streams)
 
 
 def _metrics(

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from skelpipe.methods.aimclr import AimCLR, Union
+from skelpipe.methods.colorization import Colorization
 from skelpipe.methods.crosnnclr import CrossView
 from skelpipe.methods.crossclr import CrosSCLR, CrossStream
 from skelpipe.methods.isc import ISC
@@ -30,6 +31,7 @@ METHODS: Registry[Any] = Registry(
         "isc": ISC,
         "predict_cluster": PredictCluster,
         "longt_gan": LongTGAN,
+        "colorization": Colorization,
     },
 )
 POSITIVES: Registry[Any] = Registry(

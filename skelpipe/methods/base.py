@@ -38,6 +38,7 @@ class Method(nn.Module, ABC):
         NEEDS: what the encoder must have beside `forward`: "sequence", or "feature_map" and "pool".
         SUPERVISED: whether it learns from labels; its projector is then a classifier.
         STREAMS: the streams that are trained together; none if a run is of one stream.
+        RENDERED: the stream that all of STREAMS see, where these are networks of other names and no streams of a clip.
         PROJECTS: whether its networks have the recipe's projector; else their embedding is the feature.
         PARTNER: whether it trains a second encoder, which the recipe's `partner` describes.
         observed: further scalars for the log, which `losses` leaves here, without gradient.
@@ -50,6 +51,7 @@ class Method(nn.Module, ABC):
     NEEDS: ClassVar[tuple[str, ...]] = ()
     SUPERVISED: ClassVar[bool] = False
     STREAMS: ClassVar[tuple[str, ...]] = ()
+    RENDERED: ClassVar[str | None] = None
     PROJECTS: ClassVar[bool] = True
     PARTNER: ClassVar[bool] = False
 
@@ -59,8 +61,13 @@ class Method(nn.Module, ABC):
         self.observed: dict[str, Tensor] = {}
 
     @classmethod
-    def check_views(cls, options: Any, views: Mapping[str, View]) -> None:
-        """Raise ValueError if a recipe's views, all of VIEWS, do not bring what the losses need; by default all do."""
+    def streams_of(cls, options: Any) -> tuple[str, ...]:
+        """Those of STREAMS that a recipe's `method` trains; by default all."""
+        return cls.STREAMS
+
+    @classmethod
+    def check(cls, recipe: Any, views: Mapping[str, View]) -> None:
+        """Raise ValueError, naming the key, where a recipe does not fit, or its views do not bring what is needed."""
 
     @property
     @abstractmethod

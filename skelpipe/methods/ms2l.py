@@ -102,13 +102,15 @@ class MS2L(Method):
         initialise(self, init)
 
     @classmethod
-    def check_views(cls, options: MS2LOptions, views: Mapping[str, View]) -> None:
+    def check(cls, recipe: Any, views: Mapping[str, View]) -> None:
         for name, step, brings in (("masked", "tail_mask", "clip"), ("jumbled", "jigsaw", "order")):
             if brings not in views[name].targets:
                 raise ValueError(f"views.{name}: nothing in it brings the target {brings!r}; {step} does")
         cut = {step.options["segments"] for step in views["jumbled"].steps if step.name == "jigsaw"}
-        if cut != {options.segments}:
-            raise ValueError(f"method.segments: {options.segments}, but jigsaw cuts into {', '.join(map(str, cut))}")
+        if cut != {recipe.method.segments}:
+            raise ValueError(
+                f"method.segments: {recipe.method.segments}, but jigsaw cuts into {', '.join(map(str, cut))}"
+            )
         if len({view.frames(0) for view in views.values()}) > 1:
             raise ValueError("views: ms2l needs equally many frames of all three")
 

@@ -20,7 +20,7 @@ from skelpipe.errors import BadInput, hint
 from skelpipe.outputs.ancestry import PROVENANCE
 from skelpipe.paper.systems import SYSTEMS, missing
 from skelpipe.pipeline.files import is_path_like
-from skelpipe.pipeline.spec import NAME, OTHERS, Pipeline
+from skelpipe.pipeline.spec import NAME, OTHERS, STREAMS, Pipeline
 from skelpipe.resources import find, names
 from skelpipe.settings import load_yaml, whole
 
@@ -165,23 +165,32 @@ def _content(recipe: Recipe) -> str:
 
 def _check_recipe(pipeline: Pipeline, path: Path, experiment: Experiment) -> None:
     """Raise BadInput if a recipe cannot give what the pipeline wants of it."""
-    recipe, streams = experiment.recipe, pipeline.streams_of(experiment.stem)
+    recipe, streams = experiment.recipe, streams_of(pipeline, experiment)
     if "supervised" in pipeline.protocols_of(experiment.stem) and not recipe.supervised:
         what = f"protocols: supervised measures a classifier, and {recipe.name} trains none"
         raise BadInput(path, what, "leave it out: recipes that learn from labels are evaluated by it anyway")
     if recipe.supervised and pipeline.pretrain_on:
         what = f"pretrain_on: {recipe.name} learns the classes of {pipeline.pretrain_on} and no others"
         raise BadInput(path, what, "leave it out of the recipes")
-    lacking = [stream for stream in streams if recipe.streams and stream not in recipe.streams]
+    lacking = [stream for stream in streams if stream not in (recipe.streams or STREAMS)]
     if lacking:
         what = f"streams: {recipe.name} has no {lacking[0]}"
-        raise BadInput(path, what, f"it trains {', '.join(recipe.streams)} together")
+        trains = f"{', '.join(recipe.streams)} together" if recipe.streams else f"one of {', '.join(STREAMS)}"
+        raise BadInput(path, what, f"it trains {trains}")
     for epoch in pipeline.at_epochs:
         kept = bool(recipe.keep_every) and epoch > 0 and epoch % recipe.keep_every == 0
         if epoch > recipe.epochs or not (kept or epoch == recipe.epochs):
             what = f"at_epochs: of {epoch} epochs {recipe.name} will keep no weights"
             said = f"it trains {recipe.epochs} epochs and has keep_every: {recipe.keep_every}"
             raise BadInput(path, what, f"{said}; change these by 'epochs' and 'set', or at_epochs")
+
+
+def streams_of(pipeline: Pipeline, experiment: Experiment) -> tuple[str, ...]:
+    """The streams that a recipe is evaluated by; those of its own unless the pipeline names some for this recipe."""
+    recipe = experiment.recipe
+    if recipe.own_streams and experiment.stem not in pipeline.streams:
+        return recipe.streams
+    return pipeline.streams_of(experiment.stem)
 
 
 def check_owner(run: Path, planned: Mapping[str, str]) -> None:

@@ -154,7 +154,7 @@ def _plan_stages(
                 config["measures"][parts[stream]] = {**facts, "stream": stream}
                 trained[parts[stream]] = experiment
             if len(parts) > 1:
-                fused, stream, weights = name_fusion(pipeline, pipeline.streams_of(experiment.stem), name)
+                fused, stream, weights = name_fusion(pipeline, list(runs), name)
                 folder = f"{top}/fused-s{seed}/{fused}"
                 config["fusions"][folder] = {"parts": list(parts.values()), "flags": weights}
                 config["measures"][folder] = {**facts, "stream": stream}

@@ -17,7 +17,7 @@ from skelpipe.outputs.folders import discard
 from skelpipe.pipeline.damaged import find_damaged
 from skelpipe.pipeline.files import load_pipeline
 from skelpipe.pipeline.plan import part_digests, plan
-from skelpipe.pipeline.spec import STREAMS, Pipeline
+from skelpipe.pipeline.spec import WEIGHTS, Pipeline
 from skelpipe.recordings.datasets.folds import folded
 from skelpipe.settings import blamed
 
@@ -128,7 +128,7 @@ def results(config: Mapping[str, Any], data: Path) -> list[dict[str, Any]]:
         key = {"experiment": folder.split("/")[3], **{k: metrics[k] for k in ("stream", "epochs")}, "split": split}
         rows.setdefault(tuple(key.values()), {**key, "metrics": []})["metrics"].append(metrics)
     experiments = list(dict.fromkeys(row["experiment"] for row in rows.values()))
-    streams = [*STREAMS, *(row["stream"] for row in rows.values())]
+    streams = [*WEIGHTS, *(row["stream"] for row in rows.values())]
     return sorted(
         rows.values(), key=lambda r: (experiments.index(r["experiment"]), r["epochs"], streams.index(r["stream"]))
     )

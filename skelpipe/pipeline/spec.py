@@ -24,9 +24,12 @@ else:
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
 MOST_POINTS = 10_000  # of a sweep
 
-Stream = Literal["joint", "motion", "bone"]
+Stream = Literal["joint", "motion", "bone", "temporal", "spatial", "person"]
 STREAMS: tuple[Stream, ...] = ("joint", "motion", "bone")
-WEIGHTS: Mapping[Stream, float] = {"joint": 0.6, "motion": 0.4, "bone": 0.6}
+# In their order. The colourings are streams of recipes that train networks of these names together, and of no other.
+WEIGHTS: Mapping[Stream, float] = {
+    "joint": 0.6, "motion": 0.4, "bone": 0.6, "temporal": 1.0, "spatial": 1.0, "person": 1.0,
+}  # fmt: skip
 USUAL_PROTOCOLS: tuple[str, ...] = ("linear", "knn")
 OTHERS = "others"  # stands for the recipes that a mapping of recipes does not name
 
@@ -93,7 +96,8 @@ class Pipeline(Settings):
         recipes: names of shipped recipes, or paths of others in the folder of the pipeline file. Systems of the paper
             that have no recipe yet may be named too, and are left out.
         streams: every recipe is pretrained on each of them. A mapping of recipes gives some their own, and its key
-            `others` the rest theirs.
+            `others` the rest theirs. A recipe that trains networks of its own names together is evaluated by all of
+            these, unless such a mapping names some.
         seeds: and with each of these.
         epochs: replaces the recipes' own number.
         set: recipe name -> KEY=VALUE changes of that recipe.
@@ -256,7 +260,7 @@ class Pipeline(Settings):
     @classmethod
     def _in_order(cls, value: dict[str, tuple[Stream, ...]]) -> dict[str, tuple[Stream, ...]]:
         # The same fusion has the same name.
-        return {key: tuple(stream for stream in STREAMS if stream in own) for key, own in value.items()}
+        return {key: tuple(stream for stream in WEIGHTS if stream in own) for key, own in value.items()}
 
     @field_validator("sweep", mode="before")
     @classmethod
@@ -291,8 +295,9 @@ class Pipeline(Settings):
     @model_validator(mode="after")
     def _weights_for_all(self) -> Pipeline:
         for streams in self.streams.values():
-            weights = [self.fusion.get(stream) for stream in streams]
-            if len(streams) > 1 and (None in weights or min(w or 0 for w in weights) < 0 or not any(weights)):
+            lacking = any(stream in STREAMS and stream not in self.fusion for stream in streams)
+            weights = [self.weight(stream) for stream in streams]
+            if len(streams) > 1 and (lacking or min(weights) < 0 or not any(weights)):
                 raise ValueError("fusion: every stream needs a weight, at least 0 and not all 0")
         return self
 
@@ -322,6 +327,10 @@ class Pipeline(Settings):
     def streams_of(self, recipe: str) -> tuple[Stream, ...]:
         """The streams of a recipe, by its file's name."""
         return self.streams.get(recipe, self.streams.get(OTHERS, STREAMS))
+
+    def weight(self, stream: str) -> float:
+        """Of a stream in fused scores; a recipe's own that nothing is said of count alike."""
+        return {**WEIGHTS, **self.fusion}.get(stream, 1.0)  # type: ignore[call-overload, no-any-return]
 
     def protocols_of(self, recipe: str) -> tuple[str, ...]:
         """The protocols of a recipe, by its file's name."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from skelpipe.pipeline.experiments import Experiment, as_text, as_word, shortened
-from skelpipe.pipeline.spec import STREAMS, WEIGHTS, Pipeline, Stream
+from skelpipe.evaluate.fuse import TRIPLES
+from skelpipe.pipeline.experiments import Experiment, as_text, as_word, shortened, streams_of
+from skelpipe.pipeline.spec import WEIGHTS, Pipeline
 from skelpipe.recordings.datasets.rules import folder_word
 from skelpipe.settings import whole
 
@@ -19,7 +20,7 @@ def plan_runs(
 ) -> dict[str, str]:
     """Plan the pretraining of an experiment; returns stream -> the run that has its encoder."""
     runs: dict[str, str] = {}
-    for stream in pipeline.streams_of(experiment.stem):
+    for stream in streams_of(pipeline, experiment):
         trained = "3s" if experiment.recipe.streams else stream
         runs[stream] = f"{top}/{trained}-s{seed}/run"
         config["runs"][runs[stream]] = {
@@ -102,13 +103,15 @@ def changed_options(pipeline: Pipeline) -> dict[str, Any]:
     return changed
 
 
-def name_fusion(pipeline: Pipeline, streams: Sequence[Stream], evaluation: str) -> tuple[str, str, str]:
+def name_fusion(pipeline: Pipeline, streams: Sequence[str], evaluation: str) -> tuple[str, str, str]:
     """The folder name of a fusion of evaluations of that name, its stream's name, and its flags."""
-    usual = all(pipeline.fusion[stream] == WEIGHTS[stream] for stream in streams)
-    parts = [stream if usual else f"{stream}{pipeline.fusion[stream]:g}" for stream in streams]
-    every = usual and len(streams) == len(STREAMS)
+    usual_weights: Mapping[str, float] = WEIGHTS  # type: ignore[assignment]
+    used = {stream: pipeline.weight(stream) for stream in streams}
+    usual = all(weight == usual_weights.get(stream, 1.0) for stream, weight in used.items())
+    parts = [stream if usual else f"{stream}{weight:g}" for stream, weight in used.items()]
+    every = usual and tuple(streams) in TRIPLES
     told = "+".join(parts)
-    weights = shell_words(["--weights", ",".join(f"{pipeline.fusion[stream]:g}" for stream in streams)])
+    weights = shell_words(["--weights", ",".join(f"{weight:g}" for weight in used.values())])
     return (evaluation, "3s", weights) if every else (f"{evaluation}-{told}", told, weights)
 
 

@@ -157,7 +157,7 @@ def load_batches(
         rows,
         source.labels[rows],
         {name: recipe.view(name) for name in METHODS[recipe.method.name].VIEWS},
-        recipe.streams or settings["stream"],
+        recipe.trained(settings["stream"]),
         source.layout,
         batch_size or recipe.batch_size,
         settings["seed"],

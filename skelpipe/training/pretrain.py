@@ -64,7 +64,7 @@ def pretrain(
         clips: a clips folder.
         run: the folder to make or to resume.
         split: as for `datasets.find_split`.
-        stream: joint, motion or bone; 3s for a recipe that trains all three together.
+        stream: joint, motion or bone; 3s for a recipe that trains several together, be they these three or its own.
         device: "auto", "cpu", "cuda", "cuda:1", ...; of several ranks each takes a GPU of its own.
         precision: "fp32", or "bf16" for the encoder's arithmetic (embeddings, BN statistics and loss stay float32).
         half_storage: keep the clips in memory as float16, at a rounding of up to 1 mm at 3 m.

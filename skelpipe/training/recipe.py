@@ -180,7 +180,6 @@ class Recipe(Settings):
                 built[name] = build_view(steps)
             except BadInput as error:
                 raise ValueError(f"{name}: {error}") from None
-        method.check_views(self.method, {name: built[f"views.{name}"] for name in wanted})
         if lacking := [name for name in method.NEEDS if not hasattr(ENCODERS[self.encoder.name], name)]:
             what = f"{self.method.name} needs one that has {' and '.join(lacking)}, as {self.encoder.name} has not"
             raise ValueError(f"encoder: {what}")
@@ -197,6 +196,7 @@ class Recipe(Settings):
         positives = self.positives.name  # type: ignore[attr-defined]
         if getattr(POSITIVES[positives], "NEEDS_PARTNERS", False) and not method.STREAMS:
             raise ValueError(f"positives: {positives} works between streams, and {self.method.name} trains one")
+        method.check(self, {name: built[f"views.{name}"] for name in wanted})
         return self
 
     @model_validator(mode="after")
@@ -228,13 +228,27 @@ class Recipe(Settings):
     @property
     def streams(self) -> tuple[str, ...]:
         """The streams that are trained together; none if a run is of one stream."""
-        streams: tuple[str, ...] = METHODS[self.method.name].STREAMS
+        streams: tuple[str, ...] = METHODS[self.method.name].streams_of(self.method)
         return streams
 
     @property
     def evaluated(self) -> EncoderOptions:
         """Which encoder is kept and measured: of a method that trains two, the one that it names."""
         return self.partner if self.partner and getattr(self.method, "evaluated", "") == "partner" else self.encoder
+
+    @property
+    def own_streams(self) -> bool:
+        """Whether these are networks with names of their own, which all see the same stream of a clip."""
+        return METHODS[self.method.name].RENDERED is not None
+
+    def rendered(self, stream: str) -> str:
+        """The stream of a clip that the network of `stream` sees."""
+        seen: str | None = METHODS[self.method.name].RENDERED
+        return stream if seen is None else seen
+
+    def trained(self, stream: str) -> str | tuple[str, ...]:
+        """The streams of a clip that a run of `stream` sees: several, if it trains several together."""
+        return self.streams if self.streams and not self.own_streams else self.rendered(stream)
 
     @property
     def supervised(self) -> bool:

@@ -162,16 +162,16 @@ def test_a_jigsaw_leaves_the_rest_in_its_place():
 
 def test_colours_by_time_joint_and_person():
     x = np.zeros((1, 3, 40, 25, 2), np.float32)
-    colours = {
-        by: render(x, [{"colours": {"by": by}}]).targets["colours"][0] for by in ("temporal", "spatial", "person")
-    }
+    every = ("temporal", "spatial", "person")
+    brought = render(x, [{"colours": {"by": by}} for by in every]).targets
+    colours = {by: brought[f"{by}_colours"][0] for by in every}
     expected = [(0.95, 0.05, 0), (0.5, 0.5, 0), (0, 1, 0), (0, 0.95, 0.05), (0, 0.5, 0.5), (0, 0, 1)]
     for t, colour in zip((1, 10, 20, 21, 30, 40), expected, strict=True):
         np.testing.assert_allclose(colours["temporal"][:, t - 1].T, np.broadcast_to(colour, (2, 25, 3)), atol=1e-7)
     np.testing.assert_allclose(colours["spatial"][:, 7, 4, 1], (0.6, 0.4, 0), atol=1e-7)
     np.testing.assert_allclose(colours["spatial"][:, 7, 24, 0], (0, 0, 1))
     assert colours["person"][:, 3, 3].T.tolist() == [[1, 0, 0], [0, 0, 1]]
-    padded = render(x, ["colours"], valid=np.array([20])).targets["colours"][0]
+    padded = render(x, ["colours"], valid=np.array([20])).targets["temporal_colours"][0]
     np.testing.assert_allclose(padded[:, 9, 0, 0], (0, 1, 0))
     assert not padded[:, 20:].any()
 

@@ -2,7 +2,8 @@
 
 Source: Yang et al., Skeleton Cloud Colorization (ICCV 2021); no code of theirs is public. With u = t / T (temporal, t
 from 1) or j / J (spatial, j from 1) the colour is (1 - 2u, 2u, 0) up to u = 1/2 and (0, 2 - 2u, 2u - 1) above. By the
-person it goes from red, the first body, to blue, the last. Brought as `colours` (B, 3, T, V, M); the clip stays.
+person it goes from red, the first body, to blue, the last. Brought as `temporal_colours`, `spatial_colours` or
+`person_colours` (B, 3, T, V, M), so that a view may bring several; the clip stays.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ def _ramp(u: Numbers) -> Numbers:
 
 
 def _targets(shape: Shape, options: Options) -> Brought:
-    return {"colours": ((3, *shape[1:]), "float32")}
+    return {f"{options['by']}_colours": ((3, *shape[1:]), "float32")}
 
 
 def _bring_colours(x: Batch, params: Numbers, extent: Extent, options: Options, targets: Targets) -> None:
@@ -42,7 +43,7 @@ def _bring_colours(x: Batch, params: Numbers, extent: Extent, options: Options, 
     else:
         u = (np.arange(bodies) / max(bodies - 1, 1))[None, None, None, :]
     colours = _ramp(np.broadcast_to(u, (len(x), frames, joints, bodies))) * extent.own[:, :, None, None, None]
-    targets["colours"][...] = np.moveaxis(colours, -1, 1)
+    targets[f"{options['by']}_colours"][...] = np.moveaxis(colours, -1, 1)
 
 
 COLOURS = Augmentation(
