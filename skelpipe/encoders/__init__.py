@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 from skelpipe.encoders.base import Encoder
+from skelpipe.encoders.part_aware import PartAware
 from skelpipe.encoders.recurrent import Recurrent
 from skelpipe.encoders.stgcn import STGCN
 from skelpipe.encoders.temporal import Temporal
 from skelpipe.resources import Registry
 
-ENCODERS: Registry[type[Encoder]] = Registry("encoders", {"stgcn": STGCN, "recurrent": Recurrent, "temporal": Temporal})
+ENCODERS: Registry[type[Encoder]] = Registry(
+    "encoders",
+    {
+        "stgcn": STGCN,
+        "recurrent": Recurrent,
+        "temporal": Temporal,
+        "part_aware": PartAware,
+    },
+)

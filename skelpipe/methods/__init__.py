@@ -12,6 +12,8 @@ from skelpipe.methods.crosnnclr import CrossView
 from skelpipe.methods.crossclr import CrosSCLR, CrossStream
 from skelpipe.methods.positives import OwnKey
 from skelpipe.methods.skeletonclr import SkeletonCLR
+from skelpipe.methods.soft_rnn import SoftRNN
+from skelpipe.methods.stepwise import Stepwise
 from skelpipe.methods.supervised import Supervised
 from skelpipe.resources import Registry
 
@@ -22,6 +24,8 @@ METHODS: Registry[Any] = Registry(
         "aimclr": AimCLR,
         "crossclr": CrosSCLR,
         "supervised": Supervised,
+        "stepwise": Stepwise,
+        "soft_rnn": SoftRNN,
     },
 )
 POSITIVES: Registry[Any] = Registry(
