@@ -30,11 +30,14 @@ class SoftRNNOptions(MethodOptions):
         segments: N, equal parts of a clip; the part of n segments are the first n.
         labels: soft labels are learnt; or rise by the same for every segment, as learnt ones do at first ("ramp"); or
             are 1 from the first segment on ("hard").
+        from_zero: whether the rise of the first segment, from 0, counts in `smoothness` like those of the others. A
+            large ξ1 makes soft labels hard where it does not, and a ramp where it does.
     """
 
     name: Literal["soft_rnn"] = "soft_rnn"
     segments: int = Field(10, ge=2)
     labels: Literal["learnt", "ramp", "hard"] = "learnt"
+    from_zero: bool = False
 
 
 class SoftLabels(nn.Module):
@@ -120,7 +123,9 @@ class SoftRNN(Method):
             self.observed = {"train_top1": (z[:, -1].argmax(1) == batch.labels).float().mean()}
             self.observed |= {f"alpha_{n}": alpha[n - 1].mean() for n in sorted({1, count // 2, count - 1})}
         found = {"regression": soft_regression(z, alpha, batch.labels, batch.weights)}
-        return found | {"smoothness": smoothness(alpha)} if self.soft.labels == "learnt" else found
+        if self.soft.labels == "learnt":
+            found["smoothness"] = smoothness(alpha, self.options.from_zero)
+        return found
 
 
 def segment_ends(lengths: Tensor, count: int) -> Tensor:
@@ -145,6 +150,11 @@ def soft_regression(z: Tensor, alpha: Tensor, labels: Tensor, weights: Tensor | 
     return apart.mean() if weights is None else (weights[:, None] * apart).mean()
 
 
-def smoothness(alpha: Tensor) -> Tensor:
-    """Σ_c Σ_{n<N} (α_{n+1,c} - α_{n,c})²: its second term, ‖∇α‖², of α (N, classes)."""
-    return alpha.diff(dim=0).square().sum()
+def smoothness(alpha: Tensor, from_zero: bool = False) -> Tensor:
+    """Σ_c Σ_{n<N} (α_{n+1,c} - α_{n,c})²: its second term, ‖∇α‖², of α (N, classes).
+
+    Args:
+        from_zero: count n = 0 too, where α is 0.
+    """
+    rises = alpha.diff(dim=0).square().sum()
+    return rises + alpha[0].square().sum() if from_zero else rises
