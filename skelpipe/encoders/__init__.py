@@ -7,6 +7,7 @@ from skelpipe.encoders.base import Encoder
 from skelpipe.encoders.coordinates import Coordinates
 from skelpipe.encoders.dgcnn import DGCNN
 from skelpipe.encoders.hcn import HCN
+from skelpipe.encoders.part_aware import PartAware
 from skelpipe.encoders.recurrent import Recurrent
 from skelpipe.encoders.stgcn import STGCN
 from skelpipe.encoders.temporal import Temporal
@@ -22,5 +23,6 @@ ENCODERS: Registry[type[Encoder]] = Registry(
         "agcn": AGCN,
         "hcn": HCN,
         "dgcnn": DGCNN,
+        "part_aware": PartAware,
     },
 )

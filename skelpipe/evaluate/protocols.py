@@ -6,11 +6,13 @@ One that has options of its own gets a line in `Options` too, and one that does 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from skelpipe import settings as checking
 from skelpipe.errors import BadInput, hint, suggest
 from skelpipe.evaluate.aec import AECOptions, aec
+from skelpipe.evaluate.early import EarlyOptions, early
 from skelpipe.evaluate.embed import Run
 from skelpipe.evaluate.fewshot import FewshotOptions, fewshot
 from skelpipe.evaluate.finetune import (
@@ -41,15 +43,20 @@ OWN: dict[str, Protocol] = {
     "aec": aec,
     "fewshot": fewshot,
     "supervised": supervised,
+    "early": early,
     "finetune": finetune,
     "semi": semi,
     "transfer": transfer,
 }
 PROTOCOLS = Registry("protocols", OWN)
 # Those that need no clips to train on.
-WITHOUT_TRAINING = {"supervised"}
+WITHOUT_TRAINING = {"supervised", "early"}
 # What is found out before hours of work: (run, clips, split) -> None, or BadInput.
-CHECKS: dict[str, Callable[[Run, Clips, Split], None]] = {"supervised": check_supervised, "transfer": check_transfer}
+CHECKS: dict[str, Callable[[Run, Clips, Split], None]] = {
+    "supervised": check_supervised,
+    "early": partial(check_supervised, protocol="early"),
+    "transfer": check_transfer,
+}
 
 
 class Options(Settings):
@@ -58,6 +65,7 @@ class Options(Settings):
     linear: LinearOptions = LinearOptions()
     aec: AECOptions = AECOptions()
     fewshot: FewshotOptions = FewshotOptions()
+    early: EarlyOptions = EarlyOptions()
     finetune: FinetuneOptions = FinetuneOptions()
     semi: SemiOptions = SemiOptions()
     transfer: TransferOptions = TransferOptions()
@@ -88,9 +96,10 @@ def check_stated(recipe: Recipe, where: str | Path) -> None:
         if name not in PROTOCOLS:
             what = f"evaluate.protocols: unknown protocol {name!r}{hint(name, PROTOCOLS)}"
             raise BadInput(where, what, f"known are {', '.join(PROTOCOLS)}")
-    if "supervised" in recipe.evaluate.protocols and not recipe.supervised:
-        what = f"evaluate.protocols: supervised measures a classifier, and {recipe.method.name} trains none"
-        raise BadInput(where, what, "use finetune or linear")
+    for name in ("supervised", "early"):
+        if name in recipe.evaluate.protocols and not recipe.supervised:
+            what = f"evaluate.protocols: {name} measures a classifier, and {recipe.method.name} trains none"
+            raise BadInput(where, what, "use finetune or linear")
     for name in recipe.evaluate.options:
         if name not in Options.model_fields:
             known = name in PROTOCOLS

@@ -48,12 +48,12 @@ def _of_clips(features: Features, setup: Setup) -> npt.NDArray[np.float32]:
     return scores if setup.only is None else scores[:, setup.only]
 
 
-def check_supervised(run: Run, clips: Clips, split: Split) -> None:
+def check_supervised(run: Run, clips: Clips, split: Split, protocol: str = "supervised") -> None:
     """Raise BadInput unless the run has a classifier, and for the classes of that split."""
     if not run.recipe.supervised and not has_classifier(run.path):
         what = f"{run.path} has learnt without labels and has no classifier"
-        raise BadInput("--protocol supervised", what, "use finetune or linear")
+        raise BadInput(f"--protocol {protocol}", what, "use finetune or linear")
     mine, theirs = split_of(run.settings).datasets[0], split.datasets[0]
     if (mine.name, mine.class_names) != (theirs.name, theirs.class_names):
         what = f"{run.path} knows the classes of {mine.name}, and {split.name} has those of {theirs.name}"
-        raise BadInput("--protocol supervised", what, "use transfer or linear")
+        raise BadInput(f"--protocol {protocol}", what, "use transfer or linear")

@@ -17,6 +17,8 @@ from skelpipe.methods.ms2l import MS2L
 from skelpipe.methods.positives import OwnKey
 from skelpipe.methods.predict_cluster import PredictCluster
 from skelpipe.methods.skeletonclr import SkeletonCLR
+from skelpipe.methods.soft_rnn import SoftRNN
+from skelpipe.methods.stepwise import Stepwise
 from skelpipe.methods.supervised import Supervised
 from skelpipe.resources import Registry
 
@@ -32,6 +34,8 @@ METHODS: Registry[Any] = Registry(
         "predict_cluster": PredictCluster,
         "longt_gan": LongTGAN,
         "colorization": Colorization,
+        "stepwise": Stepwise,
+        "soft_rnn": SoftRNN,
     },
 )
 POSITIVES: Registry[Any] = Registry(

@@ -95,9 +95,10 @@ class Watch:
             self.bad += 1
             if self.bad >= self.options.patience:
                 self.falls, self.cooling, self.bad = self.falls + 1, self.options.cooldown, 0
-                log.info(
-                    "epoch %d: no gain on held-out clips; the rate falls to %.3g of what it was", epoch, self.share
-                )
+                if self.options.gamma < 1:
+                    log.info(
+                        "epoch %d: no gain on held-out clips; the rate falls to %.3g of what it was", epoch, self.share
+                    )
 
     def _gain(self, figure: float, higher_is_better: bool) -> float:
         if self.best is None:

@@ -25,6 +25,8 @@ def evaluations(tmp_path_factory):
         write_evaluation(root, folder=f"q{size}", features=True, run={"method": {"queue_size": size}})
     few = {f"fewshot{k}": {"top1": 0.1 * k, "shots": k, "labelled": 12 * k} for k in (1, 2, 5)}
     write_evaluation(root, "aimclr", folder="few", protocols=few)
+    seen = {"top1": 0.6, "observed": [0.5, 1.0], "top1_observed": [0.4, 0.6], "mean_observed": 0.5}
+    write_evaluation(root, folder="seen", protocols={"early": seen})
     write_run(root / "run")
     return root
 
@@ -85,3 +87,20 @@ def test_points_of_few_labels_are_of_all_draws_and_seeds_and_the_newest_of_a_pro
     assert every == {"x": 100, "mean": 0.8, "std": None}
     assert [point["x"] for point in nearest["lines"][0]["points"]] == [12, 100]
     assert [len(further["lines"]), further["lines"][0]["points"][0]["mean"]] == [1, 0.4]
+
+
+def test_points_of_observed_shares_are_means_over_seeds_and_the_newest_of_each(tmp_path, monkeypatch):
+    drawn = []
+    picture = "skelpipe.report.figures.early.sweep_figure"
+    monkeypatch.setattr(picture, lambda panels, *_, **how: (drawn.append(panels), sweep_figure(panels, *_, **how))[1])
+    for seed, (half, whole) in enumerate([(0.4, 0.6), (0.5, 0.8)]):
+        seen = {"top1": whole, "observed": [0.5, 1.0], "top1_observed": [half, whole]}
+        write_evaluation(tmp_path / "e", folder=f"seed{seed}", seed=seed, protocols={"early": seen})
+    broken = {"early": {"top1": 0.1, "observed": [0.5], "top1_observed": [0.1, 0.2]}}
+    write_evaluation(tmp_path / "e", "aimclr", folder="broken", protocols=broken)
+    write_report([tmp_path / "e"], tmp_path / "r", figures=["early"])
+    (((panel,),),) = (drawn,)
+    (line,) = panel["lines"]
+    assert [point["x"] for point in line["points"]] == [50, 100]
+    assert [point["mean"] for point in line["points"]] == pytest.approx([0.45, 0.7])
+    assert line["points"][0]["std"] == pytest.approx(0.005**0.5)

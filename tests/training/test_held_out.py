@@ -20,7 +20,8 @@ from skelpipe.recordings.datasets import split_masks
 from skelpipe.recordings.store import Clips
 from skelpipe.training.checkpoint import weights_epoch
 from skelpipe.training.held_out import Watch, held_parts, judged, measure, split_rows
-from skelpipe.training.optim import Plateau
+from skelpipe.training.length import Length
+from skelpipe.training.optim import Plateau, Rates
 from skelpipe.training.pretrain import pretrain
 from skelpipe.training.recipe import load_recipe
 
@@ -48,6 +49,22 @@ def test_the_rate_falls_after_epochs_without_gain():
     shares, seen = watch({"patience": 2, "gamma": 0.5}, [0.5, 0.6, 0.6, 0.6, 0.6, 0.7, 0.1, 0.1, 0.1, 0.1])
     assert shares == [1, 1, 1, 0.5, 0.5, 0.5, 0.5, 0.25, 0.25, 0.125]
     assert (seen.best, seen.best_epoch) == (0.7, 6)
+
+
+def test_a_plateau_without_falls_keeps_the_best_epoch_while_the_rate_goes_its_own_way():
+    told = {"gamma": 1, "patience": 1, "keep": "best", "meanwhile": {"name": "exponential", "gamma": 0.5, "after": 2}}
+    shares, seen = watch(told, [0.5, 0.6, 0.4, 0.3])
+    assert shares == [1, 1, 1, 1]
+    assert (seen.best_epoch, seen.weights is None) == (2, False)
+    schedule = Plateau(**told)
+    assert [schedule.factor(done, 9) for done in range(4)] == [1, 1, 0.5, 0.25]
+    assert not schedule.knows_length
+    assert Plateau(meanwhile={"name": "cosine"}).knows_length
+    assert "meanwhile" not in Plateau().model_dump()
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], 1.0)
+    rates = Rates(Plateau(meanwhile={"name": "exponential", "gamma": 0.5}), optimizer, Length(1, 9))
+    rates.set(3, 0, 0.1)
+    assert rates.first == pytest.approx(0.1 * 0.25)
 
 
 def test_epochs_of_cooling_down_are_not_counted():

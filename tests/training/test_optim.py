@@ -210,6 +210,11 @@ def test_a_dump_is_read_back_and_says_what_counts():
         ("schedule=cosin", "schedule: unknown name 'cosin' (did you mean 'cosine'?)"),
         ("schedule={name: cosine, warmup: 5, length: 5}", "warmup: 5 leaves nothing of a length of 5"),
         ("schedule={name: plateau, by: iteration}", "schedule.by: input should be 'epoch'"),
+        (
+            "schedule={name: plateau, meanwhile: {name: exponential, by: iteration}}",
+            "schedule: meanwhile: a plateau is looked for after each epoch",
+        ),
+        ("schedule={name: plateau, meanwhile: {name: plateau}}", "schedule.meanwhile"),
         ("clip_gradients={by: global, at: 1}", "unknown name 'global' (did you mean 'global_norm'?)"),
         ("clip_gradients={by: value, at: 0}", "clip_gradients.at: input should be greater than 0"),
         ("sampling=replaced", "sampling: input should be"),

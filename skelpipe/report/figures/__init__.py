@@ -10,6 +10,7 @@ from skelpipe.report.experiments import Catalogue
 from skelpipe.report.figures.base import Kind, Material
 from skelpipe.report.figures.confusion import CONFUSION
 from skelpipe.report.figures.curves import CURVES
+from skelpipe.report.figures.early import EARLY
 from skelpipe.report.figures.labels import LABELS
 from skelpipe.report.figures.sweeps import SWEEPS
 from skelpipe.report.figures.tsne import TSNE
@@ -17,6 +18,7 @@ from skelpipe.report.figures.tsne import TSNE
 # In the order of the page.
 FIGURES: dict[str, Kind] = {
     "labels": LABELS,
+    "early": EARLY,
     "sweeps": SWEEPS,
     "curves": CURVES,
     "confusion": CONFUSION,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
@@ -91,6 +91,9 @@ class Cosine(Schedule):
         return self.length is None
 
 
+Clockwork = Annotated[Steps | Exponential | Cosine, Field(discriminator="name")]
+
+
 class Plateau(Schedule):
     """The rate is multiplied by `gamma` when held-out clips of the training part show no gain any more.
 
@@ -99,13 +102,17 @@ class Plateau(Schedule):
 
     Attributes:
         by: epochs, and nothing else.
+        gamma: 1 leaves the rate as it is; held-out clips then decide the end, and which weights are kept.
         patience: after so many epochs without gain the rate falls.
         cooldown: epochs after a fall that are not counted.
         stop_after: training ends after so many epochs without gain, whatever the rate did; None goes on to the end.
         least: by how much a figure must be better to be a gain.
         held_out: share of the training clips that is held out, in whole persons or videos.
         keep: which weights the run leaves, those of its last epoch or of that with the best figure.
+        meanwhile: another schedule, by epochs, which the rate follows besides.
     """
+
+    LATER: ClassVar[tuple[str, ...]] = ("meanwhile",)
 
     name: Literal["plateau"] = "plateau"
     by: Literal["epoch"] = "epoch"
@@ -116,10 +123,21 @@ class Plateau(Schedule):
     least: float = Field(0.0, ge=0)
     held_out: float = Field(0.1, gt=0, lt=1)
     keep: Literal["last", "best"] = "last"
+    meanwhile: Clockwork | None = None
+
+    @model_validator(mode="after")
+    def _counts_epochs(self) -> Plateau:
+        if self.meanwhile is not None and self.meanwhile.by != "epoch":
+            raise ValueError("meanwhile: a plateau is looked for after each epoch; let this count epochs too")
+        return self
 
     def factor(self, done: int, total: int) -> float:
-        """1: how often the rate has fallen is known to who watches the held-out clips."""
-        return 1.0
+        """What `meanwhile` says, or 1: how often the rate has fallen is known to who watches the held-out clips."""
+        return 1.0 if self.meanwhile is None else self.meanwhile.factor(done, total)
+
+    @property
+    def knows_length(self) -> bool:
+        return self.meanwhile is not None and self.meanwhile.knows_length
 
 
 SCHEDULES: dict[str, type[Schedule]] = {
