@@ -6,6 +6,15 @@ from skelpipe.encoders.base import Encoder
 from skelpipe.encoders.recurrent import Recurrent
 from skelpipe.encoders.stgcn import STGCN
 from skelpipe.encoders.temporal import Temporal
+from skelpipe.encoders.view_adaptive import ViewAdaptive
 from skelpipe.resources import Registry
 
-ENCODERS: Registry[type[Encoder]] = Registry("encoders", {"stgcn": STGCN, "recurrent": Recurrent, "temporal": Temporal})
+ENCODERS: Registry[type[Encoder]] = Registry(
+    "encoders",
+    {
+        "stgcn": STGCN,
+        "recurrent": Recurrent,
+        "temporal": Temporal,
+        "view_adaptive": ViewAdaptive,
+    },
+)

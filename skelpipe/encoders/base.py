@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from torch import nn
 
+from skelpipe.layouts.base import Layout
 from skelpipe.settings import Settings
 
 
@@ -27,3 +28,9 @@ class Encoder(nn.Module):
     USES_LENGTHS: ClassVar[bool] = False
     SIDE_BY_SIDE: ClassVar[bool] = False
     features: int
+
+
+def build_encoder(kind: Any, layout: Layout, options: Settings, bodies: int) -> Encoder:
+    """A fresh encoder of that kind, an entry of ENCODERS, for clips of so many bodies."""
+    made: Encoder = kind(layout, options, bodies) if kind.SIDE_BY_SIDE else kind(layout, options)
+    return made

@@ -13,6 +13,7 @@ from skelpipe.methods.crossclr import CrosSCLR, CrossStream
 from skelpipe.methods.positives import OwnKey
 from skelpipe.methods.skeletonclr import SkeletonCLR
 from skelpipe.methods.supervised import Supervised
+from skelpipe.methods.supervised_frames import SupervisedFrames
 from skelpipe.resources import Registry
 
 METHODS: Registry[Any] = Registry(
@@ -22,6 +23,7 @@ METHODS: Registry[Any] = Registry(
         "aimclr": AimCLR,
         "crossclr": CrosSCLR,
         "supervised": Supervised,
+        "supervised_frames": SupervisedFrames,
     },
 )
 POSITIVES: Registry[Any] = Registry(

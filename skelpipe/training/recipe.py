@@ -17,6 +17,7 @@ from skelpipe import settings
 from skelpipe.clips.balance import Balance
 from skelpipe.clips.views import View, build_view
 from skelpipe.encoders import ENCODERS
+from skelpipe.encoders.base import build_encoder
 from skelpipe.errors import BadInput
 from skelpipe.layouts.base import Layout
 from skelpipe.methods import METHODS, POSITIVES
@@ -259,8 +260,7 @@ class Recipe(Settings):
             options: of the encoder; by default the recipe's first.
         """
         options = options or self.encoder
-        kind: Any = ENCODERS[options.name]
-        encoder = kind(layout, options, self.bodies) if kind.SIDE_BY_SIDE else kind(layout, options)
+        encoder = build_encoder(ENCODERS[options.name], layout, options, self.bodies)
         if self.supervised:
             return Network(encoder, nn.Linear(encoder.features, classes))
         if not METHODS[self.method.name].PROJECTS or self.projector.kind == "none":
