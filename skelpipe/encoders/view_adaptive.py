@@ -194,5 +194,4 @@ def turns(angles: Tensor) -> Tensor:
 
 def turned(points: Tensor, matrices: Tensor) -> Tensor:
     """Points (B, D, T, V, M), each frame's multiplied by its matrix, of (B, T, D, D)."""
-    flat = points.transpose(1, 2).flatten(3)  # (B, T, D, V · M)
-    return (matrices @ flat).view(*flat.shape[:3], *points.shape[3:]).transpose(1, 2)
+    return torch.einsum("btij,bjtvm->bitvm", matrices, points)

@@ -12,7 +12,6 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from skelpipe.encoders.recurrent import own_frames
 from skelpipe.methods.base import MethodOptions
 from skelpipe.methods.network import Init, Network
 from skelpipe.methods.positives import Positives
@@ -53,8 +52,11 @@ class FrameScores(Network):
 
         The classifier is linear, so it is asked once, of the frames' weighted sum; only its bias sees the weights' sum.
         """
+        encoder: Any = self.encoder
         classifier: Any = self.projector
-        h = self.sequence(x, lengths)
+        with self.precision(x):
+            h = encoder.sequence(x, lengths)
+        h = h.to(x.dtype)
         weights = frame_weights(h, lengths, self.padding)
         scores: Tensor = (weights.unsqueeze(1) @ h).squeeze(1) @ classifier.weight.t()
         scores = scores + weights.sum(1, keepdim=True) * classifier.bias
@@ -86,9 +88,8 @@ def frame_weights(h: Tensor, lengths: Tensor | None, padding: Padding) -> Tensor
     """
     if lengths is None:
         return h.new_full(h.shape[:2], 1 / h.shape[1])
-    own = lengths.clamp(min=1)
-    weights = own_frames(h, own).squeeze(2)
+    own, t = lengths.clamp(min=1)[:, None], torch.arange(h.shape[1], device=h.device)
+    weights = (t < own).to(h.dtype)
     if padding == "repeat_last":
-        last = torch.arange(h.shape[1], device=h.device) == own[:, None] - 1
-        weights = weights + last * (h.shape[1] - own)[:, None]
-    return weights / own[:, None]
+        weights = weights + (t == own - 1) * (h.shape[1] - own)
+    return weights / own
