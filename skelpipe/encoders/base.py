@@ -29,6 +29,11 @@ class Encoder(nn.Module):
     SIDE_BY_SIDE: ClassVar[bool] = False
     features: int
 
+    @classmethod
+    def gives(cls, name: str, options: Any) -> bool:
+        """Whether one with these options has `sequence`, `feature_map` or `pool`."""
+        return hasattr(cls, name)
+
 
 def build_encoder(kind: Any, layout: Layout, options: Settings, bodies: int) -> Encoder:
     """A fresh encoder of that kind, an entry of ENCODERS, for clips of so many bodies."""

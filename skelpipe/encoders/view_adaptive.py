@@ -15,7 +15,6 @@ from torch import Tensor, nn
 
 from skelpipe.encoders.base import Encoder, build_encoder
 from skelpipe.encoders.recurrent import RecurrentOptions, build_cell, rows, start_cell
-from skelpipe.errors import BadInput
 from skelpipe.layouts.base import Layout
 from skelpipe.resources import REGISTRIES
 from skelpipe.settings import Settings, one_of
@@ -126,6 +125,11 @@ class ViewAdaptive(Encoder):
         self.rotation = Branch(numbers, angles, options) if options.rotate else None
         self.translation = Branch(numbers, layout.coordinates, options) if options.translate else None
 
+    @classmethod
+    def gives(cls, name: str, options: ViewAdaptiveOptions) -> bool:
+        behind = encoders()[options.main.name]
+        return bool(behind.gives(name, options.main))
+
     def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Features of clips, of which the first `lengths` (B,) frames are their own; None says that all are."""
         moved = self.move(x)
@@ -133,15 +137,18 @@ class ViewAdaptive(Encoder):
         return h
 
     def sequence(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
-        """The features of every frame, of an encoder that gives them: (B, C, T, V, M) -> (B, T, H').
-
-        Raises:
-            BadInput: the encoder behind the layer gives none.
-        """
-        if not hasattr(self.main, "sequence"):
-            what = f"{self.options.main.name} gives no features of single frames, and the method asks for them"
-            raise BadInput("encoder.main", what, "take recurrent, or the method supervised")
+        """The features of every frame, where the encoder behind gives them: (B, C, T, V, M) -> (B, T, H')."""
         h: Tensor = self.main.sequence(self.move(x), lengths)
+        return h
+
+    def feature_map(self, x: Tensor) -> Tensor:
+        """That of the encoder behind, where it has one."""
+        found: Tensor = self.main.feature_map(self.move(x))
+        return found
+
+    def pool(self, feature_map: Tensor, batch: int) -> Tensor:
+        """The same."""
+        h: Tensor = self.main.pool(feature_map, batch)
         return h
 
     def move(self, x: Tensor) -> Tensor:

@@ -179,12 +179,12 @@ class Recipe(Settings):
                 build_view(steps)
             except BadInput as error:
                 raise ValueError(f"{name}: {error}") from None
-        if lacking := [name for name in method.NEEDS if not hasattr(ENCODERS[self.encoder.name], name)]:
+        if lacking := [name for name in method.NEEDS if not ENCODERS[self.encoder.name].gives(name, self.encoder)]:
             what = f"{self.method.name} needs one that has {' and '.join(lacking)}, as {self.encoder.name} has not"
             raise ValueError(f"encoder: {what}")
         if self.evaluate.segments > 1 and self.supervised:
             raise ValueError(f"evaluate.segments: {self.method.name} has a classifier of whole clips; leave it at 1")
-        if self.evaluate.segments > 1 and not hasattr(ENCODERS[self.encoder.name], "feature_map"):
+        if self.evaluate.segments > 1 and not ENCODERS[self.encoder.name].gives("feature_map", self.encoder):
             raise ValueError(f"evaluate.segments: {self.encoder.name} has no feature map to cut in time")
         if taken := [name for name in method.LOSSES if name in LOG_NAMES]:
             raise ValueError(f"method: {self.method.name} has a loss {taken[0]!r}, a name that the log has for itself")

@@ -260,8 +260,16 @@ def test_it_stands_in_front_of_any_encoder():
         x = torch.randn(2, 3, 16, 25, 2)
         assert made(x, torch.tensor([16, 9])).shape == (2, made.features)
         torch.testing.assert_close(made(x), made.main(x))  # it starts by changing nothing
-        with pytest.raises(BadInput, match=f"encoder.main: {main['name']} gives no features of single frames"):
-            made.sequence(x)
+        found = made.feature_map(x)
+        torch.testing.assert_close(made.pool(found, 2), made.main(x))
+        assert [made.gives(name, options) for name in ("sequence", "feature_map", "pool")] == [False, True, True]
+    assert ViewAdaptive.gives("sequence", ViewAdaptiveOptions())
+    assert not ViewAdaptive.gives("feature_map", ViewAdaptiveOptions())
+    load_recipe("aimclr", ["encoder={name: view_adaptive, main: {name: stgcn}}"])
+    with pytest.raises(BadInput, match="needs one that has feature_map and pool, as view_adaptive has not"):
+        load_recipe("aimclr", ["encoder={name: view_adaptive}"])
+    with pytest.raises(BadInput, match="supervised_frames needs one that has sequence, as view_adaptive has not"):
+        load_recipe("va_rnn", ["encoder.main={name: stgcn}"])
 
 
 def test_mistakes_are_named():
