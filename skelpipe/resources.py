@@ -24,6 +24,7 @@ from skelpipe.errors import BadInput, nearest
 Folder = Literal["models", "pipelines"]
 Entry = TypeVar("Entry")
 log = logging.getLogger(__name__)
+REGISTRIES: dict[str, Registry[Any]] = {}  # by name, as entry points call them
 KINDS: dict[Folder, str] = {"models": "recipe", "pipelines": "pipeline"}
 
 
@@ -74,6 +75,7 @@ class Registry(dict[str, Entry]):
 
     def __init__(self, registry: str, own: Mapping[str, Entry]) -> None:
         super().__init__(own)
+        REGISTRIES.setdefault(registry, self)
         self._later: dict[str, Any] = {}
         for point in _entry_points(f"skelpipe.{registry}"):
             if point.name in self:

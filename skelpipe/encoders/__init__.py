@@ -11,6 +11,7 @@ from skelpipe.encoders.part_aware import PartAware
 from skelpipe.encoders.recurrent import Recurrent
 from skelpipe.encoders.stgcn import STGCN
 from skelpipe.encoders.temporal import Temporal
+from skelpipe.encoders.view_adaptive import ViewAdaptive
 from skelpipe.resources import Registry
 
 ENCODERS: Registry[type[Encoder]] = Registry(
@@ -24,5 +25,6 @@ ENCODERS: Registry[type[Encoder]] = Registry(
         "hcn": HCN,
         "dgcnn": DGCNN,
         "part_aware": PartAware,
+        "view_adaptive": ViewAdaptive,
     },
 )

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from torch import nn
 
+from skelpipe.layouts.base import Layout
 from skelpipe.settings import Settings
 
 
@@ -31,3 +32,14 @@ class Encoder(nn.Module):
     SIDE_BY_SIDE: ClassVar[bool] = False
     features: int
     inputs: int
+
+    @classmethod
+    def gives(cls, name: str, options: Any) -> bool:
+        """Whether one with these options has `sequence`, `feature_map` or `pool`."""
+        return hasattr(cls, name)
+
+
+def build_encoder(kind: Any, layout: Layout, options: Settings, bodies: int) -> Encoder:
+    """A fresh encoder of that kind, an entry of ENCODERS, for clips of so many bodies."""
+    made: Encoder = kind(layout, options, bodies) if kind.SIDE_BY_SIDE else kind(layout, options)
+    return made

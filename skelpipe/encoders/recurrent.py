@@ -46,9 +46,10 @@ class RecurrentOptions(Settings):
         gain: of orthogonal recurrent weights.
         bound: of uniform weights.
         forget: the bias of an LSTM's forget gates at the start; None leaves it as drawn.
+        biases: torch has two vectors of them where there is one in the formulas; of "one", the second is not there.
     """
 
-    LATER: ClassVar[tuple[str, ...]] = ("excess", "dropout", "weights", "gain", "bound", "forget")
+    LATER: ClassVar[tuple[str, ...]] = ("excess", "dropout", "weights", "gain", "bound", "forget", "biases")
 
     name: Literal["recurrent"] = "recurrent"
     cell: Literal["gru", "lstm", "tf_gru"] = "gru"
@@ -64,6 +65,7 @@ class RecurrentOptions(Settings):
     gain: float = Field(1.0, gt=0)
     bound: float = Field(0.08, gt=0)
     forget: float | None = None
+    biases: Literal["two", "one"] = "two"
 
     @model_validator(mode="after")
     def _mean_reads_all(self) -> RecurrentOptions:
@@ -88,14 +90,15 @@ class Recurrent(Encoder):
     def __init__(self, layout: Layout, options: RecurrentOptions, bodies: int) -> None:
         super().__init__()
         self.options = options
-        cell, directions = CELLS[options.cell], 1 if options.direction == "uni" else 2
+        directions = 1 if options.direction == "uni" else 2
         self.features = options.width * directions
         self.inputs = layout.channels * len(layout.joints) * bodies
         sizes = [self.inputs, *[self.features] * (options.layers - 1)]
         # Cells of their own instead of torch's layers: two that read forwards are none of those, and a backward one
         # that begins at each clip's own end would need its length on the CPU.
         self.cells = nn.ModuleList(
-            nn.ModuleList(cell(size, options.width, batch_first=True) for _ in range(directions)) for size in sizes
+            nn.ModuleList(build_cell(options.cell, size, options.width, options.biases) for _ in range(directions))
+            for size in sizes
         )
 
     def gru(self, size: int, width: int) -> nn.Module:
@@ -131,7 +134,7 @@ class Recurrent(Encoder):
 
     def run(self, x: Tensor, lengths: Tensor | None) -> Tensor:
         """All layers: (B, C, T, V, M) -> (B, T, features); what stands behind a clip's length means nothing."""
-        y = x.permute(0, 2, *(AXES[axis] for axis in self.options.order)).flatten(2)
+        y = rows(x, self.options.order)
         layers: Any = self.cells
         for layer in layers:
             outputs: list[Tensor] = []
@@ -158,6 +161,22 @@ class Recurrent(Encoder):
             forwards, _ = last.chunk(2, dim=1)
             return torch.cat([forwards, y[:, 0, self.options.width :]], dim=1)
         return last
+
+
+def build_cell(kind: str, size: int, width: int, biases: str = "two") -> nn.GRU | nn.LSTM:
+    """One layer of cells that reads frames (B, T, size) forwards: key of CELLS, with one vector of biases or two."""
+    cell: nn.GRU | nn.LSTM = CELLS[kind](size, width, batch_first=True)
+    if biases == "one" and not isinstance(cell, TFGRU):  # which has no other
+        zeros = torch.zeros(len(cell.state_dict()["bias_hh_l0"]))
+        del cell.bias_hh_l0
+        cell.register_buffer("bias_hh_l0", zeros)
+        cell.bias_hh_l0 = zeros  # which also puts it among the weights that torch's function is given
+    return cell
+
+
+def rows(x: Tensor, order: str) -> Tensor:
+    """The numbers of each frame in one row, in that order of their axes: (B, C, T, V, M) -> (B, T, C · V · M)."""
+    return x.permute(0, 2, *(AXES[axis] for axis in order)).flatten(2)
 
 
 @torch.no_grad()

@@ -20,6 +20,7 @@ from skelpipe.methods.skeletonclr import SkeletonCLR
 from skelpipe.methods.soft_rnn import SoftRNN
 from skelpipe.methods.stepwise import Stepwise
 from skelpipe.methods.supervised import Supervised
+from skelpipe.methods.supervised_frames import SupervisedFrames
 from skelpipe.resources import Registry
 
 METHODS: Registry[Any] = Registry(
@@ -36,6 +37,7 @@ METHODS: Registry[Any] = Registry(
         "colorization": Colorization,
         "stepwise": Stepwise,
         "soft_rnn": SoftRNN,
+        "supervised_frames": SupervisedFrames,
     },
 )
 POSITIVES: Registry[Any] = Registry(

@@ -6,7 +6,7 @@ Source: Yan et al., Spatial Temporal Graph Convolutional Networks for Skeleton-B
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -28,13 +28,13 @@ class SupervisedOptions(MethodOptions):
 class Supervised(Method):
     """An encoder whose projector is the classifier: its outputs are one score per class."""
 
-    Options = SupervisedOptions
+    Options: ClassVar[type[MethodOptions]] = SupervisedOptions
     VIEWS = ("clip",)
     LOSSES = ("cross_entropy",)
     SUPERVISED = True
 
     def __init__(
-        self, build: Callable[[], Network], size: int, options: SupervisedOptions, positives: Positives, init: Init
+        self, build: Callable[[], Network], size: int, options: MethodOptions, positives: Positives, init: Init
     ) -> None:
         super().__init__(options)
         self.network = build()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from pathlib import Path
@@ -65,7 +65,7 @@ def whole(settings: Settings) -> dict[str, Any]:
     return settings.model_dump(mode="json", context={"whole": True})
 
 
-def one_of(registry: Mapping[str, Any], unnamed: str | None = None) -> Any:
+def one_of(registry: Mapping[str, Any] | Callable[[], Mapping[str, Any]], unnamed: str | None = None) -> Any:
     """The type of a setting that is one of the `Options` in a registry, chosen by its `name`.
 
     A bare string stands for `{name: string}`, all other options at their defaults; where no name is given, `unnamed` is
@@ -73,15 +73,20 @@ def one_of(registry: Mapping[str, Any], unnamed: str | None = None) -> Any:
     all of ours.
 
     Args:
-        registry: entries that have `Options`, or are themselves what may be said of them.
+        registry: entries that have `Options`, or are themselves what may be said of them; or what gives it, where it
+            is made later.
     """
     return Annotated[Any, _OneOf(registry, unnamed)]
 
 
 @dataclass(frozen=True, eq=False)
 class _OneOf:
-    registry: Mapping[str, Any]
+    given: Mapping[str, Any] | Callable[[], Mapping[str, Any]]
     unnamed: str | None
+
+    @property
+    def registry(self) -> Mapping[str, Any]:
+        return self.given() if callable(self.given) else self.given
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> Any:
         def named(value: Any) -> Any:

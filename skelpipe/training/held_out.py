@@ -35,14 +35,19 @@ def split_rows(recipe: Recipe, source: Clips, rows: Rows, seed: int) -> tuple[Ro
     """
     if recipe.plateau is None:
         return rows, rows[:0]
-    held = hold_out(source.columns[source.about.group][rows], recipe.plateau.held_out, seed)
+    singly = recipe.plateau.held_out_by == "clip"
+    group = np.arange(len(rows)) if singly else source.columns[source.about.group][rows]
+    held, taken = (
+        hold_out(group, recipe.plateau.held_out, seed),
+        "single clips" if singly else "whole persons or videos",
+    )
     if held.sum() < ranks.count():
         raise BadInput("schedule.held_out", f"leaves {held.sum()} of {len(rows)} clips to look at", "choose another")
     left = len(rows) - held.sum()
     if not left or left < recipe.batch_size <= len(rows):
-        what = f"takes {held.sum()} of {len(rows)} clips, whole persons or videos, and {left} are less than a batch"
+        what = f"takes {held.sum()} of {len(rows)} clips, {taken}, and {left} are less than a batch"
         raise BadInput("schedule.held_out", what, f"hold out less, or lower batch_size ({recipe.batch_size})")
-    log.info("held out of training: %d of %d clips, whole persons or videos", held.sum(), len(rows))
+    log.info("held out of training: %d of %d clips, %s", held.sum(), len(rows), taken)
     return rows[~held], rows[held]
 
 

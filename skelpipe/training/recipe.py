@@ -17,6 +17,7 @@ from skelpipe import settings
 from skelpipe.clips.balance import Balance
 from skelpipe.clips.views import View, build_view
 from skelpipe.encoders import ENCODERS
+from skelpipe.encoders.base import build_encoder
 from skelpipe.errors import BadInput
 from skelpipe.layouts.base import Layout
 from skelpipe.methods import METHODS, POSITIVES
@@ -180,12 +181,12 @@ class Recipe(Settings):
                 built[name] = build_view(steps)
             except BadInput as error:
                 raise ValueError(f"{name}: {error}") from None
-        if lacking := [name for name in method.NEEDS if not hasattr(ENCODERS[self.encoder.name], name)]:
+        if lacking := [name for name in method.NEEDS if not ENCODERS[self.encoder.name].gives(name, self.encoder)]:
             what = f"{self.method.name} needs one that has {' and '.join(lacking)}, as {self.encoder.name} has not"
             raise ValueError(f"encoder: {what}")
         if self.evaluate.segments > 1 and self.supervised:
             raise ValueError(f"evaluate.segments: {self.method.name} has a classifier of whole clips; leave it at 1")
-        if self.evaluate.segments > 1 and not hasattr(ENCODERS[self.evaluated.name], "feature_map"):
+        if self.evaluate.segments > 1 and not ENCODERS[self.evaluated.name].gives("feature_map", self.evaluated):
             raise ValueError(f"evaluate.segments: {self.evaluated.name} has no feature map to cut in time")
         if taken := [name for name in method.LOSSES if name in LOG_NAMES]:
             raise ValueError(f"method: {self.method.name} has a loss {taken[0]!r}, a name that the log has for itself")
@@ -281,8 +282,7 @@ class Recipe(Settings):
             options: of the encoder; by default the recipe's first.
         """
         options = options or self.encoder
-        kind: Any = ENCODERS[options.name]
-        encoder = kind(layout, options, self.bodies) if kind.SIDE_BY_SIDE else kind(layout, options)
+        encoder = build_encoder(ENCODERS[options.name], layout, options, self.bodies)
         if self.supervised:
             return Network(encoder, nn.Linear(encoder.features, classes))
         if not METHODS[self.method.name].PROJECTS or self.projector.kind == "none":

@@ -5,6 +5,8 @@ Weights and inputs of the values: every parameter, biases too, is p.flat[i] = 0.
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 from torch import nn
@@ -219,3 +221,30 @@ def test_a_recipe_takes_it():
     assert network.projector[0].in_features == 8
     with pytest.raises(BadInput, match="encoder: aimclr needs one that has feature_map and pool, as recurrent has not"):
         load_recipe("aimclr", ["encoder={name: recurrent}"])
+
+
+@pytest.mark.parametrize("cell", ["gru", "lstm"])
+def test_one_vector_of_biases_is_two_of_which_the_second_is_zero(cell):
+    torch.manual_seed(0)
+    options = {"cell": cell, "layers": 2, "width": 3, "direction": "uni", "pooling": "mean_valid"}
+    two = Recurrent(chain(2, 3), RecurrentOptions(**options), 1).double()
+    one = Recurrent(chain(2, 3), RecurrentOptions(**options, biases="one"), 1).double()
+    assert count(two) - count(one) == 2 * 3 * (3 if cell == "gru" else 4)
+    with torch.no_grad():
+        for layer in two.cells:
+            layer[0].bias_hh_l0.zero_()
+    one.load_state_dict(two.state_dict())
+    x = torch.randn(2, 3, 5, 2, 1, dtype=torch.float64)
+    for made in (two, one, copy.deepcopy(one)):
+        torch.testing.assert_close(made(x), two(x), rtol=0, atol=0)
+    torch.optim.SGD(one.parameters(), 0.1).zero_grad()
+    one(x).square().sum().backward()
+    two(x).square().sum().backward()
+    for (name, mine), (_, theirs) in zip(
+        one.cells[0][0].named_parameters(), two.cells[0][0].named_parameters(), strict=False
+    ):
+        torch.testing.assert_close(mine.grad, theirs.grad, msg=name)
+    for layer in one.cells:
+        assert "bias_hh_l0" not in dict(layer[0].named_parameters())
+        layer[0].reset_parameters()
+        assert not layer[0].bias_hh_l0.any()

@@ -107,12 +107,14 @@ class Plateau(Schedule):
         cooldown: epochs after a fall that are not counted.
         stop_after: training ends after so many epochs without gain, whatever the rate did; None goes on to the end.
         least: by how much a figure must be better to be a gain.
-        held_out: share of the training clips that is held out, in whole persons or videos.
+        held_out: share of the training clips that is held out.
+        held_out_by: in whole persons or videos ("group"), so that what is chosen by them holds for others; or "clip" by
+            clip, of persons who are also trained on.
         keep: which weights the run leaves, those of its last epoch or of that with the best figure.
         meanwhile: another schedule, by epochs, which the rate follows besides.
     """
 
-    LATER: ClassVar[tuple[str, ...]] = ("meanwhile",)
+    LATER: ClassVar[tuple[str, ...]] = ("held_out_by", "meanwhile")
 
     name: Literal["plateau"] = "plateau"
     by: Literal["epoch"] = "epoch"
@@ -122,6 +124,7 @@ class Plateau(Schedule):
     stop_after: PositiveInt | None = None
     least: float = Field(0.0, ge=0)
     held_out: float = Field(0.1, gt=0, lt=1)
+    held_out_by: Literal["group", "clip"] = "group"
     keep: Literal["last", "best"] = "last"
     meanwhile: Clockwork | None = None
 
