@@ -111,7 +111,7 @@ def embed(run: Path, clips: Path, out: Path, **options: Any) -> None:
     Example:
       skelpipe embed data/runs/bone data/stores/ntu60-50.zarr features.parquet
     """
-    from skelpipe.evaluate.embed import export
+    from skelpipe.evaluate.feature_files import export
 
     with bar("embedding", "clips") as progress:
         cautions: list[str] = []

@@ -91,7 +91,7 @@ class AdaptiveGraphConv(nn.Module):
         embedded = self.embedding(x).unflatten(1, (2, self.graphs, self.embedded))
         theta, phi = embedded.permute(1, 0, 2, 4, 5, 3).flatten(4).flatten(1, 2).unbind(0)
         alike = torch.bmm(theta, phi.transpose(1, 2)) / theta.shape[2]
-        return torch.softmax(alike, dim=1).unflatten(0, (len(x), self.graphs))
+        return torch.softmax(alike, dim=1).view(len(x), self.graphs, *alike.shape[1:])
 
 
 def shortcut(channels_in: int, channels_out: int, stride: int = 1) -> nn.Sequential | None:

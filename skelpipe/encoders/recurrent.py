@@ -166,7 +166,7 @@ class Recurrent(Encoder):
 def build_cell(kind: str, size: int, width: int, biases: str = "two") -> nn.GRU | nn.LSTM:
     """One layer of cells that reads frames (B, T, size) forwards: key of CELLS, with one vector of biases or two."""
     cell: nn.GRU | nn.LSTM = CELLS[kind](size, width, batch_first=True)
-    if biases == "one" and not isinstance(cell, TFGRU):  # which has no other
+    if biases == "one" and kind != "tf_gru":  # which has no other
         zeros = torch.zeros(len(cell.state_dict()["bias_hh_l0"]))
         del cell.bias_hh_l0
         cell.register_buffer("bias_hh_l0", zeros)

@@ -12,8 +12,8 @@ from conftest import TINY
 
 from skelpipe.errors import BadInput
 from skelpipe.evaluate.classes import in_words, read_classes
-from skelpipe.evaluate.embed import export
 from skelpipe.evaluate.evaluate import evaluate
+from skelpipe.evaluate.feature_files import export
 from skelpipe.evaluate.fuse import fuse
 from skelpipe.evaluate.scores import read_scores
 from skelpipe.recordings.datasets import DATASETS
