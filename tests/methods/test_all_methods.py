@@ -25,7 +25,7 @@ CPU = torch.device("cpu")
 
 def recipe_of(name: str) -> Recipe:
     """The first shipped recipe of a method, or else one whose views are the clips as they are; at toy size."""
-    for shipped in names("models"):
+    for shipped in sorted(names("models"), key=lambda shipped: shipped != name):  # the method's own name first
         if (recipe := load_recipe(shipped)).method.name == name:
             return load_recipe(shipped, small(recipe))
     stated = {"method": {"name": name}, "views": {view: [] for view in METHODS[name].VIEWS}}
