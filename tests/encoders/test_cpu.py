@@ -101,6 +101,20 @@ def test_norm_drop_add_relu(training, rate):
         assert abs(float((keep > 0).float().mean()) - (1 - rate)) < 0.03
 
 
+@pytest.mark.parametrize("training", [True, False])
+def test_norm_add_relu(training):
+    ours, theirs = norm(training), norm(training)
+    a, b, r, s = (leaf(clip(*SHAPE, seed=seed)) for seed in (0, 0, 5, 5))
+    y, expected = cpu.norm_add_relu(a, r, ours), (plain_norm(theirs, b) + s).relu()
+    torch.testing.assert_close(y, expected, rtol=1e-5, atol=1e-5)
+    for name, value in theirs.state_dict().items():
+        torch.testing.assert_close(ours.state_dict()[name], value, rtol=1e-4, atol=1e-5, msg=name)
+    grad = clip(*SHAPE, seed=9)
+    mine = gradients(y, grad, a, r, ours.weight, ours.bias)
+    for ours_, theirs_ in zip(mine, gradients(expected, grad, b, s, theirs.weight, theirs.bias), strict=True):
+        torch.testing.assert_close(ours_, theirs_, rtol=1e-4, atol=1e-4)
+
+
 def test_random_words_are_those_of_splitmix64():
     expected, word = [], 2**64 - 1
     for i in range(1, 6):

@@ -122,7 +122,7 @@ def relu_gradient(x, grad, scale, shift, by_grad, by_x, constant, out, first, la
 # x, grad, y, past (R, C); centre (C,); plain, moment (chunks, C)
 @njit(cache=True, nogil=True, fastmath=SUM)
 def add_sums(x, grad, y, centre, past, plain, moment, first, last):  # type: ignore[no-untyped-def]
-    """As `relu_sums` where a residual was added; its gradient, which is that where y > 0, is written to `past`."""
+    """As `relu_sums` behind an addition; writes the gradient where y > 0, which is the residual's, to `past`."""
     rows, channels = x.shape
     for k in range(first, last):
         plain[k] = 0
