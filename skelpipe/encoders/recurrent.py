@@ -14,10 +14,11 @@ from pydantic import Field, PositiveInt, model_validator
 from torch import Tensor, nn
 
 from skelpipe.encoders.base import Encoder
+from skelpipe.encoders.cpu.gru import GRU
 from skelpipe.layouts.base import Layout
 from skelpipe.settings import Settings
 
-CELLS = {"gru": nn.GRU, "lstm": nn.LSTM}
+CELLS: dict[str, type[nn.GRU] | type[nn.LSTM]] = {"gru": GRU, "lstm": nn.LSTM}
 AXES = {"c": 1, "v": 3, "m": 4}  # of clips (B, C, T, V, M)
 
 
