@@ -14,11 +14,12 @@ from pydantic import Field, PositiveInt, model_validator
 from torch import Tensor, nn
 
 from skelpipe.encoders.base import Encoder
+from skelpipe.encoders.cpu.gru import GRU
 from skelpipe.encoders.tf_gru import TFGRU
 from skelpipe.layouts.base import Layout
 from skelpipe.settings import Settings
 
-CELLS: dict[str, Any] = {"gru": nn.GRU, "lstm": nn.LSTM, "tf_gru": TFGRU}
+CELLS: dict[str, Any] = {"gru": GRU, "lstm": nn.LSTM, "tf_gru": TFGRU}
 AXES = {"c": 1, "v": 3, "m": 4}  # of clips (B, C, T, V, M)
 
 
