@@ -55,11 +55,11 @@ class Options(Settings):
     """The protocols' own options."""
 
     linear: LinearOptions = LinearOptions()
-    aec: AECOptions = AECOptions()
     fewshot: FewshotOptions = FewshotOptions()
     finetune: FinetuneOptions = FinetuneOptions()
     semi: SemiOptions = SemiOptions()
     transfer: TransferOptions = TransferOptions()
+    aec: AECOptions = AECOptions()
 
 
 class StatedOptions(Settings):
