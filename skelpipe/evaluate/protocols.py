@@ -63,12 +63,12 @@ class Options(Settings):
     """The protocols' own options."""
 
     linear: LinearOptions = LinearOptions()
-    aec: AECOptions = AECOptions()
     fewshot: FewshotOptions = FewshotOptions()
     early: EarlyOptions = EarlyOptions()
     finetune: FinetuneOptions = FinetuneOptions()
     semi: SemiOptions = SemiOptions()
     transfer: TransferOptions = TransferOptions()
+    aec: AECOptions = AECOptions()
 
 
 class StatedOptions(Settings):
