@@ -148,11 +148,12 @@ class PartAwareLayer(nn.Module):
             state = (zero, zero)
         weight = self.input_weight()
         bias: Tensor = self.bias
-        if self.options.forget_gate == "repository":
-            return grow(nn.functional.linear(x, weight, bias), self.hidden, state)
         if self.options.forget_gate == "plus_inside":
             i, f, g, o = bias.chunk(4)
             bias = torch.cat([i, f + 1, g, o])
+        added = 1.0 if self.options.forget_gate == "repository" else 0.0
+        if added or torch.compiler.is_compiling():  # which knows no LSTM, and makes one graph of its frames
+            return recur(nn.functional.linear(x, weight, bias), self.hidden, state, added)
         # All in one piece of memory, as cuDNN wants them.
         tensors = (weight, self.hidden, bias, torch.zeros_like(bias))
         whole = torch.cat([tensor.flatten() for tensor in tensors])
@@ -175,8 +176,8 @@ class PartAwareLayer(nn.Module):
         return torch.cat([gates, torch.cat([*pieces[::2], torch.stack(pieces[1::2]).sum(0)], 1)])
 
 
-def grow(projected: Tensor, hidden: Tensor, state: State) -> tuple[Tensor, State]:
-    """The recurrence whose forget gate is σ(f) + 1.
+def recur(projected: Tensor, hidden: Tensor, state: State, added: float) -> tuple[Tensor, State]:
+    """The recurrence of an LSTM frame by frame, whose forget gate is σ(f) + `added`.
 
     Args:
         projected: (B, T, 4H), of the inputs, in the order i, f, g, o.
@@ -187,7 +188,7 @@ def grow(projected: Tensor, hidden: Tensor, state: State) -> tuple[Tensor, State
     found = []
     for frame in projected.unbind(1):
         i, f, g, o = torch.addmm(frame, h, hidden.t()).chunk(4, 1)
-        c = (f.sigmoid() + 1) * c + i.sigmoid() * g.tanh()
+        c = (f.sigmoid() + added) * c + i.sigmoid() * g.tanh()
         h = o.sigmoid() * c.tanh()
         found.append(h)
     return torch.stack(found, 1), (h, c)

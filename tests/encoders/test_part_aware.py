@@ -246,3 +246,10 @@ def test_half_precision_is_near_the_whole():
     half = network.sequence(x)
     assert half.dtype == torch.float32
     torch.testing.assert_close(half[:, -1], whole, rtol=0.05, atol=0.01)
+
+
+@pytest.mark.parametrize("gate", GATES)
+def test_compiled_it_is_one_graph_of_the_same_values(gate):
+    made, x, lengths = encoder(width=3, forget_gate=gate), clips(), torch.tensor([6, 4, 1, 2])
+    compiled = torch.compile(made, backend="eager", fullgraph=True)
+    torch.testing.assert_close(compiled(x, lengths), made(x, lengths))
