@@ -26,6 +26,15 @@ FILE = Path(__file__).with_name("systems.json")
 # What makes a small recipe smaller still, in two epochs of batches of 8.
 TOY: dict[str, list[str]] = {
     "small_stgcn_supervised": ["encoder.width=2", "encoder.features=8"],
+    "small_longt_gan": ["encoder.width=4", "partner.width=4"],
+    "small_ms2l": ["encoder.width=4", "method.hidden=8", "method.size=8"],
+    "small_predict_cluster": ["encoder.width=4"],
+    "small_as_cal": ["encoder.width=8", "method.queue_size=24"],
+    "small_isc": ["encoder.width=4", "partner.width=2", "projector.size=8", "method.queue_size=24"],
+    "small_colorization": ["encoder={name: dgcnn, width: 4, features: 8, neighbours: 3}", "method.side=4"],
+    "small_va_rnn": ["encoder.width=4", "encoder.main.width=6"],
+    "small_part_aware_lstm": ["encoder.width=2"],
+    "small_soft_rnn": ["encoder.width=4", "method.segments=4"],
 }
 COMMON = ["batch_size=8", "keep_every=0"]
 SYNTH = "synth ntu60 raw --actions 3 --subjects 4 --setups 1 --replications 2 --frames 18 36"

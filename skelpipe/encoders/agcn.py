@@ -94,11 +94,23 @@ class AdaptiveGraphConv(nn.Module):
         return torch.softmax(alike, dim=1).view(len(x), self.graphs, *alike.shape[1:])
 
 
-def shortcut(channels_in: int, channels_out: int, stride: int = 1) -> nn.Sequential | None:
+class Shortcut(nn.Sequential):
+    """Every n-th frame, a 1×1 convolution and BN: (B, C_in, V, T) -> (B, C_out, V, T / stride, rounded up)."""
+
+    def __init__(self, channels_in: int, channels_out: int, stride: int) -> None:
+        super().__init__(nn.Conv2d(channels_in, channels_out, 1), nn.BatchNorm2d(channels_out))
+        self.stride = stride
+
+    def forward(self, x: Tensor) -> Tensor:
+        # Frames are left out before the convolution: with a stride of its own and few channels that stand last, its
+        # gradient in oneDNN (torch 2.13) writes behind the end of its memory.
+        y: Tensor = super().forward(x if self.stride == 1 else x[..., :: self.stride])  # type: ignore[no-untyped-call]
+        return y
+
+
+def shortcut(channels_in: int, channels_out: int, stride: int = 1) -> Shortcut | None:
     """A 1×1 convolution and BN, or None where nothing changes."""
-    if channels_in == channels_out and stride == 1:
-        return None
-    return nn.Sequential(nn.Conv2d(channels_in, channels_out, 1, (1, stride)), nn.BatchNorm2d(channels_out))
+    return None if channels_in == channels_out and stride == 1 else Shortcut(channels_in, channels_out, stride)
 
 
 class AGCNBlock(nn.Module):
