@@ -91,7 +91,7 @@ class PartAware(Encoder):
 
     def run(self, x: Tensor) -> Tensor:
         """All layers: (B, C, T, V, M) -> (B, T, features)."""
-        y = x.permute(0, 2, 4, 3, 1).flatten(2)[:, :, self.order]
+        y = x.permute(0, 2, 4, 3, 1).flatten(2).index_select(2, self.order)
         for layer in self.layers:
             y = nn.functional.dropout(layer(y)[0], self.options.dropout, self.training)
         return y

@@ -233,13 +233,16 @@ def test_dropout_is_of_every_layers_outputs_in_training():
     torch.testing.assert_close(dropped[kept], 2 * whole[kept])
     assert 0.4 < float(kept.double().mean()) < 0.6
     assert not torch.equal(kept[:, 0], kept[:, 1])  # anew for each frame
-    torch.manual_seed(3)
     two = encoder(width=20, layers=2, dropout=0.5).train()
-    assert not torch.equal(two.sequence(x) != 0, two.sequence(x) != 0)
+    own = two.sequence(x)
+    again = two.sequence(x)
+    both = (own != 0) & (again != 0)
+    assert not torch.allclose(own[both], again[both])  # what the layer below dropped is another half
 
 
-def test_half_precision_is_near_the_whole():
-    network = Network(encoder(double=False, width=8), nn.Identity()).eval()
+@pytest.mark.parametrize("gate", GATES)
+def test_half_precision_is_near_the_whole(gate):
+    network = Network(encoder(double=False, width=8, forget_gate=gate), nn.Identity()).eval()
     x = clips().float()
     whole = network.features(x)
     network.bfloat16_encoder = True
