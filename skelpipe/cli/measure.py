@@ -41,9 +41,9 @@ def _protocols() -> Mapping[str, Any]:
               help="How to measure: some leave the encoder frozen, some train copies of it, and 'supervised' is a "
                    "run's own classifier. Repeatable.")  # fmt: skip
 @click.option("--probe", default="reference", show_default=True,
-              type=click.Choice(["reference", "paper", "lbfgs", "grid"]),
-              help="The linear classifier: SGD at the released code's rate, at the paper's, L-BFGS, or SGD at the rate "
-                   "of a grid that does best on held-out training clips.")  # fmt: skip
+              type=click.Choice(["reference", "paper", "lbfgs", "grid", "stated"]),
+              help="The linear classifier: SGD at the released code's rate, at the paper's, L-BFGS, SGD at the rate of "
+                   "a grid that does best on held-out training clips, or as the options linear.* state.")  # fmt: skip
 @click.option("--k", default=1, show_default=True, type=click.IntRange(1), help="Neighbours of knn.")
 @click.option("--best-on-test", is_flag=True, help="Also tell the best epoch on the test clips, as papers do.")
 @click.option("--set", "changes", multiple=True, metavar="KEY=VALUE",

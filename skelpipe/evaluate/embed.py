@@ -17,7 +17,7 @@ from torch import Tensor
 from skelpipe import settings as checking
 from skelpipe.clips.loading import load_bodies, own_frames
 from skelpipe.clips.streams import apply_stream
-from skelpipe.clips.views import build_view, render_view
+from skelpipe.clips.views import View, build_view, render_view
 from skelpipe.errors import BadInput, refusing
 from skelpipe.evaluate.fit import cautions, check_fit
 from skelpipe.methods.network import Network
@@ -231,9 +231,17 @@ def _features(
 
 @torch.no_grad()
 def encode(
-    run: Run, clips: Clips, rows: npt.NDArray[np.int64], progress: Progress | None = None
+    run: Run,
+    clips: Clips,
+    rows: npt.NDArray[np.int64],
+    progress: Progress | None = None,
+    view: View | None = None,
+    epoch: int = EVALUATED,
 ) -> npt.NDArray[np.float32]:
-    """The encoder's features of the clips `rows`, read and embedded a block at a time: (n, D) float32."""
+    """The encoder's features of the clips `rows`, read and embedded a block at a time: (n, D) float32.
+
+    `view` and `epoch` are as of `evaluated_clips`.
+    """
     # Made before anything is embedded: small results between large intermediate ones would split the heap into holes.
     size: int = run.network.encoder.features  # type: ignore[assignment]
     segments = run.recipe.evaluate.segments
@@ -242,7 +250,7 @@ def encode(
     valid = own_frames(clips, rows)
     for start in range(0, len(rows), block):
         now = slice(start, start + block)
-        data, lengths = evaluated_clips(run, clips, rows[now], None if valid is None else valid[now])
+        data, lengths = evaluated_clips(run, clips, rows[now], None if valid is None else valid[now], None, view, epoch)
         for first in range(0, len(data), CLIPS_PER_CHUNK):
             some = slice(first, first + CLIPS_PER_CHUNK)
             part = torch.from_numpy(data[some]).to(run.device)
@@ -260,13 +268,16 @@ def evaluated_clips(
     rows: npt.NDArray[np.int64],
     valid: npt.NDArray[np.int64] | None,
     threads: int | None = None,
+    view: View | None = None,
+    epoch: int = EVALUATED,
 ) -> tuple[npt.NDArray[np.float32], Tensor | None]:
     """The clips `rows` as they are embedded: in the view that the recipe evaluates, and the run's stream.
 
-    What a view draws, it draws once for every clip, from the run's seed.
+    What a view draws, it draws once for every clip and epoch, from the run's seed.
 
     Args:
         valid: (n,) how many of their frames are the clips' own, as of `own_frames`.
+        view: another view than the recipe's, as it is drawn in `epoch`.
 
     Returns:
         (n, C, T, V, M), and how many frames of each are its own, (n,), or None where all are.
@@ -274,13 +285,15 @@ def evaluated_clips(
     Raises:
         BadInput: the view does not fit the clips.
     """
-    view, stream = build_view(run.recipe.evaluate.view), run.recipe.rendered(run.stream)
+    told = f"recipe {run.recipe.name}: evaluate.view" if view is None else "the protocol's view"
+    view = build_view(run.recipe.evaluate.view) if view is None else view
+    stream = run.recipe.rendered(run.stream)
     data = load_bodies(clips, rows, run.recipe.bodies)
-    view.check_start(data, f"recipe {run.recipe.name}: evaluate.view")
+    view.check_start(data, told)
     if not view.steps and valid is None and not isinstance(data, Native):
         return apply_stream(data, stream, clips.layout, out=data, threads=threads), None
     seed, here = int(run.settings["seed"]), np.arange(len(rows))
-    made = render_view(data, here, rows, view, stream, clips.layout, seed, EVALUATED, 0, threads=threads, valid=valid)
+    made = render_view(data, here, rows, view, stream, clips.layout, seed, epoch, 0, threads=threads, valid=valid)
     return made.clips, None if made.lengths is None else torch.from_numpy(made.lengths)
 
 

@@ -105,7 +105,11 @@ def choose(
     """The protocols, their probe and their options: as asked, or else as the recipe states them, or as usual."""
     protocols = protocols or stated.protocols or USUAL
     chosen = read_options([*stated.words(protocols), *options], protocols)
-    return protocols, probe or stated.probe or "reference", chosen
+    probe = probe or stated.probe or "reference"
+    for change in options:  # a recipe's own may stand beside another probe that is asked for
+        if change.startswith("linear.") and not change.startswith("linear.balance") and probe != "stated":
+            raise BadInput(f"--set {change}", f"changes nothing of the probe {probe}", "add --probe stated")
+    return protocols, probe, chosen
 
 
 def check_protocols(protocols: Sequence[str], run: Run, clips: Clips, split: Split) -> None:

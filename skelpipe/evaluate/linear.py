@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, ClassVar, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,11 +14,13 @@ import torch
 from torch import Tensor, nn
 
 from skelpipe.clips.balance import class_weights
-from skelpipe.evaluate.embed import Features
+from skelpipe.clips.views import build_view
+from skelpipe.evaluate.embed import Features, encode
 from skelpipe.evaluate.protocol import Outcome, Setup
+from skelpipe.evaluate.stated import LinearOptions, StatedProbe
 from skelpipe.methods.supervised import cross_entropy
 from skelpipe.recordings.datasets.held_out import hold_out
-from skelpipe.settings import Settings
+from skelpipe.settings import whole
 
 EPOCHS, LAST_HIGH_EPOCH, BATCH, TEST_EVERY = 100, 80, 128, 5
 RATES = {"reference": 3.0, "paper": 0.3}
@@ -26,19 +28,6 @@ GRID = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
 HELD_OUT = 0.1  # of the training clips, in whole persons or videos
 PENALTIES = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2)
 COLLAPSED = 0.75  # of the loss of guessing, on the probe's own training clips
-
-
-class LinearOptions(Settings):
-    """What may be chosen beside the probe.
-
-    Attributes:
-        balance: "weights" weighs the loss of each training clip by inverse class frequency, with mean 1, and chooses
-            what is chosen on validation by balanced accuracy.
-    """
-
-    LATER: ClassVar[tuple[str, ...]] = ("balance",)
-
-    balance: Literal["none", "weights"] = "none"
 
 
 @dataclass(frozen=True)
@@ -64,7 +53,8 @@ def linear(features: Features, setup: Setup) -> Outcome:
     decay, 100 epochs, batches of 128, the rest of an epoch left out; "paper" prints 0.3 and 0.03. Both are brittle: on
     features of small scale they stay near chance. "lbfgs" standardises the features and solves the penalised problem,
     its penalty chosen on validation. "grid" is the SGD probe at the rate, of 0.01 to 30, that does best on validation;
-    of equal rates the lowest. It is then trained anew on all training clips.
+    of equal rates the lowest. It is then trained anew on all training clips. "stated" is trained as the protocol's
+    options say, see `LinearOptions`, which is how a recipe brings its authors' probe.
 
     With the option `balance=weights` each of them weighs the training clips by inverse class frequency.
 
@@ -80,16 +70,23 @@ def linear(features: Features, setup: Setup) -> Outcome:
     fitted, fit, looked_at, tested = data[train], data[train[~held]], data[train[held]], data[test]
     if weighted(setup):
         fitted, fit = fitted.balanced(), fit.balanced()
+    if setup.probe == "stated":
+        return as_stated(fitted, fit, looked_at, tested, setup, partial(seen_anew, features, setup, ~held))
     outcome = {"lbfgs": solve, "grid": search}.get(setup.probe, descend)(fitted, fit, looked_at, tested, setup)
     if weighted(setup):
-        outcome.figures["settings"] = setup.options["linear"].model_dump(mode="json")
+        outcome.figures["settings"] = {"balance": "weights"}
     return outcome
+
+
+def options_of(setup: Setup) -> LinearOptions:
+    """The protocol's options, or their defaults."""
+    options: Any = setup.options.get("linear") or LinearOptions()
+    return options  # type: ignore[no-any-return]
 
 
 def weighted(setup: Setup) -> bool:
     """Whether the classes weigh the same."""
-    options: Any = setup.options.get("linear")
-    return options is not None and options.balance == "weights"
+    return options_of(setup).balance == "weights"
 
 
 def judging(setup: Setup) -> tuple[str, Callable[[nn.Linear, Data], float]]:
@@ -139,6 +136,54 @@ def search(train: Data, fit: Data, held: Data, test: Data, setup: Setup) -> Outc
     return descended(layer, loss, best, on_test, figures, train, test, setup)
 
 
+def as_stated(
+    train: Data, fit: Data, held: Data, test: Data, setup: Setup, anew: Callable[[int, Data, Data], tuple[Data, Data]]
+) -> Outcome:
+    """The probe that the options describe; `anew` gives the clips of an epoch in a view of their own."""
+    options = options_of(setup)
+    tick = Ticks(setup, options.epochs)
+    size, seed, device = train.x.shape[1], setup.seed, setup.device
+    # Side by side, so that views are made and embedded once for both.
+    probe, other = (StatedProbe(size, setup.classes, options, len(own.y), seed, device) for own in (train, fit))
+    on_test: dict[int, float] = {}
+    on_held: dict[int, float] = {}
+    named, judge = judging(setup)
+    loss = math.nan
+    for epoch in range(1, options.epochs + 1):
+        seen, fewer = anew(epoch, train, fit) if options.view else (train, fit)
+        loss = probe.epoch(seen, epoch)
+        other.epoch(fewer, epoch)
+        note(on_test, test, epoch, probe.layer)
+        note(on_held, held, epoch, other.layer, judge)
+        tick()
+    best = max(on_held, key=lambda epoch: (on_held[epoch], epoch))
+    figures: dict[str, Any] = {
+        "probe": "stated",
+        "settings": whole(options),
+        "train_loss": loss,
+        "train_top1": accuracy(probe.layer, train),
+        "best_on_validation": {"epoch": best, named: on_held[best], "top1": on_test[best]},
+    }
+    rate = options.optimizer.lr
+    return descended(probe.layer, loss, rate, on_test, figures, train, test, setup, options.epochs)
+
+
+def seen_anew(
+    features: Features, setup: Setup, fitted: Tensor, epoch: int, train: Data, fit: Data
+) -> tuple[Data, Data]:
+    """All training clips, and those that are `fitted`, in the options' view as an epoch draws it.
+
+    Raises:
+        BadInput: the view does not fit the clips.
+    """
+    assert setup.run is not None
+    assert setup.clips is not None
+    view = build_view(options_of(setup).view)
+    x = encode(setup.run, setup.clips, features.row[features.train], view=view, epoch=epoch)
+    found = torch.from_numpy(x).to(setup.device)
+    return replace(train, x=found), replace(fit, x=found[fitted])
+
+
 def descended(
     layer: nn.Linear,
     loss: float,
@@ -148,6 +193,7 @@ def descended(
     train: Data,
     test: Data,
     setup: Setup,
+    epochs: int | None = None,
 ) -> Outcome:
     """The outcome of an SGD probe: the best epoch on the test clips if it is asked for, and whether it collapsed."""
     if setup.best_on_test:
@@ -155,7 +201,7 @@ def descended(
     warnings = []
     if not loss < collapse_loss(train.y):
         warnings.append(
-            f"the {setup.probe} probe has collapsed: after {EPOCHS} epochs it knows only "
+            f"the {setup.probe} probe has collapsed: after {epochs or EPOCHS} epochs it knows only "
             f"{figures['train_top1']:.1%} of its own training clips (loss {loss:.2f}); the features' scale "
             f"(deviation {float(train.x.std(0).mean()):.2g}) does not suit its rate {rate:g}: use --probe lbfgs"
         )
@@ -207,8 +253,8 @@ def sgd_probe(
     total = torch.zeros((), device=setup.device)
     for epoch in range(1, EPOCHS + 1):
         order = torch.randperm(len(data.y), generator=generator).to(setup.device)
-        for whole, mixed in ((data.x, shuffled.x), (data.y, shuffled.y)):
-            torch.index_select(whole, 0, order, out=mixed)
+        for all_of_it, mixed in ((data.x, shuffled.x), (data.y, shuffled.y)):
+            torch.index_select(all_of_it, 0, order, out=mixed)
         if data.weight is not None and weight is not None:
             torch.index_select(data.weight, 0, order, out=weight)
         for start in range(0, steps * batch, batch):

@@ -14,7 +14,7 @@ from skelpipe.evaluate.embed import Features, Run
 from skelpipe.recordings.store import Clips
 from skelpipe.settings import Settings
 
-Probe = Literal["reference", "paper", "lbfgs", "grid"]
+Probe = Literal["reference", "paper", "lbfgs", "grid", "stated"]
 
 
 @dataclass(frozen=True)

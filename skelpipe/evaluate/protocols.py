@@ -22,9 +22,10 @@ from skelpipe.evaluate.finetune import (
     transfer,
 )
 from skelpipe.evaluate.knn import knn
-from skelpipe.evaluate.linear import LinearOptions, linear
+from skelpipe.evaluate.linear import linear
 from skelpipe.evaluate.protocol import Protocol
 from skelpipe.evaluate.retrieval import retrieval
+from skelpipe.evaluate.stated import LinearOptions
 from skelpipe.evaluate.supervised import check_supervised, supervised
 from skelpipe.recordings.datasets import Split
 from skelpipe.recordings.store import Clips

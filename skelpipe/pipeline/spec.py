@@ -134,7 +134,7 @@ class Pipeline(Settings):
     precision: Literal["fp32", "bf16"] = "fp32"
     half_storage: bool = False
     protocols: Protocols = Field(default_factory=lambda: {OTHERS: USUAL_PROTOCOLS})
-    probe: Literal["reference", "paper", "lbfgs", "grid"] = "reference"
+    probe: Literal["reference", "paper", "lbfgs", "grid", "stated"] = "reference"
     k: int = Field(1, ge=1)
     best_on_test: bool = False
     options: tuple[str, ...] = ()

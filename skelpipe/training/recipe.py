@@ -101,7 +101,7 @@ class Evaluation(Settings):
     protocols: tuple[str, ...] = ()
     view: Augmentations = Field(default_factory=list)
     segments: PositiveInt = 1
-    probe: Literal["reference", "paper", "lbfgs", "grid"] | None = None
+    probe: Literal["reference", "paper", "lbfgs", "grid", "stated"] | None = None
     options: dict[str, dict[str, Any]] = Field(default_factory=dict)
 
     def words(self, protocols: Sequence[str]) -> list[str]:
