@@ -105,10 +105,13 @@ class StatedProbe:
         """One pass over the training clips, epochs numbered from 1; returns the mean loss, taken before each step."""
         order = torch.randperm(len(data.y), generator=self.generator)[: self.kept].to(data.x.device)
         total = torch.zeros((), device=data.x.device)
-        for step, rows in enumerate(torch.split(order, self.batch)):
-            self.rates.set(number, step)
-            weight = None if data.weight is None else data.weight[rows, None]
-            total += self.step(data.x[rows], data.y[rows, None], weight)
+        x, y = data.x[order], data.y[order, None]
+        weight = None if data.weight is None else data.weight[order, None]
+        for step, start in enumerate(range(0, self.kept, self.batch)):
+            if step == 0 or self.rates.schedule.by == "iteration":
+                self.rates.set(number, step)
+            now = slice(start, start + self.batch)
+            total += self.step(x[now], y[now], None if weight is None else weight[now])
         return float(total) / self.kept
 
     def step(self, x: Tensor, y: Tensor, weight: Tensor | None) -> Tensor:
