@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from skelpipe import paper
+from skelpipe.evaluate.fuse import TRIPLES
 from skelpipe.paper.systems import SYSTEMS
 from skelpipe.report.collect import Result
 from skelpipe.report.experiments import Catalogue
@@ -116,7 +117,8 @@ def _due(recipe: str, split: str, tables: Sequence[Mapping[str, Any]]) -> list[t
 def _lacking(have: set[str], due: Sequence[tuple[str, str, paper.Figure]], supervised: bool) -> list[str]:
     """The streams that are not there, and of the others those of whose figures the counterpart is not there."""
     lines = []
-    for stream in paper.STREAMS:
+    own = next((triple for triple in TRIPLES if have & set(triple)), TRIPLES[0])  # of a recipe that has its own
+    for stream in (*own, "3s"):
         figures = [(kind, figure) for kind, name, figure in due if name == stream]
         if stream not in have:
             told = "; ".join(f"published {figure_text(f.value)}{_length(f)}" for _, f in figures)

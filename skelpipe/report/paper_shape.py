@@ -15,6 +15,7 @@ from typing import Any
 
 from skelpipe import paper
 from skelpipe.errors import BadInput
+from skelpipe.evaluate.fuse import STREAM_ORDER
 from skelpipe.outputs.ancestry import DONE
 from skelpipe.outputs.checksums import check_files
 from skelpipe.paper import Cell, Grid
@@ -225,7 +226,7 @@ def _warned(cell: Cell, found: Sequence[Measured]) -> list[str]:
     texts = []
     for text in warnings:
         first, *rest = text.partition(";")[0].split(": ")
-        texts.append(f"{first}: {rest[0]}" if first in paper.STREAMS and rest else first)
+        texts.append(f"{first}: {rest[0]}" if first in STREAM_ORDER and rest else first)
     return [f"Ours with a warning: {text}." for text in dict.fromkeys(texts)]
 
 

@@ -67,6 +67,18 @@ def test_sums_are_ranked_as_they_are_and_ties_are_told(tmp_path):
     np.testing.assert_array_equal(stored, sums)
 
 
+def test_colourings_count_alike_and_three_of_them_are_one(tmp_path):
+    scores = {"temporal": JOINT, "spatial": BONE, "person": MOTION}
+    parts = [write_part(tmp_path / colour, colour, scores[colour]) for colour in reversed(scores)]
+    metrics = fuse(parts, tmp_path / "fused")
+    assert metrics["stream"] == "3s"
+    stored = read_scores(tmp_path / "fused" / "scores.npz")[2]["linear"]
+    np.testing.assert_array_equal(stored, np.add(JOINT, np.add(BONE, MOTION)))
+    assert fuse(parts[1:], tmp_path / "two")["stream"] == "temporal+spatial"
+    mixed = [parts[0], write_part(tmp_path / "bone", "bone", BONE), parts[1]]
+    assert fuse(mixed, tmp_path / "mixed")["stream"] == "bone+spatial+person"
+
+
 def test_three_clips_by_hand(tmp_path, parts):
     metrics = fuse(parts, tmp_path / "fused")
     names, labels, scores = read_scores(tmp_path / "fused" / "scores.npz")[:3]
