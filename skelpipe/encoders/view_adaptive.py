@@ -162,7 +162,8 @@ class ViewAdaptive(Encoder):
         if self.rotation is not None:
             angles = sign * self.rotation(frames)
             if self.options.convention == "keras" and self.coordinates == 3:
-                angles = angles[..., [1, 0, 2]]
+                about_y, about_x, about_z = angles.unbind(-1)
+                angles = torch.stack([about_x, about_y, about_z], dim=-1)
             points = turned(points, turns(angles))
         return torch.cat([points, confidence], dim=1) if confidence.shape[1] else points
 

@@ -186,6 +186,17 @@ def test_noise_is_read_in_training_and_not_moved():
     assert torch.equal(quiet.move(x), quiet.eval().move(x))
 
 
+def test_noise_is_read_beside_a_confidence_which_has_none():
+    made = layer(chain(2, confidence=True), dropout=0.0, noise=0.5)
+    x = torch.randn(2, 4, 5, 2, 1, dtype=torch.float64)
+    assert not torch.equal(made.train().move(x), made.eval().move(x))
+    assert torch.equal(made.train().move(x)[:, 3], x[:, 3])
+    x[:, :3] = 0  # so that only a confidence is read, and only what is said of it can differ
+    options = {"dropout": 0.0, "noise": 0.5, "mask": "none"}
+    made = layer(chain(2, confidence=True), **options)
+    assert torch.equal(made.train().move(x), made.eval().move(x))
+
+
 def test_dropout_is_the_branches_own():
     made = layer(noise=0.0, dropout=0.5).train()
     x = torch.randn(2, 3, 5, 2, 1, dtype=torch.float64)
