@@ -11,7 +11,7 @@ from torch import nn
 
 from skelpipe import ranks
 from skelpipe.clips.batches import Batch
-from skelpipe.clips.views import render_view
+from skelpipe.clips.views import build_view, render_view
 from skelpipe.errors import BadInput
 from skelpipe.layouts import find_layout
 from skelpipe.layouts.kinect_v2 import KINECT_V2
@@ -33,16 +33,14 @@ def made(name="small_ms2l", *sets, layout=KINECT_V2, seed=0):
 
 
 def random_batch(lengths=None, frames=9, layout=KINECT_V2, bodies=1, seed=0):
-    """Views as the recipes' ones make them of random clips; of lengths, nothing stands behind the clips' own frames."""
+    """Views of random clips; of lengths, nothing stands behind the clips' own frames."""
     n = 4
     size = (n, layout.channels, frames, len(layout.joints), bodies)
     clips = np.random.default_rng(seed).normal(size=size).astype(np.float32)
-    recipe, ids = load_recipe("small_ms2l"), np.arange(n)
-    own = None if lengths is None else np.array(lengths)
+    ids, own = np.arange(n), None if lengths is None else np.array(lengths)
     batch = Batch({}, torch.zeros(n, dtype=torch.long))
-    for number, name in enumerate(MS2L.VIEWS):
-        view = type(recipe.view(name))(recipe.view(name).steps[1:])  # without the one that makes frames
-        found = render_view(clips, ids, ids, view, "joint", layout, 0, 1, number, valid=own)
+    for number, (name, steps) in enumerate({"whole": [], "masked": ["tail_mask"], "jumbled": ["jigsaw"]}.items()):
+        found = render_view(clips, ids, ids, build_view(steps), "joint", layout, 0, 1, number, valid=own)
         batch.views[name] = torch.from_numpy(found.clips)
         batch.targets[name] = {key: torch.from_numpy(value) for key, value in found.targets.items()}
         if found.lengths is not None:
@@ -269,7 +267,7 @@ def test_published_sizes_and_first_weights():
             assert float(layer.weight.detach().abs().max()) > 3 * math.sqrt(2 / fans)  # normal, not uniform
             assert not layer.bias.any()
     for p in method.motion.parameters():
-        assert float(p.detach().abs().max()) == pytest.approx(600**-0.5, rel=1e-2)  # torch's own
+        assert float(p.detach().abs().max()) == pytest.approx(600**-0.5, rel=5e-2)  # torch's own
 
 
 def test_what_is_evaluated_is_the_encoder_alone():

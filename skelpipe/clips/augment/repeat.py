@@ -2,7 +2,8 @@
 
 So 2s-AGCN's and ISC's prepared arrays look (Shi et al., CVPR 2019; Thoker et al., MM 2021), which MS2L's encoder
 (Lin et al., MM 2020) reads to their end. Where the clip shows a body no longer at its end, it begins again behind the
-last frame that does.
+last frame that does. One that the preparation `isc` has begun again within the clip does so once more at the clip's
+end; all others are as that preparation stores them.
 """
 
 from __future__ import annotations
