@@ -9,9 +9,9 @@ import signal
 import numpy as np
 import pytest
 import torch
+from clouds import cloud, waves
 from conftest import write_clips
 from safetensors.torch import load_file
-from test_dgcnn import cloud, count, waves
 
 from skelpipe.clips.batches import Batch
 from skelpipe.errors import BadInput
@@ -28,6 +28,10 @@ from skelpipe.training.recipe import load_recipe
 TOY = ["encoder.width=2", "encoder.features=8", "encoder.neighbours=5", "method.side=5", "batch_size=8"]
 A = torch.tensor([[[0.0, 0, 0], [1, 0, 0], [0, 2, 0]]], dtype=torch.float64)
 B = torch.tensor([[[0.0, 0, 1], [1, 1, 0]]], dtype=torch.float64)
+
+
+def count(module):
+    return sum(p.numel() for p in module.parameters())
 
 
 def recipe(*more, epochs=2, name="colorization"):
