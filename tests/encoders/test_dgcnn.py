@@ -1,6 +1,6 @@
 """DGCNN against values of its public code's modules, and against edge convolutions that are written out.
 
-Weights and inputs of the values: biases 0, every weight p.flat[i] = 2 sin(i² + 1) / √(numbers of a row).
+The weights of the values are those of `clouds.waves`.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import copy
 
 import pytest
 import torch
+from clouds import cloud, waves
 from test_recurrent import chain, count, wave
 from torch import nn
 from torch.nn.functional import leaky_relu
@@ -22,26 +23,9 @@ from skelpipe.methods.network import Network, initialise
 from skelpipe.methods.synced import SyncedNorm, sync_norms
 
 
-@torch.no_grad()
-def waves(module: nn.Module) -> nn.Module:
-    """The module with the weights of the values, in float64 and eval mode."""
-    for p in module.parameters():
-        if p.dim() > 1:
-            i = torch.arange(p.numel(), dtype=torch.float64)
-            p.copy_((2 * torch.sin(i**2 + 1) / p.shape[1] ** 0.5).view(p.shape))
-    for name, p in module.named_parameters():
-        if name.endswith("bias"):
-            nn.init.zeros_(p)
-    return module.double().eval()
-
-
 def clip(points: torch.Tensor) -> torch.Tensor:
     """Points (B, N, C) as clips of one joint and one body."""
     return points.transpose(1, 2)[..., None, None]
-
-
-def cloud(seed: int, *shape: int) -> torch.Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
 def edges_written_out(layer: EdgeConv, x: torch.Tensor, places: torch.Tensor) -> torch.Tensor:

@@ -9,13 +9,14 @@ import signal
 import numpy as np
 import pytest
 import torch
+from clouds import cloud, waves
 from conftest import write_clips
 from safetensors.torch import load_file
-from test_dgcnn import cloud, count, waves
 
 from skelpipe.clips.batches import Batch
 from skelpipe.errors import BadInput
 from skelpipe.evaluate.evaluate import evaluate
+from skelpipe.exchange.weights.importing import import_weights
 from skelpipe.layouts.kinect_v2 import KINECT_V2
 from skelpipe.methods import chamfer as chamfers
 from skelpipe.methods.chamfer import chamfer, nearest
@@ -27,6 +28,10 @@ from skelpipe.training.recipe import load_recipe
 TOY = ["encoder.width=2", "encoder.features=8", "encoder.neighbours=5", "method.side=5", "batch_size=8"]
 A = torch.tensor([[[0.0, 0, 0], [1, 0, 0], [0, 2, 0]]], dtype=torch.float64)
 B = torch.tensor([[[0.0, 0, 1], [1, 1, 0]]], dtype=torch.float64)
+
+
+def count(module):
+    return sum(p.numel() for p in module.parameters())
 
 
 def recipe(*more, epochs=2, name="colorization"):
@@ -219,6 +224,11 @@ def test_a_run_holds_a_network_for_each_colour(run, clips):
 def test_a_run_of_one_stream_is_refused(clips, tmp_path):
     with pytest.raises(BadInput, match="--stream joint: is one, and colorization trains temporal, spatial, person"):
         pretrain(recipe(), clips, tmp_path / "run", split="xsub60", stream="joint", device="cpu")
+
+
+def test_other_projects_files_hold_no_such_networks(tmp_path):
+    with pytest.raises(BadInput, match="trains networks of its own, temporal, spatial, person, which no such file"):
+        import_weights(tmp_path / "none.pt", tmp_path / "run", load_recipe("colorization"), stream="3s", split="xsub60")
 
 
 def test_a_stopped_run_goes_on_bit_for_bit(run, clips, tmp_path):

@@ -92,6 +92,9 @@ def check_stream(recipe: Recipe, stream: str) -> None:
         what = f"is all three, and {recipe.name} trains one stream a run"
         raise BadInput(f"--stream {stream}", what, "pass --recipe crossclr, or choose joint, motion or bone")
     check_recipe_stream(recipe, stream)
+    if recipe.own_streams:
+        what = f"trains networks of its own, {', '.join(recipe.streams)}, which no such file holds"
+        raise BadInput(f"--recipe {recipe.name}", what, "choose another recipe")
 
 
 def fit_recipe(recipe: Recipe, found: Contents, path: Path) -> Recipe:
