@@ -88,28 +88,32 @@ class AdaptiveGraphConv(nn.Module):
 
     def relation(self, x: Tensor) -> Tensor:
         """R: (B, C_in, V, T) -> (B, K, V, V), row = source, column = target."""
-        embedded = self.embedding(x).unflatten(1, (2, self.graphs, self.embedded))
-        theta, phi = embedded.permute(1, 0, 2, 4, 5, 3).flatten(4).flatten(1, 2).unbind(0)
+        batch, _, joints, frames = x.shape
+        embedded = self.embedding(x).view(batch, 2, self.graphs, self.embedded, joints, frames)
+        theta, phi = embedded.permute(1, 0, 2, 4, 5, 3).reshape(2, batch * self.graphs, joints, -1).unbind(0)
         alike = torch.bmm(theta, phi.transpose(1, 2)) / theta.shape[2]
-        return torch.softmax(alike, dim=1).view(len(x), self.graphs, *alike.shape[1:])
+        return torch.softmax(alike, dim=1).view(batch, self.graphs, joints, joints)
 
 
-class Shortcut(nn.Sequential):
-    """Every n-th frame, a 1×1 convolution and BN: (B, C_in, V, T) -> (B, C_out, V, T / stride, rounded up)."""
+class Shortcut(nn.Module):
+    """A 1×1 convolution of every n-th frame, and BN: (B, C_in, V, T) -> (B, C_out, V, T / stride, rounded up).
+
+    The convolution itself has no stride: the gradient of its weights, of a few channels that stand last in memory,
+    would be written beyond its end by oneDNN 3.12.
+    """
 
     def __init__(self, channels_in: int, channels_out: int, stride: int) -> None:
-        super().__init__(nn.Conv2d(channels_in, channels_out, 1), nn.BatchNorm2d(channels_out))
+        super().__init__()
         self.stride = stride
+        self.conv, self.norm = nn.Conv2d(channels_in, channels_out, 1), nn.BatchNorm2d(channels_out)
 
     def forward(self, x: Tensor) -> Tensor:
-        # Frames are left out before the convolution: with a stride of its own and few channels that stand last, its
-        # gradient in oneDNN (torch 2.13) writes behind the end of its memory.
-        y: Tensor = super().forward(x if self.stride == 1 else x[..., :: self.stride])  # type: ignore[no-untyped-call]
+        y: Tensor = self.norm(self.conv(x if self.stride == 1 else x[..., :: self.stride]))
         return y
 
 
 def shortcut(channels_in: int, channels_out: int, stride: int = 1) -> Shortcut | None:
-    """A 1×1 convolution and BN, or None where nothing changes."""
+    """A convolution past what a block does, or None where nothing changes."""
     return None if channels_in == channels_out and stride == 1 else Shortcut(channels_in, channels_out, stride)
 
 
@@ -143,8 +147,7 @@ class AGCNBlock(nn.Module):
     def start(self) -> None:
         """Draw the weights as the authors do; those of the graph convolution are drawn there."""
         nn.init.constant_(self.spatial_norm.weight, NEARLY_NOTHING)
-        for conv in (self.temporal, *(each[0] for each in (self.past, self.residual) if each is not None)):
-            assert isinstance(conv, nn.Conv2d)
+        for conv in (self.temporal, *(each.conv for each in (self.past, self.residual) if each is not None)):
             assert conv.bias is not None
             nn.init.kaiming_normal_(conv.weight, mode="fan_out")
             nn.init.zeros_(conv.bias)

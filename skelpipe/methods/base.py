@@ -104,7 +104,7 @@ class Method(nn.Module, ABC):
 
 def weighted_sum(losses: Mapping[str, Tensor], weights: Mapping[str, float]) -> Tensor:
     """Σ w · loss, in the order of the losses; a weight that is not given is 1."""
-    parts = [loss if (weight := weights.get(name, 1)) == 1 else weight * loss for name, loss in losses.items()]
+    parts = [loss if weights.get(name, 1) == 1 else weights[name] * loss for name, loss in losses.items()]
     total = parts[0]
     for part in parts[1:]:
         total = total + part

@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import nn
 
-from skelpipe.encoders.agcn import AGCN, AdaptiveGraphConv, AGCNBlock, AGCNOptions
+from skelpipe.encoders.agcn import AGCN, AdaptiveGraphConv, AGCNBlock, AGCNOptions, Shortcut
 from skelpipe.encoders.graph import inward_outward_partitions
 from skelpipe.layouts import LAYOUTS
 from skelpipe.layouts.kinect_v2 import KINECT_V2
@@ -34,10 +34,9 @@ def sine(*shape):
 def as_theirs(module):
     """(tensor, whether it is a learnt graph) for each tensor that the public code has."""
     for name, p in module.named_parameters():
-        kind = name.rpartition(".")[0].rpartition(".")[2] if "." in name else ""
-        if "norm" in name or name.endswith(("past.1.weight", "past.1.bias", "residual.1.weight", "residual.1.bias")):
+        if "norm" in name:
             continue
-        parts = {"embedding": 6, "conv": 3}.get(kind, 1) if "temporal" not in name else 1
+        parts = 6 if "embedding" in name else 3 if "spatial.conv" in name else 1
         for part in p.data.chunk(parts):
             yield part, name.endswith("learnt")
 
@@ -118,6 +117,16 @@ def test_each_target_takes_its_own_sum_of_sources():
     torch.testing.assert_close(made(x, GRAPH), expected)
 
 
+def test_a_shortcut_is_a_convolution_with_a_stride():
+    torch.manual_seed(0)
+    made, x = Shortcut(3, 5, 2), torch.randn(2, 3, 25, 7)
+    strided = nn.functional.conv2d(x, made.conv.weight, made.conv.bias, (1, 2))
+    torch.testing.assert_close(made(x), nn.functional.batch_norm(strided, None, None, training=True))
+    made = AGCN(KINECT_V2, AGCNOptions(width=2), 2)
+    pointwise = [each for each in made.modules() if isinstance(each, nn.Conv2d) and each.kernel_size == (1, 1)]
+    assert {each.stride for each in pointwise} == {(1, 1)}  # see Shortcut
+
+
 def test_gradients_are_those_of_differences():
     torch.manual_seed(0)
     made = AGCNBlock(2, 2, 3, 3, AGCNOptions(time_kernel=3, relation=2), 2, True).double()
@@ -167,8 +176,8 @@ def test_weights_start_as_the_authors_draw_them():
         (spatial.embedding.weight, math.sqrt(2 / 64)),
         (spatial.conv.weight, math.sqrt(2 / (256 * 256 * 3))),
         (wide.temporal.weight, math.sqrt(2 / (256 * 9))),
-        (made.blocks[7].residual[0].weight, math.sqrt(2 / 256)),
-        (made.blocks[7].past[0].weight, math.sqrt(2 / 256)),
+        (made.blocks[7].residual.conv.weight, math.sqrt(2 / 256)),
+        (made.blocks[7].past.conv.weight, math.sqrt(2 / 256)),
     ):
         assert float(weight.detach().std()) == pytest.approx(deviation, rel=0.02)
     for each in made.blocks:

@@ -17,8 +17,9 @@ from sklearn.metrics import average_precision_score
 
 from skelpipe.clips.streams import apply_stream
 from skelpipe.errors import BadInput
-from skelpipe.evaluate.embed import Features, embed, export, load_run
+from skelpipe.evaluate.embed import Features, embed, load_run
 from skelpipe.evaluate.evaluate import evaluate
+from skelpipe.evaluate.feature_files import export
 from skelpipe.evaluate.fuse import fuse
 from skelpipe.evaluate.knn import knn
 from skelpipe.evaluate.linear import (

@@ -210,7 +210,9 @@ def test_a_head_is_left_alone_by_encoders_that_do_not_draw_it():
     initialise(plain, "torch")
     for p, q in zip(network.parameters(), plain.parameters(), strict=True):
         assert torch.equal(p, q)
-    Network(load_recipe("isc").build_network(KINECT_V2, 4).encoder, nn.Identity()).start()  # there is none to draw
+    Network(
+        load_recipe("isc", ["encoder.width=8"]).build_network(KINECT_V2, 4).encoder, nn.Identity()
+    ).start()  # there is none to draw
 
 
 @pytest.mark.parametrize("name", LAYOUTS)
@@ -244,8 +246,8 @@ def test_what_does_not_fit_is_refused():
     assert load_recipe("isc", ["evaluate.segments=2", "method.evaluated=partner"]).evaluated.name == "agcn"
     with pytest.raises(BadInput, match="method"):
         load_recipe("isc", ["method.evaluated=both"])
-    recipe = load_recipe("isc", ["projector.kind=none", "method.queue_size=8"])
-    with pytest.raises(BadInput, match="of 2048 numbers by encoder and of 256 by partner, which cannot be compared"):
+    recipe = load_recipe("isc", ["projector.kind=none", "encoder.width=8", "method.queue_size=8"])
+    with pytest.raises(BadInput, match="of 16 numbers by encoder and of 256 by partner, which cannot be compared"):
         recipe.build_method(KINECT_V2, 4)
     alike = load_recipe("small_isc", [*TOY, "projector={kind: none}"]).build_method(KINECT_V2, 4).train()
     x = torch.randn(2, 4, 3, 16, 25, 2)
