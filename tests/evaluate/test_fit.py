@@ -12,8 +12,9 @@ from conftest import TINY, write_clips
 
 from skelpipe.cli.program import main
 from skelpipe.errors import BadInput
-from skelpipe.evaluate.embed import export, load_run
+from skelpipe.evaluate.embed import load_run
 from skelpipe.evaluate.evaluate import evaluate
+from skelpipe.evaluate.feature_files import export
 from skelpipe.evaluate.fit import NO_NAMES, NOT_KEPT, check_fit, seen
 from skelpipe.evaluate.fuse import fuse
 from skelpipe.outputs.folders import seal
