@@ -20,7 +20,7 @@ from skelpipe.paper.systems import missing
 from skelpipe.pipeline.experiments import check_owner, list_experiments, shortened
 from skelpipe.pipeline.needs import plan_needs, report_needs, size_of
 from skelpipe.pipeline.own import check_batch, described, listing_of, raw_of, settle
-from skelpipe.pipeline.spec import Pipeline, Synth
+from skelpipe.pipeline.spec import Pipeline, Synth, is_described
 from skelpipe.pipeline.stages import changed_options, measure_of, name_evaluation, name_fusion, plan_runs, shell_words
 from skelpipe.recordings.datasets.rules import folder_word
 from skelpipe.resources import find
@@ -108,7 +108,9 @@ def _plan_together(
         if file.resolve() in above:
             raise BadInput(above[0], f"pipelines: {name} would be run together with itself", "leave it out")
         parts[file] = check(Pipeline, {**load_yaml(file), **given}, file)
-    _check_raw(raw, {d: None for part in parts.values() if not part.synth for d in part.datasets}, config, data)
+    # A data set that a YAML describes names its own recordings.
+    published = [part for part in parts.values() if not part.synth and not is_described(part.dataset)]
+    _check_raw(raw, {d: None for part in published for d in part.datasets}, config, data)
     for file, part in parts.items():
         own = plan(part, file, data, raw, lacking, above)
         for kind in set(KINDS) - {"reports"}:

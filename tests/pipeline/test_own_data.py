@@ -75,6 +75,16 @@ def test_a_pipeline_may_name_the_yaml_beside_it(tmp_path):
     assert len(config["runs"]) == 3
 
 
+def test_shipped_pipelines_run_together_on_a_data_set_of_ones_own(tmp_path):
+    """With another data set and its splits in place of their own."""
+    file = write_gym(tmp_path)
+    (tmp_path / "both.yaml").write_text("title: both\npipelines: [nw_ucla]\n")
+    words = [f"dataset={file}", "splits=[mornings]", "seeds=[0]"]
+    config = planned(tmp_path / "both.yaml", tmp_path / "data", *words)
+    assert {run.split("/")[2] for run in config["runs"]} == {"gym=mornings"}
+    assert len(config["runs"]) == 6
+
+
 @pytest.mark.parametrize(
     ("split", "words"),
     [
