@@ -18,6 +18,7 @@ from skelpipe.layouts.base import Layout
 from skelpipe.settings import Settings
 
 HALVINGS = 4  # of a picture's two sides
+CHANNELS_LAST = torch.channels_last  # in memory, which is quicker
 
 
 class HCNOptions(Settings):
@@ -50,7 +51,8 @@ class Pictures(nn.Module):
         self.drop = nn.Dropout2d(options.dropout)
 
     def forward(self, x: Tensor) -> Tensor:
-        y = self.time(torch.relu(self.point(x))).transpose(1, 3)  # now a channel is a joint
+        y = self.time(torch.relu(self.point(x.contiguous(memory_format=CHANNELS_LAST))))
+        y = y.transpose(1, 3).contiguous(memory_format=CHANNELS_LAST)  # now a channel is a joint
         y = nn.functional.max_pool2d(self.first(y), 2)
         return nn.functional.max_pool2d(self.drop(self.second(y)), 2)
 
@@ -92,7 +94,7 @@ class HCN(Encoder):
         y = torch.cat([self.position(resize(x, self.frames)), self.motion(resize(x.diff(dim=2), self.frames))], dim=1)
         for conv in (self.third, self.fourth):
             y = nn.functional.max_pool2d(self.drop(torch.relu(conv(y))), 2)
-        return y.view(batch, bodies, -1).amax(dim=1)
+        return y.reshape(batch, bodies, -1).amax(dim=1)
 
 
 def start_glorot(layer: nn.Conv2d | nn.Linear) -> None:
