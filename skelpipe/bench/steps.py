@@ -60,7 +60,7 @@ def build_batches(
     """The recipe's views of clips in memory, in batches, as `pretrain` makes them."""
     views = {name: recipe.view(name) for name in METHODS[recipe.method.name].VIEWS}
     rows = np.arange(len(clips))
-    stream = recipe.streams or STREAM
+    stream = recipe.trained(STREAM)
     return Batches(clips, rows, rows % CLASSES, views, stream, KINECT_V2, recipe.batch_size, 0, device, threads)
 
 
