@@ -210,7 +210,9 @@ def test_a_head_is_left_alone_by_encoders_that_do_not_draw_it():
     initialise(plain, "torch")
     for p, q in zip(network.parameters(), plain.parameters(), strict=True):
         assert torch.equal(p, q)
-    Network(load_recipe("isc", ["encoder.width=8"]).build_network(KINECT_V2, 4).encoder, nn.Identity()).start()  # there is none to draw
+    Network(
+        load_recipe("isc", ["encoder.width=8"]).build_network(KINECT_V2, 4).encoder, nn.Identity()
+    ).start()  # there is none to draw
 
 
 @pytest.mark.parametrize("name", LAYOUTS)
