@@ -141,6 +141,13 @@ def test_isc_by_numbers():
     np.testing.assert_allclose(clip[:, 0, 8, 0] - clip[:, 0, 4, 0], (2.512055, 0, 0), atol=3e-6)
 
 
+def test_the_rotation_that_isc_is_held_against():
+    expected = [
+        (0.891184, -0.292413, 0.346821), (0.346821, 0.931990, -0.105401), (-0.292413, 0.214216, 0.931990),
+    ]  # fmt: skip
+    np.testing.assert_allclose(preset_twins.rotation(np.array([1.0, 2, 2]), 0.5), expected, atol=2e-6)
+
+
 def test_pc_by_numbers():
     recording = [[(1, frame)] for frame in w(4, 25, 3).astype(np.float32)]
     turned = run("pc", [recording], frames="native", steps=["scale=none"]).values[..., 0]
