@@ -94,7 +94,7 @@ def test_all_mistakes_at_once():
         ("protocols: [supervised]", "supervised measures a classifier, and skeletonclr trains none; use"),
         (
             "options: {knn: {k: 3}}",
-            "evaluate.options: knn has no options; those that have some are linear, aec, few",
+            "evaluate.options: knn has no options; those that have some are linear, few",
         ),
         ("options: {finetun: {lr: 3}}", "evaluate.options: unknown protocol 'finetun' (did you mean 'finetune'?)"),
         ("options: {semi: {epoch: 3}}", "evaluate.options.semi.epoch: unknown key (did you mean 'epochs'?)"),
