@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from textwrap import fill
 from typing import Any
 
 from matplotlib import rc_context
@@ -11,8 +12,9 @@ from matplotlib.figure import Figure
 from skelpipe.plots.confusion import short
 from skelpipe.plots.style import DASHES, MARKERS, PALETTE, STYLE, new_figure
 
+LETTERS = 12  # of a legend on an inch, beside its colour keys
 
-# Sweeps
+
 def sweep_figure(panels: Sequence[Mapping[str, Any]], name: str, *, doubling: bool = False) -> Figure:
     """Draw accuracies against a setting that was varied, a panel for each way of measuring.
 
@@ -24,7 +26,10 @@ def sweep_figure(panels: Sequence[Mapping[str, Any]], name: str, *, doubling: bo
     labels = list(dict.fromkeys(line["label"] for panel in panels for line in panel["lines"]))
     with rc_context(STYLE):
         columns = 1 if len(labels) > 4 or max(map(len, labels), default=0) > 40 else 2
-        figure = new_figure(max(5.0, 3.6 * len(panels)), 2.8 + 0.2 * -(-len(labels) // columns))
+        width = max(5.0, 3.6 * len(panels))
+        titles = {label: fill(short(label, 160), int(LETTERS * width / columns)) for label in labels}
+        lines = sum(title.count("\n") + 1 for title in titles.values())
+        figure = new_figure(width, 2.8 + 0.2 * -(-lines // columns))
         handles: dict[str, Any] = {}
         for axes, panel in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
             values = sorted({p["x"] for line in panel["lines"] for p in line["points"]})
@@ -40,8 +45,8 @@ def sweep_figure(panels: Sequence[Mapping[str, Any]], name: str, *, doubling: bo
             for line in panel["lines"]:
                 order = labels.index(line["label"])
                 handles[line["label"]] = _sweep_line(axes, line["points"], order)
-        titles = [short(label, 90) for label in handles]
-        figure.legend(handles.values(), titles, loc="outside lower center", ncols=columns, fontsize=8)
+        names = [titles[label] for label in handles]
+        figure.legend(handles.values(), names, loc="outside lower center", ncols=columns, fontsize=8)
         return figure
 
 

@@ -221,6 +221,13 @@ class Recipe(Settings):
             raise ValueError("iterations: stands in place of epochs; leave one of them out")
         return self
 
+    @model_validator(mode="after")
+    def _trains(self) -> Recipe:
+        filled = getattr(self.method, "fill_epochs", 0)
+        if self.iterations is None and 0 < self.epochs <= filled:
+            raise ValueError(f"epochs: the first {filled} only fill the queue (method.fill_epochs); train longer, or 0")
+        return self
+
     @property
     def moot(self) -> tuple[str, ...]:
         epochs = () if self.iterations is None else ("epochs",)

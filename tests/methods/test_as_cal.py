@@ -15,6 +15,7 @@ from skelpipe.clips.augment.linear import _shears, transform
 from skelpipe.clips.batches import Batch
 from skelpipe.clips.presets import find_preparation
 from skelpipe.clips.views import render_view
+from skelpipe.errors import BadInput
 from skelpipe.evaluate.protocols import check_stated, read_options
 from skelpipe.layouts import LAYOUTS
 from skelpipe.layouts.kinect_v2 import KINECT_V2
@@ -185,3 +186,9 @@ def test_it_learns_from_filled_up_clips(tmp_path):
     result = pretrain(recipe, filled, tmp_path / "run", split="xsub60", stream="joint", device="cpu", threads=1)
     assert result.state == "finished"
     assert result.last["loss"] < np.log(25) - 0.05
+
+
+def test_epochs_that_only_fill_the_queue_are_refused():
+    with pytest.raises(BadInput, match="epochs: the first 1 only fill the queue"):
+        load_recipe("as_cal", epochs=1)
+    assert load_recipe("as_cal", epochs=0).epochs == 0
