@@ -140,7 +140,11 @@ def test_two_ranks_train_as_one(name, place):
     options = load_recipe(name, TOY[name]).encoder
     still = ["--set", "encoder.dropout=0"] if hasattr(options, "dropout") else []
     place.run(place.pretrain(name, clips, f"{name}.one", *still))
-    place.run(place.pretrain(name, clips, f"{name}.two", *still, "--gpus", "2", "--set", "batch_norm=synced"))
+    words = place.pretrain(name, clips, f"{name}.two", *still, "--gpus", "2", "--set", "batch_norm=synced")
+    # Seen once on a crowded machine: torch aborts a rank that has ended. What the command then says is to be true.
+    if "goes on from the last checkpoint" not in place.server.run([*map(str, words)]).said:
+        assert (place.root / f"{name}.two" / "done.json").exists()
+    place.run(words)
     one, two = (place.losses(f"{name}.{kind}")["loss"] for kind in ("one", "two"))
     np.testing.assert_allclose(two, one, rtol=2e-3)
 
