@@ -12,12 +12,14 @@ import numpy.typing as npt
 import torch
 
 from skelpipe.clips.batches import Batch, Batches
-from skelpipe.clips.presets import LONGEST, find_preparation
+from skelpipe.clips.presets import LONGEST
+from skelpipe.clips.views import build_view
 from skelpipe.layouts.kinect_v2 import KINECT_V2
 from skelpipe.methods import METHODS
 from skelpipe.methods.base import Method
 from skelpipe.methods.network import Network
-from skelpipe.training.recipe import ClipsNeeded, Recipe
+from skelpipe.training.clips_needed import find, stated
+from skelpipe.training.recipe import Recipe
 
 DATASET, SPLIT, STREAM, CLASSES, FRAMES = "ntu60", "xsub60", "bone", 60, 50
 POOL = 4096  # clips in memory: more than a cache holds, so that gathering them costs what it does in training
@@ -74,14 +76,9 @@ def clips_for(recipe: Recipe, clips: npt.NDArray[np.float32]) -> npt.NDArray[np.
 
     Where that is another length they are resized to it: what is timed hangs on the shape alone.
     """
-    wanted = find_preparation(recipe.clips.preset, {}).frames if recipe.clips.frames is None else recipe.clips.frames
-    frames = wanted if isinstance(wanted, int) else LONGEST
-    if recipe.clips == ClipsNeeded() or frames == clips.shape[2]:
-        return np.ascontiguousarray(clips[..., : recipe.bodies])
-    few = torch.from_numpy(clips[: recipe.batch_size, ..., : recipe.bodies])
-    count, channels, _, joints, bodies = few.shape
-    rows = few.permute(0, 1, 3, 4, 2).flatten(1, 3)
-    made = torch.nn.functional.interpolate(rows, frames, mode="linear")
-    made = made.view(count, channels, joints, bodies, frames).permute(0, 1, 4, 2, 3)
-    resized: npt.NDArray[np.float32] = made.contiguous().numpy()
-    return resized
+    own, needed = clips[..., : recipe.bodies], stated(recipe)
+    frames = clips.shape[2] if needed is None else find(needed).frames or LONGEST
+    if frames == clips.shape[2]:
+        return np.ascontiguousarray(own)
+    few = np.ascontiguousarray(own[: recipe.batch_size])
+    return build_view([{"resize": {"frames": frames}}]).render(few, 0, 0, np.arange(len(few)), 0, KINECT_V2)

@@ -11,11 +11,11 @@ from itertools import pairwise
 from typing import Literal
 
 import torch
-from pydantic import Field, PositiveInt, field_validator
+from pydantic import PositiveInt
 from torch import Tensor, nn
 
 from skelpipe.encoders import cpu
-from skelpipe.encoders.base import Encoder
+from skelpipe.encoders.base import Encoder, Kernel
 from skelpipe.encoders.graph import adjacency
 from skelpipe.layouts.base import Layout
 from skelpipe.settings import Settings
@@ -35,15 +35,8 @@ class AGCNOptions(Settings):
 
     name: Literal["agcn"] = "agcn"
     width: PositiveInt = 64
-    time_kernel: int = Field(9, ge=1)
+    time_kernel: Kernel = 9
     relation: PositiveInt = 4
-
-    @field_validator("time_kernel")
-    @classmethod
-    def _odd(cls, value: int) -> int:
-        if value % 2 == 0:
-            raise ValueError("must be odd, or the clip would change its length")
-        return value
 
 
 class AdaptiveGraphConv(nn.Module):

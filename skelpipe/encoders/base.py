@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
+from pydantic import AfterValidator, PositiveInt
 from torch import nn
 
 from skelpipe.layouts.base import Layout
 from skelpipe.settings import Settings
+
+
+def _odd(value: int) -> int:
+    if value % 2 == 0:
+        raise ValueError("must be odd, or the clip would change its length")
+    return value
+
+
+Kernel = Annotated[PositiveInt, AfterValidator(_odd)]  # frames that one convolution over time sees
 
 
 class Encoder(nn.Module):

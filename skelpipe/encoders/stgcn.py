@@ -6,11 +6,11 @@ from itertools import pairwise
 from typing import ClassVar, Literal
 
 import torch
-from pydantic import Field, PositiveInt, field_validator
+from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
 from skelpipe.encoders import cpu
-from skelpipe.encoders.base import Encoder
+from skelpipe.encoders.base import Encoder, Kernel
 from skelpipe.encoders.graph import Bones, adjacency
 from skelpipe.layouts.base import Layout
 from skelpipe.settings import Settings
@@ -39,17 +39,10 @@ class STGCNOptions(Settings):
     name: Literal["stgcn"] = "stgcn"
     width: PositiveInt = 16
     features: PositiveInt = 256
-    time_kernel: PositiveInt = 9
+    time_kernel: Kernel = 9
     dropout: float = Field(0.5, ge=0, lt=1)
     partition: Literal["spatial", "distance", "uniform", "inward_outward"] = "spatial"
     bones: Bones = ()
-
-    @field_validator("time_kernel")
-    @classmethod
-    def _odd(cls, value: int) -> int:
-        if value % 2 == 0:
-            raise ValueError("must be odd, or the clip would change its length")
-        return value
 
 
 class Dropout(nn.Module):

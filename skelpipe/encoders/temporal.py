@@ -11,10 +11,10 @@ from itertools import pairwise
 from typing import Literal
 
 import torch
-from pydantic import Field, PositiveInt, field_validator
+from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
-from skelpipe.encoders.base import Encoder
+from skelpipe.encoders.base import Encoder, Kernel
 from skelpipe.layouts.base import Layout
 from skelpipe.settings import Settings
 
@@ -35,14 +35,7 @@ class TemporalOptions(Settings):
     width: PositiveInt = 64
     features: PositiveInt = 128
     layers: int = Field(3, ge=1, le=64)
-    kernel: PositiveInt = 5
-
-    @field_validator("kernel")
-    @classmethod
-    def _odd(cls, value: int) -> int:
-        if value % 2 == 0:
-            raise ValueError("must be odd, or the clip would change its length")
-        return value
+    kernel: Kernel = 5
 
 
 class TemporalBlock(nn.Module):

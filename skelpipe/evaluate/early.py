@@ -15,10 +15,9 @@ from pydantic import Field
 from torch import Tensor
 
 from skelpipe.clips.loading import own_frames
-from skelpipe.evaluate.embed import Features, Run, evaluated_clips
+from skelpipe.evaluate.embed import SCORED_AT_ONCE, Features, Run, evaluated_clips
 from skelpipe.evaluate.protocol import Outcome, Setup
 from skelpipe.evaluate.scores import topk_accuracy
-from skelpipe.evaluate.supervised import SCORED_AT_ONCE
 from skelpipe.methods.soft_rnn import segment_ends
 from skelpipe.settings import Settings
 from skelpipe.training.classifier import read_classifier

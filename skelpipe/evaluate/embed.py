@@ -39,6 +39,7 @@ from skelpipe.training.trained_on import TRAINED_ON
 
 Progress = Callable[[int, int], None]
 log = logging.getLogger(__name__)
+SCORED_AT_ONCE = 128  # clips
 EVALUATED = 0  # the epoch from which an evaluated view draws; training counts from 1
 
 
@@ -294,3 +295,17 @@ def evaluated_clips(
     seed, here = int(run.settings["seed"]), np.arange(len(rows))
     made = render_view(data, here, rows, view, stream, clips.layout, seed, epoch, 0, threads=threads, valid=valid)
     return made.clips, None if made.lengths is None else torch.from_numpy(made.lengths)
+
+
+@torch.no_grad()
+def score_clips(
+    network: Network, made: npt.NDArray[np.float32], lengths: Tensor | None, device: torch.device
+) -> npt.NDArray[np.float32]:
+    """A classifier's scores of clips and lengths as of `evaluated_clips`, some at a time: (n, classes) float32."""
+    clips = torch.split(torch.from_numpy(made), SCORED_AT_ONCE)
+    own: Sequence[Tensor | None] = [None] * len(clips)
+    if lengths is not None:
+        own = torch.split(lengths.to(device), SCORED_AT_ONCE)
+    parts = [network.scores(x.to(device), each).float().cpu() for x, each in zip(clips, own, strict=True)]
+    scores: npt.NDArray[np.float32] = torch.cat(parts).numpy()
+    return scores

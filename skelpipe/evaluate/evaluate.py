@@ -18,7 +18,7 @@ from skelpipe.evaluate.embed import Features, Run, choose_split, embed, load_run
 from skelpipe.evaluate.fit import cautions
 from skelpipe.evaluate.fuse import GROUPED_BY, ONLY
 from skelpipe.evaluate.protocol import Outcome, Probe, Progress, Setup
-from skelpipe.evaluate.protocols import CHECKS, PROTOCOLS, WITHOUT_TRAINING, read_options
+from skelpipe.evaluate.protocols import CHECKS, OF_CLASSIFIERS, PROTOCOLS, read_options
 from skelpipe.evaluate.scores import accuracies, confusion, write_confusion_csv, write_npz, write_scores
 from skelpipe.outputs.files import write_json
 from skelpipe.outputs.folders import new_folder
@@ -127,7 +127,7 @@ def measured_features(
         BadInput: there are no test clips, or none of the training clips that a protocol needs, or the features are not
             finite.
     """
-    needed = ("test",) if set(protocols) <= WITHOUT_TRAINING else ("training", "test")
+    needed = ("test",) if set(protocols) <= set(OF_CLASSIFIERS) else ("training", "test")
     divide(split, clips, needed)
     only = None if classes is None else read_classes(classes, split.datasets[0])
     features = embed(run, clips, split, _part(progress, "embed"), only)

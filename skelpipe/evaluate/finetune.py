@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -19,7 +19,7 @@ from skelpipe.clips.gather import Source
 from skelpipe.clips.loading import load_bodies, own_frames
 from skelpipe.clips.views import build_view
 from skelpipe.errors import BadInput
-from skelpipe.evaluate.embed import Features, Run, evaluated_clips
+from skelpipe.evaluate.embed import Features, Run, evaluated_clips, score_clips
 from skelpipe.evaluate.linear import TEST_EVERY, Ticks, best_epoch, collapse_loss
 from skelpipe.evaluate.protocol import Outcome, Setup
 from skelpipe.evaluate.scores import topk_accuracy
@@ -32,8 +32,7 @@ from skelpipe.recordings.store import Clips
 from skelpipe.training.device import set_determinism
 from skelpipe.training.optim import build_optimizer
 from skelpipe.training.optim.optimizers import SGDOptions
-
-SCORED_AT_ONCE = 128  # clips
+from skelpipe.training.recipe import FittingView
 
 
 class Training(SGDOptions):
@@ -56,17 +55,8 @@ class Training(SGDOptions):
     warm_up: NonNegativeInt = 0
     clip: float = Field(0.0, ge=0)
     mode: Literal["train", "eval"] = "train"
-    view: str | list[str | dict[str, dict[str, Any] | list[Any]]] = Field(default_factory=list)
+    view: FittingView = Field(default_factory=list)
     balance: Balance = "none"
-
-    @field_validator("view")
-    @classmethod
-    def _view_fits(cls, value: Any) -> Any:
-        try:
-            build_view(value)
-        except BadInput as error:
-            raise ValueError(str(error)) from None
-        return value
 
     def rate(self, epoch: int) -> float:
         """The learning rate of an epoch, counted from 1."""
@@ -328,17 +318,10 @@ def make_batches(
     )
 
 
-@torch.no_grad()
 def score(network: Network, material: Material, setup: Setup) -> npt.NDArray[np.float32]:
     """Scores of the test clips in eval mode: (n, classes) float32; leaves the network in that mode."""
     network.eval()
-    clips = torch.split(torch.from_numpy(material.test), SCORED_AT_ONCE)
-    lengths: Sequence[Tensor | None] = [None] * len(clips)
-    if material.test_lengths is not None:
-        lengths = torch.split(material.test_lengths.to(setup.device), SCORED_AT_ONCE)
-    parts = [network.scores(x.to(setup.device), own).float().cpu() for x, own in zip(clips, lengths, strict=True)]
-    scores: npt.NDArray[np.float32] = torch.cat(parts).numpy()
-    return scores
+    return score_clips(network, material.test, material.test_lengths, setup.device)
 
 
 def told(trained: list[Trained], options: Training) -> dict[str, Any]:

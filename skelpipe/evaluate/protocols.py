@@ -49,8 +49,8 @@ OWN: dict[str, Protocol] = {
     "transfer": transfer,
 }
 PROTOCOLS = Registry("protocols", OWN)
-# Those that need no clips to train on.
-WITHOUT_TRAINING = {"supervised", "early"}
+# Those that measure a run's own classifier, and so need no clips to train on.
+OF_CLASSIFIERS = ("supervised", "early")
 # What is found out before hours of work: (run, clips, split) -> None, or BadInput.
 CHECKS: dict[str, Callable[[Run, Clips, Split], None]] = {
     "supervised": check_supervised,
@@ -96,7 +96,7 @@ def check_stated(recipe: Recipe, where: str | Path) -> None:
         if name not in PROTOCOLS:
             what = f"evaluate.protocols: unknown protocol {name!r}{hint(name, PROTOCOLS)}"
             raise BadInput(where, what, f"known are {', '.join(PROTOCOLS)}")
-    for name in ("supervised", "early"):
+    for name in OF_CLASSIFIERS:
         if name in recipe.evaluate.protocols and not recipe.supervised:
             what = f"evaluate.protocols: {name} measures a classifier, and {recipe.method.name} trains none"
             raise BadInput(where, what, "use finetune or linear")

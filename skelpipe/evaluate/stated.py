@@ -9,12 +9,11 @@ from pydantic import Field, PositiveInt, field_validator
 from torch import Tensor, nn
 
 from skelpipe import settings
-from skelpipe.clips.views import build_view
-from skelpipe.errors import BadInput
 from skelpipe.settings import Settings
 from skelpipe.training.length import Length
 from skelpipe.training.optim import OPTIMIZERS, SCHEDULES, Rates, Schedule, Steps, build_optimizer
 from skelpipe.training.optim.optimizers import SGDOptions
+from skelpipe.training.recipe import FittingView
 
 if TYPE_CHECKING:
     from skelpipe.evaluate.linear import Data
@@ -55,16 +54,7 @@ class LinearOptions(Settings):
     rest: Literal["kept", "left_out"] = "kept"
     weights: Literal["normal", "xavier_uniform", "xavier_normal", "torch"] = "normal"
     std: float = Field(0.01, gt=0)
-    view: str | list[str | dict[str, dict[str, Any] | list[Any]]] = Field(default_factory=list)
-
-    @field_validator("view")
-    @classmethod
-    def _view_fits(cls, value: Any) -> Any:
-        try:
-            build_view(value)
-        except BadInput as error:
-            raise ValueError(str(error)) from None
-        return value
+    view: FittingView = Field(default_factory=list)
 
     @field_validator("schedule")
     @classmethod

@@ -8,13 +8,11 @@ import torch
 
 from skelpipe.clips.loading import own_frames
 from skelpipe.errors import BadInput
-from skelpipe.evaluate.embed import Features, Run, evaluated_clips
+from skelpipe.evaluate.embed import Features, Run, evaluated_clips, score_clips
 from skelpipe.evaluate.protocol import Outcome, Setup
 from skelpipe.recordings.datasets import Split, split_of
 from skelpipe.recordings.store import Clips
 from skelpipe.training.classifier import has_classifier, read_classifier
-
-SCORED_AT_ONCE = 256  # clips
 
 
 @torch.no_grad()
@@ -39,12 +37,7 @@ def _of_clips(features: Features, setup: Setup) -> npt.NDArray[np.float32]:
     assert run is not None
     assert clips is not None
     made, lengths = evaluated_clips(run, clips, row, own_frames(clips, row), setup.threads)
-    parts = []
-    for start in range(0, len(made), SCORED_AT_ONCE):
-        some = slice(start, start + SCORED_AT_ONCE)
-        own = None if lengths is None else lengths[some].to(run.device)
-        parts.append(run.network.scores(torch.from_numpy(made[some]).to(run.device), own).float().cpu().numpy())
-    scores: npt.NDArray[np.float32] = np.concatenate(parts)
+    scores = score_clips(run.network, made, lengths, run.device)
     return scores if setup.only is None else scores[:, setup.only]
 
 

@@ -8,7 +8,6 @@ released with P&C (Su et al., CVPR 2020) makes for it, and the losses of Goodfel
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
@@ -21,8 +20,7 @@ from skelpipe.errors import BadInput
 from skelpipe.methods.base import Method, MethodOptions
 from skelpipe.methods.network import Builder, Init, Network, initialise
 from skelpipe.methods.positives import Positives
-from skelpipe.methods.predict_cluster import torchs_gru
-from skelpipe.methods.reconstruction import Decoder, clips_of, frames_of, missed, shown
+from skelpipe.methods.reconstruction import clips_of, decoder_for, frames_of, missed, shown
 
 if TYPE_CHECKING:
     from skelpipe.clips.batches import Batch
@@ -70,9 +68,8 @@ class LongTGAN(Method):
     def __init__(self, build: Builder, size: int, options: LongTGANOptions, positives: Positives, init: Init) -> None:
         super().__init__(options)
         self.network, self.frame = build(), build.frame
-        encoder, critic = self.network.encoder, build.partner().encoder
-        gru = getattr(encoder, "gru", torchs_gru)
-        self.decoder = Decoder(encoder.features, math.prod(build.frame), gru)  # type: ignore[arg-type]
+        critic = build.partner().encoder
+        self.decoder = decoder_for(self.network.encoder, build.frame)
         self.critic = Critic(critic, nn.Linear(critic.features, 1))  # type: ignore[arg-type]
         initialise(self, init)
         if not options.adversary:

@@ -5,16 +5,15 @@ Source: Su et al., Predict & Cluster: Unsupervised Skeleton Based Action Recogni
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from skelpipe.errors import BadInput
 from skelpipe.methods.base import Method, MethodOptions
 from skelpipe.methods.network import Builder, Init, Network, initialise
 from skelpipe.methods.positives import Positives
-from skelpipe.methods.reconstruction import Decoder, Output, frames_of, missed, shown
+from skelpipe.methods.reconstruction import Output, decoder_for, frames_of, missed, shown
 
 if TYPE_CHECKING:
     from skelpipe.clips.batches import Batch
@@ -56,9 +55,7 @@ class PredictCluster(Method):
     ) -> None:
         super().__init__(options)
         self.network = build()
-        encoder = self.network.encoder
-        gru = getattr(encoder, "gru", torchs_gru)
-        self.decoder = Decoder(encoder.features, math.prod(build.frame), gru, options.output)  # type: ignore[arg-type]
+        self.decoder = decoder_for(self.network.encoder, build.frame, options.output)
         initialise(self, init)
         if options.decoder == "fixed_weights" and options.freeze:
             self.decoder.cell.requires_grad_(False)
@@ -86,8 +83,3 @@ class PredictCluster(Method):
             raise BadInput("views.clip", "has one frame, and no next one to tell", "use longer clips")
         told = self.decoder.go_on(feature, frames[:, 0], frames.shape[1] - since, how.decoder == "fixed_state")
         return {"prediction": missed(told, frames[:, since:], own[:, since:], counted=how.counted)}
-
-
-def torchs_gru(size: int, width: int) -> nn.Module:
-    """For encoders that are not recurrent."""
-    return nn.GRU(size, width, batch_first=True)

@@ -96,6 +96,16 @@ class Decoder(nn.Module):
         return torch.stack(frames, 1)
 
 
+def decoder_for(encoder: Any, frame: tuple[int, int, int], output: Output = "torch") -> Decoder:
+    """A decoder for frames (C, V, M) that starts from an encoder's feature; its GRU is of the encoder's kind."""
+    return Decoder(encoder.features, math.prod(frame), getattr(encoder, "gru", torchs_gru), output)
+
+
+def torchs_gru(size: int, width: int) -> nn.Module:
+    """For encoders that are not recurrent."""
+    return nn.GRU(size, width, batch_first=True)
+
+
 def after(cell: Any, x: Tensor, h: Tensor) -> Tensor:
     """A GRU's state after one frame: x (B, D), h (B, H) -> (B, H)."""
     if hasattr(cell, "step"):

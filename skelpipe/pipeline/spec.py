@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, PrivateAttr, ValidationInfo, field_validator, model_validator
 
 from skelpipe.errors import BadInput, hint
+from skelpipe.evaluate.fuse import STREAM_ORDER, STREAM_WEIGHTS
 from skelpipe.resources import names
 from skelpipe.settings import Settings
 
@@ -27,9 +28,7 @@ MOST_POINTS = 10_000  # of a sweep
 Stream = Literal["joint", "motion", "bone", "temporal", "spatial", "person"]
 STREAMS: tuple[Stream, ...] = ("joint", "motion", "bone")
 # In their order. The colourings are streams of recipes that train networks of these names together, and of no other.
-WEIGHTS: Mapping[Stream, float] = {
-    "joint": 0.6, "motion": 0.4, "bone": 0.6, "temporal": 1.0, "spatial": 1.0, "person": 1.0,
-}  # fmt: skip
+WEIGHTS: Mapping[Any, float] = {stream: STREAM_WEIGHTS[stream] for stream in STREAM_ORDER}
 USUAL_PROTOCOLS: tuple[str, ...] = ("linear", "knn")
 OTHERS = "others"  # stands for the recipes that a mapping of recipes does not name
 
@@ -330,7 +329,8 @@ class Pipeline(Settings):
 
     def weight(self, stream: str) -> float:
         """Of a stream in fused scores; a recipe's own that nothing is said of count alike."""
-        return {**WEIGHTS, **self.fusion}.get(stream, 1.0)  # type: ignore[call-overload, no-any-return]
+        weights: Mapping[Any, float] = {**WEIGHTS, **self.fusion}
+        return weights.get(stream, 1.0)
 
     def protocols_of(self, recipe: str) -> tuple[str, ...]:
         """The protocols of a recipe, by its file's name."""

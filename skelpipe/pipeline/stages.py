@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from skelpipe.evaluate.fuse import TRIPLES
@@ -105,9 +105,8 @@ def changed_options(pipeline: Pipeline) -> dict[str, Any]:
 
 def name_fusion(pipeline: Pipeline, streams: Sequence[str], evaluation: str) -> tuple[str, str, str]:
     """The folder name of a fusion of evaluations of that name, its stream's name, and its flags."""
-    usual_weights: Mapping[str, float] = WEIGHTS  # type: ignore[assignment]
     used = {stream: pipeline.weight(stream) for stream in streams}
-    usual = all(weight == usual_weights.get(stream, 1.0) for stream, weight in used.items())
+    usual = all(weight == WEIGHTS.get(stream, 1.0) for stream, weight in used.items())
     parts = [stream if usual else f"{stream}{weight:g}" for stream, weight in used.items()]
     every = usual and tuple(streams) in TRIPLES
     told = "+".join(parts)

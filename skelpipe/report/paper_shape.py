@@ -24,13 +24,8 @@ from skelpipe.report.collect import MEASURED_ON, OWN_CLIPS, Result
 from skelpipe.report.experiments import flatten, shipped_recipe
 from skelpipe.report.labels import reading_of, setting_label
 
-PROBES = (
-    "paper",
-    "stated",
-    "reference",
-    "grid",
-    "lbfgs",
-)  # which one stands in the paper's tables, if there are several
+# Which one stands in the paper's tables, if there are several.
+PROBES = ("paper", "stated", "reference", "grid", "lbfgs")
 MOST_SETTINGS = 6  # named in a note; one more is named too, rather than counted
 NO_RECIPE = "no recipe yet"
 

@@ -37,10 +37,8 @@ def split_rows(recipe: Recipe, source: Clips, rows: Rows, seed: int) -> tuple[Ro
         return rows, rows[:0]
     singly = recipe.plateau.held_out_by == "clip"
     group = np.arange(len(rows)) if singly else source.columns[source.about.group][rows]
-    held, taken = (
-        hold_out(group, recipe.plateau.held_out, seed),
-        "single clips" if singly else "whole persons or videos",
-    )
+    held = hold_out(group, recipe.plateau.held_out, seed)
+    taken = "single clips" if singly else "whole persons or videos"
     if held.sum() < ranks.count():
         raise BadInput("schedule.held_out", f"leaves {held.sum()} of {len(rows)} clips to look at", "choose another")
     left = len(rows) - held.sum()

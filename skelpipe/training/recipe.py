@@ -6,11 +6,11 @@ import json
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import torch
 import yaml
-from pydantic import Field, NonNegativeInt, PositiveInt, ValidationError, model_validator
+from pydantic import AfterValidator, Field, NonNegativeInt, PositiveInt, ValidationError, model_validator
 from torch import nn
 
 from skelpipe import settings
@@ -68,6 +68,17 @@ class Projector(Settings):
 
 
 Augmentations = str | list[str | dict[str, dict[str, Any] | list[Any]]]  # of a view, or the name of a list of them
+
+
+def _fit(value: Augmentations) -> Augmentations:
+    try:
+        build_view(value)
+    except BadInput as error:
+        raise ValueError(str(error)) from None
+    return value
+
+
+FittingView = Annotated[Augmentations, AfterValidator(_fit)]  # of other options than a recipe's, which names the view
 
 
 class ClipsNeeded(Settings):

@@ -8,6 +8,7 @@ import math
 import pytest
 import torch
 from conftest import write_clips
+from test_moco import Part
 from torch import nn
 
 from skelpipe.clips.batches import Batch
@@ -35,19 +36,6 @@ IMAGE = "{name: hcn, frames: 16, embedding: 16, width: 2}"
 
 def sine(start, *shape):
     return torch.sin(torch.arange(start, start + math.prod(shape), dtype=torch.float64)).view(shape)
-
-
-class Part(nn.Module):
-    """Four of a clip's numbers are its feature."""
-
-    features = 4
-
-    def __init__(self, start):
-        super().__init__()
-        self.start, self.scale = start, nn.Parameter(torch.ones((), dtype=torch.float64))
-
-    def forward(self, x):
-        return self.scale * x[:, self.start : self.start + 4]
 
 
 class Exact(Network):

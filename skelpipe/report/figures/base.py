@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean, stdev
 from typing import Any, NamedTuple
 
 from skelpipe.report.collect import Found
@@ -32,3 +33,12 @@ class Kind(NamedTuple):
     link: str
     pictures: Callable[[Material], Iterator[Drawn]]  # a generator: what is not wanted is not drawn
     paired: bool = False
+
+
+def points_of(values: Mapping[float, Sequence[float]]) -> list[dict[str, float | None]]:
+    """A line's points {x, mean, std}, in order, of all values at each x; those without any are left out."""
+    return [
+        {"x": x, "mean": fmean(each), "std": stdev(each) if len(each) > 1 else None}
+        for x, each in sorted(values.items())
+        if each
+    ]

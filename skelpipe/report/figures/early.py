@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -10,7 +9,7 @@ from skelpipe.plots.style import png_bytes
 from skelpipe.plots.sweeps import sweep_figure
 from skelpipe.report.collect import Result
 from skelpipe.report.experiments import Experiment, in_order
-from skelpipe.report.figures.base import Drawn, Kind, Material
+from skelpipe.report.figures.base import Drawn, Kind, Material, points_of
 from skelpipe.report.labels import split_key, split_title, stream_key
 
 LINES_PER_FIGURE = 8
@@ -23,9 +22,8 @@ def _pictures(material: Material) -> Iterator[Drawn]:
         lines = list(_lines([r for r in material.found.results if r.split == split], material))
         for start in range(0, len(lines), LINES_PER_FIGURE):
             some = lines[start : start + LINES_PER_FIGURE]
-            bars = (
-                "; bars: one standard deviation over seeds" if any(p["std"] for x in some for p in x["points"]) else ""
-            )
+            spread = any(p["std"] for line in some for p in line["points"])
+            bars = "; bars: one standard deviation over seeds" if spread else ""
             text = f"{split_title(split)}: accuracy in percent against the share of a test clip that was seen{bars}"
             panel = {"title": "the run's own classifier", "lines": some}
             yield text, png_bytes(sweep_figure([panel], "observed share of a clip (%)"))
@@ -41,14 +39,9 @@ def _lines(results: list[Result], material: Material) -> Iterator[dict[str, Any]
     for experiment in in_order(experiment for experiment, _ in newest):
         for stream in sorted((s for e, s in newest if e == experiment), key=stream_key):
             curves = [*newest[experiment, stream].values()]
-            at = {
-                x: [curve[x] for curve in curves if x in curve] for x in sorted({x for curve in curves for x in curve})
-            }
-            points = [
-                {"x": 100 * x, "mean": statistics.fmean(y), "std": statistics.stdev(y) if len(y) > 1 else None}
-                for x, y in at.items()
-            ]
-            yield {"label": f"{experiment.label}, {stream}", "points": points}
+            shares = {x for curve in curves for x in curve}
+            at = {100 * x: [curve[x] for curve in curves if x in curve] for x in shares}
+            yield {"label": f"{experiment.label}, {stream}", "points": points_of(at)}
 
 
 def _curve(protocol: Mapping[str, Any]) -> Curve:

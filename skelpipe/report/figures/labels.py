@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -10,12 +9,12 @@ from skelpipe.plots.style import png_bytes
 from skelpipe.plots.sweeps import sweep_figure
 from skelpipe.report.collect import Result
 from skelpipe.report.experiments import Experiment, accuracies, in_order
-from skelpipe.report.figures.base import Drawn, Kind, Material
+from skelpipe.report.figures.base import Drawn, Kind, Material, points_of
 from skelpipe.report.labels import FEWSHOT, SEMI, split_key, split_title, stream_key
 
 LINES_PER_FIGURE = 8
 LINEAR, NEAREST, FURTHER = "frozen features, linear classifier", "frozen features, 1-NN", "finetuned (semi)"
-Points = dict[int, list[float]]  # labelled clips -> the accuracies of all draws and seeds
+Points = dict[float, list[float]]  # labelled clips -> the accuracies of all draws and seeds
 
 
 def _pictures(material: Material) -> Iterator[Drawn]:
@@ -51,7 +50,7 @@ def _lines(results: list[Result], material: Material) -> Iterator[tuple[str, dic
             found: dict[str, Points] = {}
             for (name, _), protocol in newest[experiment, stream].items():
                 _take(found, name, protocol)
-            panels = {title: _points(of_clips) for title, of_clips in found.items() if len(of_clips) > 1}
+            panels = {title: points_of(of_clips) for title, of_clips in found.items() if len(of_clips) > 1}
             if panels:
                 yield f"{experiment.label}, {stream}", panels
 
@@ -65,14 +64,6 @@ def _take(found: dict[str, Points], name: str, protocol: Mapping[str, Any]) -> N
     found.setdefault(LINEAR if few else FURTHER, {}).setdefault(labelled, []).extend(accuracies(name, protocol))
     if few and isinstance(nearest, Mapping):
         found.setdefault(NEAREST, {}).setdefault(labelled, []).extend(accuracies("knn", nearest))
-
-
-def _points(of_clips: Points) -> list[dict[str, float | None]]:
-    return [
-        {"x": x, "mean": statistics.fmean(each), "std": statistics.stdev(each) if len(each) > 1 else None}
-        for x, each in sorted(of_clips.items())
-        if each
-    ]
 
 
 LABELS = Kind("Accuracy against labelled clips", "Labelled clips", _pictures)
