@@ -54,9 +54,9 @@ class ISC(MomentumContrast):
         self.encoder = MoCo(build, size, options, init)
         self.partner = MoCo(build.partner, size, options, init)
         self.positives = positives
-        one, other = (embedding_size(moco.query) for moco in (self.encoder, self.partner))
-        if one != other:
-            what = f"leaves embeddings of {one} numbers by encoder and of {other} by partner, which cannot be compared"
+        plain = isinstance(self.partner.query.projector, nn.Identity)  # then an embedding is as long as a feature
+        if plain and (other := self.partner.query.encoder.features) != size:
+            what = f"leaves embeddings of {size} numbers by encoder and of {other} by partner, which cannot be compared"
             raise BadInput("projector", what, "use a projector, or encoders of one feature size")
 
     @property
@@ -85,9 +85,3 @@ class ISC(MomentumContrast):
         for moco, key in zip(both, keys, strict=True):
             moco.enqueue(key, batch.labels)
         return losses
-
-
-def embedding_size(network: Network) -> int:
-    """How many numbers an embedding has."""
-    linear = [layer for layer in network.projector.modules() if isinstance(layer, nn.Linear)]
-    return int(linear[-1].out_features if linear else network.encoder.features)  # type: ignore[arg-type]

@@ -33,8 +33,8 @@ class MS2LOptions(MethodOptions):
             ("minus_one"), as in the public code.
         motion_over: the squares are averaged over each clip's own frames ("own"); over all frames that the view has,
             those behind the clip's own being right ("all"); or over all, nought being told behind the clip's own
-            whatever stands there, as in the public code ("stored"). The last two differ where the recipe's `padding` is
-            stored, and then by a constant, so that their gradients are the same.
+            whatever stands there, as in the public code ("stored"). The last two differ where the view repeats a
+            clip behind its end, and then by a constant, so that their gradients are the same.
         segments: into how many parts the jumbled view cuts a clip.
         hidden: units of the heads that tell the order, and that contrast.
         size: D, of the contrast's embeddings.

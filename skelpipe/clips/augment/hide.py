@@ -49,20 +49,24 @@ def _hide(x, hidden):  # type: ignore[no-untyped-def]
                             x[b, c, t, v, m] = 0
 
 
-def _tail(extent: Extent, options: Options) -> Mask:
-    late = np.arange(extent.frames) >= options["keep"] * extent.lengths[:, None]
-    return np.repeat((late & extent.own)[:, :, None], len(extent.layout.joints), axis=2)
+# (B, T), those behind the clip's own too
+def _late(extent: Extent, options: Options) -> Mask:
+    late: Mask = np.arange(extent.frames) >= options["keep"] * extent.lengths[:, None]
+    return late
+
+
+def _all_joints(frames: Mask, extent: Extent) -> Mask:
+    return np.repeat(frames[:, :, None], len(extent.layout.joints), axis=2)
 
 
 # what stands behind the clip's own frames goes too
 def _apply_tail(x: Batch, params: Numbers, extent: Extent, options: Options) -> None:
-    late = np.arange(extent.frames) >= options["keep"] * extent.lengths[:, None]
-    _hide(x, np.repeat(late[:, :, None], len(extent.layout.joints), axis=2))
+    _hide(x, _all_joints(_late(extent, options), extent))
 
 
 def _bring_tail(x: Batch, params: Numbers, extent: Extent, options: Options, targets: Targets) -> None:
     targets["clip"][...] = x
-    targets["mask"][:, 0, :, :, 0] = _tail(extent, options)
+    targets["mask"][:, 0, :, :, 0] = _all_joints(_late(extent, options) & extent.own, extent)
 
 
 # (G, V): which joints belong to each of the groups that can be drawn
