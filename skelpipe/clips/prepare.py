@@ -43,6 +43,7 @@ from skelpipe.parallel import map_slices, tell_threads
 from skelpipe.recordings import NATIVE, store
 from skelpipe.recordings.conventions.folders import is_relative, noted_for_clips
 from skelpipe.recordings.conventions.shown import check_shown
+from skelpipe.recordings.datasets.recording import RATE, READING
 from skelpipe.recordings.frames import FrameWriter
 from skelpipe.recordings.parts import Part, kind_of
 
@@ -202,7 +203,7 @@ def prepare(
     with new_folder(clips, kind, force=force, inputs={"store": store_path}, settings=told) as folder:
         kept: dict[str, Any] = {
             k: attributes[k]
-            for k in ("dataset", "dataset_table", "layout", "layout_table", "columns", "split_files")
+            for k in ("dataset", "dataset_table", "layout", "layout_table", "columns", "split_files", READING, RATE)
             if k in attributes
         }
         noted = noted_for_clips(attributes)

@@ -15,11 +15,13 @@ import torch
 from torch import Tensor
 
 from skelpipe import settings as checking
+from skelpipe.clips.gather import Source
 from skelpipe.clips.loading import load_bodies, own_frames
 from skelpipe.clips.streams import apply_stream
 from skelpipe.clips.views import View, build_view, render_view
 from skelpipe.errors import BadInput, refusing
 from skelpipe.evaluate.fit import check_fit
+from skelpipe.layouts.base import Layout
 from skelpipe.methods.network import Network
 from skelpipe.outputs.ancestry import DONE, PROVENANCE, read_json
 from skelpipe.outputs.checksums import check_files
@@ -115,6 +117,13 @@ def load_run(
         BadInput: RUN is not whole, its weights are damaged, it has no such stream or epoch, or the clips have another
             layout or preparation.
     """
+    path, settings, recipe = read_run(path, epoch)
+    doubts = check_fit(recipe, settings, clips, other_clips)
+    return open_run(path, settings, recipe, clips.layout, device, stream, epoch, tuple(doubts))
+
+
+def read_run(path: str | Path, epoch: int | None = None) -> tuple[Path, dict[str, Any], Recipe]:
+    """The folder, settings and recipe of a run that is finished, or has kept an epoch's weights; see `load_run`."""
     path = Path(path)
     if epoch is None or not going_on_with(path):
         path = require(
@@ -125,12 +134,24 @@ def load_run(
         settings = json.loads((path / SETTINGS).read_text())
     except (OSError, ValueError) as error:
         raise BadInput(path / SETTINGS, f"cannot be read ({error})", "train this run again") from None
-    recipe = checking.check(Recipe, checking.load_yaml(path / RECIPE), path / RECIPE)
-    doubts = check_fit(recipe, settings, clips, other_clips)
+    return path, settings, checking.check(Recipe, checking.load_yaml(path / RECIPE), path / RECIPE)
+
+
+def open_run(
+    path: Path,
+    settings: dict[str, Any],
+    recipe: Recipe,
+    layout: Layout,
+    device: str = "auto",
+    stream: str | None = None,
+    epoch: int | None = None,
+    doubts: tuple[str, ...] = (),
+) -> Run:
+    """Build the query network of a run for a layout; see `load_run`."""
     stream = find_stream(path, recipe, settings, stream)
     weights, epoch = find_weights(path, settings, epoch)
     check_files(path, weights.name, "train this run again")
-    evaluated: Any = recipe.build_method(clips.layout, split_of(settings).classes).evaluated
+    evaluated: Any = recipe.build_method(layout, split_of(settings).classes).evaluated
     with refusing(weights, "cannot be loaded", "train this run again"):
         from safetensors.torch import load_file
 
@@ -140,7 +161,7 @@ def load_run(
     network = evaluated[stream] if recipe.streams else evaluated
     place = choose_device(device)
     network = network.to(place).eval().requires_grad_(False)
-    return Run(path, settings, recipe, network, place, stream, epoch, collapsed_at(path, epoch), tuple(doubts))
+    return Run(path, settings, recipe, network, place, stream, epoch, collapsed_at(path, epoch), doubts)
 
 
 def going_on_with(path: Path) -> bool:
@@ -285,15 +306,30 @@ def evaluated_clips(
     Raises:
         BadInput: the view does not fit the clips.
     """
-    told = f"recipe {run.recipe.name}: evaluate.view" if view is None else "the protocol's view"
-    view = build_view(run.recipe.evaluate.view) if view is None else view
-    stream = run.recipe.rendered(run.stream)
-    data = load_bodies(clips, rows, run.recipe.bodies)
+    data, seed = load_bodies(clips, rows, run.recipe.bodies), int(run.settings["seed"])
+    return as_evaluated(run.recipe, run.stream, seed, data, rows, valid, clips.layout, threads, view, epoch)
+
+
+def as_evaluated(
+    recipe: Recipe,
+    stream: str,
+    seed: int,
+    data: Source,
+    numbers: npt.NDArray[np.int64],
+    valid: npt.NDArray[np.int64] | None,
+    layout: Layout,
+    threads: int | None = None,
+    view: View | None = None,
+    epoch: int = EVALUATED,
+) -> tuple[npt.NDArray[np.float32], Tensor | None]:
+    """The same of clips in memory, the bodies that the recipe sees, which may be changed; `numbers` (n,) draw."""
+    told = f"recipe {recipe.name}: evaluate.view" if view is None else "the protocol's view"
+    view, stream = build_view(recipe.evaluate.view) if view is None else view, recipe.rendered(stream)
     view.check_start(data, told)
     if not view.steps and valid is None and not isinstance(data, Native):
-        return apply_stream(data, stream, clips.layout, out=data, threads=threads), None
-    seed, here = int(run.settings["seed"]), np.arange(len(rows))
-    made = render_view(data, here, rows, view, stream, clips.layout, seed, epoch, 0, threads=threads, valid=valid)
+        return apply_stream(data, stream, layout, out=data, threads=threads), None
+    here = np.arange(len(numbers))
+    made = render_view(data, here, numbers, view, stream, layout, seed, epoch, 0, threads=threads, valid=valid)
     return made.clips, None if made.lengths is None else torch.from_numpy(made.lengths)
 
 

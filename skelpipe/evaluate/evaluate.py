@@ -17,6 +17,7 @@ from skelpipe.evaluate.classes import among, numbers, read_classes, without_clip
 from skelpipe.evaluate.embed import Features, Run, choose_split, embed, load_run, read_stated
 from skelpipe.evaluate.fit import cautions
 from skelpipe.evaluate.fuse import GROUPED_BY, ONLY
+from skelpipe.evaluate.models import keep_model
 from skelpipe.evaluate.protocol import Outcome, Probe, Progress, Setup
 from skelpipe.evaluate.protocols import CHECKS, OF_CLASSIFIERS, PROTOCOLS, read_options
 from skelpipe.evaluate.scores import accuracies, confusion, write_confusion_csv, write_npz, write_scores
@@ -61,7 +62,8 @@ def evaluate(
     """Measure a run's encoder by one or several protocols and write an evaluation folder; returns its metrics.
 
     Features are computed once and serve every protocol. The folder holds `metrics.json`, `scores.npz` (by clip name),
-    `features.npz` of the frozen encoder, and for each protocol a confusion matrix as CSV and PNG.
+    `features.npz` of the frozen encoder, for each protocol a confusion matrix as CSV and PNG, and of one that trains or
+    has a classifier the model (`training.model`), with which `skelpipe predict` tells the classes of other recordings.
 
     Args:
         protocols: None takes those of the run's recipe, or else linear and knn.
@@ -194,6 +196,8 @@ def write_outcomes(
             all_scores[entry] = outcome.scores
             log.debug("%s: top-1 %.4f", entry, metrics["protocols"][entry]["top1"])
             write_confusion(folder, entry, outcome, features, names, metrics)
+            if outcome.kept is not None:
+                keep_model(folder, entry, outcome.kept, setup, split)
     test = ~features.train
     write_scores(folder / "scores.npz", features.name[test], features.label[test], all_scores, features.group[test])
     label = features.label if setup.only is None else np.asarray(setup.only)[features.label]

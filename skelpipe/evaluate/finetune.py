@@ -30,6 +30,7 @@ from skelpipe.recordings.datasets import Split
 from skelpipe.recordings.native import Native
 from skelpipe.recordings.store import Clips
 from skelpipe.training.device import set_determinism
+from skelpipe.training.model import Head, Kept
 from skelpipe.training.optim import build_optimizer
 from skelpipe.training.optim.optimizers import SGDOptions
 from skelpipe.training.recipe import FittingView
@@ -213,7 +214,8 @@ def train_on_all(protocol: str, options: Any, features: Features, setup: Setup) 
     """One training on all labels, under the name of that protocol."""
     material = load(features, setup)
     trained = train(protocol, material, slice(None), options, setup, setup.seed, Ticks(setup, options.epochs))
-    return Outcome(trained.scores, told([trained], options), judged(protocol, [trained], material.label))
+    kept = Kept(Head.of(trained.network.projector), trained.network)
+    return Outcome(trained.scores, told([trained], options), judged(protocol, [trained], material.label), kept)
 
 
 def load(features: Features, setup: Setup) -> Material:

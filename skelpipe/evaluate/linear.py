@@ -21,6 +21,7 @@ from skelpipe.evaluate.stated import LinearOptions, StatedProbe
 from skelpipe.methods.supervised import cross_entropy
 from skelpipe.recordings.datasets.held_out import hold_out
 from skelpipe.settings import whole
+from skelpipe.training.model import Head, Kept
 
 EPOCHS, LAST_HIGH_EPOCH, BATCH, TEST_EVERY = 100, 80, 128, 5
 RATES = {"reference": 3.0, "paper": 0.3}
@@ -205,7 +206,7 @@ def descended(
             f"{figures['train_top1']:.1%} of its own training clips (loss {loss:.2f}); the features' scale "
             f"(deviation {float(train.x.std(0).mean()):.2g}) does not suit its rate {rate:g}: use --probe lbfgs"
         )
-    return Outcome(scores(layer, test), figures, warnings)
+    return Outcome(scores(layer, test), figures, warnings, Kept(Head.of(layer)))
 
 
 def best_epoch(on_test: Mapping[int, float]) -> dict[str, Any]:
@@ -299,13 +300,23 @@ class Descent:
 
 def solve(train: Data, fit: Data, held: Data, test: Data, setup: Setup) -> Outcome:
     """Multinomial logistic regression by L-BFGS on standardised features; see `linear`."""
-    train, fit, held, test = (replace(part, x=standardised(part.x, train.x)) for part in (train, fit, held, test))
-    return penalised(train, fit, held, test, setup)
+    mean, scale = spread(train.x)
+    train, fit, held, test = (replace(part, x=(part.x - mean) / scale) for part in (train, fit, held, test))
+    outcome = penalised(train, fit, held, test, setup)
+    assert outcome.kept is not None
+    assert outcome.kept.head is not None
+    return replace(outcome, kept=Kept(outcome.kept.head.after(mean, scale)))
 
 
 def standardised(x: Tensor, by: Tensor) -> Tensor:
     """Features x (n, D) less the mean of those in `by` (m, D), over their standard deviation."""
-    return (x - by.mean(0)) / by.std(0).clamp_min(1e-12)
+    mean, scale = spread(by)
+    return (x - mean) / scale
+
+
+def spread(x: Tensor) -> tuple[Tensor, Tensor]:
+    """The mean and the standard deviation of features x (n, D), by which they are standardised: (D,) each."""
+    return x.mean(0), x.std(0).clamp_min(1e-12)
 
 
 def penalised(train: Data, fit: Data, held: Data, test: Data, setup: Setup) -> Outcome:
@@ -324,7 +335,7 @@ def penalised(train: Data, fit: Data, held: Data, test: Data, setup: Setup) -> O
         "train_top1": accuracy(layer, train),
         named: on_held[best],
     }
-    return Outcome(scores(layer, test), figures, [])
+    return Outcome(scores(layer, test), figures, [], Kept(Head.of(layer)))
 
 
 def lbfgs_probe(data: Data, penalty: float, classes: int) -> nn.Linear:

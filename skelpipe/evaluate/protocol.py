@@ -13,6 +13,7 @@ import torch
 from skelpipe.evaluate.embed import Features, Run
 from skelpipe.recordings.store import Clips
 from skelpipe.settings import Settings
+from skelpipe.training.model import Kept
 
 Probe = Literal["reference", "paper", "lbfgs", "grid", "stated"]
 
@@ -56,11 +57,13 @@ class Outcome:
         scores: of the test clips in their order, (n, classes), or (draws, n, classes) if it was repeated on several
             draws of training clips.
         figures: what else `metrics.json` shall tell.
+        kept: the classifier that gave them, which the evaluation keeps as a model; None where there is none, or many.
     """
 
     scores: npt.NDArray[np.floating[Any]]
     figures: dict[str, Any]
     warnings: list[str]
+    kept: Kept | None = None
 
 
 Progress = Callable[[str, int, int], None]

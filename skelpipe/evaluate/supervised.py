@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import nn
 
 from skelpipe.clips.loading import own_frames
 from skelpipe.errors import BadInput
@@ -13,6 +14,7 @@ from skelpipe.evaluate.protocol import Outcome, Setup
 from skelpipe.recordings.datasets import Split, split_of
 from skelpipe.recordings.store import Clips
 from skelpipe.training.classifier import has_classifier, read_classifier
+from skelpipe.training.model import Head, Kept
 
 
 @torch.no_grad()
@@ -24,11 +26,17 @@ def supervised(features: Features, setup: Setup) -> Outcome:
     assert setup.run is not None
     run = setup.run
     if run.recipe.supervised and run.network.SCORES_CLIPS:
-        return Outcome(_of_clips(features, setup), {}, [])
-    classifier = run.network.projector if run.recipe.supervised else read_classifier(run.path, run.stream)
+        return Outcome(_of_clips(features, setup), {}, [], Kept(None, columns=setup.only))
+    classifier = own_classifier(run)
     h = torch.from_numpy(features.feature[~features.train]).to(setup.device)
     scores = classifier.to(setup.device)(h).float().cpu().numpy()
-    return Outcome(scores if setup.only is None else scores[:, setup.only], {}, [])
+    kept = Kept(Head.of(classifier).only(setup.only))
+    return Outcome(scores if setup.only is None else scores[:, setup.only], {}, [], kept)
+
+
+def own_classifier(run: Run) -> nn.Module:
+    """The linear layer that a run was trained or imported with."""
+    return run.network.projector if run.recipe.supervised else read_classifier(run.path, run.stream)
 
 
 def _of_clips(features: Features, setup: Setup) -> npt.NDArray[np.float32]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from skelpipe.clips.presets import PRESETS, Options, Preparation, find_preparation
 from skelpipe.errors import BadInput
+from skelpipe.recordings.datasets.recording import RATE, READING
 from skelpipe.recordings.store import Clips
 
 PREPARED = "prepared"  # of a run's settings (beside `frames`), and of metrics.json: what the clips note of it
@@ -17,7 +19,7 @@ USUAL = "aimclr"  # the preset that clips without `preparation` are of, with cha
 # What clips note beside it: whose they are, how they are divided, and where they come from.
 OTHER = {
     "kind", "format_version", "dataset", "dataset_table", "layout", "layout_table", "columns", "split_files", "part",
-    "conventions", "imported", "divisions", "streams",
+    "conventions", "imported", "divisions", "streams", READING, RATE,
 }  # fmt: skip
 # What is not noted where it is as always.
 DEFAULTS: Mapping[str, Any] = {"preparation": None, "max_bodies": 2}
@@ -59,6 +61,24 @@ def compare(before: Mapping[str, Any], now: Mapping[str, Any]) -> Comparison:
     told = [*(_steps_differing(old, new) if by_steps else ())]
     told += [f"{key} {_word(old[key])}, now {_word(new[key])}" for key in changed if key not in told_by_steps]
     return Comparison(tuple(told), tuple(key for key in untold if key not in told_by_steps))
+
+
+def preparation_noted(prepared: Mapping[str, Any], where: str | os.PathLike[str]) -> Preparation:
+    """The preparation that makes such clips; what is not known of it is taken as it usually is.
+
+    Raises:
+        BadInput: no preparation of ours makes such clips.
+    """
+    noted = _stated(prepared)
+    name, steps = _base(noted["preparation"])
+    kinds = ("frames", "longest", "length", *(OF_STEPS if noted["preparation"] is None else ()))
+    how = find_preparation(name, {kind: noted[kind] for kind in kinds if kind in noted}, steps)
+    made = how.attributes()
+    wrong = [key for key in made.keys() & noted.keys() if key != "preparation" and made[key] != noted[key]]
+    if noted["preparation"] not in (None, how.name, how.text) or wrong:
+        what = "was trained on clips of a preparation that is not known here"
+        raise BadInput(where, what, "give clips that were prepared as its own were")
+    return how
 
 
 def prepare_options(prepared: Mapping[str, Any]) -> list[str]:
