@@ -22,7 +22,7 @@ WINGS = [
     {"clips", "inspect", "plots"},
     {"training"},
     {"evaluate", "exchange"},
-    {"bench", "report"},
+    {"bench", "predict", "report"},
     {"pipeline"},  # which shows what a report shows
     {"cli"},
     {"__main__"},
@@ -44,7 +44,7 @@ ROOMS = {
     "plots": [{"style", "motion"}],
     "cli": [
         {"options", "progress", "interrupts", "usage"},
-        {"all_at_once", "data", "learn", "look", "measure"},
+        {"all_at_once", "data", "learn", "look", "measure", "predict"},
         {"program"},
     ],
 }

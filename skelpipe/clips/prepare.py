@@ -280,7 +280,7 @@ class Maker:
         for start in range(0, count, CLIPS_PER_BLOCK):
             stop = min(start + CLIPS_PER_BLOCK, count)
             ragged = read_block(group, offset, clip_frames, start, stop)
-            values, length[start:stop], valid[start:stop], cut = self._block(ragged)
+            values, length[start:stop], valid[start:stop], cut = self.block(ragged)
             shortened += cut
             if frames is None:
                 array.add(values)
@@ -296,7 +296,7 @@ class Maker:
             store.write_array(made, "valid", valid)
         return length, shortened
 
-    def _block(self, ragged: Ragged) -> tuple[Floats, Any, Any, int]:
+    def block(self, ragged: Ragged) -> tuple[Floats, Any, Any, int]:
         """Values, lengths and valid frames of some clips, and how many were cut."""
         limit = self.how.longest
         if self.settings is not None:

@@ -33,6 +33,30 @@ SAMPLE, TRIED = 50, 8  # sources that are looked at, and by which layouts are tr
 Read = list[tuple[Piece, list[Poses]]]
 
 
+def fitting_layouts(path: Path, first: Layout) -> list[Layout]:
+    """The layouts of which most pose files below a path may be, `first` before the shipped ones; none of no files.
+
+    Raises:
+        BadInput: it cannot be searched, or is of no layout that is known; says what joints it has.
+    """
+    pieces = _sampled(search(path, ()).pieces)
+    if not pieces:
+        return []
+    tried = [pieces[n] for n in chosen(len(pieces), TRIED).tolist()]
+    every = (first, *(each for each in LAYOUTS.values() if each.joints != first.joints))
+    fit = [each for each in every if 2 * len(read := list(_some(tried, each))) > len(tried) and _shows(read)]
+    if not fit:
+        joints, near = _refused(pieces)
+        what = f"{joints or 'holds no poses that can be read'}{f'; {near}' if near else ''}"
+        raise BadInput(path, what, "give the layout of its joints by --layout FILE.yaml, or other files")
+    return fit
+
+
+def _sampled(pieces: list[Piece]) -> list[Piece]:
+    """Some of many sources."""
+    return [pieces[n] for n in chosen(len(pieces), SAMPLE).tolist()]
+
+
 def look_at_poses(path: Path) -> tuple[Facts, str] | None:
     """What a file, a folder or an archive of pose files holds, and the command that ingests it; None if there are none.
 
@@ -42,7 +66,7 @@ def look_at_poses(path: Path) -> tuple[Facts, str] | None:
     searched = search(path, ())
     if not searched.pieces:
         return None
-    pieces = [searched.pieces[n] for n in chosen(len(searched.pieces), SAMPLE).tolist()]
+    pieces = _sampled(searched.pieces)
     tried = [pieces[n] for n in chosen(len(pieces), TRIED).tolist()]
     some = {layout.name: read for layout in LAYOUTS.values() if _shows(read := list(_some(tried, layout)))}
     fit = {name: read for name, read in some.items() if 2 * len(read) > len(tried)}

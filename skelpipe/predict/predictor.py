@@ -1,0 +1,240 @@
+"""Recordings or clips -> probabilities of classes, by one model or by several together."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from skelpipe.clips.gather import Source
+from skelpipe.clips.loading import load_bodies, own_frames
+from skelpipe.clips.prepare import Maker
+from skelpipe.errors import BadInput
+from skelpipe.evaluate.embed import SCORED_AT_ONCE, as_evaluated
+from skelpipe.evaluate.fuse import STREAM_WEIGHTS
+from skelpipe.layouts import attributes_of
+from skelpipe.layouts.base import Layout
+from skelpipe.layouts.mapping import find_mapping, map_joints
+from skelpipe.predict.pieces import Piece, as_ragged
+from skelpipe.recordings.native import Native, gather
+from skelpipe.recordings.store import Clips, read_array
+from skelpipe.training.clips_needed import prepare_command
+from skelpipe.training.device import choose_device
+from skelpipe.training.model import Model
+from skelpipe.training.preparation import compare, preparation_noted, preparation_of, prepare_options
+
+log = logging.getLogger(__name__)
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What models say of some pieces or clips.
+
+    Attributes:
+        probability: (n, K) float64, rows that sum to 1.
+        seen: (n,) whether anybody is to be seen; where nobody is, the probabilities say nothing.
+    """
+
+    probability: Floats
+    seen: npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """The models that see clips of one preparation and layout, by their places."""
+
+    layout: Layout
+    prepared: dict[str, object]
+    models: tuple[int, ...]
+
+
+class Predictor:
+    """Tells the classes of recordings by one model, or by the weighted mean of several models' scores.
+
+    The softmax of (sum of w_i s_i) / (sum of w_i) over the models' scores s_i are the probabilities.
+
+    Args:
+        models: of the same classes.
+        weights: one a model; by default 1, and of several models those of their streams, as `skelpipe fuse` has them.
+        threads: of the kernels that prepare clips; None takes all cores.
+
+    Raises:
+        BadInput: the models tell different classes, or the weights cannot be used.
+    """
+
+    def __init__(
+        self,
+        models: Sequence[Model],
+        weights: Sequence[float] | None = None,
+        *,
+        device: str = "auto",
+        threads: int | None = None,
+    ) -> None:
+        check_alike(models)
+        self.models, self.weights = list(models), fusing_weights(models, weights)
+        self.device, self.threads, self.told = choose_device(device), threads, dict[str, None]()
+        for model in models:
+            model.classifier.to(self.device)
+        found: dict[str, list[int]] = {}
+        for place, model in enumerate(models):
+            key = json.dumps([model.facts.prepared, attributes_of(model.layout)], sort_keys=True, default=str)
+            found.setdefault(key, []).append(place)
+        self.kinds = [_Kind(models[p[0]].layout, models[p[0]].facts.prepared, tuple(p)) for p in found.values()]
+        self._makers: dict[tuple[int, bool], Maker] = {}
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """What probabilities are of, in order."""
+        return self.models[0].facts.classes
+
+    def score(self, pieces: Sequence[Piece], layout: Layout, numbers: Sequence[int], relative: bool = False) -> Scored:
+        """What the models say of recordings of one layout.
+
+        Args:
+            numbers: from which of an evaluated view what is drawn follows, one a piece.
+            relative: whether bodies are told from one of their joints, as `conventions.folders.is_relative` says.
+
+        Raises:
+            BadInput: a layout cannot be mapped to a model's, or a model's clips cannot be made.
+        """
+        drawn = np.asarray(numbers, np.int64)
+        scores: list[Tensor | None] = [None] * len(self.models)
+        seen = np.zeros(len(pieces), np.bool_)
+        for place, kind in enumerate(self.kinds):
+            data, valid, shown = self._prepared(place, pieces, layout, relative)
+            seen |= shown
+            for number in kind.models:
+                scores[number] = self._scores(self.models[number], data, drawn, valid)
+        return Scored(self._fused(scores), seen)
+
+    def score_clips(self, clips: Clips, rows: npt.NDArray[np.int64]) -> Scored:
+        """What the models say of clips that are prepared already, of which `check_clips` has said that they fit."""
+        valid, scores = own_frames(clips, rows), list[Tensor | None]()
+        for model in self.models:
+            data = load_bodies(clips, rows, model.recipe.bodies)
+            scores.append(self._scores(model, data, rows, valid))
+        return Scored(self._fused(scores), read_array(clips.group, "length")[rows] > 0)
+
+    def check_clips(self, clips: Clips) -> None:
+        """Raise BadInput unless clips have the layout and the preparation that every model needs."""
+        for model in self.models:
+            check_clips(model, clips)
+
+    def _prepared(
+        self, place: int, pieces: Sequence[Piece], layout: Layout, relative: bool
+    ) -> tuple[Source, npt.NDArray[np.int64] | None, npt.NDArray[np.bool_]]:
+        """Clips of the pieces for a kind of model, how many frames are their own, and whether they show anybody."""
+        kind = self.kinds[place]
+        maker = self._makers.get((place, relative))
+        if maker is None:
+            how = preparation_noted(kind.prepared, self.models[kind.models[0]].path)
+            maker = self._makers[place, relative] = Maker(how, kind.layout, self.threads, relative=relative)
+        ragged = as_ragged([self._mapped(piece, layout, kind.layout) for piece in pieces], kind.layout)
+        values, length, valid, _ = maker.block(ragged)
+        shown = np.asarray(length) > 0
+        if maker.how.frames is None:
+            offset = np.concatenate([[0], np.cumsum(valid, dtype=np.int64)])
+            channels, joints, bodies = maker.chain.tail
+            made = gather(lambda rows: values[rows], offset, np.arange(len(pieces)), (channels, joints, bodies), "f4")
+            return made, None, shown
+        own = np.broadcast_to(np.asarray(valid, np.int64), (len(pieces),))
+        whole = not maker.chain.fills or bool((own == maker.how.frames).all())
+        return values, None if whole else np.ascontiguousarray(own), shown
+
+    def _mapped(self, piece: Piece, source: Layout, target: Layout) -> Piece:
+        """The piece in a model's layout."""
+        if source == target:
+            return piece
+        missing = "refuse"
+        try:
+            find_mapping(source, target)
+        except BadInput:
+            missing = "nearest"
+        joints, mapping = map_joints(piece.joints, source, target, missing)
+        said = f"joints of {source.name} are mapped to {target.name}"
+        said += f"; means of others: {', '.join(mapping.interpolated)}" if mapping.interpolated else ""
+        said += f"; the nearest stand in for: {', '.join(mapping.stand_ins)}" if mapping.stand_ins else ""
+        self.told[said] = None
+        return Piece(
+            piece.name, joints, piece.row_frame, piece.row_body, piece.frames, piece.start, piece.person, piece.label
+        )
+
+    @torch.no_grad()
+    def _scores(
+        self, model: Model, data: Source, numbers: npt.NDArray[np.int64], valid: npt.NDArray[np.int64] | None
+    ) -> Tensor:
+        """A model's scores of clips: (n, K) float64 on the CPU."""
+        facts, recipe = model.facts, model.recipe
+        # Several models look at the same clips, and some views change what they are given.
+        kept = data.bodies_kept(recipe.bodies) if isinstance(data, Native) else data[..., : recipe.bodies].copy()
+        made, lengths = as_evaluated(recipe, facts.stream, facts.seed, kept, numbers, valid, model.layout, self.threads)
+        clips = torch.split(torch.from_numpy(made), SCORED_AT_ONCE)
+        own = [None] * len(clips) if lengths is None else torch.split(lengths.to(self.device), SCORED_AT_ONCE)
+        parts = [model.classifier(x.to(self.device), each)[0] for x, each in zip(clips, own, strict=True)]
+        return torch.cat(parts).double().cpu() if parts else torch.empty((0, len(self.classes)), dtype=torch.float64)
+
+    def _fused(self, scores: Sequence[Tensor | None]) -> Floats:
+        """Probabilities of all models together."""
+        total = sum(w * s for w, s in zip(self.weights, scores, strict=True) if s is not None)
+        assert isinstance(total, Tensor)
+        return (total / sum(self.weights)).softmax(dim=1).numpy()
+
+
+def check_alike(models: Sequence[Model]) -> None:
+    """Raise BadInput unless models tell the same classes."""
+    first = models[0]
+    for other in models[1:]:
+        if other.facts.classes != first.facts.classes:
+            what = f"tells {len(other.facts.classes)} classes, other ones than {first.path}"
+            if len(other.facts.classes) != len(first.facts.classes):
+                what = f"tells {len(other.facts.classes)} classes, and {first.path} {len(first.facts.classes)}"
+            raise BadInput(other.path, what, "fuse models of the same classes")
+
+
+def fusing_weights(models: Sequence[Model], weights: Sequence[float] | None) -> list[float]:
+    """One weight a model.
+
+    Raises:
+        BadInput: they are not one a model, below 0 or all 0, or a stream has no usual one.
+    """
+    if weights is None:
+        if len(models) == 1:
+            return [1.0]
+        unknown = [model.facts.stream for model in models if model.facts.stream not in STREAM_WEIGHTS]
+        if unknown:
+            raise BadInput("predict", f"no usual weight for the stream {unknown[0]!r}", "give --weights, one a model")
+        return [STREAM_WEIGHTS[model.facts.stream] for model in models]
+    if len(weights) != len(models):
+        raise BadInput("--weights", f"has {len(weights)} values for {len(models)} models", "give one a model")
+    if not all(np.isfinite(w) and w >= 0 for w in weights) or not any(weights):
+        raise BadInput("--weights", f"{list(weights)} cannot be used", "give numbers from 0 up, not all 0")
+    return [float(w) for w in weights]
+
+
+def check_clips(model: Model, clips: Clips) -> None:
+    """Raise BadInput unless clips have the layout and the preparation that a model needs."""
+    if attributes_of(clips.layout) != attributes_of(model.layout):
+        what = f"has layout {clips.layout.name}, and {model.path} was trained on {model.layout.name}"
+        raise BadInput(clips.path, what, "give the store or the recordings, whose joints can be mapped")
+    prepared = model.facts.prepared
+    found = compare(prepared, preparation_of(clips))
+    if found.differing:
+        command = prepare_command(clips, prepare_options(prepared))
+        what = f"was not prepared as the clips that {model.path} was trained on: {'; '.join(found.differing)}"
+        raise BadInput(clips.path, what, f"make such clips by '{command}', or give the store itself")
+
+
+def describe(model: Model) -> str:
+    """A model in a few words."""
+    facts = model.facts
+    return (
+        f"{facts.recipe.get('name')}, {facts.stream}, {facts.protocol}: {len(facts.classes)} classes, "
+        f"layout {model.layout.name}, {facts.prepared['frames']} frames"
+    )

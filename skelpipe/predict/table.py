@@ -1,0 +1,152 @@
+"""Predictions as a table: CSV, JSON and Parquet, and lines for a terminal."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from skelpipe.errors import BadInput
+from skelpipe.outputs.provenance import write_beside
+from skelpipe.outputs.refusals import unwritable
+from skelpipe.predict.predict import Prediction
+
+NOBODY = "nobody is to be seen"
+
+
+def rows(
+    found: Sequence[Prediction], classes: Sequence[str], top: int, fps: float | None, every: bool
+) -> list[dict[str, Any]]:
+    """A row for each prediction, all of the same columns.
+
+    Columns: clip; person, start and stop (frames) and their seconds, label, where any prediction has them; class and
+    probability, class_2 and probability_2, … of the most probable ones, empty where nobody is to be seen.
+
+    Args:
+        top: how many of the most probable classes.
+        fps: frames per second; None leaves seconds out.
+        every: whether a column `p CLASS` for each class follows.
+    """
+    has = {name: any(getattr(each, name) is not None for each in found) for name in ("person", "start", "label")}
+    return [_row(each, classes, top, fps, every, has) for each in found]
+
+
+def _row(
+    each: Prediction, classes: Sequence[str], top: int, fps: float | None, every: bool, has: Mapping[str, bool]
+) -> dict[str, Any]:
+    row: dict[str, Any] = {"clip": each.clip}
+    if has["person"]:
+        row["person"] = each.person
+    if has["start"]:
+        row |= {"start": each.start, "stop": each.stop}
+        if fps and each.start is not None and each.stop is not None:
+            row |= {"start_s": round(each.start / fps, 3), "stop_s": round(each.stop / fps, 3)}
+    if has["label"]:
+        row["label"] = each.label
+    best = each.top(top) if each.probability is not None else []
+    for rank in range(min(top, len(classes))):
+        mark = f"_{rank + 1}" if rank else ""
+        place = best[rank] if best else None
+        row[f"class{mark}"] = None if place is None else classes[place]
+        row[f"probability{mark}"] = None if place is None else _number(each, place)
+    if every:
+        row |= {f"p {name}": None if each.probability is None else _number(each, n) for n, name in enumerate(classes)}
+    return row
+
+
+def _number(each: Prediction, place: int) -> float:
+    assert each.probability is not None
+    return round(float(each.probability[place]), 6)
+
+
+def write_table(
+    out: Path, table: Sequence[Mapping[str, Any]], inputs: Mapping[str, Path], settings: Mapping[str, Any], force: bool
+) -> None:
+    """Write rows as the suffix of `out` says, and their provenance beside it.
+
+    Raises:
+        BadInput: the suffix is unknown, it exists and `force` is not set, or it cannot be written.
+    """
+    check_out(out, force)
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        write_beside(out, WRITERS[out.suffix.lower()](table), "predictions", inputs, settings)
+    except OSError as error:
+        raise unwritable(out, error) from None
+
+
+def check_out(out: Path, force: bool) -> None:
+    """Raise BadInput, before anything is computed, if predictions cannot be written there."""
+    if out.suffix.lower() not in WRITERS:
+        raise BadInput(out, f"has the ending {out.suffix or 'of no format'!r}", f"use one of {', '.join(WRITERS)}")
+    if out.is_dir() or (out.exists() and not force):
+        raise BadInput(out, "already exists", "choose another path, or pass --force to replace it")
+
+
+def as_csv(table: Sequence[Mapping[str, Any]]) -> bytes:
+    """Rows as CSV in UTF-8."""
+    import pandas as pd
+
+    return pd.DataFrame(list(table)).to_csv(index=False, lineterminator="\n").encode("utf-8", "backslashreplace")
+
+
+def as_json(table: Sequence[Mapping[str, Any]]) -> bytes:
+    """Rows as a list of objects, one a line."""
+    lines = ",\n".join(json.dumps(dict(row), ensure_ascii=False) for row in table)
+    return f"[\n{lines}\n]\n".encode("utf-8", "backslashreplace")
+
+
+def as_parquet(table: Sequence[Mapping[str, Any]]) -> bytes:
+    """Rows as Parquet."""
+    import pandas as pd
+
+    buffer = io.BytesIO()
+    pd.DataFrame(list(table)).to_parquet(buffer, index=False)
+    return buffer.getvalue()
+
+
+WRITERS: dict[str, Callable[[Sequence[Mapping[str, Any]]], bytes]] = {
+    ".csv": as_csv, ".json": as_json, ".parquet": as_parquet,
+}  # fmt: skip
+
+
+def line(each: Prediction, classes: Sequence[str], top: int, fps: float | None = None) -> str:
+    """A prediction in a line: clip, frames or seconds, person: the most probable classes with their probabilities."""
+    where = [each.clip]
+    if each.start is not None and each.stop is not None and fps is not None:
+        where.append(f"{each.start / fps:.1f}–{each.stop / fps:.1f} s")
+    elif each.start is not None:
+        where.append(f"{each.start}–{each.stop}")
+    if each.person is not None:
+        where.append(f"person {each.person}")
+    if each.probability is None:
+        return f"{' '.join(where)}: {NOBODY}"
+    p = each.probability
+    said = ", ".join(f"{classes[n]} {p[n]:.2f}" for n in each.top(top))
+    wrong = "" if each.label is None or classes[each.top(1)[0]] == each.label else f" (it is {each.label})"
+    return f"{' '.join(where)}: {said}{wrong}"
+
+
+def summary(found: Sequence[Prediction], classes: Sequence[str]) -> Iterator[str]:
+    """How many predictions there are, how many of nobody, and how many of those whose class is known are right."""
+    nobody = sum(each.probability is None for each in found)
+    known = [each for each in found if each.label in classes and each.probability is not None]
+    if nobody:
+        yield f"{nobody:,} of {len(found):,}: {NOBODY}"
+    if known:
+        right = sum(classes[each.top(1)[0]] == each.label for each in known)
+        yield f"{right:,} of the {len(known):,} whose class is known are right ({100 * right / len(known):.1f} %)"
+
+
+def spans(found: Sequence[Prediction]) -> tuple[Any, Any, Any]:
+    """Starts (n,), stops (n,) and probabilities (n, K) of the predictions in which somebody is to be seen."""
+    some = [each for each in found if each.probability is not None]
+    return (
+        np.array([each.start for each in some]),
+        np.array([each.stop for each in some]),
+        np.array([each.probability for each in some]),
+    )
