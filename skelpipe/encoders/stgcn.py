@@ -15,8 +15,8 @@ from skelpipe.encoders.graph import Bones, adjacency
 from skelpipe.layouts.base import Layout
 from skelpipe.settings import Settings
 
-# Bodies are embedded in multiples of so many. If every batch had another size, the tensors that one leaves behind would
-# not fit the next, and the memory of a long embedding would grow without end.
+# Bodies are embedded in multiples of so many, and fewer than that in a power of two. If every batch had another size,
+# the tensors that one leaves behind would not fit the next, and the memory of a long embedding would grow without end.
 BODIES_STEP = 32
 
 
@@ -217,9 +217,15 @@ class STGCN(Encoder):
         x = x.permute(0, 4, 1, 2, 3).reshape(batch * bodies, channels, frames, joints)
         present = x.flatten(1).any(dim=1)
         count = int(present.sum())
-        some = x.new_zeros(-(-(count + 1) // BODIES_STEP) * BODIES_STEP, channels, frames, joints)
+        some = x.new_zeros(room(count + (count < len(x))), channels, frames, joints)
         some[:count] = x[present]
         features = self.feature_map(some.unsqueeze(-1)).mean(dim=(2, 3))
-        h = features[-1].repeat(batch * bodies, 1)
+        h = features[-1].repeat(batch * bodies, 1)  # which is of no body, unless all are there
         h[present] = features[:count]
         return h.view(batch, bodies, -1).mean(dim=1)
+
+
+def room(bodies: int) -> int:
+    """In how many places so many bodies are embedded; see BODIES_STEP."""
+    step = min(BODIES_STEP, 1 << (bodies - 1).bit_length()) if bodies else 1
+    return -(-bodies // step) * step

@@ -1,4 +1,9 @@
-"""Measures a run's encoder by one or several protocols."""
+"""Measures a run's encoder by one or several protocols.
+
+An evaluation's folder holds `metrics.json`, `scores.npz` (by clip name), `features.npz` of the frozen encoder, for each
+protocol a confusion matrix as CSV and PNG, and of one that trains or has a classifier the model (`training.model`), by
+which `skelpipe predict` tells the classes of other recordings.
+"""
 
 from __future__ import annotations
 
@@ -61,9 +66,7 @@ def evaluate(
 ) -> dict[str, Any]:
     """Measure a run's encoder by one or several protocols and write an evaluation folder; returns its metrics.
 
-    Features are computed once and serve every protocol. The folder holds `metrics.json`, `scores.npz` (by clip name),
-    `features.npz` of the frozen encoder, for each protocol a confusion matrix as CSV and PNG, and of one that trains or
-    has a classifier the model (`training.model`), with which `skelpipe predict` tells the classes of other recordings.
+    Features are computed once and serve every protocol.
 
     Args:
         protocols: None takes those of the run's recipe, or else linear and knn.

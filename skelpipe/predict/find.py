@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -116,5 +117,4 @@ def _of_checkpoint(path: Path, stream: str | None) -> Model:
     with tempfile.TemporaryDirectory(prefix="skelpipe-") as folder:
         run = Path(folder) / "run"
         import_weights(path, run, stream=stream or "joint", split=split)
-        model = model_of_run(run)
-    return model
+        return replace(model_of_run(run), path=path)

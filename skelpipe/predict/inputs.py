@@ -28,6 +28,7 @@ from skelpipe.recordings.datasets.recording import RATE, READING
 from skelpipe.recordings.ingest import ingest
 from skelpipe.recordings.poses.dataset import own_poses
 from skelpipe.recordings.poses.look import fitting_layouts
+from skelpipe.recordings.poses.settling import NO_LABEL
 from skelpipe.training.model import Model
 
 log = logging.getLogger(__name__)
@@ -140,7 +141,8 @@ def ingested(
     kind = _dataset_for(raw, first, said, windows, folder)
     workers = 0 if raw.is_file() else None  # to start processes takes longer than to read one file
     made = ingest(kind, raw, folder / "store", workers=workers, keep_missing=True, progress=progress)
-    for line in (*made.told, *(f"left out: {each.name}: {each.reason} ({each.detail})" for each in made.faults[:10])):
+    told = [line for line in made.told if NO_LABEL not in line]  # which nobody expects here
+    for line in (*told, *(f"left out: {each.name}: {each.reason} ({each.detail})" for each in made.faults[:10])):
         log.warning("%s", line)
     return folder / "store"
 
@@ -175,7 +177,8 @@ def _layout_for(raw: Path, wanted: Layout, folder: Path) -> str:
     fit = fitting_layouts(raw, wanted)
     if not fit:
         raise BadInput(raw, "holds no recordings that can be read", "see 'skelpipe inspect' for what is there")
-    others = ", ".join(each.name for each in fit[1:])
+    alike = [each for each in fit[1:] if fit[0] != wanted or each.coordinates == wanted.coordinates]
+    others = ", ".join(each.name for each in alike)
     if fit[0] == wanted:
         if others:
             log.warning("%s: joints are taken for the model's %s; %s would fit, too", raw, wanted.name, others)

@@ -127,7 +127,8 @@ def line(each: Prediction, classes: Sequence[str], top: int, fps: float | None =
         return f"{' '.join(where)}: {NOBODY}"
     p = each.probability
     said = ", ".join(f"{classes[n]} {p[n]:.2f}" for n in each.top(top))
-    wrong = "" if each.label is None or classes[each.top(1)[0]] == each.label else f" (it is {each.label})"
+    right = each.label not in classes or classes[each.top(1)[0]] == each.label
+    wrong = "" if right else f" (it is {each.label})"
     return f"{' '.join(where)}: {said}{wrong}"
 
 

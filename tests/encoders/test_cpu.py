@@ -293,7 +293,7 @@ def test_whole_encoder_against_its_plain_form(training, monkeypatch):
             assert float((p.grad.double() - q.grad).norm() / q.grad.norm()) < 2e-2, name  # a ReLU may flip
 
 
-@pytest.mark.parametrize(("present", "embedded"), [(5, 32), (31, 32), (32, 64)])  # an absent one is among these
+@pytest.mark.parametrize(("present", "embedded"), [(2, 4), (5, 8), (31, 32), (32, 64)])  # an absent one is among these
 def test_an_absent_body_costs_nothing_and_changes_nothing(monkeypatch, present, embedded):
     torch.manual_seed(0)
     encoder = STGCN(KINECT_V2, STGCNOptions(width=4, features=8)).eval()
@@ -307,6 +307,18 @@ def test_an_absent_body_costs_nothing_and_changes_nothing(monkeypatch, present, 
     with torch.no_grad():
         torch.testing.assert_close(encoder(x), expected, rtol=1e-5, atol=1e-6)
     assert seen == [embedded]  # sizes that all differ would leave holes in memory
+
+
+def test_where_all_bodies_are_there_none_is_embedded_beside_them(monkeypatch):
+    encoder = STGCN(KINECT_V2, STGCNOptions(width=4, features=8)).eval()
+    x = clip(1, 3, 20, 25, 2)
+    expected = encoder.pool(encoder.feature_map(x), 1).detach()
+    seen = []
+    feature_map = encoder.feature_map
+    monkeypatch.setattr(encoder, "feature_map", lambda x: seen.append(len(x)) or feature_map(x))
+    with torch.no_grad():
+        torch.testing.assert_close(encoder(x), expected, rtol=1e-5, atol=1e-6)
+    assert seen == [2]
 
 
 def test_threads_change_no_bit():

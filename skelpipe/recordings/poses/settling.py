@@ -16,6 +16,7 @@ from skelpipe.recordings.poses.naming import FORM, Naming, differing, suggested
 PARTS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test",
          "testing": "test", "eval": "test"}  # fmt: skip
 GROUPS = ("subject", "subject_id", "person", "person_id", "actor", "performer", "participant", "user")
+NO_LABEL = "recordings have no label: they can be pretrained on, not evaluated"  # as it is told
 
 
 @dataclass
@@ -215,7 +216,7 @@ def _tell_unlabelled(
 ) -> None:
     if not unlabelled or (table is not None and "label" in table.columns and unlabelled < len(entries)):
         return
-    said = f"{unlabelled:,} of {len(entries):,} recordings have no label: they can be pretrained on, not evaluated"
+    said = f"{unlabelled:,} of {len(entries):,} {NO_LABEL}"
     if unlabelled == len(entries):
         said += "; labels come by --labels TABLE or from sub-folders"
         if naming is None and (pattern := suggested([entry.stem for entry in entries])) is not None:
