@@ -22,7 +22,8 @@ WINGS = [
     {"clips", "inspect", "plots"},
     {"training"},
     {"evaluate", "exchange"},
-    {"bench", "predict", "report"},
+    {"predict", "report"},
+    {"bench"},
     {"pipeline"},  # which shows what a report shows
     {"cli"},
     {"__main__"},

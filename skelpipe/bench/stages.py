@@ -104,7 +104,7 @@ class Bench:
         self.rooflines: dict[tuple[str, str], Roofline] = {}
         self.stages: tuple[Callable[[], None], ...] = (
             self.make, self.parse, self.ingest, self.prepare, self.load, self.views, self.batches,
-            *(lambda d=d: self.steps(d) for d in self.devices), self.embed, self.linear, self.start,
+            *(lambda d=d: self.steps(d) for d in self.devices), self.embed, self.predict, self.linear, self.start,
         )  # fmt: skip
 
     def add(self, stage: str, speed: float, unit: str, share: float, ceiling: str, bound: str) -> None:
@@ -301,6 +301,16 @@ class Bench:
         ceiling = f"{roofline.flop / 1e9:,.0f} GFLOP/s and {roofline.bytes / 1e9:,.0f} GB/s"
         stage = f"embed, {run.device.type}"
         self.add(stage, len(rows) / taken, "clips/s", max(least) / taken, ceiling, limit(least, taken))
+
+    def predict(self) -> None:
+        """One window, and clips of a folder, by the encoder that was embedded with."""
+        from skelpipe.bench.predictions import prediction_rows
+        from skelpipe.evaluate.embed import load_run
+        from skelpipe.recordings.store import Clips
+
+        source = Clips(self.clips)
+        run = load_run(self.folder / "run", source, str(self.devices[-1]))
+        self.report.rows += prediction_rows(run, source, self.scale.seconds, self.scale.embed)
 
     def linear(self) -> None:
         """The linear protocol on random features of xsub60's size, or of a share of it and then multiplied."""

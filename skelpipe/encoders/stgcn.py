@@ -180,6 +180,7 @@ class STGCN(Encoder):
         )
         self.graph = cpu.Graph(graph)
         self.edge_importance = nn.ParameterList(nn.Parameter(torch.ones_like(graph)) for _ in self.blocks)
+        self.absent: dict[tuple[int, torch.device], Tensor] | None = None
 
     def feature_map(self, x: Tensor) -> Tensor:
         """The last block's output, bodies apart: (B, C, T, V, M) -> (B·M, features, T', V)."""
@@ -217,12 +218,28 @@ class STGCN(Encoder):
         x = x.permute(0, 4, 1, 2, 3).reshape(batch * bodies, channels, frames, joints)
         present = x.flatten(1).any(dim=1)
         count = int(present.sum())
-        some = x.new_zeros(room(count + (count < len(x))), channels, frames, joints)
-        some[:count] = x[present]
-        features = self.feature_map(some.unsqueeze(-1)).mean(dim=(2, 3))
-        h = features[-1].repeat(batch * bodies, 1)  # which is of no body, unless all are there
+        if self.absent is None or count == len(x):
+            some = x.new_zeros(room(count + (count < len(x))), channels, frames, joints)
+            some[:count] = x[present]
+            features = self.bodies(some)
+            h = features[-1].repeat(batch * bodies, 1)  # which is of no body, unless all are there
+        else:
+            if (frames, x.device) not in self.absent:
+                self.absent[frames, x.device] = self.bodies(x.new_zeros(1, channels, frames, joints))
+            h = self.absent[frames, x.device].repeat(batch * bodies, 1)
+            some = x.new_zeros(room(count), channels, frames, joints)
+            some[:count] = x[present]
+            features = self.bodies(some) if count else h
         h[present] = features[:count]
         return h.view(batch, bodies, -1).mean(dim=1)
+
+    def bodies(self, x: Tensor) -> Tensor:
+        """A feature for each body: (B, C, T, V) -> (B, features)."""
+        return self.feature_map(x.unsqueeze(-1)).mean(dim=(2, 3))
+
+    def settle(self) -> None:
+        """Take the weights for final: the feature of an absent body is then computed once for clips of a length."""
+        self.absent = {}
 
 
 def room(bodies: int) -> int:

@@ -252,8 +252,11 @@ def evaluated_network(recipe: Recipe, layout: Layout, classes: int, stream: str)
 
 
 def frozen(classifier: Classifier) -> Classifier:
-    """The same in eval mode, without gradients."""
+    """The same in eval mode, without gradients; its weights are not to change any more."""
     found: Classifier = classifier.eval().requires_grad_(False)
+    settle = getattr(found.network.encoder, "settle", None)
+    if settle is not None:
+        settle()
     return found
 
 

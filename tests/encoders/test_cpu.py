@@ -321,6 +321,25 @@ def test_where_all_bodies_are_there_none_is_embedded_beside_them(monkeypatch):
     assert seen == [2]
 
 
+def test_settled_weights_embed_an_absent_body_once(monkeypatch):
+    encoder = STGCN(KINECT_V2, STGCNOptions(width=4, features=8)).eval()
+    x = clip(3, 3, 20, 25, 2)
+    x[..., 1] = 0
+    with torch.no_grad():
+        expected, nobody = encoder(x), encoder(0 * x)
+        encoder.settle()
+        seen = []
+        feature_map = encoder.feature_map
+        monkeypatch.setattr(encoder, "feature_map", lambda x: seen.append(len(x)) or feature_map(x))
+        for _ in range(2):
+            torch.testing.assert_close(encoder(x), expected, rtol=1e-5, atol=1e-6)
+            torch.testing.assert_close(encoder(0 * x), nobody, rtol=1e-5, atol=1e-6)
+        longer = clip(1, 3, 24, 25, 2)
+        longer[..., 1] = 0
+        encoder(longer)
+    assert seen == [1, 4, 4, 1, 1]  # the absent one, three bodies, again; and of another length
+
+
 def test_threads_change_no_bit():
     """Sums are taken chunk by chunk, whoever takes them."""
     x = clip(5000, 6).numpy()
