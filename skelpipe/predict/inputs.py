@@ -154,7 +154,8 @@ def _dataset_for(raw: Path, first: Model, said: Mapping[str, Any], windows: bool
         from skelpipe.recordings.poses.described import read_description
 
         return read_description(raw, **said).dataset
-    if not said and not windows and name in DATASETS:
+    whole = raw.is_dir() or raw.suffix.lower() == ".zip"
+    if whole and not said and not windows and name in DATASETS:
         found = DATASETS[name].find(raw, True)
         if found.sources:
             return name

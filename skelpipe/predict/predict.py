@@ -24,7 +24,6 @@ from skelpipe.recordings.store import CLIPS_PER_CHUNK, Clips
 
 log = logging.getLogger(__name__)
 AT_ONCE = CLIPS_PER_CHUNK  # pieces that are prepared and scored together
-STORES = ("store", "clips")
 
 
 @dataclass(frozen=True)
@@ -104,13 +103,13 @@ def _of_input(predictor: Predictor, path: Path, asked: Asked, progress: Progress
     if kind == "clips":
         yield from of_clips(predictor, path, asked, progress)
         return
-    if kind not in (None, "store"):
+    if kind not in (None, "raw", "store"):
         raise BadInput(path, f"is a folder of kind {kind!r}", "give recordings, a store or clips")
     with ExitStack() as stack:
-        if kind is None and asked.split is not None:
+        if kind != "store" and asked.split is not None:
             raise BadInput(f"--split {asked.split}", f"chooses clips of a store, and {path} is none", "leave it out")
         windowed = asked.windows is not None
-        store = path if kind else ingested(path, predictor.models[0], asked.said, windowed, stack, progress)
+        store = path if kind == "store" else ingested(path, predictor.models[0], asked.said, windowed, stack, progress)
         opened = open_store(store, asked.split)
         done, made, last = 0, 0, None
         for some in _some(_split_up(opened.pieces(asked.windows), asked), AT_ONCE):
