@@ -191,7 +191,7 @@ def test_genuine_recordings_give_what_their_readers_do():
         ([3, 9, 10, 11, 12], [0, 6, 7, 8, 9], []),
         ([0, 33, 67, 100, 133, 167], range(6), [TIMES]),
         ([0, 33, 66, 99, 133, 166], range(6), [APART.format(33), TIMES]),
-        ([0, 4, 8, 12, 14, 16], [0, 1, 2, 3, 4, 5], [APART.format(4), CLOSER.format("2 apart")]),
+        ([0, 4, 8, 12, 14, 16], [0, 1, 2, 3, 4, 5], [APART.format(4), CLOSER.format(2)]),
         ([0, 1, 2, 10**9], [0, 1, 2, 3], [FAR]),
         ([0, 0.04, 0.08, 1.2], range(4), []),
         ([0, 0.5, 1, 1.5], range(4), []),

@@ -12,7 +12,7 @@ from skelpipe.recordings.poses.base import APART, SPARSE, TIMES
 
 HELD = 3  # frames behind the first, by which it is told what the numbers are if the second is not the next
 FARTHEST = 1 << 20  # frames without anybody: nine hours of video
-CLOSER = "frame numbers were taken to be further apart at first: frames from {} on are"
+CLOSER = "frame numbers come closer together later on: from there, frames {} apart are taken for neighbours"
 FAR = "a frame number far from that before it was taken for the next"
 
 Placed = list[tuple[int, Any]]
@@ -98,7 +98,7 @@ class Places:
             self._times = True
             self._tell(TIMES)
         else:
-            self._tell(CLOSER.format("1 apart" if self._step == 1 else f"{self._step} apart"))
+            self._tell(CLOSER.format(self._step))
 
     def _next(self, number: float, frame: Any) -> tuple[int, Any]:
         place = self.next
