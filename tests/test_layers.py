@@ -22,7 +22,7 @@ WINGS = [
     {"clips", "inspect", "plots"},
     {"training"},
     {"evaluate", "exchange"},
-    {"bench", "report"},
+    {"bench", "predict", "report"},
     {"pipeline"},  # which shows what a report shows
     {"cli"},
     {"__main__"},
@@ -44,7 +44,7 @@ ROOMS = {
     "plots": [{"style", "motion"}],
     "cli": [
         {"options", "progress", "interrupts", "usage"},
-        {"all_at_once", "data", "learn", "look", "measure"},
+        {"all_at_once", "data", "learn", "look", "measure", "video"},
         {"program"},
     ],
 }
@@ -59,7 +59,10 @@ FOREIGN = {
     "encoders": "zarr",
     "methods": "zarr numba",
 }
-EVERYWHERE = {"click": "cli", "snakemake": "pipeline", "matplotlib": "plots", "rich": "bench cli inspect pipeline"}
+EVERYWHERE = {
+    "click": "cli", "snakemake": "pipeline", "matplotlib": "plots", "rich": "bench cli inspect pipeline",
+    "cv2": "predict", "mediapipe": "predict",
+}  # fmt: skip
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 

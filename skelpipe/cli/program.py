@@ -14,7 +14,7 @@ from typing import Any
 import click
 
 from skelpipe import __version__
-from skelpipe.cli import all_at_once, data, learn, look, measure
+from skelpipe.cli import all_at_once, data, learn, look, measure, video
 from skelpipe.cli.interrupts import stop_in_order
 from skelpipe.cli.usage import in_words
 from skelpipe.errors import BadInput, printable, shortage
@@ -26,7 +26,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 SECTIONS = {
     "Data": (
         data.synth, data.ingest, data.verify, data.prepare, data.join, data.streams, data.import_arrays,
-        data.export_arrays,
+        data.export_arrays, video.poses,
     ),
     "Learn": (learn.pretrain, learn.import_weights, learn.export_weights),
     "Measure": (measure.evaluate, measure.embed, measure.fuse, measure.report),
