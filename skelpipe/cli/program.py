@@ -26,8 +26,9 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 SECTIONS = {
     "Data": (
         data.synth, data.ingest, data.verify, data.prepare, data.join, data.streams, data.import_arrays,
-        data.export_arrays, video.poses,
+        data.export_arrays,
     ),
+    "Video": (video.poses,),
     "Learn": (learn.pretrain, learn.import_weights, learn.export_weights),
     "Measure": (measure.evaluate, measure.embed, measure.fuse, measure.report),
     "Look": (look.inspect, look.plot, look.bench),

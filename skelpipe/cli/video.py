@@ -31,7 +31,7 @@ def poses(video: Path, out: Path, **options: Any) -> None:
     \b
     Example:
       skelpipe poses gym.mp4 gym.npz
-      skelpipe ingest poses gym.npz data/stores/gym.zarr --layout mediapipe33
+      skelpipe poses gym.mp4 gym.json --people 1 --points image
     """
     from skelpipe.predict.poses import write_poses
 

@@ -9,7 +9,7 @@ import importlib
 import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -77,20 +77,20 @@ class BlazePose:
     def __init__(self, pose: Any) -> None:
         self.solution = pose
         self.pose: Any = None
-        self.fresh = True
+        self.again = False  # it is to forget whom it followed
+        self.silent = False  # its threads have said what they say, of the model they load and of the first pose
 
     def find(self, picture: Picture) -> Found | None:
         """See `tracking.Detector`."""
-        if self.fresh:
-            with hushed():  # its threads speak while they load the model, and have done so with the first picture
-                if self.pose is None:
-                    self.pose = self.solution.Pose(model_complexity=FULL)
-                else:
-                    self.pose.reset()
-                result = self.pose.process(picture)
-            self.fresh = False
-        else:
+        with nullcontext() if self.silent and not self.again else hushed():
+            if self.pose is None:
+                self.pose = self.solution.Pose(model_complexity=FULL)
+            elif self.again:
+                self.pose.reset()
+                self.silent = False
+            self.again = False
             result = self.pose.process(picture)
+        self.silent = self.silent or result.pose_landmarks is not None
         if result.pose_landmarks is None or result.pose_world_landmarks is None:
             return None
         size = np.array([picture.shape[1], picture.shape[0]], np.float32)
@@ -101,7 +101,7 @@ class BlazePose:
 
     def reset(self) -> None:
         """See `tracking.Detector`."""
-        self.fresh = True
+        self.again = self.pose is not None
 
     def close(self) -> None:
         """See `tracking.Detector`."""

@@ -1,8 +1,9 @@
-"""The poses of a video as a file that `skelpipe ingest poses` reads: ids of people, frames without anybody, the rate."""
+"""The poses of a video as a file that `skelpipe ingest poses` reads, with people, empty frames and the rate."""
 
 from __future__ import annotations
 
 import json
+import math
 import os
 import tempfile
 import time
@@ -24,12 +25,12 @@ from skelpipe.outputs.folders import locked
 from skelpipe.outputs.provenance import provenance
 from skelpipe.outputs.refusals import refusals
 from skelpipe.predict.tracking import Detector
-from skelpipe.predict.video import LAYOUT_OF, PEOPLE, WORLD, bodies_of, open_video, seen_in
+from skelpipe.predict.video import LAYOUT_OF, PEOPLE, WORLD, Video, bodies_of, open_video, seen_in
 from skelpipe.recordings.datasets.files import MAX_BYTES
 
 BLOCK = 1024  # rows, or frames, that are in memory at a time
 DIGITS = {3: 4, 2: 1}  # of metres, and of pixels, in JSON; of a confidence 3
-MUCH_LESS = 0.95  # of the frames that a video announces: then the rest is damaged, or not there
+MUCH_LESS = 0.9  # of the frames that a video announces: then the rest is damaged, or not there
 
 Progress = Callable[[int, int], None]
 
@@ -96,33 +97,36 @@ def write_poses(
         raise BadInput(out, f"has the ending {out.suffix or 'of no format'!r}", f"use one of {', '.join(WRITERS)}")
     if out.is_dir() or (out.exists() and not force):
         raise BadInput(out, "already exists", "choose another path, or pass --force to replace it")
-    with open_video(video, every) as opened, locked(out), refusals(out):
-        scratch = out.with_name(f".{out.name}.partial")
-        with tempfile.TemporaryFile(dir=out.parent) as file:
-            rows = _Rows(file, find_layout(LAYOUT_OF[points]))
-            begun = time.perf_counter()
-            for seen in seen_in(opened, people, make):
-                rows.add(seen.frame, *bodies_of(seen, points))
-                if progress is not None:
-                    progress(opened.given, max(opened.frames or 0, opened.given))
-            seconds = time.perf_counter() - begun
-            if not rows.count:
-                what = f"nobody was found in its {opened.given:,} frames"
-                remedy = "people have to be seen from head to hips, and not too small: cut the picture to them"
-                raise BadInput(video, what, remedy)
-            try:
-                write(scratch, rows, opened.given, opened.fps, opened.size)
-                digest = sha256(scratch, flush=True)
-                scratch.replace(out)
-            finally:
-                scratch.unlink(missing_ok=True)
+    with open_video(video, every) as opened, locked(out), refusals(out), tempfile.TemporaryFile(dir=out.parent) as file:
+        rows, begun = _Rows(file, find_layout(LAYOUT_OF[points])), time.perf_counter()
+        for seen in seen_in(opened, people, make):
+            rows.add(seen.frame, *bodies_of(seen, points))
+            if progress is not None:
+                progress(opened.given, max(opened.frames or 0, opened.given))
+        seconds = time.perf_counter() - begun
+        if not rows.count:
+            what = f"nobody was found in its {opened.given:,} frames"
+            remedy = "people have to be seen from head to hips, and not too small: cut the picture to them"
+            raise BadInput(video, what, remedy)
+        digest = _put(out, lambda scratch: write(scratch, rows, opened))
         settings = {"people": people, "points": points, "every": every, "layout": rows.layout.name}
         told = {"output": os.path.abspath(out), "digest": digest}
         write_json(Path(f"{out}{BESIDE}"), provenance("poses", {"video": video}, settings, started, told))
-        short = opened.frames if opened.frames and opened.given < MUCH_LESS * opened.frames else None
-        return Written(
-            rows.layout.name, opened.given, rows.seen, rows.people, rows.count, opened.fps, seconds, short
-        )  # fmt: skip
+    short = opened.frames if opened.frames and opened.given < MUCH_LESS * opened.frames else None
+    counts = (opened.given, rows.seen, rows.people, rows.count)
+    return Written(rows.layout.name, *counts, opened.fps, seconds, short)
+
+
+def _put(out: Path, write: Callable[[Path], None]) -> str:
+    """Write a file beside `out`, and put it in its place when it is whole; returns its sha256."""
+    scratch = out.with_name(f".{out.name}.partial")
+    try:
+        write(scratch)
+        digest = sha256(scratch, flush=True)
+        scratch.replace(out)
+    finally:
+        scratch.unlink(missing_ok=True)
+    return digest
 
 
 class _Rows:
@@ -162,31 +166,35 @@ class _Rows:
             left = left[cut:]
 
 
-def _write_npz(path: Path, rows: _Rows, frames: int, fps: float, size: tuple[int, int]) -> None:
+def _write_npz(path: Path, rows: _Rows, video: Video) -> None:
+    frames = video.given
     shape = (frames, rows.people, len(rows.layout.joints))
-    arrays = {"keypoints": ("points", (*shape, rows.layout.coordinates)), "keypoint_scores": ("scores", shape)}
-    if sum(4 * int(np.prod(shape)) for _, shape in arrays.values()) > MAX_BYTES:
-        what = f"arrays of {frames:,} frames of {rows.people:,} people are larger than what is read again"
-        raise BadInput(path.name.removeprefix(".").removesuffix(".partial"), what, "write .json, or cut the video")
+    arrays: dict[str, tuple[str, tuple[int, ...]]] = {
+        "keypoints": ("points", (*shape, rows.layout.coordinates)),
+        "keypoint_scores": ("scores", shape),
+    }
+    if sum(4 * math.prod(axes) for _, axes in arrays.values()) > MAX_BYTES:
+        what = f"makes arrays of {frames:,} frames of {rows.people:,} people, larger than what is read again"
+        raise BadInput(video.path, what, "write .json, or cut the video")
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, (column, shape) in arrays.items():
+        for name, (column, axes) in arrays.items():
             with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
-                header = {"descr": "<f4", "fortran_order": False, "shape": shape}
+                header = {"descr": "<f4", "fortran_order": False, "shape": axes}
                 np.lib.format.write_array_header_1_0(member, header)
                 for first, end, some in rows.blocks(frames):
-                    block = np.zeros((end - first, *shape[1:]), np.float32)
+                    block = np.zeros((end - first, *axes[1:]), np.float32)
                     block[some["frame"] - first, some["body"]] = some[column]
                     member.write(block.tobytes())
         with archive.open("fps.npy", "w") as member:
-            np.lib.format.write_array(member, np.array(fps))
+            np.lib.format.write_array(member, np.array(video.fps))
 
 
-def _write_json(path: Path, rows: _Rows, frames: int, fps: float, size: tuple[int, int]) -> None:
+def _write_json(path: Path, rows: _Rows, video: Video) -> None:
     digits, separator = DIGITS[rows.layout.coordinates], ""
     with open(path, "w", encoding="utf-8") as file:
-        head = {"fps": fps, "layout": rows.layout.name, "image": list(size)}
+        head = {"fps": video.fps, "layout": rows.layout.name, "image": list(video.size)}
         file.write(json.dumps(head)[:-1] + ', "frames": [')
-        for first, end, some in rows.blocks(frames):
+        for first, end, some in rows.blocks(video.given):
             for frame in range(first, end):
                 people = [
                     {
@@ -201,6 +209,6 @@ def _write_json(path: Path, rows: _Rows, frames: int, fps: float, size: tuple[in
         file.write("\n]}\n")
 
 
-WRITERS: dict[str, Callable[[Path, _Rows, int, float, tuple[int, int]], None]] = {
+WRITERS: dict[str, Callable[[Path, _Rows, Video], None]] = {
     ".npz": _write_npz, ".json": _write_json,
 }  # fmt: skip

@@ -25,7 +25,6 @@ Picture = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
 Box = npt.NDArray[np.float64]  # left, top, right, bottom in pixels
 
-PAINT = 127  # grey
 MARGIN, ABOVE = 0.1, 0.15  # around the joints, of the larger side; and above them, as no joint is on top of the head
 STEP, GROWTH = 0.5, 3.0  # how far a box moves until it is found again, in larger sides; and how much it grows
 TWIN = 0.15  # mean distance of the joints of two that are one, in larger sides
@@ -57,7 +56,7 @@ class Body(NamedTuple):
 
 
 class Seen(NamedTuple):
-    """The people of a frame: its number, from 0, among the frames that were looked at; and they, the oldest id first."""
+    """A frame: its number, from 0, among those that were looked at; and its people, the oldest first."""
 
     frame: int
     bodies: tuple[Body, ...]
@@ -180,16 +179,17 @@ def box_of(image: Floats) -> Box:
     """The box around the joints (33, 2) of a person, with a margin."""
     low, high = image.min(axis=0).astype(np.float64), image.max(axis=0).astype(np.float64)
     margin = MARGIN * (high - low).max()
-    return np.array([*(low - margin), *(high + margin)]) - [0, ABOVE * (high - low)[1], 0, 0]
+    above = ABOVE * (high - low)[1]
+    return np.array([low[0] - margin, low[1] - margin - above, *(high + margin)])
 
 
 def painted(picture: Picture, boxes: Sequence[Box], own: Box | None = None) -> Picture:
-    """A copy of the picture with all boxes painted over, but for what lies in the box `own`; without boxes itself."""
+    """The picture with all boxes in its mean colour, but for what lies in the box `own`."""
     if not boxes:
         return picture
-    made = picture.copy()
+    made, paint = picture.copy(), picture[::8, ::8].mean(axis=(0, 1)).astype(np.uint8)
     for box in boxes:
-        made[_inside(box, picture)] = PAINT
+        made[_inside(box, picture)] = paint
     if own is not None:
         made[_inside(own, picture)] = picture[_inside(own, picture)]
     return made
