@@ -33,6 +33,7 @@ IN_PICTURE = [MEDIAPIPE33.joints.index(name) for name in COCO17.joints]
 PEOPLE = 2  # that are looked for, if nothing is said
 USUAL, FASTEST = 30.0, 1000.0  # frames per second, where a video tells none that can be
 LOOK, LOST = 1 / 3, 1.0  # seconds: between two looks for somebody new, and until somebody who is not found has left
+ATTEMPTS = 10  # to read a frame: those that are damaged are passed over, and behind the last there is none
 GIVE = "give a video such as .mp4, .avi, .mov, .mkv or .webm"
 
 
@@ -81,16 +82,16 @@ class Video:
 
     def _next(self) -> Picture | None:
         for _ in range(self._every - 1):
-            if not self._capture.grab():
-                return None
+            self._capture.grab()
         return self._read()
 
     def _read(self) -> Picture | None:
-        there, picture = self._capture.read()
-        if not there or picture is None or not picture.size:
-            return None
-        turned: Picture = self._cv2.cvtColor(picture, self._cv2.COLOR_BGR2RGB)
-        return turned
+        for _ in range(ATTEMPTS):
+            there, picture = self._capture.read()
+            if there and picture is not None and picture.size:
+                turned: Picture = self._cv2.cvtColor(picture, self._cv2.COLOR_BGR2RGB)
+                return turned
+        return None
 
 
 def open_video(path: str | os.PathLike[str], every: int = 1) -> Video:
@@ -104,18 +105,18 @@ def open_video(path: str | os.PathLike[str], every: int = 1) -> Video:
         BadInput: the extra is not installed; or there is no such file, it is no video, or it has no frame.
     """
     path = Path(path)
+    if path.exists() and not path.is_file():
+        raise BadInput(path, "is no file", GIVE)
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # nothing of frames that are damaged
+    cv2 = extra("cv2", path)
     try:
-        with open(path, "rb") as file:
+        with open(path, "rb") as file, hushed():
             begins = file.read(4096)
+            # By FFmpeg alone: other readers take names with digits for series of pictures.
+            capture = cv2.VideoCapture(_name(path, file.fileno()), cv2.CAP_FFMPEG)
     except OSError as error:
         raise BadInput(path, f"cannot be read ({error.strerror})", GIVE) from None
-    if not begins:
-        raise BadInput(path, "is empty", GIVE)
-    cv2 = extra("cv2", path)
-    with hushed():
-        # By FFmpeg alone: other readers take names with digits for series of pictures, and pictures for videos.
-        capture = cv2.VideoCapture(os.fspath(path), cv2.CAP_FFMPEG)
-    if _is_text(begins) or not capture.isOpened():  # FFmpeg would show text, letter by letter
+    if _is_text(begins) or not capture.isOpened():  # text would be shown, letter by letter
         capture.release()
         raise BadInput(path, "is no video that can be read", GIVE)
     return Video(path, capture, cv2, every)
@@ -155,6 +156,15 @@ def bodies_of(seen: Seen, points: str = WORLD) -> tuple[npt.NDArray[np.int64], n
         rows = [np.column_stack([body.image, body.visibility])[IN_PICTURE] for body in seen.bodies]
     shape = (33, 4) if points == WORLD else (len(IN_PICTURE), 3)
     return ids, np.array(rows, np.float32).reshape(-1, *shape)
+
+
+def _name(path: Path, descriptor: int) -> str:
+    """What OpenCV can be given, which ends the process where a name is not UTF-8."""
+    try:
+        os.fspath(path).encode()
+    except UnicodeEncodeError:
+        return f"/dev/fd/{descriptor}"
+    return os.fspath(path)
 
 
 def _is_text(begins: bytes) -> bool:

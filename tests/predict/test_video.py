@@ -218,7 +218,7 @@ def test_what_is_written_is_what_was_seen_and_is_ingested(suffix, points, clip, 
     inspected = run("inspect", out).output
     assert f"--layout {layout.name}" in inspected
     assert {path.name for path in out.parent.iterdir()} == {out.name, f"{out.name}.provenance.json"}
-    told = run("inspect", "--provenance", store).output
+    told = run("inspect", "--provenance", out).output
     assert "clip.avi" in told
 
 
@@ -254,10 +254,10 @@ def test_mistakes_are_a_line_and_leave_nothing(clip, tmp_path, monkeypatch):
     out = tmp_path / "new" / "x.npz"
     for words, said in (
         ((tmp_path / "no.mp4", out), f"{tmp_path}/no.mp4: cannot be read (No such file or directory); give a video"),
-        ((tmp_path, out), f"{tmp_path}: cannot be read (Is a directory); give a video such as .mp4"),
+        ((tmp_path, out), f"{tmp_path}: is no file; give a video such as .mp4"),
         ((text, out), f"{text}: is no video that can be read; give a video"),
         ((noise, out), f"{noise}: is no video that can be read; give a video"),
-        ((empty, out), f"{empty}: is empty; give a video"),
+        ((empty, out), f"{empty}: is no video that can be read; give a video"),
         ((none, out), f"{none}: is a video without frames that can be read; give a video"),
         ((dark, out), f"{dark}: nobody was found in its 3 frames; people have to be seen from head to hips"),
         ((clip, tmp_path / "x.csv"), f"{tmp_path}/x.csv: has the ending '.csv'; use one of .npz, .json"),
