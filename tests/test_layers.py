@@ -45,7 +45,7 @@ ROOMS = {
     "plots": [{"style", "motion"}],
     "cli": [
         {"options", "progress", "interrupts", "usage"},
-        {"all_at_once", "data", "learn", "look", "measure", "predict"},
+        {"all_at_once", "data", "learn", "look", "measure", "predict", "video"},
         {"program"},
     ],
 }
@@ -60,7 +60,10 @@ FOREIGN = {
     "encoders": "zarr",
     "methods": "zarr numba",
 }
-EVERYWHERE = {"click": "cli", "snakemake": "pipeline", "matplotlib": "plots", "rich": "bench cli inspect pipeline"}
+EVERYWHERE = {
+    "click": "cli", "snakemake": "pipeline", "matplotlib": "plots", "rich": "bench cli inspect pipeline",
+    "cv2": "predict", "mediapipe": "predict",
+}  # fmt: skip
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 
