@@ -95,7 +95,7 @@ def _stated(model: Model, asked: Asked) -> tuple[Layout, Stated]:
     told = {**own, **{key: value for key, value in said.items() if key in ("unit", "up", "image", "fps")}}
     image = told.get("image")
     size = parse_image(image) if isinstance(image, str) else tuple(image) if image else None
-    stated = Stated(told.get("unit"), told.get("up"), size, told.get("fps"))  # type: ignore[arg-type]
+    stated = Stated(told.get("unit"), told.get("up"), size, told.get("fps"))
     stated.check(layout)
     return layout, stated
 

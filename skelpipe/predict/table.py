@@ -8,8 +8,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from skelpipe.errors import BadInput
 from skelpipe.outputs.provenance import write_beside
 from skelpipe.outputs.refusals import unwritable
@@ -131,22 +129,18 @@ def line(each: Prediction, classes: Sequence[str], top: int) -> str:
     return f"{' '.join(where)}: {said}{wrong}"
 
 
-def summary(found: Sequence[Prediction], classes: Sequence[str]) -> Iterator[str]:
-    """How many predictions there are, how many of nobody, and how many of those whose class is known are right."""
+def summary(found: Sequence[Prediction], classes: Sequence[str], chosen: bool = False) -> Iterator[str]:
+    """How many predictions are of nobody, and how many of those whose class is known are right.
+
+    Args:
+        chosen: whether these are the test clips of a split.
+    """
     nobody = sum(each.probability is None for each in found)
     known = [each for each in found if each.label in classes and each.probability is not None]
     if nobody:
         yield f"{nobody:,} of {len(found):,}: {NOBODY}"
     if known:
         right = sum(classes[each.top(1)[0]] == each.label for each in known)
-        yield f"{right:,} of the {len(known):,} whose class is known are right ({100 * right / len(known):.1f} %)"
-
-
-def spans(found: Sequence[Prediction]) -> tuple[Any, Any, Any]:
-    """Starts (n,), stops (n,) and probabilities (n, K) of the predictions in which somebody is to be seen."""
-    some = [each for each in found if each.probability is not None]
-    return (
-        np.array([each.start for each in some]),
-        np.array([each.stop for each in some]),
-        np.array([each.probability for each in some]),
-    )
+        doubt = "" if chosen else "; it may have learnt from some, and --split looks at test clips alone"
+        share = f"{100 * right / len(known):.1f} %"
+        yield f"{right:,} of the {len(known):,} whose class is known are right ({share}){doubt}"

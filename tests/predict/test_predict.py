@@ -20,16 +20,18 @@ from skelpipe.errors import BadInput
 from skelpipe.evaluate.evaluate import evaluate
 from skelpipe.evaluate.fuse import fuse
 from skelpipe.evaluate.scores import read_scores
-from skelpipe.exchange.weights.exporting import export_weights
+from skelpipe.exchange.weights.exporting import export_weights, in_reference_form
 from skelpipe.layouts import LAYOUTS
 from skelpipe.layouts.mapping import map_joints
 from skelpipe.outputs.folders import seal
 from skelpipe.predict.find import find_model, find_models
-from skelpipe.predict.inputs import open_store
+from skelpipe.predict.inputs import Asked, open_store
+from skelpipe.predict.live import Live
 from skelpipe.predict.pieces import Windows
-from skelpipe.predict.predict import Asked, of_frames, predict
+from skelpipe.predict.predict import of_frames, predict
 from skelpipe.predict.predictor import Predictor
 from skelpipe.recordings.ingest import ingest
+from skelpipe.recordings.poses.live import Frame
 from skelpipe.recordings.store import Clips
 from skelpipe.recordings.synthetic import write_raw
 from skelpipe.training.model import Classifier, Head, kept_in, read_model
@@ -142,21 +144,21 @@ def test_frames_that_come_one_by_one_are_predicted_as_windows(road):
     opened = open_store(road / "store.zarr")
     piece = next(iter(opened.pieces()))
 
-    class Frame:
-        def __init__(self, number):
-            mine = piece.row_frame == number
-            self.number, self.joints, self.body = number, piece.joints[mine], piece.row_body[mine]
+    def frame(number):
+        mine = piece.row_frame == number
+        return Frame(number, piece.joints[mine], piece.row_body[mine])
 
-    frames = (Frame(n) for n in range(piece.frames))
-    live = [each for some in of_frames(predictor, "a", frames, opened.layout, Asked(windows)) for each in some]
+    live = Live(piece.name, map(frame, range(piece.frames)), opened.layout, fps=25.0)
+    live = [each for some in of_frames(predictor, live, Asked(windows)) for each in some]
     expected = [each for each in found if each.clip == piece.name]
+    assert {a.fps for a in live} == {25.0}
     assert [(a.start, a.stop) for a in live] == [(b.start, b.stop) for b in expected]
     for a, b in zip(live, expected, strict=True):
         np.testing.assert_allclose(a.probability, b.probability, atol=1e-4)
 
 
 def test_each_person_is_predicted_alone(road):
-    found, predictor = said(road / "joint-eval", [road / "store.zarr"], asked=Asked(each_person=True))
+    found, _ = said(road / "joint-eval", [road / "store.zarr"], asked=Asked(each_person=True))
     opened = open_store(road / "store.zarr")
     assert all(each.person is not None for each in found)
     for piece in opened.pieces():
@@ -189,9 +191,7 @@ def test_a_recording_without_people_is_told_of(road, tmp_path):
 
 def test_a_run_with_a_classifier_is_a_model_and_so_is_its_exported_checkpoint(road, tmp_path):
     small = ["encoder.width=2", "encoder.features=8", "encoder.time_kernel=3", "batch_size=4"]
-    recipe = load_recipe("stgcn_supervised", [*small, "views.clip=[]", "evaluate.view=[]"], epochs=1)
-    prepare(road / "store.zarr", tmp_path / "clips.zarr", preset="raw", frames=24, threads=1) if recipe.clips.preset == "raw" else None
-    clips = tmp_path / "clips.zarr" if recipe.clips.preset == "raw" else road / "clips.zarr"
+    recipe, clips = load_recipe("small_stgcn_supervised", small, epochs=1), road / "clips.zarr"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         pretrain(recipe, clips, tmp_path / "run", split=SPLIT, stream="joint", device="cpu", threads=1)
@@ -207,17 +207,12 @@ def test_a_run_with_a_classifier_is_a_model_and_so_is_its_exported_checkpoint(ro
 
 def test_a_linear_evaluation_of_the_reference_family_is_a_model(road, tmp_path):
     """The encoder and classifier as public code saves them, without a run of ours beside them."""
-    from skelpipe.methods.network import Network
-    from skelpipe.training.recipe import Recipe
-
-    recipe: Recipe = load_recipe("skeletonclr", TINY, epochs=1)
-    network: Network = recipe.build_network(LAYOUTS["kinect_v2"], 60)
-    from skelpipe.exchange.weights.exporting import in_reference_form
-
+    recipe = load_recipe("skeletonclr", TINY, epochs=1)
+    network = recipe.build_network(LAYOUTS["kinect_v2"], 60)
     state = in_reference_form(network.encoder.state_dict(), "encoder_q", LAYOUTS["kinect_v2"], recipe)
     torch.manual_seed(0)
     state |= {"encoder_q.fc.weight": torch.randn(60, 8), "encoder_q.fc.bias": torch.randn(60)}
-    torch.save({k.replace("encoder_q.input_norm", "encoder_q.data_bn"): v for k, v in state.items()}, tmp_path / "le.pt")
+    torch.save(state, tmp_path / "le.pt")
     model = find_model(tmp_path / "le.pt")
     assert len(model.facts.classes) == 60
     assert model.facts.classes[0] == "drink water"
@@ -296,8 +291,8 @@ def test_clips_that_do_not_fit_are_refused_with_a_remedy(road, tmp_path):
         said(road / "joint-eval", [tmp_path / "odd.npy"])
 
 
-def run_it(*words):
-    return CliRunner().invoke(main, ["predict", *map(str, words)], catch_exceptions=False)
+def run_it(*words, **more):
+    return CliRunner().invoke(main, ["predict", *map(str, words)], catch_exceptions=False, **more)
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".json", ".parquet"])
@@ -331,6 +326,13 @@ def test_the_command_line_tells_models_from_inputs(road, tmp_path):
         ([road / "joint-eval", tmp_path / "no"], "does not exist"),
         ([road / "joint-eval", road / "store.zarr", "--hop", 3], "goes with --window"),
         ([road / "joint-eval", road / "store.zarr", "--out", "a.txt"], "has the ending '.txt'"),
+        ([road / "joint-eval", road / "store.zarr", "--timeline", "a.png"], "is drawn of windows"),
+        ([road / "joint-eval", road / "store.zarr", "--patience", 3], "goes with --follow"),
+        ([road / "joint-eval", road / "store.zarr", "--all-classes"], "goes with --out"),
+        ([road / "joint-eval", road / "store.zarr", "--weights", "a,b"], "is no list of numbers"),
+        ([road / "joint-eval", road / "store.zarr", "--weights", "1,2"], "has 2 values for 1 models"),
+        ([road / "joint-eval", road / "raw", "--split", SPLIT], "chooses clips of a store"),
+        ([road / "joint-eval", road / "knn-eval"], "does not exist"),
     ):
         done = run_it(*words, "--protocol", "linear")
         assert done.exit_code == 2, words
@@ -354,3 +356,58 @@ def test_exported_runs_of_ours_need_a_classifier_too(road, tmp_path):
     export_weights(road / "joint", tmp_path / "encoder.pt", encoder_only=True)
     with pytest.raises(BadInput, match="has no classifier, and tells no classes"):
         find_model(tmp_path / "encoder.pt")
+
+
+def lines_of(piece):
+    """The first body's joints as text, a frame a line."""
+    first = piece.row_body[0]
+    mine = piece.row_body == first
+    return b"".join(b" ".join(b"%.6f" % v for v in frame.ravel().tolist()) + b"\n" for frame in piece.joints[mine])
+
+
+def test_frames_from_a_pipe_are_told_as_they_come(road):
+    text = lines_of(next(iter(open_store(road / "store.zarr").pieces())))
+    words = (road / "joint-eval", "-", "--protocol", "linear", "--follow", "--window", 8, "--hop", 4, "--fps", 10)
+    done = run_it(*words, input=text)
+    assert done.exit_code == 0, done.output
+    frames = text.count(b"\n")
+    told = [line for line in done.output.splitlines() if line.startswith("stdin ")]
+    assert len(told) == len(Windows(8, 4).starts(frames))
+    assert told[0].startswith("stdin 0.0–0.8 s: ")
+    cut = run_it(*words, input=text[:-40])
+    assert cut.exit_code == 0
+    assert f"ends within frame {frames - 1}" in cut.output
+    assert cut.output.count("stdin ") >= len(told) - 1
+    damaged = run_it(*words, input=text.replace(b" ", b" x", 1))
+    assert damaged.exit_code == 2
+    assert "Traceback" not in damaged.output
+
+
+def test_a_timeline_is_drawn_of_each_recording(road, tmp_path):
+    words = (road / "joint-eval", road / "store.zarr", "--protocol", "linear", "--window", 8, "--split", SPLIT)
+    done = run_it(*words, "--timeline", tmp_path / "pictures")
+    assert done.exit_code == 0, done.output
+    pictures = sorted(tmp_path.glob("pictures/*.png"))
+    assert len(pictures) == len(set(read_scores(road / "joint-eval/scores.npz").names.tolist()))
+    one = run_it(*words, "--timeline", tmp_path / "one.png")
+    assert one.exit_code == 2
+    assert "is one picture" in one.output
+
+
+def test_large_files_are_read_frame_by_frame(road, tmp_path, monkeypatch):
+    piece = next(iter(open_store(road / "store.zarr").pieces()))
+    (tmp_path / "walk.txt").write_bytes(lines_of(piece))
+    windows = Asked(Windows(8, 4))
+    at_once, _ = said(road / "joint-eval", [tmp_path / "walk.txt"], asked=windows)
+    monkeypatch.setattr("skelpipe.predict.live.LARGE", 1)
+    one_by_one, _ = said(road / "joint-eval", [tmp_path / "walk.txt"], asked=windows)
+    assert [(a.clip, a.start, a.stop) for a in at_once] == [(b.clip, b.start, b.stop) for b in one_by_one]
+    for a, b in zip(at_once, one_by_one, strict=True):
+        np.testing.assert_array_equal(a.probability, b.probability)
+
+
+def test_nobody_at_all_is_one_line(road, tmp_path):
+    text = (b"0 " * 75 + b"\n") * 12
+    done = run_it(road / "joint-eval", "-", "--protocol", "linear", "--follow", "--window", 8, input=text)
+    assert done.exit_code == 2
+    assert done.output.splitlines()[-1].startswith("skelpipe: -: shows nobody")
