@@ -45,7 +45,7 @@ ROOMS = {
     "plots": [{"style", "motion"}],
     "cli": [
         {"options", "progress", "interrupts", "usage"},
-        {"all_at_once", "data", "learn", "look", "measure", "predict", "video"},
+        {"all_at_once", "data", "learn", "look", "measure", "predict"},
         {"program"},
     ],
 }

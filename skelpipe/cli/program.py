@@ -14,7 +14,7 @@ from typing import Any
 import click
 
 from skelpipe import __version__
-from skelpipe.cli import all_at_once, data, learn, look, measure, predict, video
+from skelpipe.cli import all_at_once, data, learn, look, measure, predict
 from skelpipe.cli.interrupts import stop_in_order
 from skelpipe.cli.usage import in_words
 from skelpipe.errors import BadInput, printable, shortage
@@ -30,7 +30,7 @@ SECTIONS = {
     ),
     "Learn": (learn.pretrain, learn.import_weights, learn.export_weights),
     "Measure": (measure.evaluate, measure.embed, measure.fuse, measure.report),
-    "Predict": (predict.predict, video.poses),
+    "Predict": (predict.predict, predict.poses),
     "Look": (look.inspect, look.plot, look.bench),
     "All at once": (all_at_once.run_pipeline,),
 }  # fmt: skip

@@ -24,9 +24,9 @@ from skelpipe.methods.network import Network
 from skelpipe.outputs.checksums import check_files
 from skelpipe.outputs.files import write_bytes, write_json
 from skelpipe.settings import Settings
+from skelpipe.training.kept import files_of
 from skelpipe.training.recipe import Recipe
 
-PREFIX = "model_"
 AGAIN = "evaluate the run again"
 
 
@@ -177,11 +177,6 @@ class Model:
     classifier: Classifier
 
 
-def files_of(protocol: str) -> tuple[str, str]:
-    """The names of a model's two files in the folder of its evaluation."""
-    return f"{PREFIX}{protocol}.json", f"{PREFIX}{protocol}.safetensors"
-
-
 def write_model(folder: Path, facts: Facts, classifier: Classifier) -> None:
     """Write a model's two files into the folder of an evaluation that is being made."""
     from safetensors.torch import save
@@ -192,11 +187,6 @@ def write_model(folder: Path, facts: Facts, classifier: Classifier) -> None:
     tensors |= {} if classifier.head is None else {f"head.{k}": v for k, v in classifier.head.state_dict().items()}
     write_bytes(folder / weights, save({key: value.detach().cpu().contiguous() for key, value in tensors.items()}))
     write_json(folder / name, facts.model_dump(mode="json"))
-
-
-def kept_in(folder: Path) -> list[str]:
-    """The protocols whose models lie in the folder of an evaluation."""
-    return sorted(path.stem.removeprefix(PREFIX) for path in folder.glob(f"{PREFIX}*.json"))
 
 
 def read_model(folder: Path, protocol: str) -> Model:

@@ -34,7 +34,8 @@ from skelpipe.recordings.ingest import ingest
 from skelpipe.recordings.poses.live import Frame
 from skelpipe.recordings.store import Clips
 from skelpipe.recordings.synthetic import write_raw
-from skelpipe.training.model import Classifier, Head, kept_in, read_model
+from skelpipe.training.kept import kept_in
+from skelpipe.training.model import Classifier, Head, read_model
 from skelpipe.training.pretrain import pretrain
 from skelpipe.training.recipe import load_recipe
 
