@@ -234,13 +234,13 @@ def test_rows_of_bodies_with_their_frames_beside_them(tmp_path):
     points = np.random.default_rng(0).uniform(1, 9, (3, 17, 2)).astype(np.float32)
     rows = {"keypoints": points, "row_frame": np.array([4, 1, 4]), "row_body": np.array([7, 3, 3]), "label": "wave"}
     np.savez(tmp_path / "a.npz", **rows, frames=6, fps=12.5, keypoint_scores=points[..., 0] / 9)
-    clip = one(tmp_path / "a.npz")
+    _, (clip,) = read(tmp_path / "a.npz")
     assert (clip.frames, clip.row_frame.tolist(), clip.row_body.tolist()) == (6, [1, 4, 4], [3, 3, 7])
     assert np.array_equal(clip.points, points[[1, 2, 0]])
     assert np.array_equal(clip.scores, points[[1, 2, 0], :, 0] / 9)
     assert (clip.label, clip.columns["fps"]) == ("wave", "12.5")
     np.savez(tmp_path / "b.npz", **rows)  # the last frame is the last that shows anybody
-    assert one(tmp_path / "b.npz").frames == 5
+    assert read(tmp_path / "b.npz")[1][0].frames == 5
     for wrong, said in (
         ({"row_frame": np.array([-1, 0, 1])}, "has in row_frame what is no number of a frame"),
         ({"row_body": np.array([3, 3, 3])}, "has frame 4 twice for one body"),
