@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 import tempfile
 import time
@@ -26,11 +25,11 @@ from skelpipe.outputs.provenance import provenance
 from skelpipe.outputs.refusals import refusals
 from skelpipe.predict.tracking import Detector
 from skelpipe.predict.video import LAYOUT_OF, PEOPLE, WORLD, Video, bodies_of, open_video, seen_in
-from skelpipe.recordings.datasets.files import MAX_BYTES
 
 BLOCK = 1024  # rows, or frames, that are in memory at a time
 DIGITS = {3: 4, 2: 1}  # of metres, and of pixels, in JSON; of a confidence 3
 MUCH_LESS = 0.9  # of the frames that a video announces: then the rest is damaged, or not there
+ARRAYS = {"keypoints": "points", "keypoint_scores": "scores", "row_frame": "frame", "row_body": "body"}
 
 Progress = Callable[[int, int], None]
 
@@ -77,9 +76,9 @@ def write_poses(
 
     Args:
         video: the path of a video.
-        out: .npz holds `keypoints` (F, M, V, C), the axis M by id and zeros where somebody is not seen,
-            `keypoint_scores` (F, M, V) and `fps`; .json `fps`, `layout`, `image`, the size of the picture, and
-            `frames`, each with its people and their `id`, `keypoints` and `keypoint_scores`.
+        out: .npz holds of R bodies in frames `keypoints` (R, V, C), `keypoint_scores` (R, V), `row_frame` and
+            `row_body`, the id, (R,), and `frames` and `fps`; .json holds `fps`, `layout`, `image`, the size of the
+            picture, and `frames`, each with its people and their `id`, `keypoints` and `keypoint_scores`.
         people: the most at a time.
         points: "world" or "image", as `video.bodies_of` has them.
         every: only every n-th frame is looked at.
@@ -167,26 +166,17 @@ class _Rows:
 
 
 def _write_npz(path: Path, rows: _Rows, video: Video) -> None:
-    frames = video.given
-    shape = (frames, rows.people, len(rows.layout.joints))
-    arrays: dict[str, tuple[str, tuple[int, ...]]] = {
-        "keypoints": ("points", (*shape, rows.layout.coordinates)),
-        "keypoint_scores": ("scores", shape),
-    }
-    if sum(4 * math.prod(axes) for _, axes in arrays.values()) > MAX_BYTES:
-        what = f"makes arrays of {frames:,} frames of {rows.people:,} people, larger than what is read again"
-        raise BadInput(video.path, what, "write .json, or cut the video")
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, (column, axes) in arrays.items():
+        for name, column in ARRAYS.items():
+            kind = rows.kind[column]
             with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
-                header = {"descr": "<f4", "fortran_order": False, "shape": axes}
+                header = {"descr": kind.base.str, "fortran_order": False, "shape": (rows.count, *kind.shape)}
                 np.lib.format.write_array_header_1_0(member, header)
-                for first, end, some in rows.blocks(frames):
-                    block = np.zeros((end - first, *axes[1:]), np.float32)
-                    block[some["frame"] - first, some["body"]] = some[column]
-                    member.write(block.tobytes())
-        with archive.open("fps.npy", "w") as member:
-            np.lib.format.write_array(member, np.array(video.fps))
+                for _, _, some in rows.blocks(video.given):
+                    member.write(np.ascontiguousarray(some[column]).tobytes())
+        for name, value in (("frames", video.given), ("fps", video.fps)):
+            with archive.open(f"{name}.npy", "w") as member:
+                np.lib.format.write_array(member, np.array(value))
 
 
 def _write_json(path: Path, rows: _Rows, video: Video) -> None:
