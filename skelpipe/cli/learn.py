@@ -6,7 +6,7 @@ import shlex
 import sys
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -14,16 +14,23 @@ from skelpipe.cli.options import (
     STREAMS,
     SplitName,
     device_option,
+    epoch_option,
     force_option,
     path_argument,
     seed_option,
     set_option,
+    stream_option,
     threads_option,
 )
 from skelpipe.cli.progress import training
 from skelpipe.errors import BadInput
 from skelpipe.recordings.datasets import DATASETS
 from skelpipe.resources import find, names
+
+if TYPE_CHECKING:
+    from skelpipe.training.model import Model
+
+COMPARED = 64  # clips of a folder, with what an ONNX file gives of them
 
 
 @click.command(epilog=f"Recipes that ship: {', '.join(names('models'))}.")
@@ -174,3 +181,63 @@ def export_weights(run: Path, file: Path, **options: Any) -> None:
     from skelpipe.exchange.weights.exporting import export_weights as run_export
 
     click.echo(f"{file}: {run_export(run, file, **options):,} tensors")
+
+
+@click.command("export-onnx")
+@path_argument("model")
+@path_argument("file")
+@click.option("--encoder-only", is_flag=True, help="Only features; then any run will do.")
+@click.option("--clips", type=click.Path(path_type=Path), help="Compare on some of these, too.")
+@click.option("--protocol", help="Whose classifier, where an evaluation has kept several.")
+@stream_option
+@epoch_option
+@force_option
+def export_onnx(
+    model: Path,
+    file: Path,
+    encoder_only: bool,
+    clips: Path | None,
+    protocol: str | None,
+    stream: str | None,
+    epoch: int | None,
+    force: bool,
+) -> None:
+    """Write a model as ONNX, which other programs run without this one.
+
+    MODEL is an evaluation that has kept a classifier, or a run that has one of its own. FILE takes clips
+    (B, C, T, V, M) as the encoder sees them, which its metadata tells with the names of the classes, and gives scores
+    and features; B is any number, and T too unless it is said otherwise. Before anything is written it is held against
+    torch, on random clips and on those of --clips. 'skelpipe predict' takes FILE as a model. Needs the extra:
+    pip install "skelpipe[onnx]".
+
+    \b
+    Example:
+      skelpipe export-onnx data/evaluations/bone bone.onnx --clips data/stores/ntu60-50.zarr
+    """
+    from skelpipe.evaluate.models import clips_as_seen
+    from skelpipe.exchange.onnx import export_onnx as run_export
+    from skelpipe.recordings.store import Clips
+
+    opened = _find_model(model, protocol, stream, epoch, encoder_only)
+    seen, lengths = (None, None) if clips is None else clips_as_seen(opened, Clips(clips), COMPARED)
+    own = None if lengths is None else lengths.numpy()
+    made = run_export(opened, file, encoder_only=encoder_only, clips=seen, lengths=own, force=force)
+    click.echo(f"{file}: {made}")
+    click.echo(f"random clips: {made.random}")
+    click.echo(f"real clips: {made.real or 'none were given, by --clips'}")
+
+
+def _find_model(path: Path, protocol: str | None, stream: str | None, epoch: int | None, encoder_only: bool) -> Model:
+    """What MODEL stands for."""
+    from skelpipe.evaluate.models import encoder_of_run, model_of_run
+    from skelpipe.outputs.digests import read_kind
+    from skelpipe.training.model import kept_in, read_model
+
+    if read_kind(path) != "evaluation":
+        return (encoder_of_run if encoder_only else model_of_run)(path, stream, epoch)
+    kept = kept_in(path)
+    if not kept:
+        raise BadInput(path, "has kept no classifier", "evaluate the run again, by --protocol linear")
+    if protocol not in kept and (protocol or len(kept) > 1):
+        raise BadInput(path, f"has kept the classifiers of {', '.join(kept)}", "choose one of them by --protocol")
+    return read_model(path, protocol or kept[0])

@@ -1,4 +1,4 @@
-"""Encoders by torch's own operations alone, without a branch on their data: what a graph that others run consists of."""
+"""Encoders by torch's own operations alone, with no branch on their data: what a graph that others run is made of."""
 
 from __future__ import annotations
 

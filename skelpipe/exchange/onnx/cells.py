@@ -28,7 +28,9 @@ class Recurrence(Function):
         """The node, and one that takes away its axis of directions: (T, 1, B, H) -> (T, B, H)."""
         more = {"linear_before_reset_i": before} if operator == "GRU" else {}
         size = state.type().sizes()[2]
-        y, *_ = g.op(operator, x, inputs, state, bias, outputs=3 if operator == "LSTM" else 2, hidden_size_i=size, **more)
+        y, *_ = g.op(
+            operator, x, inputs, state, bias, outputs=3 if operator == "LSTM" else 2, hidden_size_i=size, **more
+        )
         return g.op("Squeeze", y, g.op("Constant", value_t=torch.tensor([1])))
 
 
@@ -36,7 +38,6 @@ class Cell(nn.Module):
     """One layer of cells, forwards and from a state of zeros, that is exported as one node: (B, T, D) -> (B, T, H).
 
     Args:
-        layer: what it stands for.
         inputs, state: (gates · H, D) and (gates · H, H), the gates in the layer's own order.
         biases: (gates · H,) each; of the inputs and of the state.
         order: which of the layer's gates stands at each place of ONNX's.
@@ -44,7 +45,7 @@ class Cell(nn.Module):
     """
 
     def __init__(
-        self, layer: nn.Module, inputs: Tensor, state: Tensor, biases: Sequence[Tensor], order: str, before: bool = True
+        self, inputs: Tensor, state: Tensor, biases: Sequence[Tensor], order: str, before: bool = True
     ) -> None:
         super().__init__()
         places = [int(place) for place in order]
@@ -68,7 +69,8 @@ class AddedLSTM(nn.Module):
 
     def forward(self, x: Tensor) -> tuple[Tensor]:
         projected = nn.functional.linear(x, self.inputs, self.bias)  # type: ignore[arg-type]
-        return (added_loop()(projected.transpose(0, 1), self.hidden).transpose(0, 1),)
+        loop: Any = torch.jit.script(recur_added)
+        return (loop(projected.transpose(0, 1), self.hidden).transpose(0, 1),)
 
 
 def turn(weight: Tensor, places: Sequence[int]) -> Tensor:
@@ -88,19 +90,25 @@ def operator_of(layer: nn.Module) -> nn.Module | None:
     """What stands for a recurrent layer; None of any other."""
     if isinstance(layer, TFGRU):
         biases = (layer.bias, torch.zeros_like(layer.bias))
-        return Cell(layer, layer.weight_ih, layer.weight_hh, biases, "102", before=False)
+        return Cell(layer.weight_ih, layer.weight_hh, biases, "102", before=False)
     if isinstance(layer, nn.GRU | nn.LSTM):
-        weights = (layer.weight_ih_l0, layer.weight_hh_l0, (layer.bias_ih_l0, layer.bias_hh_l0))
-        return Cell(layer, *weights, "102" if isinstance(layer, nn.GRU) else "0312")
+        plain: Any = layer
+        biases = (plain.bias_ih_l0, plain.bias_hh_l0)
+        order = "102" if isinstance(layer, nn.GRU) else "0312"
+        return Cell(plain.weight_ih_l0, plain.weight_hh_l0, biases, order)
     if isinstance(layer, PartAwareLayer):
         inputs, bias, added = layer.input_weight(), layer.input_bias(), layer.added
         if added:
             return AddedLSTM(inputs, layer.hidden, bias)
-        return Cell(layer, inputs, layer.hidden, (bias, torch.zeros_like(bias)), "0312")
+        return Cell(inputs, layer.hidden, (bias, torch.zeros_like(bias)), "0312")
     return None
 
 
-def _added_loop(projected: Tensor, hidden: Tensor) -> Tensor:
+def recur_added(projected: Tensor, hidden: Tensor) -> Tensor:
+    """Outputs of an LSTM whose forget gate is σ(f) + 1: (T, B, 4H), of the inputs, in the order i, f, g, o -> (T, B, H).
+
+    As `part_aware.recur`, in the part of Python that torch compiles with its loop.
+    """
     h = torch.zeros([projected.size(1), hidden.size(1)])
     c = h
     found: list[Tensor] = []
@@ -110,7 +118,3 @@ def _added_loop(projected: Tensor, hidden: Tensor) -> Tensor:
         h = gates[3].sigmoid() * c.tanh()
         found.append(h)
     return torch.stack(found)
-
-
-def added_loop() -> Any:
-    return torch.jit.script(_added_loop)
