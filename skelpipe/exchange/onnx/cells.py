@@ -105,9 +105,9 @@ def operator_of(layer: nn.Module) -> nn.Module | None:
 
 
 def recur_added(projected: Tensor, hidden: Tensor) -> Tensor:
-    """Outputs of an LSTM whose forget gate is σ(f) + 1: (T, B, 4H), of the inputs, in the order i, f, g, o -> (T, B, H).
+    """Outputs of an LSTM whose forget gate is σ(f) + 1: (T, B, 4H), of the inputs -> (T, B, H).
 
-    As `part_aware.recur`, in the part of Python that torch compiles with its loop.
+    As `part_aware.recur`, in those words of Python that torch compiles with its loop.
     """
     h = torch.zeros([projected.size(1), hidden.size(1)])
     c = h

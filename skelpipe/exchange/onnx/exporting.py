@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,8 +14,8 @@ from skelpipe.errors import BadInput
 from skelpipe.exchange.onnx.extra import library
 from skelpipe.exchange.onnx.graph import OPSET, Outputs, graph_of
 from skelpipe.exchange.onnx.metadata import frames_of, properties
-from skelpipe.exchange.onnx.parity import TOLERANCE, Case, Parity, batches, compare, random_clips, takes
-from skelpipe.exchange.onnx.session import CLIPS, Session, Shape
+from skelpipe.exchange.onnx.parity import TOLERANCE, Parity, batches, compare, random_clips, takes
+from skelpipe.exchange.onnx.session import CLIPS, SUFFIX, Session, Shape
 from skelpipe.outputs.provenance import write_beside
 from skelpipe.outputs.refusals import unwritable
 from skelpipe.training.model import Model
@@ -76,6 +76,8 @@ def export_onnx(
             file exists and `force` is not set; or onnx or onnxruntime is not installed.
     """
     file = Path(file)
+    if file.suffix.lower() != SUFFIX:
+        raise BadInput(file, f"is not called {SUFFIX}, by which a model is known as such a file", f"add {SUFFIX} to it")
     if file.is_dir() or (file.exists() and not force):
         raise BadInput(file, "already exists", "choose another path, or pass --force to replace it")
     for name in ("onnx", "onnxruntime"):
@@ -120,27 +122,18 @@ def shaped(shape: Shape) -> str:
 def best_graph(model: Model, outputs: Outputs, frames: int, opset: int) -> tuple[bytes, bool, Parity]:
     """A graph for clips of any length, if the network and the exporter allow for it, or else of one; and its parity."""
     shape = model.layout.channels, len(model.layout.joints), model.recipe.bodies
-
-    def cases(lengths: Sequence[int]) -> list[Case]:
-        return [random_clips((shape[0], frames, *shape[1:]), count, seed) for seed, (count, frames) in pairs(lengths)]
-
-    def pairs(lengths: Sequence[int]) -> list[tuple[int, tuple[int, int]]]:
-        return [*enumerate((count, each) for each in lengths for count in BATCHES[: 2 if each == frames else 1])]
-
-    others = [each for each in (max(LEAST, frames // 2), frames + frames // 4 + 1) if each != frames]
-    taken = [each for each in others if takes(outputs, cases([each])[0])]
-    example = torch.from_numpy(cases([frames])[0][0][:2])
-    if taken:
+    cases = [random_clips(shape, frames, count, seed=count) for count in BATCHES]
+    example = torch.from_numpy(cases[0][0][:2])
+    others = (max(LEAST, frames // 2), frames + frames // 4 + 1)
+    more = [random_clips(shape, each, 2, seed=each) for each in others if each != frames]
+    if taken := [case for case in more if takes(outputs, case)]:
         data = graph_of(outputs, example, opset, True, model.path)
-        try:
-            found = compare(outputs, Session(data, model.path, threads=1), cases([frames, *taken]))
-        except BadInput:
-            pass
-        else:
+        with suppress(BadInput):  # where the exporter has fixed what the network leaves open
+            found = compare(outputs, Session(data, model.path, threads=1), [*cases, *taken])
             if found.holds:
                 return data, True, found
     data = graph_of(outputs, example, opset, False, model.path)
-    return data, False, compare(outputs, Session(data, model.path, threads=1), cases([frames]))
+    return data, False, compare(outputs, Session(data, model.path, threads=1), cases)
 
 
 def check(model: Model, clips: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:

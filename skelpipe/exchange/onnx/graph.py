@@ -25,6 +25,7 @@ from skelpipe.exchange.onnx.session import CLIPS, FEATURES, LENGTHS, SCORES, in_
 from skelpipe.training.model import Classifier
 
 OPSET = 17
+SWITCH = "_jit_set_onnx_log_enabled"
 
 
 class Outputs(nn.Module):
@@ -97,9 +98,14 @@ def sized(data: bytes, outputs: Outputs, example: Tensor) -> bytes:
 @contextmanager
 def quietly() -> Iterator[None]:
     """Inside, the exporter says nothing of what the comparison with torch shows better."""
-    log: Any = getattr(torch._C, "_jit_set_onnx_log_enabled", None)
-    if log is not None:
-        log(False)  # else it prints all of a graph that it cannot write
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
+    switch: Any = getattr(torch._C, SWITCH, None)
+    if switch is not None:  # which the exporter turns on by a slip: all of a graph that it cannot write is printed
+        switch(False)
+        setattr(torch._C, SWITCH, lambda on: None)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        if switch is not None:
+            setattr(torch._C, SWITCH, switch)

@@ -21,8 +21,6 @@ from skelpipe.outputs.files import sha256
 from skelpipe.training.model import Classifier, Model, frozen
 from skelpipe.training.recipe import Recipe
 
-SUFFIX = ".onnx"
-
 
 class OnnxClassifier(Classifier):
     """A classifier that onnxruntime runs; without a network, a head or weights in torch.

@@ -91,12 +91,15 @@ def takes(outputs: Outputs, case: Case) -> bool:
     return True
 
 
-def random_clips(shape: tuple[int, int, int, int], count: int, seed: int) -> Case:
+def random_clips(shape: tuple[int, int, int], frames: int, count: int, seed: int) -> Case:
     """Random clips (count, C, T, V, M) of bodies that move; each second one is shorter, and lacks the second body.
 
     Behind its length, and where there is no body, a clip is 0, as prepared ones are.
+
+    Args:
+        shape: C, V, M.
     """
-    channels, frames, joints, bodies = shape
+    channels, joints, bodies = shape
     rng = np.random.default_rng(seed)
     place = rng.normal(0, 0.3, (count, channels, 1, joints, bodies))
     way = rng.normal(0, 0.05, (count, channels, frames, joints, bodies)).cumsum(2)

@@ -13,6 +13,7 @@ from skelpipe.errors import BadInput, shortage, shortened
 from skelpipe.exchange.onnx.extra import library
 
 CLIPS, LENGTHS, SCORES, FEATURES = "clips", "lengths", "scores", "features"
+SUFFIX = ".onnx"
 Array = npt.NDArray[Any]
 Shape = tuple[int | str | None, ...]
 QUIET = 4  # of what it tells on stderr by itself: what is fatal
