@@ -397,4 +397,4 @@ def test_the_command(clips, tiny, tmp_path):
     said = call("export-onnx", run, tmp_path / "y.onnx", "--encoder-only")
     assert "-> features (batch, 8)" in said
     assert "real clips: none were given" in said
-    assert "export-onnx" in call("inspect", "--provenance", file)
+    assert "x.onnx" in call("inspect", "--provenance", file)
