@@ -13,7 +13,7 @@ from torch import Tensor
 from skelpipe.clips.loading import load_bodies, own_frames
 from skelpipe.errors import BadInput
 from skelpipe.evaluate.embed import Run, as_evaluated, open_run, read_run
-from skelpipe.evaluate.fit import check_fit
+from skelpipe.evaluate.fit import PASSES, check_fit
 from skelpipe.evaluate.protocol import Setup
 from skelpipe.evaluate.supervised import own_classifier
 from skelpipe.layouts import attributes_of, layout_of
@@ -121,7 +121,10 @@ def clips_as_seen(model: Model, clips: Clips, most: int) -> tuple[npt.NDArray[np
     """
     facts = model.facts
     settings = {**facts.layout, "frames": facts.prepared["frames"], PREPARED: facts.prepared}
-    check_fit(model.recipe, settings, clips)
+    try:
+        check_fit(model.recipe, settings, clips)
+    except BadInput as error:
+        raise BadInput(error.where, error.what, error.remedy.removesuffix(f", {PASSES}")) from None
     rows = np.unique(np.linspace(0, len(clips) - 1, min(most, len(clips))).astype(np.int64))
     data, valid = load_bodies(clips, rows, model.recipe.bodies), own_frames(clips, rows)
     return as_evaluated(model.recipe, facts.stream, facts.seed, data, rows, valid, model.layout)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
-from conftest import TINY
+from conftest import TINY, write_clips
 from torch import nn
 
 from skelpipe.cli import main
@@ -398,3 +398,10 @@ def test_the_command(clips, tiny, tmp_path):
     assert "-> features (batch, 8)" in said
     assert "real clips: none were given" in said
     assert "x.onnx" in call("inspect", "--provenance", file)
+    said = call("inspect", file)
+    assert "skelpipe prepare --frames 12" in said
+    assert "12, and any other number" in said
+    other = write_clips(tmp_path / "other.zarr", centre=False)
+    said = call("export-onnx", measured, file, "--protocol", "linear", "--force", "--clips", other, fails=True)
+    assert "centre true, now false; make such clips by" in said
+    assert "--other-clips" not in said
