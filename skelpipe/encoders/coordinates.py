@@ -43,4 +43,6 @@ class Coordinates(Encoder):
         y = x.permute(0, 1, 3, 4, 2).flatten(1, 3)
         if y.shape[2] != self.options.frames or plain():
             y = nn.functional.interpolate(y, self.options.frames, mode="linear")
-        return torch.cat([y, y[:, :, 1:] - y[:, :, :-1]], dim=2).flatten(1) if self.options.velocities else y.flatten(1)
+        if self.options.velocities:
+            y = torch.cat([y, y[:, :, 1:] - y[:, :, :-1]], dim=2)  # not diff(), which ONNX has not
+        return y.flatten(1)

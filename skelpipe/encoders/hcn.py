@@ -92,9 +92,8 @@ class HCN(Encoder):
     def forward(self, x: Tensor) -> Tensor:
         batch, _, _, _, bodies = x.shape
         x = x.permute(0, 4, 1, 2, 3).flatten(0, 1)
-        y = torch.cat(
-            [self.position(resize(x, self.frames)), self.motion(resize(x[:, :, 1:] - x[:, :, :-1], self.frames))], dim=1
-        )
+        motion = x[:, :, 1:] - x[:, :, :-1]  # not diff(), which ONNX has not
+        y = torch.cat([self.position(resize(x, self.frames)), self.motion(resize(motion, self.frames))], dim=1)
         for conv in (self.third, self.fourth):
             y = nn.functional.max_pool2d(self.drop(torch.relu(conv(y))), 2)
         return y.reshape(batch, bodies, -1).amax(dim=1)

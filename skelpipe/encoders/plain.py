@@ -15,7 +15,7 @@ def plain() -> bool:
 
 @contextmanager
 def plainly() -> Iterator[None]:
-    """Inside, they do; the results differ by rounding alone."""
+    """Inside, they do, in all threads; the results differ by rounding alone."""
     before, _plain[0] = _plain[0], True
     try:
         yield
