@@ -39,9 +39,9 @@ ROOMS = {
         {"poses"},
     ],
     "clips": [{"balance", "philox", "streams"}, {"augment"}, {"gather"}, {"views"}, {"batches"}],
-    "encoders": [{"graph", "cpu"}],
+    "encoders": [{"plain"}, {"graph", "cpu"}],
     "evaluate": [{"intervals"}, {"fit", "scores"}, {"embed", "fuse"}, {"protocol"}],
-    "exchange": [{"arrays", "weights"}],
+    "exchange": [{"arrays", "onnx", "weights"}],
     "plots": [{"style", "motion"}],
     "cli": [
         {"options", "progress", "interrupts", "usage"},

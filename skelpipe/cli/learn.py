@@ -6,7 +6,7 @@ import shlex
 import sys
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -14,16 +14,23 @@ from skelpipe.cli.options import (
     STREAMS,
     SplitName,
     device_option,
+    epoch_option,
     force_option,
     path_argument,
     seed_option,
     set_option,
+    stream_option,
     threads_option,
 )
 from skelpipe.cli.progress import training
 from skelpipe.errors import BadInput
 from skelpipe.recordings.datasets import DATASETS
 from skelpipe.resources import find, names
+
+if TYPE_CHECKING:
+    pass
+
+COMPARED = 64  # clips of a folder, with what an ONNX file gives of them
 
 
 @click.command(epilog=f"Recipes that ship: {', '.join(names('models'))}.")
@@ -174,3 +181,56 @@ def export_weights(run: Path, file: Path, **options: Any) -> None:
     from skelpipe.exchange.weights.exporting import export_weights as run_export
 
     click.echo(f"{file}: {run_export(run, file, **options):,} tensors")
+
+
+@click.command("export-onnx")
+@path_argument("model")
+@path_argument("file")
+@click.option("--encoder-only", is_flag=True, help="Only features; then any run will do.")
+@click.option(
+    "--clips", type=click.Path(path_type=Path), help="Compare on some of these, too. [default: the evaluation's]"
+)
+@click.option("--protocol", help="Whose classifier, where an evaluation has kept several.")
+@stream_option
+@epoch_option
+@force_option
+def export_onnx(
+    model: Path,
+    file: Path,
+    encoder_only: bool,
+    clips: Path | None,
+    protocol: str | None,
+    stream: str | None,
+    epoch: int | None,
+    force: bool,
+) -> None:
+    """Write a model as ONNX, which other programs run without this one.
+
+    MODEL is an evaluation that has kept a classifier, a run that has one of its own, or a checkpoint of the reference
+    family. FILE takes clips (B, C, T, V, M) as the encoder sees them, which its metadata tells with the names of the
+    classes, and gives scores and features; B is any number, and T too unless it is said otherwise. Before anything is
+    written it is held against torch, on random clips and on real ones: those of --clips, or of the evaluation if they
+    are still there. 'skelpipe predict' takes FILE as a model. Needs the extra:
+    pip install "skelpipe[onnx]".
+
+    \b
+    Example:
+      skelpipe export-onnx data/evaluations/bone bone.onnx --clips data/stores/ntu60-50.zarr
+    """
+    from skelpipe.evaluate.models import clips_as_seen, encoder_of_run
+    from skelpipe.exchange.onnx import export_onnx as run_export
+    from skelpipe.outputs.digests import read_kind
+    from skelpipe.predict.find import clips_of, find_model
+    from skelpipe.recordings.store import Clips
+
+    if encoder_only and read_kind(model) == "run":
+        opened = encoder_of_run(model, stream, epoch)
+    else:
+        opened = find_model(model, protocol, stream, epoch)
+    clips = clips or clips_of(model)
+    seen, lengths = (None, None) if clips is None else clips_as_seen(opened, Clips(clips), COMPARED)
+    own = None if lengths is None else lengths.numpy()
+    made = run_export(opened, file, encoder_only=encoder_only, clips=seen, lengths=own, force=force)
+    click.echo(f"{file}: {made}")
+    click.echo(f"random clips: {made.random}")
+    click.echo(f"real clips: {made.real or 'none were given by --clips'}")

@@ -55,6 +55,10 @@ def inspect(paths: tuple[Path, ...], provenance: bool, as_json: bool) -> None:
 
         facts, command = look_at_weights(path)
         found = [("weights", facts)]
+    elif not more and path.is_file() and path.suffix.lower() == ".onnx":
+        from skelpipe.exchange.onnx.look import look_at_onnx
+
+        found, command = [("model", look_at_onnx(path))], ""
     elif more or path.is_file() or (path.is_dir() and not is_ours(path)):
         found, command = _look(paths)
     else:

@@ -28,7 +28,7 @@ SECTIONS = {
         data.synth, data.ingest, data.verify, data.prepare, data.join, data.streams, data.import_arrays,
         data.export_arrays,
     ),
-    "Learn": (learn.pretrain, learn.import_weights, learn.export_weights),
+    "Learn": (learn.pretrain, learn.import_weights, learn.export_weights, learn.export_onnx),
     "Measure": (measure.evaluate, measure.embed, measure.fuse, measure.report),
     "Predict": (predict.predict, predict.poses),
     "Look": (look.inspect, look.plot, look.bench),

@@ -74,7 +74,7 @@ class AdaptiveGraphConv(nn.Module):
         mixed = torch.bmm(mixing, x.permute(0, 2, 3, 1).reshape(batch, joints, -1))
         # The sum over graphs is that of a convolution, of pictures as high as there are graphs.
         mixed = mixed.view(batch, self.graphs, joints * frames, channels).permute(0, 3, 1, 2)
-        weight = self.conv.weight.view(self.graphs, self.channels_out, channels).permute(1, 2, 0).unsqueeze(3)
+        weight = self.conv.weight.view(self.graphs, self.channels_out, -1).permute(1, 2, 0).unsqueeze(3)
         assert self.conv.bias is not None
         y = nn.functional.conv2d(mixed, weight, self.conv.bias.view(self.graphs, -1).sum(0))
         return y.view(batch, self.channels_out, joints, frames)
@@ -221,4 +221,4 @@ class AGCN(Encoder):
         return feature_map.mean(dim=(2, 3)).view(batch, -1, self.features).mean(dim=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.pool(self.feature_map(x), len(x))
+        return self.pool(self.feature_map(x), x.shape[0])

@@ -9,6 +9,7 @@ from pydantic import PositiveInt
 from torch import Tensor, nn
 
 from skelpipe.encoders.base import Encoder
+from skelpipe.encoders.plain import plain
 from skelpipe.layouts.base import Layout
 from skelpipe.settings import Settings
 
@@ -40,6 +41,8 @@ class Coordinates(Encoder):
 
     def forward(self, x: Tensor) -> Tensor:
         y = x.permute(0, 1, 3, 4, 2).flatten(1, 3)
-        if y.shape[2] != self.options.frames:
+        if y.shape[2] != self.options.frames or plain():
             y = nn.functional.interpolate(y, self.options.frames, mode="linear")
-        return torch.cat([y, y.diff(dim=2)], dim=2).flatten(1) if self.options.velocities else y.flatten(1)
+        if self.options.velocities:
+            y = torch.cat([y, y[:, :, 1:] - y[:, :, :-1]], dim=2)  # not diff(), which ONNX has not
+        return y.flatten(1)

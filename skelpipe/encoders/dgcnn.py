@@ -6,6 +6,7 @@ reconstruction has it before FoldingNet's decoder. Which frame, joint and body a
 
 from __future__ import annotations
 
+from functools import reduce
 from itertools import pairwise
 from typing import Any, Literal
 
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn.functional import leaky_relu, linear
 
 from skelpipe.encoders.base import Encoder
+from skelpipe.encoders.plain import plain
 from skelpipe.errors import BadInput
 from skelpipe.layouts.base import Layout
 from skelpipe.settings import Settings
@@ -102,7 +104,7 @@ class EdgeConv(nn.Module):
         norm: Any = self.norm
         sign = 1 - 2 * (norm.weight.detach() < 0).to(there.dtype)
         if not self.training:
-            largest, _ = look_at_neighbours(there * sign, places)
+            largest = largest_of_neighbours(there * sign, places)
             mean, variance = norm.running_mean, norm.running_var
         else:
             # The same for every edge, which BN takes away again: without it squares do not cancel.
@@ -152,7 +154,7 @@ def nearest(x: Tensor, k: int) -> Tensor:
         return torch.cat(
             [
                 torch.baddbmm(squares, part, others, alpha=-2).topk(k, dim=2, largest=False, sorted=False)[1]
-                for part in torch.split(x, step, dim=1)
+                for part in ((x,) if plain() else torch.split(x, step, dim=1))
             ],
             dim=1,
         )
@@ -162,6 +164,14 @@ def look_at_neighbours(x: Tensor, places: Tensor) -> tuple[Tensor, Tensor]:
     """The largest of x (B, N, C) among each point's neighbours `places` (B, N, k), and their sum: (B, N, C) each."""
     largest, total = _Neighbours.apply(x, places)  # type: ignore[no-untyped-call]
     return largest, total
+
+
+def largest_of_neighbours(x: Tensor, places: Tensor) -> Tensor:
+    """The first of the two alone."""
+    if not plain():
+        return look_at_neighbours(x, places)[0]
+    rows = x.reshape(-1, x.shape[2])
+    return reduce(torch.maximum, (rows[each] for each in _rows(places))).view(x.shape)
 
 
 class _Neighbours(torch.autograd.Function):

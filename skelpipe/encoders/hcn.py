@@ -14,6 +14,7 @@ from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
 from skelpipe.encoders.base import Encoder
+from skelpipe.encoders.plain import plain
 from skelpipe.layouts.base import Layout
 from skelpipe.settings import Settings
 
@@ -91,7 +92,8 @@ class HCN(Encoder):
     def forward(self, x: Tensor) -> Tensor:
         batch, _, _, _, bodies = x.shape
         x = x.permute(0, 4, 1, 2, 3).flatten(0, 1)
-        y = torch.cat([self.position(resize(x, self.frames)), self.motion(resize(x.diff(dim=2), self.frames))], dim=1)
+        motion = x[:, :, 1:] - x[:, :, :-1]  # not diff(), which ONNX has not
+        y = torch.cat([self.position(resize(x, self.frames)), self.motion(resize(motion, self.frames))], dim=1)
         for conv in (self.third, self.fourth):
             y = nn.functional.max_pool2d(self.drop(torch.relu(conv(y))), 2)
         return y.reshape(batch, bodies, -1).amax(dim=1)
@@ -106,7 +108,7 @@ def start_glorot(layer: nn.Conv2d | nn.Linear) -> None:
 
 def resize(x: Tensor, frames: int) -> Tensor:
     """(B, C, T, V) of another T, linear between the centres of frames; a clip without motion has none."""
-    if x.shape[2] == frames:
+    if x.shape[2] == frames and not plain():
         return x
     if x.shape[2] == 0:
         return x.new_zeros(*x.shape[:2], frames, x.shape[3])

@@ -82,7 +82,7 @@ class PartAware(Encoder):
     def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Features of clips, of which the first `lengths` (B,) frames are their own; None says that all are."""
         y = self.run(x)
-        return y[:, -1] if lengths is None else y[torch.arange(len(y), device=y.device), lengths.clamp(min=1) - 1]
+        return y[:, -1] if lengths is None else y[torch.arange(y.shape[0], device=y.device), lengths.clamp(min=1) - 1]
 
     def sequence(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
         """The last layer's outputs, (B, T, features); behind a clip's own frames they are 0."""
@@ -146,12 +146,7 @@ class PartAwareLayer(nn.Module):
         if state is None:
             zero = x.new_zeros(len(x), len(self.output))
             state = (zero, zero)
-        weight = self.input_weight()
-        bias: Tensor = self.bias
-        if self.options.forget_gate == "plus_inside":
-            i, f, g, o = bias.chunk(4)
-            bias = torch.cat([i, f + 1, g, o])
-        added = 1.0 if self.options.forget_gate == "repository" else 0.0
+        weight, bias, added = self.input_weight(), self.input_bias(), self.added
         if added or torch.compiler.is_compiling():  # which knows no LSTM, and makes one graph of its frames
             return recur(nn.functional.linear(x, weight, bias), self.hidden, state, added)
         # All in one piece of memory, as cuDNN wants them.
@@ -162,6 +157,19 @@ class PartAwareLayer(nn.Module):
         h, c = (each.unsqueeze(0) for each in state)
         y, h, c = torch.lstm(x, (h, c), weights, True, 1, 0.0, self.training, False, True)
         return y, (h[0], c[0])
+
+    @property
+    def added(self) -> float:
+        """What is added to σ(f)."""
+        return 1.0 if self.options.forget_gate == "repository" else 0.0
+
+    def input_bias(self) -> Tensor:
+        """The biases of the gates as a plain LSTM has them: (4n · parts,)."""
+        bias: Tensor = self.bias
+        if self.options.forget_gate == "plus_inside":
+            i, f, g, o = bias.chunk(4)
+            bias = torch.cat([i, f + 1, g, o])
+        return bias
 
     def input_weight(self) -> Tensor:
         """The weights of the inputs with their zeros: (4n · parts, D), rows as those of `hidden`."""

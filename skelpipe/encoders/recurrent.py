@@ -157,7 +157,7 @@ class Recurrent(Encoder):
         if pooling == "mean_valid":
             assert lengths is not None
             return (y * own_frames(y, lengths)).sum(dim=1) / (lengths.clamp(min=1)[:, None] + self.options.excess)
-        last = y[:, -1] if read is None else y[torch.arange(len(y), device=y.device), read.clamp(min=1) - 1]
+        last = y[:, -1] if read is None else y[torch.arange(y.shape[0], device=y.device), read.clamp(min=1) - 1]
         if pooling == "final" and self.options.direction == "bi":
             forwards, _ = last.chunk(2, dim=1)
             return torch.cat([forwards, y[:, 0, self.options.width :]], dim=1)

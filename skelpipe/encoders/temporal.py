@@ -83,4 +83,4 @@ class Temporal(Encoder):
         return feature_map.mean(dim=(2, 3))
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.pool(self.feature_map(x), len(x))
+        return self.pool(self.feature_map(x), x.shape[0])

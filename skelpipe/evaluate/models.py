@@ -5,10 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import torch
+from torch import Tensor
 
+from skelpipe.clips.loading import load_bodies, own_frames
 from skelpipe.errors import BadInput
-from skelpipe.evaluate.embed import Run, open_run, read_run
+from skelpipe.evaluate.embed import Run, as_evaluated, open_run, read_run
+from skelpipe.evaluate.fit import PASSES, check_fit
 from skelpipe.evaluate.protocol import Setup
 from skelpipe.evaluate.supervised import own_classifier
 from skelpipe.layouts import attributes_of, layout_of
@@ -20,7 +25,7 @@ from skelpipe.training.log import COLLAPSE_REMEDY
 from skelpipe.training.model import Classifier, Facts, Head, Kept, Model, frozen, write_model
 from skelpipe.training.preparation import ASSUMED, PREPARED, preparation_of
 
-SUPERVISED = "supervised"
+SUPERVISED, ENCODER = "supervised", "encoder"
 ASSUMPTION = "how the clips that it was trained on were prepared is concluded from the kind of its checkpoint"
 
 
@@ -93,3 +98,33 @@ def model_of_run(path: str | Path, stream: str | None = None, epoch: int | None 
         kept = Kept(None) if run.network.SCORES_CLIPS and recipe.supervised else Kept(Head.of(own_classifier(run)))
     facts = facts_of(run, SUPERVISED, kept, split_of(settings), None, None)
     return Model(path, facts, recipe, layout, frozen(classifier_of(run, kept)))
+
+
+def encoder_of_run(path: str | Path, stream: str | None = None, epoch: int | None = None) -> Model:
+    """The encoder of any run, for what needs features alone: its classifier is none to be asked.
+
+    Raises:
+        BadInput: it is no finished run; it has no such stream or epoch.
+    """
+    path, settings, recipe = read_run(path, epoch)
+    layout = layout_of(settings)
+    run, kept = open_run(path, settings, recipe, layout, "cpu", stream, epoch), Kept(None)
+    facts = facts_of(run, ENCODER, kept, split_of(settings), None, None)
+    return Model(path, facts, recipe, layout, frozen(classifier_of(run, kept)))
+
+
+def clips_as_seen(model: Model, clips: Clips, most: int) -> tuple[npt.NDArray[np.float32], Tensor | None]:
+    """Clips of a folder, from all over it, as a model's encoder sees them: (n, C, T, V, M), and their lengths.
+
+    Raises:
+        BadInput: they are of another layout or preparation than those that it was trained on.
+    """
+    facts = model.facts
+    settings = {**facts.layout, "frames": facts.prepared["frames"], PREPARED: facts.prepared}
+    try:
+        check_fit(model.recipe, settings, clips)
+    except BadInput as error:
+        raise BadInput(error.where, error.what, error.remedy.removesuffix(f", {PASSES}")) from None
+    rows = np.unique(np.linspace(0, len(clips) - 1, min(most, len(clips))).astype(np.int64))
+    data, valid = load_bodies(clips, rows, model.recipe.bodies), own_frames(clips, rows)
+    return as_evaluated(model.recipe, facts.stream, facts.seed, data, rows, valid, model.layout)

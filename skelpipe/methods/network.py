@@ -69,8 +69,7 @@ class Network(nn.Module):
             if found.shape[2] < count:
                 what = f"is more than the {found.shape[2]} frames of the encoder's last layer"
                 raise BadInput(f"evaluate.segments: {count}", what, "use fewer segments or longer clips")
-            parts = torch.tensor_split(found, count, dim=2)
-            return torch.cat([encoder.pool(part, len(x)) for part in parts], dim=1)
+            return torch.cat([encoder.pool(part, x.shape[0]) for part in equal_parts(found, count)], dim=1)
 
     def sequence(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
         """The features of every frame, of an encoder that gives them: (B, C, T, V, M) -> (B, T', H') float32."""
@@ -96,6 +95,19 @@ class Network(nn.Module):
         """Features (B, H) -> embeddings (B, D)."""
         z: Tensor = self.projector(h.float())
         return nn.functional.normalize(z, dim=1) if self.normalise else z
+
+
+def equal_parts(found: Tensor, count: int) -> list[Tensor]:
+    """A feature map in parts along its frames, the longer ones first: (B, F, T', V) -> `count` of (B, F, T'', V).
+
+    They are those of torch's `tensor_split`, whose graph would hold for one number of frames alone.
+    """
+    frames, first, parts = found.shape[2], 0, []
+    for number in range(count):
+        size = (frames + count - 1 - number) // count
+        parts.append(found.narrow(2, first, size))
+        first = first + size
+    return parts
 
 
 class Builder:

@@ -74,7 +74,7 @@ class SegmentEnds(Network):
     def ends(self, x: Tensor, count: int, lengths: Tensor | None = None) -> Tensor:
         """z at every segment's end: (B, C, T, V, M) -> (B, count, classes)."""
         frames = self.sequence(x, lengths)
-        own = torch.full((len(x),), frames.shape[1], device=x.device) if lengths is None else lengths
+        own = torch.full((x.shape[0],), frames.shape[1], device=x.device) if lengths is None else lengths
         last = segment_ends(own, count) - 1
         z: Tensor = self.projector(frames.gather(1, last[:, :, None].expand(-1, -1, frames.shape[2])))
         return z

@@ -10,8 +10,9 @@ from typing import Any
 
 from skelpipe.errors import BadInput
 from skelpipe.evaluate.models import model_of_run
+from skelpipe.outputs.ancestry import PROVENANCE, read_json
 from skelpipe.outputs.checksums import check_files
-from skelpipe.outputs.digests import read_kind, require
+from skelpipe.outputs.digests import read_digest, read_kind, require
 from skelpipe.recordings.datasets import DATASETS
 from skelpipe.training.kept import kept_in
 from skelpipe.training.model import Model, read_model
@@ -61,8 +62,7 @@ def find_model(
         if path.suffix.lower() == ONNX:
             from skelpipe.exchange.onnx import open_onnx
 
-            opened: Model = open_onnx(path)
-            return opened
+            return open_onnx(path)
         return _of_checkpoint(path, stream)
     kind = read_kind(path)
     if kind == "run":
@@ -72,6 +72,15 @@ def find_model(
     if kind == "fusion":
         raise BadInput(path, "is a fusion of several models", "give one of the evaluations that it was made of")
     raise BadInput(path, f"is no model{f', but of kind {kind!r}' if kind else ''}", NEEDED)
+
+
+def clips_of(path: Path) -> Path | None:
+    """The clips that an evaluation was made on, if they still lie where they did."""
+    inputs = read_json(path / PROVENANCE).get("inputs")
+    source = inputs.get("clips") if isinstance(inputs, dict) else None
+    found = source.get("path") if isinstance(source, dict) else None
+    same = isinstance(found, str) and read_digest(found) == source["digest"]  # type: ignore[index]
+    return Path(found) if same else None  # type: ignore[arg-type]
 
 
 def _of_evaluation(path: Path, protocol: str | None) -> Model:

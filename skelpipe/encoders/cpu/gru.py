@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.autograd import Function
 
 from skelpipe.encoders.cpu.products import packed, product
+from skelpipe.encoders.plain import plain
 
 
 class GRU(nn.GRU):
@@ -31,8 +32,8 @@ class GRU(nn.GRU):
     def reads(self, x: Tensor) -> bool:
         """Whether `layer` can stand for it here."""
         here = x.device.type == "cpu" and x.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
-        plain = self.bias and self.batch_first and self.num_layers == 1 and not self.bidirectional
-        return here and plain and x.dim() == 3
+        simple = self.bias and self.batch_first and self.num_layers == 1 and not self.bidirectional
+        return here and simple and x.dim() == 3 and not plain()
 
 
 def layer(x: Tensor, cell: nn.GRU) -> Tensor:

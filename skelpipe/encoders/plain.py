@@ -1,0 +1,23 @@
+"""Encoders by torch's own operations alone, with no branch on their data: what a graph that others run is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+_plain = [False]
+
+
+def plain() -> bool:
+    """Whether encoders are to keep to torch's own operations."""
+    return _plain[0]
+
+
+@contextmanager
+def plainly() -> Iterator[None]:
+    """Inside, they do, in all threads; the results differ by rounding alone."""
+    before, _plain[0] = _plain[0], True
+    try:
+        yield
+    finally:
+        _plain[0] = before
