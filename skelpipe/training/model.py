@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import torch
 from pydantic import Field
 from torch import Tensor, nn
 
@@ -244,12 +243,7 @@ def evaluated_network(recipe: Recipe, layout: Layout, classes: int, stream: str)
 def frozen(classifier: Classifier) -> Classifier:
     """The same in eval mode, without gradients; its weights are not to change any more."""
     found: Classifier = classifier.eval().requires_grad_(False)
-    settle = getattr(found.network.encoder, "settle", None)
-    if settle is not None:
-        settle()
+    for module in found.modules():
+        if callable(settle := getattr(module, "settle", None)):
+            settle()
     return found
-
-
-def device_of(model: nn.Module) -> torch.device:
-    """Where a module's weights lie."""
-    return next(iter([*model.parameters(), *model.buffers()]), torch.empty(0)).device
