@@ -68,6 +68,7 @@ def facts_of(
         head="own" if kept.head is None else "linear",
         columns=kept.columns,
         cautions=cautions_of(run),
+        calibration=kept.calibration,
     )
 
 

@@ -24,6 +24,7 @@ from skelpipe.methods.network import Network
 from skelpipe.outputs.checksums import check_files
 from skelpipe.outputs.files import write_bytes, write_json
 from skelpipe.settings import Settings
+from skelpipe.training.confidence import Calibration
 from skelpipe.training.recipe import Recipe
 
 PREFIX = "model_"
@@ -111,11 +112,13 @@ class Kept:
         head: see `Classifier`.
         network: the encoder that it stands on; None: the run's, frozen.
         columns: see `Classifier`.
+        calibration: by clips that were held out; None where none were.
     """
 
     head: Head | None
     network: Network | None = None
     columns: tuple[int, ...] | None = None
+    calibration: Calibration | None = None
 
 
 class Facts(Settings):
@@ -137,7 +140,10 @@ class Facts(Settings):
         head: "linear", or "own" where the network scores clips by itself.
         columns: see `Classifier`.
         cautions: what every prediction has to say.
+        calibration: by clips that were held out; None where none were.
     """
+
+    LATER = ("calibration",)
 
     format_version: Literal[1] = 1
     protocol: str
@@ -156,6 +162,7 @@ class Facts(Settings):
     head: Literal["linear", "own"]
     columns: tuple[int, ...] | None = None
     cautions: tuple[str, ...] = ()
+    calibration: Calibration | None = None
 
 
 @dataclass(frozen=True)
