@@ -70,7 +70,7 @@ def best_temperature(scores: Tensor, label: Tensor) -> float:
 
     Guo et al., "On Calibration of Modern Neural Networks", ICML 2017, section 4.2. In 1/T the mean negative
     log-likelihood is convex, and its slope, the mean over clips of sum_k p_k z_k - z_label, grows: it is halved to
-    where that is 0. Where it is 0 everywhere (all scores of a clip alike) T is 1.
+    where that is 0. Where it is 0 everywhere (all scores of a clip alike, or none that could be surer) T is 1.
     """
     z = scores.double()
     z = z - z.max(1, keepdim=True).values
@@ -80,11 +80,12 @@ def best_temperature(scores: Tensor, label: Tensor) -> float:
         return float(((torch.softmax(cold * z, 1) * z).sum(1) - own).mean())
 
     low, high = 1 / HOTTEST, 1 / COLDEST
-    if not bool(z.any()):
+    ends = slope(low), slope(high)
+    if ends == (0, 0):
         return 1.0
-    if slope(low) >= 0:
+    if ends[0] > 0:
         return HOTTEST
-    if slope(high) <= 0:
+    if ends[1] < 0:
         return COLDEST
     for _ in range(HALVINGS):
         middle = (low + high) / 2
