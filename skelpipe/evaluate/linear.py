@@ -83,7 +83,31 @@ def linear(features: Features, setup: Setup) -> Outcome:
         outcome = {"lbfgs": solve, "grid": search}.get(setup.probe, descend)(fitted, fit, looked_at, tested, setup)
         if weighted(setup):
             outcome.figures["settings"] = {"balance": "weights"}
-    return with_confidence(outcome, features, left_out, setup)
+    stated_anew = setup.probe == "stated" and options_of(setup).view
+    again = None if stated_anew else partial(without, outcome, data[train], setup)
+    return with_confidence(outcome, features, left_out, setup, again)
+
+
+def without(outcome: Outcome, train: Data, setup: Setup, held: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
+    """The scores of the training clips `held` by the probe that has given an outcome, trained without them."""
+    assert outcome.kept is not None
+    head: Any = outcome.kept.head
+    if head.mean is not None:
+        train = replace(train, x=(train.x - head.mean.to(train.x)) / head.scale.to(train.x))
+    rows = torch.from_numpy(held).to(setup.device)
+    fit = train[~rows].balanced() if weighted(setup) else train[~rows]
+    if setup.probe == "lbfgs":
+        layer = lbfgs_probe(fit, outcome.figures["penalty"], setup.classes)
+    elif setup.probe == "stated":
+        options = options_of(setup)
+        probe = StatedProbe(fit.x.shape[1], setup.classes, options, len(fit.y), setup.seed, setup.device)
+        for epoch in range(1, options.epochs + 1):
+            probe.epoch(fit, epoch)
+        layer = probe.layer
+    else:
+        rate = RATES.get(setup.probe) or outcome.figures["rate"]
+        layer, _ = sgd_probe(fit, rate, setup, lambda: None)
+    return scores(layer, train[rows])
 
 
 def options_of(setup: Setup) -> LinearOptions:
@@ -130,8 +154,8 @@ def search(train: Data, fit: Data, held: Data, test: Data, setup: Setup) -> Outc
     """The SGD probe at the best rate of GRID; see `linear`."""
     tick = Ticks(setup, (len(GRID) + 1) * EPOCHS)
     named, judge = judging(setup)
-    without = {rate: sgd_probe(fit, rate, setup, tick)[0] for rate in GRID}
-    on_held = {rate: judge(other, held) for rate, other in without.items()}
+    others = {rate: sgd_probe(fit, rate, setup, tick)[0] for rate in GRID}
+    on_held = {rate: judge(other, held) for rate, other in others.items()}
     best = max(on_held, key=lambda rate: (on_held[rate], -rate))
     on_test: dict[int, float] = {}
     layer, loss = sgd_probe(train, best, setup, tick, partial(note, on_test, test))
@@ -142,7 +166,7 @@ def search(train: Data, fit: Data, held: Data, test: Data, setup: Setup) -> Outc
         "train_top1": accuracy(layer, train),
         named: on_held[best],
     }
-    return descended(layer, loss, best, on_test, figures, train, test, setup, scores(without[best], held))
+    return descended(layer, loss, best, on_test, figures, train, test, setup, scores(others[best], held))
 
 
 def as_stated(
@@ -305,10 +329,10 @@ def penalised(train: Data, fit: Data, held: Data, test: Data, setup: Setup) -> O
     """The same of features as they are: the penalty, of PENALTIES, is the one that does best on `held` after `fit`."""
     named, judge = judging(setup)
     on_held: dict[float, float] = {}
-    without: dict[float, nn.Linear] = {}
+    others: dict[float, nn.Linear] = {}
     for number, penalty in enumerate(PENALTIES, start=1):
-        without[penalty] = lbfgs_probe(fit, penalty, setup.classes)
-        on_held[penalty] = judge(without[penalty], held)
+        others[penalty] = lbfgs_probe(fit, penalty, setup.classes)
+        on_held[penalty] = judge(others[penalty], held)
         if setup.progress is not None:
             setup.progress(number, len(PENALTIES) + 1)
     best = max(on_held, key=lambda penalty: (on_held[penalty], penalty))
@@ -319,7 +343,7 @@ def penalised(train: Data, fit: Data, held: Data, test: Data, setup: Setup) -> O
         "train_top1": accuracy(layer, train),
         named: on_held[best],
     }
-    return Outcome(scores(layer, test), figures, [], Kept(Head.of(layer)), scores(without[best], held))
+    return Outcome(scores(layer, test), figures, [], Kept(Head.of(layer)), scores(others[best], held))
 
 
 def lbfgs_probe(data: Data, penalty: float, classes: int) -> nn.Linear:

@@ -30,7 +30,7 @@ def keep_model(folder: Path, protocol: str, kept: Kept, setup: Setup, split: Spl
     assert run is not None
     assert clips is not None
     facts = facts_of(run, protocol, kept, split, setup.only, clips)
-    write_model(folder, facts, classifier_of(run, kept))
+    write_model(folder, facts, classifier_of(run, kept), kept.distance)
 
 
 def classifier_of(run: Run, kept: Kept) -> Classifier:
@@ -69,6 +69,7 @@ def facts_of(
         columns=kept.columns,
         cautions=cautions_of(run),
         calibration=kept.calibration,
+        distance=kept.measured,
     )
 
 

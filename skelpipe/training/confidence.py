@@ -1,13 +1,17 @@
-"""How far a classifier's scores can be believed: a temperature for them, found on clips that it has not learnt from."""
+"""How far a classifier can be believed: a temperature for its scores, and how far a clip is from what it has learnt.
+
+Both are measured on training clips of persons or videos that were held out; test clips play no part in them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
 from pydantic import Field
-from torch import Tensor
+from torch import Tensor, nn
 
 from skelpipe.errors import BadInput
 from skelpipe.settings import Settings
@@ -18,28 +22,38 @@ if TYPE_CHECKING:
 COLDEST, HOTTEST = 0.05, 20.0  # a held-out part that is recognised without a mistake asks for 0, noise for infinity
 HALVINGS = 60
 BINS = 15
+QUANTILES = 101
+TENSORS = "distance."
 REMEDY = "evaluate its run by 'skelpipe evaluate RUN CLIPS OUT --protocol linear', and give OUT here"
 
 
-class Calibration(Settings):
-    """A temperature, and what it was found on.
+class Unseen(Settings):
+    """Training clips that were held out.
 
-    The figures of the held-out clips are of those that the temperature was chosen by; `metrics.json` has test clips'.
+    Attributes:
+        clips: how many.
+        groups: of how many persons or videos they are.
+        by: what these are called; "clip" where clips were held out one by one.
+    """
+
+    clips: int
+    groups: int
+    by: str
+
+
+class Calibration(Unseen):
+    """A temperature, and the clips that it was found on.
+
+    The figures are of these clips themselves; `metrics.json` has those of test clips.
 
     Attributes:
         temperature: what scores are divided by; COLDEST or HOTTEST where the held-out clips ask for more than that.
-        clips: how many were held out.
-        groups: of how many persons or videos they are.
-        by: what these are called.
         nll_before, nll_after: the mean negative log-likelihood of their classes, in nats, of scores and of scores /
             temperature.
         ece_before, ece_after: the same of `calibration_error`.
     """
 
     temperature: float = Field(ge=COLDEST, le=HOTTEST)
-    clips: int
-    groups: int
-    by: str
     nll_before: float
     nll_after: float
     ece_before: float
@@ -47,10 +61,10 @@ class Calibration(Settings):
 
 
 def calibrate(scores: Tensor, label: Tensor, groups: int, by: str) -> Calibration | None:
-    """The calibration by held-out clips; None without any, or where a score is not finite.
+    """The calibration by held-out clips, of so many `groups`; None without any, or where a score is not finite.
 
     Args:
-        scores: (n, K), by a classifier that was trained without these clips.
+        scores: (n, K), each by a classifier that was trained without that clip's group.
         label: (n,).
     """
     scores, label = scores.double(), label.long()
@@ -126,6 +140,75 @@ def combined(scores: Sequence[Tensor], weights: Sequence[float], temperatures: S
     return sum((w / whole) * z / t for z, w, t in zip(scores, weights, temperatures, strict=True))  # type: ignore[return-value]
 
 
+@dataclass(frozen=True)
+class Distance:
+    """How far a clip's feature is from those that a head has learnt from: the basis of "none of these".
+
+    A distance is 1 less the cosine between a feature and the nearest class centre, from 0 to 2. The centre of a class
+    is the mean of its training features at length 1. Of ten such measures (Mahalanobis distances, plain and relative;
+    the nearest training features, as Sun et al., ICML 2022; the scores themselves) it told unknown classes apart about
+    as well as the best, and keeps no more than one feature for each class.
+
+    Attributes:
+        centres: (K, D) float32, of length 1; classes without training clips have none.
+        quantiles: (101,) float64, rising: that part of the held-out clips of known classes, from 0 to all in steps of
+            1 %, is at most so far.
+    """
+
+    centres: Tensor
+    quantiles: Tensor
+
+    def of(self, h: Tensor) -> Tensor:
+        """The distances (B,) float64 of features (B, D)."""
+        return distances(h, self.centres.to(h.device))
+
+    def threshold(self, share: float) -> float:
+        """The distance beyond which so large a share of clips of the known classes lies: what is farther is refused.
+
+        That is so of clips like those that were held out, between whose quantiles it is interpolated. 0 refuses what is
+        farther than all of these were.
+
+        Raises:
+            BadInput: the share is not from 0 to 1.
+        """
+        if not 0 <= share <= 1:
+            raise BadInput(f"a share of {share:g}", "is none of the clips of known classes", "give one from 0 to 1")
+        place = (1 - share) * (len(self.quantiles) - 1)
+        low = min(int(place), len(self.quantiles) - 2)
+        first, second = self.quantiles[low : low + 2].tolist()
+        return float(first + (place - low) * (second - first))
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Its parts as a model's weights have them."""
+        return {f"{TENSORS}{name}": value for name, value in vars(self).items()}
+
+    @classmethod
+    def among(cls, tensors: Mapping[str, Tensor]) -> Distance | None:
+        """That of a model's weights; None where there is none."""
+        own = {key.removeprefix(TENSORS): value for key, value in tensors.items() if key.startswith(TENSORS)}
+        return cls(**own) if own else None
+
+
+def centres(h: Tensor, label: Tensor) -> Tensor:
+    """The class centres (K, D) float32 of features (n, D), K the number of classes that occur among `label` (n,)."""
+    unit = nn.functional.normalize(h.double(), dim=1)
+    means = torch.stack([unit[label == c].mean(0) for c in torch.unique(label)])
+    return nn.functional.normalize(means, dim=1).float()
+
+
+def distances(h: Tensor, centre: Tensor) -> Tensor:
+    """1 less the cosine between features (B, D) and the nearest of the centres (K, D): (B,) float64."""
+    # Features behind a ReLU all point about the same way: float32 would leave few digits of the difference to 1.
+    unit, near = (nn.functional.normalize(each.double(), dim=1) for each in (h, centre))
+    return 1 - (unit @ near.t()).max(1).values
+
+
+def spread_of(found: Tensor) -> Tensor:
+    """The quantiles that a `Distance` keeps of distances (n,)."""
+    at = torch.linspace(0, 1, QUANTILES, dtype=torch.float64)
+    return torch.quantile(found.double().cpu(), at)
+
+
 def temperature(facts: Facts) -> float:
     """What a model's scores are to be divided by; 1 where that is not known."""
     return 1.0 if facts.calibration is None else facts.calibration.temperature
@@ -138,5 +221,20 @@ def need_temperature(model: Model) -> float:
         BadInput: no clips were held out of its training.
     """
     if model.facts.calibration is None:
-        raise BadInput(model.path, f"({model.facts.protocol}) has no temperature: it held out no clips", REMEDY)
+        what = f"has no temperature for its scores ({model.facts.protocol}): no clips were held out of its training"
+        raise BadInput(model.path, what, REMEDY)
     return temperature(model.facts)
+
+
+def need_distance(model: Model) -> Distance:
+    """The distance of a model that must have one.
+
+    Raises:
+        BadInput: no clips were held out of its training, or its network scores clips without features.
+    """
+    if model.distance is None:
+        what = (
+            f"cannot tell what is far from its classes ({model.facts.protocol}): it knows no distances of unseen clips"
+        )
+        raise BadInput(model.path, what, REMEDY)
+    return model.distance

@@ -24,7 +24,7 @@ from skelpipe.methods.network import Network
 from skelpipe.outputs.checksums import check_files
 from skelpipe.outputs.files import write_bytes, write_json
 from skelpipe.settings import Settings
-from skelpipe.training.confidence import Calibration
+from skelpipe.training.confidence import Calibration, Distance, Unseen
 from skelpipe.training.recipe import Recipe
 
 PREFIX = "model_"
@@ -113,12 +113,16 @@ class Kept:
         network: the encoder that it stands on; None: the run's, frozen.
         columns: see `Classifier`.
         calibration: by clips that were held out; None where none were.
+        distance: likewise; None also where there are no features.
+        measured: the clips by which the distances were measured.
     """
 
     head: Head | None
     network: Network | None = None
     columns: tuple[int, ...] | None = None
     calibration: Calibration | None = None
+    distance: Distance | None = None
+    measured: Unseen | None = None
 
 
 class Facts(Settings):
@@ -141,9 +145,10 @@ class Facts(Settings):
         columns: see `Classifier`.
         cautions: what every prediction has to say.
         calibration: by clips that were held out; None where none were.
+        distance: the clips by which its distances were measured; None where it has none.
     """
 
-    LATER = ("calibration",)
+    LATER = ("calibration", "distance")
 
     format_version: Literal[1] = 1
     protocol: str
@@ -163,6 +168,7 @@ class Facts(Settings):
     columns: tuple[int, ...] | None = None
     cautions: tuple[str, ...] = ()
     calibration: Calibration | None = None
+    distance: Unseen | None = None
 
 
 @dataclass(frozen=True)
@@ -175,6 +181,7 @@ class Model:
         recipe: of its run.
         layout: whose joints it was trained on.
         classifier: frozen, in eval mode, on the CPU.
+        distance: how far clips are from its classes; None where that is not known.
     """
 
     path: Path
@@ -182,6 +189,7 @@ class Model:
     recipe: Recipe
     layout: Layout
     classifier: Classifier
+    distance: Distance | None = None
 
 
 def files_of(protocol: str) -> tuple[str, str]:
@@ -189,7 +197,7 @@ def files_of(protocol: str) -> tuple[str, str]:
     return f"{PREFIX}{protocol}.json", f"{PREFIX}{protocol}.safetensors"
 
 
-def write_model(folder: Path, facts: Facts, classifier: Classifier) -> None:
+def write_model(folder: Path, facts: Facts, classifier: Classifier, distance: Distance | None = None) -> None:
     """Write a model's two files into the folder of an evaluation that is being made."""
     from safetensors.torch import save
 
@@ -197,6 +205,7 @@ def write_model(folder: Path, facts: Facts, classifier: Classifier) -> None:
     state = classifier.network.state_dict() if classifier.head is None else classifier.network.encoder.state_dict()
     tensors = {f"network.{key}": value for key, value in state.items()}
     tensors |= {} if classifier.head is None else {f"head.{k}": v for k, v in classifier.head.state_dict().items()}
+    tensors |= {} if distance is None else distance.tensors()
     write_bytes(folder / weights, save({key: value.detach().cpu().contiguous() for key, value in tensors.items()}))
     write_json(folder / name, facts.model_dump(mode="json"))
 
@@ -226,8 +235,9 @@ def read_model(folder: Path, protocol: str) -> Model:
     except KeyError as error:
         raise BadInput(folder / name, f"has no layout that is known ({error})", AGAIN) from None
     with refusing(folder / weights, "cannot be loaded", AGAIN):
-        classifier = build_classifier(facts, recipe, layout, load_file(folder / weights))
-    return Model(folder, facts, recipe, layout, frozen(classifier))
+        tensors = load_file(folder / weights)
+        classifier, distance = build_classifier(facts, recipe, layout, tensors), Distance.among(tensors)
+    return Model(folder, facts, recipe, layout, frozen(classifier), distance)
 
 
 def read_facts(data: Mapping[str, Any], where: str | Path) -> Facts:
