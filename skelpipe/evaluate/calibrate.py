@@ -53,12 +53,27 @@ def with_confidence(
     label, group = features.label[features.train], features.group[features.train]
     group, by = grouped(group, held, setup)
     parts = in_turn(group, held, setup.seed)
-    distance, measured = distances_of(features.feature[features.train], label, group, parts, by)
-    if again is None or held.sum() >= ENOUGH:
-        parts = parts[:1]
-    scores = [outcome.unseen, *(again(part) for part in parts[1:] if again is not None)]
-    calibration = calibrated(scores, label, group, parts, by)
-    return replace(outcome, kept=replace(outcome.kept, calibration=calibration, distance=distance, measured=measured))
+    turns = parts[1:] if again is not None and held.sum() < ENOUGH else []
+    scores = [outcome.unseen, *(again(part) for part in turns if again is not None)]
+    return completed(outcome, scores, features.feature[features.train], label, group, parts, by)
+
+
+def completed(
+    outcome: Outcome,
+    scores: Sequence[Scores],
+    feature: npt.NDArray[np.float32] | None,
+    label: npt.NDArray[np.int64],
+    group: npt.NDArray[Any],
+    parts: Sequence[Mask],
+    by: str,
+) -> Outcome:
+    """The same by the scores of the first parts, each without what it holds out, and by the features of all clips."""
+    assert outcome.kept is not None
+    kept = replace(outcome.kept, calibration=calibrated(scores, label, group, parts[: len(scores)], by))
+    if feature is not None:
+        distance, measured = distances_of(feature, label, group, parts, by)
+        kept = replace(kept, distance=distance, measured=measured)
+    return replace(outcome, kept=kept)
 
 
 def grouped(group: npt.NDArray[Any], held: Mask, setup: Setup) -> tuple[npt.NDArray[Any], str]:

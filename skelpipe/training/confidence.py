@@ -94,12 +94,12 @@ def best_temperature(scores: Tensor, label: Tensor) -> float:
         return float(((torch.softmax(cold * z, 1) * z).sum(1) - own).mean())
 
     low, high = 1 / HOTTEST, 1 / COLDEST
-    ends = slope(low), slope(high)
-    if ends == (0, 0):
+    first, last = slope(low), slope(high)
+    if first == 0 and last == 0:
         return 1.0
-    if ends[0] > 0:
+    if first > 0:
         return HOTTEST
-    if ends[1] < 0:
+    if last < 0:
         return COLDEST
     for _ in range(HALVINGS):
         middle = (low + high) / 2
