@@ -1,21 +1,30 @@
-"""Temperatures and calibration errors: by hand, against a search, and at their ends."""
+"""Temperatures, calibration errors and distances: by hand, against twins, and at their ends."""
 
 from __future__ import annotations
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
+from skelpipe.errors import BadInput
 from skelpipe.training.confidence import (
     COLDEST,
     HOTTEST,
+    Distance,
     best_temperature,
     calibrate,
     calibration_error,
+    centres,
     combined,
+    distances,
     likelihood_loss,
+    need_distance,
+    need_temperature,
+    spread_of,
+    temperature,
 )
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -108,3 +117,60 @@ def test_several_copies_of_one_model_say_what_one_says():
     torch.testing.assert_close(combined([z, other], [3, 1], [2.0, 0.5]), 0.75 * z / 2 + 0.25 * other / 0.5)
     with pytest.raises(ValueError, match="argument"):
         combined([z, z], [1.0, 1.0], [1.0])
+
+
+# Distances --------------------------------------------------------------------------------------------------------
+
+
+def test_distances_are_those_of_a_twin_in_numpy():
+    rng = np.random.default_rng(0)
+    h, label, other = rng.normal(2, 1, (60, 16)), rng.choice([0, 2, 5], 60), rng.normal(2, 1, (20, 16))
+    unit = h / np.linalg.norm(h, axis=1, keepdims=True)
+    means = np.stack([unit[label == c].mean(0) for c in (0, 2, 5)])
+    cosine = other @ means.T / np.linalg.norm(other, axis=1)[:, None] / np.linalg.norm(means, axis=1)
+    found = centres(torch.from_numpy(h), torch.from_numpy(label))
+    assert found.shape == (3, 16)
+    distance = Distance(found, torch.linspace(0, 1, 101, dtype=torch.float64))
+    np.testing.assert_allclose(distance.of(torch.from_numpy(other)).numpy(), 1 - cosine.max(1), atol=1e-7)
+    torch.testing.assert_close(distance.of(torch.from_numpy(7 * other)), distance.of(torch.from_numpy(other)))
+
+
+def test_distances_by_hand():
+    centre = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
+    h = torch.tensor([[3.0, 0.0], [1.0, 1.0], [-2.0, 0.0], [-1.0, -1.0], [0.0, 0.0]])
+    found = distances(h, centre).tolist()  # a feature of zeros has no direction: as far as what is at right angles
+    assert found == pytest.approx([0, 1 - math.sqrt(0.5), 1, 1 + math.sqrt(0.5), 1], abs=1e-7)
+
+
+def test_a_share_is_the_distance_that_so_many_are_beyond():
+    far = torch.linspace(0, 2, 1001, dtype=torch.float64)[torch.randperm(1001)]
+    distance = Distance(torch.eye(2), spread_of(far))
+    for share in (0.0, 0.01, 0.015, 0.25, 0.999, 1.0):
+        assert distance.threshold(share) == pytest.approx(2 * (1 - share))
+        assert float((far > distance.threshold(share)).double().mean()) == pytest.approx(share, abs=0.002)
+    one = Distance(torch.eye(2), spread_of(torch.tensor([0.3])))
+    assert one.threshold(0) == one.threshold(0.5) == pytest.approx(0.3)
+    for share in (-0.1, 1.5, math.nan):
+        with pytest.raises(BadInput, match="from 0 to 1"):
+            one.threshold(share)
+
+
+def test_its_tensors_bring_it_back():
+    distance = Distance(torch.eye(3), spread_of(torch.rand(9)))
+    again = Distance.among({"head.weight": torch.eye(3), **distance.tensors()})
+    assert torch.equal(again.centres, distance.centres)
+    assert torch.equal(again.quantiles, distance.quantiles)
+    assert Distance.among({"head.weight": torch.eye(3)}) is None
+
+
+def test_a_model_that_knows_neither_says_so_in_a_line():
+    facts = SimpleNamespace(calibration=None, protocol="supervised")
+    model = SimpleNamespace(path="run", facts=facts, distance=None)
+    assert temperature(facts) == 1
+    with pytest.raises(BadInput, match=r"run: has no temperature.*supervised.*--protocol linear"):
+        need_temperature(model)
+    with pytest.raises(BadInput, match=r"run: cannot tell what is far.*supervised.*--protocol linear"):
+        need_distance(model)
+    scores, label = noisy()
+    facts.calibration = calibrate(scores, label, 1, "subject")
+    assert need_temperature(model) == temperature(facts) == facts.calibration.temperature > 2
