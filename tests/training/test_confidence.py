@@ -49,7 +49,7 @@ def twin(scores, label, temperature):
 def test_the_temperature_is_the_one_a_search_finds(too_sure):
     scores, label = noisy(too_sure=too_sure)
     found = best_temperature(scores, label)
-    grid = np.geomspace(COLDEST, HOTTEST, 4001)
+    grid = np.geomspace(COLDEST, HOTTEST, 5001)
     best = grid[np.argmin([twin(scores, label, t) for t in grid])]
     assert found == pytest.approx(best, rel=0.002)
     assert found == pytest.approx(too_sure, rel=0.15)
