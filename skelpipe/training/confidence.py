@@ -129,8 +129,8 @@ def combined(scores: Sequence[Tensor], weights: Sequence[float], temperatures: S
     """Scores (B, K) of several models of the same clips as one: the weighted mean of each one's scores / temperature.
 
     The temperature of the whole is not known: none of the models tells how its held-out clips were scored. A mean, with
-    weights that are made to sum to 1, is right where the models say the same (several copies of one give what one gives)
-    and too unsure where they know different things, as streams do; a sum would be too sure wherever they say the same.
+    weights that are made to sum to 1, is right where the models say the same (copies of one give what that gives) and
+    too unsure where they know different things, as streams do; a sum would be too sure wherever they say the same.
 
     Args:
         weights: positive, one for each model, as of `fuse`.
