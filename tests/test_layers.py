@@ -60,7 +60,10 @@ FOREIGN = {
     "encoders": "zarr",
     "methods": "zarr numba",
 }
-EVERYWHERE = {"click": "cli", "snakemake": "pipeline", "matplotlib": "plots", "rich": "bench cli inspect pipeline"}
+EVERYWHERE = {
+    "click": "cli", "snakemake": "pipeline", "matplotlib": "plots", "rich": "bench cli inspect pipeline",
+    "cv2": "predict", "mediapipe": "predict",
+}  # fmt: skip
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 

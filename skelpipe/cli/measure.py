@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -81,12 +82,17 @@ def evaluate(
       skelpipe evaluate data/runs/bone data/stores/ntu60-50.zarr data/runs/bone-eval --protocol linear
     """
     from skelpipe.evaluate.evaluate import evaluate as run_evaluate
+    from skelpipe.training.kept import kept_in
 
     asked = list(protocols) if given(ctx, "protocols") else None  # else the recipe may say it
     options["probe"] = options["probe"] if given(ctx, "probe") else None
     with stages() as progress:
         metrics = run_evaluate(run, clips, out, protocols=asked, options=list(changes), progress=progress, **options)
     _metrics(out, metrics)
+    if kept := kept_in(out):
+        words = f"skelpipe predict {shlex.quote(str(out))} RECORDINGS"
+        more = " --protocol " + "|".join(kept) if len(kept) > 1 else ""
+        click.echo(f"classes of other recordings: {words}{more}")
 
 
 @click.command()

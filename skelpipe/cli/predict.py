@@ -1,20 +1,29 @@
-"""Predict: what a trained encoder says of recordings that nobody has labelled."""
+"""Predict: what a trained encoder says of recordings that nobody has labelled, and the poses of people in videos."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import shlex
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
-from skelpipe.cli.options import POSE_OPTIONS, device_option, epoch_option, force_option, tell, threads_option
+from skelpipe.cli.options import (
+    POSE_OPTIONS,
+    device_option,
+    epoch_option,
+    force_option,
+    path_argument,
+    tell,
+    threads_option,
+)
 from skelpipe.cli.progress import bar
-from skelpipe.errors import BadInput
+from skelpipe.errors import BadInput, printable
 
 TOLD = 40  # predictions on the terminal, of more
 READ = ("layout", "labels", "names", "unit", "up", "image", "fps")  # of POSE_OPTIONS
-FRAME_RATE = 30.0  # of Kinect v2, in which NTU RGB+D and PKU-MMD were recorded
+USUAL_WINDOW = 60  # frames, of a model whose clips keep their own lengths
 
 
 def _reading(function: Any) -> Any:
@@ -35,75 +44,80 @@ def _reading(function: Any) -> Any:
 @click.option("--split", metavar="SPLIT", help="Of a store or clips: only the test clips of this split.")
 @click.option("--window", type=click.IntRange(2), metavar="FRAMES", help="Cut recordings into windows.")
 @click.option("--hop", type=click.IntRange(1), metavar="FRAMES", help="From window to window. [default: half of one]")
+@click.option("--timeline", type=click.Path(path_type=Path), metavar="PNG|FOLDER",
+              help="With --window: draw what was found over time, in a folder a picture a recording.")  # fmt: skip
 @click.option("--each-person", is_flag=True, help="One prediction for each person, by the ids of bodies.")
+@click.option("--people", default=2, show_default=True, type=click.IntRange(1, 16), help="Of a video: most at a time.")
+@click.option("--follow", is_flag=True, help="Wait for what is still written to INPUT, and speak as it comes.")
+@click.option("--patience", type=click.FloatRange(0, min_open=True), metavar="SECONDS",
+              help="With --follow: end where nothing new comes for so long.")  # fmt: skip
 @_reading
 @device_option
 @threads_option
 @force_option
-def predict(
-    paths: tuple[Path, ...],
-    out: Path | None,
-    top: int,
-    all_classes: bool,
-    protocol: str | None,
-    stream: str | None,
-    epoch: int | None,
-    weights: str | None,
-    split: str | None,
-    window: int | None,
-    hop: int | None,
-    each_person: bool,
-    device: str,
-    threads: int | None,
-    force: bool,
-    **said: Any,
-) -> None:
+def predict(paths: tuple[Path, ...], **options: Any) -> None:
     """Tell the classes of recordings.
 
     MODEL is a folder of 'skelpipe evaluate' with a classifier (linear, finetune, supervised), one of 'skelpipe fuse', a
     run with a classifier of its own, an .onnx file, or a checkpoint of a linear evaluation of the reference family;
     several, of several streams, are fused. INPUT is what 'skelpipe ingest' reads (a file, a folder, an archive, a
-    YAML), a store, or clips. Recordings are read as those that the model has learnt from were, unless it is said here
-    otherwise, and prepared as its clips were; joints of another layout are mapped, which is told.
+    YAML), a store, clips, or a video, which needs the extra skelpipe[video]. Recordings are read as those that the
+    model has learnt from were, unless it is said here otherwise, and prepared as its clips were; joints of another
+    layout are mapped, which is told.
+
+    With --follow INPUT is a file or a folder that grows, a named pipe, or - for what is piped in: lines of numbers,
+    JSON with a frame a line, .skeleton text, a CSV, or a JSON file a frame. Ctrl-C ends it, and what was found is kept.
 
     \b
     Example:
       skelpipe predict runs/joint/eval recordings/ --out predictions.csv
-      skelpipe predict runs/joint/eval runs/bone/eval walk.npy --window 60 --hop 15
+      skelpipe predict runs/fused long.npy --window 60 --hop 15 --timeline long.png
+      skelpipe predict actclr_linear.pt nturgb+d_skeletons/
+      skelpipe predict runs/joint/eval - --follow --layout coco17 --window 50 --hop 5
     """
-    from skelpipe.predict.pieces import Windows
-    from skelpipe.predict.predict import Asked
-    from skelpipe.predict.predict import predict as run_predict
-    from skelpipe.predict.table import check_out
-
-    if hop is not None and window is None:
-        raise BadInput(f"--hop {hop}", "goes with --window", "add --window FRAMES, or leave it out")
-    if out is not None:
-        check_out(out, force)
+    _check(options)
     models, inputs = _apart(paths)
-    predictor = _open(models, protocol, stream, epoch, weights, device, threads)
-    windows = None if window is None else Windows(window, hop or max(1, window // 2))
-    asked = Asked(windows, each_person, split, {name: value for name, value in said.items() if value is not None})
-    found, told = [], dict[str, None]()
-    with bar("predicting", "recordings") as progress:
-        for some in run_predict(predictor, inputs, asked, progress):
-            found += some
-            tell(line for line in predictor.told if line not in told)
-            told |= predictor.told
+    predictor = _open(models, options)
+    asked = _asked(options, predictor.models[0])
+    found = _live(predictor, inputs, asked, options) if asked.follow else _all(predictor, inputs, asked)
     if not found:
-        raise BadInput(inputs[0], "holds nobody to tell anything of", "see 'skelpipe inspect' for what is there")
-    _say(found, predictor.classes, top)
-    if out is not None:
-        from skelpipe.predict.table import rows, write_table
+        raise BadInput(inputs[0], "holds nothing to predict", "see 'skelpipe inspect' for what is there")
+    if all(each.probability is None for each in found):
+        raise BadInput(inputs[0], "shows nobody", "see 'skelpipe inspect', or 'skelpipe plot', for what is there")
+    _say(found, predictor.classes, options, told=asked.follow)
+    _write(found, predictor.classes, models, inputs, options)
 
-        fps = said.get("fps")
-        settings = {"protocol": protocol, "stream": stream, "epoch": epoch, "weights": weights, "split": split,
-                    "window": window, "hop": hop, "each_person": each_person, **asked.said}  # fmt: skip
-        table = rows(found, predictor.classes, top, fps, all_classes)
-        named = {f"model {n}": path for n, path in enumerate(models, 1)}
-        named |= {f"input {n}": path for n, path in enumerate(inputs, 1)}
-        write_table(out, table, named, {k: str(v) if isinstance(v, Path) else v for k, v in settings.items()}, force)
-        click.echo(f"{out}: {len(table):,} predictions")
+
+def _check(options: Mapping[str, Any]) -> None:
+    """Refuse what cannot be done before anything is read."""
+    from skelpipe.predict.table import check_out
+    from skelpipe.predict.timeline import check_timeline
+
+    windowed = options["window"] is not None or options["follow"]
+    if options["hop"] is not None and not windowed:
+        raise BadInput(f"--hop {options['hop']}", "goes with --window", "add --window FRAMES, or leave it out")
+    if options["patience"] is not None and not options["follow"]:
+        raise BadInput(f"--patience {options['patience']:g}", "goes with --follow", "add it, or leave this out")
+    if options["all_classes"] and options["out"] is None:
+        raise BadInput("--all-classes", "goes with --out", "add --out FILE, or leave it out")
+    if options["out"] is not None:
+        check_out(options["out"], options["force"])
+    if options["timeline"] is not None:
+        check_timeline(options["timeline"], windowed, options["force"])
+
+
+def _asked(options: Mapping[str, Any], model: Any) -> Any:
+    """How inputs are looked at; what is followed, in windows as long as the model's clips, if nothing is said."""
+    from skelpipe.predict.inputs import Asked
+    from skelpipe.predict.pieces import Windows
+
+    window, frames = options["window"], model.facts.prepared["frames"]
+    if window is None and options["follow"]:
+        window = frames if isinstance(frames, int) else USUAL_WINDOW
+    windows = None if window is None else Windows(window, options["hop"] or max(1, window // 2))
+    said = {name: options[name] for name in READ if options[name] is not None}
+    looked = {name: options[name] for name in ("each_person", "split", "follow", "patience", "people")}
+    return Asked(windows=windows, said=said, **looked)
 
 
 def _apart(paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:
@@ -119,43 +133,136 @@ def _apart(paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:
     return list(paths[:count]), list(paths[count:])
 
 
-def _open(
-    paths: Iterable[Path],
-    protocol: str | None,
-    stream: str | None,
-    epoch: int | None,
-    weights: str | None,
-    device: str,
-    threads: int | None,
-) -> Any:
+def _open(paths: Sequence[Path], options: Mapping[str, Any]) -> Any:
     """The predictor of some models, which are told."""
     import torch
 
     from skelpipe.predict.find import find_models
     from skelpipe.predict.predictor import Predictor, describe
 
-    if threads:
-        torch.set_num_threads(threads)
+    if options["threads"]:
+        torch.set_num_threads(options["threads"])
     models, own = [], list[float]()
     for path in paths:
-        some, fused = find_models(path, protocol, stream, epoch)
+        some, fused = find_models(path, options["protocol"], options["stream"], options["epoch"])
         models += some
         own += fused or []
-    for model in models:
-        tell(f"{model.path}: {caution}" for caution in model.facts.cautions)
-    given = [float(w) for w in weights.split(",")] if weights else None
-    predictor = Predictor(models, given or (own if len(own) == len(models) else None), device=device, threads=threads)
+    weights = _weights(options["weights"]) or (own if len(own) == len(models) else None)
+    predictor = Predictor(models, weights, device=options["device"], threads=options["threads"])
     for model, weight in zip(predictor.models, predictor.weights, strict=True):
-        click.echo(f"{model.path}: {describe(model)}" + (f", weight {weight:g}" if len(models) > 1 else ""), err=True)
+        tell(f"{model.path}: {caution}" for caution in model.facts.cautions)
+        share = f", weight {weight:g}" if len(models) > 1 else ""
+        click.echo(printable(f"{model.path}: {describe(model)}{share}"), err=True)
     return predictor
 
 
-def _say(found: Sequence[Any], classes: Sequence[str], top: int) -> None:
+def _weights(text: str | None) -> list[float] | None:
+    try:
+        return None if text is None else [float(part) for part in text.split(",")]
+    except ValueError:
+        raise BadInput(f"--weights {text}", "is no list of numbers", "write for example 0.6,0.6,0.4") from None
+
+
+def _all(predictor: Any, inputs: Sequence[Path], asked: Any) -> list[Any]:
+    from skelpipe.predict.predict import predict as run_predict
+
+    found, told = list[Any](), dict[str, None]()
+    with bar("predicting", "recordings") as progress:
+        for some in run_predict(predictor, inputs, asked, progress):
+            found += some
+            _tell_new(predictor, told)
+    _tell_new(predictor, told)
+    return found
+
+
+def _live(predictor: Any, inputs: Sequence[Path], asked: Any, options: Mapping[str, Any]) -> list[Any]:
+    """Predictions of what is followed, each told as soon as it is made; an interrupt ends it."""
+    from skelpipe.predict.predict import predict as run_predict
+    from skelpipe.predict.table import line
+
+    found, told = list[Any](), dict[str, None]()
+    try:
+        for some in run_predict(predictor, inputs, asked):
+            _tell_new(predictor, told)
+            for each in some:
+                click.echo(printable(line(each, predictor.classes, options["top"])))
+            found += some
+    except KeyboardInterrupt:
+        if not found:
+            raise
+        click.echo("skelpipe: ended; what was found is kept", err=True)
+    _tell_new(predictor, told)
+    return found
+
+
+def _tell_new(predictor: Any, told: dict[str, None]) -> None:
+    tell(said for said in predictor.told if said not in told)
+    told |= predictor.told
+
+
+def _say(found: Sequence[Any], classes: Sequence[str], options: Mapping[str, Any], told: bool) -> None:
+    """Some of the predictions, unless they were told, and how many there are in all."""
     from skelpipe.predict.table import line, summary
 
-    for each in found[:TOLD]:
-        click.echo(line(each, classes, top))
-    if len(found) > TOLD:
+    for each in [] if told else found[:TOLD]:
+        click.echo(printable(line(each, classes, options["top"])))
+    if len(found) > TOLD and not told:
         click.echo(f"… and {len(found) - TOLD:,} more, which --out writes to a file")
-    for said in summary(found, classes):
+    for said in summary(found, classes, chosen=options["split"] is not None):
         click.echo(said)
+
+
+def _write(
+    found: Sequence[Any],
+    classes: Sequence[str],
+    models: Sequence[Path],
+    inputs: Sequence[Path],
+    options: Mapping[str, Any],
+) -> None:
+    """The table and the timelines that are asked for."""
+    from skelpipe.predict.table import rows, write_table
+    from skelpipe.predict.timeline import draw_timelines
+
+    if options["out"] is not None:
+        settings = {key: str(value) if isinstance(value, Path) else value for key, value in options.items()}
+        table = rows(found, classes, options["top"], options["all_classes"])
+        named = {f"model {n}": path for n, path in enumerate(models, 1)}
+        named |= {f"input {n}": path for n, path in enumerate(inputs, 1)}
+        write_table(options["out"], table, named, settings, options["force"])
+        click.echo(f"{options['out']}: {len(table):,} predictions")
+    if options["timeline"] is not None:
+        made = draw_timelines(options["timeline"], found, classes, options["force"])
+        click.echo(f"{made[0]}" if len(made) == 1 else f"{options['timeline']}: {len(made):,} timelines")
+
+
+@click.command()
+@path_argument("video")
+@path_argument("out")
+@click.option("--people", default=2, show_default=True, type=click.IntRange(1, 16), help="The most at a time.")
+@click.option("--points", default="world", show_default=True, type=click.Choice(["world", "image"]),
+              help="Metres in space, in layout mediapipe33; or pixels in the picture, in coco17.")  # fmt: skip
+@click.option("--every", default=1, show_default=True, type=click.IntRange(1), help="Look at every N-th frame only.")
+@force_option
+def poses(video: Path, out: Path, **options: Any) -> None:
+    """Find the poses of the people in a video.
+
+    They are MediaPipe's, which comes with the extra skelpipe[video] and its model. The suffix of OUT decides: .npz or
+    .json, both of which 'skelpipe ingest poses' reads, with people, confidences and frames per second. MediaPipe knows
+    of one person, and so each is followed on its own; who leaves, or is not found for a second, comes back as another.
+    In space each body's own hips are the origin: where people stand is not told.
+
+    \b
+    Example:
+      skelpipe poses gym.mp4 gym.npz
+      skelpipe poses gym.mp4 gym.json --people 1 --points image
+    """
+    from skelpipe.predict.poses import write_poses
+
+    with bar("looking", "frames") as progress:
+        made = write_poses(video, out, progress=progress, **options)
+    if made.short is not None:
+        tell([f"{video}: ends after {made.frames:,} frames, of {made.short:,} that it announces: it may be damaged"])
+    who = "1 person" if made.people == 1 else f"{made.people:,} people"
+    speed = f"{made.frames / max(made.seconds, 1e-9):,.0f} frames/s"
+    click.echo(f"{out}: {who} in {made.seen:,} of {made.frames:,} frames, {made.rows:,} bodies in frames, {speed}")
+    click.echo(f"read by: skelpipe ingest poses {shlex.quote(str(out))} STORE --layout {made.layout}")

@@ -30,7 +30,7 @@ SECTIONS = {
     ),
     "Learn": (learn.pretrain, learn.import_weights, learn.export_weights),
     "Measure": (measure.evaluate, measure.embed, measure.fuse, measure.report),
-    "Predict": (predict.predict,),
+    "Predict": (predict.predict, predict.poses),
     "Look": (look.inspect, look.plot, look.bench),
     "All at once": (all_at_once.run_pipeline,),
 }  # fmt: skip

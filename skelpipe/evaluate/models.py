@@ -17,7 +17,7 @@ from skelpipe.recordings.datasets.recording import RATE, READING
 from skelpipe.recordings.store import Clips
 from skelpipe.training.classifier import has_classifier
 from skelpipe.training.log import COLLAPSE_REMEDY
-from skelpipe.training.model import Classifier, Facts, Head, Kept, Model, frozen, write_model
+from skelpipe.training.model import Classifier, Facts, Head, Kept, Model, frozen, segments_of, write_model
 from skelpipe.training.preparation import ASSUMED, PREPARED, preparation_of
 
 SUPERVISED = "supervised"
@@ -35,7 +35,8 @@ def keep_model(folder: Path, protocol: str, kept: Kept, setup: Setup, split: Spl
 
 def classifier_of(run: Run, kept: Kept) -> Classifier:
     """The network of a run, or a copy that was trained further, with a head."""
-    return Classifier(kept.network or run.network, kept.head, run.recipe.evaluate.segments, kept.columns)
+    network = kept.network or run.network
+    return Classifier(network, kept.head, segments_of(network, kept.head), kept.columns)
 
 
 def facts_of(

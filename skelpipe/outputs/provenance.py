@@ -17,7 +17,7 @@ from skelpipe.outputs.ancestry import BESIDE, gather, read_made
 from skelpipe.outputs.digests import read_digest
 from skelpipe.outputs.files import file_digest, json_text, write_bytes, write_json
 
-LIBRARIES = ("numpy", "numba", "torch", "zarr", "sklearn", "h5py", "pandas", "matplotlib", "isal")
+LIBRARIES = ("numpy", "numba", "torch", "zarr", "sklearn", "h5py", "pandas", "matplotlib", "isal", "cv2", "mediapipe")
 
 
 def provenance(

@@ -20,6 +20,7 @@ from skelpipe.pipeline.plan import part_digests, plan
 from skelpipe.pipeline.spec import WEIGHTS, Pipeline
 from skelpipe.recordings.datasets.folds import folded
 from skelpipe.settings import blamed
+from skelpipe.training.kept import kept_in
 
 
 def run(
@@ -79,6 +80,7 @@ def run(
     report = data / next(iter(config["reports"]))
     if status == 0 and (report / DONE).is_file():
         show.show_results(results(config, data), report)
+        show.show_prediction(teller(config, data))
         _show_paper(pipeline, config, data)
     return status
 
@@ -106,6 +108,18 @@ def _show_paper(pipeline: Pipeline, config: Mapping[str, Any], data: Path) -> No
         from skelpipe.pipeline.show_paper import show_paper
 
         show_paper(pipeline.paper, config["measures"], data, config["missing"])
+
+
+def teller(config: Mapping[str, Any], data: Path) -> Path | None:
+    """What tells the classes of recordings: the last fusion, or evaluation, of a plan that has kept classifiers."""
+    for folder in reversed([*config["evaluations"], *config["fusions"]]):
+        path: Path = data / folder
+        parts = [path]
+        if folder in config["fusions"]:
+            parts = [data / part for part in config["fusions"][folder]["parts"]]
+        if all(kept_in(part) for part in parts) and (path / DONE).is_file():
+            return path
+    return None
 
 
 def results(config: Mapping[str, Any], data: Path) -> list[dict[str, Any]]:

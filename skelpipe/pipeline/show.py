@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -122,6 +123,13 @@ def show_results(results: Sequence[Mapping[str, Any]], report: Path) -> None:
         console.print(f"Chance is {100 / classes.pop():.1f} %.")
     page = next(iter(sorted(report.glob("*.html"))), report)
     console.print(f"Report: {short_path(page)}", soft_wrap=True, highlight=False, markup=False)
+
+
+def show_prediction(teller: Path | None) -> None:
+    """Print the command that tells the classes of other recordings, where something has been kept that does."""
+    if teller is not None:
+        words = f"skelpipe predict {shlex.quote(short_path(teller))} RECORDINGS"
+        new_console().print(f"Classes of other recordings: {words}", soft_wrap=True, highlight=False, markup=False)
 
 
 def _columns(results: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:

@@ -13,7 +13,8 @@ from skelpipe.evaluate.models import model_of_run
 from skelpipe.outputs.checksums import check_files
 from skelpipe.outputs.digests import read_kind, require
 from skelpipe.recordings.datasets import DATASETS
-from skelpipe.training.model import Model, kept_in, read_model
+from skelpipe.training.kept import kept_in
+from skelpipe.training.model import Model, read_model
 
 ONNX = ".onnx"
 WEIGHTS = (".pt", ".pth", ".ckpt", ".tar", ".safetensors")

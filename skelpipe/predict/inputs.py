@@ -6,7 +6,7 @@ import logging
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,29 @@ WINDOWS_AT_ONCE = 64  # of a long recording, whose frames between are read toget
 LONG = 4096  # frames from which on a recording that is cut into windows is read part by part
 
 Progress = Any
+
+
+@dataclass(frozen=True)
+class Asked:
+    """How inputs are looked at.
+
+    Attributes:
+        windows: cut recordings into windows; None: whole.
+        each_person: one prediction a person.
+        split: of stores and clips, only the test clips of this split.
+        said: how raw recordings are to be read, options of `own_poses`.
+        follow: whether files and folders are waited for to grow.
+        patience: seconds without anything new after which that ends; None: never.
+        people: the most that are looked for at a time in a video.
+    """
+
+    windows: Windows | None = None
+    each_person: bool = False
+    split: str | None = None
+    said: Mapping[str, Any] = field(default_factory=dict)
+    follow: bool = False
+    patience: float | None = None
+    people: int = 2
 
 
 @dataclass(frozen=True)
@@ -154,7 +177,8 @@ def _dataset_for(raw: Path, first: Model, said: Mapping[str, Any], windows: bool
         from skelpipe.recordings.poses.described import read_description
 
         return read_description(raw, **said).dataset
-    if not said and not windows and name in DATASETS:
+    whole = raw.is_dir() or raw.suffix.lower() == ".zip"
+    if whole and not said and not windows and name in DATASETS:
         found = DATASETS[name].find(raw, True)
         if found.sources:
             return name

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -16,15 +15,15 @@ import numpy.typing as npt
 from skelpipe.errors import BadInput
 from skelpipe.layouts.base import Layout
 from skelpipe.outputs.digests import read_kind
-from skelpipe.predict.inputs import ingested, labels_of, open_store
-from skelpipe.predict.pieces import Piece, Rolling, Windows, by_person
+from skelpipe.predict.inputs import Asked, ingested, labels_of, open_store
+from skelpipe.predict.live import Live, is_live, open_live, pieces_of
+from skelpipe.predict.pieces import Piece, by_person
 from skelpipe.predict.predictor import Predictor
 from skelpipe.recordings.divisions import divide
 from skelpipe.recordings.store import CLIPS_PER_CHUNK, Clips
 
 log = logging.getLogger(__name__)
 AT_ONCE = CLIPS_PER_CHUNK  # pieces that are prepared and scored together
-STORES = ("store", "clips")
 
 
 @dataclass(frozen=True)
@@ -37,6 +36,7 @@ class Prediction:
         person: whose frames they are; None: of all people.
         label: its class by name, where it is known.
         probability: (K,) float64, of the classes; None where nobody is to be seen.
+        fps: frames per second of the recording, where they are known.
     """
 
     clip: str
@@ -45,36 +45,12 @@ class Prediction:
     person: int | None
     label: str | None
     probability: npt.NDArray[np.float64] | None
+    fps: float | None = None
 
     def top(self, count: int) -> list[int]:
         """The places of the classes that are the most probable, the first ones first."""
         assert self.probability is not None
         return [int(n) for n in np.argsort(-self.probability, kind="stable")[:count]]
-
-
-@dataclass(frozen=True)
-class Asked:
-    """How inputs are looked at.
-
-    Attributes:
-        windows: cut recordings into windows; None: whole.
-        each_person: one prediction a person.
-        split: of stores and clips, only the test clips of this split.
-        said: how raw recordings are to be read, options of `own_poses`.
-    """
-
-    windows: Windows | None = None
-    each_person: bool = False
-    split: str | None = None
-    said: Mapping[str, Any] = field(default_factory=dict)
-
-
-class FrameLike(Protocol):
-    """A frame of a recording that comes frame by frame; see `Rolling.add`."""
-
-    number: int
-    joints: npt.NDArray[np.float32]
-    body: npt.NDArray[np.int64]
 
 
 Progress = Callable[..., None]
@@ -86,8 +62,8 @@ def predict(
     """Predictions on all inputs, some at a time, in their order.
 
     Args:
-        inputs: folders of clips or stores of ours, or raw recordings: a file, a folder, an archive, or a YAML that
-            describes them.
+        inputs: folders of clips or stores of ours; raw recordings: a file, a folder, an archive, or a YAML that
+            describes them; videos; or - for frames that are piped in.
         progress: called with (recordings or clips done, all of this input).
 
     Raises:
@@ -98,28 +74,61 @@ def predict(
 
 
 def _of_input(predictor: Predictor, path: Path, asked: Asked, progress: Progress | None) -> Iterator[list[Prediction]]:
-    if not path.exists():
+    live = is_live(path, asked)
+    if not live and not path.exists():
         raise BadInput(path, "does not exist", "name recordings, a store or clips")
-    kind = read_kind(path)
+    kind = None if live else read_kind(path)
+    if kind not in (None, "raw", "store", "clips"):
+        raise BadInput(path, f"is a folder of kind {kind!r}", "give recordings, a store or clips")
+    if kind not in ("store", "clips") and asked.split is not None:
+        raise BadInput(f"--split {asked.split}", f"chooses clips of a store, and {path} is none", "leave it out")
     if kind == "clips":
         yield from of_clips(predictor, path, asked, progress)
-        return
-    if kind not in (None, "store"):
-        raise BadInput(path, f"is a folder of kind {kind!r}", "give recordings, a store or clips")
-    with ExitStack() as stack:
-        if kind is None and asked.split is not None:
-            raise BadInput(f"--split {asked.split}", f"chooses clips of a store, and {path} is none", "leave it out")
-        windowed = asked.windows is not None
-        store = path if kind else ingested(path, predictor.models[0], asked.said, windowed, stack, progress)
-        opened = open_store(store, asked.split)
-        done, made, last = 0, 0, None
-        for some in _some(_split_up(opened.pieces(asked.windows), asked), AT_ONCE):
-            yield of_pieces(predictor, some, opened.layout, made, opened.relative)
-            made += len(some)
-            done += sum(a != b for a, b in zip([last, *(p.name for p in some)], (p.name for p in some), strict=False))
-            last = some[-1].name
-            if progress is not None:
-                progress(done, opened.count)
+    elif live:
+        with open_live(path, predictor.models[0], asked) as opened:
+            yield from of_frames(predictor, opened, asked, progress)
+    else:
+        with ExitStack() as stack:
+            store = path
+            if kind != "store":
+                windowed = asked.windows is not None
+                store = ingested(path, predictor.models[0], asked.said, windowed, stack, progress)
+            yield from of_store(predictor, store, asked, progress)
+
+
+def of_store(
+    predictor: Predictor, path: Path, asked: Asked, progress: Progress | None = None
+) -> Iterator[list[Prediction]]:
+    """What the models say of the recordings of a store."""
+    opened = open_store(path, asked.split)
+    done, made, last = 0, 0, None
+    for some in _some(_split_up(opened.pieces(asked.windows), asked), AT_ONCE):
+        yield of_pieces(predictor, some, opened.layout, made, opened.relative, opened.fps)
+        made += len(some)
+        done += sum(a != b for a, b in zip([last, *(p.name for p in some)], (p.name for p in some), strict=False))
+        last = some[-1].name
+        if progress is not None:
+            progress(done, opened.count)
+
+
+def of_frames(
+    predictor: Predictor, live: Live, asked: Asked, progress: Progress | None = None
+) -> Iterator[list[Prediction]]:
+    """What the models say of a recording whose frames come one after the other.
+
+    Of one that is followed, what is said of a window is given as soon as it is whole. How frames were understood, and
+    that the recording has ended within one, is told by the predictor.
+
+    Raises:
+        BadInput: a frame is damaged; what is said of windows before it was given.
+    """
+    pieces = _split_up(pieces_of(live, asked.windows, predictor.tell, progress), asked)
+    made = 0
+    for some in _some(pieces, 1 if live.follows else AT_ONCE):
+        predictor.tell(*live.told())
+        yield of_pieces(predictor, some, live.layout, made, live.relative, live.fps)
+        made += len(some)
+    predictor.tell(*live.told())
 
 
 def _split_up(pieces: Iterable[Piece], asked: Asked) -> Iterator[Piece]:
@@ -134,13 +143,18 @@ def _some(pieces: Iterable[Piece], count: int) -> Iterator[list[Piece]]:
 
 
 def of_pieces(
-    predictor: Predictor, pieces: Sequence[Piece], layout: Layout, first: int = 0, relative: bool = False
+    predictor: Predictor,
+    pieces: Sequence[Piece],
+    layout: Layout,
+    first: int = 0,
+    relative: bool = False,
+    fps: float | None = None,
 ) -> list[Prediction]:
     """What the models say of pieces of one layout, the first of which is piece number `first` of its input."""
     found = predictor.score(pieces, layout, range(first, first + len(pieces)), relative)
     return [
-        Prediction(piece.name, piece.start, piece.start + piece.frames, piece.person, piece.label, p if there else None)
-        for piece, p, there in zip(pieces, found.probability, found.seen, strict=True)
+        Prediction(p.name, p.start, p.start + p.frames, p.person, p.label, probability if there else None, fps)
+        for p, probability, there in zip(pieces, found.probability, found.seen, strict=True)
     ]
 
 
@@ -171,22 +185,3 @@ def of_clips(
         ]
         if progress is not None:
             progress(min(start + block, len(rows)), len(rows))
-
-
-def of_frames(
-    predictor: Predictor, name: str, frames: Iterable[FrameLike], layout: Layout, asked: Asked
-) -> Iterator[list[Prediction]]:
-    """What the models say of windows of frames that come one after the other, as soon as each window is whole."""
-    assert asked.windows is not None
-    rolling = Rolling(name, asked.windows, len(layout.joints), layout.channels)
-
-    def windows() -> Iterator[Piece]:
-        for frame in frames:
-            yield from rolling.add(frame.number, frame.joints, frame.body)
-        yield from rolling.end()
-
-    made = 0
-    for piece in windows():
-        some = list(by_person(piece)) if asked.each_person else [piece]
-        yield of_pieces(predictor, some, layout, made)
-        made += len(some)

@@ -60,6 +60,9 @@ class Predictor:
 
     The softmax of (sum of w_i s_i) / (sum of w_i) over the models' scores s_i are the probabilities.
 
+    Attributes:
+        told: what is to be told of the inputs so far, in lines; a dict for its order.
+
     Args:
         models: of the same classes.
         weights: one a model; by default 1, and of several models those of their streams, as `skelpipe fuse` has them.
@@ -161,10 +164,14 @@ class Predictor:
         said = f"joints of {source.name} are mapped to {target.name}"
         said += f"; means of others: {', '.join(mapping.interpolated)}" if mapping.interpolated else ""
         said += f"; the nearest stand in for: {', '.join(mapping.stand_ins)}" if mapping.stand_ins else ""
-        self.told[said] = None
+        self.tell(said)
         return Piece(
             piece.name, joints, piece.row_frame, piece.row_body, piece.frames, piece.start, piece.person, piece.label
         )
+
+    def tell(self, *said: str) -> None:
+        """Note what is to be told of the inputs, each line once."""
+        self.told |= dict.fromkeys(said)
 
     @torch.no_grad()
     def _scores(

@@ -8,8 +8,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from skelpipe.errors import BadInput
 from skelpipe.outputs.provenance import write_beside
 from skelpipe.outputs.refusals import unwritable
@@ -18,9 +16,7 @@ from skelpipe.predict.predict import Prediction
 NOBODY = "nobody is to be seen"
 
 
-def rows(
-    found: Sequence[Prediction], classes: Sequence[str], top: int, fps: float | None, every: bool
-) -> list[dict[str, Any]]:
+def rows(found: Sequence[Prediction], classes: Sequence[str], top: int, every: bool) -> list[dict[str, Any]]:
     """A row for each prediction, all of the same columns.
 
     Columns: clip; person, start and stop (frames) and their seconds, label, where any prediction has them; class and
@@ -28,23 +24,20 @@ def rows(
 
     Args:
         top: how many of the most probable classes.
-        fps: frames per second; None leaves seconds out.
         every: whether a column `p CLASS` for each class follows.
     """
-    has = {name: any(getattr(each, name) is not None for each in found) for name in ("person", "start", "label")}
-    return [_row(each, classes, top, fps, every, has) for each in found]
+    has = {name: any(getattr(each, name) is not None for each in found) for name in ("person", "start", "label", "fps")}
+    return [_row(each, classes, top, every, has) for each in found]
 
 
-def _row(
-    each: Prediction, classes: Sequence[str], top: int, fps: float | None, every: bool, has: Mapping[str, bool]
-) -> dict[str, Any]:
+def _row(each: Prediction, classes: Sequence[str], top: int, every: bool, has: Mapping[str, bool]) -> dict[str, Any]:
     row: dict[str, Any] = {"clip": each.clip}
     if has["person"]:
         row["person"] = each.person
     if has["start"]:
         row |= {"start": each.start, "stop": each.stop}
-        if fps and each.start is not None and each.stop is not None:
-            row |= {"start_s": round(each.start / fps, 3), "stop_s": round(each.stop / fps, 3)}
+        if has["fps"]:
+            row |= {"start_s": _seconds(each.start, each.fps), "stop_s": _seconds(each.stop, each.fps)}
     if has["label"]:
         row["label"] = each.label
     best = each.top(top) if each.probability is not None else []
@@ -56,6 +49,10 @@ def _row(
     if every:
         row |= {f"p {name}": None if each.probability is None else _number(each, n) for n, name in enumerate(classes)}
     return row
+
+
+def _seconds(frame: int | None, fps: float | None) -> float | None:
+    return None if frame is None or fps is None else round(frame / fps, 3)
 
 
 def _number(each: Prediction, place: int) -> float:
@@ -114,11 +111,11 @@ WRITERS: dict[str, Callable[[Sequence[Mapping[str, Any]]], bytes]] = {
 }  # fmt: skip
 
 
-def line(each: Prediction, classes: Sequence[str], top: int, fps: float | None = None) -> str:
+def line(each: Prediction, classes: Sequence[str], top: int) -> str:
     """A prediction in a line: clip, frames or seconds, person: the most probable classes with their probabilities."""
     where = [each.clip]
-    if each.start is not None and each.stop is not None and fps is not None:
-        where.append(f"{each.start / fps:.1f}–{each.stop / fps:.1f} s")
+    if each.start is not None and each.stop is not None and each.fps is not None:
+        where.append(f"{each.start / each.fps:.1f}–{each.stop / each.fps:.1f} s")
     elif each.start is not None:
         where.append(f"{each.start}–{each.stop}")
     if each.person is not None:
@@ -132,22 +129,18 @@ def line(each: Prediction, classes: Sequence[str], top: int, fps: float | None =
     return f"{' '.join(where)}: {said}{wrong}"
 
 
-def summary(found: Sequence[Prediction], classes: Sequence[str]) -> Iterator[str]:
-    """How many predictions there are, how many of nobody, and how many of those whose class is known are right."""
+def summary(found: Sequence[Prediction], classes: Sequence[str], chosen: bool = False) -> Iterator[str]:
+    """How many predictions are of nobody, and how many of those whose class is known are right.
+
+    Args:
+        chosen: whether these are the test clips of a split.
+    """
     nobody = sum(each.probability is None for each in found)
     known = [each for each in found if each.label in classes and each.probability is not None]
     if nobody:
         yield f"{nobody:,} of {len(found):,}: {NOBODY}"
     if known:
         right = sum(classes[each.top(1)[0]] == each.label for each in known)
-        yield f"{right:,} of the {len(known):,} whose class is known are right ({100 * right / len(known):.1f} %)"
-
-
-def spans(found: Sequence[Prediction]) -> tuple[Any, Any, Any]:
-    """Starts (n,), stops (n,) and probabilities (n, K) of the predictions in which somebody is to be seen."""
-    some = [each for each in found if each.probability is not None]
-    return (
-        np.array([each.start for each in some]),
-        np.array([each.stop for each in some]),
-        np.array([each.probability for each in some]),
-    )
+        doubt = "" if chosen else "; it may have learnt from some, and --split looks at test clips alone"
+        share = f"{100 * right / len(known):.1f} %"
+        yield f"{right:,} of the {len(known):,} whose class is known are right ({share}){doubt}"

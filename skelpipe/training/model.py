@@ -25,9 +25,9 @@ from skelpipe.outputs.checksums import check_files
 from skelpipe.outputs.files import write_bytes, write_json
 from skelpipe.settings import Settings
 from skelpipe.training.confidence import Calibration, Distance, Unseen
+from skelpipe.training.kept import files_of
 from skelpipe.training.recipe import Recipe
 
-PREFIX = "model_"
 AGAIN = "evaluate the run again"
 
 
@@ -192,11 +192,6 @@ class Model:
     distance: Distance | None = None
 
 
-def files_of(protocol: str) -> tuple[str, str]:
-    """The names of a model's two files in the folder of its evaluation."""
-    return f"{PREFIX}{protocol}.json", f"{PREFIX}{protocol}.safetensors"
-
-
 def write_model(folder: Path, facts: Facts, classifier: Classifier, distance: Distance | None = None) -> None:
     """Write a model's two files into the folder of an evaluation that is being made."""
     from safetensors.torch import save
@@ -208,11 +203,6 @@ def write_model(folder: Path, facts: Facts, classifier: Classifier, distance: Di
     tensors |= {} if distance is None else distance.tensors()
     write_bytes(folder / weights, save({key: value.detach().cpu().contiguous() for key, value in tensors.items()}))
     write_json(folder / name, facts.model_dump(mode="json"))
-
-
-def kept_in(folder: Path) -> list[str]:
-    """The protocols whose models lie in the folder of an evaluation."""
-    return sorted(path.stem.removeprefix(PREFIX) for path in folder.glob(f"{PREFIX}*.json"))
 
 
 def read_model(folder: Path, protocol: str) -> Model:
@@ -258,7 +248,13 @@ def build_classifier(facts: Facts, recipe: Recipe, layout: Layout, tensors: Mapp
         return Classifier(network, columns=facts.columns)
     network.encoder.load_state_dict(own)
     head = Head(tensors["head.weight"], tensors["head.bias"], tensors.get("head.mean"), tensors.get("head.scale"))
-    return Classifier(network, head, recipe.evaluate.segments)
+    return Classifier(network, head, segments_of(network, head))
+
+
+def segments_of(network: Network, head: Head | None) -> int:
+    """Of how many parts in time the features consist that a head is for: a finetuned one's are of whole clips."""
+    size: Any = network.encoder.features
+    return 1 if head is None else int(head.weight.shape[1] // size)
 
 
 def evaluated_network(recipe: Recipe, layout: Layout, classes: int, stream: str) -> Network:

@@ -9,15 +9,17 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
-from conftest import TINY
+from conftest import TINY, write_clips
 
 from skelpipe.cli import main
 from skelpipe.evaluate import calibrate, linear
-from skelpipe.evaluate.embed import Features
+from skelpipe.evaluate.embed import Features, load_run
 from skelpipe.evaluate.evaluate import evaluate
 from skelpipe.evaluate.protocol import Setup
 from skelpipe.evaluate.protocols import read_options
+from skelpipe.evaluate.unseen import seen_by
 from skelpipe.outputs.folders import seal
+from skelpipe.recordings.store import Clips
 from skelpipe.training.confidence import need_distance, need_temperature, temperature
 from skelpipe.training.model import read_model
 from skelpipe.training.pretrain import pretrain
@@ -218,8 +220,6 @@ def test_a_run_that_held_clips_out_is_calibrated_by_them_and_others_are_not(runs
 
 @pytest.fixture
 def other_clips(tmp_path):
-    from conftest import write_clips
-
     return write_clips(tmp_path / "other.zarr", seed=5)
 
 
@@ -241,3 +241,19 @@ def test_finetune_is_calibrated_by_a_second_training_where_it_is_asked_for(runs,
     model = read_model(asked, "finetune")
     assert need_distance(model).centres.shape == (4, 8)
     assert need_temperature(model) == second["calibration"]["temperature"]
+
+
+def test_a_finetuned_model_is_of_whole_clips_whatever_the_frozen_features_are_of(clips, tmp_path):
+    recipe = load_recipe("skeletonclr", [*TINY, "evaluate.segments=2"], epochs=1)
+    pretrain(recipe, clips, tmp_path / "run", split="xsub60", stream="joint", device="cpu")
+    out, quick = tmp_path / "out", ["finetune.epochs=1", "finetune.batch_size=8", "finetune.calibrate=true"]
+    evaluate(tmp_path / "run", clips, out, protocols=["finetune", "linear"], options=quick, device="cpu")
+    source = Clips(clips)
+    run = load_run(tmp_path / "run", source, "cpu")
+    rows = np.flatnonzero(source.columns["subject"] == 3)
+    with np.load(out / "scores.npz") as told:
+        for protocol, size in (("finetune", 8), ("linear", 16)):
+            model = read_model(out, protocol)
+            scores, h = seen_by(model.classifier, rows, Setup(60, CPU, run=run, clips=source))
+            np.testing.assert_allclose(scores, told[protocol], rtol=1e-3, atol=1e-4)
+            assert h.shape[1] == need_distance(model).centres.shape[1] == size

@@ -230,6 +230,27 @@ def test_joints_in_space_are_read_with_and_without_a_score(tmp_path):
     assert joints[1, 3].tolist() == [1, 3, 1.5]
 
 
+def test_rows_of_bodies_with_their_frames_beside_them(tmp_path):
+    points = np.random.default_rng(0).uniform(1, 9, (3, 17, 2)).astype(np.float32)
+    rows = {"keypoints": points, "row_frame": np.array([4, 1, 4]), "row_body": np.array([7, 3, 3]), "label": "wave"}
+    np.savez(tmp_path / "a.npz", **rows, frames=6, fps=12.5, keypoint_scores=points[..., 0] / 9)
+    _, (clip,) = read(tmp_path / "a.npz")
+    assert (clip.frames, clip.row_frame.tolist(), clip.row_body.tolist()) == (6, [1, 4, 4], [3, 3, 7])
+    assert np.array_equal(clip.points, points[[1, 2, 0]])
+    assert np.array_equal(clip.scores, points[[1, 2, 0], :, 0] / 9)
+    assert (clip.label, clip.columns["fps"]) == ("wave", "12.5")
+    np.savez(tmp_path / "b.npz", **rows)  # the last frame is the last that shows anybody
+    assert read(tmp_path / "b.npz")[1][0].frames == 5
+    for wrong, said in (
+        ({"row_frame": np.array([-1, 0, 1])}, "has in row_frame what is no number of a frame"),
+        ({"row_body": np.array([3, 3, 3])}, "has frame 4 twice for one body"),
+        ({"keypoint_scores": points[:, :9, 0]}, r"keypoint_scores has shape \(3, 9\) beside \(3, 17, 2\)"),
+    ):
+        np.savez(tmp_path / "c.npz", **{**rows, **wrong})
+        with pytest.raises(BadInput, match=said):
+            read(tmp_path / "c.npz")
+
+
 def test_mediapipe_landmarks_are_read(tmp_path):
     layout = find_layout("mediapipe33+confidence")
     marks = [[{"x": v / 100, "y": f / 10, "z": -0.25, "visibility": 0.5} for v in range(33)] for f in range(3)]

@@ -7,6 +7,7 @@ import shlex
 from dataclasses import dataclass, field
 
 from skelpipe.errors import shortened
+from skelpipe.outputs.ancestry import BESIDE
 from skelpipe.recordings.datasets.recording import (
     ARCHIVE,
     HIDDEN,
@@ -31,6 +32,11 @@ PARTIAL = (
 )  # fmt: skip
 OUR_FILES = ("done.json", "files.sha256", "provenance.json", "SYNTHETIC.md")  # beside what `synth` writes
 SYSTEM_FILES = ("thumbs.db", "ehthumbs.db", "desktop.ini", ".ds_store", ".localized", "icon\r")
+
+
+def is_ours(name: str) -> bool:
+    """Whether it is called as what we write beside outputs."""
+    return name in OUR_FILES or name.endswith(BESIDE)
 
 
 def is_archive(name: str) -> bool:
@@ -81,7 +87,7 @@ class Unread:
         name = path.rpartition("/")[2]
         if is_hidden(path):
             self._count(SYSTEM if _of_system(path) else HIDDEN, ".*", path)
-        elif name in OUR_FILES:
+        elif is_ours(name):
             self._count(OURS, "*", path)
         elif is_partial(path):
             what = "is called as an unfinished download is; finish it, or download it again"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -24,6 +25,8 @@ HEAD = 4096  # bytes by which a format is known
 MOST_FRAMES = 1 << 24  # of a clip: a week of video
 SPARSE = 10  # times as many frames as are seen: then the numbers are times, and not frames
 SORTED = "frames out of order were sorted"
+TIMES = "frame numbers are far apart and were taken for times: frames are those that are there"
+APART = "frame numbers are {} apart: these frames are taken for neighbours"
 AGAIN = "write the file again"
 
 
@@ -70,6 +73,26 @@ def decoded(data: bytes, where: str, remedy: str) -> str:
 
 def _encoding(data: bytes) -> str:
     return "utf-16" if data.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig"
+
+
+@contextmanager
+def _json_of(where: str) -> Iterator[None]:
+    try:
+        yield
+    except RecursionError:
+        raise BadInput(where, "is nested too deeply for poses", AGAIN) from None
+    except ValueError as error:
+        raise BadInput(where, f"is damaged JSON ({error})", AGAIN) from None
+
+
+def from_json(text: str, where: str) -> Any:
+    """What a text in JSON says.
+
+    Raises:
+        BadInput: it is none.
+    """
+    with _json_of(where):
+        return json.loads(text)
 
 
 class Opened:
@@ -119,7 +142,8 @@ class Opened:
             BadInput: it is none.
         """
         text = self.text
-        try:
+
+        with _json_of(self.where):
             try:
                 return json.loads(text)
             except json.JSONDecodeError as error:
@@ -127,10 +151,6 @@ class Opened:
                 if not error.msg.startswith("Extra data") or len(lines) < 2:
                     raise
                 return [json.loads(line) for line in lines]  # a frame a line
-        except RecursionError:
-            raise BadInput(self.where, "is nested too deeply for poses", AGAIN) from None
-        except ValueError as error:
-            raise BadInput(self.where, f"is damaged JSON ({error})", AGAIN) from None
 
 
 @dataclass(frozen=True)
@@ -202,7 +222,7 @@ def from_rows(
     """
     rows, said = np.asarray(numbers, np.int64), list(told)
     frames = np.unique(np.concatenate([rows, np.asarray(seen, np.int64)]))
-    place, step = _places(frames, said)
+    place, step = places(frames, said)
     row_frame, row_body = place[np.searchsorted(frames, rows)], _ids(bodies)
     order = np.lexsort((row_body, row_frame))
     if len(rows) and (np.diff(row_frame) < 0).any():
@@ -221,7 +241,7 @@ def from_rows(
     return Poses(points[order], row_frame[order], row_body[order], count, scores, told=tuple(said), **more)
 
 
-def _places(frames: Ints, told: list[str]) -> tuple[Ints, int]:
+def places(frames: Ints, told: list[str]) -> tuple[Ints, int]:
     """The places of sorted frame numbers, from 0, and how far apart neighbours are; by rank where these are times."""
     if not len(frames):
         return frames, 1
@@ -229,10 +249,10 @@ def _places(frames: Ints, told: list[str]) -> tuple[Ints, int]:
     step = math.gcd(*gaps.tolist()) if len(gaps) else 1
     place = (frames - frames[0]) // max(step, 1)
     if int(place[-1]) + 1 > MOST_FRAMES or (int(place[-1]) + 1 > SPARSE * len(frames) and len(frames) > 1):
-        told.append("frame numbers are far apart and were taken for times: frames are those that are there")
+        told.append(TIMES)
         return np.arange(len(frames)), 1
     if step > 1:
-        told.append(f"frame numbers are {step} apart: these frames are taken for neighbours")
+        told.append(APART.format(step))
     return place, max(step, 1)
 
 

@@ -130,8 +130,17 @@ def clips_of(table: pd.DataFrame, layout: Layout, where: str) -> list[Poses]:
     return [_clip(part, header, layout, f"{where}, {name}", str(name)) for name, part in groups]
 
 
+def bodies_in(table: pd.DataFrame, header: Header, layout: Layout, where: str) -> Poses:
+    """The bodies of one clip, whatever else its columns say.
+
+    Raises:
+        BadInput: they do not fit the layout.
+    """
+    return (_long if header.axes else _wide)(table, header, layout, where)
+
+
 def _clip(table: pd.DataFrame, header: Header, layout: Layout, where: str, name: str) -> Poses:
-    made = (_long if header.axes else _wide)(table, header, layout, where)
+    made = bodies_in(table, header, layout, where)
     label = _alone(table, header.roles.get("label"), where)
     columns = {each: _alone(table, called, where) for each, called in header.others.items()}
     kept = {each: value for each, value in columns.items() if value is not None}
@@ -222,6 +231,19 @@ def _numbers(table: pd.DataFrame, columns: Sequence[str], where: str) -> npt.NDA
 
 def _frames(table: pd.DataFrame, header: Header, where: str) -> npt.NDArray[np.int64]:
     """Frame numbers; of times in fractions of a second or with digits in a file's name their order."""
+    values = frame_values(table, header, where)
+    if (values == np.round(values)).all():
+        return values.astype(np.int64)
+    found: npt.NDArray[np.int64] = np.unique(values, return_inverse=True)[1].reshape(-1).astype(np.int64)
+    return found
+
+
+def frame_values(table: pd.DataFrame, header: Header, where: str) -> npt.NDArray[np.float64]:
+    """The numbers in the column of frames, times in fractions of a second included.
+
+    Raises:
+        BadInput: there is no such column, or no number in a row.
+    """
     import pandas as pd
 
     column = table[header.roles["frame"]] if "frame" in header.roles else None
@@ -232,10 +254,7 @@ def _frames(table: pd.DataFrame, header: Header, where: str) -> npt.NDArray[np.i
     values = pd.to_numeric(column, errors="coerce").to_numpy(np.float64, na_value=np.nan)
     if not np.isfinite(values).all() or (np.abs(values) >= 2**53).any():
         raise BadInput(where, "has rows without a frame number", "number the frame of each row")
-    if (values == np.round(values)).all():
-        return values.astype(np.int64)
-    found: npt.NDArray[np.int64] = np.unique(values, return_inverse=True)[1].reshape(-1).astype(np.int64)
-    return found
+    return values
 
 
 def _bodies(table: pd.DataFrame, header: Header) -> npt.NDArray[np.int64]:

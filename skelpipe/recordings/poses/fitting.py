@@ -33,7 +33,7 @@ class Fitted(NamedTuple):
     told: tuple[str, ...]
 
 
-def fitted(poses: Poses, layout: Layout, stated: Stated, where: str) -> Fitted:
+def fitted(poses: Poses, layout: Layout, stated: Stated, where: str, contradicted: list[str] | None = None) -> Fitted:
     """Fit what a file holds to a layout.
 
     Args:
@@ -41,6 +41,7 @@ def fitted(poses: Poses, layout: Layout, stated: Stated, where: str) -> Fitted:
         layout: whose joints they are.
         stated: of the recordings.
         where: the file, for messages.
+        contradicted: takes what may contradict what is stated, in place of `Fitted.told`: a frame alone proves little.
 
     Raises:
         BadInput: other joints or channels than the layout's; the layouts that they may be of are named.
@@ -60,7 +61,7 @@ def fitted(poses: Poses, layout: Layout, stated: Stated, where: str) -> Fitted:
         told.append(NO_NUMBERS)
         points = np.where(number[..., None], points, np.float32(0))
     known: npt.NDArray[np.bool_] = number & (points != 0).any(axis=2)
-    told += stated.contradicted(points, known, layout)
+    (told if contradicted is None else contradicted).extend(stated.contradicted(points, known, layout))
     points = stated.apply(points, known, layout)
     if layout.confidence:
         points = np.concatenate([points, _confidence(scores, known, number, told)[..., None]], axis=2)

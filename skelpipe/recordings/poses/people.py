@@ -222,6 +222,22 @@ class People:
         return scores
 
 
+def is_one_of_several(frame: Mapping[str, Any]) -> bool:
+    """Whether this is a person of a numbered frame, of which there may be others beside it."""
+    table = {word(key): value for key, value in frame.items()}
+    key, own = first_of(table, FRAMES), _points_key(table)
+    if key is None or own is None or any(isinstance(table.get(each), list) and each != own for each in PEOPLE):
+        return False
+    return key in IMAGES or first_of(table, BODIES) is not None
+
+
+def number_of(frame: Mapping[str, Any]) -> Any:
+    """What a frame says is its number; None if nothing."""
+    table = {word(key): value for key, value in frame.items()}
+    key = first_of(table, FRAMES)
+    return None if key is None else table[key]
+
+
 def _points_key(table: Mapping[str, Any]) -> str | None:
     """Under which key a person's joints are."""
     for key in (*OF_OPENPOSE, *POINTS):

@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 import numpy.typing as npt
@@ -14,12 +14,13 @@ import numpy.typing as npt
 from skelpipe.errors import BadInput, shortened
 from skelpipe.layouts.base import Layout
 from skelpipe.recordings.datasets.own import COLUMN
-from skelpipe.recordings.poses.base import Poses, as_label, from_bodies, misfit
+from skelpipe.recordings.poses.base import MOST_FRAMES, Poses, as_label, from_bodies, from_rows, misfit
 from skelpipe.recordings.poses.shapes import MOST_BODIES, bodies_of, numbers
 from skelpipe.recordings.poses.words import COLUMNS, LABELS, NAMES, POINTS, RATES, RESERVED, SCORES, first_of, word
 
 PREPARED = ("x_train", "x_test", "train_x", "test_x", "valid_x")
 LENGTHS = ("length", "lengths", "frames", "num_frames", "total_frames")  # of clips one behind the other
+ROW_FRAME, ROW_BODY = "row_frame", "row_body"  # of poses as our stores hold them, a row a body in a frame
 PART = re.compile(r"(?P<of>.*?)_?(?P<part>train|val|test)")
 DEEP = 3  # mappings in mappings
 NOTHING = "name the array 'keypoints', and the class 'label'"
@@ -71,6 +72,8 @@ def clip_of(table: Mapping[str, Any], key: str, layout: Layout, where: str, colu
     array, scores = numbers(table[key]), None
     if array is None:
         raise BadInput(where, f"{key} is no array of numbers", NOTHING)
+    if (rows := _by_row(table, array, where)) is not None:
+        return rows
     beside = first_of(table, SCORES)
     given = numbers(table[beside]) if beside is not None else None
     if given is not None and given.ndim and given.shape[-1:] == (1,):
@@ -86,16 +89,38 @@ def clip_of(table: Mapping[str, Any], key: str, layout: Layout, where: str, colu
         raise BadInput(where, f"{beside} has shape {shapes}", "give a score for each joint")
     else:
         x, told = bodies_of(array, layout, where, columns_first=columns_first)
+    return from_bodies(x, scores, told=told, **_said(table, where))
+
+
+def _said(table: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """What a mapping says of its clip, as `Poses` has it: name, label and columns."""
     label = as_label(_text(table[name]), where) if (name := first_of(table, LABELS)) is not None else None
-    called = first_of(table, NAMES)
-    return from_bodies(
-        x,
-        scores,
-        name=_text(table[called]) if called is not None and isinstance(_text(table[called]), str) else "",
-        label=label,
-        columns=columns_beside(table),
-        told=told,
-    )
+    called = _text(table[name]) if (name := first_of(table, NAMES)) is not None else ""
+    return {"name": called if isinstance(called, str) else "", "label": label, "columns": columns_beside(table)}
+
+
+def _by_row(table: Mapping[str, Any], array: npt.NDArray[Any], where: str) -> Poses | None:
+    """The clip of an array (R, V, C) with the frame and the body of each row beside it, and how many frames there are.
+
+    None of another array.
+    """
+    frames, bodies = table.get(ROW_FRAME), table.get(ROW_BODY)
+    if not _of_rows(frames, array) or not _of_rows(bodies, array):
+        return None
+    if len(frames) and (frames.min() < 0 or frames.max() >= MOST_FRAMES):
+        raise BadInput(where, f"has in {ROW_FRAME} what is no number of a frame", "number frames from 0")
+    told = _scalar(table.get("frames"))
+    count = max(int(frames.max(initial=-1)) + 1, min(told, MOST_FRAMES) if isinstance(told, int) else 0)
+    called = first_of(table, SCORES)
+    scores = numbers(table[called]) if called is not None else None
+    if scores is not None and scores.shape != array.shape[:2]:
+        raise BadInput(where, f"{called} has shape {scores.shape} beside {array.shape}", "give a score for each joint")
+    return from_rows(where, frames, bodies, array, scores, seen=range(count), **_said(table, where))
+
+
+def _of_rows(values: Any, array: npt.NDArray[Any]) -> TypeGuard[npt.NDArray[Any]]:
+    whole = isinstance(values, np.ndarray) and values.dtype.kind in "iu" and values.ndim == 1
+    return whole and array.ndim == 3 and len(values) == len(array)
 
 
 def columns_beside(table: Mapping[str, Any]) -> dict[str, int | str]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from skelpipe.errors import BadInput, printable
 from skelpipe.recordings.datasets.files import File, Vanished, list_files, watched
 from skelpipe.recordings.datasets.recording import UNREADABLE, Dropped
-from skelpipe.recordings.datasets.unread import OUR_FILES, Unread, is_archive
+from skelpipe.recordings.datasets.unread import Unread, is_archive, is_ours
 from skelpipe.recordings.poses.base import Opened
 from skelpipe.recordings.poses.formats import FRAME_FILES, IMAGE, format_of
 from skelpipe.recordings.poses.labels import looks_like_labels
@@ -55,7 +55,7 @@ class Searched:
 def wanted(path: str) -> bool:
     """Whether a file may be one of poses, by its name."""
     name = path.rpartition("/")[2]
-    ours = name in (*OUR_FILES, ZARR) or any(folder.endswith(".zarr") for folder in path.split("/")[:-1])
+    ours = is_ours(name) or name == ZARR or any(folder.endswith(".zarr") for folder in path.split("/")[:-1])
     return not (ours or is_archive(path) or name.lower().endswith(MEDIA))
 
 

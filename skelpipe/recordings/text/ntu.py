@@ -66,6 +66,25 @@ def parse_ntu(data: bytes, where: str = "file") -> NtuText:
     return text
 
 
+def parse_frames(data: bytes, frames: int, where: str = "file", line: int = 1, before: int = 0) -> NtuText:
+    """Parse some frames out of the middle of a `.skeleton` file.
+
+    Args:
+        data: their lines alone.
+        frames: how many they are.
+        where: how messages call the file.
+        line: the number of the first of these lines in the file.
+        before: how many frames there are before.
+
+    Raises:
+        BadInput: as `parse_ntu`.
+    """
+    text, error, _ = _parse(b"%d\n" % frames + data, where, lines=line - 2, before=before)
+    if error is not None:
+        raise error
+    return text
+
+
 def parse_cut(data: bytes, where: str = "file") -> NtuText:
     """Parse a clip of PKU-MMD that was cut into a file as AimCLR does it (tools/pku_part1_skeleton.py).
 
@@ -92,7 +111,9 @@ def parse_cut(data: bytes, where: str = "file") -> NtuText:
     return text
 
 
-def _parse(data: bytes, where: str, short: bool = False, bare: bool = False) -> tuple[NtuText, BadInput | None, int]:
+def _parse(
+    data: bytes, where: str, short: bool = False, bare: bool = False, lines: int = 0, before: int = 0
+) -> tuple[NtuText, BadInput | None, int]:
     """What the file holds, what is wrong with it, and the line where that is.
 
     Args:
@@ -100,6 +121,7 @@ def _parse(data: bytes, where: str, short: bool = False, bare: bool = False) -> 
         where: how messages call the file.
         short: the file may end before a frame that is not its first.
         bare: only the first body of a frame has lines of its own.
+        lines, before: of the file, the lines and the frames that came before these.
     """
     buffer = as_array(data)
     # A body cannot be said in fewer characters.
@@ -119,9 +141,12 @@ def _parse(data: bytes, where: str, short: bool = False, bare: bool = False) -> 
     if ended:
         frames = frame
     elif problem != FINE:
-        error = _ntu_error(where, int(problem), int(expected), int(line), int(frame), int(found), int(frames))
+        error = _ntu_error(
+            where, int(problem), int(expected), int(line) + lines, int(frame) + before, int(found), int(frames) + before
+        )
     joints = joints[:used].copy()  # a view would keep the whole buffer alive
     if error is None:
+        odd[:odds, -1] += lines
         finish_odd(joints, odd[:odds], data, where)
     return NtuText(int(frames), joints, row_frame[:used].copy(), row_body[:used].copy()), error, int(line)
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import io
 import warnings
 import zipfile
-from typing import Any
+from typing import IO, Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from skelpipe.errors import BadInput
 from skelpipe.layouts.base import Layout
@@ -29,36 +30,62 @@ def _is_npz(opened: Opened) -> bool:
     return opened.head.startswith(b"PK\3\4") and (b".npy" in opened.head[:300] or opened.suffix == ".npz")
 
 
+class Header(NamedTuple):
+    """What the heading of a .npy says of the array that follows."""
+
+    shape: tuple[int, ...]
+    fortran: bool
+    dtype: np.dtype[Any]
+
+    def array(self, data: memoryview, where: str) -> npt.NDArray[Any]:
+        """The array in the bytes behind the heading, not copied.
+
+        Raises:
+            BadInput: it is not of plain values, or there are more or fewer bytes.
+        """
+        shape, dtype = self.shape, self.dtype
+        if dtype.kind not in PLAIN or dtype.names:
+            raise BadInput(where, f"holds an array of {dtype}", "give an array of numbers")
+        count = int(np.prod([int(size) for size in shape], dtype=object)) if shape else 1
+        if min(shape, default=0) < 0 or count * dtype.itemsize != len(data):
+            raise BadInput(where, f"has {len(data):,} bytes for an array of {shape}", AGAIN)
+        return np.frombuffer(data, dtype).reshape(shape, order="F" if self.fortran else "C")
+
+
+def read_header(file: IO[bytes], where: str) -> Header:
+    """Read the heading of a .npy; the file is then at its array.
+
+    Raises:
+        BadInput: it is damaged.
+    """
+    try:
+        version = np.lib.format.read_magic(file)
+        header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a header of Python 2
+            return Header(*header(file))
+    except RAISED as error:
+        raise BadInput(where, f"is damaged ({' '.join(str(error).split())[:200]})", AGAIN) from None
+
+
 def read_array(data: bytes, where: str) -> Any:
     """The array in the bytes of a .npy; of one of objects the plain values in it.
 
     Raises:
         BadInput: it is damaged, holds more than it has bytes, or objects that could run code.
     """
-    try:
-        file = io.BytesIO(data)
-        version = np.lib.format.read_magic(file)
-        header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # a header of Python 2
-            shape, fortran, dtype = header(file)
-        rest = memoryview(data)[file.tell() :]
-    except RAISED as error:
-        raise BadInput(where, f"is damaged ({' '.join(str(error).split())[:200]})", AGAIN) from None
+    file = io.BytesIO(data)
+    header = read_header(file, where)
+    rest, dtype = memoryview(data)[file.tell() :], header.dtype
     if dtype.kind == "O":
         content = read_pickled(bytes(rest), where)
-        return content[0] if isinstance(content, list) and len(content) == 1 and shape == () else content
-    if dtype.kind not in PLAIN or dtype.names:
-        raise BadInput(where, f"holds an array of {dtype}", "give an array of numbers")
-    count = int(np.prod([int(size) for size in shape], dtype=object)) if shape else 1
-    if min(shape, default=0) < 0 or count * dtype.itemsize != len(rest):
-        raise BadInput(where, f"has {len(rest):,} bytes for an array of {shape}", AGAIN)
-    values = np.frombuffer(rest, dtype)
+        return content[0] if isinstance(content, list) and len(content) == 1 and header.shape == () else content
+    values = header.array(rest, where)
     if dtype.kind == "U" and len(rest):
         codes = np.frombuffer(rest, np.dtype("u4").newbyteorder(dtype.byteorder))
         if len(codes) and codes.max() > LAST:
             raise BadInput(where, "holds text of characters that there are not", AGAIN)
-    return values.reshape(shape, order="F" if fortran else "C").astype(dtype.newbyteorder("="), copy=False)
+    return values.astype(dtype.newbyteorder("="), copy=False)
 
 
 def _read_npy(opened: Opened, layout: Layout) -> list[Poses]:

@@ -31,31 +31,39 @@ def _is_json(opened: Opened) -> bool:
 
 
 def _read(opened: Opened, layout: Layout) -> list[Poses]:
-    content = opened.json
-    if (written := _table(content)) is not None:
-        return clips_of(written, layout, opened.where)
+    return clips_of_json(opened.json, layout, opened.where)
+
+
+def clips_of_json(content: Any, layout: Layout, where: str) -> list[Poses]:
+    """The clips of what a whole file of JSON says.
+
+    Raises:
+        BadInput: it holds no frames, or they do not fit the layout.
+    """
+    if (written := as_table(content)) is not None:
+        return clips_of(written, layout, where)
     if isinstance(content, list) and are_clips(content):
-        return clips_of_rows(content, layout, opened.where)
+        return clips_of_rows(content, layout, where)
     if isinstance(content, Mapping):
         several = [value for value in content.values() if isinstance(value, list) and are_clips(value)]
         if len(several) == 1:
-            return clips_of_rows(several[0], layout, opened.where)
+            return clips_of_rows(several[0], layout, where)
         table = {word(key): value for key, value in content.items()}
         if isinstance(table.get("annotations"), list) and isinstance(table.get("images"), list):
-            return [_coco(table, layout, opened.where)]
+            return [_coco(table, layout, where)]
         key = first_of(table, [*(name for name in LISTS if isinstance(table.get(name), list)), *POINTS])
         if key is None:
-            return _by_name(content, layout, opened.where)
+            return _by_name(content, layout, where)
         if key == "instance_info" and not any("instances" in each for each in table[key] if isinstance(each, Mapping)):
             table[key] = [{"people": table[key]}]  # MMPose's of a single image
-        clip = _frames(table, key, layout, opened.where)
-        label = as_label(table[name], opened.where) if (name := first_of(table, LABELS)) is not None else None
+        clip = _frames(table, key, layout, where)
+        label = as_label(table[name], where) if (name := first_of(table, LABELS)) is not None else None
         columns = columns_beside(table)
         return [replace(clip, label=label, columns=columns)]
-    return [_listed(content, layout, opened.where)]
+    return [_listed(content, layout, where)]
 
 
-def _table(content: Any) -> pd.DataFrame | None:
+def as_table(content: Any) -> pd.DataFrame | None:
     """The table that pandas has written as JSON, by its rows or by its columns; None if it is none of coordinates."""
     columns: Sequence[Any] = ()
     if isinstance(content, Mapping):
@@ -127,7 +135,7 @@ def _listed(frames: Any, layout: Layout, where: str) -> Poses:
     if frames and (array := numbers(frames)) is not None and array.ndim > 1 and array.size:
         x, told = bodies_of(array, layout, where)
         return from_bodies(x, told=told)
-    if (written := _table(frames)) is not None and len(clips := clips_of(written, layout, where)) == 1:
+    if (written := as_table(frames)) is not None and len(clips := clips_of(written, layout, where)) == 1:
         return clips[0]
     people = People(layout, where)
     for n, frame in enumerate(frames):

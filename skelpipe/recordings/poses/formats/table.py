@@ -37,7 +37,7 @@ def with_commas(text: str) -> bool:
 
 
 def _is_table(opened: Opened) -> bool:
-    return bool(names := _header(opened)) and (names[0] == "scorer" or header_of(names).has_poses)
+    return is_heading(_header(opened))
 
 
 def _header(opened: Opened) -> list[str]:
@@ -49,12 +49,20 @@ def _header(opened: Opened) -> list[str]:
         except BadInput:
             return []
     mark = separator_of(line)
-    if mark is None or line[:1] in "[{<":
-        return []
+    return [] if mark is None or line[:1] in "[{<" else cells_of(line, mark)
+
+
+def cells_of(line: str, mark: str) -> list[str]:
+    """The cells of a line; none if it is none of a table."""
     try:
         return next(csv.reader([line], delimiter=mark), [])
     except csv.Error:
         return []
+
+
+def is_heading(names: list[str]) -> bool:
+    """Whether a table with such columns holds poses."""
+    return bool(names) and (names[0] == "scorer" or header_of(names).has_poses)
 
 
 def read_csv(text: str, where: str, as_text: bool = False) -> pd.DataFrame:
@@ -80,7 +88,7 @@ def read_csv(text: str, where: str, as_text: bool = False) -> pd.DataFrame:
     return table
 
 
-def _one_header(text: str, where: str) -> str:
+def one_header(text: str, where: str) -> str:
     """DeepLabCut's table with its header of several lines in one: joints and axes under one another."""
     lines = text.split("\n", 3)
     if not text.startswith("scorer,") or len(lines) < 4:
@@ -96,7 +104,7 @@ def _one_header(text: str, where: str) -> str:
 
 
 def _read(opened: Opened, layout: Layout) -> list[Poses]:
-    text = _one_header(opened.text, opened.where)
+    text = one_header(opened.text, opened.where)
     clips = clips_of(read_csv(text, opened.where), layout, opened.where)
     if not with_commas(text):
         return clips
