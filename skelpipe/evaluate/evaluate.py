@@ -18,6 +18,7 @@ import numpy as np
 import torch
 
 from skelpipe.errors import BadInput
+from skelpipe.evaluate.calibrate import confidence_told
 from skelpipe.evaluate.classes import among, numbers, read_classes, without_clips
 from skelpipe.evaluate.embed import Features, Run, choose_split, embed, load_run, read_stated
 from skelpipe.evaluate.fit import cautions
@@ -253,7 +254,13 @@ def judge(name: str, outcome: Outcome, features: Features, classes: int, by: str
     test = ~features.train
     found = accuracies(outcome.scores, features.label[test], classes, features.group[test], by)
     per_class = found.pop("per_class")
-    return {**found, **outcome.figures, "per_class": per_class, "warnings": outcome.warnings}
+    return {
+        **found,
+        **outcome.figures,
+        **confidence_told(outcome, features),
+        "per_class": per_class,
+        "warnings": outcome.warnings,
+    }
 
 
 def write_confusion(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -20,9 +20,10 @@ from skelpipe.clips.loading import load_bodies, own_frames
 from skelpipe.clips.views import build_view
 from skelpipe.errors import BadInput
 from skelpipe.evaluate.embed import Features, Run, evaluated_clips, score_clips
-from skelpipe.evaluate.linear import TEST_EVERY, Ticks, best_epoch, collapse_loss
+from skelpipe.evaluate.linear import TEST_EVERY, Ticks, best_epoch, collapse_loss, validation_part
 from skelpipe.evaluate.protocol import Outcome, Setup
 from skelpipe.evaluate.scores import topk_accuracy
+from skelpipe.evaluate.unseen import by_second
 from skelpipe.layouts.base import Layout
 from skelpipe.methods.network import Network
 from skelpipe.methods.supervised import cross_entropy
@@ -64,14 +65,27 @@ class Training(SGDOptions):
         return super().rate(epoch) * min(1.0, epoch / max(1, self.warm_up))
 
 
-class FinetuneOptions(Training):
+class OnAll(Training):
+    """A training on all labels.
+
+    Attributes:
+        calibrate: train a second time without a tenth of the clips, of whole persons or videos, for the temperature and
+            the distances of the model; takes as long again.
+    """
+
+    LATER = (*Training.LATER, "calibrate")
+
+    calibrate: bool = False
+
+
+class FinetuneOptions(OnAll):
     """The settings of ActCLR's public code (Lin et al., CVPR 2023)."""
 
     nesterov: bool = True
     steps: tuple[NonNegativeInt, ...] = (10, 50)
 
 
-class TransferOptions(Training):
+class TransferOptions(OnAll):
     """The settings of CMD (Mao et al., ECCV 2022)."""
 
     lr: float = Field(0.01, gt=0)
@@ -213,9 +227,16 @@ def check_transfer(run: Run, clips: Clips, split: Split) -> None:
 def train_on_all(protocol: str, options: Any, features: Features, setup: Setup) -> Outcome:
     """One training on all labels, under the name of that protocol."""
     material = load(features, setup)
-    trained = train(protocol, material, slice(None), options, setup, setup.seed, Ticks(setup, options.epochs))
+    tick = Ticks(setup, options.epochs * (2 if options.calibrate else 1))
+    trained = train(protocol, material, slice(None), options, setup, setup.seed, tick)
     kept = Kept(Head.of(trained.network.projector), trained.network)
-    return Outcome(trained.scores, told([trained], options), judged(protocol, [trained], material.label), kept)
+    outcome = Outcome(trained.scores, told([trained], options), judged(protocol, [trained], material.label), kept)
+    if not options.calibrate:
+        return outcome
+    held = validation_part(features, setup.seed)
+    fit = np.flatnonzero(~held)
+    second = train(protocol, material, fit, options, replace(setup, best_on_test=False), setup.seed, tick)
+    return by_second(outcome, second.network, held, features, setup)
 
 
 def load(features: Features, setup: Setup) -> Material:

@@ -15,6 +15,8 @@ from torch import Tensor, nn
 
 from skelpipe.clips.balance import class_weights
 from skelpipe.clips.views import build_view
+from skelpipe.evaluate.calibrate import with_confidence
+from skelpipe.evaluate.descent import Descent
 from skelpipe.evaluate.embed import Features, encode
 from skelpipe.evaluate.protocol import Outcome, Setup
 from skelpipe.evaluate.stated import LinearOptions, StatedProbe
@@ -62,21 +64,50 @@ def linear(features: Features, setup: Setup) -> Outcome:
     The accuracy is that of the last epoch. Beside it stands that of the epoch which a second probe, trained without the
     validation part of the training clips, found best ("lbfgs" and "grid" use that part to choose what is said above);
     the test clips choose nothing unless `best_on_test` is set.
+
+    The scores of the validation part, by a probe that was trained without it as the one that is kept was with it, give
+    the temperature of the model; see `with_confidence`.
     """
     x = torch.from_numpy(features.feature).to(setup.device)
     data = Data(x, torch.from_numpy(features.label).to(setup.device))
     train = torch.from_numpy(np.flatnonzero(features.train)).to(setup.device)
     test = torch.from_numpy(np.flatnonzero(~features.train)).to(setup.device)
-    held = torch.from_numpy(validation_part(features, setup.seed)).to(setup.device)
+    left_out = validation_part(features, setup.seed)
+    held = torch.from_numpy(left_out).to(setup.device)
     fitted, fit, looked_at, tested = data[train], data[train[~held]], data[train[held]], data[test]
     if weighted(setup):
         fitted, fit = fitted.balanced(), fit.balanced()
     if setup.probe == "stated":
-        return as_stated(fitted, fit, looked_at, tested, setup, partial(seen_anew, features, setup, ~held))
-    outcome = {"lbfgs": solve, "grid": search}.get(setup.probe, descend)(fitted, fit, looked_at, tested, setup)
-    if weighted(setup):
-        outcome.figures["settings"] = {"balance": "weights"}
-    return outcome
+        outcome = as_stated(fitted, fit, looked_at, tested, setup, partial(seen_anew, features, setup, ~held))
+    else:
+        outcome = {"lbfgs": solve, "grid": search}.get(setup.probe, descend)(fitted, fit, looked_at, tested, setup)
+        if weighted(setup):
+            outcome.figures["settings"] = {"balance": "weights"}
+    stated_anew = setup.probe == "stated" and options_of(setup).view
+    again = None if stated_anew else partial(without, outcome, data[train], setup)
+    return with_confidence(outcome, features, left_out, setup, again)
+
+
+def without(outcome: Outcome, train: Data, setup: Setup, held: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
+    """The scores of the training clips `held` by the probe that has given an outcome, trained without them."""
+    assert outcome.kept is not None
+    head: Any = outcome.kept.head
+    if head.mean is not None:
+        train = replace(train, x=(train.x - head.mean.to(train.x)) / head.scale.to(train.x))
+    rows = torch.from_numpy(held).to(setup.device)
+    fit = train[~rows].balanced() if weighted(setup) else train[~rows]
+    if setup.probe == "lbfgs":
+        layer = lbfgs_probe(fit, outcome.figures["penalty"], setup.classes)
+    elif setup.probe == "stated":
+        options = options_of(setup)
+        probe = StatedProbe(fit.x.shape[1], setup.classes, options, len(fit.y), setup.seed, setup.device)
+        for epoch in range(1, options.epochs + 1):
+            probe.epoch(fit, epoch)
+        layer = probe.layer
+    else:
+        rate = RATES.get(setup.probe) or outcome.figures["rate"]
+        layer, _ = sgd_probe(fit, rate, setup, lambda: None)
+    return scores(layer, train[rows])
 
 
 def options_of(setup: Setup) -> LinearOptions:
@@ -108,7 +139,7 @@ def descend(train: Data, fit: Data, held: Data, test: Data, setup: Setup) -> Out
     on_held: dict[int, float] = {}
     layer, loss = sgd_probe(train, rate, setup, tick, partial(note, on_test, test))
     named, judge = judging(setup)
-    sgd_probe(fit, rate, setup, tick, partial(note, on_held, held, judge=judge))
+    other, _ = sgd_probe(fit, rate, setup, tick, partial(note, on_held, held, judge=judge))
     best = max(on_held, key=lambda epoch: (on_held[epoch], epoch))
     figures: dict[str, Any] = {
         "probe": setup.probe,
@@ -116,14 +147,15 @@ def descend(train: Data, fit: Data, held: Data, test: Data, setup: Setup) -> Out
         "train_top1": accuracy(layer, train),
         "best_on_validation": {"epoch": best, named: on_held[best], "top1": on_test[best]},
     }
-    return descended(layer, loss, rate, on_test, figures, train, test, setup)
+    return descended(layer, loss, rate, on_test, figures, train, test, setup, scores(other, held))
 
 
 def search(train: Data, fit: Data, held: Data, test: Data, setup: Setup) -> Outcome:
     """The SGD probe at the best rate of GRID; see `linear`."""
     tick = Ticks(setup, (len(GRID) + 1) * EPOCHS)
     named, judge = judging(setup)
-    on_held = {rate: judge(sgd_probe(fit, rate, setup, tick)[0], held) for rate in GRID}
+    others = {rate: sgd_probe(fit, rate, setup, tick)[0] for rate in GRID}
+    on_held = {rate: judge(other, held) for rate, other in others.items()}
     best = max(on_held, key=lambda rate: (on_held[rate], -rate))
     on_test: dict[int, float] = {}
     layer, loss = sgd_probe(train, best, setup, tick, partial(note, on_test, test))
@@ -134,7 +166,7 @@ def search(train: Data, fit: Data, held: Data, test: Data, setup: Setup) -> Outc
         "train_top1": accuracy(layer, train),
         named: on_held[best],
     }
-    return descended(layer, loss, best, on_test, figures, train, test, setup)
+    return descended(layer, loss, best, on_test, figures, train, test, setup, scores(others[best], held))
 
 
 def as_stated(
@@ -165,8 +197,8 @@ def as_stated(
         "train_top1": accuracy(probe.layer, train),
         "best_on_validation": {"epoch": best, named: on_held[best], "top1": on_test[best]},
     }
-    rate = options.optimizer.lr
-    return descended(probe.layer, loss, rate, on_test, figures, train, test, setup, options.epochs)
+    rate, unseen = options.optimizer.lr, scores(other.layer, held)
+    return descended(probe.layer, loss, rate, on_test, figures, train, test, setup, unseen, options.epochs)
 
 
 def seen_anew(
@@ -194,6 +226,7 @@ def descended(
     train: Data,
     test: Data,
     setup: Setup,
+    unseen: npt.NDArray[np.float64],
     epochs: int | None = None,
 ) -> Outcome:
     """The outcome of an SGD probe: the best epoch on the test clips if it is asked for, and whether it collapsed."""
@@ -206,7 +239,7 @@ def descended(
             f"{figures['train_top1']:.1%} of its own training clips (loss {loss:.2f}); the features' scale "
             f"(deviation {float(train.x.std(0).mean()):.2g}) does not suit its rate {rate:g}: use --probe lbfgs"
         )
-    return Outcome(scores(layer, test), figures, warnings, Kept(Head.of(layer)))
+    return Outcome(scores(layer, test), figures, warnings, Kept(Head.of(layer)), unseen)
 
 
 def best_epoch(on_test: Mapping[int, float]) -> dict[str, Any]:
@@ -271,33 +304,6 @@ def sgd_probe(
     return layer, float(total) / steps
 
 
-class Descent:
-    """Stochastic gradient descent with momentum 0.9 on a linear layer and cross-entropy.
-
-    Autograd and an optimiser cost several times the two products of a step, so the gradient is written out: for
-    softmax p and one-hot y of a batch of B it is (p - y)^T x / B; with weights w, (w (p - y))^T x / B.
-    """
-
-    MOMENTUM = 0.9
-
-    def __init__(self, layer: nn.Linear) -> None:
-        self.weight, self.bias = layer.weight, layer.bias
-        self.fall, self.drift = torch.zeros_like(self.weight), torch.zeros_like(self.bias)
-
-    def step(self, x: Tensor, y: Tensor, rate: float, weight: Tensor | None = None) -> Tensor:
-        """Change the layer by a batch x (B, features), y and weight (B, 1); returns log-probabilities (B, classes)."""
-        log_p = torch.log_softmax(nn.functional.linear(x, self.weight, self.bias), 1)
-        wrong = log_p.exp()
-        wrong.scatter_add_(1, y, wrong.new_full((1, 1), -1.0).expand(len(y), 1))
-        if weight is not None:
-            wrong.mul_(weight)
-        self.fall.addmm_(wrong.t(), x, beta=self.MOMENTUM, alpha=1 / len(y))
-        self.drift.mul_(self.MOMENTUM).add_(wrong.sum(0), alpha=1 / len(y))
-        self.weight.add_(self.fall, alpha=-rate)
-        self.bias.add_(self.drift, alpha=-rate)
-        return log_p
-
-
 def solve(train: Data, fit: Data, held: Data, test: Data, setup: Setup) -> Outcome:
     """Multinomial logistic regression by L-BFGS on standardised features; see `linear`."""
     mean, scale = spread(train.x)
@@ -323,8 +329,10 @@ def penalised(train: Data, fit: Data, held: Data, test: Data, setup: Setup) -> O
     """The same of features as they are: the penalty, of PENALTIES, is the one that does best on `held` after `fit`."""
     named, judge = judging(setup)
     on_held: dict[float, float] = {}
+    others: dict[float, nn.Linear] = {}
     for number, penalty in enumerate(PENALTIES, start=1):
-        on_held[penalty] = judge(lbfgs_probe(fit, penalty, setup.classes), held)
+        others[penalty] = lbfgs_probe(fit, penalty, setup.classes)
+        on_held[penalty] = judge(others[penalty], held)
         if setup.progress is not None:
             setup.progress(number, len(PENALTIES) + 1)
     best = max(on_held, key=lambda penalty: (on_held[penalty], penalty))
@@ -335,7 +343,7 @@ def penalised(train: Data, fit: Data, held: Data, test: Data, setup: Setup) -> O
         "train_top1": accuracy(layer, train),
         named: on_held[best],
     }
-    return Outcome(scores(layer, test), figures, [], Kept(Head.of(layer)))
+    return Outcome(scores(layer, test), figures, [], Kept(Head.of(layer)), scores(others[best], held))
 
 
 def lbfgs_probe(data: Data, penalty: float, classes: int) -> nn.Linear:

@@ -22,7 +22,7 @@ from skelpipe.recordings.datasets.recording import RATE, READING
 from skelpipe.recordings.store import Clips
 from skelpipe.training.classifier import has_classifier
 from skelpipe.training.log import COLLAPSE_REMEDY
-from skelpipe.training.model import Classifier, Facts, Head, Kept, Model, frozen, write_model
+from skelpipe.training.model import Classifier, Facts, Head, Kept, Model, frozen, segments_of, write_model
 from skelpipe.training.preparation import ASSUMED, PREPARED, preparation_of
 
 SUPERVISED, ENCODER = "supervised", "encoder"
@@ -35,12 +35,13 @@ def keep_model(folder: Path, protocol: str, kept: Kept, setup: Setup, split: Spl
     assert run is not None
     assert clips is not None
     facts = facts_of(run, protocol, kept, split, setup.only, clips)
-    write_model(folder, facts, classifier_of(run, kept))
+    write_model(folder, facts, classifier_of(run, kept), kept.distance)
 
 
 def classifier_of(run: Run, kept: Kept) -> Classifier:
     """The network of a run, or a copy that was trained further, with a head."""
-    return Classifier(kept.network or run.network, kept.head, run.recipe.evaluate.segments, kept.columns)
+    network = kept.network or run.network
+    return Classifier(network, kept.head, segments_of(network, kept.head), kept.columns)
 
 
 def facts_of(
@@ -73,6 +74,8 @@ def facts_of(
         head="own" if kept.head is None else "linear",
         columns=kept.columns,
         cautions=cautions_of(run),
+        calibration=kept.calibration,
+        distance=kept.measured,
     )
 
 

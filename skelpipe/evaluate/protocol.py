@@ -58,12 +58,15 @@ class Outcome:
             draws of training clips.
         figures: what else `metrics.json` shall tell.
         kept: the classifier that gave them, which the evaluation keeps as a model; None where there is none, or many.
+        unseen: scores (h, classes) of the training clips that were held out, by a like classifier that was trained
+            without them; None where none were.
     """
 
     scores: npt.NDArray[np.floating[Any]]
     figures: dict[str, Any]
     warnings: list[str]
     kept: Kept | None = None
+    unseen: npt.NDArray[np.floating[Any]] | None = None
 
 
 Progress = Callable[[str, int, int], None]

@@ -75,7 +75,7 @@ class LinearOptions(Settings):
 class StatedProbe:
     """One linear layer under training; everything random follows from `seed`.
 
-    The gradient of the mean cross-entropy is written out, as of `linear.Descent`; the optimiser is torch's.
+    The gradient of the mean cross-entropy is written out, as of `Descent`; the optimiser is torch's.
     """
 
     def __init__(self, size: int, classes: int, options: LinearOptions, clips: int, seed: int, device: Any) -> None:

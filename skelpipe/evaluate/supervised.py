@@ -11,6 +11,7 @@ from skelpipe.clips.loading import own_frames
 from skelpipe.errors import BadInput
 from skelpipe.evaluate.embed import Features, Run, evaluated_clips, score_clips
 from skelpipe.evaluate.protocol import Outcome, Setup
+from skelpipe.evaluate.unseen import by_held_out
 from skelpipe.recordings.datasets import Split, split_of
 from skelpipe.recordings.store import Clips
 from skelpipe.training.classifier import has_classifier, read_classifier
@@ -26,12 +27,14 @@ def supervised(features: Features, setup: Setup) -> Outcome:
     assert setup.run is not None
     run = setup.run
     if run.recipe.supervised and run.network.SCORES_CLIPS:
-        return Outcome(_of_clips(features, setup), {}, [], Kept(None, columns=setup.only))
+        outcome = Outcome(_of_clips(features, setup), {}, [], Kept(None, columns=setup.only))
+        return by_held_out(outcome, features, setup)
     classifier = own_classifier(run)
     h = torch.from_numpy(features.feature[~features.train]).to(setup.device)
     scores = classifier.to(setup.device)(h).float().cpu().numpy()
     kept = Kept(Head.of(classifier).only(setup.only))
-    return Outcome(scores if setup.only is None else scores[:, setup.only], {}, [], kept)
+    outcome = Outcome(scores if setup.only is None else scores[:, setup.only], {}, [], kept)
+    return by_held_out(outcome, features, setup)
 
 
 def own_classifier(run: Run) -> nn.Module:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping
+from fnmatch import fnmatch
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ from skelpipe.recordings.store import open_array, open_group, read_array
 # Columns of numbers.
 RIGHT = ("train", "test", "neither", "how many", "top-1", "95 %", "top-5", "balanced", "macro F1")
 FAULTS_SHOWN, SHOWN = 50, 20  # of what was left out for one reason
+MODELS, CLASSES_SHOWN = "model_*.json", 4
 Facts = Iterable[tuple[str, object]]
 
 
@@ -45,7 +47,8 @@ def describe(path: str | Path) -> RenderableType:
         raise BadInput(
             path, "was not made by skelpipe", "give a store, clips, run, evaluation, fusion or report folder"
         )
-    check_files(path, lambda name: name in ("settings.json", "metrics.json", "log.jsonl"))
+    texts = ("settings.json", "metrics.json", "log.jsonl")
+    check_files(path, lambda name: name in texts or fnmatch(name, MODELS))
     done = read_json(path / DONE)
     kind = str(done.get("kind") or read_json(path / PROVENANCE).get("kind") or "run")
     files = [file for file in path.rglob("*") if file.is_file()]
@@ -178,7 +181,26 @@ def _scored(path: Path) -> list[RenderableType]:
         remarks += [str(warning) for warning in result.get("warnings") or []]
         figures = (_percent(result.get(key)) for key in ("top5", "balanced", "macro_f1"))
         _row(table, name, _percent(result.get("top1")), _interval(result.get("interval")), *figures, "; ".join(remarks))
-    return [*parts, table]
+    return [*parts, table, *_models(path)]
+
+
+def _models(path: Path) -> list[RenderableType]:
+    """The classifiers that an evaluation keeps."""
+    table = _table("models", "model", "classes", "temperature", "none of these")
+    for file in sorted(path.glob(MODELS)):
+        facts = read_json(file)
+        classes, calibration = facts.get("classes") or [], facts.get("calibration") or {}
+        names = ", ".join(map(str, classes[:CLASSES_SHOWN])) + (", …" if len(classes) > CLASSES_SHOWN else "")
+        warmth = f"{_number(calibration.get('temperature'))}, {_held_out(calibration)}" if calibration else "-"
+        far = f"by distance, {_held_out(facts['distance'])}" if facts.get("distance") else "-"
+        _row(table, facts.get("protocol"), f"{len(classes)}: {names}", warmth, far)
+    return [table] if table.row_count else []
+
+
+def _held_out(found: Mapping[str, Any]) -> str:
+    """By which clips something was measured."""
+    groups, by = found.get("groups"), found.get("by")
+    return f"by {found.get('clips')} held-out clips" + ("" if by == "clip" else f" of {groups} {by}s")
 
 
 def _files(path: Path) -> list[RenderableType]:
@@ -311,6 +333,10 @@ def _interval(value: object) -> str:
 
 def _percent(value: object) -> str:
     return f"{100 * value:.2f} %" if isinstance(value, (int, float)) else "-"
+
+
+def _number(value: object) -> str:
+    return f"{value:.3g}" if isinstance(value, (int, float)) else "-"
 
 
 def _bytes(count: float) -> str:

@@ -23,6 +23,7 @@ from skelpipe.methods.network import Network
 from skelpipe.outputs.checksums import check_files
 from skelpipe.outputs.files import write_bytes, write_json
 from skelpipe.settings import Settings
+from skelpipe.training.confidence import Calibration, Distance, Unseen
 from skelpipe.training.kept import files_of
 from skelpipe.training.recipe import Recipe
 
@@ -110,11 +111,17 @@ class Kept:
         head: see `Classifier`.
         network: the encoder that it stands on; None: the run's, frozen.
         columns: see `Classifier`.
+        calibration: by clips that were held out; None where none were.
+        distance: likewise; None also where there are no features.
+        measured: the clips by which the distances were measured.
     """
 
     head: Head | None
     network: Network | None = None
     columns: tuple[int, ...] | None = None
+    calibration: Calibration | None = None
+    distance: Distance | None = None
+    measured: Unseen | None = None
 
 
 class Facts(Settings):
@@ -136,7 +143,11 @@ class Facts(Settings):
         head: "linear", or "own" where the network scores clips by itself.
         columns: see `Classifier`.
         cautions: what every prediction has to say.
+        calibration: by clips that were held out; None where none were.
+        distance: the clips by which its distances were measured; None where it has none.
     """
+
+    LATER = ("calibration", "distance")
 
     format_version: Literal[1] = 1
     protocol: str
@@ -155,6 +166,8 @@ class Facts(Settings):
     head: Literal["linear", "own"]
     columns: tuple[int, ...] | None = None
     cautions: tuple[str, ...] = ()
+    calibration: Calibration | None = None
+    distance: Unseen | None = None
 
 
 @dataclass(frozen=True)
@@ -167,6 +180,7 @@ class Model:
         recipe: of its run.
         layout: whose joints it was trained on.
         classifier: frozen, in eval mode, on the CPU.
+        distance: how far clips are from its classes; None where that is not known.
     """
 
     path: Path
@@ -174,9 +188,10 @@ class Model:
     recipe: Recipe
     layout: Layout
     classifier: Classifier
+    distance: Distance | None = None
 
 
-def write_model(folder: Path, facts: Facts, classifier: Classifier) -> None:
+def write_model(folder: Path, facts: Facts, classifier: Classifier, distance: Distance | None = None) -> None:
     """Write a model's two files into the folder of an evaluation that is being made."""
     from safetensors.torch import save
 
@@ -184,6 +199,7 @@ def write_model(folder: Path, facts: Facts, classifier: Classifier) -> None:
     state = classifier.network.state_dict() if classifier.head is None else classifier.network.encoder.state_dict()
     tensors = {f"network.{key}": value for key, value in state.items()}
     tensors |= {} if classifier.head is None else {f"head.{k}": v for k, v in classifier.head.state_dict().items()}
+    tensors |= {} if distance is None else distance.tensors()
     write_bytes(folder / weights, save({key: value.detach().cpu().contiguous() for key, value in tensors.items()}))
     write_json(folder / name, facts.model_dump(mode="json"))
 
@@ -208,8 +224,9 @@ def read_model(folder: Path, protocol: str) -> Model:
     except KeyError as error:
         raise BadInput(folder / name, f"has no layout that is known ({error})", AGAIN) from None
     with refusing(folder / weights, "cannot be loaded", AGAIN):
-        classifier = build_classifier(facts, recipe, layout, load_file(folder / weights))
-    return Model(folder, facts, recipe, layout, frozen(classifier))
+        tensors = load_file(folder / weights)
+        classifier, distance = build_classifier(facts, recipe, layout, tensors), Distance.among(tensors)
+    return Model(folder, facts, recipe, layout, frozen(classifier), distance)
 
 
 def read_facts(data: Mapping[str, Any], where: str | Path) -> Facts:
@@ -230,7 +247,13 @@ def build_classifier(facts: Facts, recipe: Recipe, layout: Layout, tensors: Mapp
         return Classifier(network, columns=facts.columns)
     network.encoder.load_state_dict(own)
     head = Head(tensors["head.weight"], tensors["head.bias"], tensors.get("head.mean"), tensors.get("head.scale"))
-    return Classifier(network, head, recipe.evaluate.segments)
+    return Classifier(network, head, segments_of(network, head))
+
+
+def segments_of(network: Network, head: Head | None) -> int:
+    """Of how many parts in time the features consist that a head is for: a finetuned one's are of whole clips."""
+    size: Any = network.encoder.features
+    return 1 if head is None else int(head.weight.shape[1] // size)
 
 
 def evaluated_network(recipe: Recipe, layout: Layout, classes: int, stream: str) -> Network:

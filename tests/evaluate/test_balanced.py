@@ -14,9 +14,10 @@ from sklearn.linear_model import LogisticRegression
 
 from skelpipe.cli import main
 from skelpipe.errors import BadInput
+from skelpipe.evaluate.descent import Descent
 from skelpipe.evaluate.embed import Features
 from skelpipe.evaluate.evaluate import evaluate
-from skelpipe.evaluate.linear import Data, Descent, balanced_accuracy, lbfgs_probe, linear, sgd_probe
+from skelpipe.evaluate.linear import Data, balanced_accuracy, lbfgs_probe, linear, sgd_probe
 from skelpipe.evaluate.protocol import Setup
 from skelpipe.evaluate.protocols import read_options
 from skelpipe.evaluate.scores import balanced_accuracy as balanced
