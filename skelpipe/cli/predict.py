@@ -46,6 +46,9 @@ def _reading(function: Any) -> Any:
 @click.option("--hop", type=click.IntRange(1), metavar="FRAMES", help="From window to window. [default: half of one]")
 @click.option("--timeline", type=click.Path(path_type=Path), metavar="PNG|FOLDER",
               help="With --window: draw what was found over time, in a folder a picture a recording.")  # fmt: skip
+@click.option("--calibrated", is_flag=True, help="Probabilities by a temperature that held-out people have given.")
+@click.option("--reject", type=click.FloatRange(0, 1), metavar="SHARE",
+              help="Say 'none of these' where it is farther off than all but this share of known clips.")  # fmt: skip
 @click.option("--each-person", is_flag=True, help="One prediction for each person, by the ids of bodies.")
 @click.option("--people", default=2, show_default=True, type=click.IntRange(1, 16), help="Of a video: most at a time.")
 @click.option("--follow", is_flag=True, help="Wait for what is still written to INPUT, and speak as it comes.")
@@ -148,7 +151,8 @@ def _open(paths: Sequence[Path], options: Mapping[str, Any]) -> Any:
         models += some
         own += fused or []
     weights = _weights(options["weights"]) or (own if len(own) == len(models) else None)
-    predictor = Predictor(models, weights, device=options["device"], threads=options["threads"])
+    more = {name: options[name] for name in ("device", "threads", "calibrated", "reject")}
+    predictor = Predictor(models, weights, **more)
     for model, weight in zip(predictor.models, predictor.weights, strict=True):
         tell(f"{model.path}: {caution}" for caution in model.facts.cautions)
         share = f", weight {weight:g}" if len(models) > 1 else ""

@@ -18,7 +18,7 @@ from skelpipe.outputs.digests import read_kind
 from skelpipe.predict.inputs import Asked, ingested, labels_of, open_store
 from skelpipe.predict.live import Live, is_live, open_live, pieces_of
 from skelpipe.predict.pieces import Piece, by_person
-from skelpipe.predict.predictor import Predictor
+from skelpipe.predict.predictor import Predictor, Scored
 from skelpipe.recordings.divisions import divide
 from skelpipe.recordings.store import CLIPS_PER_CHUNK, Clips
 
@@ -37,6 +37,7 @@ class Prediction:
         label: its class by name, where it is known.
         probability: (K,) float64, of the classes; None where nobody is to be seen.
         fps: frames per second of the recording, where they are known.
+        refused: whether it is rather none of the classes; None: that was not asked for.
     """
 
     clip: str
@@ -46,6 +47,7 @@ class Prediction:
     label: str | None
     probability: npt.NDArray[np.float64] | None
     fps: float | None = None
+    refused: bool | None = None
 
     def top(self, count: int) -> list[int]:
         """The places of the classes that are the most probable, the first ones first."""
@@ -153,9 +155,15 @@ def of_pieces(
     """What the models say of pieces of one layout, the first of which is piece number `first` of its input."""
     found = predictor.score(pieces, layout, range(first, first + len(pieces)), relative)
     return [
-        Prediction(p.name, p.start, p.start + p.frames, p.person, p.label, probability if there else None, fps)
-        for p, probability, there in zip(pieces, found.probability, found.seen, strict=True)
+        Prediction(p.name, p.start, p.start + p.frames, p.person, p.label, probability, fps, refused)
+        for p, (probability, refused) in zip(pieces, _each(found), strict=True)
     ]
+
+
+def _each(found: Scored) -> Iterator[tuple[npt.NDArray[np.float64] | None, bool | None]]:
+    """The probabilities of each piece, None where nobody is seen, and whether it is refused."""
+    for n, there in enumerate(found.seen.tolist()):
+        yield (found.probability[n] if there else None), (None if found.refused is None else bool(found.refused[n]))
 
 
 def of_clips(
@@ -180,8 +188,8 @@ def of_clips(
         some = rows[start : start + block]
         found = predictor.score_clips(clips, some)
         yield [
-            Prediction(str(names[n]), None, None, None, labels[n], p if there else None)
-            for n, p, there in zip(some.tolist(), found.probability, found.seen, strict=True)
+            Prediction(str(names[n]), None, None, None, labels[n], probability, None, refused)
+            for n, (probability, refused) in zip(some.tolist(), _each(found), strict=True)
         ]
         if progress is not None:
             progress(min(start + block, len(rows)), len(rows))

@@ -25,12 +25,14 @@ from skelpipe.predict.pieces import Piece, as_ragged
 from skelpipe.recordings.native import Native, gather
 from skelpipe.recordings.store import Clips, read_array
 from skelpipe.training.clips_needed import prepare_command
+from skelpipe.training.confidence import combined, need_distance, need_temperature
 from skelpipe.training.device import choose_device
 from skelpipe.training.model import Model
 from skelpipe.training.preparation import compare, preparation_noted, preparation_of, prepare_options
 
 log = logging.getLogger(__name__)
 Floats = npt.NDArray[np.float64]
+Said = tuple[Tensor, Tensor]  # scores (n, K) and features (n, D)
 
 
 @dataclass(frozen=True)
@@ -40,10 +42,13 @@ class Scored:
     Attributes:
         probability: (n, K) float64, rows that sum to 1.
         seen: (n,) whether anybody is to be seen; where nobody is, the probabilities say nothing.
+        refused: (n,) whether it is rather none of the classes: farther from them than the share that may be refused
+            of the known ones, for every model. None: that was not asked for.
     """
 
     probability: Floats
     seen: npt.NDArray[np.bool_]
+    refused: npt.NDArray[np.bool_] | None = None
 
 
 @dataclass(frozen=True)
@@ -58,7 +63,8 @@ class _Kind:
 class Predictor:
     """Tells the classes of recordings by one model, or by the weighted mean of several models' scores.
 
-    The softmax of (sum of w_i s_i) / (sum of w_i) over the models' scores s_i are the probabilities.
+    The softmax of (sum of w_i s_i) / (sum of w_i) over the models' scores s_i are the probabilities, or of
+    `confidence.combined`.
 
     Attributes:
         told: what is to be told of the inputs so far, in lines; a dict for its order.
@@ -67,9 +73,12 @@ class Predictor:
         models: of the same classes.
         weights: one a model; by default 1, and of several models those of their streams, as `skelpipe fuse` has them.
         threads: of the kernels that prepare clips; None takes all cores.
+        calibrated: divide each model's scores by its temperature.
+        reject: how large a share of clips of known classes may be refused as none of them; None refuses nothing.
 
     Raises:
-        BadInput: the models tell different classes, or the weights cannot be used.
+        BadInput: the models tell different classes, the weights cannot be used, or a model does not know its
+            temperature or how far is too far.
     """
 
     def __init__(
@@ -79,8 +88,13 @@ class Predictor:
         *,
         device: str = "auto",
         threads: int | None = None,
+        calibrated: bool = False,
+        reject: float | None = None,
     ) -> None:
         check_alike(models)
+        self.temperatures = [need_temperature(model) for model in models] if calibrated else None
+        distances = [] if reject is None else [need_distance(model) for model in models]
+        self.limits = [(each, each.threshold(float(reject or 0))) for each in distances]
         self.models, self.weights = list(models), fusing_weights(models, weights)
         self.device, self.threads, self.told = choose_device(device), threads, dict[str, None]()
         for model in models:
@@ -108,22 +122,22 @@ class Predictor:
             BadInput: a layout cannot be mapped to a model's, or a model's clips cannot be made.
         """
         drawn = np.asarray(numbers, np.int64)
-        scores: list[Tensor | None] = [None] * len(self.models)
+        said: dict[int, Said] = {}
         seen = np.zeros(len(pieces), np.bool_)
         for place, kind in enumerate(self.kinds):
             data, valid, shown = self._prepared(place, pieces, layout, relative)
             seen |= shown
             for number in kind.models:
-                scores[number] = self._scores(self.models[number], data, drawn, valid)
-        return Scored(self._fused(scores), seen)
+                said[number] = self._scores(self.models[number], data, drawn, valid)
+        return self._fused([said[number] for number in range(len(self.models))], seen)
 
     def score_clips(self, clips: Clips, rows: npt.NDArray[np.int64]) -> Scored:
         """What the models say of clips that are prepared already, of which `check_clips` has said that they fit."""
-        valid, scores = own_frames(clips, rows), list[Tensor | None]()
+        valid, said = own_frames(clips, rows), list[Said]()
         for model in self.models:
             data = load_bodies(clips, rows, model.recipe.bodies)
-            scores.append(self._scores(model, data, rows, valid))
-        return Scored(self._fused(scores), read_array(clips.group, "length")[rows] > 0)
+            said.append(self._scores(model, data, rows, valid))
+        return self._fused(said, read_array(clips.group, "length")[rows] > 0)
 
     def check_clips(self, clips: Clips) -> None:
         """Raise BadInput unless clips have the layout and the preparation that every model needs."""
@@ -176,22 +190,31 @@ class Predictor:
     @torch.no_grad()
     def _scores(
         self, model: Model, data: Source, numbers: npt.NDArray[np.int64], valid: npt.NDArray[np.int64] | None
-    ) -> Tensor:
-        """A model's scores of clips: (n, K) float64 on the CPU."""
+    ) -> Said:
+        """A model's scores (n, K) and features (n, D) of clips, float64 on the CPU."""
         facts, recipe = model.facts, model.recipe
         # Several models look at the same clips, and some views change what they are given.
         kept = data.bodies_kept(recipe.bodies) if isinstance(data, Native) else data[..., : recipe.bodies].copy()
         made, lengths = as_evaluated(recipe, facts.stream, facts.seed, kept, numbers, valid, model.layout, self.threads)
         clips = torch.split(torch.from_numpy(made), SCORED_AT_ONCE)
         own = [None] * len(clips) if lengths is None else torch.split(lengths.to(self.device), SCORED_AT_ONCE)
-        parts = [model.classifier(x.to(self.device), each)[0] for x, each in zip(clips, own, strict=True)]
-        return torch.cat(parts).double().cpu() if parts else torch.empty((0, len(self.classes)), dtype=torch.float64)
+        parts = [model.classifier(x.to(self.device), each) for x, each in zip(clips, own, strict=True)]
+        scores, features = (torch.cat(each).double().cpu() for each in zip(*parts, strict=True))
+        return scores, features
 
-    def _fused(self, scores: Sequence[Tensor | None]) -> Floats:
-        """Probabilities of all models together."""
-        total = sum(w * s for w, s in zip(self.weights, scores, strict=True) if s is not None)
+    def _fused(self, said: Sequence[Said], seen: npt.NDArray[np.bool_]) -> Scored:
+        """What all models say together."""
+        scores = [each for each, _ in said]
+        if self.temperatures is None:
+            total = sum(w * s for w, s in zip(self.weights, scores, strict=True)) / sum(self.weights)
+        else:
+            total = combined(scores, self.weights, self.temperatures)
         assert isinstance(total, Tensor)
-        return (total / sum(self.weights)).softmax(dim=1).numpy()
+        refused: npt.NDArray[np.bool_] | None = None
+        if self.limits:
+            pairs = zip(self.limits, said, strict=True)
+            refused = np.logical_and.reduce([(d.of(h) > limit).numpy() for (d, limit), (_, h) in pairs])
+        return Scored(total.softmax(dim=1).numpy(), seen, refused)
 
 
 def check_alike(models: Sequence[Model]) -> None:

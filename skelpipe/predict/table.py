@@ -13,20 +13,24 @@ from skelpipe.outputs.provenance import write_beside
 from skelpipe.outputs.refusals import unwritable
 from skelpipe.predict.predict import Prediction
 
-NOBODY = "nobody is to be seen"
+NOBODY, NONE = "nobody is to be seen", "none of these"
 
 
 def rows(found: Sequence[Prediction], classes: Sequence[str], top: int, every: bool) -> list[dict[str, Any]]:
     """A row for each prediction, all of the same columns.
 
     Columns: clip; person, start and stop (frames) and their seconds, label, where any prediction has them; class and
-    probability, class_2 and probability_2, … of the most probable ones, empty where nobody is to be seen.
+    probability, class_2 and probability_2, … of the most probable ones, empty where nobody is to be seen; and `none`, where
+    that was asked for: whether it is rather none of the classes.
 
     Args:
         top: how many of the most probable classes.
         every: whether a column `p CLASS` for each class follows.
     """
-    has = {name: any(getattr(each, name) is not None for each in found) for name in ("person", "start", "label", "fps")}
+    has = {
+        name: any(getattr(each, name) is not None for each in found)
+        for name in ("person", "start", "label", "fps", "refused")
+    }
     return [_row(each, classes, top, every, has) for each in found]
 
 
@@ -46,6 +50,8 @@ def _row(each: Prediction, classes: Sequence[str], top: int, every: bool, has: M
         place = best[rank] if best else None
         row[f"class{mark}"] = None if place is None else classes[place]
         row[f"probability{mark}"] = None if place is None else _number(each, place)
+    if has["refused"]:
+        row["none"] = each.refused if each.probability is not None else None
     if every:
         row |= {f"p {name}": None if each.probability is None else _number(each, n) for n, name in enumerate(classes)}
     return row
@@ -122,11 +128,11 @@ def line(each: Prediction, classes: Sequence[str], top: int) -> str:
         where.append(f"person {each.person}")
     if each.probability is None:
         return f"{' '.join(where)}: {NOBODY}"
-    p = each.probability
+    p, none = each.probability, f"{NONE}; nearest: " if each.refused else ""
     said = ", ".join(f"{classes[n]} {p[n]:.2f}" for n in each.top(top))
     right = each.label not in classes or classes[each.top(1)[0]] == each.label
     wrong = "" if right else f" (it is {each.label})"
-    return f"{' '.join(where)}: {said}{wrong}"
+    return f"{' '.join(where)}: {none}{said}{wrong}"
 
 
 def summary(found: Sequence[Prediction], classes: Sequence[str], chosen: bool = False) -> Iterator[str]:
@@ -139,6 +145,8 @@ def summary(found: Sequence[Prediction], classes: Sequence[str], chosen: bool = 
     known = [each for each in found if each.label in classes and each.probability is not None]
     if nobody:
         yield f"{nobody:,} of {len(found):,}: {NOBODY}"
+    if refused := sum(bool(each.refused) for each in found):
+        yield f"{refused:,} of {len(found):,}: {NONE}"
     if known:
         right = sum(classes[each.top(1)[0]] == each.label for each in known)
         doubt = "" if chosen else "; it may have learnt from some, and --split looks at test clips alone"

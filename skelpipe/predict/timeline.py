@@ -68,5 +68,6 @@ def _draw(path: Path, name: str, windows: Sequence[Prediction], classes: Sequenc
         fps=seen[0].fps,
         title=name,
         person=person,
+        none=None if seen[0].refused is None else np.array([bool(each.refused) for each in seen]),
     )
     save_figure(figure, path)

@@ -126,17 +126,18 @@ def calibration_error(scores: Tensor, label: Tensor, bins: int = BINS) -> float:
 
 
 def combined(scores: Sequence[Tensor], weights: Sequence[float], temperatures: Sequence[float]) -> Tensor:
-    """Scores (B, K) of several models of the same clips as one: the weighted mean of each one's scores / temperature.
+    """Scores (B, K) of several models of the same clips as one: the weighted sum of each one's scores / temperature.
 
-    The temperature of the whole is not known: none of the models tells how its held-out clips were scored. A mean, with
-    weights that are made to sum to 1, is right where the models say the same (copies of one give what that gives) and
-    too unsure where they know different things, as streams do; a sum would be too sure wherever they say the same.
+    The temperature of the whole is not known: none of the models tells how its held-out clips were scored. A sum by the
+    usual weights of streams, 0.6, 0.6 and 0.4, lies between a mean, which is right where models say the same, and a
+    plain sum, which is right where they know different things; of three streams on two small data sets it came nearer
+    than a mean. One model is taken as it is, whatever its weight.
 
     Args:
-        weights: positive, one for each model, as of `fuse`.
-        temperatures: as of `need_temperature`, or 1 for scores as they are.
+        weights: one for each model, as of `fuse`.
+        temperatures: as of `need_temperature`.
     """
-    whole = float(sum(weights))
+    whole = 1.0 if len(scores) > 1 else float(sum(weights))
     return sum((w / whole) * z / t for z, w, t in zip(scores, weights, temperatures, strict=True))  # type: ignore[return-value]
 
 

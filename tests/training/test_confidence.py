@@ -113,8 +113,8 @@ def test_nothing_is_concluded_from_nothing():
 
 def test_several_copies_of_one_model_say_what_one_says():
     z, other = torch.randn(6, 3), torch.randn(6, 3)
-    torch.testing.assert_close(combined([z, z, z], [0.6, 0.6, 0.4], [2.0, 2.0, 2.0]), z / 2)
-    torch.testing.assert_close(combined([z, other], [3, 1], [2.0, 0.5]), 0.75 * z / 2 + 0.25 * other / 0.5)
+    torch.testing.assert_close(combined([z, z, z], [0.6, 0.6, 0.4], [2.0, 2.0, 2.0]), 1.6 * z / 2)
+    torch.testing.assert_close(combined([z, other], [3, 1], [2.0, 0.5]), 3 * z / 2 + other / 0.5)
     with pytest.raises(ValueError, match="argument"):
         combined([z, z], [1.0, 1.0], [1.0])
 
