@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 import struct
+import time
 from pathlib import Path
 
 import h5py
@@ -508,3 +509,11 @@ def test_damaged_files_end_in_a_line(name, tmp_path):
 
 def path_suffix(name: str) -> str:
     return Path(name).suffix
+
+
+def test_a_line_that_is_nearly_one_of_numbers_is_told_at_once(tmp_path):
+    begin = time.monotonic()
+    for text in (", ".join(["1.5"] * 60) + ", x\n", "1\n1\n72057594037931101 " + "0" * 200 + "x\n"):
+        opened = Opened(File("a.txt", str(write(tmp_path / "a.txt", text)), size=len(text)))
+        assert format_of(opened) != "text"
+    assert time.monotonic() - begin < 5

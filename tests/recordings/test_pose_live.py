@@ -459,6 +459,7 @@ DAMAGED = {
     "zeros": (NUMBERS.encode() + b"\0" * 100, F, f"line {F + 1}: is no text in UTF-8"),
     "binary": (b"\x89HDF\r\n\x1a\n\0\0", 0, "line 1: is no text in UTF-8"),
     "nothing": ("\n \n", 0, "is empty"),
+    "a heading": ("frame,joint,x,y,z\n", 0, "holds no frames"),
     "a picture": ("<svg>\n", 0, "line 1: begins with '<svg>'"),
     "a word in a table": ("frame,joint,x,y,z\n0,a,1,2,3\n1,b,fish,2,3\n2,a,1,2,3\n", 0, "line 2: has no joint called"),
 }  # fmt: skip
@@ -513,6 +514,32 @@ def test_tables_that_are_refused(tmp_path):
     assert "begins another clip, v2" in str(error)
     FILES["shuffled.csv"][0](tmp_path / "a.csv")
     assert "comes after frame" in str(until(frames_of(tmp_path / "a.csv", COCO, Stated()))[1])
+
+
+def test_what_parts_or_joins_the_lines_of_a_table_is_damage():
+    lines = wide(["frame", *XY], np.c_[np.arange(F), FLAT.reshape(F, -1)]).splitlines()
+    for mark in ("\r", '"'):
+        damaged = lines[3].replace(",", f",{mark}", 1)
+        found, error = until(of_text("\n".join([*lines[:3], damaged, *lines[4:]])))
+        assert len(found) == 2
+        assert "line 4: " in str(error)
+    found, error = until(of_text(NUMBERS + NUMBERS.replace(" ", "\r", 2), KINECT))
+    assert len(found) == F
+    assert f"line {F + 1}: " in str(error)
+    records = LINES["rows of bodies"]
+    *_, last = of_text(lines_of([*records[:2], {"frame": 2}]))
+    assert (last.number, len(last.body)) == (2, 0)
+    lacking = [{key: value for key, value in each.items() if key != "frame"} for each in records]
+    found, error = until(of_text(lines_of([*records[:2], lacking[2]])))
+    assert len(found) == 2
+    assert "line 3: has rows without a frame number" in str(error)
+
+
+@pytest.mark.parametrize("line", [", ".join(["1.5"] * 5000) + ", x", "1" * 1_000_000 + "x", "1 ," * 50_000 + "x"])
+def test_a_long_line_that_is_none_of_numbers_is_told_at_once(line):
+    begin = time.monotonic()
+    assert "begins with" in str(until(of_text(line + "\n"))[1])
+    assert time.monotonic() - begin < 5
 
 
 def test_numbers_that_are_none_are_not_seen():

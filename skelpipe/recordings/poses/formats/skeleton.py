@@ -11,7 +11,7 @@ from skelpipe.recordings.text.numbers import JOINTS
 
 # Frames, bodies, and of the first body an id and nine more; or frames without anybody.
 BEGINS = re.compile(
-    r"^\d+[ \t]*\r?\n\s*(?:\d+[ \t]*\r?\n\s*(?:\d+[ \t]+(?:[-+.\deE]+[ \t]*){5,}\r?\n\s*\d+[ \t]*\r?\n|\d+))"
+    r"^\d+[ \t]*\r?\n\s*(?:\d+[ \t]*\r?\n\s*(?:\d+[ \t]+(?:[-+.\deE]++[ \t]*+){5,}+\r?\n\s*\d+[ \t]*\r?\n|\d+))"
 )
 
 

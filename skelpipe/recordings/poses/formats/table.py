@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 COMMA, POINT = (
-    re.compile(rf"(?:^|[;\t])\s*-?\d+{mark}\d+(?:[eE][-+]?\d+)?\s*(?:[;\t]|$)", re.MULTILINE) for mark in (",", r"\.")
+    re.compile(rf"(?:^|[;\t])[ \r]*+-?\d++{mark}\d++(?:[eE][-+]?\d++)?+[ \r]*+(?:[;\t]|$)", re.MULTILINE)
+    for mark in (",", r"\.")
 )
 
 COMMAS = "commas in numbers were taken for decimal points"

@@ -15,8 +15,9 @@ from skelpipe.recordings.poses.base import AGAIN, Format, Opened, Poses, from_bo
 from skelpipe.recordings.poses.formats.table import with_commas
 from skelpipe.recordings.poses.shapes import bodies_of
 
-NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?|[-+]?(?:nan|inf(?:inity)?)"
-LINE = re.compile(rf"^\s*(?:{NUMBER})(?:\s*[,;\t ]\s*(?:{NUMBER})?)+\s*$", re.IGNORECASE)
+# Nothing is given back (++): a long line that ends in a word would be tried in all ways.
+NUMBER = r"[-+]?+(?:\d++\.?+\d*+|\.\d++)(?:[eE][-+]?+\d++)?+|[-+]?+(?:nan|inf(?:inity)?+)"
+LINE = re.compile(rf"^\s*+(?:{NUMBER})(?=[^\S \t]*+[,;\t ])(?:[,;\s]++(?:{NUMBER}))*+[,;\s]*+$", re.IGNORECASE)
 JOINT = (2, 3, 4)  # numbers of a line that is a joint
 
 

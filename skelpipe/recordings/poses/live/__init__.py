@@ -25,6 +25,8 @@ from skelpipe.recordings.poses.stated import Stated
 __all__ = ["EndsEarly", "Frame", "Frames", "frames_of"]
 
 COUNT = re.compile(r"\s*\d{1,18}\s*$", re.ASCII)  # alone in the first line of .skeleton text
+FRACTION = re.compile(r"\s*-?\d+\.\d+\s*", re.ASCII)
+MOST_COLUMNS = 1 << 13
 JSON = re.compile(r"\s*(?:\[|\{|null\s*$)")
 
 
@@ -87,6 +89,8 @@ def _frames(source: Path | BinaryIO, fitter: Fitter, follow: bool, patience: flo
             with Bytes(source, follow, patience) as opened:
                 yield from _of_lines(Lines(opened), fitter, follow)
         yield from fitter.end()
+        if not fitter.places.next:
+            raise BadInput(fitter.where, "holds no frames", READABLE)
     except BadInput:
         yield from fitter.end()  # what was held back is whole
         raise
@@ -137,9 +141,16 @@ def _form(text: str, number: int, fitter: Fitter, rests: bool) -> Form | None:
         made = SkeletonText
     elif LINE.match(text):
         made = NumberLines
-    elif mark is not None and is_heading(cells_of(text.strip(), mark)):
+    elif mark is not None and _is_heading(cells_of(text.strip(), mark)):
         made = TableLines
     else:
         what = f"begins with {shortened(text.strip(), 60)!r}, no frames that can be read one after the other"
         raise BadInput(f"{fitter.where}, line {number}", what, READABLE)
     return made(fitter.layout, fitter.where)
+
+
+def _is_heading(cells: list[str]) -> bool:
+    """Whether cells are names of columns of poses, and not the numbers of a damaged line."""
+    if len(cells) > MOST_COLUMNS or 2 * sum(FRACTION.fullmatch(cell) is not None for cell in cells) > len(cells):
+        return False
+    return is_heading(cells)

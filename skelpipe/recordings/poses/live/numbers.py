@@ -61,12 +61,14 @@ class NumberLines(Form):
         assert self._style is not None
         if self._style.apart in (";", "\t") and not self._style.commas:
             self._style = style_of(text, text)  # the first numbers may have been whole
-        try:
-            found = matrix(text + "\n", self._style, self.where)
-        except BadInput:
-            raise BadInput(self.where, f"is no line of numbers: {shortened(text, 60)}", AGAIN) from None
-        found = found[:, : units[0].kind]
         joints, width = len(self.layout.joints), units[0].kind
+        damage = BadInput(self.where, f"is no line of numbers: {shortened(text, 60)}", AGAIN)
+        try:
+            found = matrix(text + "\n", self._style, self.where)[:, :width]
+        except BadInput:
+            raise damage from None
+        if found.shape != (len(units) * (joints if width in JOINT else 1), width):  # a \r may end a line, too
+            raise damage
         numbers: list[float | None] = [None] * len(units)
         if width in JOINT:
             found = found.reshape(len(units), joints * width)

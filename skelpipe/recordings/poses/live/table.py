@@ -166,7 +166,7 @@ class TableLines(Rows):
     def _begin(self) -> None:
         self._heading = [one_header("\n".join(self._heading) + "\n", self.where).strip("\n")]
         self._mark = separator_of(self._heading[0]) or ","
-        self._names = [name.strip() for name in cells_of(self._heading[0].strip(), self._mark)]
+        self._names = [str(name) for name in read_csv(self._heading[0] + "\n", self.where).columns]
         self.header = header_of(self._names)
         self._places = _places(self._names, self.header)
 
@@ -189,10 +189,13 @@ class TableLines(Rows):
     def table(self, units: Sequence[Unit]) -> pd.DataFrame:
         """See `Rows.table`."""
         text = "\n".join([*self._heading, *(row for unit in units for row in unit.content)]) + "\n"
+        damage = BadInput(self.where, f"is no row of the table: {shortened(units[0].content[0], 60)}", AGAIN)
         try:
             made = read_csv(text, self.where)
         except BadInput:
-            raise BadInput(self.where, f"is no row of the table: {shortened(units[0].content[0], 60)}", AGAIN) from None
+            raise damage from None
+        if len(made) != sum(len(unit.content) for unit in units):  # a quotation mark or a \r joins lines or parts them
+            raise damage
         made.columns = [str(name) for name in made.columns]
         self.commas = with_commas(text)
         return made
@@ -208,7 +211,7 @@ class Records(Rows):
 
     def __init__(self, layout: Layout, where: str, names: Sequence[str]) -> None:
         super().__init__(layout, where)
-        self.header = header_of(names)
+        self.header, self._names = header_of(names), list(names)
 
     def row(self, line: int, row: Any) -> Sequence[Unit]:
         """Take a row, as `add`."""
@@ -229,9 +232,8 @@ class Records(Rows):
         """See `Rows.table`."""
         import pandas as pd
 
-        made = pd.DataFrame([row for unit in units for row in unit.content])
-        made.columns = [str(name) for name in made.columns]
-        return made
+        rows = [{str(name): value for name, value in row.items()} for unit in units for row in unit.content]
+        return pd.DataFrame(rows, columns=self._names)
 
 
 def _places(names: Sequence[str], header: Header) -> tuple[int | None, ...]:
