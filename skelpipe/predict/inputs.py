@@ -15,9 +15,10 @@ import numpy.typing as npt
 import yaml
 
 from skelpipe.errors import BadInput
-from skelpipe.layouts import SUFFIXES, attributes_of, layout_of
+from skelpipe.layouts import SUFFIXES, attributes_of, find_layout, layout_of
 from skelpipe.layouts.base import Layout
 from skelpipe.predict.pieces import Piece, Windows
+from skelpipe.predict.predictor import check_layout
 from skelpipe.recordings import store
 from skelpipe.recordings.conventions import Conversion
 from skelpipe.recordings.conventions.folders import NOTED, is_relative
@@ -161,7 +162,7 @@ def ingested(
         BadInput: nothing can be read, or the layout cannot be told.
     """
     folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="skelpipe-")))
-    kind = _dataset_for(raw, first, said, windows, folder)
+    raw, kind = _dataset_for(raw, first, said, windows, folder)
     workers = 0 if raw.is_file() else None  # to start processes takes longer than to read one file
     made = ingest(kind, raw, folder / "store", workers=workers, keep_missing=True, progress=progress)
     told = [line for line in made.told if NO_LABEL not in line]  # which nobody expects here
@@ -170,23 +171,34 @@ def ingested(
     return folder / "store"
 
 
-def _dataset_for(raw: Path, first: Model, said: Mapping[str, Any], windows: bool, folder: Path) -> Dataset | str:
-    """As what raw recordings are read."""
+def _dataset_for(
+    raw: Path, first: Model, said: Mapping[str, Any], windows: bool, folder: Path
+) -> tuple[Path, Dataset | str]:
+    """Where raw recordings lie, and as what they are read."""
     name = str(first.facts.dataset.get("dataset"))
     if raw.suffix.lower() in SUFFIXES:
         from skelpipe.recordings.poses.described import read_description
 
-        return read_description(raw, **said).dataset
+        described = read_description(raw, **said)
+        if described.raw is None:
+            raise BadInput(raw, "does not say where its recordings are", "add 'raw: FOLDER', or give that folder")
+        check_layout(first, described.dataset.skeleton)
+        return described.raw, described.dataset
     whole = raw.is_dir() or raw.suffix.lower() == ".zip"
     if whole and not said and not windows and name in DATASETS:
         found = DATASETS[name].find(raw, True)
         if found.sources:
-            return name
-    stated = {key: value for key, value in reading_of(first).items() if key not in said}
+            return raw, name
     if "layout" not in said:
         said = {**said, "layout": _layout_for(raw, first.layout, folder)}
-        stated = stated if said["layout"] == first.layout.name or Path(said["layout"]).parent == folder else {}
-    return own_poses(**{**stated, **said})
+    layout = find_layout(said["layout"])
+    check_layout(first, layout)
+    stated = {key: value for key, value in reading_of(first).items() if key not in (*said, RATE)}
+    if stated and layout.joints == first.layout.joints:
+        options = " ".join(f"--{key} {_as_option(value)}" for key, value in stated.items())
+        log.warning("%s: read as the recordings of the model, %s; state it where they differ", raw, options)
+        said = {**stated, **said}
+    return raw, own_poses(**said)
 
 
 def reading_of(model: Model) -> dict[str, Any]:
@@ -194,6 +206,10 @@ def reading_of(model: Model) -> dict[str, Any]:
     read = model.facts.read.get(READING) or {}
     said = {key: read[key] for key in ("unit", "up", "image") if key in read}
     return {**said, **({"fps": model.facts.read[RATE]} if RATE in model.facts.read else {})}
+
+
+def _as_option(value: object) -> str:
+    return "x".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
 
 
 def _layout_for(raw: Path, wanted: Layout, folder: Path) -> str:
@@ -209,7 +225,7 @@ def _layout_for(raw: Path, wanted: Layout, folder: Path) -> str:
         if "layout_table" not in attributes_of(wanted):
             return wanted.name
         path = folder / "layout.yaml"
-        path.write_text(yaml.safe_dump(wanted.as_table(), allow_unicode=True))
+        path.write_text(yaml.safe_dump(wanted.as_table(), allow_unicode=True, sort_keys=False))
         return str(path)
     if others:
         what = f"may be of layout {fit[0].name}, {others}"

@@ -20,8 +20,8 @@ def rows(found: Sequence[Prediction], classes: Sequence[str], top: int, every: b
     """A row for each prediction, all of the same columns.
 
     Columns: clip; person, start and stop (frames) and their seconds, label, where any prediction has them; class and
-    probability, class_2 and probability_2, … of the most probable ones, empty where nobody is to be seen; and `none`, where
-    that was asked for: whether it is rather none of the classes.
+    probability, class_2 and probability_2, … of the most probable ones, empty where nobody is to be seen; and `none`,
+    where that was asked for: whether it is rather none of the classes.
 
     Args:
         top: how many of the most probable classes.
@@ -85,7 +85,8 @@ def write_table(
 def check_out(out: Path, force: bool) -> None:
     """Raise BadInput, before anything is computed, if predictions cannot be written there."""
     if out.suffix.lower() not in WRITERS:
-        raise BadInput(out, f"has the ending {out.suffix or 'of no format'!r}", f"use one of {', '.join(WRITERS)}")
+        what = f"has the ending {out.suffix!r}" if out.suffix else "has no ending"
+        raise BadInput(out, what, f"use one of {', '.join(WRITERS)}")
     if out.is_dir() or (out.exists() and not force):
         raise BadInput(out, "already exists", "choose another path, or pass --force to replace it")
 
