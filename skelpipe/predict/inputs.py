@@ -17,6 +17,7 @@ import yaml
 from skelpipe.errors import BadInput
 from skelpipe.layouts import SUFFIXES, attributes_of, find_layout, layout_of
 from skelpipe.layouts.base import Layout
+from skelpipe.layouts.table import CONFIDENCE
 from skelpipe.predict.pieces import Piece, Windows
 from skelpipe.predict.predictor import check_layout
 from skelpipe.recordings import store
@@ -34,6 +35,7 @@ from skelpipe.training.model import Model
 
 log = logging.getLogger(__name__)
 WINDOWS_AT_ONCE = 64  # of a long recording, whose frames between are read together
+FAULTS_TOLD = 10  # of what was left out
 LONG = 4096  # frames from which on a recording that is cut into windows is read part by part
 
 Progress = Any
@@ -166,7 +168,11 @@ def ingested(
     workers = 0 if raw.is_file() else None  # to start processes takes longer than to read one file
     made = ingest(kind, raw, folder / "store", workers=workers, keep_missing=True, progress=progress)
     told = [line for line in made.told if NO_LABEL not in line]  # which nobody expects here
-    for line in (*told, *(f"left out: {each.name}: {each.reason} ({each.detail})" for each in made.faults[:10])):
+    told += [f"left out: {each.name}: {each.reason} ({each.detail})" for each in made.faults[:FAULTS_TOLD]]
+    if made.dropped:
+        counts = ", ".join(f"{count:,} {reason}" for reason, count in made.dropped.items())
+        told.append(f"{raw}: left out in all: {counts}")
+    for line in told:
         log.warning("%s", line)
     return folder / "store"
 
@@ -231,4 +237,5 @@ def _layout_for(raw: Path, wanted: Layout, folder: Path) -> str:
         what = f"may be of layout {fit[0].name}, {others}"
         raise BadInput(raw, what, "say which by --layout")
     log.warning("%s: joints are taken for %s, the only layout that fits", raw, fit[0].name)
-    return fit[0].name
+    # Detectors' confidences are left out only where the model does not look at them.
+    return fit[0].name + (CONFIDENCE if wanted.confidence else "")

@@ -285,7 +285,9 @@ def test_clips_that_do_not_fit_are_refused_with_a_remedy(road, tmp_path):
     with pytest.raises(BadInput, match="--window: needs whole recordings"):
         said(road / "joint-eval", [road / "clips.zarr"], asked=Asked(Windows(5, 5)))
     np.save(tmp_path / "flat.npy", np.random.default_rng(0).normal(0, 100, (9, 25, 2)))
-    with pytest.raises(BadInput, match="openpose25 to kinect_v2: a picture has no depth"):
+    with pytest.raises(
+        BadInput, match="has learnt from kinect_v2, in space, and openpose25 lies in a picture, without depth"
+    ):
         said(road / "joint-eval", [tmp_path / "flat.npy"])
     np.save(tmp_path / "odd.npy", np.random.default_rng(0).normal(0, 1, (9, 11, 3)))
     with pytest.raises(BadInput, match="11 joints"):
