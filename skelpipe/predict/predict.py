@@ -138,7 +138,7 @@ def classes_meant(labels: Sequence[str | None], predictor: Predictor) -> list[st
     facts = predictor.models[0].facts
     given = sorted({each for each in labels if each is not None})
     whole = facts.numbers == tuple(range(len(facts.classes)))
-    if not given or not whole or set(given) & set(facts.classes) or not all(each.isdecimal() for each in given):
+    if not given or not whole:
         return list(labels)
     try:
         found = classes_of(given, facts.classes)
