@@ -20,8 +20,8 @@ def rows(found: Sequence[Prediction], classes: Sequence[str], top: int, every: b
     """A row for each prediction, all of the same columns.
 
     Columns: clip; person, start and stop (frames) and their seconds, label, where any prediction has them; class and
-    probability, class_2 and probability_2, … of the most probable ones, empty where nobody is to be seen; and `none`, where
-    that was asked for: whether it is rather none of the classes.
+    probability, class_2 and probability_2, … of the most probable ones, empty where nobody is to be seen; and `none`,
+    where that was asked for: whether it is rather none of the classes.
 
     Args:
         top: how many of the most probable classes.

@@ -412,3 +412,38 @@ def test_nobody_at_all_is_one_line(road, tmp_path):
     done = run_it(road / "joint-eval", "-", "--protocol", "linear", "--follow", "--window", 8, input=text)
     assert done.exit_code == 2
     assert done.output.splitlines()[-1].startswith("skelpipe: -: shows nobody")
+
+
+def test_calibrated_scores_are_divided_by_their_temperature(road):
+    model = find_model(road / "joint-eval", "linear")
+    temperature = model.facts.calibration.temperature
+    names, _, scores, *_ = read_scores(road / "joint-eval/scores.npz")
+    predictor = Predictor([model], [5.0], device="cpu", threads=1, calibrated=True)  # one model's weight is no matter
+    found = [each for some in predict(predictor, [road / "clips.zarr"], Asked(split=SPLIT)) for each in some]
+    mine = {each.clip: each.probability for each in found}
+    expected = softmax(scores["linear"].astype(np.float64) / temperature)
+    np.testing.assert_allclose(np.array([mine[name] for name in names.tolist()]), expected, atol=2e-3)
+
+
+def test_what_is_far_from_all_classes_is_refused(road, tmp_path):
+    model = find_model(road / "joint-eval", "linear")
+    strict, lax = (Predictor([model], device="cpu", threads=1, reject=share) for share in (1.0, 0.0))
+    opened = open_store(road / "store.zarr")
+    pieces = list(opened.pieces())
+    found = strict.score(pieces, opened.layout, range(len(pieces)))
+    limit = model.distance.threshold(1.0)
+    _, h = strict._scores(model, *strict._prepared(0, pieces, opened.layout, False)[:1], np.arange(len(pieces)), None)
+    assert found.refused.tolist() == (model.distance.of(h) > limit).tolist()
+    assert found.refused.sum() >= lax.score(pieces, opened.layout, range(len(pieces))).refused.sum()
+    done = run_it(
+        road / "joint-eval", road / "store.zarr", "--protocol", "linear", "--reject", 1, "--out", tmp_path / "a.csv"
+    )
+    assert f"{found.refused.sum()} of {len(pieces)}: none of these" in done.output
+    assert pd.read_csv(tmp_path / "a.csv")["none"].tolist() == found.refused.tolist()
+
+
+def test_what_a_model_does_not_know_of_itself_is_one_line(road):
+    for option in (["--calibrated"], ["--reject", 0.1]):
+        done = run_it(road / "joint-eval", road / "store.zarr", "--protocol", "finetune", *option)
+        assert done.exit_code == 2
+        assert "no clips were held out" in done.output or "knows no distances of unseen clips" in done.output
