@@ -27,6 +27,7 @@ from skelpipe.recordings.datasets.own import UNLABELLED
 from skelpipe.recordings.datasets.recording import RATE, READING
 from skelpipe.recordings.ingest import ingest
 from skelpipe.recordings.poses.dataset import own_poses
+from skelpipe.recordings.poses.described import read_description
 from skelpipe.recordings.poses.look import fitting_layouts
 from skelpipe.recordings.poses.settling import NO_LABEL
 from skelpipe.training.model import Model
@@ -67,11 +68,11 @@ class Recorded:
 
     Attributes:
         path: of the store.
-        count: how many recordings there are.
+        rows: which of its recordings are meant.
         layout: their joints.
         relative: see `Predictor.score`.
         fps: frames per second, where they are stated.
-        told: how they were understood, in words.
+        labels: of all its recordings, the class by name; None where nobody has told it.
     """
 
     path: Path
@@ -80,7 +81,6 @@ class Recorded:
     relative: bool
     fps: float | None
     labels: Sequence[str | None]
-    told: tuple[str, ...] = ()
 
     @property
     def count(self) -> int:
@@ -119,12 +119,11 @@ class Recorded:
                     yield stretch.cut(start - some[0], min(start + windows.length, count) - some[0])
 
 
-def open_store(path: Path, split: str | None = None, told: tuple[str, ...] = ()) -> Recorded:
+def open_store(path: Path, split: str | None = None) -> Recorded:
     """The recordings of a store.
 
     Args:
         split: only its test clips.
-        told: how they were understood.
 
     Raises:
         BadInput: it cannot be read, or has no such split or no test clips of it.
@@ -136,7 +135,7 @@ def open_store(path: Path, split: str | None = None, told: tuple[str, ...] = ())
     if split is not None:
         rows = np.flatnonzero(divided(split, about, columns, attributes.get("split_files"), ("test",))[1])
     return Recorded(
-        path, rows, layout, is_relative(attributes), attributes.get(RATE), labels_of(about, columns["label"]), told
+        path, rows, layout, is_relative(attributes), attributes.get(RATE), labels_of(about, columns["label"])
     )
 
 
@@ -161,7 +160,7 @@ def ingested(
         BadInput: nothing can be read, or the layout cannot be told.
     """
     folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="skelpipe-")))
-    kind = _dataset_for(raw, first, said, windows, folder)
+    kind, raw = _described(raw, said) if _is_description(raw) else (_kind_of(raw, first, said, windows, folder), raw)
     workers = 0 if raw.is_file() else None  # to start processes takes longer than to read one file
     made = ingest(kind, raw, folder / "store", workers=workers, keep_missing=True, progress=progress)
     told = [line for line in made.told if NO_LABEL not in line]  # which nobody expects here
@@ -170,13 +169,21 @@ def ingested(
     return folder / "store"
 
 
-def _dataset_for(raw: Path, first: Model, said: Mapping[str, Any], windows: bool, folder: Path) -> Dataset | str:
+def _is_description(raw: Path) -> bool:
+    return raw.is_file() and raw.suffix.lower() in SUFFIXES
+
+
+def _described(path: Path, said: Mapping[str, Any]) -> tuple[Dataset, Path]:
+    """The data set that a YAML describes, and where its recordings are."""
+    described = read_description(path, **said)
+    if described.raw is None:
+        raise BadInput(path, "does not say where its recordings are", "add raw: FOLDER, or name the folder instead")
+    return described.dataset, described.raw
+
+
+def _kind_of(raw: Path, first: Model, said: Mapping[str, Any], windows: bool, folder: Path) -> Dataset | str:
     """As what raw recordings are read."""
     name = str(first.facts.dataset.get("dataset"))
-    if raw.suffix.lower() in SUFFIXES:
-        from skelpipe.recordings.poses.described import read_description
-
-        return read_description(raw, **said).dataset
     whole = raw.is_dir() or raw.suffix.lower() == ".zip"
     if whole and not said and not windows and name in DATASETS:
         found = DATASETS[name].find(raw, True)
@@ -186,6 +193,9 @@ def _dataset_for(raw: Path, first: Model, said: Mapping[str, Any], windows: bool
     if "layout" not in said:
         said = {**said, "layout": _layout_for(raw, first.layout, folder)}
         stated = stated if said["layout"] == first.layout.name or Path(said["layout"]).parent == folder else {}
+    if stated:
+        read = ", ".join(f"{key} {'x'.join(map(str, v)) if key == 'image' else v}" for key, v in stated.items())
+        log.warning("%s: is read as what the model has learnt from: %s", raw, read)
     return own_poses(**{**stated, **said})
 
 
