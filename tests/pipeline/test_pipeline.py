@@ -969,7 +969,7 @@ def test_names_of_recordings_say_whom_to_leave_out(tmp_path, column, values):
 
 def test_what_tells_the_classes_of_other_recordings_is_named_at_the_end(tmp_path, capsys):
     parts = ["runs/a b/joint/linear", "runs/a b/bone/linear"]
-    config = {"evaluations": dict.fromkeys(parts, {}), "fusions": {"runs/a b/fused": {"parts": parts}}}
+    config = {"evaluations": {key: {} for key in parts}, "fusions": {"runs/a b/fused": {"parts": parts}}}
     assert teller(config, tmp_path) is None
     for folder in (*parts, *config["fusions"]):
         (tmp_path / folder).mkdir(parents=True)
