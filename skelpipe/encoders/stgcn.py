@@ -239,8 +239,10 @@ class STGCN(Encoder):
         return self.feature_map(x.unsqueeze(-1)).mean(dim=(2, 3))
 
     def settle(self) -> None:
-        """Take the weights for final: the feature of an absent body is then computed once for clips of a length."""
+        """Take the weights for final: what follows from them, as an absent body's feature, is then computed once."""
         self.absent = {}
+        for block in self.blocks:
+            cpu.settle(block.temporal)  # type: ignore[arg-type]
 
 
 def room(bodies: int) -> int:

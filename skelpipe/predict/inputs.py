@@ -29,6 +29,7 @@ from skelpipe.recordings.datasets.own import UNLABELLED
 from skelpipe.recordings.datasets.recording import RATE, READING
 from skelpipe.recordings.ingest import ingest
 from skelpipe.recordings.poses.dataset import own_poses
+from skelpipe.recordings.poses.described import read_description
 from skelpipe.recordings.poses.look import fitting_layouts
 from skelpipe.recordings.poses.settling import NO_LABEL
 from skelpipe.training.model import Model
@@ -70,11 +71,11 @@ class Recorded:
 
     Attributes:
         path: of the store.
-        count: how many recordings there are.
+        rows: which of its recordings are meant.
         layout: their joints.
         relative: see `Predictor.score`.
         fps: frames per second, where they are stated.
-        told: how they were understood, in words.
+        labels: of all its recordings, the class by name; None where nobody has told it.
     """
 
     path: Path
@@ -83,7 +84,6 @@ class Recorded:
     relative: bool
     fps: float | None
     labels: Sequence[str | None]
-    told: tuple[str, ...] = ()
 
     @property
     def count(self) -> int:
@@ -122,12 +122,11 @@ class Recorded:
                     yield stretch.cut(start - some[0], min(start + windows.length, count) - some[0])
 
 
-def open_store(path: Path, split: str | None = None, told: tuple[str, ...] = ()) -> Recorded:
+def open_store(path: Path, split: str | None = None) -> Recorded:
     """The recordings of a store.
 
     Args:
         split: only its test clips.
-        told: how they were understood.
 
     Raises:
         BadInput: it cannot be read, or has no such split or no test clips of it.
@@ -139,7 +138,7 @@ def open_store(path: Path, split: str | None = None, told: tuple[str, ...] = ())
     if split is not None:
         rows = np.flatnonzero(divided(split, about, columns, attributes.get("split_files"), ("test",))[1])
     return Recorded(
-        path, rows, layout, is_relative(attributes), attributes.get(RATE), labels_of(about, columns["label"]), told
+        path, rows, layout, is_relative(attributes), attributes.get(RATE), labels_of(about, columns["label"])
     )
 
 
@@ -164,7 +163,9 @@ def ingested(
         BadInput: nothing can be read, or the layout cannot be told.
     """
     folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="skelpipe-")))
-    raw, kind = _dataset_for(raw, first, said, windows, folder)
+    kind, raw = (
+        _described(raw, first, said) if _is_description(raw) else (_kind_of(raw, first, said, windows, folder), raw)
+    )
     workers = 0 if raw.is_file() else None  # to start processes takes longer than to read one file
     made = ingest(kind, raw, folder / "store", workers=workers, keep_missing=True, progress=progress)
     told = [line for line in made.told if NO_LABEL not in line]  # which nobody expects here
@@ -177,34 +178,38 @@ def ingested(
     return folder / "store"
 
 
-def _dataset_for(
-    raw: Path, first: Model, said: Mapping[str, Any], windows: bool, folder: Path
-) -> tuple[Path, Dataset | str]:
-    """Where raw recordings lie, and as what they are read."""
-    name = str(first.facts.dataset.get("dataset"))
-    if raw.suffix.lower() in SUFFIXES:
-        from skelpipe.recordings.poses.described import read_description
+def _is_description(raw: Path) -> bool:
+    return raw.is_file() and raw.suffix.lower() in SUFFIXES
 
-        described = read_description(raw, **said)
-        if described.raw is None:
-            raise BadInput(raw, "does not say where its recordings are", "add 'raw: FOLDER', or give that folder")
-        check_layout(first, described.dataset.skeleton)
-        return described.raw, described.dataset
+
+def _described(path: Path, first: Model, said: Mapping[str, Any]) -> tuple[Dataset, Path]:
+    """The data set that a YAML describes, and where its recordings are."""
+    described = read_description(path, **said)
+    if described.raw is None:
+        raise BadInput(path, "does not say where its recordings are", "add raw: FOLDER, or name the folder instead")
+    check_layout(first, described.dataset.skeleton)
+    return described.dataset, described.raw
+
+
+def _kind_of(raw: Path, first: Model, said: Mapping[str, Any], windows: bool, folder: Path) -> Dataset | str:
+    """As what raw recordings are read."""
+    name = str(first.facts.dataset.get("dataset"))
     whole = raw.is_dir() or raw.suffix.lower() == ".zip"
     if whole and not said and not windows and name in DATASETS:
         found = DATASETS[name].find(raw, True)
         if found.sources:
-            return raw, name
+            return name
     if "layout" not in said:
         said = {**said, "layout": _layout_for(raw, first.layout, folder)}
     layout = find_layout(said["layout"])
     check_layout(first, layout)
-    stated = {key: value for key, value in reading_of(first).items() if key not in (*said, RATE)}
-    if stated and layout.joints == first.layout.joints:
-        options = " ".join(f"--{key} {_as_option(value)}" for key, value in stated.items())
-        log.warning("%s: read as the recordings of the model, %s; state it where they differ", raw, options)
-        said = {**stated, **said}
-    return raw, own_poses(**said)
+    # What somebody says of one set of recordings says nothing of another layout's, nor of another's frame rate.
+    of_it = reading_of(first) if layout.joints == first.layout.joints else {}
+    stated = {key: value for key, value in of_it.items() if key not in (*said, RATE)}
+    if stated:
+        read = ", ".join(f"{key} {'x'.join(map(str, v)) if key == 'image' else v}" for key, v in stated.items())
+        log.warning("%s: is read as what the model has learnt from: %s", raw, read)
+    return own_poses(**{**stated, **said})
 
 
 def reading_of(model: Model) -> dict[str, Any]:
@@ -212,10 +217,6 @@ def reading_of(model: Model) -> dict[str, Any]:
     read = model.facts.read.get(READING) or {}
     said = {key: read[key] for key in ("unit", "up", "image") if key in read}
     return {**said, **({"fps": model.facts.read[RATE]} if RATE in model.facts.read else {})}
-
-
-def _as_option(value: object) -> str:
-    return "x".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
 
 
 def _layout_for(raw: Path, wanted: Layout, folder: Path) -> str:

@@ -119,6 +119,10 @@ def of_store(
 ) -> Iterator[list[Prediction]]:
     """What the models say of the recordings of a store; `usual` frames per second where it states none."""
     opened = open_store(path, asked.split)
+    if opened.fps is None and usual is not None:
+        predictor.tell(
+            f"seconds are of {usual:g} frames each, as in what the model has learnt from; --fps says otherwise"
+        )
     opened = replace(opened, fps=opened.fps or usual, labels=classes_meant(opened.labels, predictor))
     done, made, last = 0, 0, None
     for some in _some(_split_up(opened.pieces(asked.windows), asked), AT_ONCE):

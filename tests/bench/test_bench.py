@@ -178,7 +178,9 @@ def test_every_row_is_there_and_finite(tmp_path, monkeypatch):
     expected = [
         "parse, one core", "ingest, the command", "prepare, one core", "prepare, the command",
         "normal view, one core", "extreme view, one core", "ready batches, skeletonclr", "ready batches, aimclr",
-        *steps, f"embed, {places[-1]}", "linear protocol", "start of skelpipe --help", "start of skelpipe inspect",
+        *steps, f"embed, {places[-1]}", "predict one window of 50 frames, one body, one core",
+        "predict one window of 50 frames, 2 bodies, one core", f"predict, {places[-1]}",
+        "linear protocol", "start of skelpipe --help", "start of skelpipe inspect",
     ]  # fmt: skip
     assert len(found["rows"]) == len(expected)
     for row, stage in zip(found["rows"], expected, strict=True):

@@ -340,6 +340,23 @@ def test_settled_weights_embed_an_absent_body_once(monkeypatch):
     assert seen == [1, 4, 4, 1, 1]  # the absent one, three bodies, again; and of another length
 
 
+def test_settled_weights_are_transformed_once_and_only_without_gradients():
+    encoder = STGCN(KINECT_V2, STGCNOptions(width=16, features=64, dropout=0)).eval()
+    x = clip(2, 3, 40, 25, 2)
+    with torch.no_grad():
+        expected = encoder(x)
+        encoder.settle()
+        torch.testing.assert_close(encoder(x), expected, rtol=1e-5, atol=1e-6)
+        last = encoder.blocks[-1].temporal
+        (kept,) = getattr(last, temporal.SETTLED).values()
+        assert torch.equal(encoder(x), encoder(x))
+        assert next(iter(getattr(last, temporal.SETTLED).values())) is kept
+        last.weight.mul_(2)
+    other = STGCN(KINECT_V2, STGCNOptions(width=16, features=64, dropout=0)).eval()
+    other.load_state_dict(encoder.state_dict())
+    torch.testing.assert_close(encoder(x), other(x), rtol=1e-5, atol=1e-6)  # with gradients weights may change
+
+
 def test_threads_change_no_bit():
     """Sums are taken chunk by chunk, whoever takes them."""
     x = clip(5000, 6).numpy()

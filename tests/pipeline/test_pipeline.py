@@ -32,7 +32,7 @@ from skelpipe.pipeline.experiments import list_experiments
 from skelpipe.pipeline.files import load_pipeline
 from skelpipe.pipeline.lock import AREA
 from skelpipe.pipeline.plan import list_raw, plan
-from skelpipe.pipeline.run import run
+from skelpipe.pipeline.run import run, teller
 from skelpipe.pipeline.site import Site
 from skelpipe.pipeline.spec import Pipeline
 from skelpipe.pipeline.watch import read_lines
@@ -965,3 +965,21 @@ def test_names_of_recordings_say_whom_to_leave_out(tmp_path, column, values):
     runs = plan(pipeline, file, tmp_path)["runs"]
     said = [run.split("/")[2] for run in runs]
     assert said == [f"nw-ucla-{column}=test={value}" for value in values]
+
+
+def test_what_tells_the_classes_of_other_recordings_is_named_at_the_end(tmp_path, capsys):
+    parts = ["runs/a b/joint/linear", "runs/a b/bone/linear"]
+    config = {"evaluations": {key: {} for key in parts}, "fusions": {"runs/a b/fused": {"parts": parts}}}
+    assert teller(config, tmp_path) is None
+    for folder in (*parts, *config["fusions"]):
+        (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / folder / "done.json").write_text("{}")
+    assert teller(config, tmp_path) is None  # nothing was kept
+    (tmp_path / parts[0] / "model_linear.json").write_text("{}")
+    assert teller(config, tmp_path) == tmp_path / parts[0]
+    (tmp_path / parts[1] / "model_linear.json").write_text("{}")
+    assert teller(config, tmp_path) == tmp_path / "runs/a b/fused"
+    show.show_prediction(teller(config, tmp_path))
+    show.show_prediction(None)
+    said = capsys.readouterr().out.splitlines()
+    assert said == [f"Classes of other recordings: skelpipe predict '{tmp_path}/runs/a b/fused' RECORDINGS"]

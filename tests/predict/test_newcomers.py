@@ -45,7 +45,7 @@ STICK = {
 }
 GYM = {
     "name": "gym", "raw": "raw", "layout": "stick.yaml", "names": "a{label}_s{subject}", "class_names": CLASSES,
-    "unit": "mm", "up": "z", "splits": {"half": {"subject": {"train": [1, 2, 3], "test": [4]}}},
+    "unit": "mm", "up": "z", "fps": 20, "splits": {"half": {"subject": {"train": [1, 2, 3], "test": [4]}}},
 }  # fmt: skip
 
 
@@ -112,9 +112,22 @@ def test_what_was_stated_of_the_models_recordings_is_used_and_told(gym, caplog):
     model = gym / "runs/joint/eval"
     with caplog.at_level(logging.WARNING):
         raw, predictor = said(model, [gym / "raw"], Asked(said={"names": GYM["names"]}))
-    assert "read as the recordings of the model, --unit mm --up z; state it where they differ" in caplog.text
+    assert "is read as what the model has learnt from: unit mm, up z" in caplog.text
     same(raw, said(model, [gym / "store.zarr"])[0])  # classes by name: their numbers are counted along the names
-    assert predictor.told == {"labels go from 1 to 3: they count the names of the classes from 1": None}
+    assert list(predictor.told) == [
+        "seconds are of 20 frames each, as in what the model has learnt from; --fps says otherwise",
+        "labels go from 1 to 3: they count the names of the classes from 1",
+    ]
+    assert {each.fps for each in raw} == {20}
+    own, _ = said(model, [gym / "raw"], Asked(said={"fps": 50}))
+    assert {each.fps for each in own} == {50}
+
+
+def test_the_rate_that_files_state_goes_before_that_of_the_models_recordings(gym, tmp_path):
+    np.savez(tmp_path / "one.npz", keypoints=np.load(gym / "raw/a1_s1.npy"), fps=50)
+    found, predictor = said(gym / "runs/joint/eval", [tmp_path / "one.npz"])
+    assert found[0].fps == 50
+    assert not predictor.told
 
 
 def test_what_is_stated_goes_before_what_the_model_states(gym, tmp_path):

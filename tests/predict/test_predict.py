@@ -31,6 +31,7 @@ from skelpipe.predict.pieces import Windows
 from skelpipe.predict.predict import of_frames, predict
 from skelpipe.predict.predictor import Predictor
 from skelpipe.recordings.ingest import ingest
+from skelpipe.recordings.poses.described import read_description
 from skelpipe.recordings.poses.live import Frame
 from skelpipe.recordings.store import Clips
 from skelpipe.recordings.synthetic import write_raw
@@ -414,3 +415,72 @@ def test_nobody_at_all_is_one_line(road, tmp_path):
     done = run_it(road / "joint-eval", "-", "--protocol", "linear", "--follow", "--window", 8, input=text)
     assert done.exit_code == 2
     assert done.output.splitlines()[-1].startswith("skelpipe: -: shows nobody")
+
+
+def test_calibrated_scores_are_divided_by_their_temperature(road):
+    model = find_model(road / "joint-eval", "linear")
+    temperature = model.facts.calibration.temperature
+    names, _, scores, *_ = read_scores(road / "joint-eval/scores.npz")
+    predictor = Predictor([model], [5.0], device="cpu", threads=1, calibrated=True)  # one model's weight is no matter
+    found = [each for some in predict(predictor, [road / "clips.zarr"], Asked(split=SPLIT)) for each in some]
+    mine = {each.clip: each.probability for each in found}
+    expected = softmax(scores["linear"].astype(np.float64) / temperature)
+    np.testing.assert_allclose(np.array([mine[name] for name in names.tolist()]), expected, atol=2e-3)
+
+
+def test_what_is_far_from_all_classes_is_refused(road, tmp_path):
+    model = find_model(road / "joint-eval", "linear")
+    strict, lax = (Predictor([model], device="cpu", threads=1, reject=share) for share in (1.0, 0.0))
+    opened = open_store(road / "store.zarr")
+    pieces = list(opened.pieces())
+    found = strict.score(pieces, opened.layout, range(len(pieces)))
+    limit = model.distance.threshold(1.0)
+    _, h = strict._scores(model, *strict._prepared(0, pieces, opened.layout, False)[:1], np.arange(len(pieces)), None)
+    assert found.refused.tolist() == (model.distance.of(h) > limit).tolist()
+    assert found.refused.sum() >= lax.score(pieces, opened.layout, range(len(pieces))).refused.sum()
+    done = run_it(
+        road / "joint-eval", road / "store.zarr", "--protocol", "linear", "--reject", 1, "--out", tmp_path / "a.csv"
+    )
+    assert f"{found.refused.sum()} of {len(pieces)}: none of these" in done.output
+    assert pd.read_csv(tmp_path / "a.csv")["none"].tolist() == found.refused.tolist()
+
+
+def test_what_a_model_does_not_know_of_itself_is_one_line(road):
+    for option in (["--calibrated"], ["--reject", 0.1]):
+        done = run_it(road / "joint-eval", road / "store.zarr", "--protocol", "finetune", *option)
+        assert done.exit_code == 2
+        assert "no clips were held out" in done.output or "knows no distances of unseen clips" in done.output
+
+
+def test_recordings_are_read_as_those_of_the_model_were(tmp_path, caplog):
+    """A model of millimetres with z up takes further ones without a word, and says so."""
+    rng = np.random.default_rng(0)
+    (tmp_path / "raw").mkdir()
+    for n in range(12):
+        walk = rng.normal(0, 300, (1, 17, 3)) + np.cumsum(rng.normal(0, 20 + 20 * (n % 2), (24, 17, 3)), axis=0)
+        np.save(tmp_path / f"raw/a{n % 2}_s{n % 3}_{n}.npy", walk)
+    text = "name: gym\nraw: raw\nlayout: h36m17\nunit: mm\nup: z\nfps: 50\nnames: a{label}_s{subject}_{}\n"
+    (tmp_path / "gym.yaml").write_text(text)
+    described = read_description(tmp_path / "gym.yaml")
+    ingest(described.dataset, tmp_path / "raw", tmp_path / "store", workers=0)
+    prepare(tmp_path / "store", tmp_path / "clips", frames=16, threads=1)
+    recipe = load_recipe("small_skeletonclr", ["batch_size=4", "method.queue_size=16"], epochs=1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        pretrain(
+            recipe, tmp_path / "clips", tmp_path / "run", split="subject:0,1", stream="joint", device="cpu", threads=1
+        )
+        evaluate(tmp_path / "run", tmp_path / "clips", tmp_path / "eval", protocols=["linear"], device="cpu", threads=1)
+    store, _ = said(tmp_path / "eval", [tmp_path / "store"], None)
+    raw, _ = said(tmp_path / "eval", [tmp_path / "raw"], None)
+    yaml, _ = said(tmp_path / "eval", [tmp_path / "gym.yaml"], None)
+    for a, b, c in zip(store, raw, yaml, strict=True):
+        np.testing.assert_array_equal(a.probability, b.probability)
+        np.testing.assert_array_equal(a.probability, c.probability)
+        assert a.fps == b.fps == 50
+    assert "is read as what the model has learnt from: unit mm, up z" in caplog.text
+    wrong, _ = said(tmp_path / "eval", [tmp_path / "raw"], None, Asked(said={"unit": "m"}))
+    assert any((a.probability != b.probability).any() for a, b in zip(store, wrong, strict=True))
+    (tmp_path / "none.yaml").write_text(text.replace("raw: raw\n", ""))
+    with pytest.raises(BadInput, match="does not say where its recordings are"):
+        said(tmp_path / "eval", [tmp_path / "none.yaml"], None)

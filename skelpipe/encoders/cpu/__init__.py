@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from skelpipe.encoders.cpu.mixing import Graph, graph_conv
 from skelpipe.encoders.cpu.norms import norm, norm_add_relu, norm_drop_add_relu, norm_relu
 from skelpipe.encoders.cpu.shortcut import shortcut
-from skelpipe.encoders.cpu.temporal import norm_relu_conv
+from skelpipe.encoders.cpu.temporal import norm_relu_conv, settle
 from skelpipe.encoders.plain import plain
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "norm_drop_add_relu",
     "norm_relu",
     "norm_relu_conv",
+    "settle",
     "shortcut",
     "usable",
 ]

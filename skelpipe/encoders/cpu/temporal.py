@@ -16,6 +16,7 @@ from skelpipe.encoders.cpu.norms import Norm, empty, rows
 
 SPECTRAL_CHANNELS = 64  # from this many on, fewer products outweigh the transforms
 BLOCK = 2**22  # transformed values made at a time
+SETTLED = "settled_taps"  # the attribute of a convolution whose weights are final
 
 
 def norm_relu_conv(x: Tensor, norm: nn.BatchNorm2d, conv: nn.Conv2d) -> Tensor:
@@ -59,7 +60,14 @@ class Way(Protocol):
 def way(conv: nn.Conv2d) -> Way:
     """The faster one."""
     wide = min(conv.in_channels, conv.out_channels) >= SPECTRAL_CHANNELS
-    return Spectral() if wide and conv.stride[0] == 1 and conv.kernel_size[0] > 3 else Direct(int(conv.stride[0]))
+    if not (wide and conv.stride[0] == 1 and conv.kernel_size[0] > 3):
+        return Direct(int(conv.stride[0]))
+    return Spectral(None if conv.training or torch.is_grad_enabled() else getattr(conv, SETTLED, None))
+
+
+def settle(conv: nn.Conv2d) -> None:
+    """Take a convolution's weights for final: what is computed of them alone is kept, and used without gradients."""
+    setattr(conv, SETTLED, {})
 
 
 @cache
@@ -89,7 +97,14 @@ def transforms(frames: int, taps: int) -> tuple[Tensor, Tensor, Tensor]:
 
 
 class Spectral:
-    """Stride 1, by way of `transforms`: four matrix products on some joints at a time."""
+    """Stride 1, by way of `transforms`: four matrix products on some joints at a time.
+
+    Args:
+        kept: transformed taps of weights that do not change any more, by the number of frames; filled as they are made.
+    """
+
+    def __init__(self, kept: dict[int, Tensor] | None = None) -> None:
+        self.kept = kept
 
     def forward(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         """See `Way`."""
@@ -114,12 +129,16 @@ class Spectral:
         of_taps = (into_taps.t() @ of_filters.flatten(1)).view(-1, *filters.shape[1:])
         return past, of_taps.permute(2, 1, 0).unsqueeze(-1)
 
-    @staticmethod
-    def filters(frames: int, weight: Tensor) -> Tensor:
+    def filters(self, frames: int, weight: Tensor) -> Tensor:
         """The taps transformed: (products, C_in, C_out)."""
+        if self.kept is not None and frames in self.kept:
+            return self.kept[frames]
         by_tap = weight[..., 0].permute(2, 1, 0)
         into_taps = transforms(frames, len(by_tap))[1]
-        return (into_taps @ by_tap.reshape(len(by_tap), -1)).view(-1, *by_tap.shape[1:])
+        made = (into_taps @ by_tap.reshape(len(by_tap), -1)).view(-1, *by_tap.shape[1:])
+        if self.kept is not None:
+            self.kept[frames] = made.detach()
+        return made
 
     @staticmethod
     def blocks(filters: Tensor, *of: Tensor) -> Iterator[tuple[Tensor, ...]]:
