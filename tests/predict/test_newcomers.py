@@ -23,6 +23,7 @@ from skelpipe.predict import inputs
 from skelpipe.predict.find import find_model, find_models
 from skelpipe.predict.predict import Asked, predict
 from skelpipe.predict.predictor import Predictor, check_layout
+from skelpipe.predict.table import check_out
 from skelpipe.recordings.ingest import ingest
 from skelpipe.recordings.poses.described import read_description
 from skelpipe.recordings.poses.look import fitting_layouts
@@ -236,6 +237,18 @@ def test_predictions_beside_recordings_are_no_recordings(gym, tmp_path):
         assert f"out{suffix}: 1 predictions" in done.output
         assert "left out" not in done.output
         assert "looks like a table" not in done.output
+
+
+def test_a_place_that_takes_no_file_is_refused_before_hours_of_work(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(BadInput, match="cannot be written: .*file is no folder; choose a path you may write to"):
+        check_out(tmp_path / "file/below/out.csv", force=False)
+    check_out(tmp_path / "new/folders/out.csv", force=False)
+    monkeypatch.setattr("os.access", lambda *_: False)
+    with pytest.raises(BadInput, match="is a folder that takes no files"):
+        check_out(tmp_path / "new/folders/out.csv", force=False)
+    with pytest.raises(BadInput, match="has no ending; use one of .csv, .json, .parquet"):
+        check_out(tmp_path / "out", force=False)
 
 
 def test_what_is_left_out_is_told(gym, tmp_path, caplog):
