@@ -251,6 +251,23 @@ def test_a_place_that_takes_no_file_is_refused_before_hours_of_work(tmp_path, mo
         check_out(tmp_path / "out", force=False)
 
 
+def test_recordings_are_not_overwritten_by_what_is_said_of_them(gym, tmp_path):
+    table = tmp_path / "walk.csv"
+    table.write_text("frame,x0,y0\n0,1,2\n")
+    words = [
+        "predict",
+        gym / "runs/joint/eval",
+        table,
+        "--out",
+        tmp_path / "../" / tmp_path.name / "walk.csv",
+        "--force",
+    ]
+    done = CliRunner().invoke(main, [*map(str, words)], catch_exceptions=False)
+    assert done.exit_code == 2
+    assert "walk.csv: is what is to be predicted; choose another path" in done.output
+    assert table.read_text() == "frame,x0,y0\n0,1,2\n"
+
+
 def test_what_is_left_out_is_told(gym, tmp_path, caplog):
     shutil.copy(gym / "raw/a1_s1.npy", tmp_path / "one.npy")
     np.save(tmp_path / "other.npy", np.ones((5, 7, 3)))
