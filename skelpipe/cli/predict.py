@@ -78,7 +78,7 @@ def predict(paths: tuple[Path, ...], **options: Any) -> None:
       skelpipe predict actclr_linear.pt nturgb+d_skeletons/
       skelpipe predict runs/joint/eval - --follow --layout coco17 --window 50 --hop 5
     """
-    _check(options)
+    _check(options, paths)
     models, inputs = _apart(paths)
     predictor = _open(models, options)
     asked = _asked(options, predictor.models[0])
@@ -91,7 +91,7 @@ def predict(paths: tuple[Path, ...], **options: Any) -> None:
     _write(found, predictor.classes, models, inputs, options)
 
 
-def _check(options: Mapping[str, Any]) -> None:
+def _check(options: Mapping[str, Any], paths: Sequence[Path]) -> None:
     """Refuse what cannot be done before anything is read."""
     from skelpipe.predict.table import check_out
     from skelpipe.predict.timeline import check_timeline
@@ -105,6 +105,8 @@ def _check(options: Mapping[str, Any]) -> None:
         raise BadInput("--all-classes", "goes with --out", "add --out FILE, or leave it out")
     if options["out"] is not None:
         check_out(options["out"], options["force"])
+        if any(path.exists() and options["out"].exists() and path.samefile(options["out"]) for path in paths):
+            raise BadInput(options["out"], "is what is to be predicted", "choose another path")
     if options["timeline"] is not None:
         check_timeline(options["timeline"], windowed, options["force"])
 

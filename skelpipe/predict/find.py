@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import tempfile
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ from skelpipe.outputs.ancestry import PROVENANCE, read_json
 from skelpipe.outputs.checksums import check_files
 from skelpipe.outputs.digests import read_digest, read_kind, require
 from skelpipe.recordings.datasets import DATASETS
-from skelpipe.training.kept import kept_in
+from skelpipe.training.kept import PREFIX, kept_in
 from skelpipe.training.model import Model, read_model
 
 ONNX = ".onnx"
@@ -68,7 +70,7 @@ def find_model(
     if kind == "run":
         return model_of_run(path, stream, epoch)
     if kind == "evaluation":
-        return _of_evaluation(path, protocol)
+        return _of_evaluation(path, protocol, stream, epoch)
     if kind == "fusion":
         raise BadInput(path, "is a fusion of several models", "give one of the evaluations that it was made of")
     raise BadInput(path, f"is no model{f', but of kind {kind!r}' if kind else ''}", NEEDED)
@@ -83,7 +85,7 @@ def clips_of(path: Path) -> Path | None:
     return Path(found) if same else None  # type: ignore[arg-type]
 
 
-def _of_evaluation(path: Path, protocol: str | None) -> Model:
+def _of_evaluation(path: Path, protocol: str | None, stream: str | None = None, epoch: int | None = None) -> Model:
     require(path, "evaluation", "evaluate the run again")
     kept = kept_in(path)
     if not kept:
@@ -92,28 +94,49 @@ def _of_evaluation(path: Path, protocol: str | None) -> Model:
         raise BadInput(path, f"has kept {', '.join(kept)}", "choose one by --protocol")
     if protocol is not None and protocol not in kept:
         raise BadInput(f"--protocol {protocol}", f"{path} has kept {', '.join(kept)}", "choose one of these")
-    return read_model(path, protocol or kept[0])
+    model = read_model(path, protocol or kept[0])
+    for option, asked, is_of in (("--stream", stream, model.facts.stream), ("--epoch", epoch, model.facts.epoch)):
+        if asked not in (None, is_of):
+            raise BadInput(f"{option} {asked}", f"{path} is of {is_of}", "evaluate that of the run, or leave it out")
+    return model
 
 
 def _of_fusion(path: Path, protocol: str | None) -> tuple[list[Model], list[float]]:
-    """The models of the evaluations that a fusion was made of, where they were or beside it."""
+    """The models of the evaluations that a fusion was made of, wherever it was moved with them."""
     check_files(path, lambda name: name == "metrics.json", "fuse the evaluations again")
     try:
         metrics: dict[str, Any] = json.loads((path / "metrics.json").read_text())
-        parts = [(Path(part["path"]), float(part["weight"])) for part in metrics["parts"]]
+        parts = [(str(part["path"]), float(part["weight"])) for part in metrics["parts"]]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise BadInput(path / "metrics.json", f"cannot be read ({error})", "fuse the evaluations again") from None
-    models = []
-    for part, _ in parts:
-        beside = path.parent / part.name
-        if not part.exists() and not beside.exists():
-            raise BadInput(path, f"was made of {part}, which is no longer there", "give the evaluations themselves")
-        models.append(_of_evaluation(part if part.exists() else beside, protocol))
+    made = read_json(path / PROVENANCE)
+    models = [_of_evaluation(_part(path, made, part), protocol) for part, _ in parts]
     return models, [weight for _, weight in parts]
+
+
+def _part(path: Path, made: Mapping[str, Any], part: str) -> Path:
+    """Where an evaluation that a fusion was made of lies now: where it was, or as far from the fusion as then.
+
+    Raises:
+        BadInput: it lies in neither place, or is another one now.
+    """
+    then = Path(os.path.normpath(Path(str(made.get("folder") or ""), part)))
+    moved = Path(os.path.normpath(path / os.path.relpath(then, str(made.get("output") or path.absolute()))))
+    inputs = made.get("inputs")
+    sources = inputs.values() if isinstance(inputs, dict) else ()
+    digests = [each.get("digest") for each in sources if isinstance(each, dict) and each.get("path") == part]
+    there = [each for each in (moved, then) if read_kind(each) == "evaluation"]
+    for each in there:
+        if not digests or read_digest(each) in digests:
+            return each
+    what = f"was made of {part}, which is {'another one now' if there else 'no longer there'}"
+    raise BadInput(path, what, "fuse again, or give the evaluations themselves")
 
 
 def _of_checkpoint(path: Path, stream: str | None) -> Model:
     """The classifier of a checkpoint of the reference family, as `skelpipe import-weights` reads it."""
+    if read_kind(path.parent) == "evaluation" and path.name.startswith(PREFIX):
+        raise BadInput(path, "is a part of a model", f"give the folder, {path.parent}")
     from skelpipe.exchange.weights.importing import import_weights, look_into
 
     _, found, _ = look_into(path, None, stream or "joint", None, None)

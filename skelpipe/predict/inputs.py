@@ -15,9 +15,11 @@ import numpy.typing as npt
 import yaml
 
 from skelpipe.errors import BadInput
-from skelpipe.layouts import SUFFIXES, attributes_of, layout_of
+from skelpipe.layouts import SUFFIXES, attributes_of, find_layout, layout_of
 from skelpipe.layouts.base import Layout
+from skelpipe.layouts.table import CONFIDENCE
 from skelpipe.predict.pieces import Piece, Windows
+from skelpipe.predict.predictor import check_layout
 from skelpipe.recordings import store
 from skelpipe.recordings.conventions import Conversion
 from skelpipe.recordings.conventions.folders import NOTED, is_relative
@@ -34,6 +36,7 @@ from skelpipe.training.model import Model
 
 log = logging.getLogger(__name__)
 WINDOWS_AT_ONCE = 64  # of a long recording, whose frames between are read together
+FAULTS_TOLD = 10  # of what was left out
 LONG = 4096  # frames from which on a recording that is cut into windows is read part by part
 
 Progress = Any
@@ -160,11 +163,17 @@ def ingested(
         BadInput: nothing can be read, or the layout cannot be told.
     """
     folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="skelpipe-")))
-    kind, raw = _described(raw, said) if _is_description(raw) else (_kind_of(raw, first, said, windows, folder), raw)
+    kind, raw = (
+        _described(raw, first, said) if _is_description(raw) else (_kind_of(raw, first, said, windows, folder), raw)
+    )
     workers = 0 if raw.is_file() else None  # to start processes takes longer than to read one file
     made = ingest(kind, raw, folder / "store", workers=workers, keep_missing=True, progress=progress)
     told = [line for line in made.told if NO_LABEL not in line]  # which nobody expects here
-    for line in (*told, *(f"left out: {each.name}: {each.reason} ({each.detail})" for each in made.faults[:10])):
+    told += [f"left out: {each.name}: {each.reason} ({each.detail})" for each in made.faults[:FAULTS_TOLD]]
+    if made.dropped:
+        counts = ", ".join(f"{count:,} {reason}" for reason, count in made.dropped.items())
+        told.append(f"{raw}: left out in all: {counts}")
+    for line in told:
         log.warning("%s", line)
     return folder / "store"
 
@@ -173,11 +182,12 @@ def _is_description(raw: Path) -> bool:
     return raw.is_file() and raw.suffix.lower() in SUFFIXES
 
 
-def _described(path: Path, said: Mapping[str, Any]) -> tuple[Dataset, Path]:
+def _described(path: Path, first: Model, said: Mapping[str, Any]) -> tuple[Dataset, Path]:
     """The data set that a YAML describes, and where its recordings are."""
     described = read_description(path, **said)
     if described.raw is None:
         raise BadInput(path, "does not say where its recordings are", "add raw: FOLDER, or name the folder instead")
+    check_layout(first, described.dataset.skeleton)
     return described.dataset, described.raw
 
 
@@ -189,10 +199,13 @@ def _kind_of(raw: Path, first: Model, said: Mapping[str, Any], windows: bool, fo
         found = DATASETS[name].find(raw, True)
         if found.sources:
             return name
-    stated = {key: value for key, value in reading_of(first).items() if key not in said}
     if "layout" not in said:
         said = {**said, "layout": _layout_for(raw, first.layout, folder)}
-        stated = stated if said["layout"] == first.layout.name or Path(said["layout"]).parent == folder else {}
+    layout = find_layout(said["layout"])
+    check_layout(first, layout)
+    # What somebody says of one set of recordings says nothing of another layout's, nor of another's frame rate.
+    of_it = reading_of(first) if layout.joints == first.layout.joints else {}
+    stated = {key: value for key, value in of_it.items() if key not in (*said, RATE)}
     if stated:
         read = ", ".join(f"{key} {'x'.join(map(str, v)) if key == 'image' else v}" for key, v in stated.items())
         log.warning("%s: is read as what the model has learnt from: %s", raw, read)
@@ -219,10 +232,11 @@ def _layout_for(raw: Path, wanted: Layout, folder: Path) -> str:
         if "layout_table" not in attributes_of(wanted):
             return wanted.name
         path = folder / "layout.yaml"
-        path.write_text(yaml.safe_dump(wanted.as_table(), allow_unicode=True))
+        path.write_text(yaml.safe_dump(wanted.as_table(), allow_unicode=True, sort_keys=False))
         return str(path)
     if others:
         what = f"may be of layout {fit[0].name}, {others}"
         raise BadInput(raw, what, "say which by --layout")
     log.warning("%s: joints are taken for %s, the only layout that fits", raw, fit[0].name)
-    return fit[0].name
+    # Detectors' confidences are left out only where the model does not look at them.
+    return fit[0].name + (CONFIDENCE if wanted.confidence else "")

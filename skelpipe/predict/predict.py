@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
@@ -15,11 +15,14 @@ import numpy.typing as npt
 from skelpipe.errors import BadInput
 from skelpipe.layouts.base import Layout
 from skelpipe.outputs.digests import read_kind
-from skelpipe.predict.inputs import Asked, ingested, labels_of, open_store
+from skelpipe.predict.find import KINDS
+from skelpipe.predict.inputs import Asked, ingested, labels_of, open_store, reading_of
 from skelpipe.predict.live import Live, is_live, open_live, pieces_of
 from skelpipe.predict.pieces import Piece, by_person
 from skelpipe.predict.predictor import Predictor, Scored
+from skelpipe.recordings.datasets.recording import RATE
 from skelpipe.recordings.divisions import divide
+from skelpipe.recordings.poses.classes import classes_of
 from skelpipe.recordings.store import CLIPS_PER_CHUNK, Clips
 
 log = logging.getLogger(__name__)
@@ -71,19 +74,31 @@ def predict(
     Raises:
         BadInput: an input cannot be read, or does not fit the models.
     """
-    for path in map(Path, inputs):
-        yield from _of_input(predictor, path, asked, progress)
+    # All of them, before hours are spent on the first.
+    kinds = [_kind_of(path, asked) for path in map(Path, inputs)]
+    for path, kind in zip(map(Path, inputs), kinds, strict=True):
+        yield from _of_input(predictor, path, kind, asked, progress)
 
 
-def _of_input(predictor: Predictor, path: Path, asked: Asked, progress: Progress | None) -> Iterator[list[Prediction]]:
+def _kind_of(path: Path, asked: Asked) -> str | None:
+    """Of what kind an input is, as `read_kind` has it; raises BadInput if it is of none that can be looked at."""
     live = is_live(path, asked)
     if not live and not path.exists():
         raise BadInput(path, "does not exist", "name recordings, a store or clips")
     kind = None if live else read_kind(path)
+    if kind in KINDS:
+        raise BadInput(path, "is a model, behind what is to be predicted", "name models first, then inputs")
     if kind not in (None, "raw", "store", "clips"):
         raise BadInput(path, f"is a folder of kind {kind!r}", "give recordings, a store or clips")
     if kind not in ("store", "clips") and asked.split is not None:
         raise BadInput(f"--split {asked.split}", f"chooses clips of a store, and {path} is none", "leave it out")
+    return kind
+
+
+def _of_input(
+    predictor: Predictor, path: Path, kind: str | None, asked: Asked, progress: Progress | None
+) -> Iterator[list[Prediction]]:
+    live = is_live(path, asked)
     if kind == "clips":
         yield from of_clips(predictor, path, asked, progress)
     elif live:
@@ -91,18 +106,24 @@ def _of_input(predictor: Predictor, path: Path, asked: Asked, progress: Progress
             yield from of_frames(predictor, opened, asked, progress)
     else:
         with ExitStack() as stack:
-            store = path
-            if kind != "store":
-                windowed = asked.windows is not None
-                store = ingested(path, predictor.models[0], asked.said, windowed, stack, progress)
-            yield from of_store(predictor, store, asked, progress)
+            if kind == "store":
+                yield from of_store(predictor, path, asked, progress)
+                return
+            windowed, first = asked.windows is not None, predictor.models[0]
+            store = ingested(path, first, asked.said, windowed, stack, progress)
+            yield from of_store(predictor, store, asked, progress, reading_of(first).get(RATE))
 
 
 def of_store(
-    predictor: Predictor, path: Path, asked: Asked, progress: Progress | None = None
+    predictor: Predictor, path: Path, asked: Asked, progress: Progress | None = None, usual: float | None = None
 ) -> Iterator[list[Prediction]]:
-    """What the models say of the recordings of a store."""
+    """What the models say of the recordings of a store; `usual` frames per second where it states none."""
     opened = open_store(path, asked.split)
+    if opened.fps is None and usual is not None:
+        predictor.tell(
+            f"seconds are of {usual:g} frames each, as in what the model has learnt from; --fps says otherwise"
+        )
+    opened = replace(opened, fps=opened.fps or usual, labels=classes_meant(opened.labels, predictor))
     done, made, last = 0, 0, None
     for some in _some(_split_up(opened.pieces(asked.windows), asked), AT_ONCE):
         yield of_pieces(predictor, some, opened.layout, made, opened.relative, opened.fps)
@@ -111,6 +132,24 @@ def of_store(
         last = some[-1].name
         if progress is not None:
             progress(done, opened.count)
+
+
+def classes_meant(labels: Sequence[str | None], predictor: Predictor) -> list[str | None]:
+    """Labels that are numbers as the classes of the models, where these have names and all are told; else as they are.
+
+    Numbers are counted as `skelpipe ingest` counts them along the names of classes, which is told.
+    """
+    facts = predictor.models[0].facts
+    given = sorted({each for each in labels if each is not None})
+    whole = facts.numbers == tuple(range(len(facts.classes)))
+    if not given or not whole:
+        return list(labels)
+    try:
+        found = classes_of(given, facts.classes)
+    except BadInput:
+        return list(labels)
+    predictor.tell(*found.told)
+    return [None if each is None else facts.classes[found.number[each]] for each in labels]
 
 
 def of_frames(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -153,7 +153,7 @@ class Predictor:
         if maker is None:
             how = preparation_noted(kind.prepared, self.models[kind.models[0]].path)
             maker = self._makers[place, relative] = Maker(how, kind.layout, self.threads, relative=relative)
-        ragged = as_ragged([self._mapped(piece, layout, kind.layout) for piece in pieces], kind.layout)
+        ragged = as_ragged([self._mapped(piece, layout, kind) for piece in pieces], kind.layout)
         values, length, valid, _ = maker.block(ragged)
         shown = np.asarray(length) > 0
         if maker.how.frames is None:
@@ -165,23 +165,26 @@ class Predictor:
         whole = not maker.chain.fills or bool((own == maker.how.frames).all())
         return values, None if whole else np.ascontiguousarray(own), shown
 
-    def _mapped(self, piece: Piece, source: Layout, target: Layout) -> Piece:
-        """The piece in a model's layout."""
+    def _mapped(self, piece: Piece, source: Layout, kind: _Kind) -> Piece:
+        """The piece in the layout of a kind of model."""
+        target = kind.layout
         if source == target:
             return piece
         missing = "refuse"
         try:
             find_mapping(source, target)
         except BadInput:
+            check_layout(self.models[kind.models[0]], source)
             missing = "nearest"
         joints, mapping = map_joints(piece.joints, source, target, missing)
         said = f"joints of {source.name} are mapped to {target.name}"
         said += f"; means of others: {', '.join(mapping.interpolated)}" if mapping.interpolated else ""
         said += f"; the nearest stand in for: {', '.join(mapping.stand_ins)}" if mapping.stand_ins else ""
+        said += "; each counts as found, confidence 1" if target.confidence and not source.confidence else ""
         self.tell(said)
-        return Piece(
-            piece.name, joints, piece.row_frame, piece.row_body, piece.frames, piece.start, piece.person, piece.label
-        )
+        if source.coordinates > target.coordinates:
+            self.tell("seen from the front and in metres; a model that has learnt from pixels may well be wrong")
+        return replace(piece, joints=joints)
 
     def tell(self, *said: str) -> None:
         """Note what is to be told of the inputs, each line once."""
@@ -246,6 +249,20 @@ def fusing_weights(models: Sequence[Model], weights: Sequence[float] | None) -> 
     if not all(np.isfinite(w) and w >= 0 for w in weights) or not any(weights):
         raise BadInput("--weights", f"{list(weights)} cannot be used", "give numbers from 0 up, not all 0")
     return [float(w) for w in weights]
+
+
+def check_layout(model: Model, layout: Layout) -> None:
+    """Raise BadInput unless joints of a layout can be mapped to a model's, as `Predictor.score` does it."""
+    if layout == model.layout:
+        return
+    if layout.coordinates < model.layout.coordinates:
+        what = f"has learnt from {model.layout.name}, in space, and {layout.name} lies in a picture, without depth"
+        raise BadInput(model.path, what, "give it recordings in space, or another model")
+    try:
+        find_mapping(layout, model.layout, "nearest")
+    except BadInput as error:
+        what = f"has learnt from {model.layout.name}, to which {layout.name} cannot be mapped: {error.what}"
+        raise BadInput(model.path, what, f"give it recordings of {model.layout.name}, or another model") from None
 
 
 def check_clips(model: Model, clips: Clips) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -85,9 +86,14 @@ def write_table(
 def check_out(out: Path, force: bool) -> None:
     """Raise BadInput, before anything is computed, if predictions cannot be written there."""
     if out.suffix.lower() not in WRITERS:
-        raise BadInput(out, f"has the ending {out.suffix or 'of no format'!r}", f"use one of {', '.join(WRITERS)}")
+        what = f"has the ending {out.suffix!r}" if out.suffix else "has no ending"
+        raise BadInput(out, what, f"use one of {', '.join(WRITERS)}")
     if out.is_dir() or (out.exists() and not force):
         raise BadInput(out, "already exists", "choose another path, or pass --force to replace it")
+    above = next(folder for folder in Path(os.path.abspath(out)).parents if folder.exists())
+    if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
+        what = f"cannot be written: {above} is {'a folder that takes no files' if above.is_dir() else 'no folder'}"
+        raise BadInput(out, what, "choose a path you may write to")
 
 
 def as_csv(table: Sequence[Mapping[str, Any]]) -> bytes:

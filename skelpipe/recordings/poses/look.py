@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -30,26 +30,51 @@ CONFIDENCES = "confidences"  # of which the layouts that fit say enough
 IN_ORDER = {"skeleton", "openpose", "yolo"}  # formats that have one order of joints
 PIXELS = 20.0  # nobody is so many metres away
 SAMPLE, TRIED = 50, 8  # sources that are looked at, and by which layouts are tried
+OTHER_JOINTS = ", and layout "  # in what is said of a source of another number of joints
 Read = list[tuple[Piece, list[Poses]]]
 
 
 def fitting_layouts(path: Path, first: Layout) -> list[Layout]:
     """The layouts of which most pose files below a path may be, `first` before the shipped ones; none of no files.
 
+    Damaged files are of no layout, and files that show nobody count where there are no others.
+
     Raises:
-        BadInput: it cannot be searched, or is of no layout that is known; says what joints it has.
+        BadInput: it cannot be searched, all is damaged, or most is of no layout that is known; says what there is.
     """
     pieces = _sampled(search(path, ()).pieces)
     if not pieces:
         return []
     tried = [pieces[n] for n in chosen(len(pieces), TRIED).tolist()]
     every = (first, *(each for each in LAYOUTS.values() if each.joints != first.joints))
-    fit = [each for each in every if 2 * len(read := list(_some(tried, each))) > len(tried) and _shows(read)]
+    faults = {n: fault for n, piece in enumerate(tried) if (fault := _fault(piece, every)) is not None}
+    whole = [piece for n, piece in enumerate(tried) if n not in faults]
+    if not whole:
+        raise faults[0]
+    reads = {each: read for each in every if (read := list(_some(whole, each)))}
+    most = [each for each, read in reads.items() if 2 * len(read) > len(whole)]
+    fit = [each for each in most if _shows(reads[each])] or most
+    if not fit and len(reads) > 1:
+        shown = ", ".join(f"{each.name} of {len(read)}" for each, read in reads.items())
+        what = f"holds recordings of several layouts: {shown}, of {len(whole)} sources that were tried"
+        raise BadInput(path, what, "give those of each from a folder of their own, or say which by --layout")
     if not fit:
-        joints, near = _refused(pieces)
+        joints, near = _refused(whole)
         what = f"{joints or 'holds no poses that can be read'}{f'; {near}' if near else ''}"
         raise BadInput(path, what, "give the layout of its joints by --layout FILE.yaml, or other files")
     return fit
+
+
+def _fault(piece: Piece, layouts: Sequence[Layout]) -> BadInput | None:
+    """What is wrong with a source that is of none of the layouts, where that is not the number of its joints."""
+    found = None
+    for layout in layouts:
+        try:
+            _read(piece, layout)
+            return None
+        except BadInput as error:
+            found = found or (error if OTHER_JOINTS not in error.what else None)
+    return found
 
 
 def _sampled(pieces: list[Piece]) -> list[Piece]:
@@ -139,7 +164,7 @@ def _refused(pieces: list[Piece]) -> tuple[str, str]:
             try:
                 _read(piece, layout)
             except BadInput as error:
-                said, other, _ = error.what.partition(", and layout ")
+                said, other, _ = error.what.partition(OTHER_JOINTS)
                 if other:
                     found.append((f"holds {len(layout.joints)} joints " not in said, said, layout))
         if found:

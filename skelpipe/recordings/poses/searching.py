@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from skelpipe.errors import BadInput, printable
+from skelpipe.outputs.ancestry import BESIDE, read_json
 from skelpipe.recordings.datasets.files import File, Vanished, list_files, watched
 from skelpipe.recordings.datasets.recording import UNREADABLE, Dropped
 from skelpipe.recordings.datasets.unread import Unread, is_archive, is_ours
@@ -17,6 +18,7 @@ from skelpipe.recordings.poses.formats import FRAME_FILES, IMAGE, format_of
 from skelpipe.recordings.poses.labels import looks_like_labels
 
 READ = "pose files"
+PREDICTIONS = "predictions"  # a kind of output
 ZARR = "zarr.json"  # of a store or clips
 # Whose content is none of ours, so that nobody opens thousands of them.
 MEDIA = (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".tif", ".tiff", ".avi", ".mp4", ".mov", ".mkv", ".webm", ".pdf",
@@ -70,6 +72,7 @@ def search(raw: Path, lists: Collection[Path]) -> Searched:
         BadInput: it does not exist or cannot be searched.
     """
     files, dropped = _files(raw)
+    files = [file for file in files if not _is_predictions(file)]
     given = {os.path.realpath(path) for path in lists}
     apart = [file for file in files if not file.member and os.path.realpath(file.path) in given]
     unread, told, frames = Unread(READ), list[str](), dict[tuple[str, str, str], Piece]()
@@ -114,6 +117,12 @@ def _files(raw: Path) -> tuple[list[File], list[Dropped]]:
     if not raw.exists():
         raise BadInput(raw, "does not exist", "give the folder, the .zip archive or the file that holds the poses")
     return list_files(raw, wanted, READ)
+
+
+def _is_predictions(file: File) -> bool:
+    """Whether a file is what `skelpipe predict` wrote beside the recordings, as its provenance says."""
+    beside = Path(f"{file.path}{BESIDE}")
+    return not file.member and beside.is_file() and read_json(beside).get("kind") == PREDICTIONS
 
 
 def _alone(frames: dict[tuple[str, str, str], Piece], told: list[str]) -> list[Piece]:
