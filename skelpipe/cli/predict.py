@@ -41,7 +41,7 @@ def _reading(function: Any) -> Any:
 @click.option("--stream", metavar="NAME", help="Of a run: which network; of a checkpoint: what it was trained on.")
 @epoch_option
 @click.option("--weights", metavar="W,W,…", help="One a model. [default: joint and bone 0.6, motion 0.4]")
-@click.option("--split", metavar="SPLIT", help="Of a store or clips: only the test clips of this split.")
+@click.option("--split", metavar="SPLIT", help="Only the test clips of this split.")
 @click.option("--window", type=click.IntRange(2), metavar="FRAMES", help="Cut recordings into windows.")
 @click.option("--hop", type=click.IntRange(1), metavar="FRAMES", help="From window to window. [default: half of one]")
 @click.option("--timeline", type=click.Path(path_type=Path), metavar="PNG|FOLDER",

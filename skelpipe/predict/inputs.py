@@ -30,6 +30,7 @@ from skelpipe.recordings.datasets.recording import RATE, READING
 from skelpipe.recordings.ingest import ingest
 from skelpipe.recordings.poses.dataset import own_poses
 from skelpipe.recordings.poses.described import read_description
+from skelpipe.recordings.poses.fitting import WITHOUT
 from skelpipe.recordings.poses.look import fitting_layouts
 from skelpipe.recordings.poses.settling import NO_LABEL
 from skelpipe.training.model import Model
@@ -49,7 +50,7 @@ class Asked:
     Attributes:
         windows: cut recordings into windows; None: whole.
         each_person: one prediction a person.
-        split: of stores and clips, only the test clips of this split.
+        split: only the test clips of this split.
         said: how raw recordings are to be read, options of `own_poses`.
         follow: whether files and folders are waited for to grow.
         patience: seconds without anything new after which that ends; None: never.
@@ -168,7 +169,9 @@ def ingested(
     )
     workers = 0 if raw.is_file() else None  # to start processes takes longer than to read one file
     made = ingest(kind, raw, folder / "store", workers=workers, keep_missing=True, progress=progress)
-    told = [line for line in made.told if NO_LABEL not in line]  # which nobody expects here
+    # Nobody expects labels here, and a model that does not look at confidences does not miss them.
+    passed_over = (NO_LABEL, *(() if first.layout.confidence else (WITHOUT,)))
+    told = [line for line in made.told if not any(each in line for each in passed_over)]
     told += [f"left out: {each.name}: {each.reason} ({each.detail})" for each in made.faults[:FAULTS_TOLD]]
     if made.dropped:
         counts = ", ".join(f"{count:,} {reason}" for reason, count in made.dropped.items())

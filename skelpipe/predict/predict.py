@@ -90,8 +90,9 @@ def _kind_of(path: Path, asked: Asked) -> str | None:
         raise BadInput(path, "is a model, behind what is to be predicted", "name models first, then inputs")
     if kind not in (None, "raw", "store", "clips"):
         raise BadInput(path, f"is a folder of kind {kind!r}", "give recordings, a store or clips")
-    if kind not in ("store", "clips") and asked.split is not None:
-        raise BadInput(f"--split {asked.split}", f"chooses clips of a store, and {path} is none", "leave it out")
+    if live and asked.split is not None:
+        what = f"chooses recordings by what is known of them, and {path} is read frame by frame"
+        raise BadInput(f"--split {asked.split}", what, "leave it out")
     return kind
 
 

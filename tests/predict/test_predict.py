@@ -98,6 +98,12 @@ def test_raw_recordings_are_read_and_prepared_as_the_commands_do_it(road):
             assert each.label == known[each.clip].label
 
 
+def test_a_split_is_of_raw_recordings_too(road):
+    raw, _ = said(road / "joint-eval", [road / "raw"], asked=Asked(split=SPLIT))
+    store, _ = said(road / "joint-eval", [road / "store.zarr"], asked=Asked(split=SPLIT))
+    assert [each.clip for each in raw] == [each.clip for each in store]
+
+
 def test_fused_models_are_the_weighted_mean_of_their_scores(road):
     fuse([road / "joint-eval", road / "bone-eval"], road / "fused", weights=[1, 3], force=True)
     found, predictor = said(road / "fused", [road / "clips.zarr"], asked=Asked(split=SPLIT))
@@ -335,7 +341,7 @@ def test_the_command_line_tells_models_from_inputs(road, tmp_path):
         ([road / "joint-eval", road / "store.zarr", "--all-classes"], "goes with --out"),
         ([road / "joint-eval", road / "store.zarr", "--weights", "a,b"], "is no list of numbers"),
         ([road / "joint-eval", road / "store.zarr", "--weights", "1,2"], "has 2 values for 1 models"),
-        ([road / "joint-eval", road / "raw", "--split", SPLIT], "chooses clips of a store"),
+        ([road / "joint-eval", "-", "--split", SPLIT], "chooses recordings by what is known of them"),
         ([road / "joint-eval", road / "knn-eval"], "does not exist"),
     ):
         done = run_it(*words, "--protocol", "linear")

@@ -20,7 +20,8 @@ LEAST_SCORE, MOST_SCORE = 0.0, 1.5
 NO_NUMBERS = "joints whose coordinates are no numbers were taken as not seen"
 NO_SCORES = "confidences that are no numbers were taken for 0"
 ODD_SCORES = "confidences lie outside of 0 to 1 and are kept as they are"
-LEFT_OUT = "confidences were left out, as layout {layout} has none; {with_it} keeps them"
+WITHOUT = "confidences were left out"
+LEFT_OUT = WITHOUT + ", as layout {layout} has none; {with_it} keeps them"
 NONE_THERE = "there are no confidences: they are 1 where a joint was seen, and 0 where it was not"
 
 
