@@ -223,6 +223,8 @@ def export_onnx(
     from skelpipe.predict.find import clips_of, find_model
     from skelpipe.recordings.store import Clips
 
+    if model.suffix.lower() == ".onnx":
+        raise BadInput(model, "is an ONNX file already", "give the evaluation or the run that it was made of")
     if encoder_only and read_kind(model) == "run":
         opened = encoder_of_run(model, stream, epoch)
     else:

@@ -82,13 +82,18 @@ def predict(paths: tuple[Path, ...], **options: Any) -> None:
     models, inputs = _apart(paths)
     predictor = _open(models, options)
     asked = _asked(options, predictor.models[0])
-    found = _live(predictor, inputs, asked, options) if asked.follow else _all(predictor, inputs, asked)
+    damage: list[BadInput] = []
+    found = _live(predictor, inputs, asked, options, damage) if asked.follow else _all(predictor, inputs, asked)
+    if not found and damage:
+        raise damage[0]
     if not found:
         raise BadInput(inputs[0], "holds nothing to predict", "see 'skelpipe inspect' for what is there")
     if all(each.probability is None for each in found):
         raise BadInput(inputs[0], "shows nobody", "see 'skelpipe inspect', or 'skelpipe plot', for what is there")
     _say(found, predictor.classes, options, told=asked.follow)
     _write(found, predictor.classes, models, inputs, options)
+    if damage:
+        raise damage[0]
 
 
 def _check(options: Mapping[str, Any], paths: Sequence[Path]) -> None:
@@ -99,14 +104,16 @@ def _check(options: Mapping[str, Any], paths: Sequence[Path]) -> None:
     windowed = options["window"] is not None or options["follow"]
     if options["hop"] is not None and not windowed:
         raise BadInput(f"--hop {options['hop']}", "goes with --window", "add --window FRAMES, or leave it out")
+    if options["hop"] is not None and options["hop"] > (options["window"] or options["hop"]):
+        tell([f"--hop {options['hop']} is longer than a window: the frames between are not looked at"])
     if options["patience"] is not None and not options["follow"]:
         raise BadInput(f"--patience {options['patience']:g}", "goes with --follow", "add it, or leave this out")
     if options["all_classes"] and options["out"] is None:
         raise BadInput("--all-classes", "goes with --out", "add --out FILE, or leave it out")
     if options["out"] is not None:
-        check_out(options["out"], options["force"])
         if any(path.exists() and options["out"].exists() and path.samefile(options["out"]) for path in paths):
             raise BadInput(options["out"], "is what is to be predicted", "choose another path")
+        check_out(options["out"], options["force"])
     if options["timeline"] is not None:
         check_timeline(options["timeline"], windowed, options["force"])
 
@@ -181,8 +188,10 @@ def _all(predictor: Any, inputs: Sequence[Path], asked: Any) -> list[Any]:
     return found
 
 
-def _live(predictor: Any, inputs: Sequence[Path], asked: Any, options: Mapping[str, Any]) -> list[Any]:
-    """Predictions of what is followed, each told as soon as it is made; an interrupt ends it."""
+def _live(
+    predictor: Any, inputs: Sequence[Path], asked: Any, options: Mapping[str, Any], damage: list[BadInput]
+) -> list[Any]:
+    """Predictions of what is followed, each told as soon as it is made; an interrupt ends it, and so does `damage`."""
     from skelpipe.predict.predict import predict as run_predict
     from skelpipe.predict.table import line
 
@@ -197,6 +206,8 @@ def _live(predictor: Any, inputs: Sequence[Path], asked: Any, options: Mapping[s
         if not found:
             raise
         click.echo("skelpipe: ended; what was found is kept", err=True)
+    except BadInput as error:
+        damage.append(error)
     _tell_new(predictor, told)
     return found
 

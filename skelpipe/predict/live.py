@@ -12,6 +12,7 @@ from typing import Any
 from skelpipe.errors import BadInput
 from skelpipe.layouts import find_layout
 from skelpipe.layouts.base import Layout
+from skelpipe.outputs.digests import read_kind
 from skelpipe.predict.inputs import Asked, reading_of
 from skelpipe.predict.pieces import Piece, Rolling, Windows
 from skelpipe.predict.video import IMAGE, LAYOUT_OF, WORLD, Video, bodies_of, open_video, seen_in
@@ -22,6 +23,7 @@ from skelpipe.training.model import Model
 STDIN = "-"
 VIDEOS = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv", ".3gp", ".mts", ".ts", ".flv")
 BY_FRAMES = (".txt", ".csv", ".jsonl", ".ndjson", ".skeleton", ".npy")  # formats that can be read so
+NO_PLACE = "in a video each body's own hips are the origin: how far people stand from each other is not known"
 LARGE = 64 << 20  # bytes of a file from which on windows are cut of it frame by frame
 
 
@@ -56,6 +58,15 @@ def is_live(path: Path, asked: Asked) -> bool:
         return True
     large = path.suffix.lower() in BY_FRAMES and path.is_file() and path.stat().st_size >= LARGE
     return large and asked.windows is not None
+
+
+def videos_in(path: Path) -> list[Path]:
+    """The videos of a folder that holds nothing else, hidden files apart; of any other path, itself."""
+    if not path.is_dir() or read_kind(path) is not None:
+        return [path]
+    there = sorted(each for each in path.iterdir() if not each.name.startswith("."))
+    found = [each for each in there if each.suffix.lower() in VIDEOS and each.is_file()]
+    return found if found and found == there else [path]
 
 
 @contextmanager
@@ -112,7 +123,8 @@ def _of_video(path: Path, video: Video, model: Model, asked: Asked) -> Live:
             yield Frame(seen.frame, joints, body)
 
     # In space the middle of each body's hips is the origin.
-    return Live(path.stem, frames(), layout, points == WORLD, video.fps, video.frames)
+    told = [NO_PLACE] if points == WORLD and model.recipe.bodies > 1 and asked.people > 1 else []
+    return Live(path.stem, frames(), layout, points == WORLD, video.fps, video.frames, told=lambda: told)
 
 
 def pieces_of(

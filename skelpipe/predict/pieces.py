@@ -41,6 +41,13 @@ class Piece:
     person: int | None = None
     label: str | None = None
 
+    @property
+    def unseen(self) -> float:
+        """Which share of its joints was not seen, in frames without anybody all of them."""
+        rows, joints, _ = self.joints.shape
+        every = joints * max(rows, self.frames)
+        return 1 - int(self.joints.any(axis=2).sum()) / every if every else 0.0
+
     def cut(self, start: int, stop: int) -> Piece:
         """The frames start to stop of it."""
         first, last = np.searchsorted(self.row_frame, [start, stop])

@@ -17,7 +17,7 @@ from skelpipe.layouts.base import Layout
 from skelpipe.outputs.digests import read_kind
 from skelpipe.predict.find import KINDS
 from skelpipe.predict.inputs import Asked, ingested, labels_of, open_store, reading_of
-from skelpipe.predict.live import Live, is_live, open_live, pieces_of
+from skelpipe.predict.live import Live, is_live, open_live, pieces_of, videos_in
 from skelpipe.predict.pieces import Piece, by_person
 from skelpipe.predict.predictor import Predictor, Scored
 from skelpipe.recordings.datasets.recording import RATE
@@ -41,6 +41,7 @@ class Prediction:
         probability: (K,) float64, of the classes; None where nobody is to be seen.
         fps: frames per second of the recording, where they are known.
         refused: whether it is rather none of the classes; None: that was not asked for.
+        unseen: which share of its joints was not seen, in frames without anybody all of them.
     """
 
     clip: str
@@ -51,6 +52,7 @@ class Prediction:
     probability: npt.NDArray[np.float64] | None
     fps: float | None = None
     refused: bool | None = None
+    unseen: float = 0.0
 
     def top(self, count: int) -> list[int]:
         """The places of the classes that are the most probable, the first ones first."""
@@ -75,8 +77,9 @@ def predict(
         BadInput: an input cannot be read, or does not fit the models.
     """
     # All of them, before hours are spent on the first.
-    kinds = [_kind_of(path, asked) for path in map(Path, inputs)]
-    for path, kind in zip(map(Path, inputs), kinds, strict=True):
+    paths = [path for each in inputs for path in videos_in(Path(each))]
+    kinds = [_kind_of(path, asked) for path in paths]
+    for path, kind in zip(paths, kinds, strict=True):
         yield from _of_input(predictor, path, kind, asked, progress)
 
 
@@ -195,7 +198,7 @@ def of_pieces(
     """What the models say of pieces of one layout, the first of which is piece number `first` of its input."""
     found = predictor.score(pieces, layout, range(first, first + len(pieces)), relative)
     return [
-        Prediction(p.name, p.start, p.start + p.frames, p.person, p.label, probability, fps, refused)
+        Prediction(p.name, p.start, p.start + p.frames, p.person, p.label, probability, fps, refused, p.unseen)
         for p, (probability, refused) in zip(pieces, _each(found), strict=True)
     ]
 

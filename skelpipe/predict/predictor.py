@@ -171,19 +171,20 @@ class Predictor:
         if source == target:
             return piece
         missing = "refuse"
+        check_layout(self.models[kind.models[0]], source)
         try:
             find_mapping(source, target)
         except BadInput:
-            check_layout(self.models[kind.models[0]], source)
             missing = "nearest"
         joints, mapping = map_joints(piece.joints, source, target, missing)
         said = f"joints of {source.name} are mapped to {target.name}"
         said += f"; means of others: {', '.join(mapping.interpolated)}" if mapping.interpolated else ""
         said += f"; the nearest stand in for: {', '.join(mapping.stand_ins)}" if mapping.stand_ins else ""
         said += "; each counts as found, confidence 1" if target.confidence and not source.confidence else ""
-        self.tell(said)
+        if source.joints != target.joints or (target.confidence and not source.confidence):
+            self.tell(said)
         if source.coordinates > target.coordinates:
-            self.tell("seen from the front and in metres; a model that has learnt from pixels may well be wrong")
+            self.tell("seen from the front; people who turn look otherwise than in a picture")
         return replace(piece, joints=joints)
 
     def tell(self, *said: str) -> None:
@@ -217,7 +218,10 @@ class Predictor:
         if self.limits:
             pairs = zip(self.limits, said, strict=True)
             refused = np.logical_and.reduce([(d.of(h) > limit).numpy() for (d, limit), (_, h) in pairs])
-        return Scored(total.softmax(dim=1).numpy(), seen, refused)
+        finite = total.isfinite().all(dim=1).numpy()
+        if not finite.all():
+            self.tell(f"{(~finite).sum():,} gave no finite scores: their coordinates are far too large; see --unit")
+        return Scored(total.softmax(dim=1).numpy(), seen & finite, refused)
 
 
 def check_alike(models: Sequence[Model]) -> None:
@@ -258,11 +262,19 @@ def check_layout(model: Model, layout: Layout) -> None:
     if layout.coordinates < model.layout.coordinates:
         what = f"has learnt from {model.layout.name}, in space, and {layout.name} lies in a picture, without depth"
         raise BadInput(model.path, what, "give it recordings in space, or another model")
+    if layout.coordinates > model.layout.coordinates and not scales(model):
+        what = f"has learnt from {model.layout.name}, in pixels of a picture, and {layout.name} is in metres, in space"
+        raise BadInput(model.path, what, "give it poses in a picture, as of 'skelpipe poses --points image'")
     try:
         find_mapping(layout, model.layout, "nearest")
     except BadInput as error:
         what = f"has learnt from {model.layout.name}, to which {layout.name} cannot be mapped: {error.what}"
         raise BadInput(model.path, what, f"give it recordings of {model.layout.name}, or another model") from None
+
+
+def scales(model: Model) -> bool:
+    """Whether a model's clips are brought to one size, whatever the unit of recordings."""
+    return preparation_noted(model.facts.prepared, model.path).choice("scale") != "none"
 
 
 def check_clips(model: Model, clips: Clips) -> None:

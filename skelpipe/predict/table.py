@@ -10,11 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from skelpipe.errors import BadInput
+from skelpipe.outputs.ancestry import BESIDE
+from skelpipe.outputs.folders import locked
 from skelpipe.outputs.provenance import write_beside
 from skelpipe.outputs.refusals import unwritable
 from skelpipe.predict.predict import Prediction
 
 NOBODY, NONE = "nobody is to be seen", "none of these"
+UNSEEN = 0.1  # of the joints of a recording; fewer are not told
 
 
 def rows(found: Sequence[Prediction], classes: Sequence[str], top: int, every: bool) -> list[dict[str, Any]]:
@@ -75,10 +78,11 @@ def write_table(
     Raises:
         BadInput: the suffix is unknown, it exists and `force` is not set, or it cannot be written.
     """
-    check_out(out, force)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        write_beside(out, WRITERS[out.suffix.lower()](table), "predictions", inputs, settings)
+        with locked(out):
+            check_out(out, force)  # another process may have written it meanwhile
+            write_beside(out, WRITERS[out.suffix.lower()](table), "predictions", inputs, settings)
     except OSError as error:
         raise unwritable(out, error) from None
 
@@ -90,6 +94,8 @@ def check_out(out: Path, force: bool) -> None:
         raise BadInput(out, what, f"use one of {', '.join(WRITERS)}")
     if out.is_dir() or (out.exists() and not force):
         raise BadInput(out, "already exists", "choose another path, or pass --force to replace it")
+    if out.exists() and not Path(f"{out}{BESIDE}").exists():
+        raise BadInput(out, "is no output of skelpipe, and --force replaces only these", "choose another path")
     above = next(folder for folder in Path(os.path.abspath(out)).parents if folder.exists())
     if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
         what = f"cannot be written: {above} is {'a folder that takes no files' if above.is_dir() else 'no folder'}"
@@ -151,6 +157,12 @@ def summary(found: Sequence[Prediction], classes: Sequence[str], chosen: bool = 
     known = [each for each in found if each.label in classes and each.probability is not None]
     if nobody:
         yield f"{nobody:,} of {len(found):,}: {NOBODY}"
+    if unseen := [each for each in found if each.unseen > UNSEEN and each.probability is not None]:
+        most = max(unseen, key=lambda each: each.unseen)
+        yield (
+            f"in {len(unseen):,} of {len(found):,} joints were not seen, {most.unseen:.0%} of them in {most.clip}: "
+            "a model that has learnt from whole bodies may well be wrong there"
+        )
     if refused := sum(bool(each.refused) for each in found):
         yield f"{refused:,} of {len(found):,}: {NONE}"
     if known:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
@@ -224,7 +225,7 @@ def need_temperature(model: Model) -> float:
     """
     if model.facts.calibration is None:
         what = f"has no temperature for its scores ({model.facts.protocol}): no clips were held out of its training"
-        raise BadInput(model.path, what, REMEDY)
+        raise BadInput(model.path, what, _remedy(model))
     return temperature(model.facts)
 
 
@@ -238,5 +239,11 @@ def need_distance(model: Model) -> Distance:
         what = (
             f"cannot tell what is far from its classes ({model.facts.protocol}): it knows no distances of unseen clips"
         )
-        raise BadInput(model.path, what, REMEDY)
+        raise BadInput(model.path, what, _remedy(model))
     return model.distance
+
+
+def _remedy(model: Model) -> str:
+    """What to do about a model that does not know how far it can be believed."""
+    first = "make a run of it by 'skelpipe import-weights', and " if Path(model.path).is_file() else ""
+    return f"{first}{REMEDY}"

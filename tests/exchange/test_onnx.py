@@ -393,6 +393,7 @@ def test_the_command(clips, tiny, tmp_path):
     assert "random clips: 13 of 6 to 16 frames: differ by at most" in said
     assert "real clips: 32 of 12 frames: differ by at most" in said
     assert open_onnx(file).facts.stream == "bone"
+    assert "is an ONNX file already" in call("export-onnx", file, tmp_path / "z.onnx", fails=True)
     assert "no classes; keep one by 'skelpipe evaluate" in call("export-onnx", run, tmp_path / "y.onnx", fails=True)
     said = call("export-onnx", run, tmp_path / "y.onnx", "--encoder-only")
     assert "-> features (batch, 8)" in said

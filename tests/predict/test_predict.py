@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -26,11 +28,12 @@ from skelpipe.layouts.mapping import map_joints
 from skelpipe.outputs.folders import seal
 from skelpipe.predict.find import find_model, find_models
 from skelpipe.predict.inputs import Asked, open_store
-from skelpipe.predict.live import Live
+from skelpipe.predict.live import Live, videos_in
 from skelpipe.predict.pieces import Windows
 from skelpipe.predict.predict import of_frames, predict
 from skelpipe.predict.predictor import Predictor
 from skelpipe.recordings.ingest import ingest
+from skelpipe.recordings.poses.dataset import own_poses
 from skelpipe.recordings.poses.described import read_description
 from skelpipe.recordings.poses.live import Frame
 from skelpipe.recordings.store import Clips
@@ -490,3 +493,83 @@ def test_recordings_are_read_as_those_of_the_model_were(tmp_path, caplog):
     (tmp_path / "none.yaml").write_text(text.replace("raw: raw\n", ""))
     with pytest.raises(BadInput, match="does not say where its recordings are"):
         said(tmp_path / "eval", [tmp_path / "none.yaml"], None)
+
+
+def test_what_was_found_before_damage_is_kept(road, tmp_path):
+    text = lines_of(next(iter(open_store(road / "store.zarr").pieces())))
+    words = (road / "joint-eval", "-", "--protocol", "linear", "--follow", "--window", 8, "--out", tmp_path / "a.csv")
+    done = run_it(*words, input=text + b"abc def\n" + text)
+    assert done.exit_code == 2
+    assert "abc def" in done.output.splitlines()[-1]
+    assert len(pd.read_csv(tmp_path / "a.csv")) == done.output.count("stdin ")
+
+
+def test_force_replaces_predictions_alone(road, tmp_path):
+    (tmp_path / "mine.csv").write_text("mine")
+    words = (road / "joint-eval", road / "clips.zarr", "--protocol", "linear", "--out", tmp_path / "mine.csv")
+    done = run_it(*words, "--force")
+    assert done.exit_code == 2
+    assert "is no output of skelpipe" in done.output
+    assert (tmp_path / "mine.csv").read_text() == "mine"
+    (tmp_path / "mine.csv").unlink()
+    assert run_it(*words).exit_code == 0
+    assert run_it(*words, "--force").exit_code == 0
+
+
+def test_joints_that_were_not_seen_are_told(road, tmp_path):
+    x = np.random.default_rng(0).normal(0, 1, (20, 25, 3)).astype(np.float32)
+    x[:10, 5:15] = np.nan
+    np.save(tmp_path / "hidden.npy", x)
+    done = run_it(road / "joint-eval", tmp_path / "hidden.npy", "--protocol", "linear")
+    assert "in 1 of 1 joints were not seen, 20% of them in hidden: a model that has learnt" in done.output
+
+
+def test_metres_are_no_pixels(tmp_path, road):
+    rng = np.random.default_rng(0)
+    (tmp_path / "raw").mkdir()
+    for n in range(8):
+        np.save(tmp_path / f"raw/a{n % 2}_{n}.npy", rng.normal(300, 40 + 40 * (n % 2), (20, 17, 2)))
+    described = own_poses("coco17", names="a{label}_{}")
+    ingest(described, tmp_path / "raw", tmp_path / "store", workers=0)
+    recipe = load_recipe(
+        "small_skeletonclr", ["batch_size=2", "method.queue_size=4", "clips.steps.align=none"], epochs=0
+    )
+    prepare(tmp_path / "store", tmp_path / "clips", frames=16, turn=False, threads=1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        pretrain(recipe, tmp_path / "clips", tmp_path / "run", split="name:1of2", stream="joint", device="cpu")
+        evaluate(tmp_path / "run", tmp_path / "clips", tmp_path / "eval", protocols=["linear"], device="cpu", threads=1)
+    with pytest.raises(BadInput, match="in pixels of a picture, and kinect_v2 is in metres, in space"):
+        said(tmp_path / "eval", [road / "store.zarr"], None)
+
+
+def test_coordinates_without_bounds_give_no_prediction(road):
+    opened = open_store(road / "store.zarr")
+    piece = next(iter(opened.pieces()))
+    predictor = Predictor([find_model(road / "joint-eval", "linear")], device="cpu", threads=1)
+    wild = replace(piece, joints=piece.joints * np.float32(1e30))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        found = predictor.score([piece, wild], opened.layout, [0, 1])
+    assert found.seen.tolist() == [True, False]
+    assert any("far too large" in line for line in predictor.told)
+
+
+def test_videos_of_a_folder_are_inputs_of_their_own(tmp_path):
+    for name in ("b.mp4", "a.AVI", ".hidden"):
+        (tmp_path / name).touch()
+    assert videos_in(tmp_path) == [tmp_path / "a.AVI", tmp_path / "b.mp4"]
+    assert videos_in(tmp_path / "b.mp4") == [tmp_path / "b.mp4"]
+    (tmp_path / "walk.npy").touch()
+    assert videos_in(tmp_path) == [tmp_path]
+
+
+def test_one_of_several_processes_writes(road, tmp_path):
+    from skelpipe.outputs.locks import lock
+
+    held = lock(tmp_path / ".a.csv.lock")
+    done = run_it(road / "joint-eval", road / "clips.zarr", "--protocol", "linear", "--out", tmp_path / "a.csv")
+    os.close(held)
+    assert done.exit_code == 2
+    assert "another" in done.output
+    assert not (tmp_path / "a.csv").exists()
