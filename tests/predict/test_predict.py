@@ -16,6 +16,7 @@ import torch
 from click.testing import CliRunner
 from conftest import TINY
 
+import skelpipe
 from skelpipe.cli import main
 from skelpipe.clips.prepare import prepare
 from skelpipe.errors import BadInput
@@ -572,3 +573,32 @@ def test_one_of_several_processes_writes(road, tmp_path):
     assert done.exit_code == 2
     assert "another" in done.output
     assert not (tmp_path / "a.csv").exists()
+
+
+@pytest.mark.parametrize("stream", ["joint", "bone"])
+def test_the_docs_say_how_an_onnx_file_is_fed(road, tmp_path, monkeypatch, stream):
+    readme = Path(skelpipe.__file__).parents[1] / "models/README.md"
+    if not readme.is_file():
+        pytest.skip("needs a checkout")
+    text = readme.read_text().partition("<!-- snippet: onnx -->\n```python\n")[2].partition("\n```\n")[0]
+    done = CliRunner().invoke(
+        main, ["export-onnx", str(road / f"{stream}-eval"), str(tmp_path / "model.onnx"), "--protocol", "linear"]
+    )
+    assert done.exit_code == 0, done.output
+    monkeypatch.chdir(tmp_path)
+    made: dict = {}
+    exec(compile(text, "models/README.md", "exec"), made)
+    found, _ = said(road / f"{stream}-eval", [road / "store.zarr"])
+    bodies = set()
+    for each, piece in zip(found, open_store(road / "store.zarr").pieces(), strict=True):
+        ids = list(dict.fromkeys(piece.row_body.tolist()))[:2]
+        x = np.zeros((piece.frames, 2, 25, 3), np.float32)
+        for frame, body, joints in zip(piece.row_frame, piece.row_body.tolist(), piece.joints, strict=True):
+            if body in ids:
+                x[frame, ids.index(body)] = joints
+        mine = made["probabilities"](x)
+        assert list(mine) == list(find_model(road / f"{stream}-eval", "linear").facts.classes)
+        if len(piece.row_body) == len(ids) * piece.frames:  # nobody comes or goes
+            bodies.add(len(ids))
+            np.testing.assert_allclose(list(mine.values()), each.probability, atol=5e-3)
+    assert bodies
