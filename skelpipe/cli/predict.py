@@ -156,7 +156,7 @@ def _open(paths: Sequence[Path], options: Mapping[str, Any]) -> Any:
         torch.set_num_threads(options["threads"])
     models, own = [], list[float]()
     for path in paths:
-        some, fused = find_models(path, options["protocol"], options["stream"], options["epoch"])
+        some, fused = find_models(path, *(options[name] for name in ("protocol", "stream", "epoch", "threads")))
         models += some
         own += fused or []
     weights = _weights(options["weights"]) or (own if len(own) == len(models) else None)

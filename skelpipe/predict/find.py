@@ -35,7 +35,11 @@ def is_model(path: str | Path) -> bool:
 
 
 def find_models(
-    path: str | Path, protocol: str | None = None, stream: str | None = None, epoch: int | None = None
+    path: str | Path,
+    protocol: str | None = None,
+    stream: str | None = None,
+    epoch: int | None = None,
+    threads: int | None = None,
 ) -> tuple[list[Model], list[float] | None]:
     """The model that lies at a path, or those of a fusion with their weights.
 
@@ -43,6 +47,7 @@ def find_models(
         protocol: which, where an evaluation has kept several.
         stream: of a run of several streams, which network; of a checkpoint, what it was trained on.
         epoch: of a run, whose weights.
+        threads: of an ONNX file, which brings its own; None takes all cores.
 
     Raises:
         BadInput: nothing there tells classes, or it is not told which of several is meant.
@@ -50,11 +55,15 @@ def find_models(
     path = Path(path)
     if read_kind(path) == "fusion":
         return _of_fusion(path, protocol)
-    return [find_model(path, protocol, stream, epoch)], None
+    return [find_model(path, protocol, stream, epoch, threads)], None
 
 
 def find_model(
-    path: str | Path, protocol: str | None = None, stream: str | None = None, epoch: int | None = None
+    path: str | Path,
+    protocol: str | None = None,
+    stream: str | None = None,
+    epoch: int | None = None,
+    threads: int | None = None,
 ) -> Model:
     """The model that lies at a path; see `find_models`."""
     path = Path(path)
@@ -64,7 +73,7 @@ def find_model(
         if path.suffix.lower() == ONNX:
             from skelpipe.exchange.onnx import open_onnx
 
-            return open_onnx(path)
+            return open_onnx(path, threads)
         return _of_checkpoint(path, stream)
     kind = read_kind(path)
     if kind == "run":
