@@ -88,11 +88,11 @@ def evaluate(
     options["probe"] = options["probe"] if given(ctx, "probe") else None
     with stages() as progress:
         metrics = run_evaluate(run, clips, out, protocols=asked, options=list(changes), progress=progress, **options)
-    _metrics(out, metrics)
     if kept := kept_in(out):
         words = f"skelpipe predict {shlex.quote(str(out))} RECORDINGS"
         more = " --protocol " + "|".join(kept) if len(kept) > 1 else ""
         click.echo(f"classes of other recordings: {words}{more}")
+    _metrics(out, metrics)  # last, where a pipeline reads them
 
 
 @click.command()
