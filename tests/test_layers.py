@@ -44,7 +44,7 @@ ROOMS = {
     "exchange": [{"arrays", "onnx", "weights"}],
     "plots": [{"style", "motion"}],
     "cli": [
-        {"options", "progress", "interrupts", "usage"},
+        {"importing", "options", "progress", "interrupts", "usage"},
         {"all_at_once", "data", "learn", "look", "measure", "predict"},
         {"program"},
     ],
