@@ -99,8 +99,14 @@ def pretrain(
     speaks = ranks.speaks()
     with training(checked.name) if speaks else nullcontext() as progress:
         result = run_pretrain(checked, clips, run, progress=progress, **options)
-    if not speaks:
-        return
+    if speaks:
+        _tell(run, result)
+    if speaks and result.state == "stopped":
+        raise KeyboardInterrupt("a checkpoint is kept, and the same command goes on from it")
+
+
+def _tell(run: Path, result: Any) -> None:
+    """What a training has come to, and what it warns of."""
     for warning in result.warnings:
         click.echo(f"skelpipe: {warning}", err=True)
     loss = f", loss {result.last['loss']:.3f}" if result.last else ""
@@ -109,8 +115,6 @@ def pretrain(
     if result.early:
         where = f"{result.state} early, at epoch {result.epoch} of {result.epochs}: {result.early}"
     click.echo(f"{run}: {where}{steps}{loss}")
-    if result.state == "stopped":
-        raise KeyboardInterrupt("a checkpoint is kept, and the same command goes on from it")
 
 
 @click.command("import-weights")
