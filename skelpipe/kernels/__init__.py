@@ -30,8 +30,8 @@ class KernelCache(FunctionCache):  # type: ignore[misc]
 def njit(*, cache: bool, **options: Any) -> Callable[[Any], Any]:
     """Numba's `njit` with the same options.
 
-    A cached kernel may use arithmetic, `math`, tuples and arrays. It must not hash, as dictionaries and sets do: the
-    functions for that are Numba's to load, and without them a process ends where it calls the kernel.
+    Tried in cached kernels are arithmetic, `math`, arrays with their linear algebra, sorting and random numbers, lists,
+    dictionaries, sets and errors.
     """
     first, last = TRIED
     ours = cache and first <= numba.version_info.short <= last and not numba.config.DISABLE_JIT
