@@ -13,7 +13,7 @@ import skelpipe
 PACKAGE = Path(skelpipe.__file__).parent
 # From the ground up; wings of one line know nothing of each other. `skelpipe` itself (the version) is below them all.
 WINGS = [
-    {"errors", "allocator", "caches", "parallel"},
+    {"errors", "allocator", "caches", "parallel", "kernels"},
     {"resources", "settings", "ranks"},
     {"layouts"},
     {"outputs", "paper"},
@@ -44,7 +44,7 @@ ROOMS = {
     "exchange": [{"arrays", "onnx", "weights"}],
     "plots": [{"style", "motion"}],
     "cli": [
-        {"options", "progress", "interrupts", "usage"},
+        {"importing", "options", "progress", "interrupts", "usage"},
         {"all_at_once", "data", "learn", "look", "measure", "predict"},
         {"program"},
     ],

@@ -6,10 +6,11 @@ import shlex
 import sys
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
+from skelpipe.cli.importing import importing
 from skelpipe.cli.options import (
     STREAMS,
     SplitName,
@@ -26,9 +27,6 @@ from skelpipe.cli.progress import training
 from skelpipe.errors import BadInput
 from skelpipe.recordings.datasets import DATASETS
 from skelpipe.resources import find, names
-
-if TYPE_CHECKING:
-    pass
 
 COMPARED = 64  # clips of a folder, with what an ONNX file gives of them
 
@@ -79,10 +77,13 @@ def pretrain(
       skelpipe pretrain crosnnclr data/stores/ntu60-50.zarr data/runs/bone --split xsub60 --stream bone
       skelpipe pretrain small_crosnnclr gym-50.zarr runs/joint --split subject:1,2,4 --stream joint
     """
-    from skelpipe import ranks
-    from skelpipe.evaluate.protocols import check_stated
-    from skelpipe.training.pretrain import pretrain as run_pretrain
-    from skelpipe.training.recipe import load_recipe
+    with importing():
+        import torch._dynamo  # noqa: F401  # torch's optimisers do
+
+        from skelpipe import ranks
+        from skelpipe.evaluate.protocols import check_stated
+        from skelpipe.training.pretrain import pretrain as run_pretrain
+        from skelpipe.training.recipe import load_recipe
 
     if epochs is not None and iterations is not None:
         raise BadInput(f"--iterations {iterations}", "is given beside --epochs", "leave one of them out")
@@ -98,8 +99,14 @@ def pretrain(
     speaks = ranks.speaks()
     with training(checked.name) if speaks else nullcontext() as progress:
         result = run_pretrain(checked, clips, run, progress=progress, **options)
-    if not speaks:
-        return
+    if speaks:
+        _tell(run, result)
+    if speaks and result.state == "stopped":
+        raise KeyboardInterrupt("a checkpoint is kept, and the same command goes on from it")
+
+
+def _tell(run: Path, result: Any) -> None:
+    """What a training has come to, and what it warns of."""
     for warning in result.warnings:
         click.echo(f"skelpipe: {warning}", err=True)
     loss = f", loss {result.last['loss']:.3f}" if result.last else ""
@@ -108,8 +115,6 @@ def pretrain(
     if result.early:
         where = f"{result.state} early, at epoch {result.epoch} of {result.epochs}: {result.early}"
     click.echo(f"{run}: {where}{steps}{loss}")
-    if result.state == "stopped":
-        raise KeyboardInterrupt("a checkpoint is kept, and the same command goes on from it")
 
 
 @click.command("import-weights")

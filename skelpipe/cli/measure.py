@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from skelpipe.cli.importing import importing
 from skelpipe.cli.options import (
     NameOf,
     device_option,
@@ -28,7 +29,8 @@ from skelpipe.cli.progress import bar, stages
 
 
 def _protocols() -> Mapping[str, Any]:
-    from skelpipe.evaluate.protocols import PROTOCOLS
+    with importing():
+        from skelpipe.evaluate.protocols import PROTOCOLS
 
     return PROTOCOLS
 
@@ -81,8 +83,9 @@ def evaluate(
     Example:
       skelpipe evaluate data/runs/bone data/stores/ntu60-50.zarr data/runs/bone-eval --protocol linear
     """
-    from skelpipe.evaluate.evaluate import evaluate as run_evaluate
-    from skelpipe.training.kept import kept_in
+    with importing():
+        from skelpipe.evaluate.evaluate import evaluate as run_evaluate
+        from skelpipe.training.kept import kept_in
 
     asked = list(protocols) if given(ctx, "protocols") else None  # else the recipe may say it
     options["probe"] = options["probe"] if given(ctx, "probe") else None
@@ -117,7 +120,8 @@ def embed(run: Path, clips: Path, out: Path, **options: Any) -> None:
     Example:
       skelpipe embed data/runs/bone data/stores/ntu60-50.zarr features.parquet
     """
-    from skelpipe.evaluate.feature_files import export
+    with importing():
+        from skelpipe.evaluate.feature_files import export
 
     with bar("embedding", "clips") as progress:
         cautions: list[str] = []

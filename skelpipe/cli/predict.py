@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from skelpipe.cli.importing import importing
 from skelpipe.cli.options import (
     POSE_OPTIONS,
     device_option,
@@ -98,8 +99,8 @@ def predict(paths: tuple[Path, ...], **options: Any) -> None:
 
 def _check(options: Mapping[str, Any], paths: Sequence[Path]) -> None:
     """Refuse what cannot be done before anything is read."""
-    from skelpipe.predict.table import check_out
-    from skelpipe.predict.timeline import check_timeline
+    with importing():
+        from skelpipe.predict.table import check_out
 
     windowed = options["window"] is not None or options["follow"]
     if options["hop"] is not None and not windowed:
@@ -115,6 +116,8 @@ def _check(options: Mapping[str, Any], paths: Sequence[Path]) -> None:
             raise BadInput(options["out"], "is what is to be predicted", "choose another path")
         check_out(options["out"], options["force"])
     if options["timeline"] is not None:
+        from skelpipe.predict.timeline import check_timeline
+
         check_timeline(options["timeline"], windowed, options["force"])
 
 
@@ -147,10 +150,11 @@ def _apart(paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:
 
 def _open(paths: Sequence[Path], options: Mapping[str, Any]) -> Any:
     """The predictor of some models, which are told."""
-    import torch
+    with importing():
+        import torch
 
-    from skelpipe.predict.find import find_models
-    from skelpipe.predict.predictor import Predictor, describe
+        from skelpipe.predict.find import find_models
+        from skelpipe.predict.predictor import Predictor, describe
 
     if options["threads"]:
         torch.set_num_threads(options["threads"])
@@ -238,7 +242,6 @@ def _write(
 ) -> None:
     """The table and the timelines that are asked for."""
     from skelpipe.predict.table import rows, write_table
-    from skelpipe.predict.timeline import draw_timelines
 
     if options["out"] is not None:
         settings = {key: str(value) if isinstance(value, Path) else value for key, value in options.items()}
@@ -248,6 +251,8 @@ def _write(
         write_table(options["out"], table, named, settings, options["force"])
         click.echo(f"{options['out']}: {len(table):,} predictions")
     if options["timeline"] is not None:
+        from skelpipe.predict.timeline import draw_timelines
+
         made = draw_timelines(options["timeline"], found, classes, options["force"])
         click.echo(f"{made[0]}" if len(made) == 1 else f"{options['timeline']}: {len(made):,} timelines")
 

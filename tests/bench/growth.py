@@ -5,9 +5,10 @@
     python tests/bench/growth.py --sizes 1 2 4 --presets isc raw:native     # and these preparations
 
 The recordings are synthetic, with names drawn from NTU RGB+D 120's, each smaller size a part of the larger ones. Every
-stage runs as a process of its own: its CPU time is counted with that of its children, and its memory is the largest sum
-over all of them, pages they share counted once (Linux; elsewhere the largest single process). Memory may grow with the
-clips where they must lie in memory: loading holds the training clips, embed the features.
+stage runs on a few of them first, uncounted, so that what is to be compiled is. A stage is a process of its own: its
+CPU time is counted with that of its children, and its memory is the largest sum over all of them, pages they share
+counted once (Linux; elsewhere the largest single process). Memory may grow with the clips where they must lie in
+memory: loading holds the training clips, embed the features.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ PROGRAM = [sys.executable, "-m", "skelpipe"]
 DATASET, SPLIT, STREAM = "ntu120", "xsub120", "joint"
 FRAMES = (50, 115)  # of a recording; NTU RGB+D's mean is about 82
 NTU60_CLIPS = 56_578
+WARM, WARM_BATCH = 34, 4  # clips that every stage runs on first, and those of a batch then
 GOALS = {"store": 1.0e9, "clips": 0.9e9}  # bytes for NTU-60
 BOUNDED_STAGES = ("ingest", "prepare")  # those with presets too
 LINEAR = 1.25  # a further clip may cost so many times what one costs between the two smallest sizes
@@ -72,6 +74,7 @@ def main(words: list[str] | None = None) -> list[Size]:
     with tempfile.TemporaryDirectory(prefix="skelpipe-growth-", dir=options.folder) as folder:
         everything = Path(folder) / "all"
         text = write_recordings(everything, names[: counts[-1]])
+        warm_up(Path(folder) / "warm", everything, names[: min(WARM, counts[-1])], options)
         print(f"{counts[-1]:,} recordings, {text / 1e9:.2f} GB of text; load {os.getloadavg()[0]:.1f}", flush=True)
         sizes = []
         for count in counts:
@@ -144,6 +147,13 @@ def measure(folder: Path, everything: Path, names: list[str], options: argparse.
     watch([*PROGRAM, "pretrain", options.recipe, clips, run, *untrained, *data])
     costs["embed"] = watch([*PROGRAM, "embed", run, clips, features, "--device", "cpu"])
     return Size(len(names), text, size(store), size(clips), costs)
+
+
+def warm_up(folder: Path, everything: Path, names: list[str], options: argparse.Namespace) -> None:
+    """Every stage on a few recordings, of which nothing is kept: kernels are compiled, and what is read is cached."""
+    folder.mkdir()
+    measure(folder, everything, names, argparse.Namespace(**{**vars(options), "batch": WARM_BATCH}))
+    shutil.rmtree(folder)
 
 
 def watch_preset(store: Path, work: Path, preset: str, threads: str) -> Cost:

@@ -2,10 +2,10 @@
 
     python tests/bench/peer.py CHECKOUT [--files 3600 | --raw FOLDER] [--theirs 360] [--batch 128]
 
-CHECKOUT is that of AimCLR, used as it ships, apart from what NumPy 2 has renamed. Both sides run on one thread and take
-turns, and what counts is the CPU time of the fastest of ROUNDS rounds, with children. The two scripts of its data path
-are given fewer recordings than ours, twice, and each further recording is taken to cost what it did between the two.
-Training steps are `gpu.py --device cpu --peer`.
+CHECKOUT is that of AimCLR, used as it ships, apart from what NumPy 2 has renamed, and needs opencv-python-headless.
+Both sides run on one thread and take turns, and what counts is the CPU time of the fastest of ROUNDS rounds, with
+children. The two scripts of its data path are given fewer recordings than ours, twice, and each further recording is
+taken to cost what it did between the two. Training steps are `gpu.py --device cpu --peer`.
 """
 
 from __future__ import annotations
@@ -17,9 +17,11 @@ import resource
 import subprocess
 import sys
 import tempfile
+import traceback
 import zipfile
 from collections.abc import Callable
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +43,9 @@ from skelpipe.recordings.synthetic import write_raw
 from skelpipe.recordings.text.ntu import parse_ntu
 from skelpipe.training.recipe import load_recipe
 
+NEEDED = {"cv2": "opencv-python-headless"}  # by AimCLR, beside what we need: packages by their modules
+USED = ("tools/ntu_gendata.py", "feeder/preprocess_ntu.py", "feeder/ntu_feeder.py", "net/st_gcn.py")
+SHOWN = 20  # lines, of what a program that failed has printed
 ROUNDS = 3
 PARSED = 60  # files
 BATCH = 128  # clips of a training batch
@@ -68,6 +73,7 @@ def main(words: list[str] | None = None) -> dict[str, float]:
     parser.add_argument("--theirs", type=int, default=360, help="of them, those that its scripts read")
     parser.add_argument("--batch", type=int, default=128, help="clips that are embedded at a time")
     options = parser.parse_args(words)
+    check(options.checkout)
     torch.set_num_threads(1)
     sys.path[:0] = [str(options.checkout / "tools"), str(options.checkout)]
     exec(RENAMED, {})
@@ -81,6 +87,27 @@ def main(words: list[str] | None = None) -> dict[str, float]:
     found |= views()
     found["embed"] = embed(options.batch)
     return found
+
+
+def check(checkout: Path) -> None:
+    """Raise SystemExit, before anything is measured, if the checkout or a package that it needs is not there."""
+    if absent := [name for name in USED if not (checkout / name).is_file()]:
+        raise SystemExit(f"{checkout}: is no checkout of AimCLR, which has {', '.join(absent)}")
+    if missing := [package for module, package in NEEDED.items() if find_spec(module) is None]:
+        raise SystemExit(f"AimCLR needs what is not installed: pip install {' '.join(missing)}")
+
+
+def run(where: Path, *words: object) -> None:
+    """Run Python there, with our package to be found; SystemExit tells the last that one that fails has printed."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, *map(str, words)]
+    done = subprocess.run(
+        command, cwd=where, env=environment, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    if done.returncode:
+        called = " ".join(str(word) for word in words if "\n" not in str(word))
+        last = "\n".join(f"    {line}" for line in done.stdout.splitlines()[-SHOWN:])
+        raise SystemExit(f"python {called}: failed with status {done.returncode}\n{last}")
 
 
 def seconds(call: Callable[[], object], times: int = 1) -> float:
@@ -116,13 +143,17 @@ def seconds_apart(call: Callable[[], object]) -> float:
         try:
             call()
             os.write(writing, repr(seconds(call)).encode())
+        except BaseException:
+            traceback.print_exc()
         finally:
             os._exit(0)
     os.close(writing)
     with open(reading) as told:
-        found = float(told.read())
+        found = told.read()
     os.waitpid(child, 0)
-    return found
+    if not found:
+        raise SystemExit("what was measured in a process of its own has failed")
+    return float(found)
 
 
 def recordings(folder: Path, count: int) -> Path:
@@ -162,10 +193,6 @@ def commands(folder: Path, raw: Path, files: list[Path], options: argparse.Names
     with zipfile.ZipFile(folder / "raw.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         for file in files:
             archive.write(file, file.name)
-
-    def run(where: Path, *words: object) -> None:
-        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-        subprocess.run([sys.executable, *map(str, words)], cwd=where, env=environment, check=True, capture_output=True)
 
     def theirs(count: int) -> None:
         wide, short = folder / "wide", folder / "short"

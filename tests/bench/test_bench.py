@@ -359,6 +359,48 @@ def test_a_stage_that_fails_ends_growth():
         growth.watch([sys.executable, "-c", "raise SystemExit(3)"])
 
 
+def test_growth_runs_every_stage_before_it_measures_any(tmp_path, monkeypatch):
+    growth = script("growth")
+    ran = []
+
+    def watch(command):
+        ran.append(len(list(command[5].iterdir())) if command[3] == "ingest" else None)
+        return growth.Cost(1, 1, 1e6)
+
+    monkeypatch.setattr(growth, "watch", watch)
+    (size,) = growth.main(["--sizes", "0.04", "--folder", str(tmp_path)])
+    others = [None] * 4  # prepare, load, pretrain, embed
+    assert ran == [growth.WARM, *others, size.clips, *others]
+    assert size.clips > growth.WARM
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_peer_script_says_what_is_missing_before_it_measures(tmp_path, monkeypatch):
+    peer = script("peer")
+    with pytest.raises(SystemExit, match=r"is no checkout of AimCLR, which has tools/ntu_gendata\.py, "):
+        peer.main([str(tmp_path)])
+    for name in peer.USED:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    monkeypatch.setattr(peer, "NEEDED", {"sys": "there", "no_such_module": "opencv-python-headless"})
+    with pytest.raises(SystemExit, match="AimCLR needs what is not installed: pip install opencv-python-headless$"):
+        peer.main([str(tmp_path)])
+
+
+def test_the_peer_script_shows_what_a_program_that_fails_has_printed(tmp_path, capfd):
+    peer = script("peer")
+    peer.run(tmp_path, "-c", "import skelpipe")
+    with pytest.raises(SystemExit) as failed:
+        peer.run(tmp_path, "-c", "for n in range(99):\n    print(n)\nimport no_such_module", "word")
+    assert str(failed.value).startswith("python -c word: failed with status 1\n")
+    assert str(failed.value).endswith("No module named 'no_such_module'")
+    assert "    98\n" in str(failed.value)
+    assert "    50\n" not in str(failed.value)
+    with pytest.raises(SystemExit, match="has failed"):
+        peer.seconds_apart(lambda: 1 / 0)
+    assert "ZeroDivisionError" in capfd.readouterr().err
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(900)  # it starts many processes, which a busy machine makes wait
 @pytest.mark.soak
@@ -367,7 +409,7 @@ def test_growth_measures_every_stage(tmp_path, capsys):
     words = ["--sizes", "0.03", "--recipe", "demo_skeletonclr", "--batch", "4", "--workers", "1"]
     (size,) = growth.main([*words, "--folder", str(tmp_path)])
     assert size.clips == 34
-    assert list(size.costs) == list(growth.STAGES)
+    assert list(size.costs) == ["ingest", "prepare", "load", "embed"]
     assert all(cost.cpu > 0 and cost.memory > 1e6 for cost in size.costs.values())
     assert 0 < size.store < size.text
     assert "for NTU-60's 56,578 clips" in capsys.readouterr().out

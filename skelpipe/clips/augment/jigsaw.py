@@ -11,7 +11,6 @@ from functools import cache
 from itertools import permutations
 
 import numpy as np
-from numba import njit
 
 from skelpipe.clips.augment.base import (
     Augmentation,
@@ -27,6 +26,7 @@ from skelpipe.clips.augment.base import (
     copy_row,
     whole,
 )
+from skelpipe.kernels import njit
 
 
 @cache

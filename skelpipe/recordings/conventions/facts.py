@@ -171,7 +171,9 @@ def _in_picture(pose: Floats) -> bool:
 
 
 def _mean(pose: Floats, joints: Joints) -> Floats:
-    mean: Floats = pose[..., list(joints), :].mean(axis=-2)
+    if len(joints) == 1:
+        return pose[..., joints[0], :]
+    mean: Floats = pose[..., list(joints), :].sum(axis=-2) / len(joints)  # the same as mean(), which takes longer
     return mean
 
 

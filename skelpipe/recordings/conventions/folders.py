@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import zarr
 
 BODIES = 2  # of a clip, that are looked at
+CHUNKS_AT_ONCE = 16  # of small arrays: one read after another takes longer than what it reads
 FEWER = 64  # clips of a clips folder, whose chunks are large
 NOTED = "conventions"  # the attribute
 LENGTHS = ("m", "cm", "mm", "inch", "foot")  # units that are stated
@@ -159,7 +160,8 @@ def _recordings(group: zarr.Group) -> Iterator[npt.NDArray[np.float32]]:
     """(F, 2, V, C) one after the other: the first bodies of a clip, each in its own place."""
     offset = read_array(group, "clip_offset").astype(np.int64)
     frames = read_array(group, "clip_frames").astype(np.int64)
-    joints, row_frame, row_body = (Rows(group, name) for name in ("joints", "row_frame", "row_body"))
+    joints = Rows(group, "joints")
+    row_frame, row_body = (Rows(group, name, CHUNKS_AT_ONCE) for name in ("row_frame", "row_body"))
     for n in chosen(len(frames)).tolist():
         start, stop = int(offset[n]), int(offset[n + 1])
         points, frame = joints.read(start, stop), row_frame.read(start, stop)
