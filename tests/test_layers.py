@@ -13,7 +13,7 @@ import skelpipe
 PACKAGE = Path(skelpipe.__file__).parent
 # From the ground up; wings of one line know nothing of each other. `skelpipe` itself (the version) is below them all.
 WINGS = [
-    {"errors", "allocator", "caches", "parallel", "kernels"},
+    {"errors", "allocator", "caches", "parallel"},
     {"resources", "settings", "ranks"},
     {"layouts"},
     {"outputs", "paper"},

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from numba import njit
 
 from skelpipe.clips.bodies import is_shown
 from skelpipe.clips.centre import first_shown, mean
-from skelpipe.kernels import njit
 
 SHORT = 1e-6  # metres, the sum of a vector's coordinates: it has no direction
 

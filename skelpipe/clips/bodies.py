@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from numba import njit
 
-from skelpipe.kernels import njit
 from skelpipe.layouts.base import X, Y
 
 BODIES = 2

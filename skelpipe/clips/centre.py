@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+from numba import njit
 
 from skelpipe.clips.bodies import is_shown
-from skelpipe.kernels import njit
 
 
 # x (F, M, V, C): every body relative to its own centre, frame by frame; bodies that are all zero stay so

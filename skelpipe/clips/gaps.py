@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from numba import njit
+
 from skelpipe.clips.bodies import is_shown, put
-from skelpipe.kernels import njit
 
 
 # x (F, M, V, C) -> how many frames it has afterwards

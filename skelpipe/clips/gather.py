@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from numba import njit
 
 from skelpipe.clips.augment.base import FRAMES_AT_A_TIME, Batch, Extent, Lengths, Numbers, copy_row
 from skelpipe.clips.augment.crop import reflect
 from skelpipe.clips.augment.linear import transform, turn_row
-from skelpipe.kernels import njit
 from skelpipe.layouts.base import Layout
 from skelpipe.recordings.native import Native
 

@@ -11,9 +11,9 @@ import math
 
 import numpy as np
 import numpy.typing as npt
+from numba import njit
 
 from skelpipe.errors import BadInput
-from skelpipe.kernels import njit
 
 WORD = 2**32
 

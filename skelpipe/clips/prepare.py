@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 import numpy.typing as npt
+from numba import njit
 
 from skelpipe.clips.align import turn_bodies
 from skelpipe.clips.bodies import BODIES, BODY_POLICIES
@@ -34,7 +35,6 @@ from skelpipe.clips.ragged import Floats, Ragged, bodies_seen, check_rows, read_
 from skelpipe.clips.steps import axes, channels, check_fits
 from skelpipe.clips.time import count_frames, resize_frames
 from skelpipe.errors import BadInput
-from skelpipe.kernels import njit
 from skelpipe.layouts import layout_of
 from skelpipe.layouts.base import Layout
 from skelpipe.outputs.digests import read_digest

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from numba import njit
 
 from skelpipe.clips.bodies import is_shown
 from skelpipe.clips.centre import mean
-from skelpipe.kernels import njit
 
 
 # x (F, M, V, C) -> F

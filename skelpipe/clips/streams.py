@@ -13,9 +13,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from numba import njit
 
 from skelpipe.errors import BadInput
-from skelpipe.kernels import njit
 from skelpipe.layouts.base import Layout
 from skelpipe.outputs.folders import new_folder
 from skelpipe.parallel import map_slices, tell_threads

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from numba import njit
+
 from skelpipe.clips.bodies import is_shown, put
-from skelpipe.kernels import njit
 
 
 # selected (F, M, V, C) -> how many of its frames show any of the first `bodies` bodies, or, if `last`, where the last

@@ -12,7 +12,6 @@ from rawtext import files, ntu_clip
 from skelpipe.cli.importing import importing
 
 HEAVY = {"torch", "pandas", "matplotlib", "sklearn", "pyarrow", "h5py", "pydantic", "snakemake", "rich"}
-COMPILER = {"scipy.linalg", "numba.np.arraymath"}  # what Numba's compiler imports to be ready
 RUN = """
 import sys
 from skelpipe.cli import main
@@ -33,7 +32,7 @@ def imported(*words: object) -> set[str]:
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    """A folder of two recordings, their store and their clips, all kernels on the way compiled."""
+    """A folder of two recordings, their store and their clips."""
     folder = tmp_path_factory.mktemp("start")
     files(folder / "raw", S001C001P001R001A001=ntu_clip(0, 8), S001C001P002R001A001=ntu_clip(1, 8))
     imported("ingest", "ntu60", folder / "raw", folder / "store")
@@ -51,10 +50,10 @@ def made(tmp_path_factory):
     ],
     ids=" ".join,
 )
-def test_few_files_import_neither_torch_nor_a_compiler(made, words):
+def test_few_files_import_neither_torch_nor_tables(made, words):
     found = imported(*(made / word if (made / word).exists() else word for word in words))
     rich = {"rich"} if words[0] == "inspect" else set()  # which draws tables
-    assert not found & (HEAVY - rich | COMPILER)
+    assert not found & (HEAVY - rich)
 
 
 def test_predict_imports_no_plots_unless_it_draws(made):

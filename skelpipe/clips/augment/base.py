@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from numba import njit
 
 from skelpipe.errors import BadInput
-from skelpipe.kernels import njit
 from skelpipe.layouts.base import Layout
 
 Batch = npt.NDArray[np.float32]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from numba import njit
 
 from skelpipe.clips.augment.base import (
     Augmentation,
@@ -17,7 +18,6 @@ from skelpipe.clips.augment.base import (
     copy_row,
     draw_whether,
 )
-from skelpipe.kernels import njit
 
 # A tap of less weight, relative to the middle's, cannot be seen in a float32.
 WEIGHTLESS = 1e-9

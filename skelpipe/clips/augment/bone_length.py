@@ -10,11 +10,11 @@ from functools import cache
 
 import numpy as np
 import numpy.typing as npt
+from numba import njit
 
 from skelpipe.clips.augment.base import Augmentation, Batch, Extent, Numbers, Option, Options, coordinates, whole
 from skelpipe.clips.augment.noise import add_normals
 from skelpipe.clips.philox import WORD
-from skelpipe.kernels import njit
 from skelpipe.layouts.base import Layout
 
 

@@ -7,6 +7,7 @@ become 0, else p' = C^T p with numbers of C from -1 to 1, which are the same for
 from __future__ import annotations
 
 import numpy as np
+from numba import njit
 
 from skelpipe.clips.augment.base import (
     ALWAYS,
@@ -21,7 +22,6 @@ from skelpipe.clips.augment.base import (
     draw_without_replacement,
 )
 from skelpipe.errors import BadInput
-from skelpipe.kernels import njit
 
 
 def _uniforms(options: Options) -> int:

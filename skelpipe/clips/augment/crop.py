@@ -6,9 +6,9 @@ Of a clip that is filled up only its own frames take part.
 from __future__ import annotations
 
 import numpy as np
+from numba import njit
 
 from skelpipe.clips.augment.base import Augmentation, Batch, Extent, Moves, Numbers, Option, Options, copy_row, whole
-from skelpipe.kernels import njit
 
 
 # parameters: shift, the window's first frame in the clip's own count, -pad..pad

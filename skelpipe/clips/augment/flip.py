@@ -6,9 +6,9 @@ from functools import cache
 
 import numpy as np
 import numpy.typing as npt
+from numba import njit
 
 from skelpipe.clips.augment.base import Augmentation, Batch, Extent, Moves, Numbers, Option, Options, P, draw_whether
-from skelpipe.kernels import njit
 from skelpipe.layouts.base import Layout, X
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
+from numba import njit
 
 from skelpipe.clips.augment.base import (
     Augmentation,
@@ -27,7 +28,6 @@ from skelpipe.clips.augment.base import (
     draw_without_replacement,
 )
 from skelpipe.errors import BadInput
-from skelpipe.kernels import njit
 
 Mask = npt.NDArray[np.bool_]
 

@@ -11,6 +11,7 @@ from functools import cache
 from itertools import permutations
 
 import numpy as np
+from numba import njit
 
 from skelpipe.clips.augment.base import (
     Augmentation,
@@ -26,7 +27,6 @@ from skelpipe.clips.augment.base import (
     copy_row,
     whole,
 )
-from skelpipe.kernels import njit
 
 
 @cache

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from numba import njit
 
 from skelpipe.clips.augment.base import (
     POINTS_AT_A_TIME,
@@ -21,7 +22,6 @@ from skelpipe.clips.augment.base import (
     copy_row,
     whole,
 )
-from skelpipe.kernels import njit
 
 
 # shear: p' = A p with A = [[1, a, b], [c, 1, d], [e, f, 1]], or [[1, a], [b, 1]]

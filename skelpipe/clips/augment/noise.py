@@ -6,6 +6,7 @@ jitter is that of VA-RNN (Zhang et al., TPAMI 2019); with `clean` it brings the 
 from __future__ import annotations
 
 import numpy as np
+from numba import njit
 
 from skelpipe.clips.augment.base import (
     ALWAYS,
@@ -24,7 +25,6 @@ from skelpipe.clips.augment.base import (
     whole,
 )
 from skelpipe.clips.philox import WORD, normals4
-from skelpipe.kernels import njit
 
 
 # parameters: whether, and the two words of the key that the normal numbers grow from

@@ -8,8 +8,9 @@ end; all others are as that preparation stores them.
 
 from __future__ import annotations
 
+from numba import njit
+
 from skelpipe.clips.augment.base import Augmentation, Batch, Extent, Numbers, Options, draw_nothing
-from skelpipe.kernels import njit
 
 
 # x (B, C, T, V, M); lengths (B,)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+from numba import njit
 
 from skelpipe.clips.augment.base import Augmentation, Batch, Extent, Lengths, Numbers, Option, Options, P, draw_whether
-from skelpipe.kernels import njit
 
 
 # parameters: whether

@@ -7,8 +7,7 @@ chunks of `CHUNK` rows and the chunks are added in their order, so no result dep
 from __future__ import annotations
 
 import numpy as np
-
-from skelpipe.kernels import njit
+from numba import njit
 
 CHUNK = 256
 SUM = {"reassoc", "contract"}  # lets the compiler add a chunk's rows in the order that suits the machine

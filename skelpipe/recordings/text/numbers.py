@@ -14,9 +14,9 @@ from typing import Any, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
+from numba import njit
 
 from skelpipe.errors import BadInput
-from skelpipe.kernels import njit
 from skelpipe.recordings.text.scan import REACH, RUN, digits_in, newline_in, word_at
 
 Array = npt.NDArray[Any]
