@@ -5,12 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import torch
+
 _plain = [False]
 
 
 def plain() -> bool:
     """Whether encoders are to keep to torch's own operations."""
     return _plain[0]
+
+
+def traced() -> bool:
+    """Whether a graph is made of what is called, for others or by `torch.compile`: then no kernel of our own will do."""
+    return plain() or torch.compiler.is_compiling()
 
 
 @contextmanager
