@@ -16,7 +16,7 @@ def plain() -> bool:
 
 
 def traced() -> bool:
-    """Whether a graph is made of what is called, for others or by `torch.compile`: then no kernel of our own will do."""
+    """Whether a graph is being made, for others or by `torch.compile`: it can hold no kernel of our own."""
     return plain() or torch.compiler.is_compiling()
 
 

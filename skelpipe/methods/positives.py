@@ -15,12 +15,11 @@ from torch import Tensor, nn
 
 from skelpipe.settings import Settings
 
-
 T = TypeVar("T")
 
 
 def once(compute: Callable[[Any], T]) -> T:
-    """A property that is computed when it is first asked for: a `cached_property` that torch.compile can see through."""
+    """A property that is computed when first asked for: a `cached_property` that torch.compile can see through."""
     name = compute.__name__
 
     def ask(pair: Pair) -> T:

@@ -156,8 +156,10 @@ def flat(settings: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, An
             yield above + key, value
 
 
-def begin_session(run: Path, at: Position, place: torch.device, threads: int | None, epochs: int) -> None:
-    """Note in the run's provenance that a command goes on with it from here."""
+def begin_session(
+    run: Path, at: Position, place: torch.device, threads: int | None, epochs: int, compiled: bool
+) -> None:
+    """Note in the run's provenance that a command goes on with it from here, `compiled` if its steps are to be."""
     session = {
         "command": command(),
         "skelpipe": __version__,
@@ -168,6 +170,7 @@ def begin_session(run: Path, at: Position, place: torch.device, threads: int | N
         "device": torch.cuda.get_device_name(place) if place.type == "cuda" else str(place),
         "threads": threads or torch.get_num_threads(),
         "ranks": ranks.count(),
+        "compiled": compiled,
     }
     made = read_json(run / PROVENANCE)
     write_json(run / PROVENANCE, {**made, "sessions": [*sessions_of(made), session]})

@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -33,6 +34,7 @@ from skelpipe.training.loop import Result, train_method
 from skelpipe.training.recipe import Recipe
 from skelpipe.training.run_settings import check_recipe_stream, settings_on
 from skelpipe.training.shortage import memory_told
+from skelpipe.training.step import BACKEND, graphs_for
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +53,8 @@ def pretrain(
     force: bool = False,
     threads: int | None = None,
     progress: Callable[[Event], None] | None = None,
+    compiled: str = "auto",
+    backend: str | Callable[..., Any] = BACKEND,
 ) -> Result:
     """Train the recipe's encoder on the training part of a split and leave a RUN folder.
 
@@ -70,6 +74,9 @@ def pretrain(
         half_storage: keep the clips in memory as float16, at a rounding of up to 1 mm at 3 m.
         force: start anew if RUN was made with other settings.
         threads: CPU threads for torch and the kernels, of each rank.
+        compiled: "on" takes steps as graphs that `torch.compile` makes, "auto" on a GPU alone; weights differ by
+            rounding, and by dropout's masks. It is no setting either.
+        backend: of `torch.compile`.
         progress: called while training with {epoch, epochs, step, steps, …}; see `Training.event`.
 
     Raises:
@@ -96,7 +103,8 @@ def pretrain(
             if writes:
                 prepare_folder(run, recipe, settings, force, source.path)
             ranks.wait()  # before that RUN may hold another run's checkpoint
-            return train_method(recipe, source, rows, held, run, settings, place, threads, progress)
+            graphs = graphs_for(compiled, place, backend)
+            return train_method(recipe, source, rows, held, run, settings, place, threads, progress, graphs)
 
 
 def training_rows(source: Clips, split: Split) -> npt.NDArray[np.int64]:
