@@ -48,7 +48,7 @@ from skelpipe.training.length import Length, length_of
 from skelpipe.training.log import COLLAPSE_REMEDY, Log, last_entry
 from skelpipe.training.optim import Rates
 from skelpipe.training.recipe import Recipe
-from skelpipe.training.step import Graphs, train_step
+from skelpipe.training.step import Graphs, compiled, train_step
 from skelpipe.training.stopping import asked_to_stop, stop_requested
 from skelpipe.training.trained_on import TRAINED_ON, keep_trained_on
 
@@ -114,7 +114,7 @@ def train_method(
         looked_at = [(part.clip_ids, part.clips) for part in (batches, *training.held)]
         keep_trained_on(run, source, looked_at, held)  # of which some may be in no batch
         training.record = Log(run, at, recipe.streams)
-        begin_session(run, at, place, threads, settings["epochs"], graphs is not None)
+        begin_session(run, at, place, threads, settings["epochs"], compiled(graphs))
     training.train(batches, progress)
     return training.end()
 
@@ -220,7 +220,7 @@ class Training:
         """The loop over epochs and steps, until the last or until asked to stop."""
         at = self.at
         self.method.train()
-        compiled = () if self.graphs is None else (self.graphs,)
+        graphs = () if self.graphs is None else (self.graphs,)
         with stop_requested() as stop:
             while not self.over:
                 started, first, steps = time.monotonic(), at.step, self.length.steps_of(at.epoch)
@@ -229,7 +229,7 @@ class Training:
                 for batch in batches.epoch(at.epoch, first):
                     if self.rates.schedule.by == "iteration":
                         self.set_rates()
-                    at.add(train_step(self.method, self.optimizer, batch, at.epoch, *compiled))
+                    at.add(train_step(self.method, self.optimizer, batch, at.epoch, *graphs))
                     if progress is not None or ranks.count() > 1:
                         rate = (at.step - first) * self.recipe.batch_size / max(time.monotonic() - started, 1e-9)
                         event = self.event(rate)
@@ -302,7 +302,7 @@ class Training:
             return self.finish(fresh=True)
         check_finite(self.method, self.at)
         self.save()
-        end_session(self.run, "stopped", self.at)
+        end_session(self.run, "stopped", self.at, compiled(self.graphs))
         return self.result("stopped", record.last, tuple(record.warnings))
 
     def result(self, state: str, last: dict[str, Any] | None, warnings: tuple[str, ...]) -> Result:
@@ -332,7 +332,7 @@ class Training:
                 settings=self.settings,
                 content=(RECIPE, SETTINGS, WEIGHTS),
                 more={"output": os.fspath(run)},
-                begun=end_session(run, "finished", self.at),
+                begun=end_session(run, "finished", self.at, compiled(self.graphs)),
             )
         warnings = (f"epoch {last['epoch']}: {COLLAPSE_REMEDY}",) if last and last.get("collapsed") else ()
         return self.result("finished" if fresh else "already finished", last, warnings)

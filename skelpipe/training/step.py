@@ -100,6 +100,13 @@ def graphs_for(choice: str, place: torch.device, backend: str | Callable[..., An
     return Graphs(backend)
 
 
+def compiled(graphs: Graphs | None) -> bool | str:
+    """What is noted of a session: whether its steps are compiled, or why they are not, though they were to be."""
+    if graphs is None:
+        return False
+    return graphs.failed is None or f"no: {graphs.failed}"
+
+
 class Before:
     """What a step changes before the optimiser's, as it is now: the method's state and the random numbers."""
 
