@@ -141,5 +141,5 @@ def whole() -> AbstractContextManager[None]:
 
 def told(error: Exception) -> str:
     """What an error of torch.compile says, in one line."""
-    lines = str(error).strip().splitlines()
-    return shortened(lines[0] if lines else type(error).__name__, 160)
+    lines = str(error).split("\n\n")[0].split()
+    return shortened(" ".join(lines) or type(error).__name__, 160)
