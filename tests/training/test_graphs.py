@@ -32,12 +32,13 @@ SMALL = ["encoder={name: temporal, width: 4, features: 8, layers: 2}"]
 CONTRAST = [*(each for each in TINY if not each.startswith("encoder.")), "method.momentum=0.9"]
 MINING = ["positives.nn_start_epoch=1"]
 SHORT = "views.clip=[{resize: {frames: 10}}]"
+MASKED = "views.clip=[{resize: {frames: 6}}, {joint_mask: {by: run, joints: 4, groups: 5, spare_first: true}}]"
 RECURRENT = ["encoder.layers=1", "encoder.width=4"]
 # Recipe, changes, epochs of the steps, and how many graphs they need.
 BEFORE_AND_AFTER = ((1, 1, 2, 2, 3), 2)
 ALL = ((1, 1, 2, 2, 3), 1)
 CASES = {
-    "SkeletonCLR": ("skeletonclr", [*SMALL, *CONTRAST], *ALL),
+    "SkeletonCLR": ("skeletonclr", [*SMALL, *CONTRAST], (*[1] * 10, *[2] * 11), 1),
     "ST-GCN, dropout": ("skeletonclr", TINY, (1, 2), 1),
     "AS-CAL": (
         "skeletonclr",
@@ -72,9 +73,17 @@ CASES = {
         *ALL,
     ),
     "supervised": ("stgcn_supervised", [*SMALL, "batch_size=8", "balance=weights"], *ALL),
-    "MS2L": ("ms2l", [*RECURRENT, "batch_size=8", "method.hidden=8", "method.size=8", "optimizer={name: sgd}"], *ALL),
+    "MS2L": (
+        "ms2l",
+        [
+            *RECURRENT, "batch_size=8", "method.hidden=8", "method.size=8", "optimizer={name: sgd}",
+            "views={whole: [{resize: {frames: 6}}], masked: [{resize: {frames: 6}}, {tail_mask: {keep: 0.7}}], "
+            "jumbled: [{resize: {frames: 6}}, {jigsaw: {segments: 3}}]}",
+        ],
+        *ALL,
+    ),
     "P&C": ("predict_cluster", [*RECURRENT, "batch_size=8"], *ALL),
-    "LongT GAN": ("longt_gan", [*RECURRENT, "batch_size=8", "partner.layers=1", "partner.width=4"], *ALL),
+    "LongT GAN": ("longt_gan", [*RECURRENT, "batch_size=8", "partner.layers=1", "partner.width=4", MASKED], *ALL),
     "colorization": (
         "colorization",
         [
@@ -185,7 +194,10 @@ def test_there_is_a_case_of_each_method_set_of_positives_and_encoder():
     assert {recipe.encoder.name for recipe in recipes} == set(ENCODERS)
 
 
-@pytest.mark.parametrize("case", CASES)
+SLOW = ("A-GCN", "LongT GAN", "ST-GCN, dropout")
+
+
+@pytest.mark.parametrize("case", [pytest.param(c, marks=pytest.mark.slow) if c in SLOW else c for c in CASES])
 def test_a_phase_is_one_graph_and_its_steps_are_those_without(case, clips):
     torch._dynamo.reset()
     counted = CompileCounterWithBackend("aot_eager")
@@ -196,9 +208,7 @@ def test_a_phase_is_one_graph_and_its_steps_are_those_without(case, clips):
     assert found.keys() == wanted.keys()
     for name, value in wanted.items():
         if case in ROUNDED:
-            torch.testing.assert_close(
-                found[name], value, rtol=1e-4, atol=1e-5, equal_nan=True, msg=lambda told, name=name: f"{name}: {told}"
-            )
+            torch.testing.assert_close(found[name], value, rtol=1e-3, atol=3e-5, equal_nan=True)
         else:
             assert torch.equal(found[name].nan_to_num(7.0), value.nan_to_num(7.0)), name
 
