@@ -7,7 +7,6 @@ import os
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -34,7 +33,7 @@ from skelpipe.training.loop import Result, train_method
 from skelpipe.training.recipe import Recipe
 from skelpipe.training.run_settings import check_recipe_stream, settings_on
 from skelpipe.training.shortage import memory_told
-from skelpipe.training.step import BACKEND, graphs_for
+from skelpipe.training.step import Graphs, graphs_for
 
 log = logging.getLogger(__name__)
 
@@ -53,8 +52,7 @@ def pretrain(
     force: bool = False,
     threads: int | None = None,
     progress: Callable[[Event], None] | None = None,
-    compiled: str = "auto",
-    backend: str | Callable[..., Any] = BACKEND,
+    compiled: str | Graphs = "auto",
 ) -> Result:
     """Train the recipe's encoder on the training part of a split and leave a RUN folder.
 
@@ -74,9 +72,7 @@ def pretrain(
         half_storage: keep the clips in memory as float16, at a rounding of up to 1 mm at 3 m.
         force: start anew if RUN was made with other settings.
         threads: CPU threads for torch and the kernels, of each rank.
-        compiled: "on" takes steps as graphs that `torch.compile` makes, "auto" on a GPU alone; weights differ by
-            rounding, and by dropout's masks. It is no setting either.
-        backend: of `torch.compile`.
+        compiled: whether steps are graphs, "on" or "off", or "auto" for on a GPU alone; no setting, as it only rounds.
         progress: called while training with {epoch, epochs, step, steps, …}; see `Training.event`.
 
     Raises:
@@ -84,9 +80,7 @@ def pretrain(
     """
     with ranks.joined():
         source = open_clips(clips, recipe, stream)
-        threads = ranks.threads(threads)
-        if threads:
-            torch.set_num_threads(threads)
+        threads = use_threads(threads)
         place = choose_device(ranks.device_name(device))
         chosen = find_split(split, source.about)
         tell_list(chosen, source)
@@ -103,8 +97,15 @@ def pretrain(
             if writes:
                 prepare_folder(run, recipe, settings, force, source.path)
             ranks.wait()  # before that RUN may hold another run's checkpoint
-            graphs = graphs_for(compiled, place, backend)
+            graphs = graphs_for(compiled, place)
             return train_method(recipe, source, rows, held, run, settings, place, threads, progress, graphs)
+
+
+def use_threads(asked: int | None) -> int | None:
+    """Let torch use so many threads, of several ranks its part of the cores; returns how many, None for all."""
+    if threads := ranks.threads(asked):
+        torch.set_num_threads(threads)
+    return threads
 
 
 def training_rows(source: Clips, split: Split) -> npt.NDArray[np.int64]:

@@ -89,15 +89,19 @@ class Graphs:
         return found
 
 
-def graphs_for(choice: str, place: torch.device, backend: str | Callable[..., Any] = BACKEND) -> Graphs | None:
-    """What compiles the steps of a run, or None where they stay as they are: a key of CHOICES; auto means on a GPU."""
+def graphs_for(choice: str | Graphs, place: torch.device) -> Graphs | None:
+    """What compiles the steps of a run, or None where they stay as they are.
+
+    Args:
+        choice: one of CHOICES, of which auto means on a GPU; or what shall do it.
+    """
     if choice == "off" or (choice == "auto" and place.type != "cuda"):
         return None
     if ranks.count() > 1:
         log.log(logging.INFO if choice == "auto" else logging.WARNING, "steps of several ranks are not compiled")
         return None
     log.info("steps are compiled, as one graph each but for the optimiser's")
-    return Graphs(backend)
+    return choice if isinstance(choice, Graphs) else Graphs()
 
 
 def compiled(graphs: Graphs | None) -> bool | str:

@@ -266,7 +266,7 @@ def broken(graph, inputs):
 @pytest.mark.parametrize("backend", [refused, broken])
 def test_what_cannot_be_compiled_is_trained_without(backend, clips, tmp_path, caplog):
     """From the same state, so that the run is the same bit for bit; said once, in one line."""
-    pretrain(recipe(), clips, tmp_path / "compiled", **ON, compiled="on", backend=backend)
+    pretrain(recipe(), clips, tmp_path / "compiled", **ON, compiled=Graphs(backend))
     pretrain(recipe(), clips, tmp_path / "eager", **ON)
     told = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
     assert len(told) == 1
@@ -285,13 +285,13 @@ def test_a_later_phase_that_cannot_be_compiled_ends_no_run(clips, tmp_path):
         made.append(graph)
         return graph if len(made) == 1 else refused(graph, inputs)
 
-    assert pretrain(recipe(), clips, tmp_path / "run", **ON, compiled="on", backend=once).state == "finished"
+    assert pretrain(recipe(), clips, tmp_path / "run", **ON, compiled=Graphs(once)).state == "finished"
     assert len(made) == 2
     assert "there is no compiler" in sessions(tmp_path / "run")[0]
 
 
 def test_a_run_goes_on_across_the_switch(clips, tmp_path):
-    on = {"compiled": "on", "backend": "aot_eager"}
+    on = {"compiled": Graphs("aot_eager")}
     ways = {"straight": [on], "on": [on, on], "switched": [{}, on], "back": [on, {}], "eager": [{}]}
     for name, way in ways.items():
         for last, how in zip(range(3 - len(way), 3), way, strict=True):
