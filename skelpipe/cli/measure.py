@@ -11,6 +11,7 @@ import click
 
 from skelpipe.cli.options import (
     NameOf,
+    compile_option,
     device_option,
     epoch_option,
     force_option,
@@ -59,6 +60,7 @@ def _protocols() -> Mapping[str, Any]:
 @epoch_option
 @seed_option
 @device_option
+@compile_option
 @threads_option
 @other_clips_option
 @force_option

@@ -220,7 +220,7 @@ class Training:
         """The loop over epochs and steps, until the last or until asked to stop."""
         at = self.at
         self.method.train()
-        graphs = () if self.graphs is None else (self.graphs,)
+        more = () if self.graphs is None else (self.graphs,)
         with stop_requested() as stop:
             while not self.over:
                 started, first, steps = time.monotonic(), at.step, self.length.steps_of(at.epoch)
@@ -229,7 +229,7 @@ class Training:
                 for batch in batches.epoch(at.epoch, first):
                     if self.rates.schedule.by == "iteration":
                         self.set_rates()
-                    at.add(train_step(self.method, self.optimizer, batch, at.epoch, *graphs))
+                    at.add(train_step(self.method, self.optimizer, batch, at.epoch, *more))
                     if progress is not None or ranks.count() > 1:
                         rate = (at.step - first) * self.recipe.batch_size / max(time.monotonic() - started, 1e-9)
                         event = self.event(rate)

@@ -86,8 +86,7 @@ def pretrain(
         tell_list(chosen, source)
         rows, held = split_rows(recipe, source, labelled_rows(recipe, source, training_rows(source, chosen)), seed)
         check_batch(recipe.batch_size, len(rows))
-        share = ranks.share(recipe.batch_size)
-        tell_plan(recipe, source, len(rows), chosen.name, stream, seed, share)
+        tell_plan(recipe, source, len(rows), chosen.name, stream, seed, ranks.share(recipe.batch_size))
         tell_threads(log, threads)
         log.info("threads of torch: %d", torch.get_num_threads())
         told = {"stream": stream, "seed": seed, "precision": precision, "half_storage": half_storage}

@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Hashable
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from skelpipe import ranks
 from skelpipe.errors import shortened
@@ -20,9 +20,10 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 CHOICES = ("auto", "off", "on")
-Gradients = Callable[[Method, "Batch", int], dict[str, Tensor]]
 BACKEND = "inductor"  # of torch.compile
 GRAPHS = 256  # that one process may make: one for each phase of a method, and some processes train many
+M = TypeVar("M", bound=nn.Module)
+Gradients = Callable[[M, "Batch", int], dict[str, Tensor]]
 
 
 def gradients(method: Method, batch: Batch, epoch: int) -> dict[str, Tensor]:
@@ -36,17 +37,20 @@ def gradients(method: Method, batch: Batch, epoch: int) -> dict[str, Tensor]:
 
 
 def train_step(
-    method: Method, optimizer: torch.optim.Optimizer, batch: Batch, epoch: int, by: Gradients = gradients
+    method: Method, optimizer: torch.optim.Optimizer, batch: Batch, epoch: int, graphs: Graphs | None = None
 ) -> dict[str, Tensor]:
     """One step on a batch, or on this rank's share of it; returns the loss and what else the log holds.
 
     Args:
-        by: computes the gradients: `gradients`, or a `Graphs`, which computes the same.
+        graphs: compiles all of it but the optimiser's part.
     """
     learns = method.learns(epoch)
     if learns:
         optimizer.zero_grad(set_to_none=True)
-    log = by(method, batch, epoch)
+    if graphs is None:
+        log = gradients(method, batch, epoch)
+    else:
+        log = graphs.take(gradients, method, batch, epoch, method.phase(epoch))
     if learns:
         ranks.average([p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None])
         optimizer.step()
@@ -54,37 +58,48 @@ def train_step(
     return log
 
 
-class Graphs:
-    """`gradients` as one graph for each phase of a method: forward and backward, key networks, queues, norms.
+def called(step: Gradients[M], module: M, batch: Batch, epoch: int) -> dict[str, Tensor]:
+    """What is compiled: any step's gradients."""
+    return step(module, batch, epoch)
 
-    The optimiser's step is none of it: torch breaks graphs there, and so rates are never burnt in. Where a graph cannot
-    be made, one line says why, the step is taken anew from where it began, and this and all further ones go without.
+
+class Graphs:
+    """A step up to its gradients as one graph: forward and backward, and a method's key networks, queues and norms.
+
+    There is one for each phase of a module's training. The optimiser's step is none of it: torch breaks graphs there,
+    and so rates are never burnt in. Where a graph cannot be made, one line says why, the step is taken anew from where
+    it began, and this and all further ones go without.
 
     Attributes:
         failed: why they go without.
+        module, epochs: what was compiled last, and for each of its phases the epoch that stands for it.
     """
 
     def __init__(self, backend: str | Callable[..., Any] = BACKEND) -> None:
-        self.run: Gradients = torch.compile(gradients, fullgraph=True, dynamic=False, backend=backend)
-        self.epochs: dict[Hashable, int] = {}
+        self.compiled = torch.compile(called, fullgraph=True, dynamic=False, backend=backend)
         self.failed: str | None = None
+        self.module: nn.Module | None = None
+        self.epochs: dict[Hashable, int] = {}
 
-    def __call__(self, method: Method, batch: Batch, epoch: int) -> dict[str, Tensor]:
+    def take(self, step: Gradients[M], module: M, batch: Batch, epoch: int, phase: Hashable = 0) -> dict[str, Tensor]:
+        """`step(module, batch, epoch)`, by a graph that serves all epochs of the phase."""
         if self.failed is not None:
-            return gradients(method, batch, epoch)
-        phase = method.phase(epoch)
+            return step(module, batch, epoch)
+        if module is not self.module:
+            self.module, self.epochs = module, {}
         if phase in self.epochs:
             with whole():
-                return self.run(method, batch, self.epochs[phase])
-        before = Before(method)
+                return self.compiled(step, module, batch, self.epochs[phase])
+        before = Before(module)
         try:
+            log.info("a step of epoch %d is compiled, for this and all that are like it", epoch)
             with whole():
-                found = self.run(method, batch, epoch)
+                found = self.compiled(step, module, batch, epoch)
         except Exception as error:
             self.failed = told(error)
             before.put_back()
             log.warning("steps are not compiled, and go on without: %s", self.failed)
-            return gradients(method, batch, epoch)
+            return step(module, batch, epoch)
         self.epochs[phase] = epoch
         return found
 
@@ -100,7 +115,6 @@ def graphs_for(choice: str | Graphs, place: torch.device) -> Graphs | None:
     if ranks.count() > 1:
         log.log(logging.INFO if choice == "auto" else logging.WARNING, "steps of several ranks are not compiled")
         return None
-    log.info("steps are compiled, as one graph each but for the optimiser's")
     return choice if isinstance(choice, Graphs) else Graphs()
 
 
@@ -112,26 +126,26 @@ def compiled(graphs: Graphs | None) -> bool | str:
 
 
 class Before:
-    """What a step changes before the optimiser's, as it is now: the method's state and the random numbers."""
+    """What a step changes up to its gradients, as it is now: a module's state and the random numbers."""
 
-    def __init__(self, method: Method) -> None:
-        self.method = method
-        self.state = {name: value.detach().clone() for name, value in method.state_dict().items()}
+    def __init__(self, module: nn.Module) -> None:
+        self.module = module
+        self.state = {name: value.detach().clone() for name, value in module.state_dict().items()}
         self.random = torch.get_rng_state()
         self.devices = {value.device for value in self.state.values() if value.device.type == "cuda"}
         self.on_devices = [(torch.cuda.get_rng_state(device), device) for device in self.devices]
 
     def put_back(self) -> None:
         """Make it so again, without gradients."""
-        self.method.load_state_dict(self.state)
-        self.method.zero_grad(set_to_none=True)
+        self.module.load_state_dict(self.state)
+        self.module.zero_grad(set_to_none=True)
         torch.set_rng_state(self.random)
         for state, device in self.on_devices:
             torch.cuda.set_rng_state(state, device)
 
 
 def whole() -> AbstractContextManager[None]:
-    """Inside, torch makes one graph of `gradients`, for as many methods and phases as there are."""
+    """Inside, torch makes one graph of a step and its backward pass, for as many methods and phases as there are."""
     import torch._dynamo
 
     found: AbstractContextManager[None] = torch._dynamo.config.patch(

@@ -19,6 +19,7 @@ from torch.utils._pytree import tree_leaves, tree_map_only
 from skelpipe.clips.batches import Batch
 from skelpipe.encoders import ENCODERS
 from skelpipe.encoders.plain import plainly
+from skelpipe.evaluate.evaluate import evaluate
 from skelpipe.methods import METHODS, POSITIVES
 from skelpipe.outputs.digests import read_digest
 from skelpipe.recordings.store import Clips
@@ -306,3 +307,20 @@ def test_steps_on_a_cpu_are_compiled_if_asked_for_alone():
     gpu = torch.device("cuda")
     chosen = [graphs_for(choice, place) is not None for choice in ("auto", "off", "on") for place in (CPU, gpu)]
     assert chosen == [False, True, False, False, True, True]
+
+
+def test_finetuning_is_compiled_too(clips, tmp_path):
+    """Each training, of the few labels of `semi` too, by graphs of its own shapes; accuracies of the same scores."""
+    pretrain(recipe(1), clips, tmp_path / "run", **ON)
+    asked = {"protocols": ["finetune", "semi"], "device": "cpu", "threads": 1}
+    asked["options"] = ["finetune.epochs=2", "semi.epochs=2", "semi.fractions=[0.5]", "semi.draws=2"]
+    counted = CompileCounterWithBackend("aot_eager")
+    found = [
+        evaluate(tmp_path / "run", clips, tmp_path / str(number), **asked, compiled=compiled)["protocols"]
+        for number, compiled in enumerate((Graphs(counted), "auto"))
+    ]
+    assert counted.frame_count == 2
+    for protocol in ("finetune", "semi50"):
+        losses = [each[protocol]["train_loss"] for each in found]
+        assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+        assert found[0][protocol]["top1"] == found[1][protocol]["top1"]
