@@ -108,7 +108,7 @@ def train_method(
             keep_trained_on(run, source, [], np.concatenate([rows, held]))  # of a version that did not
         return training.finish(fresh=not (run / DONE).exists())
     load = partial(load_batches, recipe, source, settings=settings, place=place, threads=threads)
-    batches = load(rows)
+    batches = load(rows, compiled=graphs is not None)
     training.held = [load(part, batch_size=size) for part, size in held_parts(held, recipe.batch_size)]
     if ranks.mine() == 0:
         looked_at = [(part.clip_ids, part.clips) for part in (batches, *training.held)]
@@ -149,6 +149,7 @@ def load_batches(
     place: torch.device,
     threads: int | None,
     batch_size: int | None = None,
+    compiled: bool = False,
 ) -> Batches:
     """Clips in memory, and the recipe's views of them, in the recipe's batches or others."""
     data = load_bodies(source, rows, recipe.bodies, "float16" if settings["half_storage"] else "float32")
@@ -156,7 +157,7 @@ def load_batches(
     synced = recipe.batch_norm == "synced" and ranks.count() > 1
     if batch_size is None:
         held = (data.values if isinstance(data, Native) else data).nbytes
-        tell_arithmetic(place, settings["precision"], settings["half_storage"], synced, held)
+        tell_arithmetic(place, settings["precision"], settings["half_storage"], synced, held, compiled)
     return Batches(
         data,
         rows,

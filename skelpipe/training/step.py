@@ -75,8 +75,8 @@ class Graphs:
         module, epochs: what was compiled last, and for each of its phases the epoch that stands for it.
     """
 
-    def __init__(self, backend: str | Callable[..., Any] = BACKEND) -> None:
-        self.compiled = torch.compile(called, fullgraph=True, dynamic=False, backend=backend)
+    def __init__(self, backend: str | Callable[..., Any] = BACKEND, mode: str | None = None) -> None:
+        self.compiled = torch.compile(called, fullgraph=True, dynamic=False, backend=backend, mode=mode)
         self.failed: str | None = None
         self.module: nn.Module | None = None
         self.epochs: dict[Hashable, int] = {}

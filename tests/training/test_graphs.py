@@ -21,6 +21,7 @@ from skelpipe.encoders import ENCODERS
 from skelpipe.encoders.plain import plainly
 from skelpipe.evaluate.evaluate import evaluate
 from skelpipe.methods import METHODS, POSITIVES
+from skelpipe.methods.network import Network
 from skelpipe.outputs.digests import read_digest
 from skelpipe.recordings.store import Clips
 from skelpipe.training.loop import load_batches
@@ -57,6 +58,7 @@ CASES = {
         "crosnnclr", [*SMALL, *CONTRAST, *MINING, "positives.form=released"], *BEFORE_AND_AFTER
     ),
     "AimCLR": ("aimclr", [*SMALL, *CONTRAST, *MINING, "positives.top_k=2"], *BEFORE_AND_AFTER),
+    "bfloat16": ("aimclr", [*SMALL, *CONTRAST, "positives.nn_start_epoch=0"], *ALL),
     "CrosNNCLR*, union": (
         "crosnnclr_star", [*SMALL, *CONTRAST, *MINING, "positives.keep_union=true"], *BEFORE_AND_AFTER
     ),
@@ -134,6 +136,9 @@ def prepared(case, clips):
     recipe, source = load_recipe(name, sets), Clips(clips)
     torch.manual_seed(0)
     method = recipe.build_method(source.layout, 4).train()
+    for module in method.modules():
+        if isinstance(module, Network):
+            module.bfloat16_encoder = case == "bfloat16"
     settings = {"half_storage": False, "precision": "fp32", "seed": 0, "stream": "joint"}
     settings["clips_digest"] = read_digest(clips)
     made = load_batches(recipe, source, np.arange(len(source.labels)), settings, CPU, 1).epoch(1, 0)
