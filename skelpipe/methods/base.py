@@ -97,9 +97,9 @@ class Method(nn.Module, ABC):
     def phase(self, epoch: int) -> Hashable:
         """What of an epoch `losses` hang on: in epochs of one phase they do the same, and one graph serves them all.
 
-        By default the epoch, of which a graph holds no more than `losses` look at.
+        None, if that is not told: then one serves until `losses` look at the epoch, and it is another.
         """
-        return epoch
+        return None
 
     def parameter_groups(self, options: Any) -> list[dict[str, Any]]:
         """What the optimiser trains, in groups as torch has them, whose keys go before the recipe's `options`."""

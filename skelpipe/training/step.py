@@ -81,15 +81,18 @@ class Graphs:
         self.module: nn.Module | None = None
         self.epochs: dict[Hashable, int] = {}
 
-    def take(self, step: Gradients[M], module: M, batch: Batch, epoch: int, phase: Hashable = 0) -> dict[str, Tensor]:
-        """`step(module, batch, epoch)`, by a graph that serves all epochs of the phase."""
+    def take(
+        self, step: Gradients[M], module: M, batch: Batch, epoch: int, phase: Hashable = None
+    ) -> dict[str, Tensor]:
+        """`step(module, batch, epoch)`, by a graph that serves all epochs of the phase; see `Method.phase`."""
         if self.failed is not None:
             return step(module, batch, epoch)
         if module is not self.module:
             self.module, self.epochs = module, {}
         if phase in self.epochs:
+            alike = epoch if phase is None else self.epochs[phase]
             with whole():
-                return self.compiled(step, module, batch, self.epochs[phase])
+                return self.compiled(step, module, batch, alike)
         before = Before(module)
         try:
             log.info("a step of epoch %d is compiled, for this and all that are like it", epoch)

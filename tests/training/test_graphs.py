@@ -22,6 +22,7 @@ from skelpipe.encoders.plain import plainly
 from skelpipe.evaluate.evaluate import evaluate
 from skelpipe.methods import METHODS, POSITIVES
 from skelpipe.methods.network import Network
+from skelpipe.methods.skeletonclr import SkeletonCLR
 from skelpipe.outputs.digests import read_digest
 from skelpipe.recordings.store import Clips
 from skelpipe.training.loop import load_batches
@@ -312,6 +313,28 @@ def test_steps_on_a_cpu_are_compiled_if_asked_for_alone():
     gpu = torch.device("cuda")
     chosen = [graphs_for(choice, place) is not None for choice in ("auto", "off", "on") for place in (CPU, gpu)]
     assert chosen == [False, True, False, False, True, True]
+
+
+class Ramp(SkeletonCLR):
+    """One whose loss hangs on the epoch, which it does not tell."""
+
+    def phase(self, epoch):
+        return None
+
+    def losses(self, batch, epoch):
+        return {name: loss * epoch for name, loss in super().losses(batch, epoch).items()}
+
+
+def test_an_epoch_that_a_loss_looks_at_is_not_burnt_in(clips):
+    counted = CompileCounterWithBackend("aot_eager")
+    method, optimizer, batches = prepared("SkeletonCLR", clips)
+    method.__class__, graphs, logs = Ramp, Graphs(counted), []
+    for epoch in (1, 1, 3):
+        for group in optimizer.param_groups:
+            group["lr"] = 0.0
+        logs.append(train_step(method, optimizer, batches[0], epoch, graphs))
+    assert counted.frame_count == 2
+    assert [float(log["loss"] / log["info_nce"]) for log in logs] == pytest.approx([1, 1, 3])
 
 
 def test_finetuning_is_compiled_too(clips, tmp_path):
