@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +18,7 @@ from skelpipe.methods.base import Method
 from skelpipe.methods.network import Network
 from skelpipe.training.clips_needed import find, stated
 from skelpipe.training.recipe import Recipe
+from skelpipe.training.step import Graphs, train_step
 
 DATASET, SPLIT, STREAM, CLASSES, FRAMES = "ntu60", "xsub60", "bone", 60, 50
 POOL = 4096  # clips in memory: more than a cache holds, so that gathering them costs what it does in training
@@ -30,21 +29,17 @@ class Trainer:
     """A method with its optimiser, ready to take steps as `pretrain` does.
 
     Attributes:
-        run: the method, or what it was compiled to.
+        graphs: compiles the steps; None: they are taken as they are.
     """
 
     recipe: Recipe
     method: Method
     sgd: torch.optim.Optimizer
-    run: Callable[..., Any]
+    graphs: Graphs | None = None
 
     def step(self, batch: Batch) -> None:
         """One step of the last epoch, when the neighbours that a recipe mines count."""
-        loss, _ = self.run(batch, self.recipe.epochs)
-        self.sgd.zero_grad(set_to_none=True)
-        loss.backward()
-        self.sgd.step()
-        self.method.after_step(self.recipe.epochs)
+        train_step(self.method, self.sgd, batch, self.recipe.epochs, self.graphs)
 
 
 def build_trainer(recipe: Recipe, device: torch.device, precision: str) -> Trainer:
@@ -53,7 +48,7 @@ def build_trainer(recipe: Recipe, device: torch.device, precision: str) -> Train
     for module in method.modules():
         if isinstance(module, Network):
             module.bfloat16_encoder = precision == "bf16"
-    return Trainer(recipe, method, recipe.build_optimizer(method), method)
+    return Trainer(recipe, method, recipe.build_optimizer(method))
 
 
 def build_batches(

@@ -14,6 +14,7 @@ from skelpipe.cli.importing import importing
 from skelpipe.cli.options import (
     STREAMS,
     SplitName,
+    compile_option,
     device_option,
     epoch_option,
     force_option,
@@ -45,6 +46,7 @@ COMPARED = 64  # clips of a folder, with what an ONNX file gives of them
 @device_option
 @click.option("--gpus", type=click.IntRange(1), help="Train as so many processes, each on a GPU, or on the CPU.")
 @click.option("--precision", default="fp32", show_default=True, type=click.Choice(["fp32", "bf16"]))
+@compile_option
 @click.option("--half-storage", is_flag=True, help="Keep the clips in memory as float16.")
 @threads_option
 @force_option

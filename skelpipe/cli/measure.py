@@ -12,6 +12,7 @@ import click
 from skelpipe.cli.importing import importing
 from skelpipe.cli.options import (
     NameOf,
+    compile_option,
     device_option,
     epoch_option,
     force_option,
@@ -61,6 +62,7 @@ def _protocols() -> Mapping[str, Any]:
 @epoch_option
 @seed_option
 @device_option
+@compile_option
 @threads_option
 @other_clips_option
 @force_option

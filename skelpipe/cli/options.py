@@ -70,6 +70,9 @@ force_option = click.option("--force", is_flag=True, help="Replace an older outp
 seed_option = click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Of all randomness.")
 threads_option = click.option("--threads", type=click.IntRange(1), help="How many threads. [default: all cores]")
 workers_option = click.option("--workers", type=click.IntRange(0), help="Processes; 0 is none. [default: all cores]")
+compile_option = click.option("--compile", "compiled", default="auto", show_default=True,
+                              type=click.Choice(["auto", "off", "on"]),
+                              help="Steps as graphs of torch.compile; auto: on a GPU.")  # fmt: skip
 device_option = click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:1.")
 set_option = click.option(
     "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a setting. Repeatable."

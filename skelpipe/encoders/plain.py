@@ -5,12 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import torch
+
 _plain = [False]
 
 
 def plain() -> bool:
     """Whether encoders are to keep to torch's own operations."""
     return _plain[0]
+
+
+def traced() -> bool:
+    """Whether a graph is being made, for others or by `torch.compile`: it can hold no kernel of our own."""
+    return plain() or torch.compiler.is_compiling()
 
 
 @contextmanager

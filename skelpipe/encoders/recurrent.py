@@ -15,11 +15,12 @@ from torch import Tensor, nn
 
 from skelpipe.encoders.base import Encoder
 from skelpipe.encoders.cpu.gru import GRU
+from skelpipe.encoders.cpu.lstm import LSTM
 from skelpipe.encoders.tf_gru import TFGRU
 from skelpipe.layouts.base import Layout
 from skelpipe.settings import Settings
 
-CELLS: dict[str, Any] = {"gru": GRU, "lstm": nn.LSTM, "tf_gru": TFGRU}
+CELLS: dict[str, Any] = {"gru": GRU, "lstm": LSTM, "tf_gru": TFGRU}
 AXES = {"c": 1, "v": 3, "m": 4}  # of clips (B, C, T, V, M)
 
 

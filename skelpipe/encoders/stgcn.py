@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from skelpipe.encoders import cpu
 from skelpipe.encoders.base import Encoder, Kernel
 from skelpipe.encoders.graph import Bones, adjacency
-from skelpipe.encoders.plain import plain
+from skelpipe.encoders.plain import traced
 from skelpipe.layouts.base import Layout
 from skelpipe.settings import Settings
 
@@ -50,7 +50,7 @@ class Dropout(nn.Module):
     """Dropout whose mask costs one random byte per element on a CPU.
 
     torch draws a 53-bit number per element there, which took an eighth of a whole training step; a byte is exact
-    whenever the rate is a multiple of 1/256, as 0.5 is. Other rates and devices use torch's own.
+    whenever the rate is a multiple of 1/256, as 0.5 is. Other rates and devices, and graphs, use torch's own.
     """
 
     def __init__(self, rate: float) -> None:
@@ -61,7 +61,7 @@ class Dropout(nn.Module):
         if not self.training or self.rate == 0:
             return x
         threshold = self.rate * 256
-        if x.device.type != "cpu" or threshold != int(threshold) or threshold > 255:
+        if x.device.type != "cpu" or traced() or threshold != int(threshold) or threshold > 255:
             return nn.functional.dropout(x, self.rate)
         words = torch.empty((x.numel() + 7) // 8, dtype=torch.int64).random_(-(2**63), None)
         kept = words.view(torch.uint8)[: x.numel()].view(x.shape) >= int(threshold)
@@ -209,7 +209,7 @@ class STGCN(Encoder):
         return feature_map.mean(dim=(2, 3)).view(batch, -1, self.features).mean(dim=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        if plain() or self.training or torch.is_grad_enabled():
+        if traced() or self.training or torch.is_grad_enabled():
             return self.pool(self.feature_map(x), x.shape[0])
         return self.frozen(x)
 

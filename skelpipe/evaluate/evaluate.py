@@ -39,6 +39,7 @@ from skelpipe.recordings.store import Clips
 from skelpipe.settings import Settings
 from skelpipe.training.preparation import PREPARED, preparation_of
 from skelpipe.training.recipe import Evaluation
+from skelpipe.training.step import Graphs, graphs_for
 
 log = logging.getLogger(__name__)
 USUAL = ("linear", "knn")
@@ -63,11 +64,10 @@ def evaluate(
     threads: int | None = None,
     other_clips: bool = False,
     force: bool = False,
+    compiled: str | Graphs = "auto",
     progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Measure a run's encoder by one or several protocols and write an evaluation folder; returns its metrics.
-
-    Features are computed once and serve every protocol.
+    """Measure a run's encoder by protocols, which share its features, and write an evaluation folder; returns metrics.
 
     Args:
         protocols: None takes those of the run's recipe, or else linear and knn.
@@ -79,6 +79,7 @@ def evaluate(
         options: `protocol.option=value` changes of the options of those protocols that have some.
         threads: CPU threads; None takes all cores.
         other_clips: let clips pass that were prepared otherwise than the run's; every figure then has a warning.
+        compiled: of protocols that train the encoder; as of `pretrain`.
         progress: called with (what, done, total).
 
     Raises:
@@ -99,7 +100,8 @@ def evaluate(
         check_protocols(protocols, loaded, source, rule)
         features, only, doubts = measured_features(loaded, source, rule, classes, protocols, progress)
         width = rule.classes if only is None else len(only)  # the store may have more classes
-        setup = Setup(width, loaded.device, seed, probe, k, best_on_test, loaded, source, chosen, None, threads, only)
+        graphs, place = graphs_for(compiled, loaded.device), loaded.device
+        setup = Setup(width, place, seed, probe, k, best_on_test, loaded, source, chosen, None, threads, only, graphs)
         metrics = describe_run(loaded, source, features, rule, width, only)
         write_outcomes(folder, metrics, features, setup, rule, protocols, progress, doubts)
     return metrics

@@ -14,7 +14,7 @@ from pydantic import Field, NonNegativeInt, PositiveInt, field_validator
 from torch import Tensor, nn
 
 from skelpipe.clips.balance import Balance
-from skelpipe.clips.batches import Batches
+from skelpipe.clips.batches import Batch, Batches
 from skelpipe.clips.gather import Source
 from skelpipe.clips.loading import load_bodies, own_frames
 from skelpipe.clips.views import build_view
@@ -35,6 +35,7 @@ from skelpipe.training.model import Head, Kept
 from skelpipe.training.optim import build_optimizer
 from skelpipe.training.optim.optimizers import SGDOptions
 from skelpipe.training.recipe import FittingView
+from skelpipe.training.step import Graphs
 
 
 class Training(SGDOptions):
@@ -280,7 +281,7 @@ def train(
         for group in sgd.param_groups:
             group["lr"] = options.rate(epoch)
         network.train(options.mode == "train")
-        loss, top1 = train_epoch(network, sgd, batches, epoch, options.clip)
+        loss, top1 = train_epoch(network, sgd, batches, epoch, options.clip, setup.graphs)
         if not np.isfinite(loss):
             remedy = f"lower the rate, for example --set {protocol}.lr={options.lr / 10:g}"
             raise BadInput(f"--protocol {protocol}", f"the loss of epoch {epoch} is {loss}", remedy)
@@ -291,22 +292,32 @@ def train(
 
 
 def train_epoch(
-    network: Network, sgd: torch.optim.Optimizer, batches: Batches, epoch: int, clip: float
+    network: Network,
+    sgd: torch.optim.Optimizer,
+    batches: Batches,
+    epoch: int,
+    clip: float,
+    graphs: Graphs | None = None,
 ) -> tuple[float, float]:
     """One pass over the batches; returns the mean loss and accuracy."""
     total = torch.zeros(2, dtype=torch.float64, device=batches.device)
     for batch in batches.epoch(epoch):
-        scores = network.scores(batch.views["clip"], batch.lengths.get("clip"))
-        loss = cross_entropy(scores, batch.labels, batch.weights)
         sgd.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        found = classified(network, batch, epoch) if graphs is None else graphs.take(classified, network, batch, epoch)
         if clip:
             nn.utils.clip_grad_norm_(network.parameters(), clip)
         sgd.step()
-        right = (scores.argmax(1) == batch.labels).double().mean()
-        total += torch.stack([loss.detach().double(), right])
+        total += torch.stack([found["loss"].double(), found["top1"]])
     loss_mean, top1 = (total / batches.steps).tolist()
     return loss_mean, top1
+
+
+def classified(network: Network, batch: Batch, epoch: int) -> dict[str, Tensor]:
+    """The loss of a batch, and the share of it that is recognised; the parameters get their gradients."""
+    scores = network.scores(batch.views["clip"], batch.lengths.get("clip"))
+    loss = cross_entropy(scores, batch.labels, batch.weights)
+    loss.backward()  # type: ignore[no-untyped-call]
+    return {"loss": loss.detach(), "top1": (scores.argmax(1) == batch.labels).double().mean()}
 
 
 def fresh(pretrained: nn.Module, setup: Setup, seed: int) -> Network:

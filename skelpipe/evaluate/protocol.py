@@ -14,6 +14,7 @@ from skelpipe.evaluate.embed import Features, Run
 from skelpipe.recordings.store import Clips
 from skelpipe.settings import Settings
 from skelpipe.training.model import Kept
+from skelpipe.training.step import Graphs
 
 Probe = Literal["reference", "paper", "lbfgs", "grid", "stated"]
 
@@ -33,6 +34,7 @@ class Setup:
         options: the checked options of the protocols that have some, by protocol; they have defaults.
         progress: called with (done, total) steps.
         threads: for the kernels that make batches; None takes all cores.
+        graphs: compiles the steps of protocols that train the encoder; None: they are taken as they are.
     """
 
     classes: int
@@ -47,6 +49,7 @@ class Setup:
     progress: Callable[[int, int], None] | None = None
     threads: int | None = None
     only: tuple[int, ...] | None = None
+    graphs: Graphs | None = None
 
 
 @dataclass(frozen=True)

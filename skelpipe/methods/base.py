@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
@@ -93,6 +93,13 @@ class Method(nn.Module, ABC):
     def learns(self, epoch: int) -> bool:
         """Whether the optimiser takes steps in this epoch."""
         return True
+
+    def phase(self, epoch: int) -> Hashable:
+        """What of an epoch `losses` hang on: in epochs of one phase they do the same, and one graph serves them all.
+
+        None, if that is not told: then one serves until `losses` look at the epoch, and it is another.
+        """
+        return None
 
     def parameter_groups(self, options: Any) -> list[dict[str, Any]]:
         """What the optimiser trains, in groups as torch has them, whose keys go before the recipe's `options`."""

@@ -7,7 +7,7 @@ order of steps that SkeletonCLR's public code has.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from typing import ClassVar, Literal
 
 import torch
@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from skelpipe import ranks
 from skelpipe.methods.base import Method, MethodOptions
 from skelpipe.methods.network import Init, Network, initialise
+from skelpipe.methods.positives import Positives
 
 
 class MoCoOptions(MethodOptions):
@@ -128,6 +129,7 @@ class MomentumContrast(Method):
 
     Options: ClassVar[type[MoCoOptions]]
     options: MoCoOptions
+    positives: Positives
 
     def pairs(self, epoch: int) -> Iterable[MoCo]:
         """The pairs whose key network moves in this epoch; by default all."""
@@ -143,6 +145,9 @@ class MomentumContrast(Method):
         if self.options.key_follows == "after":
             for moco in self.pairs(epoch):
                 moco.follow()
+
+    def phase(self, epoch: int) -> Hashable:
+        return self.learns(epoch), self.positives.mining(epoch)
 
     def learns(self, epoch: int) -> bool:
         return epoch > self.options.fill_epochs

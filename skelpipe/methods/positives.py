@@ -6,15 +6,29 @@ A set of positives is called with a `Pair` and the epoch and returns the loss. T
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property
-from typing import Literal, Protocol
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from skelpipe.settings import Settings
+
+T = TypeVar("T")
+
+
+def once(compute: Callable[[Any], T]) -> T:
+    """A property that is computed when first asked for: a `cached_property` that torch.compile can see through."""
+    name = compute.__name__
+
+    def ask(pair: Pair) -> T:
+        if name not in pair.made:
+            pair.made[name] = compute(pair)
+        found: T = pair.made[name]
+        return found
+
+    return property(ask, doc=compute.__doc__)  # type: ignore[return-value]
 
 
 @dataclass
@@ -29,6 +43,7 @@ class Pair:
         others: further embeddings of the same clips, each (B, D), that a set of positives may mine with.
         partners: the same clips in the other streams, where a method trains several; place j of every queue then holds
             the same clip.
+        made: what was computed of these, by its name below.
     """
 
     query: Tensor
@@ -37,28 +52,29 @@ class Pair:
     temperature: float
     others: tuple[Tensor, ...] = ()
     partners: tuple[Pair, ...] = ()
+    made: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
-    @cached_property
+    @once
     def positive(self) -> Tensor:
         """s = q·k / τ: (B, 1)."""
         return (self.query * self.key).sum(1, keepdim=True) / self.temperature
 
-    @cached_property
+    @once
     def query_negatives(self) -> Tensor:
         """q·m_j / τ: (B, K)."""
         return self.query @ self.queue / self.temperature
 
-    @cached_property
+    @once
     def others_negatives(self) -> tuple[Tensor, ...]:
         """u·m_j / τ for each further embedding u: (B, K)."""
         return tuple(other @ self.queue / self.temperature for other in self.others)
 
-    @cached_property
+    @once
     def key_negatives(self) -> Tensor:
         """k·m_j / τ: (B, K)."""
         return self.key @ self.queue / self.temperature
 
-    @cached_property
+    @once
     def info_nce(self) -> Tensor:
         """-log e^s / (e^s + Σ_j e^{q·m_j/τ}), averaged over the batch.
 

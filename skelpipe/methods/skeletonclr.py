@@ -87,7 +87,7 @@ def observe(pair: Pair, labels: Tensor, queue_label: Tensor, mining: bool) -> di
         "spread": ranks.gather(pair.query).std(dim=0).mean(),
         "positive": pair.positive.mean() * pair.temperature,
         "negative": pair.query_negatives.mean() * pair.temperature,
-        "neighbour_label": pair.query.new_tensor(torch.nan),
+        "neighbour_label": pair.query.new_full((), torch.nan),
     }
     if mining:
         places = torch.cat([pair.query_neighbours(), pair.key_neighbours()], dim=1)

@@ -33,12 +33,16 @@ def tell_plan(recipe: Recipe, source: Clips, clips: int, split: str, stream: str
         log.info("one process, batches of %d; batch_norm: %s makes no difference", recipe.batch_size, recipe.batch_norm)
 
 
-def tell_arithmetic(place: torch.device, precision: str, half_storage: bool, synced: bool, held: int) -> None:
+def tell_arithmetic(
+    place: torch.device, precision: str, half_storage: bool, synced: bool, held: int, compiled: bool
+) -> None:
     """Log with which numbers and operators is computed, and why."""
     if place.type != "cpu":
         operators = "torch's operators, as the fused ones are for CPUs"
     elif precision != "fp32":
         operators = "torch's operators, as the fused ones compute in float32"
+    elif compiled:
+        operators = "torch's operators, as graphs hold no others"
     elif synced:
         operators = "torch's operators, as the fused ones know no batch norm over ranks"
     else:

@@ -156,8 +156,14 @@ def flat(settings: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, An
             yield above + key, value
 
 
-def begin_session(run: Path, at: Position, place: torch.device, threads: int | None, epochs: int) -> None:
-    """Note in the run's provenance that a command goes on with it from here."""
+def begin_session(
+    run: Path, at: Position, place: torch.device, threads: int | None, epochs: int, compiled: bool | str
+) -> None:
+    """Note in the run's provenance that a command goes on with it from here.
+
+    Args:
+        compiled: whether its steps are; or why they are not, though they were to be.
+    """
     session = {
         "command": command(),
         "skelpipe": __version__,
@@ -168,17 +174,18 @@ def begin_session(run: Path, at: Position, place: torch.device, threads: int | N
         "device": torch.cuda.get_device_name(place) if place.type == "cuda" else str(place),
         "threads": threads or torch.get_num_threads(),
         "ranks": ranks.count(),
+        "compiled": compiled,
     }
     made = read_json(run / PROVENANCE)
     write_json(run / PROVENANCE, {**made, "sessions": [*sessions_of(made), session]})
 
 
-def end_session(run: Path, state: str, at: Position) -> dict[str, Any]:
-    """Note how far that command came, and return the run's provenance."""
+def end_session(run: Path, state: str, at: Position, compiled: bool | str) -> dict[str, Any]:
+    """Note how far that command came, and how, and return the run's provenance."""
     made = read_json(run / PROVENANCE)
     told = sessions_of(made)
     if told and "ended" not in told[-1]:
-        told[-1] |= {"ended": clock(), "state": state, "epochs_done": at.epoch - 1}
+        told[-1] |= {"ended": clock(), "state": state, "epochs_done": at.epoch - 1, "compiled": compiled}
         made = {**made, "sessions": told}
         write_json(run / PROVENANCE, made)
     return made

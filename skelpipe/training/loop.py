@@ -17,7 +17,7 @@ import numpy.typing as npt
 import torch
 
 from skelpipe import ranks
-from skelpipe.clips.batches import Batch, Batches
+from skelpipe.clips.batches import Batches
 from skelpipe.clips.loading import load_bodies, own_frames
 from skelpipe.methods import METHODS
 from skelpipe.methods.base import Method
@@ -48,6 +48,7 @@ from skelpipe.training.length import Length, length_of
 from skelpipe.training.log import COLLAPSE_REMEDY, Log, last_entry
 from skelpipe.training.optim import Rates
 from skelpipe.training.recipe import Recipe
+from skelpipe.training.step import Graphs, compiled, train_step
 from skelpipe.training.stopping import asked_to_stop, stop_requested
 from skelpipe.training.trained_on import TRAINED_ON, keep_trained_on
 
@@ -85,8 +86,12 @@ def train_method(
     place: torch.device,
     threads: int | None,
     progress: Callable[[Event], None] | None,
+    graphs: Graphs | None = None,
 ) -> Result:
-    """Train on `rows` from the run's last checkpoint, or from the start, to its end; `held` are those held out."""
+    """Train on `rows` from the run's last checkpoint, or from the start, to its end; `held` are those held out.
+
+    `graphs` take the steps where they are compiled.
+    """
     set_determinism(settings["seed"])
     method = recipe.build_method(source.layout, split_of(settings).classes).to(place)
     for module in method.modules():
@@ -97,19 +102,19 @@ def train_method(
     watch = None if recipe.plateau is None else Watch(recipe.plateau, held)
     at = go_on(run, method, optimizer, rates.length, place, watch)
     start_ranks(method, recipe, at, settings["seed"])
-    training = Training(recipe, source.path, run, settings, place, method, optimizer, rates, at, watch)
+    training = Training(recipe, source.path, run, settings, place, method, optimizer, rates, at, watch, graphs)
     if training.over:
         if settings["epochs"] and ranks.mine() == 0 and not ((run / DONE).exists() or (run / TRAINED_ON).exists()):
             keep_trained_on(run, source, [], np.concatenate([rows, held]))  # of a version that did not
         return training.finish(fresh=not (run / DONE).exists())
     load = partial(load_batches, recipe, source, settings=settings, place=place, threads=threads)
-    batches = load(rows)
+    batches = load(rows, compiled=graphs is not None)
     training.held = [load(part, batch_size=size) for part, size in held_parts(held, recipe.batch_size)]
     if ranks.mine() == 0:
         looked_at = [(part.clip_ids, part.clips) for part in (batches, *training.held)]
         keep_trained_on(run, source, looked_at, held)  # of which some may be in no batch
         training.record = Log(run, at, recipe.streams)
-        begin_session(run, at, place, threads, settings["epochs"])
+        begin_session(run, at, place, threads, settings["epochs"], compiled(graphs))
     training.train(batches, progress)
     return training.end()
 
@@ -144,6 +149,7 @@ def load_batches(
     place: torch.device,
     threads: int | None,
     batch_size: int | None = None,
+    compiled: bool = False,
 ) -> Batches:
     """Clips in memory, and the recipe's views of them, in the recipe's batches or others."""
     data = load_bodies(source, rows, recipe.bodies, "float16" if settings["half_storage"] else "float32")
@@ -151,7 +157,7 @@ def load_batches(
     synced = recipe.batch_norm == "synced" and ranks.count() > 1
     if batch_size is None:
         held = (data.values if isinstance(data, Native) else data).nbytes
-        tell_arithmetic(place, settings["precision"], settings["half_storage"], synced, held)
+        tell_arithmetic(place, settings["precision"], settings["half_storage"], synced, held, compiled)
     return Batches(
         data,
         rows,
@@ -179,6 +185,7 @@ class Training:
 
     Attributes:
         watch: what held-out clips have shown, if there are some; `held` are their batches.
+        graphs: what compiles the steps, if they are compiled.
         record: the log, of the rank that writes.
     """
 
@@ -192,6 +199,7 @@ class Training:
     rates: Rates
     at: Position
     watch: Watch | None = None
+    graphs: Graphs | None = None
     held: Sequence[Batches] = ()
     record: Log | None = None
     saved: float = field(default_factory=time.monotonic)
@@ -213,6 +221,7 @@ class Training:
         """The loop over epochs and steps, until the last or until asked to stop."""
         at = self.at
         self.method.train()
+        more = () if self.graphs is None else (self.graphs,)
         with stop_requested() as stop:
             while not self.over:
                 started, first, steps = time.monotonic(), at.step, self.length.steps_of(at.epoch)
@@ -221,7 +230,7 @@ class Training:
                 for batch in batches.epoch(at.epoch, first):
                     if self.rates.schedule.by == "iteration":
                         self.set_rates()
-                    at.add(train_step(self.method, self.optimizer, batch, at.epoch))
+                    at.add(train_step(self.method, self.optimizer, batch, at.epoch, *more))
                     if progress is not None or ranks.count() > 1:
                         rate = (at.step - first) * self.recipe.batch_size / max(time.monotonic() - started, 1e-9)
                         event = self.event(rate)
@@ -294,7 +303,7 @@ class Training:
             return self.finish(fresh=True)
         check_finite(self.method, self.at)
         self.save()
-        end_session(self.run, "stopped", self.at)
+        end_session(self.run, "stopped", self.at, compiled(self.graphs))
         return self.result("stopped", record.last, tuple(record.warnings))
 
     def result(self, state: str, last: dict[str, Any] | None, warnings: tuple[str, ...]) -> Result:
@@ -324,7 +333,7 @@ class Training:
                 settings=self.settings,
                 content=(RECIPE, SETTINGS, WEIGHTS),
                 more={"output": os.fspath(run)},
-                begun=end_session(run, "finished", self.at),
+                begun=end_session(run, "finished", self.at, compiled(self.graphs)),
             )
         warnings = (f"epoch {last['epoch']}: {COLLAPSE_REMEDY}",) if last and last.get("collapsed") else ()
         return self.result("finished" if fresh else "already finished", last, warnings)
@@ -354,17 +363,3 @@ def start_ranks(method: torch.nn.Module, recipe: Recipe, at: Position, seed: int
     ranks.draw_apart(seed, at.epoch, at.step)
     if recipe.batch_norm == "synced" and ranks.count() > 1:
         sync_norms(method)
-
-
-def train_step(method: Method, optimizer: torch.optim.Optimizer, batch: Batch, epoch: int) -> dict[str, torch.Tensor]:
-    """One step on a batch, or on this rank's share of it; returns the loss and what else the log holds."""
-    learns = method.learns(epoch)
-    with torch.set_grad_enabled(learns):
-        loss, log = method(batch, epoch)
-    if learns:
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        ranks.average([p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None])
-        optimizer.step()
-        method.after_step(epoch)
-    return {"loss": loss.detach(), **log}

@@ -33,6 +33,7 @@ from skelpipe.training.loop import Result, train_method
 from skelpipe.training.recipe import Recipe
 from skelpipe.training.run_settings import check_recipe_stream, settings_on
 from skelpipe.training.shortage import memory_told
+from skelpipe.training.step import Graphs, graphs_for
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +52,7 @@ def pretrain(
     force: bool = False,
     threads: int | None = None,
     progress: Callable[[Event], None] | None = None,
+    compiled: str | Graphs = "auto",
 ) -> Result:
     """Train the recipe's encoder on the training part of a split and leave a RUN folder.
 
@@ -70,6 +72,7 @@ def pretrain(
         half_storage: keep the clips in memory as float16, at a rounding of up to 1 mm at 3 m.
         force: start anew if RUN was made with other settings.
         threads: CPU threads for torch and the kernels, of each rank.
+        compiled: whether steps are graphs, "on" or "off", or "auto" for on a GPU alone; no setting, as it only rounds.
         progress: called while training with {epoch, epochs, step, steps, …}; see `Training.event`.
 
     Raises:
@@ -77,16 +80,13 @@ def pretrain(
     """
     with ranks.joined():
         source = open_clips(clips, recipe, stream)
-        threads = ranks.threads(threads)
-        if threads:
-            torch.set_num_threads(threads)
+        threads = use_threads(threads)
         place = choose_device(ranks.device_name(device))
         chosen = find_split(split, source.about)
         tell_list(chosen, source)
         rows, held = split_rows(recipe, source, labelled_rows(recipe, source, training_rows(source, chosen)), seed)
         check_batch(recipe.batch_size, len(rows))
-        share = ranks.share(recipe.batch_size)
-        tell_plan(recipe, source, len(rows), chosen.name, stream, seed, share)
+        tell_plan(recipe, source, len(rows), chosen.name, stream, seed, ranks.share(recipe.batch_size))
         tell_threads(log, threads)
         log.info("threads of torch: %d", torch.get_num_threads())
         told = {"stream": stream, "seed": seed, "precision": precision, "half_storage": half_storage}
@@ -96,7 +96,15 @@ def pretrain(
             if writes:
                 prepare_folder(run, recipe, settings, force, source.path)
             ranks.wait()  # before that RUN may hold another run's checkpoint
-            return train_method(recipe, source, rows, held, run, settings, place, threads, progress)
+            graphs = graphs_for(compiled, place)
+            return train_method(recipe, source, rows, held, run, settings, place, threads, progress, graphs)
+
+
+def use_threads(asked: int | None) -> int | None:
+    """Let torch use so many threads, of several ranks its part of the cores; returns how many, None for all."""
+    if threads := ranks.threads(asked):
+        torch.set_num_threads(threads)
+    return threads
 
 
 def training_rows(source: Clips, split: Split) -> npt.NDArray[np.int64]:

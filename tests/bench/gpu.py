@@ -39,6 +39,7 @@ from skelpipe.clips.batches import Batch, Batches
 from skelpipe.layouts.kinect_v2 import KINECT_V2
 from skelpipe.training.device import choose_device, set_determinism
 from skelpipe.training.recipe import Recipe, load_recipe
+from skelpipe.training.step import Graphs
 
 RECIPES = ("skeletonclr", "crosnnclr", "aimclr", "crosnnclr_star")
 # Whether factors in (products, convolutions) are rounded to TF32's 10 bits; beside bf16, torch's defaults stay.
@@ -183,8 +184,7 @@ def measure_mode(row: Row, recipe: Recipe, batch: Batch, batches: Batches, steps
     trainer = build_trainer(recipe, device, row.precision)
     if MODES[row.mode] is not None:
         torch._dynamo.reset()
-        torch._dynamo.config.recompile_limit = 64  # every block of the encoder has its own sizes
-        trainer.run = torch.compile(trainer.method, mode=MODES[row.mode], dynamic=False)
+        trainer.graphs = Graphs(mode=MODES[row.mode])
     try:
         for _ in range(10 if device.type == "cuda" else 1):
             trainer.step(batch)
@@ -192,6 +192,9 @@ def measure_mode(row: Row, recipe: Recipe, batch: Batch, batches: Batches, steps
         if MODES[row.mode] is None:
             raise
         row.bound = f"does not compile: {str(error).strip().splitlines()[0][:80]}"
+        return
+    if trainer.graphs is not None and trainer.graphs.failed is not None:
+        row.bound = f"does not compile: {trainer.graphs.failed[:80]}"
         return
     row.step = 1e3 * timing.time_calls(lambda: trainer.step(batch), steps, device)
     row.loaded = 1e3 * with_loading(trainer.step, batches, steps, device)

@@ -15,7 +15,7 @@ from skelpipe.encoders.cpu.mixing import Graph, graph_conv
 from skelpipe.encoders.cpu.norms import norm, norm_add_relu, norm_drop_add_relu, norm_relu
 from skelpipe.encoders.cpu.shortcut import shortcut
 from skelpipe.encoders.cpu.temporal import norm_relu_conv, settle
-from skelpipe.encoders.plain import plain
+from skelpipe.encoders.plain import traced
 
 __all__ = [
     "Graph",
@@ -33,6 +33,6 @@ __all__ = [
 
 def usable(x: Tensor, norm: nn.Module) -> bool:
     """Whether these functions can stand for the modules here: float32 on a CPU, and batch norms of torch's own."""
-    if plain() or not isinstance(norm, nn.BatchNorm1d):
+    if traced() or not isinstance(norm, nn.BatchNorm1d):
         return False
     return x.device.type == "cpu" and x.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.autograd import Function
 
 from skelpipe.encoders.cpu.products import packed, product
-from skelpipe.encoders.plain import plain
+from skelpipe.encoders.plain import traced
 
 
 class GRU(nn.GRU):
@@ -33,7 +33,7 @@ class GRU(nn.GRU):
         """Whether `layer` can stand for it here."""
         here = x.device.type == "cpu" and x.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
         simple = self.bias and self.batch_first and self.num_layers == 1 and not self.bidirectional
-        return here and simple and x.dim() == 3 and not plain()
+        return here and simple and x.dim() == 3 and not traced()
 
 
 def layer(x: Tensor, cell: nn.GRU) -> Tensor:
