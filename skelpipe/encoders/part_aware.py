@@ -14,12 +14,11 @@ from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
 from skelpipe.encoders.base import Encoder
+from skelpipe.encoders.cpu.lstm import State, recur
 from skelpipe.encoders.recurrent import own_frames
 from skelpipe.errors import BadInput
 from skelpipe.layouts.base import Layout
 from skelpipe.settings import Settings
-
-State = tuple[Tensor, Tensor]
 
 
 class PartAwareOptions(Settings):
@@ -182,24 +181,6 @@ class PartAwareLayer(nn.Module):
         gates = gates.view(len(own), 3, self.options.width, -1).transpose(0, 1).flatten(0, 2)
         pieces = torch.split_with_sizes(self.output, [size for each in self.own for size in (each, self.shared)], 1)
         return torch.cat([gates, torch.cat([*pieces[::2], torch.stack(pieces[1::2]).sum(0)], 1)])
-
-
-def recur(projected: Tensor, hidden: Tensor, state: State, added: float) -> tuple[Tensor, State]:
-    """The recurrence of an LSTM frame by frame, whose forget gate is σ(f) + `added`.
-
-    Args:
-        projected: (B, T, 4H), of the inputs, in the order i, f, g, o.
-        hidden: (4H, H).
-        state: h and c, each (B, H).
-    """
-    h, c = state
-    found = []
-    for frame in projected.unbind(1):
-        i, f, g, o = torch.addmm(frame, h, hidden.t()).chunk(4, 1)
-        c = (f.sigmoid() + added) * c + i.sigmoid() * g.tanh()
-        h = o.sigmoid() * c.tanh()
-        found.append(h)
-    return torch.stack(found, 1), (h, c)
 
 
 def places(joints: tuple[int, ...], layout: Layout, bodies: int) -> list[int]:

@@ -1,4 +1,4 @@
-"""A layer of LSTM cells that a graph on a CPU can hold."""
+"""LSTM cells frame by frame, and a layer of them that a graph on a CPU can hold."""
 
 from __future__ import annotations
 
@@ -22,11 +22,25 @@ class LSTM(nn.LSTM):
             found: tuple[Tensor, State] = super().forward(x, state)
             return found
         own: Any = self
-        h = c = x.new_zeros(x.shape[0], self.hidden_size)
-        outputs = []
-        for given in nn.functional.linear(x, own.weight_ih_l0, own.bias_ih_l0).unbind(1):
-            i, f, g, o = (given + nn.functional.linear(h, own.weight_hh_l0, own.bias_hh_l0)).chunk(4, 1)
-            c = f.sigmoid() * c + i.sigmoid() * g.tanh()
-            h = o.sigmoid() * c.tanh()
-            outputs.append(h)
-        return torch.stack(outputs, 1), (h[None], c[None])
+        zero = x.new_zeros(x.shape[0], self.hidden_size)
+        projected = nn.functional.linear(x, own.weight_ih_l0, own.bias_ih_l0 + own.bias_hh_l0)
+        y, (h, c) = recur(projected, own.weight_hh_l0, (zero, zero))
+        return y, (h[None], c[None])
+
+
+def recur(projected: Tensor, hidden: Tensor, state: State, added: float = 0.0) -> tuple[Tensor, State]:
+    """The recurrence of an LSTM frame by frame, whose forget gate is σ(f) + `added`.
+
+    Args:
+        projected: (B, T, 4H), of the inputs, in the order i, f, g, o.
+        hidden: (4H, H).
+        state: h and c, each (B, H).
+    """
+    h, c = state
+    found = []
+    for frame in projected.unbind(1):
+        i, f, g, o = torch.addmm(frame, h, hidden.t()).chunk(4, 1)
+        c = (f.sigmoid() + added) * c + i.sigmoid() * g.tanh()
+        h = o.sigmoid() * c.tanh()
+        found.append(h)
+    return torch.stack(found, 1), (h, c)
