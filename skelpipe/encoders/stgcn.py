@@ -219,20 +219,22 @@ class STGCN(Encoder):
         x = x.permute(0, 4, 1, 2, 3).reshape(batch * bodies, channels, frames, joints)
         present = x.flatten(1).any(dim=1)
         count = int(present.sum())
-        if self.absent is None or count == len(x):
-            some = x.new_zeros(room(count + (count < len(x))), channels, frames, joints)
-            some[:count] = x[present]
-            features = self.bodies(some)
-            h = features[-1].repeat(batch * bodies, 1)  # which is of no body, unless all are there
-        else:
-            if (frames, x.device) not in self.absent:
-                self.absent[frames, x.device] = self.bodies(x.new_zeros(1, channels, frames, joints))
-            h = self.absent[frames, x.device].repeat(batch * bodies, 1)
-            some = x.new_zeros(room(count), channels, frames, joints)
-            some[:count] = x[present]
-            features = self.bodies(some) if count else h
+        nobody = self.nobody(x) if self.absent is not None and count < len(x) else None
+        places = count if nobody is not None or count == len(x) else count + 1
+        some = x.new_zeros(room(places), channels, frames, joints)
+        some[:count] = x[present]
+        features = self.bodies(some) if places else some.new_zeros(0, self.features)
+        h = (features[-1:] if nobody is None else nobody).repeat(batch * bodies, 1)  # the last place is of no body
         h[present] = features[:count]
         return h.view(batch, bodies, -1).mean(dim=1)
+
+    def nobody(self, x: Tensor) -> Tensor:
+        """The feature of an absent body of clips as long as x (B, C, T, V), by settled weights: (1, features)."""
+        assert self.absent is not None
+        key = x.shape[2], x.device
+        if key not in self.absent:
+            self.absent[key] = self.bodies(torch.zeros_like(x[:1]))
+        return self.absent[key]
 
     def bodies(self, x: Tensor) -> Tensor:
         """A feature for each body: (B, C, T, V) -> (B, features)."""
