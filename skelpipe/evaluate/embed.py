@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -338,10 +338,16 @@ def score_clips(
     network: Network, made: npt.NDArray[np.float32], lengths: Tensor | None, device: torch.device
 ) -> npt.NDArray[np.float32]:
     """A classifier's scores of clips and lengths as of `evaluated_clips`, some at a time: (n, classes) float32."""
-    clips = torch.split(torch.from_numpy(made), SCORED_AT_ONCE)
-    own: Sequence[Tensor | None] = [None] * len(clips)
-    if lengths is not None:
-        own = torch.split(lengths.to(device), SCORED_AT_ONCE)
-    parts = [network.scores(x.to(device), each).float().cpu() for x, each in zip(clips, own, strict=True)]
+    parts = [network.scores(x, own).float().cpu() for x, own in some_at_a_time(made, lengths, device)]
     scores: npt.NDArray[np.float32] = torch.cat(parts).numpy()
     return scores
+
+
+def some_at_a_time(
+    made: npt.NDArray[np.float32], lengths: Tensor | None, device: torch.device
+) -> Iterator[tuple[Tensor, Tensor | None]]:
+    """Clips and lengths as of `evaluated_clips`, as many as are scored at once, on the device."""
+    for start in range(0, max(1, len(made)), SCORED_AT_ONCE):
+        some = slice(start, start + SCORED_AT_ONCE)
+        own = None if lengths is None else lengths[some].to(device)
+        yield torch.from_numpy(made[some]).to(device), own

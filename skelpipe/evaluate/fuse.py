@@ -104,7 +104,7 @@ def fuse(
     loaded = [_load(Path(path)) for path in parts]
     if len(loaded) < 2:
         raise BadInput("fuse", f"got {len(loaded)} evaluation folder(s)", "name at least two, one per stream")
-    used = _weights(loaded, weights)
+    used = stream_weights([part.stream for part in loaded], weights, "fuse", "folder")
     _check_same_experiment(loaded)
     doubts = _clips_apart(loaded, other_clips)
     rows = [_rows_in_order_of(loaded[0], part) for part in loaded]
@@ -145,14 +145,23 @@ def _load(path: Path) -> Part:
     return Part(path, metrics, read_scores(path / "scores.npz"))
 
 
-def _weights(parts: list[Part], weights: Sequence[float] | None) -> list[float]:
+def stream_weights(streams: Sequence[str], weights: Sequence[float] | None, command: str, what: str) -> list[float]:
+    """One weight for each of the streams that are added: as given, else `STREAM_WEIGHTS`.
+
+    Args:
+        command, what: who adds them, and what they are of, for messages.
+
+    Raises:
+        BadInput: they are not one each, below 0 or all 0, or a stream has no usual one.
+    """
     if weights is None:
-        unknown = sorted({p.stream for p in parts} - set(STREAM_WEIGHTS))
+        unknown = sorted({*streams} - set(STREAM_WEIGHTS))
         if unknown:
-            raise BadInput("fuse", f"no default weight for the stream {unknown[0]!r}", "give --weights, one per folder")
-        return [STREAM_WEIGHTS[p.stream] for p in parts]
-    if len(weights) != len(parts):
-        raise BadInput("--weights", f"has {len(weights)} values for {len(parts)} folders", "give one per folder")
+            told = f"no default weight for the stream {unknown[0]!r}"
+            raise BadInput(command, told, f"give --weights, one per {what}")
+        return [STREAM_WEIGHTS[stream] for stream in streams]
+    if len(weights) != len(streams):
+        raise BadInput("--weights", f"has {len(weights)} values for {len(streams)} {what}s", f"give one per {what}")
     values = [float(w) for w in weights]
     if not all(math.isfinite(w) and w >= 0 for w in values) or not any(values):
         raise BadInput("--weights", f"{values} cannot be used", "give numbers from 0 up, not all 0")

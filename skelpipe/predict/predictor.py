@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -16,8 +15,8 @@ from skelpipe.clips.gather import Source
 from skelpipe.clips.loading import load_bodies, own_frames
 from skelpipe.clips.prepare import Maker
 from skelpipe.errors import BadInput
-from skelpipe.evaluate.embed import SCORED_AT_ONCE, as_evaluated
-from skelpipe.evaluate.fuse import STREAM_WEIGHTS
+from skelpipe.evaluate.embed import as_evaluated, some_at_a_time
+from skelpipe.evaluate.fuse import stream_weights
 from skelpipe.layouts import attributes_of
 from skelpipe.layouts.base import Layout
 from skelpipe.layouts.mapping import find_mapping, map_joints
@@ -30,7 +29,6 @@ from skelpipe.training.device import choose_device
 from skelpipe.training.model import Model
 from skelpipe.training.preparation import compare, preparation_noted, preparation_of, prepare_options
 
-log = logging.getLogger(__name__)
 Floats = npt.NDArray[np.float64]
 Said = tuple[Tensor, Tensor]  # scores (n, K) and features (n, D)
 
@@ -93,9 +91,12 @@ class Predictor:
     ) -> None:
         check_alike(models)
         self.temperatures = [need_temperature(model) for model in models] if calibrated else None
-        distances = [] if reject is None else [need_distance(model) for model in models]
-        self.limits = [(each, each.threshold(float(reject or 0))) for each in distances]
-        self.models, self.weights = list(models), fusing_weights(models, weights)
+        distances = () if reject is None else map(need_distance, models)
+        self.limits = [] if reject is None else [(each, each.threshold(reject)) for each in distances]
+        self.models, self.weights = list(models), [1.0]
+        if len(models) > 1 or weights is not None:
+            streams = [model.facts.stream for model in models]
+            self.weights = stream_weights(streams, weights, "predict", "model")
         self.device, self.threads, self.told = choose_device(device), threads, dict[str, None]()
         for model in models:
             model.classifier.to(self.device)
@@ -200,9 +201,7 @@ class Predictor:
         # Several models look at the same clips, and some views change what they are given.
         kept = data.bodies_kept(recipe.bodies) if isinstance(data, Native) else data[..., : recipe.bodies].copy()
         made, lengths = as_evaluated(recipe, facts.stream, facts.seed, kept, numbers, valid, model.layout, self.threads)
-        clips = torch.split(torch.from_numpy(made), SCORED_AT_ONCE)
-        own = [None] * len(clips) if lengths is None else torch.split(lengths.to(self.device), SCORED_AT_ONCE)
-        parts = [model.classifier(x.to(self.device), each) for x, each in zip(clips, own, strict=True)]
+        parts = [model.classifier(x, own) for x, own in some_at_a_time(made, lengths, self.device)]
         scores, features = (torch.cat(each).double().cpu() for each in zip(*parts, strict=True))
         return scores, features
 
@@ -233,26 +232,6 @@ def check_alike(models: Sequence[Model]) -> None:
             if len(other.facts.classes) != len(first.facts.classes):
                 what = f"tells {len(other.facts.classes)} classes, and {first.path} {len(first.facts.classes)}"
             raise BadInput(other.path, what, "fuse models of the same classes")
-
-
-def fusing_weights(models: Sequence[Model], weights: Sequence[float] | None) -> list[float]:
-    """One weight a model.
-
-    Raises:
-        BadInput: they are not one a model, below 0 or all 0, or a stream has no usual one.
-    """
-    if weights is None:
-        if len(models) == 1:
-            return [1.0]
-        unknown = [model.facts.stream for model in models if model.facts.stream not in STREAM_WEIGHTS]
-        if unknown:
-            raise BadInput("predict", f"no usual weight for the stream {unknown[0]!r}", "give --weights, one a model")
-        return [STREAM_WEIGHTS[model.facts.stream] for model in models]
-    if len(weights) != len(models):
-        raise BadInput("--weights", f"has {len(weights)} values for {len(models)} models", "give one a model")
-    if not all(np.isfinite(w) and w >= 0 for w in weights) or not any(weights):
-        raise BadInput("--weights", f"{list(weights)} cannot be used", "give numbers from 0 up, not all 0")
-    return [float(w) for w in weights]
 
 
 def check_layout(model: Model, layout: Layout) -> None:
