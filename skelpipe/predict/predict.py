@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -25,8 +24,8 @@ from skelpipe.recordings.divisions import divide
 from skelpipe.recordings.poses.classes import classes_of
 from skelpipe.recordings.store import CLIPS_PER_CHUNK, Clips
 
-log = logging.getLogger(__name__)
 AT_ONCE = CLIPS_PER_CHUNK  # pieces that are prepared and scored together
+LIVE = "live"  # a kind of input: what is read frame by frame
 
 
 @dataclass(frozen=True)
@@ -84,14 +83,14 @@ def predict(
 
 
 def _kind_of(path: Path, asked: Asked) -> str | None:
-    """Of what kind an input is, as `read_kind` has it; raises BadInput if it is of none that can be looked at."""
+    """Of what kind an input is, as `read_kind` has it, or LIVE; raises BadInput if it is of none that can be read."""
     live = is_live(path, asked)
     if not live and not path.exists():
         raise BadInput(path, "does not exist", "name recordings, a store or clips")
-    kind = None if live else read_kind(path)
+    kind = LIVE if live else read_kind(path)
     if kind in KINDS:
         raise BadInput(path, "is a model, behind what is to be predicted", "name models first, then inputs")
-    if kind not in (None, "raw", "store", "clips"):
+    if kind not in (None, LIVE, "raw", "store", "clips"):
         raise BadInput(path, f"is a folder of kind {kind!r}", "give recordings, a store or clips")
     if live and asked.split is not None:
         what = f"chooses recordings by what is known of them, and {path} is read frame by frame"
@@ -102,17 +101,15 @@ def _kind_of(path: Path, asked: Asked) -> str | None:
 def _of_input(
     predictor: Predictor, path: Path, kind: str | None, asked: Asked, progress: Progress | None
 ) -> Iterator[list[Prediction]]:
-    live = is_live(path, asked)
     if kind == "clips":
         yield from of_clips(predictor, path, asked, progress)
-    elif live:
+    elif kind == "store":
+        yield from of_store(predictor, path, asked, progress)
+    elif kind == LIVE:
         with open_live(path, predictor.models[0], asked) as opened:
             yield from of_frames(predictor, opened, asked, progress)
     else:
         with ExitStack() as stack:
-            if kind == "store":
-                yield from of_store(predictor, path, asked, progress)
-                return
             windowed, first = asked.windows is not None, predictor.models[0]
             store = ingested(path, first, asked.said, windowed, stack, progress)
             yield from of_store(predictor, store, asked, progress, reading_of(first).get(RATE))
@@ -128,14 +125,13 @@ def of_store(
             f"seconds are of {usual:g} frames each, as in what the model has learnt from; --fps says otherwise"
         )
     opened = replace(opened, fps=opened.fps or usual, labels=classes_meant(opened.labels, predictor))
-    done, made, last = 0, 0, None
+    names, made = set[str](), 0
     for some in _some(_split_up(opened.pieces(asked.windows), asked), AT_ONCE):
         yield of_pieces(predictor, some, opened.layout, made, opened.relative, opened.fps)
         made += len(some)
-        done += sum(a != b for a, b in zip([last, *(p.name for p in some)], (p.name for p in some), strict=False))
-        last = some[-1].name
+        names.update(piece.name for piece in some)
         if progress is not None:
-            progress(done, opened.count)
+            progress(len(names), opened.count)
 
 
 def classes_meant(labels: Sequence[str | None], predictor: Predictor) -> list[str | None]:
