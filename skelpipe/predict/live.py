@@ -17,7 +17,7 @@ from skelpipe.predict.inputs import Asked, reading_of
 from skelpipe.predict.pieces import Piece, Rolling, Windows
 from skelpipe.predict.video import IMAGE, LAYOUT_OF, WORLD, Video, bodies_of, open_video, seen_in
 from skelpipe.recordings.poses.live import EndsEarly, Frame, frames_of
-from skelpipe.recordings.poses.stated import Stated, parse_image
+from skelpipe.recordings.poses.stated import Stated
 from skelpipe.training.model import Model
 
 STDIN = "-"
@@ -103,12 +103,8 @@ def _stated(model: Model, asked: Asked) -> tuple[Layout, Stated]:
     for name in ("labels", "names"):
         if name in said:
             raise BadInput(f"--{name}", "is not used of what is read frame by frame", "leave it out")
-    told = {**own, **{key: value for key, value in said.items() if key in ("unit", "up", "image", "fps")}}
-    image = told.get("image")
-    size = parse_image(image) if isinstance(image, str) else tuple(image) if image else None
-    stated = Stated(told.get("unit"), told.get("up"), size, told.get("fps"))
-    stated.check(layout)
-    return layout, stated
+    told = {**own, **{key: said[key] for key in ("unit", "up", "image", "fps") if key in said}}
+    return layout, Stated.of(layout, **told)
 
 
 def _of_video(path: Path, video: Video, model: Model, asked: Asked) -> Live:

@@ -28,7 +28,7 @@ from skelpipe.recordings.poses.naming import Naming
 from skelpipe.recordings.poses.rules import check_rules, rules_of
 from skelpipe.recordings.poses.searching import Piece, search
 from skelpipe.recordings.poses.settling import Entry, settle
-from skelpipe.recordings.poses.stated import FASTEST, Stated, parse_image
+from skelpipe.recordings.poses.stated import FASTEST, Stated
 from skelpipe.recordings.poses.words import RATES, first_of
 
 log = logging.getLogger(__name__)
@@ -243,9 +243,7 @@ def own_poses(
         BadInput: a value that is none, or that does not fit the layout.
     """
     skeleton = find_layout(layout)
-    size = parse_image(image) if isinstance(image, str) else (int(image[0]), int(image[1])) if image else None
-    stated = Stated(unit, up, size, fps)
-    stated.check(skeleton)
+    stated = Stated.of(skeleton, unit, up, image, fps)
     if names is not None:
         Naming(names)
     from_file = isinstance(class_names, (str, os.PathLike))

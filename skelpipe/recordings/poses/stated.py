@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,6 +48,25 @@ class Stated:
     up: str | None = None
     image: tuple[int, int] | None = None
     fps: float | None = None
+
+    @classmethod
+    def of(
+        cls,
+        layout: Layout,
+        unit: str | None = None,
+        up: str | None = None,
+        image: str | Sequence[int] | None = None,
+        fps: float | None = None,
+    ) -> Stated:
+        """What is stated of recordings in a layout; `image` also as "1920x1080".
+
+        Raises:
+            BadInput: it cannot be of them.
+        """
+        size = parse_image(image) if isinstance(image, str) else (int(image[0]), int(image[1])) if image else None
+        stated = cls(unit, up, size, fps)
+        stated.check(layout)
+        return stated
 
     def check(self, layout: Layout) -> None:
         """Raise BadInput for what cannot be of a layout."""
