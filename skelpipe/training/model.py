@@ -218,11 +218,7 @@ def read_model(folder: Path, protocol: str) -> Model:
         facts = read_facts(json.loads((folder / name).read_text()), folder / name)
     except (OSError, ValueError) as error:
         raise BadInput(folder / name, f"cannot be read ({error})", AGAIN) from None
-    recipe = checking.check(Recipe, facts.recipe, folder / name)
-    try:
-        layout = layout_of(facts.layout, folder / name)
-    except KeyError as error:
-        raise BadInput(folder / name, f"has no layout that is known ({error})", AGAIN) from None
+    recipe, layout = recipe_and_layout(facts, folder / name, AGAIN)
     with refusing(folder / weights, "cannot be loaded", AGAIN):
         tensors = load_file(folder / weights)
         classifier, distance = build_classifier(facts, recipe, layout, tensors), Distance.among(tensors)
@@ -236,6 +232,19 @@ def read_facts(data: Mapping[str, Any], where: str | Path) -> Facts:
         BadInput: something is missing, or of another kind.
     """
     return checking.check(Facts, dict(data), where)
+
+
+def recipe_and_layout(facts: Facts, where: str | Path, remedy: str) -> tuple[Recipe, Layout]:
+    """The recipe of a model's run, and the layout that it was trained on.
+
+    Raises:
+        BadInput: the recipe does not check, or no such layout is known.
+    """
+    recipe = checking.check(Recipe, facts.recipe, where)
+    try:
+        return recipe, layout_of(facts.layout, where)
+    except KeyError as error:
+        raise BadInput(where, f"has no layout that is known ({error})", remedy) from None
 
 
 def build_classifier(facts: Facts, recipe: Recipe, layout: Layout, tensors: Mapping[str, Tensor]) -> Classifier:

@@ -10,16 +10,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from skelpipe import settings as checking
 from skelpipe.errors import BadInput, shortage
 from skelpipe.exchange.onnx.extra import library
 from skelpipe.exchange.onnx.metadata import AGAIN, facts_in
 from skelpipe.exchange.onnx.session import CLIPS, FEATURES, LENGTHS, SCORES, Session
-from skelpipe.layouts import layout_of
 from skelpipe.outputs.ancestry import BESIDE, read_json
 from skelpipe.outputs.files import sha256
-from skelpipe.training.model import Classifier, Model, frozen
-from skelpipe.training.recipe import Recipe
+from skelpipe.training.model import Classifier, Model, frozen, recipe_and_layout
 
 
 class OnnxClassifier(Classifier):
@@ -64,11 +61,7 @@ def open_onnx(file: str | Path, threads: int | None = None, *, encoder: bool = F
     facts = facts_in({each.key: each.value for each in graph.metadata_props}, file)
     refuse_others(graph, file)
     check_beside(file)
-    recipe = checking.check(Recipe, facts.recipe, file)
-    try:
-        layout = layout_of(facts.layout, file)
-    except KeyError as error:
-        raise BadInput(file, f"has no layout that is known ({error})", AGAIN) from None
+    recipe, layout = recipe_and_layout(facts, file, AGAIN)
     session = Session(data, file, threads)
     seen = session.inputs.get(CLIPS, ())
     want = (layout.channels, len(layout.joints), recipe.bodies)
