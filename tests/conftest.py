@@ -30,6 +30,17 @@ TINY = [
 ]
 
 
+def small(recipe: Recipe) -> list[str]:
+    """Those of the changes to toy size that fit a recipe, and the same of its second encoder."""
+    twice = [*TINY, *(s.replace("encoder", "partner") for s in TINY if s.startswith("encoder") and recipe.partner)]
+    found = []
+    for change in twice:
+        part, _, key = change.partition("=")[0].rpartition(".")
+        if key in type(getattr(recipe, part) if part else recipe).model_fields:
+            found.append(change)
+    return found
+
+
 def write_clips(
     path: Path,
     per_class: int = 8,

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
-from conftest import TINY, write_clips
+from conftest import TINY, small, write_clips
 from torch import nn
 
 from skelpipe.cli import main
@@ -45,17 +45,6 @@ OPTIONS = [
     ("dgcnn", ["width=2", "neighbours=3"]),
     ("view_adaptive", ["width=3", "main={name: stgcn, width: 2, features: 8}"]),
 ]
-
-
-def small(recipe: Recipe) -> list[str]:
-    """Those of the changes to toy size that fit it."""
-    twice = [*TINY, *(s.replace("encoder", "partner") for s in TINY if s.startswith("encoder") and recipe.partner)]
-    found = []
-    for change in twice:
-        part, _, key = change.partition("=")[0].rpartition(".")
-        if key in type(getattr(recipe, part) if part else recipe).model_fields:
-            found.append(change)
-    return found
 
 
 def model_of(recipe, layout=KINECT_V2, frames=12, network=None):

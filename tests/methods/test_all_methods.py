@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from conftest import TINY
+from conftest import small
 from torch import nn
 
 from skelpipe.layouts.kinect_v2 import KINECT_V2
@@ -30,17 +30,6 @@ def recipe_of(name: str) -> Recipe:
             return load_recipe(shipped, small(recipe))
     stated = {"method": {"name": name}, "views": {view: [] for view in METHODS[name].VIEWS}}
     return check(Recipe, override(stated, small(check(Recipe, stated, name))), name)
-
-
-def small(recipe: Recipe) -> list[str]:
-    """Those of the changes to toy size that fit a recipe, and the same of its second encoder."""
-    twice = [*TINY, *(s.replace("encoder", "partner") for s in TINY if s.startswith("encoder") and recipe.partner)]
-    found = []
-    for change in twice:
-        part, _, key = change.partition("=")[0].rpartition(".")
-        if key in type(getattr(recipe, part) if part else recipe).model_fields:
-            found.append(change)
-    return found
 
 
 @pytest.mark.parametrize("name", METHODS)
