@@ -243,17 +243,17 @@ def _write(
     """The table and the timelines that are asked for."""
     from skelpipe.predict.table import rows, write_table
 
+    settings = {key: str(value) if isinstance(value, Path) else value for key, value in options.items()}
+    named = {f"model {n}": path for n, path in enumerate(models, 1)}
+    named |= {f"input {n}": path for n, path in enumerate(inputs, 1)}
     if options["out"] is not None:
-        settings = {key: str(value) if isinstance(value, Path) else value for key, value in options.items()}
         table = rows(found, classes, options["top"], options["all_classes"])
-        named = {f"model {n}": path for n, path in enumerate(models, 1)}
-        named |= {f"input {n}": path for n, path in enumerate(inputs, 1)}
         write_table(options["out"], table, named, settings, options["force"])
         click.echo(f"{options['out']}: {len(table):,} predictions")
     if options["timeline"] is not None:
         from skelpipe.predict.timeline import draw_timelines
 
-        made = draw_timelines(options["timeline"], found, classes, options["force"])
+        made = draw_timelines(options["timeline"], found, classes, named, settings, options["force"])
         click.echo(f"{made[0]}" if len(made) == 1 else f"{options['timeline']}: {len(made):,} timelines")
 
 

@@ -407,6 +407,11 @@ def test_a_timeline_is_drawn_of_each_recording(road, tmp_path):
     one = run_it(*words, "--timeline", tmp_path / "one.png")
     assert one.exit_code == 2
     assert "is one picture" in one.output
+    again = run_it(*words, "--timeline", tmp_path / "pictures", "--force")
+    assert again.exit_code == 0, again.output
+    pictures[0].write_bytes(b"mine")
+    mine = run_it(*words, "--timeline", tmp_path / "pictures", "--force")
+    assert (mine.exit_code, pictures[0].read_bytes()) == (2, b"mine"), mine.output
 
 
 def test_large_files_are_read_frame_by_frame(road, tmp_path, monkeypatch):
