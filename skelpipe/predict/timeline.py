@@ -17,6 +17,7 @@ from skelpipe.outputs.refusals import unwritable
 from skelpipe.plots.style import png_bytes
 from skelpipe.plots.timeline import timeline_figure
 from skelpipe.predict.predict import Prediction
+from skelpipe.predict.table import NONE
 
 PNG = ".png"
 
@@ -81,5 +82,6 @@ def _picture(name: str, windows: Sequence[Prediction], classes: Sequence[str], m
         title=name,
         person=person,
         none=None if seen[0].refused is None else np.array([bool(each.refused) for each in seen]),
+        called=NONE,
     )
     return png_bytes(figure, made=made)

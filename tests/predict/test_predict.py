@@ -24,6 +24,7 @@ from skelpipe.evaluate.evaluate import evaluate
 from skelpipe.evaluate.fuse import fuse
 from skelpipe.evaluate.scores import read_scores
 from skelpipe.exchange.weights.exporting import export_weights, in_reference_form
+from skelpipe.inspect.kept import kept_in
 from skelpipe.layouts import LAYOUTS
 from skelpipe.layouts.mapping import map_joints
 from skelpipe.outputs.folders import seal
@@ -40,7 +41,6 @@ from skelpipe.recordings.poses.described import read_description
 from skelpipe.recordings.poses.live import Frame
 from skelpipe.recordings.store import Clips
 from skelpipe.recordings.synthetic import write_raw
-from skelpipe.training.kept import kept_in
 from skelpipe.training.model import Classifier, Head, read_model
 from skelpipe.training.pretrain import pretrain
 from skelpipe.training.recipe import load_recipe
