@@ -17,6 +17,7 @@ from skelpipe.cli.options import (
     epoch_option,
     force_option,
     given,
+    numbers,
     other_clips_option,
     out_option,
     path_argument,
@@ -87,7 +88,7 @@ def evaluate(
     """
     with importing():
         from skelpipe.evaluation.evaluate import evaluate as run_evaluate
-        from skelpipe.training.kept import kept_in
+        from skelpipe.inspect.kept import kept_in
 
     asked = list(protocols) if given(ctx, "protocols") else None  # else the recipe may say it
     options["probe"] = options["probe"] if given(ctx, "probe") else None
@@ -132,21 +133,12 @@ def embed(run: Path, clips: Path, out: Path, **options: Any) -> None:
     click.echo(f"{out}: {rows:,} clips, {size} features each")
 
 
-def _numbers(ctx: click.Context, option: click.Parameter, text: str | None) -> list[float] | None:
-    if text is None:
-        return None
-    try:
-        return [float(part) for part in text.split(",")]
-    except ValueError:
-        raise click.BadParameter(f"{text!r} is not a list of numbers; write for example 0.6,0.6,0.4") from None
-
-
 @click.command()
 @click.argument("parts", nargs=-1, required=True, type=click.Path(path_type=Path))
 @out_option("The folder of the fused scores.")
 @click.option(
     "--weights",
-    callback=_numbers,
+    callback=numbers,
     metavar="W,W,…",
     help="One per part. [default: joint and bone 0.6, motion 0.4; of colourings 1]",
 )

@@ -56,6 +56,14 @@ class Recordings(click.Choice):  # type: ignore[type-arg]
         return value if str(value).lower().endswith(YAML) else super().convert(value, param, ctx)
 
 
+def numbers(ctx: click.Context, option: click.Parameter, text: str | None) -> list[float] | None:
+    """The callback of an option that takes numbers with commas between them."""
+    try:
+        return None if text is None else [float(part) for part in text.split(",")]
+    except ValueError:
+        raise click.BadParameter(f"{text!r} is no list of numbers; write for example 0.6,0.6,0.4") from None
+
+
 def path_argument(name: str) -> Callable[[Function], Function]:
     """An argument that is a path, shown as `name` in capitals."""
     return click.argument(name, type=click.Path(path_type=Path))
