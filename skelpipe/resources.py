@@ -14,8 +14,9 @@ from __future__ import annotations
 import importlib
 import logging
 import os
+import re
 import sys
-from collections.abc import ItemsView, Mapping, ValuesView
+from collections.abc import ItemsView, Mapping, Sequence, ValuesView
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -37,23 +38,31 @@ def shipped(folder: Folder) -> Path:
 
 
 def names(folder: Folder, suffix: str = ".yaml") -> list[str]:
-    """What can be called by name in that folder, in order of name."""
-    return sorted(p.stem for p in shipped(folder).glob(f"*{suffix}"))
+    """What can be called by name there, in order of name and number; `paper.systems` has the order of recipes."""
+    return sorted((p.stem for p in shipped(folder).glob(f"*{suffix}")), key=_by_number)
 
 
-def find(folder: Folder, name_or_path: str | os.PathLike[str], suffix: str = ".yaml") -> Path:
+def _by_number(name: str) -> list[str]:
+    """A key that puts table10 behind table9."""
+    return [part.zfill(8) if part.isdecimal() else part for part in re.split(r"(\d+)", name)]
+
+
+def find(
+    folder: Folder, name_or_path: str | os.PathLike[str], suffix: str = ".yaml", known: Sequence[str] | None = None
+) -> Path:
     """The file that a name or a path stands for.
 
     Args:
         folder: where a name is looked up.
         name_or_path: a bare word is a name; anything with a separator or the suffix is a path and is taken as it is.
         suffix: the ending of the files.
+        known: all names, in the order in which they are listed.
 
     Raises:
         BadInput: no such name (the nearest right one is given) or no such file.
     """
     text = os.fspath(name_or_path)
-    kind, known = KINDS[folder], names(folder, suffix)
+    kind, known = KINDS[folder], names(folder, suffix) if known is None else known
     if text.endswith(suffix) or os.sep in text or "/" in text:
         if Path(text).is_file():
             return Path(text)

@@ -26,13 +26,13 @@ from skelpipe.cli.options import (
 )
 from skelpipe.cli.progress import training
 from skelpipe.errors import BadInput
+from skelpipe.paper.systems import find_recipe, recipes
 from skelpipe.recordings.datasets import DATASETS
-from skelpipe.resources import find, names
 
 COMPARED = 64  # clips of a folder, with what an ONNX file gives of them
 
 
-@click.command(epilog=f"Recipes that ship: {', '.join(names('models'))}.")
+@click.command(epilog=f"Recipes that ship: {', '.join(recipes())}.")
 @click.argument("recipe")
 @path_argument("clips")
 @path_argument("run")
@@ -90,7 +90,7 @@ def pretrain(
     if epochs is not None and iterations is not None:
         raise BadInput(f"--iterations {iterations}", "is given beside --epochs", "leave one of them out")
     checked = load_recipe(recipe, list(overrides), epochs, iterations)
-    check_stated(checked, find("models", recipe))
+    check_stated(checked, find_recipe(recipe))
     if gpus and ranks.started() not in (1, gpus):
         raise BadInput(f"--gpus {gpus}", f"is given to one of {ranks.started()} ranks", "leave it out with torchrun")
     if gpus and gpus > 1 and ranks.started() == 1:
