@@ -24,9 +24,10 @@ _U = np.uint32
 _I = np.int32
 _F = np.float32
 _WIDE = np.uint64
-_MULTIPLY_0, _MULTIPLY_1 = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)
+FACTORS, BUMPS = (0xD2511F53, 0xCD9E8D57), (0x9E3779B9, 0xBB67AE85)
+_MULTIPLY_0, _MULTIPLY_1 = np.uint64(FACTORS[0]), np.uint64(FACTORS[1])
 _SIGN = np.uint32(0x80000000)
-_BUMP_0, _BUMP_1 = np.uint32(0x9E3779B9), np.uint32(0xBB67AE85)
+_BUMP_0, _BUMP_1 = np.uint32(BUMPS[0]), np.uint32(BUMPS[1])
 
 
 def uniforms(
@@ -167,10 +168,10 @@ def words_of(counter: Tensor, k0: Tensor, k1: Tensor) -> tuple[Tensor, Tensor, T
     c0, c1 = counter, torch.zeros_like(counter)
     c2, c3 = c1, c1
     for _ in range(10):
-        high_0, low_0 = _product_of(int(_MULTIPLY_0), c0)
-        high_1, low_1 = _product_of(int(_MULTIPLY_1), c2)
+        high_0, low_0 = _product_of(FACTORS[0], c0)
+        high_1, low_1 = _product_of(FACTORS[1], c2)
         c0, c1, c2, c3 = high_1 ^ c1 ^ k0, low_1, high_0 ^ c3 ^ k1, low_0
-        k0, k1 = (k0 + int(_BUMP_0)) % WORD, (k1 + int(_BUMP_1)) % WORD
+        k0, k1 = (k0 + BUMPS[0]) % WORD, (k1 + BUMPS[1]) % WORD
     return c0, c1, c2, c3
 
 

@@ -56,11 +56,15 @@ def _stretch(x, factors, order, parents):  # type: ignore[no-untyped-def]
 
 @cache
 def _order(layout: Layout) -> npt.NDArray[np.int64]:
+    return np.array(_joints(layout), np.int64)
+
+
+def _joints(layout: Layout) -> list[int]:
     """The joints but the root, each behind its parent."""
     parents, found = layout.parents, [v for v, parent in enumerate(layout.parents) if v == parent]
     for joint in found:
         found += [v for v, parent in enumerate(parents) if parent == joint != v]
-    return np.array(found[1:], np.int64)
+    return found[1:]
 
 
 def _apply_bone_length(x: Batch, params: Numbers, extent: Extent, options: Options) -> None:
@@ -83,7 +87,7 @@ def _on_device(x: Tensor, sent: Mapping[str, Tensor], extent: Extent, options: O
     layout, factors = extent.layout, sent["factors"][:, :, None, None, None]
     before = x[:, : layout.coordinates].unbind(3)
     moved = [*before]
-    for v in _order(layout).tolist():
+    for v in _joints(layout):
         p = layout.parents[v]
         moved[v] = moved[p] + factors[:, v] * (before[v] - before[p])
     return with_confidence(torch.stack(moved, 3), x)

@@ -103,7 +103,7 @@ def _send(params: Numbers, extent: Extent, options: Options) -> dict[str, Any]:
 
 
 def _added(xyz: Tensor, sent: Mapping[str, Tensor], options: Options) -> Tensor:
-    drawn = normals_of(sent["keys"], xyz[0].numel()).view(xyz.shape) * options["std"]
+    drawn: Tensor = normals_of(sent["keys"], xyz[0].numel()).view(xyz.shape) * options["std"]
     return xyz + drawn.where(sent["whether"][:, None, None, None, None], 0)
 
 
