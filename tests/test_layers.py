@@ -38,7 +38,7 @@ ROOMS = {
         {"conventions"},
         {"poses"},
     ],
-    "clips": [{"balance", "philox", "streams"}, {"augment"}, {"gather"}, {"views"}, {"batches"}],
+    "clips": [{"balance", "philox", "streams", "transfer"}, {"augment"}, {"gather"}, {"views"}, {"batches"}],
     "encoders": [{"plain"}, {"graph", "cpu"}],
     "evaluation": [{"intervals"}, {"fit", "scores"}, {"features", "fuse"}, {"protocol"}],
     "exchange": [{"arrays", "onnx", "weights"}],
