@@ -20,10 +20,16 @@ if TYPE_CHECKING:
         open_clips as open_clips,
         open_store as open_store,
         prepare as prepare,
+        synth as synth,
     )
     from skelpipe.api.datasets import Batches as Batches, ClipsDataset as ClipsDataset
     from skelpipe.api.folders import Clips as Clips, Recording as Recording, Store as Store
-    from skelpipe.api.measure import Evaluation as Evaluation, evaluate as evaluate, open_evaluation as open_evaluation
+    from skelpipe.api.measure import (
+        Evaluation as Evaluation,
+        evaluate as evaluate,
+        fuse as fuse,
+        open_evaluation as open_evaluation,
+    )
     from skelpipe.api.models import Model as Model, Predictions as Predictions, load as load
     from skelpipe.api.names import (
         build_encoder as build_encoder,
@@ -39,9 +45,9 @@ if TYPE_CHECKING:
         list_protocols as list_protocols,
         list_recipes as list_recipes,
         list_splits as list_splits,
-        register as register,
     )
     from skelpipe.api.probes import Probed as Probed, knn as knn, linear_probe as linear_probe
+    from skelpipe.api.registering import register as register
     from skelpipe.api.train import Run as Run, load_recipe as load_recipe, open_run as open_run, pretrain as pretrain
     from skelpipe.api.views import (
         View as View,
@@ -73,17 +79,18 @@ __version__ = "0.1.0"
 _MODULES = {
     "errors": "BadInput",
     "api.folders": "Clips Recording Store",
-    "api.data": "ingest open_clips open_store prepare",
+    "api.data": "ingest open_clips open_store prepare synth",
     "api.train": "Run load_recipe open_run pretrain",
-    "api.measure": "Evaluation evaluate open_evaluation",
+    "api.measure": "Evaluation evaluate fuse open_evaluation",
     "api.models": "Model Predictions load",
     "api.views": "View augment build_view compute_stream describe_augmentation",
     "api.datasets": "Batches ClipsDataset",
     "api.probes": "Probed knn linear_probe",
     "api.names": (
         "build_encoder get_layout get_method list_augmentations list_datasets list_encoders list_layouts "
-        "list_methods list_pipelines list_positives list_protocols list_recipes list_splits register"
+        "list_methods list_pipelines list_positives list_protocols list_recipes list_splits"
     ),
+    "api.registering": "register",
     "methods.losses": "cross_stream_loss crosnnclr_loss d3m_loss info_nce nnm_loss nt_xent",
     "methods.aimclr": "attention_drop",
     "methods.queue": "Queue momentum_update",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, Literal
 
 from skelpipe.api.folders import Clips, PathLike, Store
@@ -11,26 +12,59 @@ from skelpipe.errors import BadInput, suggest
 from skelpipe.recordings.datasets import DATASETS
 
 
-def ingest(
-    dataset: str | PathLike,
+def synth(
+    dataset: str,
     raw: PathLike,
-    store: PathLike,
     *,
-    layout: PathLike | None = None,
-    labels: PathLike | None = None,
-    class_names: PathLike | Sequence[str] | None = None,
-    names: str | None = None,
-    name: str | None = None,
-    unit: str | None = None,
-    up: str | None = None,
-    image: str | Sequence[int] | None = None,
-    fps: float | None = None,
-    workers: int | None = None,
-    keep_missing: bool = False,
-    strict: bool = False,
+    actions: int | None = None,
+    subjects: int | None = None,
+    setups: int | None = None,
+    replications: int | None = None,
+    frames: tuple[int, int] = (40, 80),
+    seed: int = 0,
     force: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> Path:
+    """Write licence-free raw recordings in a publisher's format, as `skelpipe synth` does.
+
+    Args:
+        dataset: ntu60, ntu120, pku1, pku2 or nw-ucla.
+        raw: the folder to make.
+        actions: how many classes; None: all.
+        subjects: how many people; training and test people of the cross-subject split in turns.
+        setups: how many camera set-ups, of NTU RGB+D.
+        replications: how often each person does each action.
+        frames: fewest and most frames of a recording, at 30 a second.
+        seed: of what is seen; the same gives the same bytes.
+        force: replace `raw` if it was written by this function.
+        progress: called with (files written, files in all).
+
+    Returns:
+        The folder.
+
+    Raises:
+        BadInput: an option is out of range, or `raw` is taken or cannot be written.
+
+    Example:
+        >>> raw = sk.synth("ntu60", "toy", actions=2, subjects=2, setups=1, replications=1, frames=(10, 12))
+        >>> any(raw.rglob("*.skeleton"))
+        True
+    """
+    from skelpipe.recordings.synthetic import write_raw
+
+    sizes: Any = {"actions": actions, "subjects": subjects, "setups": setups, "replications": replications}
+    write_raw(dataset, raw, frames=frames, seed=seed, force=force, progress=progress, **sizes)
+    return Path(raw)
+
+
+def ingest(
+    dataset: str | PathLike, raw: PathLike, store: PathLike, *, layout: PathLike | None = None,
+    labels: PathLike | None = None, class_names: PathLike | Sequence[str] | None = None, names: str | None = None,
+    name: str | None = None, unit: str | None = None, up: str | None = None,
+    image: str | Sequence[int] | None = None, fps: float | None = None, workers: int | None = None,
+    keep_missing: bool = False, strict: bool = False, force: bool = False,
     progress: Callable[[int, int, int], object] | None = None,
-) -> Store:
+) -> Store:  # fmt: skip
     """Read raw recordings into a store that keeps everything, as `skelpipe ingest` does.
 
     Args:
@@ -45,7 +79,8 @@ def ingest(
         name: of poses, what the data set is called.
         unit: of poses: m, cm, mm, inch or foot; pixel or normalised in a picture.
         up: of poses, the axis that is up: y, -y, z, -z, x or -x.
-        image, fps: of poses, the size of the picture in pixels, and frames per second.
+        image: of poses, the size of the picture in pixels, "1920x1080".
+        fps: of poses, frames per second.
         workers: parser processes; 0 parses in this process, None takes one for each core if there is enough to read.
         keep_missing: keep clips on the publisher's list of missing skeletons, and those without a body.
         strict: stop at the first file that cannot be read.
@@ -65,10 +100,8 @@ def ingest(
     """
     from skelpipe.recordings.ingest import ingest as run_ingest
 
-    said = {
-        "layout": layout, "labels": labels, "class_names": class_names, "names": names, "name": name, "unit": unit,
-        "up": up, "image": image, "fps": fps,
-    }  # fmt: skip
+    said: dict[str, Any] = {"layout": layout, "labels": labels, "class_names": class_names, "names": names}
+    said |= {"name": name, "unit": unit, "up": up, "image": image, "fps": fps}
     kind = _recordings(os.fspath(dataset), {key: value for key, value in said.items() if value is not None})
     more: Any = {"workers": workers, "keep_missing": keep_missing, "strict": strict, "force": force}
     return Store(store, run_ingest(kind, raw, store, progress=progress, **more))

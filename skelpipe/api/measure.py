@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -18,11 +17,13 @@ if TYPE_CHECKING:
     import pandas as pd
 
 PathLike = str | os.PathLike[str]
+AGAIN = "make it again"
+READ = ("metrics.json", "scores.npz", "features.npz")
 SHOWN = ("top1", "top5", "balanced", "macro_f1")
 
 
 class Evaluation(os.PathLike[str]):
-    """An evaluation, opened.
+    """An evaluation, or a fusion of several, opened.
 
     Attributes:
         path: the folder; the object itself can be given wherever a path is asked for.
@@ -38,11 +39,12 @@ class Evaluation(os.PathLike[str]):
 
     def __init__(self, path: PathLike) -> None:
         from skelpipe.outputs.checksums import check_files
-        from skelpipe.outputs.digests import require
+        from skelpipe.outputs.digests import read_kind, require
 
-        self.path = require(Path(path), "evaluation", "make it by 'skelpipe evaluate'")
-        check_files(self.path, lambda name: name == "metrics.json", "evaluate the run again")
-        with refusing(self.path / "metrics.json", "cannot be read", "evaluate the run again"):
+        kind = "fusion" if read_kind(path) == "fusion" else "evaluation"
+        self.path = require(path, kind, "make it by 'skelpipe evaluate'")
+        check_files(self.path, lambda name: name in READ, AGAIN)
+        with refusing(self.path / "metrics.json", "cannot be read", AGAIN):
             self.facts: dict[str, Any] = json.loads((self.path / "metrics.json").read_text())
 
     def __fspath__(self) -> str:
@@ -106,7 +108,11 @@ class Evaluation(os.PathLike[str]):
 
     @property
     def features(self) -> dict[str, np.ndarray[Any, Any]]:
-        """Those of the frozen encoder: name (N,), label (N,), train (N,) bool, feature (N, H) float32."""
+        """Those of the frozen encoder: name (N,), label (N,), train (N,) bool, feature (N, H) float32.
+
+        Raises:
+            BadInput: it is a fusion, which has none.
+        """
         return self._arrays("features.npz")
 
     def _known(self, protocol: str) -> str:
@@ -115,7 +121,7 @@ class Evaluation(os.PathLike[str]):
         return protocol
 
     def _arrays(self, name: str) -> dict[str, np.ndarray[Any, Any]]:
-        with refusing(self.path / name, "cannot be read", "evaluate the run again"), np.load(self.path / name) as file:
+        with refusing(self.path / name, "cannot be read", AGAIN), np.load(self.path / name) as file:
             return dict(file)
 
     def _told(self) -> dict[str, str]:
@@ -134,27 +140,13 @@ class Evaluation(os.PathLike[str]):
 
 
 def evaluate(
-    run: PathLike,
-    clips: PathLike,
-    out: PathLike,
-    *,
-    protocols: Sequence[str] | None = None,
-    probe: Literal["reference", "paper", "lbfgs", "grid", "stated"] | None = None,
-    k: int = 1,
-    split: str | None = None,
-    stream: str | None = None,
-    epoch: int | None = None,
-    classes: str | None = None,
-    options: dict[str, Any] | None = None,
-    best_on_test: bool = False,
-    seed: int = 0,
-    device: str = "auto",
-    compiled: Literal["auto", "off", "on"] = "auto",
-    threads: int | None = None,
-    other_clips: bool = False,
-    force: bool = False,
-    progress: Callable[[str, int, int], None] | None = None,
-) -> Evaluation:
+    run: PathLike, clips: PathLike, out: PathLike, *, protocols: Sequence[str] | None = None,
+    probe: Literal["reference", "paper", "lbfgs", "grid", "stated"] | None = None, k: int = 1,
+    split: str | None = None, stream: str | None = None, epoch: int | None = None, classes: str | None = None,
+    options: Mapping[str, Any] | None = None, best_on_test: bool = False, seed: int = 0, device: str = "auto",
+    compiled: Literal["auto", "off", "on"] = "auto", threads: int | None = None, other_clips: bool = False,
+    force: bool = False, progress: Callable[[str, int, int], None] | None = None,
+) -> Evaluation:  # fmt: skip
     """Measure a run's encoder on a split's test clips, as `skelpipe evaluate` does.
 
     Args:
@@ -200,11 +192,47 @@ def evaluate(
     return Evaluation(out)
 
 
-def open_evaluation(path: PathLike) -> Evaluation:
-    """Open an evaluation.
+def fuse(
+    parts: Sequence[PathLike],
+    out: PathLike,
+    *,
+    weights: Sequence[float] | None = None,
+    other_clips: bool = False,
+    force: bool = False,
+) -> Evaluation:
+    """Add the scores of the evaluations of several streams, clip by clip, as `skelpipe fuse` does.
 
     Args:
-        path: a folder that `evaluate` made.
+        parts: evaluations, or their paths, one for each stream.
+        out: the folder to make.
+        weights: one for each; None: joint and bone 0.6, motion 0.4.
+        other_clips: let parts pass whose clips were prepared in different ways.
+        force: replace a fusion that is there.
+
+    Returns:
+        The fusion, opened.
+
+    Raises:
+        BadInput: the parts do not belong together, the weights cannot be used, or `out` is taken.
+
+    Example:
+        >>> recipe = sk.open_run("run").recipe
+        >>> _ = sk.pretrain(recipe, "clips.zarr", "bone", split="xsub60", stream="bone", device="cpu")
+        >>> _ = sk.evaluate("bone", "clips.zarr", "bone_evaluation", probe="lbfgs", device="cpu")
+        >>> sk.fuse(["evaluation", "bone_evaluation"], "fused").protocols
+        ('linear', 'knn')
+    """
+    from skelpipe.evaluation.fuse import fuse as run_fuse
+
+    run_fuse([os.fspath(part) for part in parts], out, weights=weights, other_clips=other_clips, force=force)
+    return Evaluation(out)
+
+
+def open_evaluation(path: PathLike) -> Evaluation:
+    """Open an evaluation, or a fusion.
+
+    Args:
+        path: a folder that `evaluate` or `fuse` made.
 
     Raises:
         BadInput: nothing is there, it is not whole, or of another kind.

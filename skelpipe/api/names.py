@@ -1,16 +1,20 @@
-"""What there is, by name, and how more is added while a program runs."""
+"""What there is, by name."""
 
 from __future__ import annotations
 
 import os
-from typing import Any, Literal
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from skelpipe.errors import BadInput, suggest
 from skelpipe.layouts import LAYOUTS, find_layout
 from skelpipe.layouts.base import Layout
 from skelpipe.resources import REGISTRIES, names
 
-Kind = Literal["method", "encoder", "positives", "augmentation", "layout", "dataset", "split", "protocol"]
+if TYPE_CHECKING:
+    from skelpipe.encoders.base import Encoder
+    from skelpipe.methods.base import Method
+
 # Where the registry of each kind is made, and what it is called there.
 KINDS = {
     "method": ("methods", "skelpipe.methods"),
@@ -22,7 +26,6 @@ KINDS = {
     "split": ("splits", "skelpipe.recordings.datasets"),
     "protocol": ("protocols", "skelpipe.evaluation.protocols"),
 }
-_registered: set[tuple[str, str]] = set()
 
 
 def list_recipes() -> list[str]:
@@ -152,7 +155,7 @@ def get_layout(name: str | os.PathLike[str] | Layout) -> Layout:
 
 def build_encoder(
     name: str, layout: str | os.PathLike[str] | Layout = "kinect_v2", *, bodies: int = 2, **options: Any
-) -> Any:
+) -> Encoder:
     """An encoder with fresh weights, as a plain module.
 
     Args:
@@ -187,76 +190,7 @@ def build_encoder(
     return encoder
 
 
-def registry(kind: str) -> Any:
-    """The registry of a kind; raises BadInput for another one."""
-    from importlib import import_module
-
-    if kind not in KINDS:
-        raise BadInput(f"kind {kind!r}", "is not known", suggest(kind, KINDS))
-    name, module = KINDS[kind]
-    import_module(module)
-    return REGISTRIES[name]
-
-
-def register(kind: Kind, name: str, entry: Any) -> Any:
-    """Add a method, an encoder, … under a name, for this process: recipes, commands and lists then know it.
-
-    For notebooks and programs of one's own; a package adds by an entry point instead. What runs and evaluations hold
-    names it, so register it before they are opened again. The same name may be registered again, as a cell of a
-    notebook that is run twice does; those that ship stay as they are.
-
-    Args:
-        kind: method, encoder, positives, augmentation, layout, dataset, split or protocol.
-        name: how recipes call it.
-        entry: a class with `Options` (method, encoder, positives); an `Augmentation`; a `Layout`; a data set; a split;
-            or a protocol's function. Where the `name` of its `Options` is another one, or it has no options of its own,
-            they are made.
-
-    Returns:
-        The entry, so that it can be a decorator: `sk.register("method", "mine", Mine)`.
-
-    Raises:
-        BadInput: there is no such kind, the name is one that ships, or the entry cannot be one.
-
-    Example:
-        >>> class Mine(sk.get_method("skeletonclr")):
-        ...     "A method like SkeletonCLR."
-        >>> _ = sk.register("method", "mine", Mine)
-        >>> sk.load_recipe("skeletonclr", method__name="mine").method.name
-        'mine'
-    """
-    known = registry(kind)
-    if name in known and (kind, name) not in _registered:
-        raise BadInput(f"{kind} {name!r}", "is one that is there already", "choose another name")
-    if kind in ("method", "encoder", "positives"):
-        if not isinstance(entry, type):
-            raise BadInput(f"{kind} {name!r}", f"is a {type(entry).__name__}", "give a class")
-        entry = _named(kind, name, entry)
-    known[name] = entry
-    _registered.add((kind, name))
-    if kind in ("method", "encoder", "positives"):
-        from skelpipe.training.recipe import Recipe
-
-        Recipe.model_rebuild(force=True)  # which knows the entries by name
-    return entry
-
-
-def _named(kind: str, name: str, entry: Any) -> Any:
-    """The class, with `Options` of that name."""
-    from pydantic import create_model
-
-    from skelpipe.methods.base import MethodOptions
-    from skelpipe.settings import Settings
-
-    base = getattr(entry, "Options", None) or (MethodOptions if kind == "method" else Settings)
-    told = base.model_fields.get("name")
-    if told is None or told.default != name or "Options" not in vars(entry):
-        fields: Any = {"name": (Literal[name], name)}
-        entry.Options = create_model(f"{entry.__name__}Options", __base__=base, __module__=entry.__module__, **fields)
-    return entry
-
-
-def get_method(name: str) -> Any:
+def get_method(name: str) -> type[Method]:
     """The class of a method, to be subclassed.
 
     Raises:
@@ -269,4 +203,14 @@ def get_method(name: str) -> Any:
     known = registry("method")
     if name not in known:
         raise BadInput(f"method {name!r}", "is not known", suggest(name, known))
-    return known[name]
+    found: type[Method] = known[name]
+    return found
+
+
+def registry(kind: str) -> Any:
+    """The registry of a kind; raises BadInput for another one."""
+    if kind not in KINDS:
+        raise BadInput(f"kind {kind!r}", "is not known", suggest(kind, KINDS))
+    name, module = KINDS[kind]
+    import_module(module)
+    return REGISTRIES[name]
