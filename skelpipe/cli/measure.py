@@ -177,6 +177,7 @@ def _figures() -> Mapping[str, Any]:
 @click.option("--figure", "figures", multiple=True, type=NameOf(_figures),
               help="Draw only these. Repeatable. [default: all]")  # fmt: skip
 @click.option("--paper", metavar="TABLE", help="A table or figure of the CrosNNCLR paper to show first: table5, fig1.")
+@click.option("--sentences", is_flag=True, help="Say first what two systems have come to.")
 @force_option
 def report(runs: tuple[Path, ...], out: Path, figures: tuple[str, ...], **options: Any) -> None:
     """Write tables and figures as one page.
