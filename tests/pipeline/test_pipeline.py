@@ -188,7 +188,7 @@ def test_shards_are_scattered_and_joined(tmp_path, capsys):
     assert sorted(path.name for path in (toy.data / "stores").iterdir()) == ["toy-50.zarr", "toy.zarr"]
     shown = capsys.readouterr().out
     assert (
-        shown.index("stores/toy.zarr.3of3") < shown.index("stores/toy.zarr ") < shown.index("stores/toy-50.zarr.1of3")
+        shown.index("stores/toy.zarr.3of3") < shown.index("stores/toy.zarr: ") < shown.index("stores/toy-50.zarr.1of3")
     )
 
     # The parts are gone, and that is no reason to make them again; nor is another number of them.
