@@ -75,6 +75,28 @@ def find(
     raise BadInput(text, f"is not the name of a {kind}", f"{guess} are: {', '.join(known) or 'none'}")
 
 
+def listed(file: str, mapping: str, registry: str | None = None) -> list[str]:
+    """The keys of a mapping that stands in a module, which is not imported: for what has to be quick.
+
+    Args:
+        file: the module's path in the package.
+        mapping: what it is called there; written out, with texts as keys.
+        registry: also those that installed packages add to it.
+    """
+    import ast
+
+    tree = ast.parse((Path(__file__).parent / file).read_text(encoding="utf-8"))
+    found: list[str] = []
+    for node in tree.body:
+        targets = (
+            node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
+        )
+        if any(isinstance(target, ast.Name) and target.id == mapping for target in targets):
+            literal: Any = node.value  # type: ignore[attr-defined]
+            found = [str(key.value) for key in literal.keys if isinstance(key, ast.Constant)]
+    return found + ([] if registry is None else [point.name for point in _entry_points(f"skelpipe.{registry}")])
+
+
 class Registry(dict[str, Entry]):
     """A registry's own entries by name, and behind them those that installed packages add under `skelpipe.<registry>`.
 

@@ -45,7 +45,7 @@ ROOMS = {
     "plots": [{"style", "motion"}],
     "cli": [
         {"importing", "options", "progress", "interrupts", "usage"},
-        {"all_at_once", "data", "learn", "look", "measure", "predict"},
+        {"all_at_once", "data", "here", "learn", "look", "measure", "predict"},
         {"program"},
     ],
 }

@@ -18,6 +18,7 @@ from skelpipe.cli.options import (
     device_option,
     epoch_option,
     force_option,
+    offering,
     path_argument,
     seed_option,
     set_option,
@@ -33,7 +34,7 @@ COMPARED = 64  # clips of a folder, with what an ONNX file gives of them
 
 
 @click.command(epilog=f"Recipes that ship: {', '.join(recipes())}.")
-@click.argument("recipe")
+@click.argument("recipe", **offering(recipes, files=True))
 @path_argument("clips")
 @path_argument("run")
 @click.option("--split", required=True, type=SplitName(), help="Whose training clips to learn from.")
@@ -126,7 +127,9 @@ def _tell(run: Path, result: Any) -> None:
 @click.option("--split", required=True, type=SplitName(), help="Whose training clips it has seen.")
 @click.option("--dataset", type=click.Choice(list(DATASETS)), help="[default: that of the clips, or the split's own]")
 @click.option(
-    "--recipe", help="How it was trained; FILE decides the sizes. [default: skeletonclr, or stgcn_supervised]"
+    "--recipe",
+    help="How it was trained; FILE decides the sizes. [default: skeletonclr, or stgcn_supervised]",
+    **offering(recipes, files=True),
 )
 @click.option("--key", help="Which network of a FILE that holds several.")
 @click.option("--epoch", default=300, show_default=True, type=click.IntRange(0), help="How many epochs it has seen.")

@@ -18,6 +18,7 @@ from skelpipe.cli.options import (
     force_option,
     given,
     numbers,
+    offering,
     other_clips_option,
     out_option,
     path_argument,
@@ -42,7 +43,7 @@ def _protocols() -> Mapping[str, Any]:
 @path_argument("clips")
 @path_argument("out")
 @click.option("--protocol", "protocols", multiple=True, default=("linear", "knn"), show_default=True,
-              type=NameOf(_protocols),
+              type=NameOf(_protocols, "evaluate/protocols.py", "OWN", "protocols"),
               help="How to measure: some leave the encoder frozen, some train copies of it, and 'supervised' is a "
                    "run's own classifier. Repeatable.")  # fmt: skip
 @click.option("--probe", default="reference", show_default=True,
@@ -162,13 +163,25 @@ def _figures() -> Mapping[str, Any]:
     return FIGURES
 
 
+def _exhibits() -> list[str]:
+    from skelpipe.paper import exhibits
+
+    return exhibits()
+
+
 @click.command()
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
 @out_option("The folder of the report.")
 @click.option("--title", help="Stands above the page.")
-@click.option("--figure", "figures", multiple=True, type=NameOf(_figures),
+@click.option("--figure", "figures", multiple=True, type=NameOf(_figures, "report/figures/__init__.py", "FIGURES"),
               help="Draw only these. Repeatable. [default: all]")  # fmt: skip
-@click.option("--paper", metavar="TABLE", help="A table or figure of the CrosNNCLR paper to show first: table5, fig1.")
+@click.option(
+    "--paper",
+    metavar="TABLE",
+    **offering(_exhibits),
+    help="A table or figure of the CrosNNCLR paper to show first: table5, fig1.",
+)
+@click.option("--sentences", is_flag=True, help="Say first what two systems have come to.")
 @force_option
 def report(runs: tuple[Path, ...], out: Path, figures: tuple[str, ...], **options: Any) -> None:
     """Write tables and figures as one page.

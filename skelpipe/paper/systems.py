@@ -90,6 +90,12 @@ SYSTEMS: Mapping[str, System] = {
 PREFIXES = ("small_", "demo_")
 
 
+def system_of(recipe: str) -> str:
+    """The system that a recipe trains, as `small_crosnnclr` does crosnnclr; the recipe's own name where it is none."""
+    bare = next((recipe.removeprefix(prefix) for prefix in PREFIXES if recipe.startswith(prefix)), recipe)
+    return bare if bare in SYSTEMS else recipe
+
+
 def recipe_order(name: str) -> tuple[int, int, str]:
     """A key that sorts recipes as they are listed everywhere: the paper's, those for small data, the demo's, others."""
     for place, prefix in enumerate(("", *PREFIXES)):
