@@ -37,6 +37,8 @@ from skelpipe.training.optim.optimizers import SGDOptions
 from skelpipe.training.recipe import FittingView
 from skelpipe.training.step import Graphs
 
+ALIKE = "all epochs"  # of a training: its loss looks at none
+
 
 class Training(SGDOptions):
     """How an encoder and a classifier are trained; each protocol has its own defaults.
@@ -303,7 +305,10 @@ def train_epoch(
     total = torch.zeros(2, dtype=torch.float64, device=batches.device)
     for batch in batches.epoch(epoch):
         sgd.zero_grad(set_to_none=True)
-        found = classified(network, batch, epoch) if graphs is None else graphs.take(classified, network, batch, epoch)
+        if graphs is None:
+            found = classified(network, batch, epoch)
+        else:
+            found = graphs.take(classified, network, batch, epoch, ALIKE)
         if clip:
             nn.utils.clip_grad_norm_(network.parameters(), clip)
         sgd.step()
