@@ -87,10 +87,11 @@ def train_method(
     threads: int | None,
     progress: Callable[[Event], None] | None,
     graphs: Graphs | None = None,
+    loggers: Sequence[str] = (),
 ) -> Result:
     """Train on `rows` from the run's last checkpoint, or from the start, to its end; `held` are those held out.
 
-    `graphs` take the steps where they are compiled.
+    `graphs` take the steps where they are compiled; `loggers` take the log.
     """
     set_determinism(settings["seed"])
     method = recipe.build_method(source.layout, split_of(settings).classes).to(place)
@@ -113,9 +114,14 @@ def train_method(
     if ranks.mine() == 0:
         looked_at = [(part.clip_ids, part.clips) for part in (batches, *training.held)]
         keep_trained_on(run, source, looked_at, held)  # of which some may be in no batch
-        training.record = Log(run, at, recipe.streams)
+        training.record = Log(run, at, recipe.streams, loggers, settings)
         begin_session(run, at, place, threads, settings["epochs"], compiled(graphs))
-    training.train(batches, progress)
+    try:
+        training.train(batches, progress)
+    except BaseException:
+        if training.record is not None:
+            training.record.close("failed")
+        raise
     return training.end()
 
 
@@ -298,7 +304,7 @@ class Training:
         record = self.record
         if record is None:
             return self.result("finished" if self.over else "stopped", None, ())
-        record.close()
+        record.close("finished" if self.over else "stopped")
         if self.over:
             return self.finish(fresh=True)
         check_finite(self.method, self.at)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -53,6 +53,7 @@ def pretrain(
     threads: int | None = None,
     progress: Callable[[Event], None] | None = None,
     compiled: str | Graphs = "auto",
+    loggers: Sequence[str] = (),
 ) -> Result:
     """Train the recipe's encoder on the training part of a split and leave a RUN folder.
 
@@ -73,6 +74,7 @@ def pretrain(
         force: start anew if RUN was made with other settings.
         threads: CPU threads for torch and the kernels, of each rank.
         compiled: whether steps are graphs, "on" or "off", or "auto" for on a GPU alone; no setting, as it only rounds.
+        loggers: keys of `training.loggers.LOGGERS` that take the log as well; no setting, either.
         progress: called while training with {epoch, epochs, step, steps, …}; see `Training.event`.
 
     Raises:
@@ -97,7 +99,7 @@ def pretrain(
                 prepare_folder(run, recipe, settings, force, source.path)
             ranks.wait()  # before that RUN may hold another run's checkpoint
             graphs = graphs_for(compiled, place)
-            return train_method(recipe, source, rows, held, run, settings, place, threads, progress, graphs)
+            return train_method(recipe, source, rows, held, run, settings, place, threads, progress, graphs, loggers)
 
 
 def use_threads(asked: int | None) -> int | None:
