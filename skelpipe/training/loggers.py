@@ -12,6 +12,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -56,12 +57,15 @@ class WeightsAndBiases:
     def __init__(self, name: str, settings: Mapping[str, Any], kept: Mapping[str, str]) -> None:
         import wandb
 
-        own = {"silent": True, "console": "off", "init_timeout": SECONDS, "x_disable_stats": True}
+        own = wandb.Settings(silent=True, console="off", init_timeout=SECONDS, x_disable_stats=True)
         given = {
             "id": kept.get("id"), "name": name, "project": os.environ.get("WANDB_PROJECT", PROJECT),
-            "config": dict(settings), "settings": wandb.Settings(**own),
+            "config": dict(settings), "settings": own,
         }  # fmt: skip
-        mode, self.note = os.environ.get("WANDB_MODE") or ("online" if has_key() else "offline"), ""
+        mode, self.note = (
+            os.environ.get("WANDB_MODE") or ("online" if has_key(getattr(own, "base_url", "")) else "offline"),
+            "",
+        )
         try:
             self.run = wandb.init(mode=mode, **given, **({"resume": "allow"} if mode == "online" else {}))
         except Exception as error:
@@ -95,8 +99,13 @@ class MLflow:
         from mlflow.entities import Metric, Param
         from mlflow.tracking import MlflowClient
 
-        self.metric, self.note = Metric, ""
-        self.client = MlflowClient()
+        self.metric, self.note, place = Metric, "", None
+        if "MLFLOW_TRACKING_URI" not in os.environ and find_spec("alembic") is None:
+            # Of the small mlflow-skinny, whose own place is a database that it lacks the packages for.
+            os.environ.setdefault("MLFLOW_ALLOW_FILE_STORE", "true")
+            place = Path("mlruns").absolute().as_uri()
+            self.note = f"writes files in {Path('mlruns').absolute()}; MLFLOW_TRACKING_URI names another place"
+        self.client = MlflowClient(tracking_uri=place)
         self.id = self._again(kept.get("run_id"))
         if self.id is None:
             title = os.environ.get("MLFLOW_EXPERIMENT_NAME", PROJECT)
@@ -183,14 +192,14 @@ class Loggers:
         return None
 
 
-def has_key() -> bool:
-    """Whether Weights & Biases knows who this is; asked of wandb itself, it would prompt for it."""
+def has_key(address: str) -> bool:
+    """Whether Weights & Biases, at that address, knows who this is; wandb itself, asked for it, would prompt for it."""
     if os.environ.get("WANDB_API_KEY"):
         return True
     import netrc
     from urllib.parse import urlsplit
 
-    host = urlsplit(os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")).hostname or ""
+    host = urlsplit(address).hostname or "api.wandb.ai"
     try:
         return netrc.netrc(os.environ.get("NETRC")).authenticators(host) is not None
     except (OSError, netrc.NetrcParseError):

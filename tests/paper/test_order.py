@@ -34,7 +34,7 @@ def test_all_recipes_are_listed_once_the_paper_s_first():
     assert found[: len(SYSTEMS)] == [*SYSTEMS]
     assert found.index("small_skeletonclr") < found.index("small_aimclr") < found.index("small_crosnnclr")
     assert found[-1] == "coordinates"
-    assert recipe_order("small_nothing") == recipe_order("other")[:2] + ("small_nothing",)
+    assert recipe_order("small_nothing") == (*recipe_order("other")[:2], "small_nothing")
 
 
 def test_help_mistakes_and_pages_list_them_so():
@@ -56,7 +56,7 @@ def test_pipelines_name_them_so():
 def test_no_other_module_lists_or_finds_recipes():
     for path in Path(skelpipe.__file__).parent.rglob("*.py"):
         text = path.read_text()
-        if path.name != "systems.py":
+        if path.name not in ("systems.py", "labels.py"):  # the second only asks whether one is there
             assert not re.search(r"""\b(names|find)\(["']models""", text), path
 
 

@@ -161,14 +161,14 @@ def test_a_training_that_fails_is_failed_there_too(clips, tmp_path, wandb):
 
 
 def test_whether_there_is_a_key_is_found_without_asking(monkeypatch, tmp_path):
-    assert not loggers.has_key()
+    assert not loggers.has_key("")
     (tmp_path / "netrc").write_text("machine api.wandb.ai login user password secret\n")
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
-    assert loggers.has_key()
-    monkeypatch.setenv("WANDB_BASE_URL", "https://wandb.example.org")
-    assert not loggers.has_key()
+    assert loggers.has_key("")
+    assert loggers.has_key("https://api.wandb.ai")
+    assert not loggers.has_key("https://wandb.example.org")
     (tmp_path / "netrc").write_text("machine")
-    assert not loggers.has_key()
+    assert not loggers.has_key("")
 
 
 def test_a_pipeline_may_ask_for_them_which_is_no_setting_of_a_run(tmp_path):
