@@ -107,14 +107,15 @@ def _some(spots: Sequence[tuple[Any, ...]], order: int) -> list[tuple[Any, ...]]
 
 
 def _axes(panel: Mapping[str, Any], spans: Mapping[str, Sequence[float]]) -> Iterable[str]:
+    (left, right, _), (bottom, top, _) = spans["x"], spans["y"]
     yield '<g class="axes">'
-    for value in _log_ticks(*spans["y"][:2]) if panel["log_y"] else _ticks(*spans["y"][:2]):
+    for value in _log_ticks(bottom, top) if panel["log_y"] else _ticks(bottom, top):
         y = place(value, spans["y"], BOTTOM, TOP)
         yield f'<path d="M{LEFT} {y:.1f}H{RIGHT}"/>'
         yield f'<text class="y" x="{LEFT - 6}" y="{y + 4:.1f}">{value:g}</text>'
     values = sorted({x for line in panel["lines"] for x, *_ in line["points"]})
     given = panel["log_x"] or len(values) <= 6
-    for value in _thinned(values) if given else _ticks(*spans["x"][:2], whole=True):
+    for value in _thinned(values) if given else _ticks(left, right, whole=True):
         x = place(value, spans["x"], LEFT, RIGHT)
         yield f'<text class="x" x="{x:.1f}" y="{BOTTOM + 15}">{value:g}</text>'
     yield f'<text class="x" x="{(LEFT + RIGHT) / 2}" y="{HEIGHT - 2}">{escape(str(panel["x"]))}</text></g>'

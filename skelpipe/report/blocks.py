@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from jinja2 import Environment
     from markupsafe import Markup
 
-NO_MOTION: Mapping[str, Any] = {"layouts": {}, "splits": []}
+NO_MOTION: Mapping[str, Any] = {"layouts": {}, "splits": [], "gone": []}
 
 
 def page_environment(**filters: Callable[..., Any]) -> Environment:

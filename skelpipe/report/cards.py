@@ -7,18 +7,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from skelpipe import paper
 from skelpipe.errors import BadInput
 from skelpipe.paper.systems import SYSTEMS
 from skelpipe.recordings.datasets import dataset_of
+from skelpipe.report.cells import cells_of, columns_of
 from skelpipe.report.collect import Found, Result
 from skelpipe.report.experiments import Catalogue
 from skelpipe.report.labels import recipe_name, split_title
 from skelpipe.report.sure import interval_of
-from skelpipe.report.cells import cells_of, columns_of
 from skelpipe.report.texts import interval_text, md, percent, row_text
 
 Fact = tuple[str, str]
@@ -110,7 +109,7 @@ def _card(run: str, results: Sequence[Result], found: Found, catalogue: Catalogu
 
 def _model(r: Result) -> list[Fact]:
     recipe = _recipe(r)
-    encoder = recipe.get("encoder") if isinstance(recipe.get("encoder"), dict) else {}
+    encoder = own if isinstance(own := recipe.get("encoder"), dict) else {}
     shape = ", ".join(f"{k} {v}" for k, v in encoder.items() if k != "name" and v is not None)
     layout = (r.metrics.get("run") or {}).get("layout") or r.settings.get("layout")
     facts = [

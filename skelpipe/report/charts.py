@@ -31,7 +31,7 @@ def training_chart(logs: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str,
     own = [(key, key.replace("_", " ")) for key in parts] if len(parts) > 1 else []
     panels = []
     for key, title in (*PANELS, *MORE, *own):
-        lines = []
+        lines: list[dict[str, Any]] = []
         for label, log in logs.items():
             spots = [(float(line.get("epoch", n)), _number(line.get(key))) for n, line in enumerate(log, start=1)]
             percent = 100.0 if key in SHARES else 1.0
@@ -47,7 +47,7 @@ def training_chart(logs: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str,
 
 def accuracy_chart(panels: Iterable[Mapping[str, Any]], name: str, doubling: bool = False) -> dict[str, Any]:
     """Accuracies against a setting; the arguments are those of `plots.sweeps.sweep_figure`."""
-    made = [
+    made: list[dict[str, Any]] = [
         {
             "title": f"{panel['title']} (%)",
             "x": name,

@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from skelpipe.errors import BadInput
 from skelpipe.evaluate.fuse import ONLY
 from skelpipe.evaluate.intervals import LEVEL, RESAMPLES, SEED
 from skelpipe.evaluate.scores import read_scores
 from skelpipe.plots.style import class_names
-from skelpipe.errors import BadInput
 from skelpipe.report.collect import Found, Result
 from skelpipe.report.experiments import Catalogue, Experiment, in_order, main_results
 from skelpipe.report.labels import protocol_title, split_key, split_title, stream_key
@@ -74,7 +74,9 @@ def sides_of(results: Sequence[Result], catalogue: Catalogue) -> tuple[list[Side
     for r in sorted(able, key=lambda r: str(r.provenance.get("finished", ""))):
         newest.setdefault((catalogue[r], r.stream), {})[r.repetition] = r
     first = {r.path for group in main_results(able, catalogue) for r in group} if able else set()
-    keys = [(e, s) for e in in_order(e for e, _ in newest) for s in sorted({s for x, s in newest if x == e}, key=stream_key)]
+    keys = [
+        (e, s) for e in in_order(e for e, _ in newest) for s in sorted({s for x, s in newest if x == e}, key=stream_key)
+    ]
     main = [key for key in keys if any(r.path in first for r in newest[key].values())]
     kept = keys if len(keys) <= MOST else main[:MOST]
     # The ones that stand for their recipes come first: the pair that is shown is of them.
@@ -84,7 +86,7 @@ def sides_of(results: Sequence[Result], catalogue: Catalogue) -> tuple[list[Side
 
 
 def chosen_pair(sides: Sequence[Side]) -> tuple[int, int]:
-    """The pair that is shown first: the first two in the paper's order, if possible of two recipes in the same stream."""
+    """The pair that is shown first: the first two recipes in the paper's order, if possible in the same stream."""
     others = [n for n, side in enumerate(sides[1:], 1) if side.experiment.recipe != sides[0].experiment.recipe]
     alike = [n for n in others if sides[n].stream == sides[0].stream]
     return 0, next(iter([*alike, *others, 1]))
@@ -95,9 +97,7 @@ def _classes(protocol: Mapping[str, Any]) -> bool:
     return isinstance(each, list) and any(isinstance(v, int | float) for v in each)
 
 
-def _compared(
-    split: str, sides: Sequence[Side], protocol: str, left_out: int, catalogue: Catalogue
-) -> dict[str, Any]:
+def _compared(split: str, sides: Sequence[Side], protocol: str, left_out: int, catalogue: Catalogue) -> dict[str, Any]:
     first = sides[0].results[0]
     means = [_means(side.per_class(protocol)) for side in sides]
     classes = max(map(len, means))
@@ -143,7 +143,7 @@ def _pair(
     if min(map(len, rows)) > 1:
         by = SEEDS
         for c, (a, b) in enumerate(zip(*known, strict=True)):
-            if ends := welch_interval(a, b):  # type: ignore[arg-type]
+            if ends := welch_interval(a, b):
                 low[c], high[c] = ends
     elif hits_one is not None and hits_two is not None and (found := hits_one.against(hits_two, classes)):
         by, groups, low, high = GROUPS, found[0], found[1], found[2]
@@ -177,7 +177,7 @@ class _Hits:
         return cls(stored.names[order], stored.labels[order], hits[order], group, by)
 
     def against(self, other: _Hits, classes: int) -> tuple[str, list[float | None], list[float | None]] | None:
-        """What was drawn, and the ends of the interval of other's accuracy less ours of each class; None of other clips."""
+        """What was drawn, and of each class the ends of the interval of other's less ours; None of other clips."""
         if not (np.array_equal(self.names, other.names) and np.array_equal(self.labels, other.labels)):
             return None
         own = np.arange(len(self.names)) if self.group is None else np.unique(self.group, return_inverse=True)[1]

@@ -23,12 +23,12 @@ def told(compared: Mapping[str, Any], one: int, two: int) -> str:
     pair, runs = compared["pairs"][f"{one}-{two}"], compared["runs"]
     level = f"{100 * compared['level']:g} %"
     if pair["by"] == SEEDS:
-        numbers = f"{runs[one]['n']} and {runs[two]['n']}"
-        return f"Intervals of {level} of the difference of two means: Welch's t over repetitions ({numbers} seeds or folds)."
+        numbers = f"{runs[one]['n']} and {runs[two]['n']} seeds or folds"
+        return f"Intervals of {level} of the difference of two means: Welch's t over repetitions ({numbers})."
     if pair["by"] == GROUPS:
         return (
-            f"Intervals of {level} by bootstrap: {pair['groups']} of the test part drawn with replacement, the same for "
-            "both runs. One seed each, so they say nothing about other seeds."
+            f"Intervals of {level} by bootstrap: {pair['groups']} of the test part drawn with replacement, the same "
+            "for both runs. One seed each, so they say nothing about other seeds."
         )
     return "No intervals: two seeds of both, or the scores of the same test clips, would be needed."
 
@@ -39,7 +39,8 @@ def shown_pair(compared: Mapping[str, Any]) -> dict[str, Any]:
     pair = compared["pairs"][f"{one}-{two}"]
     difference, low, high = (_rounded(pair[key]) for key in ("difference", "low", "high"))
     reach = 100 * math.ceil(max([1, *(abs(v) for v in (*difference, *low, *high) if v is not None)]) / 100)
-    places = sorted(range(len(difference)), key=lambda c: -math.inf if (d := difference[c]) is None else d, reverse=True)
+    known = [-math.inf if d is None else d for d in difference]
+    places = sorted(range(len(known)), key=lambda c: (-known[c], c))
     rows = []
     for place in places:
         d, a, b = difference[place], low[place], high[place]

@@ -28,8 +28,7 @@ def latex_table(table: Mapping[str, Any]) -> str:
         table: as `tables.tabulate` gives it.
     """
     columns = [(split, column) for split in table["splits"] for column in split["columns"]]
-    heads = [split["title"] for split in table["splits"]]
-    spans = [f"\\multicolumn{{{len(s['columns'])}}}{{c}}{{{tex(t)}}}" for s, t in zip(table["splits"], heads, strict=True)]
+    spans = [f"\\multicolumn{{{len(s['columns'])}}}{{c}}{{{tex(s['title'])}}}" for s in table["splits"]]
     lines = [
         f"% {tex(table['title'])}: top-1 in percent at the last epoch, ± standard deviation; published in brackets.",
         f"\\begin{{tabular}}{{ll{'r' * len(columns)}}}",

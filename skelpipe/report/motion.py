@@ -25,9 +25,9 @@ from skelpipe.report.collect import Found, Result
 from skelpipe.report.differences import Side, chosen_pair, sides_of
 from skelpipe.report.experiments import Catalogue
 from skelpipe.report.figures.stored import read_named
-from skelpipe.report.labels import protocol_title, split_key, split_title
+from skelpipe.report.labels import protocol_title, recipe_name, split_key, split_title
 
-EACH = 3  # clips of a kind, of as many classes
+EACH = 4  # clips of a kind, of as many classes
 MOST_SPLITS = 2
 
 
@@ -48,7 +48,8 @@ class Judged:
 
     @property
     def right(self) -> npt.NDArray[np.bool_]:
-        return self.taken == self.labels
+        found: npt.NDArray[np.bool_] = self.taken == self.labels
+        return found
 
     def share(self, label: int) -> float:
         """Of the clips of a class those that were recognised."""
@@ -59,37 +60,38 @@ def find_motion(found: Found, catalogue: Catalogue) -> dict[str, Any]:
     """The clips to play, of the runs that the differences are shown of first, or the only one.
 
     Returns:
-        {layouts, splits}: of a layout its bones; of a split {split, title, protocol, runs, groups}, a group {title,
+        {layouts, splits, gone}: of a layout its bones; of a split {split, title, protocol, runs, groups}, a group {title,
         clips}, a clip {name, class, layout, verdicts, motion}, a verdict {run, right, taken, share, n}. What cannot be
-        found is noted in `found.skipped`.
+        read is noted in `found.skipped`; `gone` are results whose clips are no longer where they were.
     """
-    told: dict[str, Any] = {"layouts": {}, "splits": []}
+    told: dict[str, Any] = {"layouts": {}, "splits": [], "gone": []}
     for split in sorted({r.split for r in found.results}, key=split_key)[:MOST_SPLITS]:
         sides, protocol, _ = sides_of([r for r in found.results if r.split == split], catalogue)
         if sides:
             pair = chosen_pair(sides) if len(sides) > 1 else (0,)
-            if one := _of_split(split, [sides[n] for n in pair], protocol, found, told["layouts"]):
+            if one := _of_split(split, [sides[n] for n in pair], protocol, found, told):
                 told["splits"].append(one)
     return told
 
 
 def _of_split(
-    split: str, sides: Sequence[Side], protocol: str, found: Found, layouts: dict[str, Any]
+    split: str, sides: Sequence[Side], protocol: str, found: Found, told: dict[str, Any]
 ) -> dict[str, Any] | None:
     first = sides[-1].results[0]
-    judged = [each for side in sides if (each := judge(side.label, side.results[0], protocol))]
+    names = _names(sides)
+    judged = [each for n, side in zip(names, sides, strict=True) if (each := judge(n, side.results[0], protocol))]
     if len(judged) > 1 and not np.array_equal(judged[0].names, judged[1].names):
         judged = judged[-1:]
     if not judged:
         return None
     clips = find_clips(first)
     if clips is None:
-        found.skipped.append((first.shown, "no motion is shown: its clips are no longer where they were"))
+        told["gone"] += [first.shown] if first.provenance.get("inputs") else []
         return None
     titles = class_names(first.metrics, int(first.metrics["classes"]), first.metrics.get(ONLY))
     groups = []
     for title, rows in chosen_rows(judged):
-        played = [each for row in rows if (each := _clip(clips, row, judged, titles, found, layouts))]
+        played = [clip for row in rows if (clip := _clip(clips, row, judged, titles, found, told["layouts"]))]
         groups += [{"title": title, "clips": played}] if played else []
     if not groups:
         return None
@@ -100,6 +102,12 @@ def _of_split(
         "runs": [f"{side.label}, seed {side.results[0].seed}" for side in sides],
         "groups": groups,
     }
+
+
+def _names(sides: Sequence[Side]) -> list[str]:
+    """The methods' names where these tell the runs apart, else all that does."""
+    short = [recipe_name(side.experiment.recipe) for side in sides]
+    return short if len({*short}) == len(short) else [side.label for side in sides]
 
 
 def judge(label: str, result: Result, protocol: str) -> Judged | None:
@@ -187,7 +195,9 @@ def find_clips(result: Result) -> Path | None:
     return None
 
 
-def _clips_of(made: Mapping[str, Any], history: Mapping[str, Any]) -> Iterator[tuple[Mapping[str, Any], dict[str, Any]]]:
+def _clips_of(
+    made: Mapping[str, Any], history: Mapping[str, Any]
+) -> Iterator[tuple[Mapping[str, Any], dict[str, Any]]]:
     """The inputs called clips, of an output or else of what it is made of, and how each was made."""
     inputs = made.get("inputs")
     for role, source in inputs.items() if isinstance(inputs, dict) else ():

@@ -25,7 +25,9 @@ BESIDE = (
 )
 
 
-def html(page: Mapping[str, Any], pictures: Sequence[Mapping[str, Any]], motion: Mapping[str, Any] | None = None) -> str:
+def html(
+    page: Mapping[str, Any], pictures: Sequence[Mapping[str, Any]], motion: Mapping[str, Any] | None = None
+) -> str:
     """The page as one HTML file that needs no other and no network.
 
     Args:

@@ -52,8 +52,13 @@ for (const block of all(".compared")) {
         row.append(
           Object.assign(make("th", { className: "text", textContent: data.classes[place] }), { scope: "row" }),
           make("td", { className: "bar-cell" }, bar(difference, low, high, reach)),
-          make("td", { className: "diff", textContent: points(difference) }),
-          make("td", { textContent: low === null ? "\u2014" : `${points(low)} to ${points(high)}` }),
+          make(
+            "td",
+            { className: "diff" },
+            make("b", { textContent: points(difference) }),
+            " ",
+            make("span", { textContent: low === null ? "\u2014" : `${points(low)} to ${points(high)}` }),
+          ),
           make("td", { className: "detail", textContent: shareText(data.accuracies[b][place]) }),
           make("td", { className: "detail", textContent: shareText(data.accuracies[a][place]) }),
         );
