@@ -38,6 +38,7 @@ class Judged:
     Attributes:
         margin: the score of a clip's class less the highest of another.
         taken: the class that it was taken for.
+        classes: how many there are scores of.
     """
 
     label: str
@@ -45,6 +46,7 @@ class Judged:
     labels: npt.NDArray[np.int64]
     margin: npt.NDArray[np.float64]
     taken: npt.NDArray[np.int64]
+    classes: int
 
     @property
     def right(self) -> npt.NDArray[np.bool_]:
@@ -88,7 +90,7 @@ def _of_split(
     if clips is None:
         told["gone"] += [first.shown] if first.provenance.get("inputs") else []
         return None
-    titles = class_names(first.metrics, int(first.metrics["classes"]), first.metrics.get(ONLY))
+    titles = class_names(first.metrics, judged[0].classes, first.metrics.get(ONLY))
     groups = []
     for title, rows in chosen_rows(judged):
         played = [clip for row in rows if (clip := _clip(clips, row, judged, titles, found, told["layouts"]))]
@@ -122,7 +124,7 @@ def judge(label: str, result: Result, protocol: str) -> Judged | None:
     own = scores[rows, labels]
     others = scores.copy()
     others[rows, labels] = -np.inf
-    return Judged(label, names, labels, own - others.max(axis=1), scores.argmax(axis=1))
+    return Judged(label, names, labels, own - others.max(axis=1), scores.argmax(axis=1), scores.shape[1])
 
 
 def chosen_rows(judged: Sequence[Judged]) -> Iterator[tuple[str, list[int]]]:
