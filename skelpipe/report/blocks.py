@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
@@ -69,8 +69,20 @@ def sample(order: int) -> Markup:
 
 def chart_values(chart: Mapping[str, Any]) -> Markup:
     """What a chart's script needs: labels, and of each panel its name along x, scales and lines."""
-    panels = [{"x": p["x"], "scales": svg.scales(p), "lines": p["lines"]} for p in chart["panels"]]
+    panels = [
+        {
+            "x": p["x"],
+            "scales": svg.scales(p),
+            "lines": [{**line, "points": _short(line["points"])} for line in p["lines"]],
+        }
+        for p in chart["panels"]
+    ]
     return as_json({"labels": chart["labels"], "panels": panels})
+
+
+def _short(points: Sequence[svg.Point]) -> list[list[float]]:
+    """Without what is not there, and whole numbers as such."""
+    return [[int(v) if v.is_integer() else v for v in point if v is not None] for point in points]
 
 
 def strip(clip: Mapping[str, Any], bones: list[list[Any]]) -> Markup:

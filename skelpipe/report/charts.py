@@ -9,7 +9,7 @@ from typing import Any
 from skelpipe.plots.curves import PANELS
 from skelpipe.training.log_names import LOG_NAMES
 
-MOST_POINTS = 200  # of a line; of more every second is kept, or every third ..., and the last
+MOST_POINTS = 120  # of a line; of more every second is kept, or every third ..., and the last
 SHARES = ("train_top1", "held_out_top1", "neighbour_label")
 # What a log has beside what the pictures show.
 MORE = (("held_out_top1", "held-out clips recognised"), ("held_out_loss", "loss on held-out clips"))

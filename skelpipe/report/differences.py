@@ -2,7 +2,7 @@
 
 With two repetitions (seeds, folds) or more of both, the interval of a class is Welch's over the repetitions. Else it is
 the percentile bootstrap of `evaluate.intervals` over the persons or videos of the test clips, the same drawn for both
-runs, which tells of the choice of persons and not of that of seeds.
+runs, of several repetitions on one side their mean; it tells of the choice of persons and not of that of seeds.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -103,7 +103,9 @@ def _compared(split: str, sides: Sequence[Side], protocol: str, left_out: int, c
     classes = max(map(len, means))
     present = [c for c in range(classes) if any(c < len(m) and m[c] is not None for m in means)]
     names = class_names(first.metrics, classes, first.metrics.get(ONLY))
-    hits = [_Hits.of(side.results[0], protocol) if len(side.results) == 1 else None for side in sides]
+    # Drawn by persons is only where a side has a single repetition.
+    single = any(len(side.results) == 1 for side in sides)
+    hits = [_Hits.of_all(side.results, protocol) if single else None for side in sides]
     pairs = {}
     for i, j in itertools.combinations(range(len(sides)), 2):
         pair = _pair(sides[i], sides[j], protocol, hits[i], hits[j], classes)
@@ -152,13 +154,21 @@ def _pair(
 
 @dataclass(frozen=True)
 class _Hits:
-    """Of a single evaluation, which test clips were recognised, in order of their names."""
+    """Which test clips were recognised, in order of their names; of several repetitions in how many, as a share."""
 
     names: npt.NDArray[Any]
     labels: npt.NDArray[np.int64]
     hits: Hits
     group: npt.NDArray[Any] | None
     by: str
+
+    @classmethod
+    def of_all(cls, results: Sequence[Result], protocol: str) -> _Hits | None:
+        """The mean over the repetitions; None where one has no scores, or scores of other clips."""
+        each = [found for r in results if (found := cls.of(r, protocol))]
+        if len(each) < len(results) or any(not _same(each[0], other) for other in each):
+            return None
+        return replace(each[0], hits=np.mean([one.hits for one in each], axis=0))
 
     @classmethod
     def of(cls, result: Result, protocol: str) -> _Hits | None:
@@ -178,7 +188,7 @@ class _Hits:
 
     def against(self, other: _Hits, classes: int) -> tuple[str, list[float | None], list[float | None]] | None:
         """What was drawn, and of each class the ends of the interval of other's less ours; None of other clips."""
-        if not (np.array_equal(self.names, other.names) and np.array_equal(self.labels, other.labels)):
+        if not _same(self, other):
             return None
         own = np.arange(len(self.names)) if self.group is None else np.unique(self.group, return_inverse=True)[1]
         count, several = int(own.max()) + 1, self.group is not None and 1 < own.max() + 1 < len(own)
@@ -191,6 +201,10 @@ class _Hits:
         np.add.at(gained, at, (other.hits - self.hits)[inside])
         low, high = _resampled(clips, gained)
         return f"{count} {self.by if several else 'clip'}s", low, high
+
+
+def _same(one: _Hits, other: _Hits) -> bool:
+    return np.array_equal(one.names, other.names) and np.array_equal(one.labels, other.labels)
 
 
 def _resampled(clips: Hits, gained: Hits) -> tuple[list[float | None], list[float | None]]:

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from skelpipe.report.differences import GROUPS, SEEDS
-from skelpipe.report.texts import percent, points
+from skelpipe.report.texts import md, percent, points, row_text
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -28,7 +28,7 @@ def told(compared: Mapping[str, Any], one: int, two: int) -> str:
     if pair["by"] == GROUPS:
         return (
             f"Intervals of {level} by bootstrap: {pair['groups']} of the test part drawn with replacement, the same "
-            "for both runs. One seed each, so they say nothing about other seeds."
+            f"for both runs. Of {runs[one]['n']} and {runs[two]['n']} seeds, so they say nothing about other seeds."
         )
     return "No intervals: two seeds of both, or the scores of the same test clips, would be needed."
 
@@ -57,6 +57,18 @@ def shown_pair(compared: Mapping[str, Any]) -> dict[str, Any]:
             }
         )
     return {"rows": rows, "reach": f"{reach / 10:g}", "told": told(compared, one, two)}
+
+
+def differences_markdown(compared: Mapping[str, Any]) -> list[str]:
+    """The pair shown first as a table of Markdown."""
+    one, two = (compared["runs"][n]["label"] for n in compared["chosen"])
+    shown = shown_pair(compared)
+    head = ["class", "difference", "95 % interval", two, one]
+    keys = ("class", "difference", "interval", "two", "one")
+    rows = [row_text(head), row_text(["---", *["---:"] * 4])]
+    rows += [row_text([row[key] for key in keys]) for row in shown["rows"]]
+    title = f"### {md(compared['title'])}, {md(compared['protocol'])}: {md(two)} less {md(one)}"
+    return [title, "", *rows, "", md(shown["told"]), ""]
 
 
 def bar_svg(difference: int | None, low: int | None, high: int | None, reach: int) -> Markup:

@@ -62,9 +62,9 @@ def find_motion(found: Found, catalogue: Catalogue) -> dict[str, Any]:
     """The clips to play, of the runs that the differences are shown of first, or the only one.
 
     Returns:
-        {layouts, splits, gone}: of a layout its bones; of a split {split, title, protocol, runs, groups}, a group {title,
-        clips}, a clip {name, class, layout, verdicts, motion}, a verdict {run, right, taken, share, n}. What cannot be
-        read is noted in `found.skipped`; `gone` are results whose clips are no longer where they were.
+        {layouts, splits, gone}: of a layout its bones; of a split {split, title, protocol, runs, groups}, a group
+        {title, clips}, a clip {name, class, layout, verdicts, motion}, a verdict {run, right, taken, share, n}. What
+        cannot be read is noted in `found.skipped`; `gone` are results whose clips are no longer where they were.
     """
     told: dict[str, Any] = {"layouts": {}, "splits": [], "gone": []}
     for split in sorted({r.split for r in found.results}, key=split_key)[:MOST_SPLITS]:

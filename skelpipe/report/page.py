@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from skelpipe.report.blocks import NO_MOTION, OF_BLOCKS, page_environment, weighed
+from skelpipe.report.differences_page import differences_markdown
 from skelpipe.report.figures import sections
 from skelpipe.report.labels import figure_text as published
 from skelpipe.report.paper_page import paper_html, paper_markdown
@@ -77,6 +78,9 @@ def markdown(page: Mapping[str, Any]) -> str:
         lines += ["", f"## {md(table['title'])}", "", *_markdown_table(table), ""]
         lines += [f"- missing: {md(text)}" for text in table["missing"]["results"]]
         lines += [f"- in no published table: {md(text)}" for text in table["missing"]["figures"]]
+    if page["differences"]:
+        lines += ["", "## Class by class", ""]
+        lines += [line for compared in page["differences"] for line in differences_markdown(compared)]
     if page["missing"]:
         head = f"Of the paper's {page['paper']['number']} not measured here" if page["paper"] else "Missing altogether"
         lines += ["", f"## {head}", "", *(f"- {md(text)}" for text in page["missing"])]
@@ -94,6 +98,8 @@ def markdown(page: Mapping[str, Any]) -> str:
     if page["figures"]:
         lines += ["", "## Figures"]
         lines += [t for f in page["figures"] for t in ("", f"![{md(f['caption'])}]({f['file']})", "", md(f["caption"]))]
+    if page["cards"]:
+        lines += ["", "## Model cards", "", *(f"- [{md(c['title'])}]({c['file']})" for c in page["cards"])]
     lines += ["", "## Every evaluation", "", *_markdown_evaluations(page["evaluations"])]
     return "\n".join(lines) + "\n"
 

@@ -56,6 +56,9 @@ def test_over_seeds_the_interval_is_welchs_of_the_second_less_the_first(tmp_path
     assert [row["class"] for row in shown["rows"]] == ["drink water", "brushing teeth"]
     assert (shown["rows"][0]["kind"], shown["rows"][0]["difference"]) == ("gain sure", "+50.0")
     assert "Welch's t over repetitions (3 and 3 seeds or folds)" in shown["told"]
+    text = (tmp_path / "r" / "report.md").read_text()
+    assert "NTU-60 xsub, linear: CrosNNCLR, 800 epochs, joint less SkeletonCLR, 800 epochs, joint\n" in text
+    assert "| drink water | +50.0 | +27.3 to +72.7 | 80.0 | 30.0 |" in text
 
 
 def test_of_one_seed_persons_are_drawn_the_same_for_both(tmp_path, clips):
@@ -70,6 +73,19 @@ def test_of_one_seed_persons_are_drawn_the_same_for_both(tmp_path, clips):
     assert (pair["low"][0], pair["high"][0]) == (0.0, 1.0)
     assert (pair["low"][1], pair["high"][1]) == (0.0, 0.0)
     assert "4 subjects of the test part drawn with replacement" in (tmp_path / "r" / "report.html").read_text()
+
+
+def test_several_seeds_beside_one_are_drawn_by_persons_with_the_mean_of_the_seeds(tmp_path, clips):
+    write_judged(tmp_path / "e", clips, [0, 1, 4, 5], "skeletonclr")
+    write_judged(tmp_path / "e", clips, [0], "crosnnclr")
+    write_judged(tmp_path / "e", clips, [4], "crosnnclr", seed=1)
+    (found,) = compared(tmp_path / "e", tmp_path / "r")
+    pair = found["pairs"]["0-1"]
+    assert pair["by"] == "groups"
+    assert pair["difference"][0] == pytest.approx(7 / 8 - 4 / 8)
+    # By person 1 to 4 the gain is 0.5, 1, 0 and 0: at most 1, if all four drawn are the second.
+    assert 0.5 < pair["high"][0] <= 1
+    assert pair["low"][0] == 0
 
 
 def test_the_drawing_agrees_with_persons_drawn_one_by_one():

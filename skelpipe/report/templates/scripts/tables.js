@@ -1,5 +1,5 @@
 // Tables that are ordered by a click on a heading, and filtered by what is typed; tables of class data.
-const FEWEST_ROWS = 6; // below that there is nothing to filter
+const FEWEST_ROWS = 8; // below that there is nothing to filter
 
 const number = (text) => {
   const found = text.replace(/\u2212/g, "-").match(/^\s*([+-]?\d[\d,]*(\.\d+)?)/);
