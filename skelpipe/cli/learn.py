@@ -18,6 +18,7 @@ from skelpipe.cli.options import (
     device_option,
     epoch_option,
     force_option,
+    offering,
     path_argument,
     seed_option,
     set_option,
@@ -26,14 +27,14 @@ from skelpipe.cli.options import (
 )
 from skelpipe.cli.progress import training
 from skelpipe.errors import BadInput
+from skelpipe.paper.systems import find_recipe, recipes
 from skelpipe.recordings.datasets import DATASETS
-from skelpipe.resources import find, names
 
 COMPARED = 64  # clips of a folder, with what an ONNX file gives of them
 
 
-@click.command(epilog=f"Recipes that ship: {', '.join(names('models'))}.")
-@click.argument("recipe")
+@click.command(epilog=f"Recipes that ship: {', '.join(recipes())}.")
+@click.argument("recipe", **offering(recipes, files=True))
 @path_argument("clips")
 @path_argument("run")
 @click.option("--split", required=True, type=SplitName(), help="Whose training clips to learn from.")
@@ -47,6 +48,8 @@ COMPARED = 64  # clips of a folder, with what an ONNX file gives of them
 @click.option("--gpus", type=click.IntRange(1), help="Train as so many processes, each on a GPU, or on the CPU.")
 @click.option("--precision", default="fp32", show_default=True, type=click.Choice(["fp32", "bf16"]))
 @compile_option
+@click.option("--resident", default="auto", show_default=True, type=click.Choice(["auto", "off", "on"]),
+              help="Clips on the device, which renders their views; auto: on a GPU, if they fit.")  # fmt: skip
 @click.option("--half-storage", is_flag=True, help="Keep the clips in memory as float16.")
 @threads_option
 @force_option
@@ -83,14 +86,14 @@ def pretrain(
         import torch._dynamo  # noqa: F401  # torch's optimisers do
 
         from skelpipe import ranks
-        from skelpipe.evaluate.protocols import check_stated
+        from skelpipe.evaluation.protocols import check_stated
         from skelpipe.training.pretrain import pretrain as run_pretrain
         from skelpipe.training.recipe import load_recipe
 
     if epochs is not None and iterations is not None:
         raise BadInput(f"--iterations {iterations}", "is given beside --epochs", "leave one of them out")
     checked = load_recipe(recipe, list(overrides), epochs, iterations)
-    check_stated(checked, find("models", recipe))
+    check_stated(checked, find_recipe(recipe))
     if gpus and ranks.started() not in (1, gpus):
         raise BadInput(f"--gpus {gpus}", f"is given to one of {ranks.started()} ranks", "leave it out with torchrun")
     if gpus and gpus > 1 and ranks.started() == 1:
@@ -126,7 +129,9 @@ def _tell(run: Path, result: Any) -> None:
 @click.option("--split", required=True, type=SplitName(), help="Whose training clips it has seen.")
 @click.option("--dataset", type=click.Choice(list(DATASETS)), help="[default: that of the clips, or the split's own]")
 @click.option(
-    "--recipe", help="How it was trained; FILE decides the sizes. [default: skeletonclr, or stgcn_supervised]"
+    "--recipe",
+    help="How it was trained; FILE decides the sizes. [default: skeletonclr, or stgcn_supervised]",
+    **offering(recipes, files=True),
 )
 @click.option("--key", help="Which network of a FILE that holds several.")
 @click.option("--epoch", default=300, show_default=True, type=click.IntRange(0), help="How many epochs it has seen.")
@@ -224,7 +229,7 @@ def export_onnx(
     Example:
       skelpipe export-onnx data/evaluations/bone bone.onnx --clips data/stores/ntu60-50.zarr
     """
-    from skelpipe.evaluate.models import clips_as_seen, encoder_of_run
+    from skelpipe.evaluation.models import clips_as_seen, encoder_of_run
     from skelpipe.exchange.onnx import export_onnx as run_export
     from skelpipe.outputs.digests import read_kind
     from skelpipe.predict.find import clips_of, find_model

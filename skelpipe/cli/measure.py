@@ -17,6 +17,8 @@ from skelpipe.cli.options import (
     epoch_option,
     force_option,
     given,
+    numbers,
+    offering,
     other_clips_option,
     out_option,
     path_argument,
@@ -31,7 +33,7 @@ from skelpipe.cli.progress import bar, stages
 
 def _protocols() -> Mapping[str, Any]:
     with importing():
-        from skelpipe.evaluate.protocols import PROTOCOLS
+        from skelpipe.evaluation.protocols import PROTOCOLS
 
     return PROTOCOLS
 
@@ -41,7 +43,7 @@ def _protocols() -> Mapping[str, Any]:
 @path_argument("clips")
 @path_argument("out")
 @click.option("--protocol", "protocols", multiple=True, default=("linear", "knn"), show_default=True,
-              type=NameOf(_protocols),
+              type=NameOf(_protocols, "evaluate/protocols.py", "OWN", "protocols"),
               help="How to measure: some leave the encoder frozen, some train copies of it, and 'supervised' is a "
                    "run's own classifier. Repeatable.")  # fmt: skip
 @click.option("--probe", default="reference", show_default=True,
@@ -86,8 +88,8 @@ def evaluate(
       skelpipe evaluate data/runs/bone data/stores/ntu60-50.zarr data/runs/bone-eval --protocol linear
     """
     with importing():
-        from skelpipe.evaluate.evaluate import evaluate as run_evaluate
-        from skelpipe.training.kept import kept_in
+        from skelpipe.evaluation.evaluate import evaluate as run_evaluate
+        from skelpipe.inspect.kept import kept_in
 
     asked = list(protocols) if given(ctx, "protocols") else None  # else the recipe may say it
     options["probe"] = options["probe"] if given(ctx, "probe") else None
@@ -123,7 +125,7 @@ def embed(run: Path, clips: Path, out: Path, **options: Any) -> None:
       skelpipe embed data/runs/bone data/stores/ntu60-50.zarr features.parquet
     """
     with importing():
-        from skelpipe.evaluate.feature_files import export
+        from skelpipe.evaluation.feature_files import export
 
     with bar("embedding", "clips") as progress:
         cautions: list[str] = []
@@ -132,21 +134,12 @@ def embed(run: Path, clips: Path, out: Path, **options: Any) -> None:
     click.echo(f"{out}: {rows:,} clips, {size} features each")
 
 
-def _numbers(ctx: click.Context, option: click.Parameter, text: str | None) -> list[float] | None:
-    if text is None:
-        return None
-    try:
-        return [float(part) for part in text.split(",")]
-    except ValueError:
-        raise click.BadParameter(f"{text!r} is not a list of numbers; write for example 0.6,0.6,0.4") from None
-
-
 @click.command()
 @click.argument("parts", nargs=-1, required=True, type=click.Path(path_type=Path))
 @out_option("The folder of the fused scores.")
 @click.option(
     "--weights",
-    callback=_numbers,
+    callback=numbers,
     metavar="W,W,…",
     help="One per part. [default: joint and bone 0.6, motion 0.4; of colourings 1]",
 )
@@ -159,7 +152,7 @@ def fuse(parts: tuple[Path, ...], out: Path, **options: Any) -> None:
     Example:
       skelpipe fuse runs/joint/eval runs/bone/eval runs/motion/eval --out runs/fused --weights 0.6,0.6,0.4
     """
-    from skelpipe.evaluate.fuse import fuse as run_fuse
+    from skelpipe.evaluation.fuse import fuse as run_fuse
 
     _metrics(out, run_fuse(parts, out, **options))
 
@@ -170,13 +163,25 @@ def _figures() -> Mapping[str, Any]:
     return FIGURES
 
 
+def _exhibits() -> list[str]:
+    from skelpipe.paper import exhibits
+
+    return exhibits()
+
+
 @click.command()
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
 @out_option("The folder of the report.")
 @click.option("--title", help="Stands above the page.")
-@click.option("--figure", "figures", multiple=True, type=NameOf(_figures),
+@click.option("--figure", "figures", multiple=True, type=NameOf(_figures, "report/figures/__init__.py", "FIGURES"),
               help="Draw only these. Repeatable. [default: all]")  # fmt: skip
-@click.option("--paper", metavar="TABLE", help="A table or figure of the CrosNNCLR paper to show first: table5, fig1.")
+@click.option(
+    "--paper",
+    metavar="TABLE",
+    **offering(_exhibits),
+    help="A table or figure of the CrosNNCLR paper to show first: table5, fig1.",
+)
+@click.option("--sentences", is_flag=True, help="Say first what two systems have come to.")
 @click.option("--no-motion", is_flag=True, help="Leave out the clips that the page plays, which show recordings.")
 @force_option
 def report(runs: tuple[Path, ...], out: Path, figures: tuple[str, ...], no_motion: bool, **options: Any) -> None:

@@ -81,7 +81,7 @@ def plan(
         _plan_together(config, pipeline, data, raw, lacking, (*above, path.resolve()))
     else:
         _plan_stages(config, pipeline, path, data, raw, lacking)
-    shown = ["--paper", pipeline.paper] if pipeline.paper else []
+    shown = [*(["--paper", pipeline.paper] if pipeline.paper else []), *(["--sentences"] if pipeline.sentences else [])]
     config["reports"][f"reports/{path.stem}"] = {
         "parts": [*config["evaluations"], *config["fusions"]],
         "flags": shell_words(
@@ -186,7 +186,7 @@ def list_raw(folder: Path) -> str | None:
 
 def _check_protocols(pipeline: Pipeline, path: Path) -> None:
     # Found now and not after days of pretraining.
-    from skelpipe.evaluate.protocols import PROTOCOLS
+    from skelpipe.evaluation.protocols import PROTOCOLS
 
     for protocol in pipeline.all_protocols:
         if protocol not in PROTOCOLS:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, PrivateAttr, ValidationInfo, field_validator, model_validator
 
 from skelpipe.errors import BadInput, hint
-from skelpipe.evaluate.fuse import STREAM_ORDER, STREAM_WEIGHTS
+from skelpipe.evaluation.fuse import STREAM_ORDER, STREAM_WEIGHTS
 from skelpipe.resources import names
 from skelpipe.settings import Settings
 
@@ -112,6 +112,7 @@ class Pipeline(Settings):
         fusion: stream -> its weight in the fused scores.
         figures: what `skelpipe report` draws; by default all that it can.
         paper: the table or figure of the CrosNNCLR paper that it makes; the report shows it first, in its own shape.
+        sentences: the report says first, in three sentences, what two of the systems have come to.
         pipelines: names of shipped pipelines that are run together, with the keys that are given here in place of
             theirs; then `splits` and `recipes` may be left out.
         threads: CPU threads of one pretraining or evaluation.
@@ -149,6 +150,7 @@ class Pipeline(Settings):
     fusion: dict[Stream, float] = Field(default_factory=lambda: dict(WEIGHTS))
     figures: tuple[str, ...] = ()
     paper: str | None = None
+    sentences: bool = False
     pipelines: tuple[str, ...] = ()
     threads: int = Field(8, ge=1)
     slots: int = Field(1, ge=1)

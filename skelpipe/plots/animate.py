@@ -20,6 +20,7 @@ from matplotlib.lines import Line2D
 from skelpipe.errors import BadInput
 from skelpipe.layouts.base import Layout
 from skelpipe.outputs import files, provenance
+from skelpipe.outputs.one_file import check_file
 from skelpipe.plots.motion import Joints, Motion, load_motion
 from skelpipe.plots.style import BLACK, GREY, PALETTE, STYLE, png_bytes
 
@@ -49,8 +50,7 @@ def animate(
         raise BadInput(out, "is neither a .gif nor a .png", "give the picture one of these suffixes")
     if stream not in ("joint", "motion", "bone"):
         raise BadInput("--stream", f"{stream!r} is not a stream", "choose joint, motion or bone")
-    if out.exists() and not force:
-        raise BadInput(out, "already exists", "choose another path, or pass --force to replace it")
+    check_file(out, force)
     motion = load_motion(path, name)
     if np.isnan(motion.joints).all():
         raise BadInput(path, f"the clip {name} holds no body in any frame", "choose another clip")

@@ -1,7 +1,7 @@
 """Class by class, by how much one run recognises more clips than another, and how sure that is.
 
 With two repetitions (seeds, folds) or more of both, the interval of a class is Welch's over the repetitions. Else it is
-the percentile bootstrap of `evaluate.intervals` over the persons or videos of the test clips, the same drawn for both
+the percentile bootstrap of `evaluation.intervals` over the persons or videos of the test clips, the same drawn for both
 runs, of several repetitions on one side their mean; it tells of the choice of persons and not of that of seeds.
 """
 
@@ -17,13 +17,15 @@ import numpy as np
 import numpy.typing as npt
 
 from skelpipe.errors import BadInput
-from skelpipe.evaluate.fuse import ONLY
-from skelpipe.evaluate.intervals import LEVEL, RESAMPLES, SEED
-from skelpipe.evaluate.scores import read_scores
+from skelpipe.evaluation.fuse import ONLY
+from skelpipe.evaluation.intervals import LEVEL, RESAMPLES, SEED
+from skelpipe.evaluation.scores import read_scores
+from skelpipe.paper.systems import system_of
 from skelpipe.plots.style import class_names
 from skelpipe.report.collect import Found, Result
 from skelpipe.report.experiments import Catalogue, Experiment, in_order, main_results
 from skelpipe.report.labels import protocol_title, split_key, split_title, stream_key
+from skelpipe.report.said import PAIR
 from skelpipe.report.sure import welch_interval
 
 MOST = 10  # runs that are compared on a split, two by two
@@ -86,10 +88,17 @@ def sides_of(results: Sequence[Result], catalogue: Catalogue) -> tuple[list[Side
 
 
 def chosen_pair(sides: Sequence[Side]) -> tuple[int, int]:
-    """The pair that is shown first: the first two recipes in the paper's order, if possible in the same stream."""
-    others = [n for n, side in enumerate(sides[1:], 1) if side.experiment.recipe != sides[0].experiment.recipe]
-    alike = [n for n in others if sides[n].stream == sides[0].stream]
-    return 0, next(iter([*alike, *others, 1]))
+    """The pair shown first: SkeletonCLR and CrosNNCLR, else the first two recipes of the paper's order; of one stream.
+
+    The second is what gains where a difference is positive. Of two runs of one recipe the first two.
+    """
+    systems = [system_of(side.experiment.recipe) for side in sides]
+    first = systems.index(PAIR[0]) if PAIR[0] in systems else 0
+    others = [n for n, system in enumerate(systems) if n != first and system != systems[first]]
+    others = [n for n in others if systems[n] == PAIR[1]] or others
+    alike = [n for n in others if sides[n].stream == sides[first].stream]
+    second = next(iter([*alike, *others, 1]))
+    return (first, second) if PAIR[0] in systems or first < second else (second, first)
 
 
 def _classes(protocol: Mapping[str, Any]) -> bool:

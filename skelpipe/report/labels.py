@@ -11,17 +11,15 @@ from typing import Any
 
 from skelpipe import paper
 from skelpipe.errors import BadInput
-from skelpipe.evaluate.fuse import STREAM_ORDER
-from skelpipe.evaluate.protocols import PROTOCOLS
-from skelpipe.paper.systems import SYSTEMS
+from skelpipe.evaluation.fuse import STREAM_ORDER
+from skelpipe.evaluation.protocols import PROTOCOLS
+from skelpipe.paper.systems import SYSTEMS, find_recipe, recipe_order, recipes
 from skelpipe.recordings.datasets import find_split
 from skelpipe.recordings.datasets.rules import spans
 from skelpipe.recordings.datasets.stated import is_stated
-from skelpipe.resources import find, names
 from skelpipe.settings import load_yaml
 
 STREAM_RANK = {name: rank for rank, name in enumerate((*STREAM_ORDER, "3s"))}
-RECIPE_RANK = {name: rank for rank, name in enumerate(SYSTEMS)}
 # What the settings that are swept most are called; any other stands as key=value.
 SETTINGS = {
     "method.queue_size": "queue size",
@@ -90,9 +88,9 @@ def split_key(split: str) -> tuple[int, str]:
     return (order.index(whole) if whole in order else len(order), split)
 
 
-def recipe_key(recipe: str) -> tuple[int, str]:
-    """The published methods in their order, others after them."""
-    return (RECIPE_RANK.get(recipe, len(RECIPE_RANK)), recipe)
+def recipe_key(recipe: str) -> tuple[int, int, str]:
+    """The published methods in the paper's order, others after them."""
+    return recipe_order(recipe)
 
 
 def stream_key(stream: str) -> tuple[int, str]:
@@ -113,7 +111,7 @@ def recipe_name(recipe: str) -> str:
 @cache
 def reading_of(recipe: str) -> str:
     """What the shipped recipe of that name calls itself, if it is one reading of a source that leaves much open."""
-    return str(load_yaml(find("models", recipe)).get("reading", "")) if recipe in names("models") else ""
+    return str(load_yaml(find_recipe(recipe)).get("reading", "")) if recipe in recipes() else ""
 
 
 def figure_text(value: float) -> str:

@@ -16,8 +16,9 @@ import numpy as np
 import numpy.typing as npt
 
 from skelpipe.errors import BadInput
-from skelpipe.evaluate.fuse import ONLY
+from skelpipe.evaluation.fuse import ONLY
 from skelpipe.outputs.digests import read_digest
+from skelpipe.paper.systems import SYSTEMS, system_of
 from skelpipe.plots.compact import bones_of, compact
 from skelpipe.plots.motion import load_motion
 from skelpipe.plots.style import class_names
@@ -25,7 +26,7 @@ from skelpipe.report.collect import Found, Result
 from skelpipe.report.differences import Side, chosen_pair, sides_of
 from skelpipe.report.experiments import Catalogue
 from skelpipe.report.figures.stored import read_named
-from skelpipe.report.labels import protocol_title, recipe_name, split_key, split_title
+from skelpipe.report.labels import protocol_title, split_key, split_title
 
 EACH = 4  # clips of a kind, of as many classes
 MOST_SPLITS = 2
@@ -108,7 +109,8 @@ def _of_split(
 
 def _names(sides: Sequence[Side]) -> list[str]:
     """The methods' names where these tell the runs apart, else all that does."""
-    short = [recipe_name(side.experiment.recipe) for side in sides]
+    systems = [system_of(side.experiment.recipe) for side in sides]
+    short = [SYSTEMS[s].title if s in SYSTEMS else s for s in systems]
     return short if len({*short}) == len(short) else [side.label for side in sides]
 
 

@@ -72,6 +72,7 @@ def markdown(page: Mapping[str, Any]) -> str:
     lines = [f"# {md(page['title'])}", "", reading(page)]
     if page["paper"]:
         lines += ["", *paper_markdown(page["paper"])]
+    lines += [part for text in page["said"] for part in ("", md(text))]
     for line in page["summary"]:
         lines += ["", f"- {md(summary_text(line))}"]
     for table in page["tables"]:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from skelpipe.evaluate.intervals import LEVEL
+from skelpipe.evaluation.intervals import LEVEL
 
 GRID = 20_001
 

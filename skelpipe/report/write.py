@@ -29,6 +29,7 @@ from skelpipe.report.page import cell_text, html, markdown, md, percent, points,
 from skelpipe.report.paper_figures import paper_picture
 from skelpipe.report.paper_shape import measured, shape
 from skelpipe.report.results_csv import results_csv, table_csv
+from skelpipe.report.said import sentences as said
 from skelpipe.report.tables import tabulate
 
 __all__ = [
@@ -47,6 +48,7 @@ def write_report(
     figures: Sequence[str] | None = None,
     paper: str | None = None,
     motion: bool = True,
+    sentences: bool = False,
     force: bool = False,
 ) -> Path:
     """Write a report on all evaluation, fusion and run folders under `paths`.
@@ -62,6 +64,7 @@ def write_report(
         figures: which kinds of `FIGURES` to draw; by default all for which there is something to draw.
         paper: a table or figure of the CrosNNCLR paper ("table5", "fig1") that is shown first, in the paper's shape.
         motion: play some clips in the page, those recognised best and worst, where the clips are still there.
+        sentences: say first, in three sentences, what two of the systems have come to.
         force: replace an older report at `out`.
 
     Returns:
@@ -76,7 +79,7 @@ def write_report(
     folders.check_target(out, force)
     found = _collect(given)
     told = None if paper is None else shape(paper, measured(found.results))
-    page = {"title": title or TITLE, **tabulate(found, told)}
+    page = {"title": title or TITLE, "said": said(found.results) if sentences else [], **tabulate(found, told)}
     pictures = draw(found, page["sweeps"], classes, wanted)
     if paper is not None:
         pictures = [*paper_picture(paper, page["paper"], found, classes), *pictures]
@@ -91,7 +94,10 @@ def write_report(
     page["skipped"] = [{"path": path, "reason": reason} for path, reason in found.skipped]
     page["figures"] = [{k: v for k, v in p.items() if k not in ("png", "chart")} for p in pictures]
     inputs = {result.shown: result.path for result in found.results}
-    settings = {"classes": classes, "title": title, "figures": figures, "paper": paper, "motion": motion}
+    settings = {
+        "classes": classes, "title": title, "figures": figures, "paper": paper, "sentences": sentences,
+        "motion": motion,
+    }  # fmt: skip
     with folders.new_folder(out, "report", force=force, inputs=inputs, settings=settings) as folder:
         _write(folder, page, pictures, played)
     return out

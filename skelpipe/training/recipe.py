@@ -23,7 +23,7 @@ from skelpipe.layouts.base import Layout
 from skelpipe.methods import METHODS, POSITIVES
 from skelpipe.methods.base import Method
 from skelpipe.methods.network import Builder, Init, Network, projector
-from skelpipe.resources import find
+from skelpipe.paper.systems import find_recipe
 from skelpipe.settings import Settings
 from skelpipe.training.log_names import LOG_NAMES
 from skelpipe.training.optim import (
@@ -343,7 +343,7 @@ def load_recipe(
     Raises:
         BadInput: no such recipe, or it does not check; names all that is wrong. Or its length is given in both.
     """
-    path = find("models", str(name_or_path))
+    path = find_recipe(name_or_path)
     data = {"name": path.stem, **settings.load_yaml(path)}
     changed = {change.partition("=")[0].strip(): change for change in overrides}
     for length, instead, given in (("epochs", "iterations", epochs), ("iterations", "epochs", iterations)):

@@ -12,7 +12,7 @@ from conftest import write_clips
 from made_up import write_evaluation, write_judged
 
 from skelpipe.cli import main
-from skelpipe.evaluate.fuse import fuse
+from skelpipe.evaluation.fuse import fuse
 from skelpipe.layouts import LAYOUTS
 from skelpipe.outputs import folders
 from skelpipe.plots.compact import bones_of, compact, decoded, strip_svg

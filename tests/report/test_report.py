@@ -13,8 +13,8 @@ from made_up import CLASSES, write_evaluation, write_run
 
 from skelpipe.cli import main
 from skelpipe.errors import BadInput
-from skelpipe.evaluate.fuse import fuse
-from skelpipe.evaluate.scores import write_scores
+from skelpipe.evaluation.fuse import fuse
+from skelpipe.evaluation.scores import write_scores
 from skelpipe.outputs import digests, files, folders
 from skelpipe.paper import sources, systems
 from skelpipe.plots.curves import curves_figure
@@ -665,8 +665,8 @@ def test_streams_trained_together_are_a_line_each(tmp_path, monkeypatch):
     assert len(page["runs"]) == 2
     (logs,) = drawn
     name = "CrosSCLR, 3s, seed 0"
-    assert list(logs) == [name, f"{name}: joint", f"{name}: motion", f"{name}: bone",
-                          "ST-GCN (supervised), joint, seed 0"]  # fmt: skip
+    assert list(logs) == ["ST-GCN (supervised), joint, seed 0", name, f"{name}: joint", f"{name}: motion",
+                          f"{name}: bone"]  # fmt: skip
     assert logs[name] == [{"epoch": 1, "loss": 6.0, "lr": 0.1}]
     assert logs[f"{name}: bone"] == [{"epoch": 1, "spread": 0.3}]
     (figure,) = page["figures"]
