@@ -33,7 +33,7 @@ OWN_TERMS = "Recordings of one's own: who was recorded decides what may be done 
 LIMITS = (
     "It was measured on clips of the test part alone, as stated above: other persons, cameras, rooms, frame rates and "
     "ways to estimate joints may be recognised much worse.",
-    "It knows the classes that it was evaluated on and takes any motion for one of them.",
+    "It knows only the classes that it was evaluated on: whatever else is done is taken for one of them, or refused.",
     "Features of how persons move may tell who they are; it is no means to identify, judge or watch people.",
 )
 
