@@ -182,12 +182,13 @@ def _exhibits() -> list[str]:
     help="A table or figure of the CrosNNCLR paper to show first: table5, fig1.",
 )
 @click.option("--sentences", is_flag=True, help="Say first what two systems have come to.")
+@click.option("--no-motion", is_flag=True, help="Leave out the clips that the page plays, which show recordings.")
 @force_option
-def report(runs: tuple[Path, ...], out: Path, figures: tuple[str, ...], **options: Any) -> None:
+def report(runs: tuple[Path, ...], out: Path, figures: tuple[str, ...], no_motion: bool, **options: Any) -> None:
     """Write tables and figures as one page.
 
     RUNS are folders of runs, evaluations and fusions, searched to their depth. Our accuracies stand beside the papers',
-    with what is missing, on one HTML page, and as Markdown, JSON and CSV.
+    with what is missing, on one HTML page, and as Markdown, JSON, CSV and LaTeX; each encoder has a model card.
 
     \b
     Example:
@@ -195,7 +196,8 @@ def report(runs: tuple[Path, ...], out: Path, figures: tuple[str, ...], **option
     """
     from skelpipe.report.write import write_report
 
-    click.echo(f"{write_report(runs, out, figures=figures or None, **options) / 'report.html'}")
+    made = write_report(runs, out, figures=figures or None, motion=not no_motion, **options)
+    click.echo(f"{made / 'report.html'}")
 
 
 def _metrics(out: Path, metrics: Mapping[str, Any]) -> None:

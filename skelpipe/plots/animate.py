@@ -137,7 +137,7 @@ class _Scene:
         self.steps[:-1] = joints[1:] - joints[:-1]
         self.bodies = [b for b in range(joints.shape[1]) if not np.isnan(joints[:, b]).all()]
         self.apart = len(self.bodies) > 1 and (motion.centred or stream == "bone")
-        self.joints = _set_apart(joints) if self.apart else joints
+        self.joints = set_apart(joints) if self.apart else joints
         low, high = np.nanmin(self.joints, axis=(0, 1, 2)), np.nanmax(self.joints, axis=(0, 1, 2))
         # Equal scales everywhere; a little air, and never thinner than a body. Pixels have no metres: a body of 1.7 m.
         metre = (float((high - low).max()) or 1.7) / 1.7 if flat else 1.0
@@ -245,7 +245,7 @@ class _Scene:
             return made
 
 
-def _set_apart(joints: Joints) -> Joints:
+def set_apart(joints: Joints) -> Joints:
     """The bodies moved next to each other, seen from the front and from the side."""
     size = np.nanmax(joints, axis=(0, 1, 2)) - np.nanmin(joints, axis=(0, 1, 2))
     size[1] = 0
