@@ -13,8 +13,8 @@ from skelpipe.paper.systems import SYSTEMS
 ROOT = Path(__file__).parents[1]
 CITED = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
 KNOWN = {
-    "cff-version", "message", "type", "title", "version", "license", "authors", "keywords", "references", "abstract", "doi",
-    "repository-code", "url", "date-released", "preferred-citation",
+    "cff-version", "message", "type", "title", "version", "license", "authors", "keywords", "references", "abstract",
+    "doi", "repository-code", "url", "date-released", "preferred-citation",
 }  # fmt: skip
 
 
