@@ -190,7 +190,7 @@ def _count(table: Table, rows: Sequence[Row]) -> None:
     """A line for rows that are not shown, if there are some."""
     if counts := Counter(row.state for row in rows):
         told = ", ".join(f"{count} {state}" for state, count in counts.items())
-        table.add_row(Text("…", style="dim"), Text(told, style="dim"))
+        table.add_row(Text("…", style="dim"), None, None, None, Text(told, style="dim"))
 
 
 def names_of(folders: Sequence[str]) -> dict[str, str]:
