@@ -1,4 +1,4 @@
-"""What is found by name: the text files that ship with the package, and what other installed packages add to it.
+"""What is found by name: text files that ship with the package, what other packages add to it, libraries of its extras.
 
 Recipes ship in `models/`, the Snakefile and pipelines in `pipelines/`. A package adds to a registry by an entry point
 of the group `skelpipe.<registry>`: in its pyproject.toml
@@ -11,6 +11,7 @@ makes what `its_module` calls ItsEncoder the entry "mine" of ENCODERS.
 
 from __future__ import annotations
 
+import importlib
 import logging
 import os
 import re
@@ -147,6 +148,25 @@ class Registry(dict[str, Entry]):
             what = f"cannot be loaded ({type(error).__name__}: {error})"
             raise BadInput(_told(point), what, f"mend or remove the package of {point.value!r}") from error
         return entry
+
+
+def extra(name: str, module: str, where: str | os.PathLike[str], need: str) -> Any:
+    """A module that one of our extras brings along.
+
+    Args:
+        name: the extra's.
+        where: what it is needed for, of which a lack is told.
+        need: that in words, with {} for what is wrong, such as "a video needs MediaPipe: it {}".
+
+    Raises:
+        BadInput: it is not installed, or cannot be loaded.
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        absent = isinstance(error, ModuleNotFoundError) and (error.name or "").split(".")[0] == module.split(".")[0]
+        what = "is not installed" if absent else f"cannot be loaded ({error})"
+        raise BadInput(where, need.format(what), f'pip install "skelpipe[{name}]"') from None
 
 
 def _told(point: Any) -> str:

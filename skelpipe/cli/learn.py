@@ -56,6 +56,8 @@ def _loggers() -> Mapping[str, Any]:
 @click.option("--gpus", type=click.IntRange(1), help="Train as so many processes, each on a GPU, or on the CPU.")
 @click.option("--precision", default="fp32", show_default=True, type=click.Choice(["fp32", "bf16"]))
 @compile_option
+@click.option("--resident", default="auto", show_default=True, type=click.Choice(["auto", "off", "on"]),
+              help="Clips on the device, which renders their views; auto: on a GPU, if they fit.")  # fmt: skip
 @click.option("--half-storage", is_flag=True, help="Keep the clips in memory as float16.")
 @click.option("--logger", "loggers", multiple=True, type=NameOf(_loggers, "training/loggers.py", "LOGGERS"),
               help="Log there, too, beside TensorBoard. Repeatable; needs the extra of that name.")  # fmt: skip
@@ -94,7 +96,7 @@ def pretrain(
         import torch._dynamo  # noqa: F401  # torch's optimisers do
 
         from skelpipe import ranks
-        from skelpipe.evaluate.protocols import check_stated
+        from skelpipe.evaluation.protocols import check_stated
         from skelpipe.training.pretrain import pretrain as run_pretrain
         from skelpipe.training.recipe import load_recipe
 
@@ -237,7 +239,7 @@ def export_onnx(
     Example:
       skelpipe export-onnx data/evaluations/bone bone.onnx --clips data/stores/ntu60-50.zarr
     """
-    from skelpipe.evaluate.models import clips_as_seen, encoder_of_run
+    from skelpipe.evaluation.models import clips_as_seen, encoder_of_run
     from skelpipe.exchange.onnx import export_onnx as run_export
     from skelpipe.outputs.digests import read_kind
     from skelpipe.predict.find import clips_of, find_model

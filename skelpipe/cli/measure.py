@@ -17,6 +17,7 @@ from skelpipe.cli.options import (
     epoch_option,
     force_option,
     given,
+    numbers,
     offering,
     other_clips_option,
     out_option,
@@ -32,7 +33,7 @@ from skelpipe.cli.progress import bar, stages
 
 def _protocols() -> Mapping[str, Any]:
     with importing():
-        from skelpipe.evaluate.protocols import PROTOCOLS
+        from skelpipe.evaluation.protocols import PROTOCOLS
 
     return PROTOCOLS
 
@@ -87,8 +88,8 @@ def evaluate(
       skelpipe evaluate data/runs/bone data/stores/ntu60-50.zarr data/runs/bone-eval --protocol linear
     """
     with importing():
-        from skelpipe.evaluate.evaluate import evaluate as run_evaluate
-        from skelpipe.training.kept import kept_in
+        from skelpipe.evaluation.evaluate import evaluate as run_evaluate
+        from skelpipe.inspect.kept import kept_in
 
     asked = list(protocols) if given(ctx, "protocols") else None  # else the recipe may say it
     options["probe"] = options["probe"] if given(ctx, "probe") else None
@@ -124,7 +125,7 @@ def embed(run: Path, clips: Path, out: Path, **options: Any) -> None:
       skelpipe embed data/runs/bone data/stores/ntu60-50.zarr features.parquet
     """
     with importing():
-        from skelpipe.evaluate.feature_files import export
+        from skelpipe.evaluation.feature_files import export
 
     with bar("embedding", "clips") as progress:
         cautions: list[str] = []
@@ -133,21 +134,12 @@ def embed(run: Path, clips: Path, out: Path, **options: Any) -> None:
     click.echo(f"{out}: {rows:,} clips, {size} features each")
 
 
-def _numbers(ctx: click.Context, option: click.Parameter, text: str | None) -> list[float] | None:
-    if text is None:
-        return None
-    try:
-        return [float(part) for part in text.split(",")]
-    except ValueError:
-        raise click.BadParameter(f"{text!r} is not a list of numbers; write for example 0.6,0.6,0.4") from None
-
-
 @click.command()
 @click.argument("parts", nargs=-1, required=True, type=click.Path(path_type=Path))
 @out_option("The folder of the fused scores.")
 @click.option(
     "--weights",
-    callback=_numbers,
+    callback=numbers,
     metavar="W,W,…",
     help="One per part. [default: joint and bone 0.6, motion 0.4; of colourings 1]",
 )
@@ -160,7 +152,7 @@ def fuse(parts: tuple[Path, ...], out: Path, **options: Any) -> None:
     Example:
       skelpipe fuse runs/joint/eval runs/bone/eval runs/motion/eval --out runs/fused --weights 0.6,0.6,0.4
     """
-    from skelpipe.evaluate.fuse import fuse as run_fuse
+    from skelpipe.evaluation.fuse import fuse as run_fuse
 
     _metrics(out, run_fuse(parts, out, **options))
 
@@ -190,12 +182,13 @@ def _exhibits() -> list[str]:
     help="A table or figure of the CrosNNCLR paper to show first: table5, fig1.",
 )
 @click.option("--sentences", is_flag=True, help="Say first what two systems have come to.")
+@click.option("--no-motion", is_flag=True, help="Leave out the clips that the page plays, which show recordings.")
 @force_option
-def report(runs: tuple[Path, ...], out: Path, figures: tuple[str, ...], **options: Any) -> None:
+def report(runs: tuple[Path, ...], out: Path, figures: tuple[str, ...], no_motion: bool, **options: Any) -> None:
     """Write tables and figures as one page.
 
     RUNS are folders of runs, evaluations and fusions, searched to their depth. Our accuracies stand beside the papers',
-    with what is missing, on one HTML page, and as Markdown, JSON and CSV.
+    with what is missing, on one HTML page, and as Markdown, JSON, CSV and LaTeX; each encoder has a model card.
 
     \b
     Example:
@@ -203,7 +196,8 @@ def report(runs: tuple[Path, ...], out: Path, figures: tuple[str, ...], **option
     """
     from skelpipe.report.write import write_report
 
-    click.echo(f"{write_report(runs, out, figures=figures or None, **options) / 'report.html'}")
+    made = write_report(runs, out, figures=figures or None, motion=not no_motion, **options)
+    click.echo(f"{made / 'report.html'}")
 
 
 def _metrics(out: Path, metrics: Mapping[str, Any]) -> None:

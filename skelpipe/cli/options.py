@@ -88,6 +88,14 @@ class Recordings(click.Choice):  # type: ignore[type-arg]
         return value if str(value).lower().endswith(YAML) else super().convert(value, param, ctx)
 
 
+def numbers(ctx: click.Context, option: click.Parameter, text: str | None) -> list[float] | None:
+    """The callback of an option that takes numbers with commas between them."""
+    try:
+        return None if text is None else [float(part) for part in text.split(",")]
+    except ValueError:
+        raise click.BadParameter(f"{text!r} is no list of numbers; write for example 0.6,0.6,0.4") from None
+
+
 def path_argument(name: str) -> Callable[[Function], Function]:
     """An argument that is a path, shown as `name` in capitals."""
     return click.argument(name, type=click.Path(path_type=Path))
@@ -101,7 +109,9 @@ def out_option(what: str) -> Callable[[Function], Function]:
 force_option = click.option("--force", is_flag=True, help="Replace an older output of ours.")
 seed_option = click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Of all randomness.")
 threads_option = click.option("--threads", type=click.IntRange(1), help="How many threads. [default: all cores]")
-workers_option = click.option("--workers", type=click.IntRange(0), help="Processes; 0 is none. [default: all cores]")
+workers_option = click.option(
+    "--workers", type=click.IntRange(0), help="Threads or processes that read; 0 is none. [default: all cores]"
+)
 compile_option = click.option("--compile", "compiled", default="auto", show_default=True,
                               type=click.Choice(["auto", "off", "on"]),
                               help="Steps as graphs of torch.compile; auto: on a GPU.")  # fmt: skip

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 # What a stage writes for the same inputs and flags changed: raise its number, and pipelines run it again. (Snakemake
 # cannot see changed package code.)
 VERSIONS = {
-    "synth": 1, "ingest": 2, "prepare": 3, "join": 2, "pretrain": 2, "evaluate": 4, "fuse": 3, "report": 5,
+    "synth": 1, "ingest": 2, "prepare": 3, "join": 2, "pretrain": 2, "evaluate": 4, "fuse": 3, "report": 6,
 }  # fmt: skip
 
 # What a plan holds: stages by the folder that they make; `measures`: what the accuracies in a folder are of; `needs`:
@@ -187,7 +187,7 @@ def list_raw(folder: Path) -> str | None:
 
 def _check_protocols(pipeline: Pipeline, path: Path) -> None:
     # Found now and not after days of pretraining.
-    from skelpipe.evaluate.protocols import PROTOCOLS
+    from skelpipe.evaluation.protocols import PROTOCOLS
 
     for protocol in pipeline.all_protocols:
         if protocol not in PROTOCOLS:

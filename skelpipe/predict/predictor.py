@@ -15,21 +15,22 @@ from skelpipe.clips.gather import Source
 from skelpipe.clips.loading import load_bodies, own_frames
 from skelpipe.clips.prepare import Maker
 from skelpipe.errors import BadInput
-from skelpipe.evaluate.embed import as_evaluated, some_at_a_time
-from skelpipe.evaluate.fuse import stream_weights
+from skelpipe.evaluation.features import as_evaluated, some_at_a_time
+from skelpipe.evaluation.fuse import stream_weights
+from skelpipe.evaluation.models import check_clips
 from skelpipe.layouts import attributes_of
 from skelpipe.layouts.base import Layout
 from skelpipe.layouts.mapping import find_mapping, map_joints
 from skelpipe.predict.pieces import Piece, as_ragged
 from skelpipe.recordings.native import Native, gather
 from skelpipe.recordings.store import Clips, read_array
-from skelpipe.training.clips_needed import prepare_command
 from skelpipe.training.confidence import combined, need_distance, need_temperature
 from skelpipe.training.device import choose_device
 from skelpipe.training.model import Model
-from skelpipe.training.preparation import compare, preparation_noted, preparation_of, prepare_options
+from skelpipe.training.preparation import preparation_noted
 
 Floats = npt.NDArray[np.float64]
+STORE = "give the store itself, which is mapped and prepared"
 Said = tuple[Tensor, Tensor]  # scores (n, K) and features (n, D)
 
 
@@ -126,7 +127,7 @@ class Predictor:
         said: dict[int, Said] = {}
         seen = np.zeros(len(pieces), np.bool_)
         for place, kind in enumerate(self.kinds):
-            data, valid, shown = self._prepared(place, pieces, layout, relative)
+            data, valid, shown = self.prepared(pieces, layout, relative, place)
             seen |= shown
             for number in kind.models:
                 said[number] = self._scores(self.models[number], data, drawn, valid)
@@ -140,13 +141,18 @@ class Predictor:
             said.append(self._scores(model, data, rows, valid))
         return self._fused(said, read_array(clips.group, "length")[rows] > 0)
 
+    def score_prepared(self, data: Source, valid: npt.NDArray[np.int64] | None, seen: npt.NDArray[np.bool_]) -> Scored:
+        """The same of clips in memory, (n, C, T, V, M) or of their own lengths; `valid` as of `own_frames`."""
+        drawn = np.arange(len(data))
+        return self._fused([self._scores(model, data, drawn, valid) for model in self.models], seen)
+
     def check_clips(self, clips: Clips) -> None:
         """Raise BadInput unless clips have the layout and the preparation that every model needs."""
         for model in self.models:
-            check_clips(model, clips)
+            check_clips(model, clips, STORE)
 
-    def _prepared(
-        self, place: int, pieces: Sequence[Piece], layout: Layout, relative: bool
+    def prepared(
+        self, pieces: Sequence[Piece], layout: Layout, relative: bool = False, place: int = 0
     ) -> tuple[Source, npt.NDArray[np.int64] | None, npt.NDArray[np.bool_]]:
         """Clips of the pieces for a kind of model, how many frames are their own, and whether they show anybody."""
         kind = self.kinds[place]
@@ -254,19 +260,6 @@ def check_layout(model: Model, layout: Layout) -> None:
 def scales(model: Model) -> bool:
     """Whether a model's clips are brought to one size, whatever the unit of recordings."""
     return preparation_noted(model.facts.prepared, model.path).choice("scale") != "none"
-
-
-def check_clips(model: Model, clips: Clips) -> None:
-    """Raise BadInput unless clips have the layout and the preparation that a model needs."""
-    if attributes_of(clips.layout) != attributes_of(model.layout):
-        what = f"has layout {clips.layout.name}, and {model.path} was trained on {model.layout.name}"
-        raise BadInput(clips.path, what, "give the store or the recordings, whose joints can be mapped")
-    prepared = model.facts.prepared
-    found = compare(prepared, preparation_of(clips))
-    if found.differing:
-        command = prepare_command(clips, prepare_options(prepared))
-        what = f"was not prepared as the clips that {model.path} was trained on: {'; '.join(found.differing)}"
-        raise BadInput(clips.path, what, f"make such clips by '{command}', or give the store itself")
 
 
 def describe(model: Model) -> str:

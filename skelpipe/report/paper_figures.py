@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from skelpipe import paper
-from skelpipe.evaluate.scores import confusion
+from skelpipe.evaluation.scores import confusion
 from skelpipe.plots.confusion import confusion_shares
 from skelpipe.plots.paper import (
     MARKED,
@@ -63,7 +63,8 @@ def paper_picture(
         return []
     figure, text = made
     caption = f"{told['title']}{text}"
-    return [{"section": "paper", "caption": caption, "png": png_bytes(figure), "file": f"figures/paper_{exhibit}.png"}]
+    file = f"figures/paper_{exhibit}.png"
+    return [{"section": "paper", "caption": caption, "png": png_bytes(figure), "chart": None, "file": file}]
 
 
 def _accuracies(drawn: Drawn) -> tuple[Figure, str]:

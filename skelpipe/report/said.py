@@ -13,9 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from skelpipe.errors import BadInput
-from skelpipe.evaluate.fuse import GROUPED_BY, ONLY
-from skelpipe.evaluate.intervals import CLIP, LEVEL, resampled_means
-from skelpipe.evaluate.scores import label_rank, read_scores
+from skelpipe.evaluation.fuse import GROUPED_BY, ONLY
+from skelpipe.evaluation.intervals import CLIP, LEVEL, resampled_means
+from skelpipe.evaluation.scores import label_rank, read_scores
 from skelpipe.paper.systems import SYSTEMS, system_of
 from skelpipe.plots.style import class_names
 from skelpipe.report.collect import Result

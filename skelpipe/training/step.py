@@ -1,10 +1,11 @@
-"""One step of training, and its largest part as one graph that `torch.compile` makes."""
+"""One step of training, and its largest part as one graph that `torch.compile` makes and a GPU replays."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Hashable
 from contextlib import AbstractContextManager
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
@@ -13,9 +14,11 @@ from torch import Tensor, nn
 from skelpipe import ranks
 from skelpipe.errors import shortened
 from skelpipe.methods.base import Method
+from skelpipe.training.capture import Captured, CudaRecorder, Recorder
 
 if TYPE_CHECKING:
     from skelpipe.clips.batches import Batch
+    from skelpipe.clips.resident import Rendering, ResidentBatches, Sent
 
 log = logging.getLogger(__name__)
 
@@ -70,14 +73,30 @@ class Graphs:
     and so rates are never burnt in. Where a graph cannot be made, one line says why, the step is taken anew from where
     it began, and this and all further ones go without.
 
+    On a GPU what a graph asks of it is recorded too, and replayed by one call instead of a launch for each kernel. That
+    needs a phase that is told: else nothing says which epochs are alike.
+
+    Args:
+        backend: of torch.compile; None does not compile.
+        recorder: of the device; None does not record.
+
     Attributes:
         failed: why they go without.
+        unrecorded: why they are compiled, but not recorded, though they were to be.
         module, epochs: what was compiled last, and for each of its phases the epoch that stands for it.
     """
 
-    def __init__(self, backend: str | Callable[..., Any] = BACKEND, mode: str | None = None) -> None:
-        self.compiled = torch.compile(called, fullgraph=True, dynamic=False, backend=backend, mode=mode)
+    def __init__(
+        self,
+        backend: str | Callable[..., Any] | None = BACKEND,
+        mode: str | None = None,
+        recorder: Recorder | None = None,
+    ) -> None:
+        self.compiler = partial(torch.compile, fullgraph=True, dynamic=False, backend=backend, mode=mode)
+        self.compiled = called if backend is None else self.compiler(called)
+        self.captured = None if recorder is None else Captured(recorder)
         self.failed: str | None = None
+        self.unrecorded: str | None = None
         self.module: nn.Module | None = None
         self.epochs: dict[Hashable, int] = {}
 
@@ -85,6 +104,25 @@ class Graphs:
         self, step: Gradients[M], module: M, batch: Batch, epoch: int, phase: Hashable = None
     ) -> dict[str, Tensor]:
         """`step(module, batch, epoch)`, by a graph that serves all epochs of the phase; see `Method.phase`."""
+        if self.captured is None or phase is None or self.failed is not None:
+            return self.take_compiled(step, module, batch, epoch, phase)
+        before = Before(module) if self.captured.records_next(module, batch, phase) else None
+        try:
+            return self.captured.take(
+                lambda given: self.take_compiled(step, module, given, epoch, phase), module, batch, phase
+            )
+        except Exception as error:
+            if before is None:  # it is no recording that fails, but the step itself
+                raise
+            self.captured, self.unrecorded = None, told(error)
+            before.put_back()
+            log.warning("steps are not recorded, and go on without: %s", self.unrecorded)
+            return self.take_compiled(step, module, batch, epoch, phase)
+
+    def take_compiled(
+        self, step: Gradients[M], module: M, batch: Batch, epoch: int, phase: Hashable = None
+    ) -> dict[str, Tensor]:
+        """The same without a recording."""
         if self.failed is not None:
             return step(module, batch, epoch)
         if module is not self.module:
@@ -107,6 +145,22 @@ class Graphs:
         return found
 
 
+def compile_rendering(graphs: Graphs, batches: ResidentBatches) -> None:
+    """Let views be rendered by one graph; where none can be made, one line says why, and they go on without."""
+
+    def render(sent: Sent) -> Rendering:
+        try:
+            found: Rendering = made(sent)
+            return found
+        except Exception as error:
+            log.warning("views are rendered without being compiled: %s", told(error))
+            batches.rendering = batches.render_sent
+            return batches.render_sent(sent)
+
+    made = graphs.compiler(batches.render_sent)
+    batches.rendering = render
+
+
 def graphs_for(choice: str | Graphs, place: torch.device) -> Graphs | None:
     """What compiles the steps of a run, or None where they stay as they are.
 
@@ -118,14 +172,20 @@ def graphs_for(choice: str | Graphs, place: torch.device) -> Graphs | None:
     if ranks.count() > 1:
         log.log(logging.INFO if choice == "auto" else logging.WARNING, "steps of several ranks are not compiled")
         return None
-    return choice if isinstance(choice, Graphs) else Graphs()
+    if isinstance(choice, Graphs):
+        return choice
+    return Graphs(recorder=CudaRecorder(place) if place.type == "cuda" else None)
 
 
-def compiled(graphs: Graphs | None) -> bool | str:
-    """What is noted of a session: whether its steps are compiled, or why they are not, though they were to be."""
+def noted(graphs: Graphs | None) -> dict[str, bool | str]:
+    """What is noted of a session: whether its steps are compiled and recorded, or why not, though they were to be."""
     if graphs is None:
-        return False
-    return graphs.failed is None or f"no: {graphs.failed}"
+        return {"compiled": False, "recorded": False}
+    recorded = graphs.captured is not None and graphs.captured.recordings > 0
+    return {
+        "compiled": graphs.failed is None or f"no: {graphs.failed}",
+        "recorded": recorded if graphs.unrecorded is None else f"no: {graphs.unrecorded}",
+    }
 
 
 class Before:

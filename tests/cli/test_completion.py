@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from skelpipe.cli import main
-from skelpipe.evaluate.protocols import PROTOCOLS
+from skelpipe.evaluation.protocols import PROTOCOLS
 from skelpipe.exchange.arrays import FORMATS
 from skelpipe.layouts import LAYOUTS
 from skelpipe.paper.systems import recipes

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from skelpipe.evaluate.fuse import ONLY
-from skelpipe.evaluate.scores import Scores, confusion
+from skelpipe.evaluation.fuse import ONLY
+from skelpipe.evaluation.scores import Scores, confusion
 from skelpipe.plots.confusion import confusion_figure
 from skelpipe.plots.style import class_names, png_bytes
 from skelpipe.report.collect import Found, Result
@@ -54,7 +54,7 @@ def _pictures(material: Material) -> Iterator[Drawn]:
         head = f"{caption(first, catalogue[first])}, seed {first.seed}, {what}"
         text = f"{head}: {which}; percent of each label's clips"
         figure = confusion_figure(matrix, titles, "", classes=ten)
-        yield text, png_bytes(figure)
+        yield Drawn(text, png_bytes(figure))
 
 
 CONFUSION = Kind("Confusion of ten classes", "Confusion", _pictures, paired=True)
