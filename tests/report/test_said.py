@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from skelpipe.cli import main
-from skelpipe.evaluate.scores import write_scores
+from skelpipe.evaluation.scores import write_scores
 from skelpipe.outputs import files, folders
 from skelpipe.pipeline.files import load_pipeline
 from skelpipe.pipeline.plan import plan
