@@ -43,7 +43,7 @@ def _protocols() -> Mapping[str, Any]:
 @path_argument("clips")
 @path_argument("out")
 @click.option("--protocol", "protocols", multiple=True, default=("linear", "knn"), show_default=True,
-              type=NameOf(_protocols, "evaluate/protocols.py", "OWN", "protocols"),
+              type=NameOf(_protocols, "evaluation/protocols.py", "OWN", "protocols"),
               help="How to measure: some leave the encoder frozen, some train copies of it, and 'supervised' is a "
                    "run's own classifier. Repeatable.")  # fmt: skip
 @click.option("--probe", default="reference", show_default=True,

@@ -25,7 +25,7 @@ STYLES = {
 }  # fmt: skip
 TRAINS, MEASURES = ("pretrain",), ("evaluate", "fuse")
 BAR = 12  # characters of a bar of epochs, where there is room
-AROUND = 4  # lines of a terminal that are not rows: headings, counts, and what stands above
+AROUND = 4  # lines of a terminal that are not rows: headings, counts, a note, and where one types
 STATE, TIME = max(map(len, STYLES)), len("0:00:00")
 
 
@@ -86,8 +86,8 @@ class Board:
         """Note that nothing is at work any more."""
         for row in self.rows.values():
             if row.state in (RUNNING, QUEUED):
-                self.set(row.rule, row.folder, STOPPED)
-        self._ended = time.monotonic()
+                self.set(row.rule, row.folder, STOPPED, self.details(row)[-1])
+        self._ended, self.note = time.monotonic(), ""
 
     def counts(self) -> Counter[str]:
         """How many stages are in each state."""
@@ -135,16 +135,14 @@ class Board:
         table.add_column("time", width=TIME, no_wrap=True, justify="right")
         table.add_column("progress, top-1", ratio=1, no_wrap=True, overflow="ellipsis")
         shown = chosen(rows, max(3, height))
-        left_out: Counter[str] = Counter()
-        for row in rows:
-            if row.folder not in shown:
-                left_out[row.state] += 1
-                continue
-            _gap(table, left_out)
+        left_out = [row for row in rows if row not in shown]
+        _count(table, [row for row in left_out if row.state in (MADE, REUSED)])
+        for row in shown:
             table.add_row(*self._cells(row, room - name))
-        _gap(table, left_out)
+        _count(table, [row for row in left_out if row.state not in (MADE, REUSED)])
         yield table
-        yield Text(f"{self.summary()}{f'; {self.note}' if self.note else ''}", style="dim", overflow="ellipsis")
+        for text in filter(None, (self.summary(), self.note)):
+            yield Text(text, style="dim", no_wrap=True, overflow="ellipsis")
 
     def _cells(self, row: Row, room: int) -> list[Text]:
         took = row.took
@@ -169,40 +167,30 @@ def training_texts(found: Trained) -> list[str]:
     return [f"{'━' * full}{'┄' * (BAR - full)} {left}", left, rate, epochs]
 
 
-def chosen(rows: Sequence[Row], height: int) -> set[str]:
-    """The folders of the rows that are shown in so many lines, in which those between them are counted.
+def chosen(rows: Sequence[Row], height: int) -> list[Row]:
+    """The rows that are shown in so many lines: all in their order if they fit.
 
-    First those at work and those that failed, then by turns what was done last and what comes next.
+    Or else what was done last, what failed, what is at work and what comes next; what was done before and what comes
+    after is counted in a line each.
     """
     if len(rows) <= height:
-        return {row.folder for row in rows}
-    urgent = [row for row in rows if row.state in (FAILED, STOPPED)] + [row for row in rows if row.state == RUNNING]
-    urgent += [row for row in rows if row.state == QUEUED]
-    done = sorted((row for row in rows if row.state == MADE), key=lambda row: -row.order)
+        return list(rows)
+    room = height - 2
+    failed = [row for row in rows if row.state in (FAILED, STOPPED)][:room]
+    at_work = [row for state in (RUNNING, QUEUED) for row in rows if row.state == state][: room - len(failed)]
+    done = sorted((row for row in rows if row.state == MADE), key=lambda row: row.order)
     coming = [row for row in rows if row.state == WAITING]
-    turns = [row for pair in zip(done, coming, strict=False) for row in pair]
-    rest = [*done[len(coming) :], *coming[len(done) :], *(row for row in rows if row.state == REUSED)]
-    shown: set[str] = set()
-    for row in (*urgent, *turns, *rest):
-        if _lines(rows, shown | {row.folder}) > height:
-            break
-        shown.add(row.folder)
-    return shown
+    room -= len(failed) + len(at_work)
+    next_ones = min(len(coming), max(room // 3, room - len(done)))
+    last_ones = min(len(done), room - next_ones)
+    return [*done[len(done) - last_ones :], *failed, *at_work, *coming[:next_ones]]
 
 
-def _lines(rows: Sequence[Row], shown: set[str]) -> int:
-    """How many lines so many rows take, with one for each gap between them."""
-    inside = [row.folder in shown for row in rows]
-    gaps = sum(not here and (place == 0 or inside[place - 1]) for place, here in enumerate(inside))
-    return sum(inside) + gaps
-
-
-def _gap(table: Table, left_out: Counter[str]) -> None:
-    """A line for rows that are not shown, which are then forgotten."""
-    if left_out:
-        told = ", ".join(f"{count} {state}" for state, count in left_out.items())
-        table.add_row(Text("…", style="dim"), Text(told, style="dim"))
-        left_out.clear()
+def _count(table: Table, rows: Sequence[Row]) -> None:
+    """A line for rows that are not shown, if there are some."""
+    if counts := Counter(row.state for row in rows):
+        told = ", ".join(f"{count} {state}" for state, count in counts.items())
+        table.add_row(Text("…", style="dim"), None, None, None, Text(told, style="dim"))
 
 
 def names_of(folders: Sequence[str]) -> dict[str, str]:

@@ -22,6 +22,7 @@ import skelpipe
 from skelpipe.errors import BadInput
 from skelpipe.outputs.ancestry import DONE
 from skelpipe.outputs.files import write_json
+from skelpipe.pipeline.board import AROUND
 from skelpipe.pipeline.cluster import Cluster, check_earlier
 from skelpipe.pipeline.lock import AREA, guarded
 from skelpipe.pipeline.show import DATA, LONG, WHY, Stage, complain, is_live, new_console, recipe_folder
@@ -111,7 +112,8 @@ def execute(
             jobs = _settle(cluster, bool(signals.received) or status < 0)
             watch.board.stop()
     if live:
-        for part in watch.board.fitted(console.width, LONG):
+        few = len(watch.board.rows) <= LONG
+        for part in watch.board.fitted(console.width, LONG if few else console.height - AROUND):
             console.print(part)
     if signals.received:
         complain(f"interrupted ({signals.received[0].name}){jobs}; the same command goes on from what is done")

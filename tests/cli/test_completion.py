@@ -70,7 +70,7 @@ def test_where_no_name_fits_paths_do():
 
 
 def test_what_is_read_of_a_module_is_what_it_holds():
-    assert listed("evaluate/protocols.py", "OWN", "protocols") == [*PROTOCOLS]
+    assert listed("evaluation/protocols.py", "OWN", "protocols") == [*PROTOCOLS]
     assert listed("report/figures/__init__.py", "FIGURES") == [*FIGURES]
     assert listed("exchange/arrays/__init__.py", "FORMATS") == [*FORMATS]
     assert listed("errors.py", "NOTHING") == []
