@@ -178,7 +178,7 @@ def test_graph_conv_against_einsum(monkeypatch, block):
     for ours, exact in zip(gradients(y, grad, *leaves), gradients(expected, grad, *plain), strict=True):
         if exact.shape == adjacency.shape:
             exact = exact * (adjacency != 0)  # elsewhere nothing is learned
-        assert float((ours - exact).norm() / exact.norm()) < 2e-6
+        assert float((ours - exact).norm() / exact.norm()) < 4e-6  # sums of 16,875 rows
 
 
 @pytest.mark.parametrize(("frames", "taps"), [(13, 9), (50, 9), (12, 3), (4, 9), (1, 5)])

@@ -13,6 +13,7 @@ from torch.autograd import Function
 
 from skelpipe.encoders.cpu import rowwise
 from skelpipe.encoders.cpu.norms import Rows, each_chunk, empty
+from skelpipe.encoders.cpu.products import product
 from skelpipe.parallel import map_slices
 
 BLOCK = 2**20  # mixed values made at a time: what a core's cache still holds when they are multiplied
@@ -69,8 +70,8 @@ class GraphConv(Function):
         target = y.view(len(source), -1)
         for first, last in graph.blocks(len(source), x.shape[-1]):
             mixed = gather(source[first:last], graph.forward, entries)
-            torch.mm(mixed.view(-1, len(weight)), weight, out=target[first:last].view(-1, weight.shape[1]))
-            target[first:last].add_(bias.flatten())
+            sums = product(mixed.view(-1, len(weight)), weight.t())
+            torch.add(sums.view(last - first, -1), bias.flatten(), out=target[first:last])
         ctx.save_for_backward(x, entries, weight)
         ctx.graph = graph
         return y
@@ -84,8 +85,9 @@ class GraphConv(Function):
         each = np.empty((rowwise.chunks(len(source)), len(entries)), np.float32)
         for first, last in graph.blocks(len(source), x.shape[-1]):
             here, rows = source[first:last], g[first:last].view(-1, grad.shape[-1])
-            of_weight.addmm_(gather(here, graph.forward, entries).view(-1, len(weight)).t(), rows)
-            mixed = (rows @ weight.t()).view(len(here), -1, x.shape[-1]).numpy()
+            mixed = gather(here, graph.forward, entries)
+            of_weight.add_(product(rows.t(), mixed.view(-1, len(weight)).t()).t())
+            mixed = product(rows, weight).view(len(here), -1, x.shape[-1]).numpy()
             gather(mixed, graph.backward, entries, out=skeletons(past, graph)[first:last])
             sums = each[first // rowwise.CHUNK :]
             each_chunk(lambda a, b: rowwise.entry_gradients(here, mixed, *graph.entries, sums, a, b), len(here))  # noqa: B023

@@ -6,6 +6,7 @@ convolutions and its LSTM. The two round differently.
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -28,6 +29,16 @@ def product(x: Tensor, matrix: Tensor, bias: Tensor | None = None) -> Tensor:
     if ONEDNN and x.dtype == torch.float32:
         return torch.ops.mkldnn._linear_pointwise(x, matrix, bias, "none", [], "")  # type: ignore[no-any-return]
     return torch.nn.functional.linear(x, matrix, bias)
+
+
+def each_product(x: Tensor, matrices: Tensor) -> Tensor:
+    """x[p] matrices[p]ᵀ for every p: x (P, n, k), matrices (P, m, k) -> (P, n, m)."""
+    if not (ONEDNN and x.dtype == torch.float32):
+        return torch.bmm(x, matrices.transpose(1, 2))
+    found = torch.from_numpy(np.empty((*x.shape[:2], matrices.shape[1]), np.float32))
+    for one, matrix, target in zip(x, matrices, found, strict=True):
+        target.copy_(product(one, matrix))
+    return found
 
 
 def packed(matrix: Tensor, rows: int) -> Tensor:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.autograd import Function
 
 from skelpipe.encoders.cpu.norms import Norm, empty, rows
+from skelpipe.encoders.cpu.products import each_product, product
 
 SPECTRAL_CHANNELS = 64  # from this many on, fewer products outweigh the transforms
 BLOCK = 2**22  # transformed values made at a time
@@ -112,9 +113,8 @@ class Spectral:
         filters = self.filters(len(x), weight)
         y = empty(*x.shape[:-1], len(bias))
         for source, target in self.blocks(filters, x, y):
-            products = torch.bmm((into @ source.flatten(1)).view(len(into), -1, x.shape[-1]), filters)
-            torch.mm(back, products.flatten(1), out=target.flatten(1))
-            target.add_(bias)
+            products = each_product(across(into, source), filters)
+            torch.add(across(back, products), bias, out=target)
         return y
 
     def backward(self, x: Tensor, weight: Tensor, grad: Tensor) -> tuple[Tensor, Tensor]:
@@ -123,19 +123,17 @@ class Spectral:
         filters = self.filters(len(x), weight)
         past, of_filters = empty(*x.shape), torch.zeros_like(filters)
         for source, target, g in self.blocks(filters, x, past, grad):
-            products = (back.t() @ g.flatten(1)).view(len(into), -1, grad.shape[-1])
-            of_filters.baddbmm_((into @ source.flatten(1)).view(len(into), -1, x.shape[-1]).transpose(1, 2), products)
-            torch.mm(into.t(), torch.bmm(products, filters.transpose(1, 2)).flatten(1), out=target.flatten(1))
-        of_taps = (into_taps.t() @ of_filters.flatten(1)).view(-1, *filters.shape[1:])
-        return past, of_taps.permute(2, 1, 0).unsqueeze(-1)
+            products, seen = across(back.t(), g), across(into, source)
+            of_filters += each_product(products.transpose(1, 2), seen.transpose(1, 2))
+            target.copy_(across(into.t(), each_product(products, filters.transpose(1, 2))))
+        return past, across(into_taps.t(), of_filters).permute(1, 2, 0).unsqueeze(-1)
 
     def filters(self, frames: int, weight: Tensor) -> Tensor:
-        """The taps transformed: (products, C_in, C_out)."""
+        """The taps transformed: (products, C_out, C_in)."""
         if self.kept is not None and frames in self.kept:
             return self.kept[frames]
-        by_tap = weight[..., 0].permute(2, 1, 0)
-        into_taps = transforms(frames, len(by_tap))[1]
-        made = (into_taps @ by_tap.reshape(len(by_tap), -1)).view(-1, *by_tap.shape[1:])
+        by_tap = weight[..., 0].permute(2, 0, 1)
+        made = across(transforms(frames, len(by_tap))[1], by_tap)
         if self.kept is not None:
             self.kept[frames] = made.detach()
         return made
@@ -145,6 +143,12 @@ class Spectral:
         """Views (T, some joints, C) of each of (T, B·M, V, C), whatever the threads."""
         step = max(1, BLOCK // (len(filters) * max(filters.shape[1:])))
         return zip(*(torch.split(x.view(len(x), -1, x.shape[-1]), step, dim=1) for x in of), strict=True)
+
+
+def across(matrix: Tensor, x: Tensor) -> Tensor:
+    """A transform of the first axis: (p, t) times (t, …) -> (p, …)."""
+    # A matrix with gaps between its rows would be read element by element.
+    return product(matrix, x.contiguous().view(len(x), -1).t()).view(len(matrix), *x.shape[1:])
 
 
 class Direct:
