@@ -6,9 +6,10 @@ convolutions and its LSTM. The two round differently.
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 from torch import Tensor
+
+from skelpipe.encoders.cpu.norms import empty
 
 
 def has_onednn() -> bool:
@@ -31,13 +32,11 @@ def product(x: Tensor, matrix: Tensor, bias: Tensor | None = None) -> Tensor:
     return torch.nn.functional.linear(x, matrix, bias)
 
 
-def each_product(x: Tensor, matrices: Tensor) -> Tensor:
-    """x[p] matrices[p]ᵀ for every p: x (P, n, k), matrices (P, m, k) -> (P, n, m)."""
-    if not (ONEDNN and x.dtype == torch.float32):
-        return torch.bmm(x, matrices.transpose(1, 2))
-    found = torch.from_numpy(np.empty((*x.shape[:2], matrices.shape[1]), np.float32))
-    for one, matrix, target in zip(x, matrices, found, strict=True):
-        target.copy_(product(one, matrix))
+def each_product(x: Tensor, matrices: Tensor, bias: Tensor | None = None) -> Tensor:
+    """x[p] matrices[p]ᵀ for every p, and the bias for the first one: x (P, n, k), matrices (P, m, k) -> (P, n, m)."""
+    found = empty(x, *x.shape[:2], matrices.shape[1])
+    for p, (one, matrix, target) in enumerate(zip(x, matrices, found, strict=True)):
+        target.copy_(product(one, matrix, bias if p == 0 else None))
     return found
 
 
