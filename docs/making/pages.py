@@ -1,0 +1,27 @@
+"""All generated pages by their paths, and their places in the navigation."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from making import api, cli, data, files, learn
+
+GROUPS = ("methods", "positives", "encoders", "protocols", "datasets", "layouts", "augmentations", "recipes",
+          "pipelines", "cli")  # fmt: skip
+
+
+@cache
+def generated() -> dict[str, str]:
+    """Every page that is made from the code."""
+    return {
+        **learn.methods(), **learn.positives(), **learn.encoders(), **learn.protocols(), **learn.indices(),
+        **data.datasets(), **data.layouts(), **data.augmentations(), **data.indices(),
+        **files.recipe_pages(), **files.pipeline_pages(), **files.indices(),
+        **cli.command_pages(), **cli.index(), **api.pages(),
+    }  # fmt: skip
+
+
+def group(folder: str) -> list[str]:
+    """The pages of a folder, its list first, in the order in which they were made."""
+    pages = [path for path in generated() if path.startswith(f"{folder}/")]
+    return sorted(pages, key=lambda path: not path.endswith("/index.md"))
