@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 import click
-from making.reading import clean, page, table
+from making.reading import bash, clean, page, table
 
 from skelpipe.cli.program import SECTIONS, main
 
@@ -36,7 +36,7 @@ def command_pages() -> dict[str, str]:
             f"```text\nskelpipe {command.name} {usage}\n```",
             _prose(command.help or ""),
             "## Example",
-            f"<!-- sandbox: cli {command.name} -->\n```bash\n" + "\n".join(examples(command)) + "\n```",
+            bash(*examples(command)),
             "## Options",
             _options(command, context),
             clean(" ".join((command.epilog or "").split())),

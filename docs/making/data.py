@@ -58,7 +58,6 @@ def datasets() -> dict[str, str]:
                 f"skelpipe ingest {name} data/raw/{name} {store}",
                 f"skelpipe prepare {store} data/stores/{name}-50.zarr",
                 f"skelpipe inspect {store}",
-                mark=f"sandbox: raw {name}",
             ),
             "Without the data, `skelpipe synth` writes licence-free files of the same form:",
             bash(f"skelpipe synth {name} data/raw/{name}-toy --actions 4 --subjects 4"),
@@ -279,7 +278,6 @@ def _preparation() -> str:
             "skelpipe prepare data/stores/ntu60.zarr data/stores/ntu60-50.zarr",
             "skelpipe prepare data/stores/ntu60.zarr data/stores/ntu60-isc.zarr --preset isc --frames 64",
             "skelpipe prepare data/stores/ntu60.zarr data/stores/ntu60-native.zarr --frames native",
-            mark="sandbox: store ntu60",
         ),
     )
 

@@ -88,7 +88,7 @@ def _lines(name: str, recipe: Recipe) -> str:
     lines.append(f"skelpipe pretrain {name} {clips} data/runs/{name} --split xsub60 --stream {stream}")
     which = f" --stream {recipe.streams[0]}" if recipe.streams else ""
     lines.append(f"skelpipe evaluate data/runs/{name} {clips} data/runs/{name}-eval{which}")
-    return bash(*lines, mark="sandbox: recipe " + name)
+    return bash(*lines, mark="test: read")
 
 
 def _figures(name: str) -> list[str]:
@@ -130,7 +130,7 @@ def pipeline_pages() -> dict[str, str]:
             f"Splits {', '.join(splits)}." if splits else "",
             f"Recipes {', '.join(f'[`{each}`](../recipes/{each}.md)' for each in trained)}." if trained else "",
             f"It runs {', '.join(f'[`{each}`]({each}.md)' for each in inside)} together." if inside else "",
-            bash(f"skelpipe run {name}", mark="sandbox: plan"),
+            bash(f"skelpipe run {name}", mark="test: read"),
             "`-n` shows the plan and what is done already, and runs nothing.",
             *_exhibit(plan.get("paper")),
             "## The file",

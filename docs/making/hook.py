@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -44,4 +45,5 @@ def on_files(files: Any, config: Any) -> Any:
 
 def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
     """Fill in included sections and draw formulas."""
-    return maths.in_mathml(included.fill(page.file.src_uri, markdown, _shown))
+    whole = included.fill(page.file.src_uri, markdown, _shown)
+    return maths.in_mathml(re.sub(r"^<!-- .*? -->\n", "", whole, flags=re.M))

@@ -12,7 +12,7 @@ from making import pictures
 from making.reading import bash, clean, module_of, options, page, prose, summary, table
 
 from skelpipe.encoders import ENCODERS
-from skelpipe.evaluate.protocols import OF_CLASSIFIERS, PROTOCOLS, Options
+from skelpipe.evaluation.protocols import OF_CLASSIFIERS, PROTOCOLS, Options
 from skelpipe.methods import METHODS, POSITIVES
 from skelpipe.methods.base import MethodOptions
 from skelpipe.methods.moco import MoCoOptions
@@ -117,7 +117,7 @@ def _pretrain_lines(method: str) -> str:
     lines = [f"skelpipe pretrain {name} {clips} data/runs/{name} --split xsub60 --stream {stream}"]
     which = "" if stream != "3s" else f" --stream {recipe.streams[0]}"
     lines.append(f"skelpipe evaluate data/runs/{name} {clips} data/runs/{name}-eval --protocol {measured}{which}")
-    return bash(*lines, mark="sandbox: recipe " + name)
+    return bash(*lines)
 
 
 def positives() -> dict[str, str]:
@@ -203,7 +203,7 @@ def protocols() -> dict[str, str]:
             prose(own.__doc__) if own else "",
             options(own, f"{name}.") if own else "",
             "## Run it",
-            bash(f"skelpipe evaluate data/runs/joint data/stores/ntu60-50.zarr data/runs/joint-{name} --protocol {name}", mark=f"sandbox: evaluate {name}"),
+            bash(f"skelpipe evaluate data/runs/joint data/stores/ntu60-50.zarr data/runs/joint-{name} --protocol {name}"),
             "## Recipes whose authors measure so",
             linked_recipes(lambda recipe, name=name: name in recipe.evaluate.protocols) or "None states it; `linear` and `knn` are the usual ones.",
         )
