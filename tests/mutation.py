@@ -71,7 +71,7 @@ GUARDS = {  # module -> the tests that guard it
     "encoders/cpu/__init__.py": CPU,
     "encoders/cpu/mixing.py": CPU,
     "encoders/cpu/norms.py": CPU,
-    "encoders/cpu/shortcut.py": CPU,
+    "encoders/cpu/residual.py": CPU,
     "encoders/cpu/rowwise.py": CPU,
     "encoders/cpu/temporal.py": CPU,
     **{f"clips/augment/{name}.py": VIEWS for name in AUGMENTING},

@@ -39,7 +39,7 @@ from torch import nn
 
 from skelpipe.clips.augment.base import Augmentation
 from skelpipe.encoders.base import Encoder
-from skelpipe.evaluate.protocol import Outcome
+from skelpipe.evaluation.protocol import Outcome
 from skelpipe.layouts.base import Layout
 from skelpipe.methods.skeletonclr import SkeletonCLR, SkeletonCLROptions
 from skelpipe.methods.positives import OwnKey, OwnKeyOptions
@@ -133,7 +133,7 @@ def test_registries_hold_what_a_package_adds_and_their_own_first(place):
     code = """
         from skelpipe.clips.augment import AUGMENTATIONS
         from skelpipe.encoders import ENCODERS
-        from skelpipe.evaluate.protocols import PROTOCOLS
+        from skelpipe.evaluation.protocols import PROTOCOLS
         from skelpipe.layouts import LAYOUTS, find_layout
         from skelpipe.methods import METHODS, POSITIVES
         from skelpipe.recordings.datasets import DATASETS, SPLITS

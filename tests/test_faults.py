@@ -32,7 +32,7 @@ from kills import SIGNALS, Command, Workshop, assert_whole, at_work, check_log, 
 from skelpipe.clips.prepare import prepare
 from skelpipe.clips.streams import write_streams
 from skelpipe.errors import BadInput
-from skelpipe.evaluate.evaluate import evaluate
+from skelpipe.evaluation.evaluate import evaluate
 from skelpipe.outputs import ancestry, folders
 from skelpipe.outputs.digests import read_digest
 from skelpipe.outputs.locks import lock

@@ -21,7 +21,7 @@ WINGS = [
     {"recordings"},
     {"clips", "inspect", "plots"},
     {"training"},
-    {"evaluate", "exchange"},
+    {"evaluation", "exchange"},
     {"predict", "report"},
     {"bench"},
     {"pipeline"},  # which shows what a report shows
@@ -40,7 +40,7 @@ ROOMS = {
     ],
     "clips": [{"balance", "philox", "streams"}, {"augment"}, {"gather"}, {"views"}, {"batches"}],
     "encoders": [{"plain"}, {"graph", "cpu"}],
-    "evaluate": [{"intervals"}, {"fit", "scores"}, {"embed", "fuse"}, {"protocol"}],
+    "evaluation": [{"intervals"}, {"fit", "scores"}, {"features", "fuse"}, {"protocol"}],
     "exchange": [{"arrays", "onnx", "weights"}],
     "plots": [{"style", "motion"}],
     "cli": [
@@ -163,6 +163,20 @@ def test_every_wing_and_room_is_there():
     assert {name.partition(".")[0] for name in NAMES} - {""} == set(LEVEL)
     for wing, lines in ROOMS.items():
         assert {f"{wing}.{room}" for line in lines for room in line} <= NAMES
+
+
+def test_no_name_of_a_package_hides_one_of_its_modules():
+    for path in MODULES:
+        if path.name != "__init__.py":
+            continue
+        modules = {name.rpartition(".")[2] for name in NAMES if name.rpartition(".")[0] == name_of(path)} - {""}
+        bound = {alias.asname or alias.name for node in ast.walk(ast.parse(path.read_text()))
+                 if isinstance(node, ast.ImportFrom) for alias in node.names
+                 if f"{node.module}.{alias.name}".removeprefix("skelpipe.") not in NAMES}  # fmt: skip
+        bound |= {node.name for node in ast.parse(path.read_text()).body
+                  if isinstance(node, ast.FunctionDef | ast.ClassDef)}  # fmt: skip
+        assert not modules & bound, f"{path}: {modules & bound} could be the module or what stands in it"
+    assert not {*skelpipe.__all__} & {name.partition(".")[0] for name in NAMES}
 
 
 def test_tests_stand_in_the_wings_that_they_test():

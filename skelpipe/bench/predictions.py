@@ -13,8 +13,8 @@ from skelpipe.bench.steps import FRAMES, SPLIT
 from skelpipe.bench.table import Row
 from skelpipe.bench.timing import Roofline, measure, measure_roofline, time_calls, torch_threads
 from skelpipe.bench.work import encoder_work, limit
-from skelpipe.evaluate.embed import Run, encode
-from skelpipe.evaluate.models import classifier_of, facts_of
+from skelpipe.evaluation.features import Run, encode
+from skelpipe.evaluation.models import classifier_of, facts_of
 from skelpipe.layouts.kinect_v2 import KINECT_V2
 from skelpipe.predict.pieces import Piece
 from skelpipe.predict.predictor import Predictor

@@ -284,7 +284,7 @@ class Bench:
 
     def embed(self) -> None:
         """Features of clips in a folder, beside the arithmetic of the bodies that are there."""
-        from skelpipe.evaluate.embed import encode, load_run
+        from skelpipe.evaluation.features import encode, load_run
         from skelpipe.recordings.store import Clips
 
         recipe = load_recipe(self.scale.recipes[0], [f"batch_size={self.scale.batch}", *self.scale.overrides], epochs=0)
@@ -305,7 +305,7 @@ class Bench:
     def predict(self) -> None:
         """One window, and clips of a folder, by the encoder that was embedded with."""
         from skelpipe.bench.predictions import prediction_rows
-        from skelpipe.evaluate.embed import load_run
+        from skelpipe.evaluation.features import load_run
         from skelpipe.recordings.store import Clips
 
         source = Clips(self.clips)
@@ -314,9 +314,9 @@ class Bench:
 
     def linear(self) -> None:
         """The linear protocol on random features of xsub60's size, or of a share of it and then multiplied."""
-        from skelpipe.evaluate.embed import Features
-        from skelpipe.evaluate.linear import EPOCHS, linear
-        from skelpipe.evaluate.protocol import Setup
+        from skelpipe.evaluation.features import Features
+        from skelpipe.evaluation.linear import EPOCHS, linear
+        from skelpipe.evaluation.protocol import Setup
 
         device = self.devices[-1]
         train, test = (max(CLASSES, int(self.scale.features * n)) for n in (XSUB60_TRAIN, XSUB60_TEST))

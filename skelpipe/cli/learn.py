@@ -83,7 +83,7 @@ def pretrain(
         import torch._dynamo  # noqa: F401  # torch's optimisers do
 
         from skelpipe import ranks
-        from skelpipe.evaluate.protocols import check_stated
+        from skelpipe.evaluation.protocols import check_stated
         from skelpipe.training.pretrain import pretrain as run_pretrain
         from skelpipe.training.recipe import load_recipe
 
@@ -224,7 +224,7 @@ def export_onnx(
     Example:
       skelpipe export-onnx data/evaluations/bone bone.onnx --clips data/stores/ntu60-50.zarr
     """
-    from skelpipe.evaluate.models import clips_as_seen, encoder_of_run
+    from skelpipe.evaluation.models import clips_as_seen, encoder_of_run
     from skelpipe.exchange.onnx import export_onnx as run_export
     from skelpipe.outputs.digests import read_kind
     from skelpipe.predict.find import clips_of, find_model

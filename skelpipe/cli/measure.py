@@ -31,7 +31,7 @@ from skelpipe.cli.progress import bar, stages
 
 def _protocols() -> Mapping[str, Any]:
     with importing():
-        from skelpipe.evaluate.protocols import PROTOCOLS
+        from skelpipe.evaluation.protocols import PROTOCOLS
 
     return PROTOCOLS
 
@@ -86,7 +86,7 @@ def evaluate(
       skelpipe evaluate data/runs/bone data/stores/ntu60-50.zarr data/runs/bone-eval --protocol linear
     """
     with importing():
-        from skelpipe.evaluate.evaluate import evaluate as run_evaluate
+        from skelpipe.evaluation.evaluate import evaluate as run_evaluate
         from skelpipe.training.kept import kept_in
 
     asked = list(protocols) if given(ctx, "protocols") else None  # else the recipe may say it
@@ -123,7 +123,7 @@ def embed(run: Path, clips: Path, out: Path, **options: Any) -> None:
       skelpipe embed data/runs/bone data/stores/ntu60-50.zarr features.parquet
     """
     with importing():
-        from skelpipe.evaluate.feature_files import export
+        from skelpipe.evaluation.feature_files import export
 
     with bar("embedding", "clips") as progress:
         cautions: list[str] = []
@@ -159,7 +159,7 @@ def fuse(parts: tuple[Path, ...], out: Path, **options: Any) -> None:
     Example:
       skelpipe fuse runs/joint/eval runs/bone/eval runs/motion/eval --out runs/fused --weights 0.6,0.6,0.4
     """
-    from skelpipe.evaluate.fuse import fuse as run_fuse
+    from skelpipe.evaluation.fuse import fuse as run_fuse
 
     _metrics(out, run_fuse(parts, out, **options))
 

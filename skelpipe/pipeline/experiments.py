@@ -115,7 +115,7 @@ def _check_names(pipeline: Pipeline, path: Path) -> None:
 
 
 def _experiment(pipeline: Pipeline, file: Path, called: str, changes: Sequence[str]) -> Experiment:
-    from skelpipe.evaluate.protocols import check_stated
+    from skelpipe.evaluation.protocols import check_stated
     from skelpipe.training.recipe import load_recipe
 
     recipe = load_recipe(file, changes, pipeline.epochs)  # a mistake is found now and not hours later

@@ -125,8 +125,8 @@ def _of_run(size: Size, recipe: Recipe, pipeline: Pipeline) -> dict[str, int]:
 
 
 def _of_evaluation(size: Size, experiment: Experiment, pipeline: Pipeline) -> dict[str, int]:
-    from skelpipe.evaluate.finetune import Training
-    from skelpipe.evaluate.protocols import read_options
+    from skelpipe.evaluation.finetune import Training
+    from skelpipe.evaluation.protocols import read_options
 
     run = protocols_of(pipeline, experiment)
     options = read_options(pipeline.options, [*pipeline.all_protocols, *run])

@@ -186,7 +186,7 @@ def list_raw(folder: Path) -> str | None:
 
 def _check_protocols(pipeline: Pipeline, path: Path) -> None:
     # Found now and not after days of pretraining.
-    from skelpipe.evaluate.protocols import PROTOCOLS
+    from skelpipe.evaluation.protocols import PROTOCOLS
 
     for protocol in pipeline.all_protocols:
         if protocol not in PROTOCOLS:

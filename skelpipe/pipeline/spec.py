@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, PrivateAttr, ValidationInfo, field_validator, model_validator
 
 from skelpipe.errors import BadInput, hint
-from skelpipe.evaluate.fuse import STREAM_ORDER, STREAM_WEIGHTS
+from skelpipe.evaluation.fuse import STREAM_ORDER, STREAM_WEIGHTS
 from skelpipe.resources import names
 from skelpipe.settings import Settings
 

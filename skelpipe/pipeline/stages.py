@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from skelpipe.evaluate.fuse import TRIPLES
+from skelpipe.evaluation.fuse import TRIPLES
 from skelpipe.pipeline.experiments import Experiment, as_text, as_word, shortened, streams_of
 from skelpipe.pipeline.spec import WEIGHTS, Pipeline
 from skelpipe.recordings.datasets.rules import folder_word
@@ -33,7 +33,7 @@ def plan_runs(
 
 
 def protocols_of(pipeline: Pipeline, experiment: Experiment) -> list[str]:
-    from skelpipe.evaluate.protocols import PROTOCOLS
+    from skelpipe.evaluation.protocols import PROTOCOLS
 
     stated = () if "protocols" in pipeline.model_fields_set else experiment.recipe.evaluate.protocols
     if experiment.recipe.supervised:  # what is meant for all others does not suit it
@@ -94,7 +94,7 @@ def name_evaluation(
 
 def changed_options(pipeline: Pipeline) -> dict[str, Any]:
     """The options of protocols that are not at their defaults, by their dotted key."""
-    from skelpipe.evaluate.protocols import read_options
+    from skelpipe.evaluation.protocols import read_options
 
     changed: dict[str, Any] = {}
     for protocol, own in read_options(pipeline.options, pipeline.all_protocols, ADD_PROTOCOL).items():

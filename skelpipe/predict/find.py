@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from skelpipe.errors import BadInput
-from skelpipe.evaluate.models import model_of_run
+from skelpipe.evaluation.models import model_of_run
 from skelpipe.outputs.ancestry import PROVENANCE, read_json
 from skelpipe.outputs.checksums import check_files
 from skelpipe.outputs.digests import read_digest, read_kind, require

@@ -15,8 +15,8 @@ from skelpipe.clips.gather import Source
 from skelpipe.clips.loading import load_bodies, own_frames
 from skelpipe.clips.prepare import Maker
 from skelpipe.errors import BadInput
-from skelpipe.evaluate.embed import as_evaluated, some_at_a_time
-from skelpipe.evaluate.fuse import stream_weights
+from skelpipe.evaluation.features import as_evaluated, some_at_a_time
+from skelpipe.evaluation.fuse import stream_weights
 from skelpipe.layouts import attributes_of
 from skelpipe.layouts.base import Layout
 from skelpipe.layouts.mapping import find_mapping, map_joints

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from skelpipe.errors import BadInput
-from skelpipe.evaluate.fuse import CLIPS_APART, ONLY, STREAM_WEIGHTS
+from skelpipe.evaluation.fuse import CLIPS_APART, ONLY, STREAM_WEIGHTS
 from skelpipe.outputs.ancestry import DONE, PROVENANCE, read_json
 from skelpipe.outputs.checksums import check_files
 from skelpipe.outputs.digests import read_digest

@@ -11,8 +11,8 @@ from typing import Any
 
 from skelpipe import paper
 from skelpipe.errors import BadInput
-from skelpipe.evaluate.fuse import STREAM_ORDER
-from skelpipe.evaluate.protocols import PROTOCOLS
+from skelpipe.evaluation.fuse import STREAM_ORDER
+from skelpipe.evaluation.protocols import PROTOCOLS
 from skelpipe.paper.systems import SYSTEMS
 from skelpipe.recordings.datasets import find_split
 from skelpipe.recordings.datasets.rules import spans

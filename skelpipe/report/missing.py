@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from skelpipe import paper
-from skelpipe.evaluate.fuse import TRIPLES
+from skelpipe.evaluation.fuse import TRIPLES
 from skelpipe.paper.systems import SYSTEMS
 from skelpipe.report.collect import Result
 from skelpipe.report.experiments import Catalogue

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from skelpipe import paper
-from skelpipe.evaluate.scores import confusion
+from skelpipe.evaluation.scores import confusion
 from skelpipe.plots.confusion import confusion_shares
 from skelpipe.plots.paper import (
     MARKED,

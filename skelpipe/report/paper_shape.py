@@ -15,7 +15,7 @@ from typing import Any
 
 from skelpipe import paper
 from skelpipe.errors import BadInput
-from skelpipe.evaluate.fuse import STREAM_ORDER
+from skelpipe.evaluation.fuse import STREAM_ORDER
 from skelpipe.outputs.ancestry import DONE
 from skelpipe.outputs.checksums import check_files
 from skelpipe.paper import Cell, Grid

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from skelpipe import __version__, paper
-from skelpipe.evaluate.fuse import ONLY
+from skelpipe.evaluation.fuse import ONLY
 from skelpipe.plots.style import class_names
 from skelpipe.report.cells import Cell, Column, beside_top1, cells_of, columns_of, warnings_of
 from skelpipe.report.collect import Found, Result

@@ -22,7 +22,7 @@ from pydantic import (
 )
 
 from skelpipe.errors import BadInput, shortened
-from skelpipe.settings.mistakes import mistakes
+from skelpipe.settings.wording import mistakes
 
 LONGEST_TEXT, MOST_VALUES = 1 << 16, 100_000  # the loader needs seconds for as many brackets
 # What the loader raises for scalars that are none of their kind (a 13th month, an integer of 5,000 digits) and for

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from skelpipe.evaluate.descent import Descent
+from skelpipe.evaluation.descent import Descent
 
 CLIPS, FEATURES, CLASSES, BATCH = 40_091, 256, 60, 128
 STEPS = CLIPS // BATCH

@@ -21,7 +21,7 @@ from skelpipe.cli.program import SECTIONS
 from skelpipe.cli.progress import bar, training
 from skelpipe.clips import streams
 from skelpipe.errors import BadInput
-from skelpipe.evaluate.protocols import PROTOCOLS
+from skelpipe.evaluation.protocols import PROTOCOLS
 from skelpipe.report.labels import column_key
 
 SLOW = ("torch", "numpy", "numba", "zarr", "pandas", "matplotlib", "sklearn", "snakemake", "rich", "pydantic", "h5py")

@@ -17,7 +17,7 @@ from click.testing import CliRunner
 
 from skelpipe.cli import main
 from skelpipe.errors import BadInput
-from skelpipe.evaluate.evaluate import evaluate
+from skelpipe.evaluation.evaluate import evaluate
 from skelpipe.exchange.arrays import file_names
 from skelpipe.exchange.arrays.divisions import COUNTS
 from skelpipe.exchange.arrays.foreign import what_is

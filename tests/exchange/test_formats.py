@@ -19,7 +19,7 @@ from people import person
 from skelpipe.cli import main
 from skelpipe.clips.prepare import prepare
 from skelpipe.errors import BadInput
-from skelpipe.evaluate.evaluate import evaluate
+from skelpipe.evaluation.evaluate import evaluate
 from skelpipe.exchange.arrays import FORMATS, base, importing, sgn, source
 from skelpipe.exchange.arrays.base import STEMS
 from skelpipe.exchange.arrays.exporting import export_arrays

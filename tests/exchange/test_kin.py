@@ -17,7 +17,7 @@ from states import features_of, reference_encoder, reference_file, saved
 from skelpipe.cli import main
 from skelpipe.encoders.graph import adjacency
 from skelpipe.errors import BadInput
-from skelpipe.evaluate.embed import encode, load_run
+from skelpipe.evaluation.features import encode, load_run
 from skelpipe.exchange.weights.exporting import export_weights
 from skelpipe.exchange.weights.families import beneath
 from skelpipe.exchange.weights.foreign import NETWORKS, name_network

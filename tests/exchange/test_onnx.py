@@ -17,7 +17,7 @@ from skelpipe.cli import main
 from skelpipe.encoders import ENCODERS
 from skelpipe.encoders.plain import plain, plainly
 from skelpipe.errors import BadInput
-from skelpipe.evaluate.evaluate import evaluate
+from skelpipe.evaluation.evaluate import evaluate
 from skelpipe.exchange.onnx import export_onnx, open_onnx, parity
 from skelpipe.layouts import attributes_of
 from skelpipe.layouts.coco17 import COCO17

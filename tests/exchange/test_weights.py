@@ -20,7 +20,7 @@ from states import SPATIAL, reference_encoder, reference_file, saved
 
 from skelpipe.cli import main
 from skelpipe.errors import BadInput
-from skelpipe.evaluate.embed import encode, load_run
+from skelpipe.evaluation.features import encode, load_run
 from skelpipe.exchange.weights.contents import reference_name
 from skelpipe.exchange.weights.exporting import export_weights
 from skelpipe.exchange.weights.importing import import_weights

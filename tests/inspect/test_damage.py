@@ -18,9 +18,9 @@ from skelpipe.cli import main
 from skelpipe.clips.prepare import prepare
 from skelpipe.clips.streams import write_streams
 from skelpipe.errors import BadInput
-from skelpipe.evaluate.embed import load_run
-from skelpipe.evaluate.evaluate import evaluate
-from skelpipe.evaluate.fuse import fuse
+from skelpipe.evaluation.evaluate import evaluate
+from skelpipe.evaluation.features import load_run
+from skelpipe.evaluation.fuse import fuse
 from skelpipe.exchange.arrays.exporting import export_arrays
 from skelpipe.exchange.weights.exporting import export_weights
 from skelpipe.inspect import damage

@@ -8,7 +8,7 @@ from conftest import TINY, write_clips
 from uneven import write
 
 from skelpipe.errors import BadInput
-from skelpipe.evaluate.embed import load_run
+from skelpipe.evaluation.features import load_run
 from skelpipe.exchange.weights.exporting import export_weights
 from skelpipe.layouts import attributes_of, find_layout, layout_of
 from skelpipe.recordings.store import Clips

@@ -16,7 +16,7 @@ from skelpipe.clips.batches import Batch
 from skelpipe.clips.presets import find_preparation
 from skelpipe.clips.views import render_view
 from skelpipe.errors import BadInput
-from skelpipe.evaluate.protocols import check_stated, read_options
+from skelpipe.evaluation.protocols import check_stated, read_options
 from skelpipe.layouts import LAYOUTS
 from skelpipe.layouts.kinect_v2 import KINECT_V2
 from skelpipe.training.loop import train_step

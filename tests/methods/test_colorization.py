@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 
 from skelpipe.clips.batches import Batch
 from skelpipe.errors import BadInput
-from skelpipe.evaluate.evaluate import evaluate
+from skelpipe.evaluation.evaluate import evaluate
 from skelpipe.exchange.weights.importing import import_weights
 from skelpipe.layouts.kinect_v2 import KINECT_V2
 from skelpipe.methods import chamfer as chamfers

@@ -25,8 +25,8 @@ from skelpipe.clips.batches import Batch, Batches
 from skelpipe.clips.streams import apply_stream
 from skelpipe.clips.views import build_view
 from skelpipe.errors import BadInput
-from skelpipe.evaluate.embed import load_run
-from skelpipe.evaluate.evaluate import evaluate
+from skelpipe.evaluation.evaluate import evaluate
+from skelpipe.evaluation.features import load_run
 from skelpipe.layouts.kinect_v2 import KINECT_V2
 from skelpipe.methods.crosnnclr import LOSSES, CrossView, CrossViewOptions
 from skelpipe.methods.crossclr import CrosSCLR, CrosSCLROptions, CrossStream, CrossStreamOptions

@@ -13,7 +13,7 @@ from torch import nn
 
 from skelpipe.clips.batches import Batch
 from skelpipe.errors import BadInput
-from skelpipe.evaluate.embed import embed, load_run
+from skelpipe.evaluation.features import embed, load_run
 from skelpipe.layouts import LAYOUTS
 from skelpipe.layouts.kinect_v2 import KINECT_V2
 from skelpipe.methods.isc import ISC, ISCOptions

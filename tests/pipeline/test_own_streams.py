@@ -8,7 +8,7 @@ import pytest
 from test_pipeline import write_toy
 
 from skelpipe.errors import BadInput
-from skelpipe.evaluate.fuse import STREAM_ORDER, STREAM_WEIGHTS
+from skelpipe.evaluation.fuse import STREAM_ORDER, STREAM_WEIGHTS
 from skelpipe.pipeline.files import load_pipeline
 from skelpipe.pipeline.plan import plan
 from skelpipe.pipeline.spec import WEIGHTS

@@ -15,8 +15,8 @@ from conftest import TINY
 from skelpipe.cli import main
 from skelpipe.clips.prepare import prepare
 from skelpipe.errors import BadInput
-from skelpipe.evaluate.evaluate import evaluate
-from skelpipe.evaluate.fuse import fuse
+from skelpipe.evaluation.evaluate import evaluate
+from skelpipe.evaluation.fuse import fuse
 from skelpipe.layouts import LAYOUTS, find_layout
 from skelpipe.layouts.table import CONFIDENCE
 from skelpipe.predict import inputs

@@ -20,9 +20,9 @@ import skelpipe
 from skelpipe.cli import main
 from skelpipe.clips.prepare import prepare
 from skelpipe.errors import BadInput
-from skelpipe.evaluate.evaluate import evaluate
-from skelpipe.evaluate.fuse import fuse
-from skelpipe.evaluate.scores import read_scores
+from skelpipe.evaluation.evaluate import evaluate
+from skelpipe.evaluation.fuse import fuse
+from skelpipe.evaluation.scores import read_scores
 from skelpipe.exchange.weights.exporting import export_weights, in_reference_form
 from skelpipe.layouts import LAYOUTS
 from skelpipe.layouts.mapping import map_joints

@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 
-from skelpipe.evaluate.scores import write_npz, write_scores
+from skelpipe.evaluation.scores import write_npz, write_scores
 from skelpipe.outputs import files, folders
 
 CLASSES = 12

@@ -13,8 +13,8 @@ from made_up import CLASSES, write_evaluation, write_run
 
 from skelpipe.cli import main
 from skelpipe.errors import BadInput
-from skelpipe.evaluate.fuse import fuse
-from skelpipe.evaluate.scores import write_scores
+from skelpipe.evaluation.fuse import fuse
+from skelpipe.evaluation.scores import write_scores
 from skelpipe.outputs import digests, files, folders
 from skelpipe.paper import sources, systems
 from skelpipe.plots.curves import curves_figure

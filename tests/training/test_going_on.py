@@ -15,7 +15,7 @@ from conftest import TINY
 from kills import CPU, Forked, assert_whole, content, differences
 
 from skelpipe.errors import BadInput
-from skelpipe.evaluate.embed import load_run
+from skelpipe.evaluation.features import load_run
 from skelpipe.recordings.store import Clips
 from skelpipe.training import folder, loop
 from skelpipe.training.optim import OPTIMIZERS, SCHEDULES

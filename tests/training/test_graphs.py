@@ -19,7 +19,7 @@ from torch.utils._pytree import tree_leaves, tree_map_only
 from skelpipe.clips.batches import Batch
 from skelpipe.encoders import ENCODERS
 from skelpipe.encoders.plain import plainly
-from skelpipe.evaluate.evaluate import evaluate
+from skelpipe.evaluation.evaluate import evaluate
 from skelpipe.methods import METHODS, POSITIVES
 from skelpipe.methods.network import Network
 from skelpipe.methods.skeletonclr import SkeletonCLR

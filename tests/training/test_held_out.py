@@ -14,7 +14,7 @@ from torch import nn
 
 from skelpipe.clips.batches import Batches
 from skelpipe.errors import BadInput
-from skelpipe.evaluate.embed import load_run
+from skelpipe.evaluation.features import load_run
 from skelpipe.methods import METHODS
 from skelpipe.recordings.datasets import split_masks
 from skelpipe.recordings.store import Clips

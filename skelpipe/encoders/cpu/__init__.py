@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from skelpipe.encoders.cpu.mixing import Graph, graph_conv
 from skelpipe.encoders.cpu.norms import norm, norm_add_relu, norm_drop_add_relu, norm_relu
-from skelpipe.encoders.cpu.shortcut import shortcut
+from skelpipe.encoders.cpu.residual import shortcut
 from skelpipe.encoders.cpu.temporal import norm_relu_conv, settle
 from skelpipe.encoders.plain import traced
 

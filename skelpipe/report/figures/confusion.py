@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from skelpipe.evaluate.fuse import ONLY
-from skelpipe.evaluate.scores import Scores, confusion
+from skelpipe.evaluation.fuse import ONLY
+from skelpipe.evaluation.scores import Scores, confusion
 from skelpipe.plots.confusion import confusion_figure
 from skelpipe.plots.style import class_names, png_bytes
 from skelpipe.report.collect import Found, Result

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from skelpipe.evaluate.fuse import STREAM_ORDER
+from skelpipe.evaluation.fuse import STREAM_ORDER
 from skelpipe.plots.curves import curves_figure
 from skelpipe.plots.style import png_bytes
 from skelpipe.report.collect import Run

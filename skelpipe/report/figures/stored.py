@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from skelpipe.errors import BadInput
-from skelpipe.evaluate.scores import Scores, read_scores
+from skelpipe.evaluation.scores import Scores, read_scores
 from skelpipe.report.collect import Found, Result
 
 
