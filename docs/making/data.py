@@ -74,6 +74,11 @@ def _split_row(split: Any) -> list[str]:
     return [f"`{split.name}`", split.title, f"`{split.column}`" if split.column else "its files", told]
 
 
+def splits() -> str:
+    """A table of all splits with a name."""
+    return table(["split", "what", "divides by", "train / test clips"], [_split_row(each) for each in SPLITS.values()])
+
+
 def layouts() -> dict[str, str]:
     """A page for every layout."""
     made = {}

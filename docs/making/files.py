@@ -8,13 +8,14 @@ from typing import Any
 
 import yaml
 from making.learn import recipes
-from making.reading import bash, clean, options, page, table
+from making.reading import bash, clean, options, page, prose, summary, table
 
 from skelpipe.methods import METHODS
 from skelpipe.paper import Grid, benchmarks, exhibits, grids, notes, number, published
 from skelpipe.pipeline.spec import Pipeline
-from skelpipe.recordings.datasets import SPLITS
 from skelpipe.resources import names, shipped
+from skelpipe.training.optim import OPTIMIZERS, SCHEDULES
+from skelpipe.training.optim.clipping import CLIPPINGS
 from skelpipe.training.recipe import ClipsNeeded, Evaluation, Projector, Recipe
 
 SHOWN_SETTINGS = ("encoder", "partner", "projector", "init", "method", "positives", "views", "bodies", "batch_size",
@@ -219,21 +220,18 @@ def _listed(some: list[str]) -> str:
 
 
 def _optimisation() -> str:
-    from skelpipe.training.optim import CLIPPINGS, OPTIMIZERS, SCHEDULES
-
     parts = []
-    for title, key, registry in (
-        ("Optimisers", "optimizer", OPTIMIZERS), ("Schedules", "schedule", SCHEDULES),
-        ("Ways to clip gradients", "clip_gradients", CLIPPINGS),
-    ):  # fmt: skip
+    for title, key, registry in (("Optimisers", "optimizer", OPTIMIZERS), ("Schedules", "schedule", SCHEDULES)):
         parts.append(f"## {title}")
         for name, kind in registry.items():
             model = getattr(kind, "Options", kind)
-            told = (model.__doc__ or "").split("\n\n")[0]
-            parts += [f"### `{name}`", clean(" ".join(told.split())), options(model, f"{key}.", without=("name", "by"))]
-    return page("Optimisation", "Keys of `optimizer`, `schedule` and `clip_gradients` in a recipe.",
-                "<!-- include: models/README.md#optimiser-rates-length -->", *parts)  # fmt: skip
-
-
-def known_splits() -> list[str]:
-    return list(SPLITS)
+            parts += [f"### `{name}`", prose(model.__doc__), options(model, f"{key}.")]
+    rows = [[f"`{name}`", summary(clip.__doc__)] for name, clip in CLIPPINGS.items()]
+    return page(
+        "Optimisation",
+        "Keys of `optimizer`, `schedule` and `clip_gradients` in a recipe.",
+        "<!-- include: models/README.md#optimiser-rates-length -->",
+        *parts,
+        "## Ways to clip gradients",
+        table(["`clip_gradients.by`", "what it does, with `clip_gradients.at` as the limit"], rows),
+    )

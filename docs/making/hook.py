@@ -45,5 +45,5 @@ def on_files(files: Any, config: Any) -> Any:
 
 def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
     """Fill in included sections and draw formulas."""
-    whole = included.fill(page.file.src_uri, markdown, _shown)
+    whole = pages.drawn(included.fill(page.file.src_uri, markdown, _shown))
     return maths.in_mathml(re.sub(r"^<!-- .*? -->\n", "", whole, flags=re.M))

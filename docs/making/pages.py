@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 
-from making import api, cli, data, files, learn
+from making import api, cli, data, files, learn, pictures
 
 GROUPS = ("methods", "positives", "encoders", "protocols", "datasets", "layouts", "augmentations", "recipes",
           "pipelines", "cli")  # fmt: skip
@@ -25,3 +25,18 @@ def group(folder: str) -> list[str]:
     """The pages of a folder, its list first, in the order in which they were made."""
     pages = [path for path in generated() if path.startswith(f"{folder}/")]
     return sorted(pages, key=lambda path: not path.endswith("/index.md"))
+
+
+def drawn(text: str) -> str:
+    """A written page with the pictures and tables that it asks for by a mark."""
+    for mark, make in MARKS.items():
+        if mark in text:
+            text = text.replace(mark, make())
+    return text
+
+
+MARKS = {
+    "<!-- picture: view normal -->": lambda: pictures.view("normal"),
+    "<!-- picture: streams -->": pictures.streams,
+    "<!-- splits -->": data.splits,
+}
