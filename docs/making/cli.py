@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 import click
-from making.reading import bash, clean, page, table
+from making.reading import bash, clean, listed, page, table
 
 from skelpipe.cli.program import SECTIONS, main
 
@@ -58,13 +58,14 @@ def _options(command: click.Command, context: click.Context) -> str:
     for parameter in command.params:
         if not isinstance(parameter, click.Option) or parameter.hidden:
             continue
-        names = ", ".join(f"`{name}`" for name in [*parameter.opts, *parameter.secondary_opts])
+        opts = [" / ".join(pair) for pair in zip(parameter.opts, parameter.secondary_opts, strict=False)]
+        names = ", ".join(f"`{name}`" for name in opts or parameter.opts)
         metavar = "" if parameter.is_flag or parameter.count else parameter.make_metavar(context)
         if len(metavar) > 40:  # a list of all splits or protocols
             metavar = _choices(parameter, metavar)
         rows.append([names, f"`{metavar}`" if metavar else "", _default(parameter), clean(parameter.help or "")])
     rows.append(["`-h`, `--help`", "", "", "Show the help and end."])
-    return table(["option", "value", "default", "what it does"], rows)
+    return listed(rows, ["option", "value", "default", "what it does"])
 
 
 def _choices(parameter: click.Option, metavar: str) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 from making import pictures
 from making.learn import NOTES
-from making.reading import bash, clean, module_of, options, page, prose, shown, summary, table
+from making.reading import bash, clean, listed, module_of, options, page, prose, shown, summary, table
 
 from skelpipe.clips.augment import AUGMENTATIONS
 from skelpipe.clips.presets import PRESETS
@@ -147,7 +147,7 @@ def augmentations() -> dict[str, str]:
             picture,
             f"The picture was made by `{example}` of a synthetic person who kicks." if how else f"The picture was made by `{name}`, its options at their defaults, of a synthetic person who kicks.",
             "## Options",
-            table(["key", "values", "default", "what it does"], rows) or "It has none.",
+            listed(rows, ["key", "values", "default", "what it does"]) or "It has none.",
             f"In a recipe: `views: {{query: [{example if how else name}]}}`.",
             _frames_of(kind),
             "## Where it comes from",

@@ -20,7 +20,8 @@ from skelpipe.resources import names
 from skelpipe.training.recipe import ClipsNeeded, Recipe, load_recipe
 
 NOTES = Path(__file__).resolve().parents[1] / "notes"
-SUPERVISED_PROTOCOL = "supervised"
+LONGEST_TITLE = 26
+TITLES = {"stgcn": "ST-GCN", "ms2l": "MS²L", "recurrent": "Recurrent"}
 
 
 @cache
@@ -30,11 +31,11 @@ def recipes() -> Mapping[str, Recipe]:
     return {name: load_recipe(name) for name in order}
 
 
-def title_of(entry: Any) -> str:
-    """What a module says that it is about, such as "AimCLR" in "AimCLR: an extremely …"; else the class's name."""
+def title_of(name: str, entry: Any) -> str:
+    """What a module says that it is about, such as "AimCLR" in "AimCLR: an extremely …"; else a name of its own."""
     first = (module_of(entry).__doc__ or "").split("\n", 1)[0]
-    name, colon, _ = first.partition(":")
-    return name if colon and len(name) < 32 else entry.__name__
+    told, colon, _ = first.partition(":")
+    return TITLES.get(name) or (told if colon and len(told) <= LONGEST_TITLE else name.replace("_", " ").capitalize())
 
 
 def note(folder: str, name: str) -> str:
@@ -58,7 +59,7 @@ def methods() -> dict[str, str]:
     made = {}
     for name, kind in METHODS.items():
         made[f"methods/{name}.md"] = page(
-            title_of(kind) if title_of(kind) != kind.__name__ else clean(name.replace("_", " ").capitalize()),
+            title_of(name, kind),
             prose(module_of(kind).__doc__),
             pictures.method(name),
             _in_a_recipe(name, kind),
@@ -160,7 +161,7 @@ def encoders() -> dict[str, str]:
             for each in pictures.partitions():
                 extra += [f"### `partition: {each}`", prose(_partition_doc(each)), pictures.partition(each)]
         made[f"encoders/{name}.md"] = page(
-            title_of(kind) if title_of(kind) != kind.__name__ else clean(name.replace("_", " ").capitalize()),
+            title_of(name, kind),
             prose(module_of(kind).__doc__),
             f"In a recipe: `encoder: {name}`, or `encoder: {{name: {name}, …}}`.",
             pictures.encoder(name),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 
 from making import api, cli, data, files, learn, pictures
@@ -21,10 +22,14 @@ def generated() -> dict[str, str]:
     }  # fmt: skip
 
 
-def group(folder: str) -> list[str]:
-    """The pages of a folder, its list first, in the order in which they were made."""
-    pages = [path for path in generated() if path.startswith(f"{folder}/")]
-    return sorted(pages, key=lambda path: not path.endswith("/index.md"))
+def group(folder: str) -> list[str | dict[str, str]]:
+    """The pages of a folder with short titles, its list first, in the order in which they were made."""
+    index, others = f"{folder}/index.md", []
+    for path, text in generated().items():
+        if path.startswith(f"{folder}/") and path != index:
+            title = text.partition("\n")[0].removeprefix("# ").replace("\\_", "_")
+            others.append({re.sub(r"^(\w+: |skelpipe )", "", title): path})
+    return [index, *others]
 
 
 def drawn(text: str) -> str:

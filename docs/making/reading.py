@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 SECTIONS = ("Attributes", "Args", "Returns", "Raises")
+WIDTH = 76  # of a line of commands
 FORMULA = re.compile(r"^\S+(?: \S+)? = .+")
 
 
@@ -138,16 +139,27 @@ def options(model: type[BaseModel], prefix: str = "", without: Sequence[str] = (
             continue
         kind = ", ".join(filter(None, [kind_of(field.annotation), limits(field)]))
         rows.append([f"`{prefix}{name}`", kind, default_of(field), clean(told.get(name, ""))])
-    return table(["key", "values", "default", "what it does"], rows)
+    return listed(rows, ["key", "values", "default", "what it does"])
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """A Markdown table; nothing where there are no rows."""
-    rows = [[cell.replace("|", r"\|").replace("\n", " ") for cell in row] for row in rows]
+    rows = [[_cell(cell) for cell in row] for row in rows]
     if not rows:
         return ""
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
+
+
+def _cell(words: str) -> str:
+    parts = re.split(r"(`[^`]*`)", words.replace("\n", " "))
+    return "".join(part if part.startswith("`") else part.replace("|", r"\|") for part in parts)
+
+
+def listed(rows: Iterable[Sequence[str]], head: Sequence[str]) -> str:
+    """A table of settings, which on a narrow window becomes a list: key, values, default, and what it does."""
+    made = table(head, rows)
+    return f'<div class="settings" markdown>\n\n{made}\n\n</div>' if made else ""
 
 
 def page(title: str, *parts: str) -> str:
@@ -156,5 +168,16 @@ def page(title: str, *parts: str) -> str:
 
 
 def bash(*lines: str, mark: str = "") -> str:
-    """A block of commands, with what a test has to know of it before."""
-    return (f"<!-- {mark} -->\n" if mark else "") + "```bash\n" + "\n".join(lines) + "\n```"
+    """A block of commands, long ones broken before an option, with what a test has to know of it before."""
+    return (f"<!-- {mark} -->\n" if mark else "") + "```bash\n" + "\n".join(map(_broken, lines)) + "\n```"
+
+
+def _broken(line: str) -> str:
+    made, now = [], ""
+    for word in re.split(r" (?=--)", line):
+        if now and len(now) + len(word) + 1 > WIDTH:
+            made.append(now + " \\")
+            now = "    " + word
+        else:
+            now = f"{now} {word}" if now else word
+    return "\n".join([*made, now])

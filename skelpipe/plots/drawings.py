@@ -21,10 +21,12 @@ CLOSE = 0.09  # metres: joints nearer than that share a magnifier, where their n
 
 
 def svg(width: float, height: float, parts: Iterable[str], title: str) -> str:
-    """An SVG element as wide as its page lets it be, `title` for who cannot see it."""
+    """An SVG element in a frame, as wide as its page lets it be; `title` is for who cannot see it."""
+    least = min(width, max(300.0, 0.75 * width))  # smaller, words could not be read: a narrow page moves it sideways
     return (
-        f'<svg class="drawing" viewBox="0 0 {width:.0f} {height:.0f}" style="max-width:{width:.0f}px" role="img"'
-        f' xmlns="http://www.w3.org/2000/svg"><title>{escape(title)}</title>{"".join(parts)}</svg>'
+        f'<div class="figure"><svg class="drawing" viewBox="0 0 {width:.0f} {height:.0f}" role="img"'
+        f' style="max-width:{width:.0f}px;min-width:{least:.0f}px" xmlns="http://www.w3.org/2000/svg">'
+        f"<title>{escape(title)}</title>{''.join(parts)}</svg></div>"
     )
 
 
