@@ -15,4 +15,10 @@ def names() -> list[str]:
 def pages() -> dict[str, str]:
     """One page for the time being."""
     entries = [f"::: skelpipe.{name}" for name in names()]
-    return {"api/index.md": page("Python API", "`import skelpipe as sk` imports nothing slow; each name is loaded when it is first used.", *entries)}
+    return {
+        "api/index.md": page(
+            "Python API",
+            "`import skelpipe as sk` imports nothing slow; each name is loaded when it is first used.",
+            *entries,
+        )
+    }

@@ -88,7 +88,9 @@ def index() -> dict[str, str]:
     """The page of all commands."""
     parts = []
     for title, members in SECTIONS.items():
-        rows = [[f"[`{command.name}`]({command.name}.md)", clean(command.get_short_help_str(100))] for command in members]
+        rows = [
+            [f"[`{command.name}`]({command.name}.md)", clean(command.get_short_help_str(100))] for command in members
+        ]
         parts += [f"## {title}", table(["command", "what it does"], rows)]
     general = [
         [", ".join(f"`{name}`" for name in option.opts), clean(option.help or "")]

@@ -49,10 +49,13 @@ def datasets() -> dict[str, str]:
             ),
             f"**Where it comes from.** The recordings are not ours to give: {where}." if where else "",
             "## Splits",
-            table(["split", "what", "divides by", "train / test clips"], [_split_row(each) for each in [*splits, *also]]),
+            table(
+                ["split", "what", "divides by", "train / test clips"], [_split_row(each) for each in [*splits, *also]]
+            ),
             f"A store of it also serves {', '.join(f'`{each.name}`' for each in also)}." if also else "",
             "A split of your own is a rule such as `subject:1-20`; see [splits](../concepts/splits.md). Its columns are "
-            + ", ".join(f"`{column}`" for column in dividing(kind)) + ".",
+            + ", ".join(f"`{column}`" for column in dividing(kind))
+            + ".",
             "## From raw files to clips",
             bash(
                 f"skelpipe ingest {name} data/raw/{name} {store}",
@@ -101,7 +104,10 @@ def layouts() -> dict[str, str]:
                     ["joints", str(len(layout.joints))],
                     ["coordinates", space],
                     ["centre", ", ".join(layout.joints[v] for v in layout.centre)],
-                    ["shoulder line", " → ".join(", ".join(layout.joints[v] for v in side) for side in layout.shoulders)],
+                    [
+                        "shoulder line",
+                        " → ".join(", ".join(layout.joints[v] for v in side) for side in layout.shoulders),
+                    ],
                     ["with confidence", f"`{name}+confidence`"],
                 ],
             ),
@@ -145,7 +151,9 @@ def augmentations() -> dict[str, str]:
             f"Augmentation: {clean(name)}",
             told["what"],
             picture,
-            f"The picture was made by `{example}` of a synthetic person who kicks." if how else f"The picture was made by `{name}`, its options at their defaults, of a synthetic person who kicks.",
+            f"The picture was made by `{example}` of a synthetic person who kicks."
+            if how
+            else f"The picture was made by `{name}`, its options at their defaults, of a synthetic person who kicks.",
             "## Options",
             listed(rows, ["key", "values", "default", "what it does"]) or "It has none.",
             f"In a recipe: `views: {{query: [{example if how else name}]}}`.",
@@ -206,7 +214,9 @@ def _steps(recipe: Any) -> set[str]:
 
 def indices() -> dict[str, str]:
     """The pages that list data sets, layouts and augmentations, and the one of preparations."""
-    rows = [[f"[`{name}`]({name}.md)", kind.title, str(kind.classes), f"{kind.clips:,}"] for name, kind in DATASETS.items()]
+    rows = [
+        [f"[`{name}`]({name}.md)", kind.title, str(kind.classes), f"{kind.clips:,}"] for name, kind in DATASETS.items()
+    ]
     return {
         "datasets/index.md": page(
             "Data sets",
@@ -265,7 +275,10 @@ def _preparation() -> str:
     for kind, choices in STEPS.items():
         steps += [
             f"### `{kind}`",
-            table(["choice", "what it does"], [[f"`{kind}={choice}`", _kernel(step, kind)] for choice, step in choices.items()]),
+            table(
+                ["choice", "what it does"],
+                [[f"`{kind}={choice}`", _kernel(step, kind)] for choice, step in choices.items()],
+            ),
         ]
     return page(
         "Preparation",

@@ -38,14 +38,18 @@ def recipe_pages() -> dict[str, str]:
         made[f"recipes/{name}.md"] = page(
             clean(f"Recipe: {recipe.title}"),
             f"**Source.** {clean(recipe.source)}." if recipe.source else "",
-            f"It is one reading of a source that leaves much open: reports call it so, *{clean(recipe.reading)}*." if recipe.reading else "",
+            f"It is one reading of a source that leaves much open: reports call it so, *{clean(recipe.reading)}*."
+            if recipe.reading
+            else "",
             _in_words(recipe),
             "## The file",
             f"`models/{name}.yaml`, and what its comments explain:",
             f"```yaml\n{text}```",
             "## Run it",
             _lines(name, recipe),
-            f"Pipelines that train it: {', '.join(f'[`{each}`](../pipelines/{each}.md)' for each in users)}." if users else "",
+            f"Pipelines that train it: {', '.join(f'[`{each}`](../pipelines/{each}.md)' for each in users)}."
+            if users
+            else "",
             *_figures(name),
             "## Every setting",
             "With what the file leaves at its default. `--set KEY=VALUE` changes one.",
@@ -113,8 +117,16 @@ def _figures(name: str) -> list[str]:
 
 def _settings(recipe: Recipe) -> str:
     data = recipe.model_dump(mode="json", context={"whole": True})
-    data = {key: value for key, value in data.items() if value is not None and key not in ("name", "title", "source", "reading")}
-    return "```yaml\n" + yaml.safe_dump(data, sort_keys=False, allow_unicode=True, default_flow_style=None, width=100) + "```"
+    data = {
+        key: value
+        for key, value in data.items()
+        if value is not None and key not in ("name", "title", "source", "reading")
+    }
+    return (
+        "```yaml\n"
+        + yaml.safe_dump(data, sort_keys=False, allow_unicode=True, default_flow_style=None, width=100)
+        + "```"
+    )
 
 
 def pipeline_pages() -> dict[str, str]:
@@ -146,7 +158,10 @@ def _exhibit(name: str | None) -> list[str]:
     if name is None:
         return []
     assert name in exhibits()
-    parts = [f"## {number(name)} of the paper", "Percent, as printed; where a figure is a misprint, the true one stands behind it in brackets."]
+    parts = [
+        f"## {number(name)} of the paper",
+        "Percent, as printed; where a figure is a misprint, the true one stands behind it in brackets.",
+    ]
     for grid in grids(name):
         parts += [_grid(grid), *(f"- {clean(each)}" for each in grid.notes)]
     return parts + [f"- {clean(each)}" for each in notes(name)]

@@ -69,7 +69,9 @@ def methods() -> dict[str, str]:
             prose(kind.losses.__doc__) if kind.losses.__doc__ else "",
             _losses(kind),
             "## Options",
-            "Keys of `method` in a recipe, or `--set method.KEY=VALUE`:" if _has_options(kind.Options) else "It has none of its own.",
+            "Keys of `method` in a recipe, or `--set method.KEY=VALUE`:"
+            if _has_options(kind.Options)
+            else "It has none of its own.",
             options(kind.Options),
             "## Recipes",
             linked_recipes(lambda recipe, name=name: recipe.method.name == name) or "None ships.",
@@ -89,7 +91,9 @@ def _in_a_recipe(name: str, kind: Any) -> str:
     views = ", ".join(f"`{view}`" for view in kind.VIEWS)
     told = [f"In a recipe: `method: {name}`; views {views}."]
     if kind.SUPERVISED:
-        told.append("It learns from labels, and its classifier is measured by the protocol [`supervised`](../protocols/supervised.md).")
+        told.append(
+            "It learns from labels, and its classifier is measured by the protocol [`supervised`](../protocols/supervised.md)."
+        )
     if kind.STREAMS:
         told.append(f"One run (`--stream 3s`) trains a network for each of {', '.join(kind.STREAMS)}.")
     if kind.PARTNER:
@@ -135,10 +139,13 @@ def positives() -> dict[str, str]:
             prose(module_of(kind).__doc__),
             *(["## The forms of its loss", *form] if form else []),
             "## Options",
-            "Keys of `positives` in a recipe, or `--set positives.KEY=VALUE`:" if _has_options(kind.Options) else "It has none.",
+            "Keys of `positives` in a recipe, or `--set positives.KEY=VALUE`:"
+            if _has_options(kind.Options)
+            else "It has none.",
             options(kind.Options),
             "## Recipes",
-            linked_recipes(lambda recipe, name=name: _contrasts(recipe) and recipe.positives.name == name) or "None ships.",
+            linked_recipes(lambda recipe, name=name: _contrasts(recipe) and recipe.positives.name == name)
+            or "None ships.",
         )
     return made
 
@@ -157,7 +164,10 @@ def encoders() -> dict[str, str]:
     for name, kind in ENCODERS.items():
         extra = []
         if "partition" in kind.Options.model_fields:
-            extra = ["## The graph's partitions", "Of the layout `kinect_v2`. An arrow goes from the joint that is read to the one that is written, a ring is a joint itself."]
+            extra = [
+                "## The graph's partitions",
+                "Of the layout `kinect_v2`. An arrow goes from the joint that is read to the one that is written, a ring is a joint itself.",
+            ]
             for each in pictures.partitions():
                 extra += [f"### `partition: {each}`", prose(_partition_doc(each)), pictures.partition(each)]
         made[f"encoders/{name}.md"] = page(
@@ -170,13 +180,18 @@ def encoders() -> dict[str, str]:
             note("encoders", name),
             "## What it does",
             prose(kind.__doc__),
-            "It is told how many frames of each clip are its own." if kind.USES_LENGTHS else "It reads all frames of a clip alike, also those that it was filled up with.",
+            "It is told how many frames of each clip are its own."
+            if kind.USES_LENGTHS
+            else "It reads all frames of a clip alike, also those that it was filled up with.",
             "## Options",
             "Keys of `encoder` in a recipe, or `--set encoder.KEY=VALUE`:",
             options(kind.Options),
             *extra,
             "## Recipes",
-            linked_recipes(lambda recipe, name=name: name in (recipe.encoder.name, getattr(recipe.partner, "name", None))) or "None ships.",
+            linked_recipes(
+                lambda recipe, name=name: name in (recipe.encoder.name, getattr(recipe.partner, "name", None))
+            )
+            or "None ships.",
             "## In Python",
             f"::: {kind.__module__}.{kind.__name__}\n    options:\n      heading_level: 3\n      members: [forward]\n      show_bases: false\n      show_docstring_description: false\n      show_docstring_attributes: false",
         )
@@ -200,13 +215,18 @@ def protocols() -> dict[str, str]:
             prose(function.__doc__),
             _kind(name),
             "## Options",
-            f"`skelpipe evaluate … --set {name}.KEY=VALUE`, or `evaluate.options.{name}` in a recipe:" if own else "It has none of its own; see [`skelpipe evaluate`](../cli/evaluate.md) for `--probe`, `-k` and the rest.",
+            f"`skelpipe evaluate … --set {name}.KEY=VALUE`, or `evaluate.options.{name}` in a recipe:"
+            if own
+            else "It has none of its own; see [`skelpipe evaluate`](../cli/evaluate.md) for `--probe`, `-k` and the rest.",
             prose(own.__doc__) if own else "",
             options(own, f"{name}.") if own else "",
             "## Run it",
-            bash(f"skelpipe evaluate data/runs/joint data/stores/ntu60-50.zarr data/runs/joint-{name} --protocol {name}"),
+            bash(
+                f"skelpipe evaluate data/runs/joint data/stores/ntu60-50.zarr data/runs/joint-{name} --protocol {name}"
+            ),
             "## Recipes whose authors measure so",
-            linked_recipes(lambda recipe, name=name: name in recipe.evaluate.protocols) or "None states it; `linear` and `knn` are the usual ones.",
+            linked_recipes(lambda recipe, name=name: name in recipe.evaluate.protocols)
+            or "None states it; `linear` and `knn` are the usual ones.",
         )
     return made
 
@@ -216,7 +236,11 @@ def _kind(name: str) -> str:
         return "It measures the classifier that a run was trained or imported with."
     source = inspect.getmodule(PROTOCOLS[name])
     trains = source is not None and source.__name__.endswith("finetune")
-    return "It trains a copy of the encoder further." if trains else "The encoder stays as it is: features are computed once, or as the recipe's own probe draws them."
+    return (
+        "It trains a copy of the encoder further."
+        if trains
+        else "The encoder stays as it is: features are computed once, or as the recipe's own probe draws them."
+    )
 
 
 def overview(registry: Mapping[str, Any], folder: str) -> str:
@@ -273,5 +297,3 @@ def unused_notes() -> list[str]:
         there = {path.stem for path in (NOTES / folder).glob("*.md")}
         wrong += [f"{folder}/{name}" for name in sorted(there ^ set(registry))]
     return wrong
-
-

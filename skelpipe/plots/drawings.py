@@ -56,7 +56,9 @@ def bones(layout: Layout, at: Points, width: float = 2.5) -> list[str]:
     return [line(at[v], at[p], f"bone {sides[v]}", width + 0.7 * (v in layout.torso)) for v, p in pairs]
 
 
-def on_page(points: npt.NDArray[np.floating], scale: float, left: float, top: float, low: Points, high: Points) -> Points:
+def on_page(
+    points: npt.NDArray[np.floating], scale: float, left: float, top: float, low: Points, high: Points
+) -> Points:
     """Coordinates x to the right, y up -> places on a page, whose corner (left, top) is (low[0], high[1])."""
     x, y = points[..., 0] - low[0], high[1] - points[..., 1]
     return np.stack([left + scale * x, top + scale * y], axis=-1)

@@ -18,6 +18,7 @@ from skelpipe.plots.motion import Motion, load_motion
 from skelpipe.plots.standing import standing
 from skelpipe.recordings import store
 
+
 def wave(layout, frames=12):
     """(T, V, coordinates): standing, and the right forearm swings; in pixels, y down, in two dimensions."""
     own = PLACES.get(layout.name.partition("+")[0], {})
