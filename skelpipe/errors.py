@@ -13,10 +13,20 @@ from contextlib import contextmanager
 class BadInput(Exception):
     """Something the user gave cannot be used; the CLI prints it as one line and exits with status 2.
 
+    In Python it is the one exception that is promised. Options are called as on the command line: `--split` is what
+    functions take as `split`.
+
     Args:
         where: the file, folder, option or line that is at fault.
         what: what is wrong with it, without a final full stop.
         remedy: what to do about it, without a final full stop.
+
+    Example:
+        >>> try:
+        ...     sk.get_layout("kinect")
+        ... except sk.BadInput as error:
+        ...     print(error.where, "|", error.what, "|", error.remedy.partition(" (")[0])
+        layout 'kinect' | is not known | did you mean 'kinect_v2'?
     """
 
     def __init__(self, where: str | os.PathLike[str], what: str, remedy: str) -> None:

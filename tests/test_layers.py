@@ -23,7 +23,7 @@ WINGS = [
     {"training"},
     {"evaluation", "exchange"},
     {"predict", "report"},
-    {"bench"},
+    {"bench", "api"},
     {"pipeline"},  # which shows what a report shows
     {"cli"},
     {"__main__"},

@@ -99,11 +99,24 @@ def attention(x: Tensor, lam: float) -> Tensor:
 
 
 def attention_drop(x: Tensor, threshold: float = 0.7, lam: float = 1e-4) -> Tensor:
-    """Zero what stands out, first whole joints, then single features: (B, C, T, V); the choice has no gradient.
+    """AimCLR's drop: zero what stands out in a feature map, first whole joints, then single features.
 
     A joint of a sample goes if its mean attention over channels and frames reaches the threshold, then every single
     feature whose own does. Each time the rest is scaled by (all / kept) of the whole batch, over all ranks, not of the
-    sample, as in the public code.
+    sample, as in the public code. Guo et al., Contrastive Learning from Extremely Augmented Skeleton Sequences for
+    Self-supervised Action Recognition (AAAI 2022), "Energy-based attention-guided drop module".
+
+    Args:
+        x: (B, C, T, V), a feature map; the choice has no gradient.
+        threshold: features whose attention reaches this are dropped.
+        lam: λ in the energy, which keeps it finite on flat features.
+
+    Returns:
+        (B, C, T, V).
+
+    Example:
+        >>> sk.attention_drop(torch.randn(2, 8, 5, 25)).shape
+        torch.Size([2, 8, 5, 25])
     """
     with torch.no_grad():
         a = attention(x, lam)

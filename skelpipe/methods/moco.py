@@ -6,7 +6,6 @@ order of steps that SkeletonCLR's public code has.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Hashable, Iterable
 from typing import ClassVar, Literal
 
@@ -14,10 +13,10 @@ import torch
 from pydantic import Field, NonNegativeInt, PositiveInt
 from torch import Tensor, nn
 
-from skelpipe import ranks
 from skelpipe.methods.base import Method, MethodOptions
 from skelpipe.methods.network import Init, Network, initialise
 from skelpipe.methods.positives import Positives
+from skelpipe.methods.queue import Queue, momentum_update
 
 
 class MoCoOptions(MethodOptions):
@@ -57,14 +56,14 @@ class MoCoOptions(MethodOptions):
     fill_epochs: NonNegativeInt = 0
 
 
-class MoCo(nn.Module):
+class MoCo(Queue):
     """A pair of networks, of which the key follows the query by momentum, and the queue of past keys.
 
     `queue_label` (the classes of the keys, -1 at first) serves the log only.
     """
 
     def __init__(self, build: Callable[[], Network], size: int, options: MoCoOptions, init: Init) -> None:
-        super().__init__()
+        nn.Module.__init__(self)
         self.options = options
         self.query, self.key = build(), build()
         for network in (self.query, self.key):
@@ -73,12 +72,7 @@ class MoCo(nn.Module):
         if options.key_init == "copy":
             self.key.load_state_dict(self.query.state_dict())
         self.key.requires_grad_(False)
-        self.queue: Tensor
-        self.queue_label: Tensor
-        self.pointer: Tensor
-        self.register_buffer("queue", first_queue(size, options))
-        self.register_buffer("queue_label", torch.full((options.queue_size,), -1, dtype=torch.int64))
-        self.register_buffer("pointer", torch.zeros((), dtype=torch.int64))
+        self._begin(size, options.queue_size, options.queue_init)  # behind the networks, whose weights are drawn first
 
     def train(self, mode: bool = True) -> MoCo:
         """Set the mode of the networks; by `key_mode: eval` the key network stays in eval mode."""
@@ -87,41 +81,18 @@ class MoCo(nn.Module):
             self.key.eval()
         return self
 
-    @torch.no_grad()
     def follow(self) -> None:
         """Move the key network's parameters towards the query network's.
 
         Its BN statistics are its own in train mode; in eval mode, where it gathers none, they follow as well.
         """
-        mine: list[Tensor] = list(self.key.parameters())
-        theirs: list[Tensor] = list(self.query.parameters())
-        if self.options.key_mode == "eval":
-            mine += [buffer for buffer in self.key.buffers() if buffer.is_floating_point()]
-            theirs += [buffer for buffer in self.query.buffers() if buffer.is_floating_point()]
-        torch._foreach_lerp_(mine, theirs, 1 - self.options.momentum)
+        momentum_update(self.key, self.query, self.options.momentum, buffers=self.options.key_mode == "eval")
 
     @torch.no_grad()
     def embed_keys(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Embeddings by the key network, in train mode with active dropout: (B, C, T, V, M) -> (B, D)."""
         z: Tensor = self.key(x, lengths)
         return z
-
-    @torch.no_grad()
-    def enqueue(self, keys: Tensor, labels: Tensor) -> None:
-        """Overwrite the oldest keys by those of all ranks; wraps round where the queue is no multiple of the batch."""
-        keys, labels = ranks.gather(keys), ranks.gather(labels)
-        place = (self.pointer + torch.arange(len(keys), device=keys.device)) % self.options.queue_size
-        self.queue[:, place] = keys.t()
-        self.queue_label[place] = labels
-        self.pointer.copy_((self.pointer + len(keys)) % self.options.queue_size)
-
-
-def first_queue(size: int, options: MoCoOptions) -> Tensor:
-    """The queue before any key is in it: (D, K)."""
-    if options.queue_init == "uniform":
-        bound = 1 / math.sqrt(size / 3)
-        return torch.empty(size, options.queue_size).uniform_(-bound, bound)
-    return nn.functional.normalize(torch.randn(size, options.queue_size), dim=0)
 
 
 class MomentumContrast(Method):

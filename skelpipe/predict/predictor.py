@@ -126,7 +126,7 @@ class Predictor:
         said: dict[int, Said] = {}
         seen = np.zeros(len(pieces), np.bool_)
         for place, kind in enumerate(self.kinds):
-            data, valid, shown = self._prepared(place, pieces, layout, relative)
+            data, valid, shown = self.prepared(pieces, layout, relative, place)
             seen |= shown
             for number in kind.models:
                 said[number] = self._scores(self.models[number], data, drawn, valid)
@@ -140,13 +140,18 @@ class Predictor:
             said.append(self._scores(model, data, rows, valid))
         return self._fused(said, read_array(clips.group, "length")[rows] > 0)
 
+    def score_prepared(self, data: Source, valid: npt.NDArray[np.int64] | None, seen: npt.NDArray[np.bool_]) -> Scored:
+        """The same of clips in memory, (n, C, T, V, M) or of their own lengths; `valid` as of `own_frames`."""
+        drawn = np.arange(len(data))
+        return self._fused([self._scores(model, data, drawn, valid) for model in self.models], seen)
+
     def check_clips(self, clips: Clips) -> None:
         """Raise BadInput unless clips have the layout and the preparation that every model needs."""
         for model in self.models:
             check_clips(model, clips)
 
-    def _prepared(
-        self, place: int, pieces: Sequence[Piece], layout: Layout, relative: bool
+    def prepared(
+        self, pieces: Sequence[Piece], layout: Layout, relative: bool = False, place: int = 0
     ) -> tuple[Source, npt.NDArray[np.int64] | None, npt.NDArray[np.bool_]]:
         """Clips of the pieces for a kind of model, how many frames are their own, and whether they show anybody."""
         kind = self.kinds[place]

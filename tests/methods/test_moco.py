@@ -12,9 +12,10 @@ from torch import nn
 from skelpipe.clips.batches import Batch
 from skelpipe.errors import BadInput
 from skelpipe.layouts.kinect_v2 import KINECT_V2
-from skelpipe.methods.moco import MoCo, MoCoOptions, MomentumContrast, first_queue
+from skelpipe.methods.moco import MoCo, MoCoOptions, MomentumContrast
 from skelpipe.methods.network import Network, projector
 from skelpipe.methods.positives import OwnKey, OwnKeyOptions, Pair
+from skelpipe.methods.queue import first_queue
 from skelpipe.methods.skeletonclr import SkeletonCLR, SkeletonCLROptions
 from skelpipe.training.loop import train_step
 from skelpipe.training.recipe import load_recipe
@@ -137,7 +138,7 @@ def test_two_pairs_with_two_queues(monkeypatch):
 
 def test_a_queue_that_starts_uniform():
     torch.manual_seed(0)
-    queue = first_queue(256, MoCoOptions(queue_size=400, queue_init="uniform"))
+    queue = first_queue(256, 400, "uniform")
     assert queue.shape == (256, 400)
     assert 0.1082 < float(queue.max()) <= 0.108253
     assert -0.108253 <= float(queue.min()) < -0.1082

@@ -1,0 +1,216 @@
+"""Raw recordings to stores, and stores to clips."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from skelpipe.api.folders import Clips, PathLike, Store
+from skelpipe.errors import BadInput, suggest
+from skelpipe.recordings.datasets import DATASETS
+
+
+def synth(
+    dataset: str,
+    raw: PathLike,
+    *,
+    actions: int | None = None,
+    subjects: int | None = None,
+    setups: int | None = None,
+    replications: int | None = None,
+    frames: tuple[int, int] = (40, 80),
+    seed: int = 0,
+    force: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> Path:
+    """Write licence-free raw recordings in a publisher's format, as `skelpipe synth` does.
+
+    Args:
+        dataset: ntu60, ntu120, pku1, pku2 or nw-ucla.
+        raw: the folder to make.
+        actions: how many classes; None: all.
+        subjects: how many people; training and test people of the cross-subject split in turns.
+        setups: how many camera set-ups, of NTU RGB+D.
+        replications: how often each person does each action.
+        frames: fewest and most frames of a recording, at 30 a second.
+        seed: of what is seen; the same gives the same bytes.
+        force: replace `raw` if it was written by this function.
+        progress: called with (files written, files in all).
+
+    Returns:
+        The folder.
+
+    Raises:
+        BadInput: an option is out of range, or `raw` is taken or cannot be written.
+
+    Example:
+        >>> raw = sk.synth("ntu60", "toy", actions=2, subjects=2, setups=1, replications=1, frames=(10, 12))
+        >>> any(raw.rglob("*.skeleton"))
+        True
+    """
+    from skelpipe.recordings.synthetic import write_raw
+
+    sizes: Any = {"actions": actions, "subjects": subjects, "setups": setups, "replications": replications}
+    write_raw(dataset, raw, frames=frames, seed=seed, force=force, progress=progress, **sizes)
+    return Path(raw)
+
+
+def ingest(
+    dataset: str | PathLike, raw: PathLike, store: PathLike, *, layout: PathLike | None = None,
+    labels: PathLike | None = None, class_names: PathLike | Sequence[str] | None = None, names: str | None = None,
+    name: str | None = None, unit: str | None = None, up: str | None = None,
+    image: str | Sequence[int] | None = None, fps: float | None = None, workers: int | None = None,
+    keep_missing: bool = False, strict: bool = False, force: bool = False,
+    progress: Callable[[int, int, int], object] | None = None,
+) -> Store:  # fmt: skip
+    """Read raw recordings into a store that keeps everything, as `skelpipe ingest` does.
+
+    Args:
+        dataset: one of `list_datasets()`; "poses" for recordings of one's own, in any format; or the path of a YAML
+            that describes them.
+        raw: a folder, which is searched to its depth, or an archive.
+        store: the folder to make.
+        layout: of poses, their joints: a name or the path of a YAML.
+        labels: of poses, a table of labels and what else is known, by the names of recordings.
+        class_names: of poses, the names of the classes, in order, or a file with one a line.
+        names: of poses, a pattern that their names follow, as "a{label}_s{subject}".
+        name: of poses, what the data set is called.
+        unit: of poses: m, cm, mm, inch or foot; pixel or normalised in a picture.
+        up: of poses, the axis that is up: y, -y, z, -z, x or -x.
+        image: of poses, the size of the picture in pixels, "1920x1080".
+        fps: of poses, frames per second.
+        workers: parser processes; 0 parses in this process, None takes one for each core if there is enough to read.
+        keep_missing: keep clips on the publisher's list of missing skeletons, and those without a body.
+        strict: stop at the first file that cannot be read.
+        force: replace a store that is there.
+        progress: called with (sources done, sources, raw bytes done).
+
+    Returns:
+        The store, opened; its `summary` says what was left out and what is to be told of the recordings.
+
+    Raises:
+        BadInput: nothing can be read or kept, an option does not fit, or `store` is taken.
+
+    Example:
+        >>> store = sk.ingest("ntu60", "raw", "another.zarr", workers=0)
+        >>> store.summary.dropped
+        {}
+    """
+    from skelpipe.recordings.ingest import ingest as run_ingest
+
+    said: dict[str, Any] = {"layout": layout, "labels": labels, "class_names": class_names, "names": names}
+    said |= {"name": name, "unit": unit, "up": up, "image": image, "fps": fps}
+    kind = _recordings(os.fspath(dataset), {key: value for key, value in said.items() if value is not None})
+    more: Any = {"workers": workers, "keep_missing": keep_missing, "strict": strict, "force": force}
+    return Store(store, run_ingest(kind, raw, store, progress=progress, **more))
+
+
+def _recordings(dataset: str, said: dict[str, Any]) -> Any:
+    """The name of a data set, or the data set that is described by options or by a YAML."""
+    from skelpipe.layouts import SUFFIXES
+
+    if dataset in DATASETS:
+        if said:
+            raise BadInput(f"{next(iter(said))}=", f"is said of poses, and {dataset} is known", "leave it out")
+        return dataset
+    if dataset == "poses":
+        from skelpipe.recordings.poses.dataset import own_poses
+
+        if "layout" not in said:
+            raise BadInput("ingest poses", "needs the layout of the joints", "add layout=, a name or a .yaml")
+        return own_poses(**said)
+    if not dataset.lower().endswith(SUFFIXES):
+        remedy = suggest(dataset, [*DATASETS, "poses"])
+        raise BadInput(f"data set {dataset!r}", "is not known", f"{remedy} (or give a YAML of your own)")
+    from skelpipe.recordings.poses.described import read_description
+
+    return read_description(dataset, **said).dataset
+
+
+def open_store(path: PathLike) -> Store:
+    """Open a store.
+
+    Args:
+        path: a folder that `ingest` made.
+
+    Raises:
+        BadInput: nothing is there, it is not whole, or of another kind.
+
+    Example:
+        >>> store = sk.open_store("store.zarr")
+        >>> store.dataset, store.layout.name
+        ('ntu60', 'kinect_v2')
+    """
+    return Store(path)
+
+
+def prepare(
+    store: PathLike,
+    clips: PathLike,
+    *,
+    preset: str = "aimclr",
+    steps: Sequence[str] = (),
+    frames: int | Literal["native"] | None = None,
+    bodies: str | None = None,
+    centre: bool | None = None,
+    turn: bool | None = None,
+    longest: int | Literal["preset"] | None = "preset",
+    length: str | None = None,
+    threads: int | None = None,
+    force: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> Clips:
+    """Make clips from a store, as `skelpipe prepare` does.
+
+    Args:
+        store: a store, or its path.
+        clips: the folder to make.
+        preset: whose preparation: aimclr, isc, ctr, raw, pc or body_axes.
+        steps: other steps than the preset's, each "kind=choice", as "align=none".
+        frames: T of every clip; "native" lets each keep its own. None: the preset's.
+        bodies: which two bodies: "first" seen, those of most "energy", or "denoise". None: the preset's.
+        centre: put each body's upper spine at the origin. None: as the preset does.
+        turn: turn the shoulders to the camera plane. None: as the preset does.
+        longest: only so many frames of a recording are used; None uses all.
+        length: where a clip ends: "count", "last" or "all". None: the preset's.
+        threads: None takes all cores.
+        force: replace clips that are there.
+        progress: called with (clips done, clips in all).
+
+    Returns:
+        The clips, opened; their `summary` names those that show nobody.
+
+    Raises:
+        BadInput: the store cannot be read, an option does not fit, most clips show nobody, or `clips` is taken.
+
+    Example:
+        >>> clips = sk.prepare("store.zarr", "others.zarr", frames=20, turn=False)
+        >>> clips.shape[1:]
+        (3, 20, 25, 2)
+    """
+    from skelpipe.clips.prepare import prepare as run_prepare
+
+    said = {"frames": frames, "bodies": bodies, "centre": centre, "turn": turn, "length": length}
+    told: Any = {key: value for key, value in said.items() if value is not None}
+    told |= {} if longest == "preset" else {"longest": longest}
+    more: Any = {"preset": preset, "steps": steps, "threads": threads, "force": force, "progress": progress}
+    return Clips(clips, run_prepare(store, clips, **more, **told))
+
+
+def open_clips(path: PathLike) -> Clips:
+    """Open prepared clips.
+
+    Args:
+        path: a folder that `prepare` or `skelpipe import` made.
+
+    Raises:
+        BadInput: nothing is there, it is not whole, or of another kind.
+
+    Example:
+        >>> clips = sk.open_clips("clips.zarr")
+        >>> clips[0].shape, clips[:2].shape
+        ((3, 12, 25, 2), (2, 3, 12, 25, 2))
+    """
+    return path if isinstance(path, Clips) else Clips(path)

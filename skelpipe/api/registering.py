@@ -1,0 +1,98 @@
+"""What is added under a name while a program runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal, TypeVar
+
+from skelpipe.api.names import registry
+from skelpipe.errors import BadInput, suggest
+
+Kind = Literal["method", "positives", "encoder", "augmentation", "protocol"]
+Entry = TypeVar("Entry")
+SPOKEN = ("method", "positives", "encoder", "augmentation", "protocol")  # layouts, data sets and splits have files
+CLASSES = ("method", "positives", "encoder")
+_registered: set[tuple[str, str]] = set()
+
+
+def register(kind: Kind, name: str, entry: Entry) -> Entry:
+    """Add a method, an encoder, … under a name, for this process: recipes, commands and lists then know it.
+
+    For notebooks and programs of one's own; an installed package adds by an entry point instead. Runs and evaluations
+    hold the name: register it again before they are opened by another process. A name may be registered again, as a
+    cell of a notebook that is run twice does; those that ship stay as they are.
+
+    Args:
+        kind: method, positives, encoder, augmentation or protocol. (Layouts, data sets and splits of one's own are
+            files or rules, and need no registering.)
+        name: how recipes call it.
+        entry: a subclass of `Method` or `Encoder`, or a set of positives, with `Options` if a recipe may say something
+            about it; an `Augmentation`; or a protocol's function.
+
+    Returns:
+        The entry as it was given.
+
+    Raises:
+        BadInput: there is no such kind, the name is one that ships, or the entry cannot be one.
+
+    Example:
+        >>> class Mine(sk.get_method("skeletonclr")):
+        ...     "Like SkeletonCLR."
+        >>> _ = sk.register("method", "mine", Mine)
+        >>> sk.load_recipe("skeletonclr", method__name="mine").method.name
+        'mine'
+    """
+    if kind not in SPOKEN:
+        raise BadInput(f"kind {kind!r}", "cannot be registered", suggest(str(kind), SPOKEN))
+    known = registry(kind)
+    if name in known and (kind, name) not in _registered:
+        raise BadInput(f"{kind} {name!r}", "is one that is there already", "choose another name")
+    check(kind, name, entry)
+    known[name] = named(kind, name, entry) if kind in CLASSES else entry
+    _registered.add((kind, name))
+    if kind in CLASSES:
+        know_anew(known)
+    return entry
+
+
+def check(kind: str, name: str, entry: Any) -> None:
+    """Raise BadInput if an entry cannot be one of its kind."""
+    from skelpipe.clips.augment.base import Augmentation
+    from skelpipe.encoders.base import Encoder
+    from skelpipe.methods.base import Method
+
+    bases: dict[str, type] = {"method": Method, "encoder": Encoder, "positives": object}
+    if kind in CLASSES:
+        fits, wanted = isinstance(entry, type) and issubclass(entry, bases[kind]), f"give a class, {kind}s are"
+    elif kind == "augmentation":
+        fits, wanted = isinstance(entry, Augmentation), "give an Augmentation"
+    else:
+        fits, wanted = isinstance(entry, Callable), "give a function of features and setup"  # type: ignore[arg-type]
+    if not fits:
+        raise BadInput(f"{kind} {name!r}", f"is {type(entry).__name__} {entry!r}"[:100], wanted)
+
+
+def named(kind: str, name: str, entry: Any) -> Any:
+    """The class itself if its `Options` are called so; else a subclass with options that are."""
+    from pydantic import create_model
+
+    from skelpipe.methods.base import MethodOptions
+    from skelpipe.settings import Settings
+
+    base = getattr(entry, "Options", None) or (MethodOptions if kind == "method" else Settings)
+    told = base.model_fields.get("name")
+    if told is not None and told.default == name:
+        return entry
+    fields: Any = {"name": (Literal[name], name)}
+    options = create_model(f"{entry.__name__}Options", __base__=base, __module__=entry.__module__, **fields)
+    about = {"Options": options, "__doc__": entry.__doc__, "__module__": entry.__module__}
+    return type(entry)(entry.__name__, (entry,), about)
+
+
+def know_anew(known: Any) -> None:
+    """Let recipes, and options that choose among a registry, know its entries of now."""
+    from skelpipe.training.recipe import Recipe
+
+    for each in known.values():
+        each.Options.model_rebuild(force=True)
+    Recipe.model_rebuild(force=True)

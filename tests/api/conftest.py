@@ -1,0 +1,29 @@
+"""A folder with all that a chain makes, small: raw, store.zarr, clips.zarr, run, evaluation."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+import skelpipe as sk
+from skelpipe.recordings.synthetic import write_raw
+
+CHANGES = {"batch_size": 8, "encoder": {"width": 4, "features": 16}, "method__queue_size": 32}
+
+
+@pytest.fixture(scope="session")
+def road(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with all that a chain makes."""
+    folder = tmp_path_factory.mktemp("road")
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    write_raw("ntu60", folder / "raw", actions=3, subjects=4, setups=1, replications=1, frames=(20, 30), seed=0)
+    store = sk.ingest("ntu60", folder / "raw", folder / "store.zarr", workers=0)
+    clips = sk.prepare(store, folder / "clips.zarr", frames=12)
+    recipe = sk.load_recipe("small_skeletonclr", **CHANGES)
+    run = sk.pretrain(recipe, clips, folder / "run", split="xsub60", epochs=1, device="cpu")
+    sk.evaluate(run, clips, folder / "evaluation", probe="lbfgs", protocols=["linear", "knn"], device="cpu")
+    torch.set_num_threads(threads)
+    return folder
