@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -29,6 +28,7 @@ SIZES = {
 }
 SPLIT = {"ntu60": "xsub60", "ntu120": "xsub120", "pku1": "pku1-xsub", "pku2": "pku2-xsub", "nw-ucla": "nw-ucla-xview"}
 STREAMS = ("joint", "motion", "bone")
+RECIPES = {"supervised": "stgcn_supervised", "aimclr": "aimclr"}  # by a word in a run's name
 # What an argument or option is that a command makes, and does not read.
 MADE = {
     "synth": ("raw",), "ingest": ("store",), "prepare": ("clips",), "join": ("whole",), "streams": ("out",),
@@ -186,7 +186,7 @@ class World:
 
     def run(self, path: Path, context: click.Context) -> None:
         stream = next((each for each in STREAMS if each in str(path)), "joint")
-        recipe = next((each for each in ("aimclr",) if each in str(path)), "demo_crosnnclr")
+        recipe = next((known for word, known in RECIPES.items() if word in str(path)), "demo_crosnnclr")
 
         def make(to: Path) -> None:
             clips = self.kept / "clips-ntu60-usual"
@@ -248,9 +248,10 @@ class World:
         np.save(path, joints.astype(np.float32))
 
     def weights(self, path: Path, context: click.Context) -> None:
-        run = self.kept / "run-aimclr-joint"
+        recipe = "stgcn_supervised" if "linear" in path.name or "st_gcn" in path.name else "aimclr"
+        run = self.kept / f"run-{recipe}-joint"
         if not run.exists():
-            self.run(self.kept / "made" / "aimclr", context)
+            self.run(self.kept / "made" / ("supervised" if "stgcn" in recipe else recipe), context)
         call("export-weights", run, path)
 
     def npz(self, path: Path, context: click.Context) -> None:
@@ -273,9 +274,6 @@ class World:
             self.exported("agcn-npy", self.kept / "unused.npy")
         wanted = next(each for each in folder.rglob("*") if each.name.endswith(path.name.partition("_")[2]))
         shutil.copy(wanted, path)
-
-    def moved(self, path: Path, context: click.Context) -> None:
-        path.write_text(json.dumps({}))
 
 
 def dataset_of(path: Path) -> str:
