@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator
 
 import click
-from making.reading import bash, clean, listed, page, table
 
+from making.reading import bash, clean, listed, page, table
 from skelpipe.cli.program import SECTIONS, main
 
 # Commands whose examples no test runs, and why.

@@ -10,7 +10,6 @@ from typing import Any
 
 from making import pictures
 from making.reading import bash, clean, module_of, options, page, prose, summary, table
-
 from skelpipe.encoders import ENCODERS
 from skelpipe.evaluation.protocols import OF_CLASSIFIERS, PROTOCOLS, Options
 from skelpipe.methods import METHODS, POSITIVES

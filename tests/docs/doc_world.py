@@ -147,8 +147,11 @@ class World:
         dataset, part = dataset_of(path), path.name.partition("of")[0][-1:]
         if "of" in path.name and part.isdigit():  # data/stores/ntu120-1of2.zarr
             raw, parts = self.kept / f"raw-{dataset}", path.name.partition("of")[2].partition(".")[0]
-            self.copy(f"raw-{dataset}", self.kept / "unused", lambda to: write_raw(
-                dataset, to, frames=(20, 30), **SIZES[dataset])) if not raw.exists() else None
+            self.copy(
+                f"raw-{dataset}",
+                self.kept / "unused",
+                lambda to: write_raw(dataset, to, frames=(20, 30), **SIZES[dataset]),
+            ) if not raw.exists() else None
             call("ingest", dataset, raw, path, "--part", f"{part}/{parts}", "--workers", 0)
             return
         self.copy(f"store-{dataset}", path, lambda to: self._ingest(dataset, to))

@@ -18,8 +18,14 @@ from skelpipe.pipeline.spec import Pipeline
 from skelpipe.training.recipe import load_recipe
 
 FOREIGN = ("pip", "python", "python3", "pytest", ".", "torchrun", "git", "7z", "cd")
-PAGES = [name for name, text in doc_blocks.written().items() if any(b.kind in ("bash", "python") for b in blocks(name, text))]
-MADE = [name for name, text in doc_blocks.generated().items() if any(b.kind in ("bash", "python") for b in blocks(name, text))]
+PAGES = [
+    name for name, text in doc_blocks.written().items() if any(b.kind in ("bash", "python") for b in blocks(name, text))
+]
+MADE = [
+    name
+    for name, text in doc_blocks.generated().items()
+    if any(b.kind in ("bash", "python") for b in blocks(name, text))
+]
 
 
 @pytest.fixture(scope="session")
