@@ -127,3 +127,12 @@ def road(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from made_by_api import make_road
 
     return make_road(tmp_path_factory.mktemp("road"))
+
+
+@pytest.fixture
+def names():
+    """Names that a test registers are taken away after it."""
+    from made_by_api import taken_away
+
+    with taken_away():
+        yield

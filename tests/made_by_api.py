@@ -1,8 +1,9 @@
-"""A folder with all that a chain makes, small, made by the public API."""
+"""What the public API makes for tests: a folder with all that a chain makes, and names that are taken away again."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -29,9 +30,9 @@ def make_road(folder: Path) -> Path:
     return folder
 
 
-@pytest.fixture
-def names() -> Iterator[None]:
-    """Registers, and takes away afterwards."""
+@contextmanager
+def taken_away() -> Iterator[None]:
+    """Inside, names may be registered; afterwards there are those of before."""
     before = {kind: set(registry(kind)) for kind in registering.SPOKEN}
     yield
     for kind, known in before.items():
