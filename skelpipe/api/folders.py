@@ -41,6 +41,11 @@ class Recording:
         frame: (R,) int64, the row's frame, from 0.
         body: (R,) int64, the sensor's id of the body.
         frames: T, how many there are, those without a body included.
+
+    Example:
+        >>> recording = sk.open_store("store.zarr")[0]
+        >>> recording.of_body().shape == (recording.frames, 25, 3)
+        True
     """
 
     name: str

@@ -31,6 +31,11 @@ class Probed:
         head: the linear classifier, features (B, H) -> scores (B, K); None of knn.
         figures: what else there is to tell: the probe, its rate or penalty, its accuracy on its own training clips.
         warnings: such as of a probe that has collapsed.
+
+    Example:
+        >>> found = sk.knn(np.eye(3), np.array([0, 1, 2]), np.eye(3)[[2, 0]])
+        >>> found.predictions, found.accuracy(np.array([2, 1]))
+        (array([2, 0]), 0.5)
     """
 
     scores: Any

@@ -80,23 +80,6 @@ class Mine(sk.Method):
         return {"alike": (one - other).square().mean(), "spread": (0.1 - one.std(0)).relu().mean()}
 
 
-@pytest.fixture
-def names():
-    """Registers, and takes away afterwards."""
-    from skelpipe.api import registering
-    from skelpipe.api.names import registry
-
-    before = {kind: set(registry(kind)) for kind in registering.SPOKEN}
-    yield
-    for kind, known in before.items():
-        entries = registry(kind)
-        for name in set(entries) - known:
-            del entries[name]
-            registering._registered.discard((kind, name))
-        if kind in registering.CLASSES:
-            registering.know_anew(entries)
-
-
 RECIPE = {
     "name": "of_mine",
     "encoder": {"name": "stgcn", "width": 4, "features": 16},

@@ -1,22 +1,22 @@
-"""A folder with all that a chain makes, small: raw, store.zarr, clips.zarr, run, evaluation."""
+"""A folder with all that a chain makes, small, made by the public API."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
 import torch
 
 import skelpipe as sk
+from skelpipe.api import registering
+from skelpipe.api.names import registry
 from skelpipe.recordings.synthetic import write_raw
 
 CHANGES = {"batch_size": 8, "encoder": {"width": 4, "features": 16}, "method__queue_size": 32}
 
 
-@pytest.fixture(scope="session")
-def road(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with all that a chain makes."""
-    folder = tmp_path_factory.mktemp("road")
+def make_road(folder: Path) -> Path:
+    """raw, store.zarr, clips.zarr, run and evaluation in `folder`, which is returned."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     write_raw("ntu60", folder / "raw", actions=3, subjects=4, setups=1, replications=1, frames=(20, 30), seed=0)
@@ -27,3 +27,17 @@ def road(tmp_path_factory: pytest.TempPathFactory) -> Path:
     sk.evaluate(run, clips, folder / "evaluation", probe="lbfgs", protocols=["linear", "knn"], device="cpu")
     torch.set_num_threads(threads)
     return folder
+
+
+@pytest.fixture
+def names() -> Iterator[None]:
+    """Registers, and takes away afterwards."""
+    before = {kind: set(registry(kind)) for kind in registering.SPOKEN}
+    yield
+    for kind, known in before.items():
+        entries = registry(kind)
+        for name in set(entries) - known:
+            del entries[name]
+            registering._registered.discard((kind, name))
+        if kind in registering.CLASSES:
+            registering.know_anew(entries)
