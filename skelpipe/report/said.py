@@ -135,9 +135,8 @@ def _in_all(one: Hits, other: Hits, protocol: str) -> str:
         f"Of {len(one.names):,} test clips {other.name} recognises {_percent(b)} and {one.name} {_percent(a)} ({how}), "
         f"where guessing finds {_percent(one.chance)}"
     )
-    over = (
-        f"{100 * LEVEL:g} % interval {_points(low)} to {_points(high)} over {groups:,} {by}{'s' if groups > 1 else ''}"
-    )
+    interval = f"{100 * LEVEL:g}\N{NO-BREAK SPACE}% interval {_points(low)} to {_points(high)}"
+    over = f"{interval} over {groups:,} {by}{'s' if groups > 1 else ''}"
     if a == b:
         return f"{told}: they are equal here ({over})."
     if low <= 0 <= high:
@@ -174,22 +173,23 @@ def _by_class(one: Hits, other: Hits) -> str:
     titles = class_names(metrics, int(metrics["classes"]), metrics.get(ONLY))
     present = np.unique(one.labels)
     own = {c: (float(one.right[one.labels == c].mean()), float(other.right[one.labels == c].mean())) for c in present}
-    name = {c: titles[c] if c < len(titles) else f"class {c + 1}" for c in present}
+    name = {c: f"“{titles[c] if c < len(titles) else f'class {c + 1}'}”" for c in present}
     if len(present) == 1:
         return f"All of them are of one class, {name[present[0]]}."
     best, worst = (max(present, key=lambda c: (sign * sum(own[c]), -c)) for sign in (1, -1))
     gain, loss = (max(present, key=lambda c: (sign * (own[c][1] - own[c][0]), -c)) for sign in (1, -1))
 
-    def both(c: int) -> str:
-        return f"{name[c]} ({other.name} {_percent(own[c][1])}, {one.name} {_percent(own[c][0])})"
+    def both(c: int, between: str) -> str:
+        return f"({100 * own[c][1]:.1f} {between} {_percent(own[c][0])})"
 
     if sum(own[best]) == sum(own[worst]):
         told = f"All {len(present)} classes are recognised equally well"
     else:
-        told = f"Over both, {both(best)} is recognised best and {both(worst)} worst"
+        first = f"({other.name} {_percent(own[best][1])}, {one.name} {_percent(own[best][0])})"
+        told = f"Over both, {name[best]} is recognised best {first} and {name[worst]} worst {both(worst, 'and')}"
     up, down = own[gain][1] > own[gain][0], own[loss][1] < own[loss][0]
-    gains = f"gains most on {both(gain)}" if up else "gains on no class"
-    losses = f"loses most on {both(loss)}" if down else "loses on none"
+    gains = f"gains most on {name[gain]} {both(gain, 'instead of')}" if up else "gains on no class"
+    losses = f"loses most on {name[loss]} {both(loss, 'instead of')}" if down else "loses on none"
     if not up and not down:
         return f"{told}, and the two differ on no class."
     return f"{told}; {other.name} {gains} and {losses}."
@@ -199,8 +199,12 @@ def _how_sure(one: Hits, other: Hits) -> str:
     fewest = int(np.unique(one.labels, return_counts=True)[1].min())
     seeds = min(one.seeds, other.seeds)
     few = len(one.names) < FEW_CLIPS or fewest < FEW_OF_CLASS
-    clips = f"{fewest} clip{'s' if fewest != 1 else ''} of a class at least, of which one is {100 / fewest:.1f} points"
-    told = f"These are few clips, {clips}, so that single classes may differ by chance" if few else f"There are {clips}"
+    clips = f"at least {fewest} of a class, of which one is worth {100 / fewest:.1f} points"
+    told = (
+        f"These are few clips, {clips}, so that single classes may differ by chance"
+        if few
+        else f"There are {len(one.names):,} clips, {clips}"
+    )
     trainings = (
         "and each system was trained once, so that another seed may turn them round"
         if seeds == 1
@@ -220,7 +224,7 @@ def _synthetic(result: Result) -> bool:
 
 
 def _percent(share: float) -> str:
-    return f"{100 * share:.1f} %"
+    return f"{100 * share:.1f}\N{NO-BREAK SPACE}%"
 
 
 def _points(share: float) -> str:

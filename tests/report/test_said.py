@@ -45,7 +45,7 @@ def write(root: Path, recipe: str, right, seed: int = 0, stream: str = "joint", 
 
 
 def told(root: Path) -> list[str]:
-    return sentences(collect([root]).results)
+    return [text.replace("\N{NO-BREAK SPACE}", " ") for text in sentences(collect([root]).results)]
 
 
 def pattern(n: int, wrong) -> np.ndarray:
@@ -64,13 +64,13 @@ def test_a_clear_difference_is_told_with_its_classes_and_how_sure_it_is(tmp_path
         "(95 % interval "
     )
     assert first.endswith("over 5 subjects), in favour of CrosNNCLR.")
-    worst = "eat meal/snack (CrosNNCLR 90.0 %, SkeletonCLR 0.0 %)"
     assert second == (
-        f"Over both, brushing teeth (CrosNNCLR 100.0 %, SkeletonCLR 100.0 %) is recognised best and {worst} worst; "
-        f"CrosNNCLR gains most on {worst} and loses most on drink water (CrosNNCLR 90.0 %, SkeletonCLR 100.0 %)."
+        "Over both, “brushing teeth” is recognised best (CrosNNCLR 100.0 %, SkeletonCLR 100.0 %) and “eat meal/snack” "
+        "worst (90.0 and 0.0 %); CrosNNCLR gains most on “eat meal/snack” (90.0 instead of 0.0 %) and loses most on "
+        "“drink water” (90.0 instead of 100.0 %)."
     )
     assert third == (
-        "These are few clips, 10 clips of a class at least, of which one is 10.0 points, so that single classes may "
+        "These are few clips, at least 10 of a class, of which one is worth 10.0 points, so that single classes may "
         "differ by chance, and each system was trained once, so that another seed may turn them round."
     )
 
@@ -80,11 +80,11 @@ def test_a_clear_difference_is_told_with_its_classes_and_how_sure_it_is(tmp_path
     [
         ([], [], "they are equal here (95 % interval +0.0 to +0.0 over 5 subjects).",
          "All 4 classes are recognised equally well, and the two differ on no class."),
-        ([0, 1], [2, 3], "they are equal here (", "gains most on drink water"),
-        ([0], [5], "they are equal here (", "loses most on eat meal"),
-        ([0, 4, 8], [0, 5], "the difference of +2.5 points may well be chance (", "loses most on eat meal"),
-        ([], [0], "the difference of −2.5 points may well be chance (", "on no class and loses most on drink"),
-        ([0], [], "the difference of +2.5 points may well be chance (", "gains most on drink water"),
+        ([0, 1], [2, 3], "they are equal here (", "gains most on “drink water”"),
+        ([0], [5], "they are equal here (", "loses most on “eat meal/snack”"),
+        ([0, 4, 8], [0, 5], "the difference of +2.5 points may well be chance (", "loses most on “eat meal/snack”"),
+        ([], [0], "the difference of −2.5 points may well be chance (", "on no class and loses most on “drink"),
+        ([0], [], "the difference of +2.5 points may well be chance (", "gains most on “drink water”"),
         ([], range(0, 40, 2), "in favour of SkeletonCLR.", "gains on no class"),
     ],
 )  # fmt: skip
@@ -111,7 +111,12 @@ def test_what_is_said_is_true(hits, tmp_path_factory):
     assert ("in favour of CrosNNCLR" in first) == (low > 0)
     assert ("in favour of SkeletonCLR" in first) == (high < 0)
     labels = np.arange(len(one)) % CLASSES
-    for name, mine, theirs in re.findall(rf"({'|'.join(NAMES)}) \(CrosNNCLR (\S+) %, SkeletonCLR (\S+) %\)", second):
+    figures = (
+        rf"“({'|'.join(NAMES)})”[a-z ]* \((?:CrosNNCLR )?(\S+?)(?: %,| and| instead of)(?: SkeletonCLR)? (\S+) %\)"
+    )
+    named = re.findall(figures, second)
+    assert len(named) == second.count("“")
+    for name, mine, theirs in named:
         of = labels == NAMES.index(name)
         assert (float(mine), float(theirs)) == (round(100 * other[of].mean(), 1), round(100 * one[of].mean(), 1))
     gains = [other[labels == c].mean() - one[labels == c].mean() for c in range(CLASSES)]
@@ -126,8 +131,8 @@ def test_many_clips_and_seeds_are_said_so(tmp_path):
         write(tmp_path, "crosnnclr", np.arange(1200) % (3 + seed) != 2, seed)
     found = told(tmp_path)
     assert found[2] == (
-        "There are 300 clips of a class at least, of which one is 0.3 points, and each figure is the mean of 3 "
-        "trainings."
+        "There are 1,200 clips, at least 300 of a class, of which one is worth 0.3 points, and each figure is the mean "
+        "of 3 trainings."
     )
 
 
@@ -184,7 +189,7 @@ def test_a_report_says_them_where_it_is_asked_to(tmp_path):
     assert done.exit_code == 0, done.output
     page = json.loads((tmp_path / "r/report.json").read_text())
     assert len(page["said"]) == 3
-    assert "Of 40 test clips CrosNNCLR recognises" in (tmp_path / "r/report.md").read_text()
+    assert "Of 40 test clips CrosNNCLR recognises" in (tmp_path / "r/report.md").read_text("utf-8")
     write_report([tmp_path / "e"], tmp_path / "plain", figures=[])
     assert json.loads((tmp_path / "plain/report.json").read_text())["said"] == []
     for name, asked in (("demo", True), ("nw_ucla", False)):
