@@ -119,3 +119,11 @@ def one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def road(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with all that a chain makes: raw, store.zarr, clips.zarr, run, evaluation."""
+    from made_by_api import make_road
+
+    return make_road(tmp_path_factory.mktemp("road"))

@@ -23,7 +23,7 @@ WINGS = [
     {"training"},
     {"evaluation", "exchange"},
     {"predict", "report"},
-    {"bench", "api"},
+    {"bench", "api", "doctor"},
     {"pipeline"},  # which shows what a report shows
     {"cli"},
     {"__main__"},
@@ -61,8 +61,8 @@ FOREIGN = {
     "methods": "zarr numba",
 }
 EVERYWHERE = {
-    "click": "cli", "snakemake": "pipeline", "matplotlib": "plots", "rich": "bench cli inspect pipeline",
-    "cv2": "predict", "mediapipe": "predict",
+    "click": "cli", "snakemake": "pipeline", "matplotlib": "plots", "rich": "bench cli doctor inspect pipeline",
+    "cv2": "predict", "mediapipe": "predict", "wandb": "training", "mlflow": "training",
 }  # fmt: skip
 MODULES = sorted(PACKAGE.rglob("*.py"))
 

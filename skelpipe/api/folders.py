@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from skelpipe.api.shown import as_html, as_text, counted
-from skelpipe.errors import BadInput, suggest
+from skelpipe.errors import BadInput, nearest
 from skelpipe.layouts import layout_of
 from skelpipe.layouts.base import Layout
 from skelpipe.recordings import NATIVE, store
@@ -76,11 +76,11 @@ class Folder(os.PathLike[str]):
         dataset: the name of the data set.
     """
 
-    KIND = ""
+    _KIND = ""
 
     def __init__(self, path: PathLike) -> None:
         self.path = Path(path)
-        self._group, self.attributes = store.open_group(self.path, self.KIND)
+        self._group, self.attributes = store.open_group(self.path, self._KIND)
         self.layout: Layout = layout_of(self.attributes, self.path)
         self.dataset: str = self.attributes["dataset"]
         names = self.attributes["columns"]
@@ -146,7 +146,8 @@ class Folder(os.PathLike[str]):
         """
         found = np.flatnonzero(self.ids == name)
         if not len(found):
-            raise BadInput(self.path, f"has no clip {name!r}", suggest(name, self.ids[:1000].tolist()))
+            near = nearest(name, self.ids[:1000].tolist()) or (str(self.ids[0]) if len(self) else None)
+            raise BadInput(self.path, f"has no clip {name!r}", f"names are such as {near!r}")
         return int(found[0])
 
     def _told(self) -> dict[str, str]:
@@ -185,7 +186,7 @@ class Store(Folder):
         (25, 3)
     """
 
-    KIND = "store"
+    _KIND = "store"
 
     def __init__(self, path: PathLike, summary: Any = None) -> None:
         super().__init__(path)
@@ -249,7 +250,7 @@ class Clips(Folder):
         (3, 12, 25, 2)
     """
 
-    KIND = "clips"
+    _KIND = "clips"
 
     def __init__(self, path: PathLike, summary: Any = None) -> None:
         super().__init__(path)

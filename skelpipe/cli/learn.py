@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Mapping
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import click
 from skelpipe.cli.importing import importing
 from skelpipe.cli.options import (
     STREAMS,
+    NameOf,
     SplitName,
     compile_option,
     device_option,
@@ -33,6 +35,12 @@ from skelpipe.recordings.datasets import DATASETS
 COMPARED = 64  # clips of a folder, with what an ONNX file gives of them
 
 
+def _loggers() -> Mapping[str, Any]:
+    from skelpipe.training.loggers import LOGGERS
+
+    return LOGGERS
+
+
 @click.command(epilog=f"Recipes that ship: {', '.join(recipes())}.")
 @click.argument("recipe", **offering(recipes, files=True))
 @path_argument("clips")
@@ -51,6 +59,8 @@ COMPARED = 64  # clips of a folder, with what an ONNX file gives of them
 @click.option("--resident", default="auto", show_default=True, type=click.Choice(["auto", "off", "on"]),
               help="Clips on the device, which renders their views; auto: on a GPU, if they fit.")  # fmt: skip
 @click.option("--half-storage", is_flag=True, help="Keep the clips in memory as float16.")
+@click.option("--logger", "loggers", multiple=True, type=NameOf(_loggers, "training/loggers.py", "LOGGERS"),
+              help="Log there, too, beside TensorBoard. Repeatable; needs the extra of that name.")  # fmt: skip
 @threads_option
 @force_option
 def pretrain(

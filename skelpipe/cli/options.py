@@ -109,7 +109,9 @@ def out_option(what: str) -> Callable[[Function], Function]:
 force_option = click.option("--force", is_flag=True, help="Replace an older output of ours.")
 seed_option = click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Of all randomness.")
 threads_option = click.option("--threads", type=click.IntRange(1), help="How many threads. [default: all cores]")
-workers_option = click.option("--workers", type=click.IntRange(0), help="Processes; 0 is none. [default: all cores]")
+workers_option = click.option(
+    "--workers", type=click.IntRange(0), help="Threads or processes that read; 0 is none. [default: all cores]"
+)
 compile_option = click.option("--compile", "compiled", default="auto", show_default=True,
                               type=click.Choice(["auto", "off", "on"]),
                               help="Steps as graphs of torch.compile; auto: on a GPU.")  # fmt: skip

@@ -72,7 +72,8 @@ def plan(
     """
     config: dict[str, Any] = {
         "pipeline": path.stem, "versions": VERSIONS, "threads": pipeline.threads, "slots": pipeline.slots,
-        "gpus": pipeline.gpus, "missing": [entry for entry in pipeline.recipes if entry in missing()],
+        "gpus": pipeline.gpus, "loggers": [*pipeline.loggers],
+        "missing": [entry for entry in pipeline.recipes if entry in missing()],
         **{kind: {} for kind in KINDS},
     }  # fmt: skip
     if not pipeline.pipelines:

@@ -71,8 +71,7 @@ def run(
         return 0
     with lock.locked(data) as held:
         stages = snakemake.survey(data, config, site, verbose)
-        listed = dry_run or verbose
-        show.show_plan(pipeline.title, stages, data, verbose, lacking, config["missing"], listed)
+        show.show_plan(pipeline.title, stages, data, verbose, lacking, config["missing"], dry_run or verbose)
         if dry_run:
             _show_paper(pipeline, config, data)
             return 0

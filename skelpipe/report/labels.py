@@ -13,10 +13,11 @@ from skelpipe import paper
 from skelpipe.errors import BadInput
 from skelpipe.evaluation.fuse import STREAM_ORDER
 from skelpipe.evaluation.protocols import PROTOCOLS
-from skelpipe.paper.systems import SYSTEMS, find_recipe, recipe_order, recipes
+from skelpipe.paper.systems import SYSTEMS, recipe_order
 from skelpipe.recordings.datasets import find_split
 from skelpipe.recordings.datasets.rules import spans
 from skelpipe.recordings.datasets.stated import is_stated
+from skelpipe.resources import find, names
 from skelpipe.settings import load_yaml
 
 STREAM_RANK = {name: rank for rank, name in enumerate((*STREAM_ORDER, "3s"))}
@@ -111,7 +112,7 @@ def recipe_name(recipe: str) -> str:
 @cache
 def reading_of(recipe: str) -> str:
     """What the shipped recipe of that name calls itself, if it is one reading of a source that leaves much open."""
-    return str(load_yaml(find_recipe(recipe)).get("reading", "")) if recipe in recipes() else ""
+    return str(load_yaml(find("models", recipe)).get("reading", "")) if recipe in names("models") else ""
 
 
 def figure_text(value: float) -> str:

@@ -51,10 +51,20 @@ class CudaRecorder:
         before.wait_stream(self.stream)
 
     def record(self, call: Callable[[], Found]) -> tuple[Found, Callable[[], None]]:
-        graph = torch.cuda.CUDAGraph()
-        # Of this thread alone: meanwhile the loader's copies its batches.
-        with torch.cuda.graph(graph, stream=self.stream, capture_error_mode="thread_local"):
-            found = call()
+        graph, before = torch.cuda.CUDAGraph(), torch.cuda.current_stream(self.device)
+        generator = torch.cuda.default_generators[before.device_index]
+        random = generator.clone_state()
+        try:
+            # Of this thread alone: meanwhile the loader's copies its batches.
+            with (
+                torch.cuda.device(self.device),
+                torch.cuda.graph(graph, stream=self.stream, capture_error_mode="thread_local"),
+            ):
+                found = call()
+        except BaseException:  # a recording that breaks off leaves torch on its stream, and its numbers to it
+            torch.cuda.set_stream(before)
+            generator.graphsafe_set_state(random)
+            raise
         return found, graph.replay
 
 

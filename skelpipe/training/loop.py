@@ -89,10 +89,11 @@ def train_method(
     progress: Callable[[Event], None] | None,
     graphs: Graphs | None = None,
     resident: str = "off",
+    loggers: Sequence[str] = (),
 ) -> Result:
     """Train on `rows` from the run's last checkpoint, or from the start, to its end; `held` are those held out.
 
-    `graphs` take the steps where they are compiled; `resident` is one of `resident.CHOICES`.
+    `graphs` take the steps where they are compiled; `resident` is one of `resident.CHOICES`; `loggers` take the log.
     """
     set_determinism(settings["seed"])
     method = recipe.build_method(source.layout, split_of(settings).classes).to(place)
@@ -118,9 +119,14 @@ def train_method(
     if ranks.mine() == 0:
         looked_at = [(part.clip_ids, part.clips) for part in (batches, *training.held)]
         keep_trained_on(run, source, looked_at, held)  # of which some may be in no batch
-        training.record = Log(run, at, recipe.streams)
+        training.record = Log(run, at, recipe.streams, loggers, settings)
         begin_session(run, at, place, threads, settings["epochs"], training.noted)
-    training.train(batches, progress)
+    try:
+        training.train(batches, progress)
+    except BaseException:
+        if training.record is not None:
+            training.record.close("failed")
+        raise
     return training.end()
 
 
@@ -311,7 +317,7 @@ class Training:
         record = self.record
         if record is None:
             return self.result("finished" if self.over else "stopped", None, ())
-        record.close()
+        record.close("finished" if self.over else "stopped")
         if self.over:
             return self.finish(fresh=True)
         check_finite(self.method, self.at)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -54,6 +54,7 @@ def pretrain(
     progress: Callable[[Event], None] | None = None,
     compiled: str | Graphs = "auto",
     resident: str = "auto",
+    loggers: Sequence[str] = (),
 ) -> Result:
     """Train the recipe's encoder on the training part of a split and leave a RUN folder.
 
@@ -75,6 +76,7 @@ def pretrain(
         threads: CPU threads for torch and the kernels, of each rank.
         compiled: whether steps are graphs, "on" or "off", or "auto" for on a GPU alone; no setting, as it only rounds.
         resident: whether the clips lie on the device, which then renders their views, likewise.
+        loggers: keys of `training.loggers.LOGGERS` that take the log as well; no setting, either.
         progress: called while training with {epoch, epochs, step, steps, …}; see `Training.event`.
 
     Raises:
@@ -96,7 +98,7 @@ def pretrain(
             if writes:
                 prepare_folder(run, recipe, settings, force, source.path)
             ranks.wait()  # before that RUN may hold another run's checkpoint
-            ways = graphs_for(compiled, place), resident
+            ways = graphs_for(compiled, place), resident, loggers
             return train_method(recipe, source, rows, held, run, settings, place, threads, progress, *ways)
 
 

@@ -1,10 +1,9 @@
-"""A folder with all that a chain makes, small: raw, store.zarr, clips.zarr, run, evaluation."""
+"""A folder with all that a chain makes, small, made by the public API."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
 import torch
 
 import skelpipe as sk
@@ -13,10 +12,8 @@ from skelpipe.recordings.synthetic import write_raw
 CHANGES = {"batch_size": 8, "encoder": {"width": 4, "features": 16}, "method__queue_size": 32}
 
 
-@pytest.fixture(scope="session")
-def road(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with all that a chain makes."""
-    folder = tmp_path_factory.mktemp("road")
+def make_road(folder: Path) -> Path:
+    """raw, store.zarr, clips.zarr, run and evaluation in `folder`, which is returned."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     write_raw("ntu60", folder / "raw", actions=3, subjects=4, setups=1, replications=1, frames=(20, 30), seed=0)
