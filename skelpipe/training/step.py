@@ -93,10 +93,9 @@ class Graphs:
     def __init__(
         self,
         backend: str | Callable[..., Any] | None = BACKEND,
-        mode: str | None = None,
         recorder: Recorder | None = None,
     ) -> None:
-        self.compiler = partial(torch.compile, fullgraph=True, dynamic=False, backend=backend, mode=mode)
+        self.compiler = partial(torch.compile, fullgraph=True, dynamic=False, backend=backend)
         self.compiled = called if backend is None else self.compiler(called)
         self.captured = None if recorder is None else Captured(recorder)
         self.failed: str | None = None
@@ -173,7 +172,8 @@ def compile_rendering(graphs: Graphs, batches: ResidentBatches) -> None:
 
     def render(sent: Sent) -> Rendering:
         try:
-            found: Rendering = made(sent)
+            with whole():
+                found: Rendering = made(sent)
             return found
         except Exception as error:
             log.warning("views are rendered without being compiled: %s", told(error))
