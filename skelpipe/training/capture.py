@@ -68,16 +68,27 @@ class CudaRecorder:
         return found, graph.replay
 
 
+class Update(Protocol):
+    """An optimiser's step that can be recorded."""
+
+    def step(self) -> None:
+        """Take it, so that it can be recorded."""
+
+    def set_rates(self) -> None:
+        """Put the rates where a replay reads them."""
+
+
 class Captured:
     """The gradients of steps that are alike: the first few as they are, then one recorded, and all others replays.
 
     A replay does what was recorded with the numbers that lie there now: of parameters, key networks, queue, its pointer
     and norms where they are, and of a batch after it was copied to where the recorded one lay. Random numbers go on.
-    All that Python decides is as it was, so steps are alike only if they are of one module, one phase and one shape; a
-    rate is none of it, as the optimiser's step is not recorded.
+    All that Python decides is as it was, so steps are alike only if they are of one module, one phase and one shape.
+    The optimiser's step is recorded too where it reads its rates from the device.
 
     Attributes:
         recordings: how many were made; only the last is kept.
+        updated: whether the last step had its update.
     """
 
     def __init__(self, recorder: Recorder, warm_up: int = WARM_UP) -> None:
@@ -86,17 +97,27 @@ class Captured:
         self.alike: Hashable = None
         self.left, self.recordings = warm_up, 0
         self.recorded: Recorded | None = None
+        self.updated = False
 
-    def take(self, call: Callable[[Batch], Found], module: nn.Module, batch: Batch, phase: Hashable) -> Found:
-        """What `call` gives for the batch, and its gradients."""
+    def take(
+        self,
+        call: Callable[[Batch], Found],
+        module: nn.Module,
+        batch: Batch,
+        phase: Hashable,
+        update: Update | None = None,
+    ) -> Found:
+        """What `call` gives for the batch, and its gradients; of a replay, `update` is taken as well."""
         self.look(module, batch, phase)
+        self.updated = False
         if self.left:
             self.left -= 1
             with self.recorder.aside():
                 return call(batch)
         if self.recorded is None:
-            self.recorded = Recorded(self.recorder, call, module, batch)
+            self.recorded = Recorded(self.recorder, call, module, batch, update)
             self.recordings += 1
+        self.updated = self.recorded.update is not None
         return self.recorded.replay(batch)
 
     def look(self, module: nn.Module, batch: Batch, phase: Hashable) -> None:
@@ -119,18 +140,34 @@ class Recorded:
         gradients: of the parameters that get some, where a replay leaves them.
     """
 
-    def __init__(self, recorder: Recorder, call: Callable[[Batch], Found], module: nn.Module, batch: Batch) -> None:
-        self.batch = copied(batch)
+    def __init__(
+        self,
+        recorder: Recorder,
+        call: Callable[[Batch], Found],
+        module: nn.Module,
+        batch: Batch,
+        update: Update | None = None,
+    ) -> None:
+        self.batch, self.update = copied(batch), update
         own = [p for p in module.parameters() if p.requires_grad]
         for p in own:
             p.grad = None  # so that a replay writes gradients, and does not add to those of the step before
-        self.found, self.again = recorder.record(lambda: call(self.batch))
+
+        def all_of_it() -> Found:
+            found = call(self.batch)
+            if update is not None:
+                update.step()
+            return found
+
+        self.found, self.again = recorder.record(all_of_it)
         self.gradients = [(p, p.grad) for p in own]
 
     def replay(self, batch: Batch) -> Found:
         """The step for this batch."""
         for to, given in zip(tensors_in(self.batch), tensors_in(batch), strict=True):
             to.copy_(given, non_blocking=True)
+        if self.update is not None:
+            self.update.set_rates()
         self.again()
         for p, gradient in self.gradients:
             p.grad = gradient

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 from collections.abc import Callable, Hashable
 from contextlib import AbstractContextManager
@@ -15,6 +16,7 @@ from skelpipe import ranks
 from skelpipe.errors import shortened
 from skelpipe.methods.base import Method
 from skelpipe.training.capture import Captured, CudaRecorder, Recorder
+from skelpipe.training.optim.recorded import recorded_optimizer
 
 if TYPE_CHECKING:
     from skelpipe.clips.batches import Batch
@@ -45,7 +47,7 @@ def train_step(
     """One step on a batch, or on this rank's share of it; returns the loss and what else the log holds.
 
     Args:
-        graphs: compiles all of it but the optimiser's part.
+        graphs: compiles all of it but the optimiser's part, and may record that too.
     """
     learns = method.learns(epoch)
     if learns:
@@ -53,8 +55,10 @@ def train_step(
     if graphs is None:
         log = gradients(method, batch, epoch)
     else:
-        log = graphs.take(gradients, method, batch, epoch, method.phase(epoch))
-    if learns:
+        log = graphs.take(gradients, method, batch, epoch, method.phase(epoch), optimizer if learns else None)
+    if learns and graphs is not None and graphs.updated:
+        method.after_step(epoch)
+    elif learns:
         ranks.average([p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None])
         optimizer.step()
         method.after_step(epoch)
@@ -89,10 +93,9 @@ class Graphs:
     def __init__(
         self,
         backend: str | Callable[..., Any] | None = BACKEND,
-        mode: str | None = None,
         recorder: Recorder | None = None,
     ) -> None:
-        self.compiler = partial(torch.compile, fullgraph=True, dynamic=False, backend=backend, mode=mode)
+        self.compiler = partial(torch.compile, fullgraph=True, dynamic=False, backend=backend)
         self.compiled = called if backend is None else self.compiler(called)
         self.captured = None if recorder is None else Captured(recorder)
         self.failed: str | None = None
@@ -100,16 +103,35 @@ class Graphs:
         self.module: nn.Module | None = None
         self.epochs: dict[Hashable, int] = {}
 
+    @property
+    def updated(self) -> bool:
+        """Whether the last step was a replay that had the optimiser's part."""
+        return self.captured is not None and self.captured.updated
+
     def take(
-        self, step: Gradients[M], module: M, batch: Batch, epoch: int, phase: Hashable = None
+        self,
+        step: Gradients[M],
+        module: M,
+        batch: Batch,
+        epoch: int,
+        phase: Hashable = None,
+        optimizer: torch.optim.Optimizer | None = None,
     ) -> dict[str, Tensor]:
-        """`step(module, batch, epoch)`, by a graph that serves all epochs of the phase; see `Method.phase`."""
+        """`step(module, batch, epoch)`, by a graph that serves all epochs of the phase; see `Method.phase`.
+
+        With an `optimizer` its step may be taken besides, which `updated` then tells.
+        """
         if self.captured is None or phase is None or self.failed is not None:
+            if self.captured is not None:
+                self.captured.updated = False
             return self.take_compiled(step, module, batch, epoch, phase)
-        before = Before(module) if self.captured.records_next(module, batch, phase) else None
+        before, update = None, None
+        if self.captured.records_next(module, batch, phase):
+            before = Before(module, optimizer)
+            update = None if optimizer is None else recorded_optimizer(optimizer)
         try:
             return self.captured.take(
-                lambda given: self.take_compiled(step, module, given, epoch, phase), module, batch, phase
+                lambda given: self.take_compiled(step, module, given, epoch, phase), module, batch, phase, update
             )
         except Exception as error:
             if before is None:  # it is no recording that fails, but the step itself
@@ -150,7 +172,8 @@ def compile_rendering(graphs: Graphs, batches: ResidentBatches) -> None:
 
     def render(sent: Sent) -> Rendering:
         try:
-            found: Rendering = made(sent)
+            with whole():
+                found: Rendering = made(sent)
             return found
         except Exception as error:
             log.warning("views are rendered without being compiled: %s", told(error))
@@ -189,10 +212,11 @@ def noted(graphs: Graphs | None) -> dict[str, bool | str]:
 
 
 class Before:
-    """What a step changes up to its gradients, as it is now: a module's state and the random numbers."""
+    """What a step changes, as it is now: a module's state, random numbers, and an optimiser's state where given."""
 
-    def __init__(self, module: nn.Module) -> None:
-        self.module = module
+    def __init__(self, module: nn.Module, optimizer: torch.optim.Optimizer | None = None) -> None:
+        self.module, self.optimizer = module, optimizer
+        self.kept = None if optimizer is None else copy.deepcopy(optimizer.state_dict())
         self.state = {name: value.detach().clone() for name, value in module.state_dict().items()}
         self.random = torch.get_rng_state()
         self.devices = {value.device for value in self.state.values() if value.device.type == "cuda"}
@@ -201,6 +225,8 @@ class Before:
     def put_back(self) -> None:
         """Make it so again, without gradients."""
         self.module.load_state_dict(self.state)
+        if self.optimizer is not None and self.kept is not None:
+            self.optimizer.load_state_dict(self.kept)
         self.module.zero_grad(set_to_none=True)
         torch.set_rng_state(self.random)
         for state, device in self.on_devices:
