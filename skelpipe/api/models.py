@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from skelpipe.api.arrays import as_batch, numbers_of
 from skelpipe.api.folders import Clips
+from skelpipe.api.given import as_given, in_blocks, joined, piece_of, recordings_in, rows_of
 from skelpipe.api.names import get_layout
 from skelpipe.api.shown import as_html, as_text, counted
 from skelpipe.clips.loading import load_bodies, own_frames
@@ -36,8 +37,6 @@ if TYPE_CHECKING:
 PathLike = str | os.PathLike[str]
 Arrays = npt.NDArray[Any] | Tensor
 Given = Arrays | Sequence[Arrays] | Clips
-ALONE, PEOPLE = 3, 4  # axes of a recording of one person, and of several
-SHAPES = "give clips (N, C, T, V, M), or a recording (T, V, C) or (T, M, V, C), or a list of recordings"
 
 
 @dataclass(frozen=True)
@@ -181,7 +180,7 @@ class Model:
         Raises:
             BadInput: shapes, joints or preparation do not fit, or there are several encoders.
         """
-        return _as_given(self._features(given, layout, lengths, rows), given)
+        return as_given(self._features(given, layout, lengths, rows), given)
 
     def predict(
         self, given: Given, *, layout: str | Layout | None = None, lengths: Any = None, rows: Any = None
@@ -204,8 +203,8 @@ class Model:
             what = "has learnt without labels, and tells no classes"
             raise BadInput(self._kept[0].path, what, "evaluate it by the protocol linear, and load that")
         scored = self._said(given, layout, lengths, rows)
-        refused = None if scored.refused is None else _as_given(scored.refused, given)
-        return Predictions(self.classes, _as_given(scored.probability, given), _as_given(scored.seen, given), refused)
+        refused = None if scored.refused is None else as_given(scored.refused, given)
+        return Predictions(self.classes, as_given(scored.probability, given), as_given(scored.seen, given), refused)
 
     def _single(self) -> Kept:
         if len(self._kept) > 1:
@@ -217,7 +216,8 @@ class Model:
         """What the classifiers say."""
         if isinstance(given, Clips):
             self._predictor.check_clips(given.opened)
-            return self._predictor.score_clips(given.opened, rows_of(given, rows))
+            blocks = in_blocks(rows_of(given, rows))
+            return joined([self._predictor.score_clips(given.opened, block) for block in blocks])
         if recordings := recordings_in(given):
             pieces, found = self._pieces(recordings, layout)
             return self._predictor.score(pieces, found, range(len(pieces)))
@@ -230,20 +230,24 @@ class Model:
     def _features(self, given: Given, layout: str | Layout | None, lengths: Any, rows: Any) -> npt.NDArray[np.float32]:
         """What the encoder gives."""
         kept = self._single()
-        numbers = None
         if isinstance(given, Clips):
             self._predictor.check_clips(given.opened)
-            numbers = rows_of(given, rows)
-            data: Any = load_bodies(given.opened, numbers, kept.recipe.bodies)
-            valid = own_frames(given.opened, numbers)
-        elif recordings := recordings_in(given):
+            source, bodies = given.opened, kept.recipe.bodies
+            blocks = in_blocks(rows_of(given, rows))
+            parts = [self._of(kept, load_bodies(source, b, bodies), own_frames(source, b), b) for b in blocks]
+            return np.concatenate(parts)
+        if recordings := recordings_in(given):
             data, valid, _ = self._predictor.prepared(*self._pieces(recordings, layout))
         else:
             data, valid = self._clips(given, lengths)
-        bodies = kept.recipe.bodies
+        return self._of(kept, data, valid, np.arange(len(data)))
+
+    def _of(
+        self, kept: Kept, data: Any, valid: npt.NDArray[np.int64] | None, drawn: npt.NDArray[np.int64]
+    ) -> npt.NDArray[np.float32]:
+        """The features of clips in memory, whose views are drawn by those numbers."""
+        bodies, facts = kept.recipe.bodies, kept.facts
         data = data.bodies_kept(bodies) if isinstance(data, Native) else np.array(data[..., :bodies], np.float32)
-        drawn = np.arange(len(data)) if numbers is None else numbers
-        facts = kept.facts
         made, own = as_evaluated(kept.recipe, facts.stream, facts.seed, data, drawn, valid, kept.layout)
         parts = [self._encoded(kept, x, n) for x, n in some_at_a_time(made, own, self._predictor.device)]
         found: npt.NDArray[np.float32] = torch.cat(parts).numpy()
@@ -346,41 +350,3 @@ def tells_classes(path: PathLike, epoch: int | None) -> bool:
     """Whether a run has a classifier."""
     folder, _, recipe = read_run(Path(path), epoch)
     return recipe.supervised or has_classifier(folder)
-
-
-def recordings_in(given: Any) -> list[Any]:
-    """The recordings that were given, one or a list; none where it is clips."""
-    if isinstance(given, list | tuple):
-        return list(given)
-    return [given] if getattr(given, "ndim", 0) in (1, 2, ALONE, PEOPLE) else []
-
-
-def piece_of(given: Any, layout: Layout, name: str) -> Piece:
-    """A recording (T, V, C) or (T, M, V, C) as recordings are prepared; a body without numbers in a frame is absent.
-
-    Raises:
-        BadInput: it has another shape, or what is no number.
-    """
-    array = np.asarray(numbers_of(given) if isinstance(given, Tensor) else given)
-    wanted = (len(layout.joints), layout.channels)
-    if array.ndim not in (ALONE, PEOPLE) or array.shape[-2:] != wanted or array.dtype.kind != "f":
-        what = f"has shape {array.shape} of {array.dtype}, and {layout.name} has V = {wanted[0]} and C = {wanted[1]}"
-        raise BadInput(f"recording {name}", what, SHAPES)
-    if not np.isfinite(array).all():
-        raise BadInput(f"recording {name}", "holds what is no number", "put zeros where a joint was not seen")
-    people = array if array.ndim == PEOPLE else array[:, None]
-    frame, body = np.nonzero(people.any(axis=(2, 3)))
-    joints = np.ascontiguousarray(people[frame, body], np.float32)
-    return Piece(name, joints, frame.astype(np.int64), body.astype(np.int64), len(people))
-
-
-def rows_of(clips: Clips, rows: Any) -> npt.NDArray[np.int64]:
-    """The rows that are meant: all, or those of an index, a slice or a mask."""
-    every = np.arange(len(clips))
-    found: npt.NDArray[np.int64] = np.atleast_1d(every if rows is None else every[rows])
-    return found
-
-
-def _as_given(made: npt.NDArray[Any], given: Given) -> Any:
-    first = given[0] if isinstance(given, list | tuple) and len(given) else given
-    return torch.from_numpy(made).to(first.device) if isinstance(first, Tensor) else made

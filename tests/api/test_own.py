@@ -54,6 +54,26 @@ def test_a_loop_of_ones_own(road):
         assert 0 <= found.accuracy(test_y) <= 1
 
 
+def test_training_leaves_torch_as_it_was(road, tmp_path):
+    before = torch.get_rng_state(), torch.get_num_threads(), torch.backends.cudnn.deterministic
+    recipe = sk.open_run(road / "run").recipe
+    run = sk.pretrain(recipe, road / "clips.zarr", tmp_path / "run", split="xsub60", device="cpu", threads=1, epochs=1)
+    sk.evaluate(run, road / "clips.zarr", tmp_path / "out", protocols=["knn"], device="cpu", threads=1)
+    assert (torch.get_rng_state() == before[0]).all()
+    assert (torch.get_num_threads(), torch.backends.cudnn.deterministic) == before[1:]
+
+
+def test_what_is_doubtful_is_said(road, tmp_path, caplog):
+    probes = ("linear", "knn")
+    found = sk.evaluate(
+        road / "run", road / "clips.zarr", tmp_path / "out", probe="paper", protocols=probes, device="cpu"
+    )
+    assert found.warnings
+    assert [record.getMessage() for record in caplog.records if record.name == "skelpipe.api.shown"] == [
+        *found.warnings
+    ]
+
+
 # ---- names of one's own
 
 
