@@ -107,7 +107,8 @@ def index() -> dict[str, str]:
     return {
         "cli/index.md": page(
             "Command line",
-            "`skelpipe COMMAND --help` prints what stands here. A mistake is one line with a remedy, and exit status 2.",
+            "`skelpipe COMMAND --help` prints what stands here. A mistake is one line with a remedy, and exit"
+            " status 2.",
             *parts,
             "## Before the command",
             table(["option", "what it does"], general),

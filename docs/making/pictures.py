@@ -131,7 +131,8 @@ def partitions() -> list[str]:
 
 
 def encoder(name: str, frames: int = 50, bodies: int = 2) -> str:
-    """The parts of an encoder in the order in which a clip passes them, with what leaves each: no number is computed."""
+    """The parts of an encoder in the order in which a clip passes them, with what leaves each: no number is"
+    " computed."""
     kind = ENCODERS[name]
     device = "cpu" if name in COMPUTED else "meta"
     made = build_encoder(kind, LAYOUT, kind.Options(), bodies).to(device)

@@ -40,7 +40,8 @@ def line(a: Points, b: Points, kind: str, width: float = 2.5, more: str = "") ->
 
 def text(x: float, y: float, words: str, size: float = 12, anchor: str = "middle", kind: str = "text") -> str:
     """Words whose baseline is at y."""
-    return f'<text class="{kind}" x="{x:.1f}" y="{y:.1f}" font-size="{size:g}" text-anchor="{anchor}">{escape(words)}</text>'
+    where = f'x="{x:.1f}" y="{y:.1f}" font-size="{size:g}" text-anchor="{anchor}"'
+    return f'<text class="{kind}" {where}>{escape(words)}</text>'
 
 
 def _dot(at: Points, radius: float, kind: str, name: str = "", more: str = "") -> str:
@@ -208,6 +209,6 @@ def draw_films(
 
 def _seen(clip: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
     """Which points (T·V·M,) are those of bodies that are there."""
-    there = clip.any(axis=(0, 2), keepdims=True)
-    seen: npt.NDArray[np.bool_] = np.broadcast_to(there[0], clip.shape[1:]).reshape(-1)
+    there: npt.NDArray[np.bool_] = np.abs(clip).max(axis=(0, 2)) > 0
+    seen: npt.NDArray[np.bool_] = np.broadcast_to(there[:, None], clip.shape[1:]).reshape(-1)
     return seen
