@@ -46,7 +46,8 @@ COMPARED = 64  # clips of a folder, with what an ONNX file gives of them
 @seed_option
 @device_option
 @click.option("--gpus", type=click.IntRange(1), help="Train as so many processes, each on a GPU, or on the CPU.")
-@click.option("--precision", default="fp32", show_default=True, type=click.Choice(["fp32", "bf16"]))
+@click.option("--precision", default="fp32", show_default=True, type=click.Choice(["fp32", "bf16"]),
+              help="Of the encoder; the loss is always in fp32.")  # fmt: skip
 @compile_option
 @click.option("--resident", default="auto", show_default=True, type=click.Choice(["auto", "off", "on"]),
               help="Clips on the device, which renders their views; auto: on a GPU, if they fit.")  # fmt: skip

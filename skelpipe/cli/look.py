@@ -101,7 +101,7 @@ def _is_checkpoint(path: Path) -> bool:
 @path_argument("clips")
 @click.argument("name")
 @path_argument("out")
-@click.option("--stream", default="joint", show_default=True, type=click.Choice(STREAMS))
+@click.option("--stream", default="joint", show_default=True, type=click.Choice(STREAMS), help="What is drawn of it.")
 @force_option
 def plot(clips: Path, name: str, out: Path, **options: Any) -> None:
     """Draw a clip as a moving skeleton.

@@ -44,6 +44,7 @@ class Training(SGDOptions):
     """How an encoder and a classifier are trained; each protocol has its own defaults.
 
     Attributes:
+        epochs: the last one counts.
         batch_size: where there are fewer clips than that, all of them are one batch.
         warm_up: so many first epochs have a rate that grows linearly to the full one.
         clip: the largest norm that all gradients have together; 0 leaves them as they are.

@@ -129,8 +129,16 @@ class Recipe(Settings):
 
     Attributes:
         name: file name of the recipe; stands in reports.
+        title: what people call it; stands in reports.
+        source: whose it is, and where it leaves that.
         reading: what to call it where its source leaves much open, so that it is one reading of it; stands in reports.
+        encoder: what makes features of clips.
         partner: the second encoder, of a method that trains two.
+        projector: the head between feature and embedding.
+        init: how weights are drawn: as torch does, as the public code of SkeletonCLR and AimCLR does, or as ISC's.
+        method: what is learnt.
+        positives: what a query is pulled to, where the method contrasts.
+        optimizer: what takes the steps.
         bodies: how many of a clip's bodies the encoder sees.
         batch_size: clips per step, over all ranks.
         batch_norm: where several ranks train, whether each normalises by its own share of the batch or all by the whole
