@@ -76,11 +76,11 @@ class Folder(os.PathLike[str]):
         dataset: the name of the data set.
     """
 
-    KIND = ""
+    _KIND = ""
 
     def __init__(self, path: PathLike) -> None:
         self.path = Path(path)
-        self._group, self.attributes = store.open_group(self.path, self.KIND)
+        self._group, self.attributes = store.open_group(self.path, self._KIND)
         self.layout: Layout = layout_of(self.attributes, self.path)
         self.dataset: str = self.attributes["dataset"]
         names = self.attributes["columns"]
@@ -185,7 +185,7 @@ class Store(Folder):
         (25, 3)
     """
 
-    KIND = "store"
+    _KIND = "store"
 
     def __init__(self, path: PathLike, summary: Any = None) -> None:
         super().__init__(path)
@@ -249,7 +249,7 @@ class Clips(Folder):
         (3, 12, 25, 2)
     """
 
-    KIND = "clips"
+    _KIND = "clips"
 
     def __init__(self, path: PathLike, summary: Any = None) -> None:
         super().__init__(path)

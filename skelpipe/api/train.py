@@ -115,22 +115,11 @@ def _flat(changes: dict[str, Any], before: str = "") -> Any:
 
 
 def pretrain(
-    recipe: str | os.PathLike[str] | Recipe,
-    clips: PathLike,
-    run: PathLike,
-    *,
-    split: str,
-    stream: str = "joint",
-    epochs: int | None = None,
-    seed: int = 0,
-    device: str = "auto",
-    precision: Literal["fp32", "bf16"] = "fp32",
-    compiled: Literal["auto", "off", "on"] = "auto",
-    half_storage: bool = False,
-    threads: int | None = None,
-    force: bool = False,
-    progress: bool | Callable[[Event], None] | None = None,
-) -> Run:
+    recipe: str | os.PathLike[str] | Recipe, clips: PathLike, run: PathLike, *, split: str, stream: str = "joint",
+    epochs: int | None = None, seed: int = 0, device: str = "auto", precision: Literal["fp32", "bf16"] = "fp32",
+    compiled: Literal["auto", "off", "on"] = "auto", half_storage: bool = False, threads: int | None = None,
+    force: bool = False, progress: bool | Callable[[Event], None] | None = None,
+) -> Run:  # fmt: skip
     """Train a recipe's encoder on the training part of a split, as `skelpipe pretrain` does.
 
     The same call goes on from the last checkpoint of `run`, bit for bit on a CPU.

@@ -72,7 +72,7 @@ class MoCo(Queue):
         if options.key_init == "copy":
             self.key.load_state_dict(self.query.state_dict())
         self.key.requires_grad_(False)
-        self.begin(size, options.queue_size, options.queue_init)  # behind the networks, whose weights are drawn first
+        self._begin(size, options.queue_size, options.queue_init)  # behind the networks, whose weights are drawn first
 
     def train(self, mode: bool = True) -> MoCo:
         """Set the mode of the networks; by `key_mode: eval` the key network stays in eval mode."""

@@ -48,9 +48,9 @@ class Queue(nn.Module):
                 raise BadInput(name, f"{value} is below 1", "use 1 or more")
         if init not in ("normal", "uniform"):
             raise BadInput("init", f"{init!r} is not known", "use normal or uniform")
-        self.begin(size, capacity, init)
+        self._begin(size, capacity, init)
 
-    def begin(self, size: int, capacity: int, init: str) -> None:
+    def _begin(self, size: int, capacity: int, init: str) -> None:
         """Draw the first keys: for modules that draw other weights before."""
         self.register_buffer("queue", first_queue(size, capacity, init))
         self.register_buffer("queue_label", torch.full((capacity,), -1, dtype=torch.int64))
