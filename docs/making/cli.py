@@ -6,9 +6,17 @@ import re
 from collections.abc import Iterator
 
 import click
-from making.reading import bash, clean, listed, page, table
 
+from making.reading import bash, clean, listed, page, table
 from skelpipe.cli.program import SECTIONS, main
+
+# Commands whose examples no test runs, and why.
+READ = {
+    "bench": "it takes minutes",
+    "run": "it takes minutes; CI runs the demo",
+    "poses": "it needs a video and the extra",
+    "export-onnx": "it needs the extra",
+}
 
 
 def commands() -> Iterator[tuple[str, click.Command]]:
@@ -36,7 +44,7 @@ def command_pages() -> dict[str, str]:
             f"```text\nskelpipe {command.name} {usage}\n```",
             _prose(command.help or ""),
             "## Example",
-            bash(*examples(command)),
+            bash(*examples(command), mark=f"test: read: {READ[command.name]}" if command.name in READ else ""),
             "## Options",
             _options(command, context),
             clean(" ".join((command.epilog or "").split())),

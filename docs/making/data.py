@@ -7,10 +7,10 @@ from functools import cache
 from typing import Any
 
 import yaml
+
 from making import pictures
 from making.learn import NOTES
 from making.reading import bash, clean, listed, module_of, options, page, prose, shown, summary, table
-
 from skelpipe.clips.augment import AUGMENTATIONS
 from skelpipe.clips.presets import PRESETS
 from skelpipe.clips.steps import STEPS

@@ -7,9 +7,9 @@ from functools import cache
 from typing import Any
 
 import yaml
+
 from making.learn import recipes
 from making.reading import bash, clean, options, page, prose, summary, table
-
 from skelpipe.methods import METHODS
 from skelpipe.paper import Grid, benchmarks, exhibits, grids, notes, number, published
 from skelpipe.pipeline.spec import Pipeline

@@ -9,8 +9,9 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from making import included, maths, pages
 from mkdocs.structure.files import File
+
+from making import included, maths, pages
 
 _shown: dict[str, str] = {}
 

@@ -81,6 +81,8 @@ def _relinked(text: str, file: str, page: str, shown: Mapping[str, str]) -> str:
         target = posixpath.normpath(posixpath.join(here, path)) if path else file
         key = f"{target}#{anchor}" if anchor else target
         place = shown.get(key) or shown.get(target)
+        if target.startswith("docs/pages/"):
+            place = target.removeprefix("docs/pages/") + (f"#{anchor}" if anchor else "")
         if place is None:  # a file that the site does not show
             return found["text"]
         return f"[{found['text']}]({posixpath.relpath(place, posixpath.dirname(page) or '.')})"

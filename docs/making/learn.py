@@ -10,7 +10,6 @@ from typing import Any
 
 from making import pictures
 from making.reading import bash, clean, module_of, options, page, prose, summary, table
-
 from skelpipe.encoders import ENCODERS
 from skelpipe.evaluation.protocols import OF_CLASSIFIERS, PROTOCOLS, Options
 from skelpipe.methods import METHODS, POSITIVES
@@ -221,14 +220,20 @@ def protocols() -> dict[str, str]:
             prose(own.__doc__) if own else "",
             options(own, f"{name}.") if own else "",
             "## Run it",
-            bash(
-                f"skelpipe evaluate data/runs/joint data/stores/ntu60-50.zarr data/runs/joint-{name} --protocol {name}"
-            ),
+            bash(_measured(name)),
             "## Recipes whose authors measure so",
             linked_recipes(lambda recipe, name=name: name in recipe.evaluate.protocols)
             or "None states it; `linear` and `knn` are the usual ones.",
         )
     return made
+
+
+def _measured(name: str) -> str:
+    run = "data/runs/supervised" if name in OF_CLASSIFIERS else "data/runs/joint"
+    clips, more = "data/stores/ntu60-50.zarr", ""
+    if name == "transfer":
+        clips, more = "data/stores/pku2-50.zarr", " --split pku2-xsub"
+    return f"skelpipe evaluate {run} {clips} {run}-{name} --protocol {name}{more}"
 
 
 def _kind(name: str) -> str:

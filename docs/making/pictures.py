@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from making.reading import clean
 
+from making.reading import clean
 from skelpipe.clips.augment import AUGMENTATIONS
 from skelpipe.clips.streams import stream_slice
 from skelpipe.clips.views import View, build_view, render_view

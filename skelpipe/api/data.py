@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 from skelpipe.api.folders import Clips, PathLike, Store
-from skelpipe.errors import BadInput, suggest
-from skelpipe.recordings.datasets import DATASETS
 
 
 def synth(
@@ -98,35 +96,14 @@ def ingest(
         >>> store.summary.dropped
         {}
     """
+    from skelpipe.recordings.ingest import find_recordings
     from skelpipe.recordings.ingest import ingest as run_ingest
 
     said: dict[str, Any] = {"layout": layout, "labels": labels, "class_names": class_names, "names": names}
     said |= {"name": name, "unit": unit, "up": up, "image": image, "fps": fps}
-    kind = _recordings(os.fspath(dataset), {key: value for key, value in said.items() if value is not None})
+    kind = find_recordings(os.fspath(dataset), {key: value for key, value in said.items() if value is not None})
     more: Any = {"workers": workers, "keep_missing": keep_missing, "strict": strict, "force": force}
     return Store(store, run_ingest(kind, raw, store, progress=progress, **more))
-
-
-def _recordings(dataset: str, said: dict[str, Any]) -> Any:
-    """The name of a data set, or the data set that is described by options or by a YAML."""
-    from skelpipe.layouts import SUFFIXES
-
-    if dataset in DATASETS:
-        if said:
-            raise BadInput(f"{next(iter(said))}=", f"is said of poses, and {dataset} is known", "leave it out")
-        return dataset
-    if dataset == "poses":
-        from skelpipe.recordings.poses.dataset import own_poses
-
-        if "layout" not in said:
-            raise BadInput("ingest poses", "needs the layout of the joints", "add layout=, a name or a .yaml")
-        return own_poses(**said)
-    if not dataset.lower().endswith(SUFFIXES):
-        remedy = suggest(dataset, [*DATASETS, "poses"])
-        raise BadInput(f"data set {dataset!r}", "is not known", f"{remedy} (or give a YAML of your own)")
-    from skelpipe.recordings.poses.described import read_description
-
-    return read_description(dataset, **said).dataset
 
 
 def open_store(path: PathLike) -> Store:

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from skelpipe.api.shown import as_html, as_text, counted
-from skelpipe.errors import BadInput, suggest
+from skelpipe.errors import BadInput, nearest
 from skelpipe.layouts import layout_of
 from skelpipe.layouts.base import Layout
 from skelpipe.recordings import NATIVE, store
@@ -41,6 +41,11 @@ class Recording:
         frame: (R,) int64, the row's frame, from 0.
         body: (R,) int64, the sensor's id of the body.
         frames: T, how many there are, those without a body included.
+
+    Example:
+        >>> recording = sk.open_store("store.zarr")[0]
+        >>> recording.of_body().shape == (recording.frames, 25, 3)
+        True
     """
 
     name: str
@@ -146,7 +151,8 @@ class Folder(os.PathLike[str]):
         """
         found = np.flatnonzero(self.ids == name)
         if not len(found):
-            raise BadInput(self.path, f"has no clip {name!r}", suggest(name, self.ids[:1000].tolist()))
+            near = nearest(name, self.ids[:1000].tolist()) or (str(self.ids[0]) if len(self) else None)
+            raise BadInput(self.path, f"has no clip {name!r}", f"names are such as {near!r}")
         return int(found[0])
 
     def _told(self) -> dict[str, str]:

@@ -49,6 +49,14 @@ class Predictions:
         probability: (N, K) float64, rows that sum to 1; NumPy or torch, as the input was.
         seen: (N,) bool, whether anybody is to be seen; where nobody is, the probabilities say nothing.
         refused: (N,) bool, whether it is rather none of the classes; None: that was not asked for.
+
+    Example:
+        >>> model = sk.load("evaluation", protocol="linear")
+        >>> found = model.predict(np.random.default_rng(0).normal(size=(40, 25, 3)))
+        >>> found.names[0] == model.classes[found.label[0]]
+        True
+        >>> [*found.table.columns][:3]
+        ['class', 'probability', 'seen']
     """
 
     classes: tuple[str, ...]

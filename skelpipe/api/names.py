@@ -71,6 +71,9 @@ def list_datasets() -> list[str]:
 def list_splits(dataset: str | None = None) -> list[str]:
     """The named splits, of all data sets or of one.
 
+    Args:
+        dataset: one of `list_datasets()`; None: all.
+
     Raises:
         BadInput: there is no such data set (the nearest is named).
 
@@ -192,6 +195,9 @@ def build_encoder(
 
 def get_method(name: str) -> type[Method]:
     """The class of a method, to be subclassed.
+
+    Args:
+        name: one of `list_methods()`.
 
     Raises:
         BadInput: there is no such method (the nearest is named).

@@ -27,10 +27,15 @@ class Probed:
     """What a probe says of test features.
 
     Attributes:
-        scores: (m, K) of the classes 0 to K - 1; NumPy or torch, as the test features were.
+        scores: (m, K) of the classes 0 to the highest label; NumPy or torch, as the test features were.
         head: the linear classifier, features (B, H) -> scores (B, K); None of knn.
         figures: what else there is to tell: the probe, its rate or penalty, its accuracy on its own training clips.
         warnings: such as of a probe that has collapsed.
+
+    Example:
+        >>> found = sk.knn(np.eye(3), np.array([0, 1, 2]), np.eye(3)[[2, 0]])
+        >>> found.predictions, found.accuracy(np.array([2, 1]))
+        (array([2, 0]), 0.5)
     """
 
     scores: Any

@@ -12,7 +12,7 @@ Kind = Literal["method", "positives", "encoder", "augmentation", "protocol"]
 Entry = TypeVar("Entry")
 SPOKEN = ("method", "positives", "encoder", "augmentation", "protocol")  # layouts, data sets and splits have files
 CLASSES = ("method", "positives", "encoder")
-_registered: set[tuple[str, str]] = set()
+_registered: set[tuple[str, str]] = set()  # (kind, name)
 
 
 def register(kind: Kind, name: str, entry: Entry) -> Entry:

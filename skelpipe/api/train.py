@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from skelpipe import settings
 from skelpipe.api.shown import as_html, as_text
 from skelpipe.errors import BadInput
 from skelpipe.training.checkpoint import Event
@@ -78,28 +79,34 @@ class Run(os.PathLike[str]):
         return as_html("Run", self._told())
 
 
-def load_recipe(name: PathLike, **changes: Any) -> Recipe:
-    """A recipe by its name or from a YAML file, with changes.
+def load_recipe(name: PathLike | Mapping[str, Any], **changes: Any) -> Recipe:
+    """A recipe by its name, from a YAML file, or of settings in Python, with changes.
 
-        Args:
-            name: one of `list_recipes()`, or the path of a YAML.
-            changes: settings in place of the recipe's. Two underscores stand for a dot: `optimizer__lr=0.05`; a mapping
-    X
+    Args:
+        name: one of `list_recipes()`; the path of a YAML; or a mapping of what such a YAML says.
+        changes: settings in place of the recipe's. Two underscores stand for a dot: `optimizer__lr=0.05`. A mapping
+            changes the keys that it has, `encoder={"width": 32}`; one with a `name`, and `views`, stand for the whole.
 
-        Returns:
-            The recipe, checked; settings are its attributes, `recipe.epochs`.
+    Returns:
+        The recipe, checked; settings are its attributes, `recipe.epochs`.
 
-        Raises:
-            BadInput: no such recipe (the nearest is named), or all that is wrong with it.
+    Raises:
+        BadInput: no such recipe (the nearest is named), or all that is wrong with it.
 
-        Example:
-            >>> recipe = sk.load_recipe("crosnnclr", epochs=100, optimizer__lr=0.05)
-            >>> recipe.method.name, recipe.epochs, recipe.optimizer.lr
-            ('skeletonclr', 100, 0.05)
+    Example:
+        >>> recipe = sk.load_recipe("crosnnclr", epochs=100, optimizer__lr=0.05)
+        >>> recipe.method.name, recipe.epochs, recipe.optimizer.lr
+        ('skeletonclr', 100, 0.05)
+        >>> views = {"query": "normal", "key": ["crop", {"shear": {"amplitude": 1}}]}
+        >>> sk.load_recipe({"name": "mine", "method": "skeletonclr", "views": views}).batch_size
+        128
     """
-    length = {key: changes.pop(key) for key in ("epochs", "iterations") if key in changes}
+    length: dict[str, Any] = {key: changes.pop(key) for key in ("epochs", "iterations") if key in changes}
+    told = list(_flat(changes))
     try:
-        return read_recipe(os.fspath(name), list(_flat(changes)), **length)
+        if isinstance(name, Mapping):
+            return settings.check(Recipe, {**name, **length}, f"recipe {name.get('name', 'unnamed')}", told)
+        return read_recipe(os.fspath(name), told, **length)
     except BadInput as error:  # which speaks of the command's option
         raise BadInput(error.where.replace("--set ", ""), error.what, error.remedy) from None
 
@@ -176,8 +183,6 @@ def pretrain(
 
 def with_epochs(recipe: Recipe, epochs: int) -> Recipe:
     """The recipe with another length."""
-    from skelpipe import settings
-
     data = {key: value for key, value in recipe.model_dump(mode="json").items() if key != "iterations"}
     return settings.check(Recipe, {**data, "epochs": epochs}, recipe.name)
 

@@ -132,19 +132,37 @@ class View:
         Raises:
             BadInput: the clips do not fit the layout or the steps, or there is no such stream.
         """
-        return like(self.render(clips, seed, stream, lengths, epoch, ids, index).clips, clips)
+        made = self.render(clips, seed, stream=stream, lengths=lengths, epoch=epoch, ids=ids, index=index)
+        return like(made.clips, clips)
 
     def render(
         self,
         clips: npt.NDArray[Any] | Tensor,
         seed: Seed = None,
+        *,
         stream: str = "joint",
         lengths: Any = None,
         epoch: int = 0,
         ids: Any = None,
         index: int = 0,
     ) -> Rendered:
-        """The same as NumPy arrays of a batch, with how many frames are each clip's own, and what the steps bring."""
+        """The same, with how many frames are each clip's own, and the targets that steps such as jigsaw bring.
+
+        Args:
+            clips: see `__call__`, as all others.
+            seed: what is drawn.
+            stream: which stream is computed afterwards.
+            lengths: (N,) how many frames are a clip's own.
+            epoch: of what is drawn.
+            ids: (N,) numbers of the clips.
+            index: which view of the same clips this is.
+
+        Returns:
+            `clips` (N, C, T, V, M) float32, `lengths` (N,) or None, `targets`: NumPy arrays, also of one clip.
+
+        Raises:
+            BadInput: as `__call__`.
+        """
         batch = as_batch(clips, self.layout)
         count = len(batch)
         numbers = np.arange(count) if ids is None else np.asarray(ids, np.int64).reshape(-1)
@@ -206,6 +224,12 @@ def augment(name: str, /, layout: str | Layout = "kinect_v2", **options: Any) ->
 
 def describe_augmentation(name: str) -> dict[str, bool | int | float | str]:
     """The options of an augmentation with their defaults.
+
+    Args:
+        name: one of `list_augmentations()`.
+
+    Returns:
+        Option -> its default.
 
     Raises:
         BadInput: there is no such augmentation.

@@ -11,7 +11,6 @@ import click
 
 from skelpipe.cli.options import (
     POSE_OPTIONS,
-    POSES,
     STREAMS,
     NameOf,
     Recordings,
@@ -100,10 +99,11 @@ def ingest(dataset: str, raw: Path, store: Path, **options: Any) -> None:
       skelpipe ingest ntu120 data/raw/ntu120 data/stores/ntu120-3of8.zarr --part 3/8
       skelpipe ingest poses recordings/ data/stores/gym.zarr --layout coco17 --labels labels.csv
     """
+    from skelpipe.recordings.ingest import find_recordings
     from skelpipe.recordings.ingest import ingest as run_ingest
 
     said = {name: value for name in POSE_OPTIONS if (value := options.pop(name)) is not None}
-    kind = _recordings(dataset, said)
+    kind = find_recordings(dataset, said)
     with bar("reading", "files") as progress:
         made = run_ingest(kind, raw, store, progress=progress, **options)
     for fault in made.faults[:FAULTS_TOLD]:
@@ -119,27 +119,6 @@ def ingest(dataset: str, raw: Path, store: Path, **options: Any) -> None:
     size = f"{_bytes(made.bytes_read)} of {text} became {_bytes(made.store_bytes)} in {made.seconds:,.1f} s"
     of = f" of {made.expected:,} published" if made.expected else ""
     click.echo(f"{store}: {made.clips:,} clips{of}, {made.rows:,} bodies in frames, {size}")
-
-
-def _recordings(dataset: str, said: Mapping[str, Any]) -> Any:
-    """The name of a data set, or the data set that is described by options or by a YAML."""
-    if dataset in DATASETS:
-        if said:
-            option = next(iter(said)).replace("_", "-")
-            raise BadInput(f"--{option}", f"is said of recordings of your own, and {dataset} is known", "leave it out")
-        return dataset
-    if dataset == POSES:
-        from skelpipe.recordings.poses.dataset import own_poses
-
-        if "layout" not in said:
-            what = "needs the layout of the joints"
-            raise BadInput(
-                "ingest poses", what, "add --layout NAME or FILE.yaml; 'skelpipe inspect RAW' says which fit"
-            )
-        return own_poses(**said)
-    from skelpipe.recordings.poses.described import read_description
-
-    return read_description(dataset, **said).dataset
 
 
 @click.command()

@@ -35,6 +35,18 @@ class Encoder(nn.Module):
             (B,) int64, or None where all are.
         SIDE_BY_SIDE: whether the bodies of a clip stand side by side in its input, so that it is told their number M
             behind layout and options.
+
+    Example:
+        >>> class MeanPose(sk.Encoder):
+        ...     def __init__(self, layout, options):
+        ...         super().__init__()
+        ...         self.features = layout.channels * len(layout.joints)
+        ...
+        ...     def forward(self, x):
+        ...         return x.mean(dim=(2, 4)).flatten(1)
+        >>> _ = sk.register("encoder", "mean_pose", MeanPose)
+        >>> sk.build_encoder("mean_pose", "coco17")(torch.randn(4, 2, 50, 17, 2)).shape
+        torch.Size([4, 34])
     """
 
     Options: ClassVar[type[Settings]]

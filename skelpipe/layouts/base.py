@@ -28,6 +28,11 @@ class Layout:
         parts: (name, joints) of the groups that part-wise models and masks work on; every joint is in one of them.
         coordinates: 3 (x to the right, y up), or 2 in a picture (x to the right, y down).
         confidence: whether a channel behind the coordinates holds the detector's confidence.
+
+    Example:
+        >>> layout = sk.get_layout("kinect_v2")
+        >>> layout.joints[layout.parents[layout.joints.index("head")]]
+        'neck'
     """
 
     name: str

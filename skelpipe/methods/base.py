@@ -42,6 +42,25 @@ class Method(nn.Module, ABC):
         PROJECTS: whether its networks have the recipe's projector; else their embedding is the feature.
         PARTNER: whether it trains a second encoder, which the recipe's `partner` describes.
         observed: further scalars for the log, which `losses` leaves here, without gradient.
+
+    Example:
+        >>> class Alike(sk.Method):
+        ...     VIEWS, LOSSES = ("one", "other"), ("alike",)
+        ...
+        ...     def __init__(self, build, size, options, positives, init):
+        ...         super().__init__(options)
+        ...         self.network = build()  # the recipe's encoder and projector
+        ...
+        ...     @property
+        ...     def evaluated(self):
+        ...         return self.network
+        ...
+        ...     def losses(self, batch, epoch):
+        ...         one, other = (self.network(batch.views[name]) for name in self.VIEWS)
+        ...         return {"alike": (one - other).square().mean()}
+        >>> _ = sk.register("method", "alike", Alike)
+        >>> sk.load_recipe({"method": "alike", "views": {"one": "normal", "other": "normal"}}).method.name
+        'alike'
     """
 
     Options: ClassVar[type[MethodOptions]]

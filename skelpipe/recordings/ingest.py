@@ -19,10 +19,11 @@ from pathlib import Path
 from typing import Any
 
 from skelpipe.allocator import keep_memory
-from skelpipe.errors import BadInput
+from skelpipe.errors import BadInput, suggest
+from skelpipe.layouts import SUFFIXES
 from skelpipe.outputs.folders import new_folder
 from skelpipe.recordings.conventions.folders import ask_whole
-from skelpipe.recordings.datasets import Dataset, Dropped, Recording, find_dataset
+from skelpipe.recordings.datasets import DATASETS, Dataset, Dropped, Recording, find_dataset
 from skelpipe.recordings.datasets.base import Found, Source
 from skelpipe.recordings.datasets.files import Seen, watched
 from skelpipe.recordings.datasets.known import named_as
@@ -36,6 +37,7 @@ from skelpipe.recordings.writer import Writer
 log = logging.getLogger(__name__)
 
 Progress = Callable[[int, int, int], object]
+POSES = "poses"  # recordings of one's own
 NOBODY = "check what recorded them; --keep-missing keeps clips without a body"
 NOT_RECORDINGS = (ARCHIVE, UNFINISHED, OTHER, HIDDEN, *QUIET)
 
@@ -133,6 +135,36 @@ def ingest(
         return replace(made, told=(*lists_told, *told))
     columns = {name: kind.column(name, values) for name, values in writer.columns.items()}
     return replace(made, told=(*lists_told, *told), divided=tuple(tell_divisions(kind, columns, found.split_files)))
+
+
+def find_recordings(dataset: str, said: Mapping[str, Any]) -> str | Dataset:
+    """The key of a data set, or the data set that is described by options or by a YAML.
+
+    Args:
+        dataset: key of `DATASETS`; "poses", with what is `said` of them; or the path of a YAML.
+        said: options of `own_poses`.
+
+    Raises:
+        BadInput: there is none of that name, or what is said does not fit.
+    """
+    if dataset in DATASETS:
+        if said:
+            option = next(iter(said)).replace("_", "-")
+            raise BadInput(f"--{option}", f"is said of recordings of your own, and {dataset} is known", "leave it out")
+        return dataset
+    if dataset == POSES:
+        from skelpipe.recordings.poses.dataset import own_poses
+
+        if "layout" not in said:
+            remedy = "add --layout NAME or FILE.yaml; 'skelpipe inspect RAW' says which fit"
+            raise BadInput("ingest poses", "needs the layout of the joints", remedy)
+        return own_poses(**said)
+    if not dataset.lower().endswith(SUFFIXES):
+        remedy = f"{suggest(dataset, [*DATASETS, POSES])} (or give the YAML of your own)"
+        raise BadInput(f"data set {dataset!r}", "is not known", remedy)
+    from skelpipe.recordings.poses.described import read_description
+
+    return read_description(dataset, **said).dataset
 
 
 def _of_reading(writer: Writer) -> list[str]:

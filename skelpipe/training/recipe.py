@@ -154,6 +154,11 @@ class Recipe(Settings):
         keep_every: keep the weights of every so many epochs as well (0: only the last).
         clips: the preparation that it needs.
         evaluate: its authors' probe, and the view that is embedded.
+
+    Example:
+        >>> recipe = sk.load_recipe("aimclr")
+        >>> recipe.method.name, recipe.encoder.name, [*recipe.views]
+        ('aimclr', 'stgcn', ['extreme', 'query', 'key'])
     """
 
     LATER = (

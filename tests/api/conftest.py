@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
 
 import skelpipe as sk
+from skelpipe.api import registering
+from skelpipe.api.names import registry
 from skelpipe.recordings.synthetic import write_raw
 
 CHANGES = {"batch_size": 8, "encoder": {"width": 4, "features": 16}, "method__queue_size": 32}
@@ -27,3 +30,17 @@ def road(tmp_path_factory: pytest.TempPathFactory) -> Path:
     sk.evaluate(run, clips, folder / "evaluation", probe="lbfgs", protocols=["linear", "knn"], device="cpu")
     torch.set_num_threads(threads)
     return folder
+
+
+@pytest.fixture
+def names() -> Iterator[None]:
+    """Registers, and takes away afterwards."""
+    before = {kind: set(registry(kind)) for kind in registering.SPOKEN}
+    yield
+    for kind, known in before.items():
+        entries = registry(kind)
+        for name in set(entries) - known:
+            del entries[name]
+            registering._registered.discard((kind, name))
+        if kind in registering.CLASSES:
+            registering.know_anew(entries)

@@ -44,7 +44,7 @@ def lines() -> Iterator[str]:
 def members(found: type) -> Iterator[str]:
     """Methods, properties and documented attributes of a class and of those of ours that it stems from."""
     ours = [each for each in found.__mro__ if each.__module__.startswith("skelpipe")]
-    told = re.search(r"Attributes:\n((?: {4}.*\n|\n)*)", inspect.getdoc(found) or "")
+    told = re.search(r"Attributes:\n((?: {4}.*\n|\n)*)", f"{inspect.getdoc(found)}\n")
     named = re.findall(r"^ {4}(\w+):", told[1], re.M) if told else []
     for own in {*named, *(each for kind in ours for each in vars(kind))}:
         if own.startswith("_") and own not in SPOKEN:

@@ -145,6 +145,15 @@ class Augmentation:
             `clip` is a clip, and gets the stream that the view gets.
         fills: whether it puts something behind the clip's own frames, which is let be from then on.
         device: its torch form, which one with `sampling` does not need; without, clips stay in the host's memory.
+
+    Example:
+        >>> def shrink(x, params, extent, options):
+        ...     x *= params[:, 0, None, None, None, None].astype("float32")
+        >>> def draw(u, extent, options):
+        ...     return 1 - u / 2
+        >>> _ = sk.register("augmentation", "shrink", sk.Augmentation(1, draw, shrink, {}))
+        >>> bool(abs(sk.augment("shrink")(np.ones((3, 4, 25, 2), "float32"), seed=0)).max() <= 1)
+        True
     """
 
     uniforms: int | Callable[[Options], int]

@@ -1,0 +1,186 @@
+"""Somebody's own loop of our blocks, and a method, an encoder, … of one's own by a name."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.utils.data import DataLoader
+
+import skelpipe as sk
+
+# ---- a loop of one's own
+
+
+def test_a_loop_of_ones_own(road):
+    torch.manual_seed(0)
+    data = sk.ClipsDataset(road / "clips.zarr", "xsub60", views={"query": "normal", "key": "normal"}, stream="bone")
+
+    def network() -> nn.Module:
+        encoder = sk.build_encoder("stgcn", layout=data.layout, width=4, features=16)
+        return nn.Sequential(encoder, nn.Linear(encoder.features, 8))
+
+    query, key, queue = network(), network(), sk.Queue(8, 16)
+    key.load_state_dict(query.state_dict())
+    optimizer = torch.optim.SGD(query.parameters(), lr=0.1, momentum=0.9)
+    losses = []
+    for epoch in range(1, 9):
+        data.set_epoch(epoch)
+        for batch in DataLoader(data, batch_size=4, shuffle=True, drop_last=True):
+            q = nn.functional.normalize(query(batch["query"]), dim=1)
+            sk.momentum_update(key, query, 0.99)
+            with torch.no_grad():
+                k = nn.functional.normalize(key(batch["key"]), dim=1)
+            loss = sk.crosnnclr_loss(q, k, queue) if epoch > 4 else sk.info_nce(q, k, queue)
+            queue.enqueue(k)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            losses.append(loss.item())
+    assert np.isfinite(losses).all()
+    query.eval()
+    features = {}
+    for part in ("train", "test"):
+        clips = sk.ClipsDataset(road / "clips.zarr", "xsub60", part, stream="bone")
+        with torch.no_grad():
+            features[part] = query[0](torch.stack([item["clip"] for item in clips])), torch.tensor(clips.labels)
+    (x, y), (test_x, test_y) = features["train"], features["test"]
+    for found in (sk.knn(x, y, test_x), sk.linear_probe(x, y, test_x)):
+        assert isinstance(found.scores, torch.Tensor)
+        assert len(found.scores) == len(test_x)
+        assert 0 <= found.accuracy(test_y) <= 1
+
+
+# ---- names of one's own
+
+
+class MineOptions(sk.get_method("supervised").Options):  # type: ignore[misc]
+    name: Literal["of_mine"] = "of_mine"
+    margin: float = 0.5
+
+
+class Mine(sk.Method):
+    """Two views of a clip are to be alike, as VICReg's invariance and variance have it."""
+
+    VIEWS, LOSSES = ("one", "other"), ("alike", "spread")
+
+    def __init__(self, build, size, options, positives, init):
+        super().__init__(options)
+        self.network = build()
+
+    @property
+    def evaluated(self):
+        return self.network
+
+    def losses(self, batch, epoch):
+        one, other = (self.network(batch.views[name]) for name in self.VIEWS)
+        return {"alike": (one - other).square().mean(), "spread": (0.1 - one.std(0)).relu().mean()}
+
+
+RECIPE = {
+    "name": "of_mine",
+    "encoder": {"name": "stgcn", "width": 4, "features": 16},
+    "method": "mine",
+    "projector": {"size": 8},
+    "views": {"one": ["crop"], "other": ["shear"]},
+    "batch_size": 8,
+    "epochs": 2,
+}
+
+
+@pytest.mark.usefixtures("names")
+def test_a_method_of_ones_own_goes_the_whole_road(road, tmp_path):
+    sk.register("method", "mine", Mine)
+    sk.register("method", "mine", Mine)  # the cell is run again
+    assert "mine" in sk.list_methods()
+    recipe = sk.load_recipe(RECIPE)
+    run = sk.pretrain(recipe, road / "clips.zarr", tmp_path / "run", split="xsub60", device="cpu")
+    assert {"alike", "spread"} <= {*run.log.columns}
+    found = sk.evaluate(run, road / "clips.zarr", tmp_path / "out", protocols=["knn"], device="cpu")
+    assert found.facts["method"] == "mine"
+    assert sk.load(run, device="cpu").embed(np.zeros((1, 3, 12, 25, 2), "f4")).shape == (1, 16)
+
+
+@pytest.mark.usefixtures("names")
+def test_options_of_ones_own_are_a_recipes(names):
+    class WithOptions(Mine):
+        Options = MineOptions
+
+    sk.register("method", "of_mine", WithOptions)
+    assert sk.load_recipe(RECIPE, method={"name": "of_mine", "margin": 0.25}).method.margin == 0.25
+    with pytest.raises(sk.BadInput, match="margni: unknown key"):
+        sk.load_recipe(RECIPE, method={"name": "of_mine", "margni": 1})
+
+
+@pytest.mark.usefixtures("names")
+def test_one_that_ships_can_be_named_anew_and_stays_itself():
+    kept = sk.get_method("skeletonclr")
+    sk.register("method", "again", kept)
+    assert kept.Options().name == "skeletonclr"
+    assert sk.load_recipe("skeletonclr", method__name="again").method.name == "again"
+    assert sk.load_recipe("skeletonclr").method.name == "skeletonclr"
+
+
+@pytest.mark.usefixtures("names")
+def test_an_encoder_positives_an_augmentation_and_a_protocol(road, tmp_path):
+    class Mean(sk.Encoder):
+        """The mean pose."""
+
+        def __init__(self, layout, options):
+            super().__init__()
+            self.features = layout.channels * len(layout.joints)
+            self.scale = nn.Parameter(torch.ones(()))
+
+        def forward(self, x):
+            return x.mean(dim=(2, 4)).flatten(1) * self.scale
+
+    class Nothing:
+        """No positives at all."""
+
+        def __init__(self, options):
+            self.options = options
+
+        def __call__(self, pair, epoch):
+            return pair.query_negatives.logsumexp(1).mean()
+
+        def mining(self, epoch):
+            return False
+
+    def first(features, setup):
+        from skelpipe.evaluation.protocol import Outcome
+
+        return Outcome(np.eye(setup.classes)[np.zeros((~features.train).sum(), int)], {}, [])
+
+    sk.register("encoder", "mean_pose", Mean)
+    sk.register("positives", "nothing", Nothing)
+    sk.register("augmentation", "still", sk.Augmentation(0, lambda u, *rest: u, lambda x, *rest: None, {}))
+    sk.register("protocol", "first", first)
+    assert sk.build_encoder("mean_pose", "coco17")(torch.ones(1, 2, 4, 17, 2)).shape == (1, 34)
+    assert (sk.augment("still")(np.ones((3, 4, 25, 2), "f4")) == 1).all()
+    views = {"query": ["still"], "key": ["crop"]}
+    told = {"method": {"name": "skeletonclr", "queue_size": 16}, "encoder": "mean_pose", "positives": "nothing"}
+    recipe = sk.load_recipe({**told, "views": views, "batch_size": 8, "projector": {"hidden": 8, "size": 8}})
+    run = sk.pretrain(recipe, road / "clips.zarr", tmp_path / "run", split="xsub60", epochs=1, device="cpu")
+    found = sk.evaluate(run, road / "clips.zarr", tmp_path / "out", protocols=["first"], device="cpu")
+    assert found.metrics.loc["first", "top1"] == pytest.approx(1 / 3)
+
+
+@pytest.mark.usefixtures("names")
+@pytest.mark.parametrize(
+    ("kind", "name", "entry", "said"),
+    [
+        ("method", "aimclr", Mine, "method 'aimclr': is one that is there already"),
+        ("methods", "x", Mine, "kind 'methods': cannot be registered; did you mean 'method'"),
+        ("layout", "x", Mine, "kind 'layout': cannot be registered"),
+        ("method", "x", nn.Linear, "method 'x': is type"),
+        ("encoder", "x", 3, "encoder 'x': is int 3"),
+        ("augmentation", "x", Mine, "give an Augmentation"),
+        ("protocol", "x", 3, "give a function"),
+    ],
+)
+def test_what_cannot_be_registered_is_told(kind, name, entry, said):
+    with pytest.raises(sk.BadInput, match=said):
+        sk.register(kind, name, entry)
