@@ -24,6 +24,7 @@ GROUPS: dict[str, tuple[str, str]] = {
         "get_layout list_layouts Layout compute_stream build_view augment View list_augmentations describe_augmentation "
         "Augmentation",
     ),
+    "pictures": ("Pictures", "draw_motion animate draw_confusion draw_map Picture"),
     "loops": ("Clips for a training loop", "ClipsDataset Batches"),
     "encoders": ("Encoders", "build_encoder list_encoders Encoder"),
     "losses": (

@@ -2,15 +2,18 @@
 
 One source, `docs/notebooks/NAME.md`, makes the notebook beside it (`NAME.ipynb`, without outputs), and a page of the
 site with the outputs, which `run` computes in a process of its own, with nothing of Jupyter installed. The tests do the
-same. Blocks of other kinds stay text.
+same, and leave the outputs for the site (`docs/notebooks/.outputs`), which takes them as long as neither the page nor
+the code has changed. Blocks of other kinds stay text.
 """
 
 from __future__ import annotations
 
 import ast
 import base64
+import hashlib
 import io
 import json
+import os
 import re
 import subprocess
 import sys
@@ -22,7 +25,8 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-FOLDER = Path(__file__).resolve().parents[1] / "notebooks"
+DOCS = Path(__file__).resolve().parents[1]
+FOLDER = DOCS / "notebooks"
 NAMES = ("first-run", "own-data", "own-method", "embedding")
 CELL = re.compile(r"^```python\n(.*?)^```\n", re.S | re.M)
 
@@ -83,20 +87,44 @@ def write() -> list[Path]:
 
 # Running them
 def run(name: str, timeout: float | None = None) -> list[str]:
-    """Run all cells in order in a fresh process and an empty folder; what each shows, as HTML.
+    """Run all cells in order in a fresh process and an empty folder; what each shows, as HTML, is kept for the site.
 
     Raises:
-        AssertionError: a cell has failed; its traceback is told.
+        RuntimeError: a cell has failed; its traceback is told.
     """
+    kept = kept_at(name)
     with tempfile.TemporaryDirectory(prefix="notebook-") as folder:
-        where = str(Path(__file__).resolve().parents[1])
-        words = [sys.executable, "-c", f"import sys; sys.path.insert(0, {where!r}); from making import notebooks; "
-                 f"notebooks.run_here({name!r})"]  # fmt: skip
-        done = subprocess.run(words, cwd=folder, capture_output=True, text=True, timeout=timeout)
-        out = Path(folder) / "outputs.json"
-        assert done.returncode == 0 and out.exists(), f"{name}.md: {done.stderr or done.stdout}"
-        found: list[str] = json.loads(out.read_text("utf-8"))
-        return found
+        code = (
+            f"import sys; sys.path.insert(0, {str(DOCS)!r}); from making import notebooks; notebooks.run_here({name!r})"
+        )
+        where = [str(DOCS.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
+        environment = os.environ | {"PYTHONPATH": os.pathsep.join(where)}
+        done = subprocess.run(
+            [sys.executable, "-c", code], cwd=folder, env=environment, capture_output=True, text=True, timeout=timeout
+        )
+        if done.returncode:
+            raise RuntimeError(f"{name}.md: {done.stderr or done.stdout}")
+        text = (Path(folder) / "outputs.json").read_text("utf-8")
+    kept.parent.mkdir(exist_ok=True)
+    for older in kept.parent.glob(f"{name}-*.json"):
+        older.unlink()
+    kept.write_text(text, "utf-8")
+    return list(json.loads(text))
+
+
+def outputs(name: str) -> list[str]:
+    """What each cell shows: as the last run has left it, or else of a run now."""
+    kept = kept_at(name)
+    return list(json.loads(kept.read_text("utf-8"))) if kept.exists() else run(name)
+
+
+def kept_at(name: str) -> Path:
+    """Where outputs are kept: the name of the file follows from the page and all code and recipes that it may use."""
+    code = [*(DOCS.parent / "skelpipe").rglob("*.py"), *(DOCS.parent / "models").glob("*.yaml"), Path(__file__)]
+    digest = hashlib.sha256(source(name).encode())
+    for path in sorted(code):
+        digest.update(path.read_bytes())
+    return FOLDER / ".outputs" / f"{name}-{digest.hexdigest()[:16]}.json"
 
 
 def run_here(name: str) -> None:
@@ -154,7 +182,7 @@ def _figures() -> list[str]:
 # On the site
 def page(name: str) -> str:
     """The page of the site: the source, what its cells have shown, and the notebook to take home."""
-    outputs = iter(run(name))
+    shown_here = iter(outputs(name))
     text = source(name)
     title, _, rest = text.partition("\n")
     made = [f"{title}\n\n[Download the notebook]({name}.ipynb){{ .md-button download }}"]
@@ -163,7 +191,7 @@ def page(name: str) -> str:
             made.append(cell.text)
             continue
         made.append(f"```python\n{cell.text}\n```")
-        if shown := next(outputs):
+        if shown := next(shown_here):
             made.append(f'<div class="output">{_one_block(shown)}</div>')
     return "\n\n".join(made) + "\n"
 
@@ -173,7 +201,28 @@ def _one_block(html: str) -> str:
     return re.sub(r"\n\s*\n", "\n", html)
 
 
+def index() -> str:
+    """The page that lists them."""
+    told = [source(name).split("\n\n", 2) for name in NAMES]
+    entries = [
+        f"## [{_short(title)}]({name}.md)\n\n{about}" for name, (title, about, _) in zip(NAMES, told, strict=True)
+    ]
+    return "\n\n".join([INDEX, *entries]) + "\n"
+
+
+def _short(title: str) -> str:
+    words = title.removeprefix("# Notebook: ")
+    return words[0].upper() + words[1:]
+
+
+INDEX = """# Notebooks
+
+Four short ones, each on small data that it makes itself, each done in a minute or two on a CPU. They lie in
+`docs/notebooks` as `.ipynb` files too, without outputs; a page here is the same text with what its cells have shown.
+Besides skelpipe they need what runs notebooks: `pip install jupyterlab`, Visual Studio Code, or Colab."""
+
+
 def generated() -> dict[str, str]:
     """The pages and the notebooks, by their paths on the site."""
-    pages = {f"notebooks/{name}.md": page(name) for name in NAMES}
+    pages = {"notebooks/index.md": index()} | {f"notebooks/{name}.md": page(name) for name in NAMES}
     return pages | {f"notebooks/{name}.ipynb": notebook(name) for name in NAMES}
