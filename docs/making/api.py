@@ -25,6 +25,7 @@ GROUPS: dict[str, tuple[str, str]] = {
         " describe_augmentation "
         "Augmentation",
     ),
+    "pictures": ("Pictures", "draw_motion animate draw_confusion draw_map Picture"),
     "loops": ("Clips for a training loop", "ClipsDataset Batches"),
     "encoders": ("Encoders", "build_encoder list_encoders Encoder"),
     "losses": (

@@ -11,7 +11,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from mkdocs.structure.files import File
 
-from making import included, maths, pages
+from making import included, maths, notebooks, pages
 
 _shown: dict[str, str] = {}
 
@@ -38,7 +38,7 @@ def _filled(nav: Any) -> Any:
 
 def on_files(files: Any, config: Any) -> Any:
     """Add the generated pages, and note where included sections are shown."""
-    for path, text in pages.generated().items():
+    for path, text in {**pages.generated(), **notebooks.generated()}.items():
         files.append(File.generated(config, path, content=text))
     _shown.update(included.places({each.src_uri: each.content_string for each in files.documentation_pages()}))
     return files

@@ -56,7 +56,7 @@ def animate(
         raise BadInput(path, f"the clip {name} holds no body in any frame", "choose another clip")
     made = provenance.file_provenance("picture", out, {"of": Path(path)}, {"clip": name, "stream": stream})
     if out.suffix.lower() == ".gif":
-        data = _gif(motion, stream, made)
+        data = gif_bytes(motion, stream, made)
     else:
         data = png_bytes(film_strip(motion, stream), made=made)
     try:
@@ -91,7 +91,8 @@ def film_strip(motion: Motion, stream: str = "joint", frames: int = 8) -> Figure
         return figure
 
 
-def _gif(motion: Motion, stream: str, made: str, most: int = 150) -> bytes:
+def gif_bytes(motion: Motion, stream: str = "joint", made: str = "", most: int = 150) -> bytes:
+    """A clip that plays, from the front and from the side, as GIF of at most so many frames; `made` is its comment."""
     from PIL import Image
 
     scene = _Scene(motion, stream)

@@ -171,19 +171,22 @@ def draw_films(
     frames: int = 7,
     title: str = "",
     colours: Sequence[npt.NDArray[np.floating] | None] = (),
+    height: float = 130,
 ) -> str:
     """Clips below each other, each as a row of poses at equal distances in time, from the front.
 
     Args:
         rows: what is written over each, and the clip (C, T, V, M); bodies of zeros are absent.
         colours: of the joints, (3, T, V, M) from 0 to 1, by rows; None or nothing draws them plainly.
+        height: of a row, in units of the drawing, where no clip is wider than it is high.
     """
     clips = [clip[: layout.coordinates].astype(np.float64) for _, clip in rows]
     if layout.coordinates == 2:  # y goes down in a picture
         clips = [clip * np.array([1, -1]).reshape(2, 1, 1, 1) for clip in clips]
     there = np.concatenate([clip.reshape(len(clip), -1)[:2, _seen(clip)] for clip in clips], axis=1)
     low, high = there.min(1), there.max(1)
-    scale = min(130 / max(float((high - low)[1]), 1e-3), 110 / max(float((high - low)[0]), 1e-3))
+    larger = height / 130
+    scale = larger * min(130 / max(float((high - low)[1]), 1e-3), 110 / max(float((high - low)[0]), 1e-3))
     wide, tall = scale * (high - low) + (8, 34)
     parts: list[str] = []
     for row, ((name, _), clip) in enumerate(zip(rows, clips, strict=True)):
@@ -197,11 +200,11 @@ def draw_films(
                 if not body.any():
                     continue
                 at = on_page(body, scale, 4 + column * wide, top + 24, low, high)
-                parts += bones(layout, at, 1.8)
+                parts += bones(layout, at, 1.8 * larger)
                 if own is not None:
                     shades = np.clip(255 * own[:, t, :, m], 0, 255).astype(int).T
                     parts += [
-                        _dot(p, 3.4, "tinted", more=f' style="fill:rgb({r},{g},{b})"')
+                        _dot(p, 3.4 * larger, "tinted", more=f' style="fill:rgb({r},{g},{b})"')
                         for p, (r, g, b) in zip(at, shades, strict=True)
                     ]
     return svg(wide * frames, tall * len(rows), parts, title)
