@@ -48,7 +48,7 @@ COMPARED = 64  # clips of a folder, with what an ONNX file gives of them
 @click.option("--precision", default="fp32", show_default=True, type=click.Choice(["fp32", "bf16"]))
 @compile_option
 @click.option("--resident", default="auto", show_default=True, type=click.Choice(["auto", "off", "on"]),
-              help="Clips on the device, which renders their views; auto: on a GPU, if they fit.")  # fmt: skip
+              help="Clips on the device, which renders views; auto: on a GPU, compiled, if they fit.")  # fmt: skip
 @click.option("--half-storage", is_flag=True, help="Keep the clips in memory as float16.")
 @threads_option
 @force_option
