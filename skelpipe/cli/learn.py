@@ -58,7 +58,7 @@ def _loggers() -> Mapping[str, Any]:
               help="Of the encoder; the loss is always in fp32.")  # fmt: skip
 @compile_option
 @click.option("--resident", default="auto", show_default=True, type=click.Choice(["auto", "off", "on"]),
-              help="Clips on the device, which renders their views; auto: on a GPU, if they fit.")  # fmt: skip
+              help="Clips on the device, which renders views; auto: on a GPU, compiled, if they fit.")  # fmt: skip
 @click.option("--half-storage", is_flag=True, help="Keep the clips in memory as float16.")
 @click.option("--logger", "loggers", multiple=True, type=NameOf(_loggers, "training/loggers.py", "LOGGERS"),
               help="Log there, too, beside TensorBoard. Repeatable; needs the extra of that name.")  # fmt: skip

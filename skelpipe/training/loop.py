@@ -170,7 +170,7 @@ def load_batches(
     if batch_size is None:
         tell_arithmetic(place, settings["precision"], settings["half_storage"], synced, held_by(data), compiled)
     views = {name: recipe.view(name) for name in METHODS[recipe.method.name].VIEWS}
-    return batches_for(resident, place, data, views.values())(
+    return batches_for(resident, place, data, views.values(), compiled)(
         data,
         rows,
         source.labels[rows],

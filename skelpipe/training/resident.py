@@ -20,13 +20,20 @@ SHARE = 0.5  # of the device's free memory that clips may take; the rest is for 
 STAY = "clips stay in the host's memory: %s"
 
 
-def batches_for(choice: str, place: torch.device, clips: Source, views: Iterable[View]) -> type[Batches]:
+def batches_for(
+    choice: str, place: torch.device, clips: Source, views: Iterable[View], compiled: bool = True
+) -> type[Batches]:
     """The kind of batches of a run, and one line where it is not the one that was asked for.
 
     Args:
-        choice: one of CHOICES, of which auto means on a GPU.
+        choice: one of CHOICES, of which auto means on a GPU, if what it does is compiled: else noise alone takes some
+            hundred launches, which the host's kernels do while the GPU is at work.
+        compiled: whether steps and views are.
     """
     if choice == "off" or (choice == "auto" and place.type != "cuda"):
+        return Batches
+    if choice == "auto" and not compiled:
+        log.info(STAY, "steps are not compiled, nor would views be")
         return Batches
     if missing := sorted({name for view in views for name in without_form(view)}):
         log.warning(STAY, f"{', '.join(missing)} has no torch form" + ("" if len(missing) == 1 else " each"))

@@ -73,7 +73,7 @@ def test_words_and_normals_are_those_of_the_kernels():
 def test_a_pair_at_the_edge_of_its_words():
     from skelpipe.clips.philox import _direction, _pair_of, _radius
 
-    edges = [0, 1, 2, 2**30 - 1, 2**30, 2**31 - 1, 2**31, 3 * 2**30, 2**32 - 1]
+    edges = [0, 1, 2, 2**30 - 1, 2**30, 5 * 2**28, 2**31 - 1, 2**31, 9 * 2**28, 3 * 2**30, 13 * 2**28, 2**32 - 1]
     for first in edges:
         for second in edges:
             radius, (x, y) = _radius(np.uint32(first)), _direction(np.uint32(second))

@@ -257,6 +257,8 @@ def test_when_clips_lie_on_the_device(clips, monkeypatch, caplog):
     free = 2 * x.nbytes
     chosen = [batches_for(choice, place, x, views).__name__ for choice in ("auto", "off", "on") for place in (CPU, gpu)]
     assert chosen == ["Batches", "ResidentBatches", "Batches", "Batches", "ResidentBatches", "ResidentBatches"]
+    assert batches_for("auto", gpu, x, views, compiled=False).__name__ == "Batches"
+    assert batches_for("on", gpu, x, views, compiled=False).__name__ == "ResidentBatches"
     assert not caplog.records
     free = 2 * x.nbytes - 2
     assert batches_for("auto", gpu, x, views).__name__ == "Batches"
