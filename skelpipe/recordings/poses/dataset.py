@@ -6,7 +6,7 @@ import logging
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -303,7 +303,7 @@ def poses_of(attributes: Mapping[str, Any], store: str | os.PathLike[str]) -> Ow
         what = f"was made with the table {shortened(str(labels), 60)}, which is no longer where it was"
         raise BadInput(store, what, "put it there again, or ingest the recordings again")
     return OwnPoses(
-        **{name: getattr(own, name) for name in own.__dataclass_fields__},
+        **{each.name: getattr(own, each.name) for each in fields(own)},
         skeleton=layout_of(attributes),
         stated=stated,
         labels=None if labels is None else str(beside[LABELS]),
