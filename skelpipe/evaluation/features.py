@@ -266,21 +266,35 @@ def encode(
     # Made before anything is embedded: small results between large intermediate ones would split the heap into holes.
     size: int = run.network.encoder.features  # type: ignore[assignment]
     segments = run.recipe.evaluate.segments
-    out = np.empty((len(rows), size * segments), np.float32)
-    block = CLIPS_PER_CHUNK * 8
-    valid = own_frames(clips, rows)
+    out, done = np.empty((len(rows), size * segments), np.float32), 0
+    for some, lengths in evaluated_some(run, clips, rows, None, view, epoch, progress):
+        found = run.network.segments(some, segments, lengths).float().cpu().numpy()
+        out[done : done + len(found)] = found
+        done += len(found)
+    return out
+
+
+def evaluated_some(
+    run: Run,
+    clips: Clips,
+    rows: npt.NDArray[np.int64],
+    threads: int | None = None,
+    view: View | None = None,
+    epoch: int = EVALUATED,
+    progress: Progress | None = None,
+) -> Iterator[tuple[Tensor, Tensor | None]]:
+    """Clips and lengths as of `evaluated_clips`, as many as are embedded at once, on the run's device."""
+    block, valid = CLIPS_PER_CHUNK * 8, own_frames(clips, rows)
     for start in range(0, len(rows), block):
         now = slice(start, start + block)
-        data, lengths = evaluated_clips(run, clips, rows[now], None if valid is None else valid[now], None, view, epoch)
+        own = None if valid is None else valid[now]
+        data, lengths = evaluated_clips(run, clips, rows[now], own, threads, view, epoch)
         for first in range(0, len(data), CLIPS_PER_CHUNK):
             some = slice(first, first + CLIPS_PER_CHUNK)
             part = torch.from_numpy(data[some]).to(run.device)
-            own = None if lengths is None else lengths[some].to(run.device)
-            found = run.network.segments(part, segments, own).float().cpu().numpy()
-            out[start + first : start + first + len(found)] = found
+            yield part, None if lengths is None else lengths[some].to(run.device)
         if progress is not None:
             progress(min(start + block, len(rows)), len(rows))
-    return out
 
 
 def evaluated_clips(

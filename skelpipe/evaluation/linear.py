@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -17,7 +16,7 @@ from torch import Tensor, nn
 from skelpipe.clips.balance import class_weights
 from skelpipe.clips.views import build_view
 from skelpipe.evaluation.calibrate import with_confidence
-from skelpipe.evaluation.descent import Descent
+from skelpipe.evaluation.descent import Descent, Solver
 from skelpipe.evaluation.features import Features, encode
 from skelpipe.evaluation.protocol import Outcome, Setup
 from skelpipe.evaluation.stated import LinearOptions, StatedProbe
@@ -345,12 +344,6 @@ def penalised(train: Data, fit: Data, held: Data, test: Data, setup: Setup) -> O
         named: on_held[best],
     }
     return Outcome(scores(layer, test), figures, [], Kept(Head.of(layer)), scores(others[best], held))
-
-
-class Solver(torch.optim.LBFGS):
-    """L-BFGS without torch's compiler, which takes a second to load, and which this method alone asks for."""
-
-    add_param_group = inspect.unwrap(torch.optim.Optimizer.add_param_group)
 
 
 def lbfgs_probe(data: Data, penalty: float, classes: int) -> nn.Linear:

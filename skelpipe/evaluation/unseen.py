@@ -8,15 +8,13 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from skelpipe.clips.loading import own_frames
 from skelpipe.evaluation.calibrate import Mask, completed, grouped
-from skelpipe.evaluation.features import Features, choose_split, evaluated_clips
+from skelpipe.evaluation.features import Features, choose_split, evaluated_some
 from skelpipe.evaluation.fit import are_its_own
 from skelpipe.evaluation.protocol import Outcome, Setup
 from skelpipe.methods.network import Network
 from skelpipe.recordings.datasets.own import UNLABELLED
 from skelpipe.recordings.divisions import divide
-from skelpipe.recordings.store import CLIPS_PER_CHUNK
 from skelpipe.training.confidence import Distance, centres
 from skelpipe.training.held_out import split_rows
 from skelpipe.training.model import Classifier, Head
@@ -82,12 +80,8 @@ def seen_by(classifier: Classifier, rows: npt.NDArray[np.int64], setup: Setup) -
     run, clips = setup.run, setup.clips
     assert run is not None
     assert clips is not None
-    classifier.eval().to(setup.device)
-    valid, found = own_frames(clips, rows), []
-    for start in range(0, len(rows), CLIPS_PER_CHUNK):
-        now = slice(start, start + CLIPS_PER_CHUNK)
-        made, lengths = evaluated_clips(run, clips, rows[now], None if valid is None else valid[now], setup.threads)
-        own = None if lengths is None else lengths.to(setup.device)
-        found.append([part.cpu().numpy() for part in classifier(torch.from_numpy(made).to(setup.device), own)])
+    classifier.eval().to(run.device)
+    parts = evaluated_some(run, clips, rows, setup.threads)
+    found = [[each.cpu().numpy() for each in classifier(some, lengths)] for some, lengths in parts]
     scores, features = (np.concatenate(parts) for parts in zip(*found, strict=True))
     return scores, features

@@ -148,7 +148,8 @@ def _of_checkpoint(path: Path, stream: str | None) -> Model:
         raise BadInput(path, "is a part of a model", f"give the folder, {path.parent}")
     from skelpipe.exchange.weights.importing import import_weights, look_into
 
-    _, found, _ = look_into(path, None, stream or "joint", None, None)
+    looked = look_into(path, None, stream or "joint", None, None)
+    _, found, _ = looked
     split = next((s for name, s in RULES.items() if DATASETS[name].classes == found.classes), None)
     if found.classes is None:
         remedy = "make a run of it by 'skelpipe import-weights', and give an evaluation of that"
@@ -158,5 +159,5 @@ def _of_checkpoint(path: Path, stream: str | None) -> Model:
         raise BadInput(path, what, "make a run of it by 'skelpipe import-weights', whose --split says of which")
     with tempfile.TemporaryDirectory(prefix="skelpipe-") as folder:
         run = Path(folder) / "run"
-        import_weights(path, run, stream=stream or "joint", split=split)
+        import_weights(path, run, stream=stream or "joint", split=split, looked=looked)
         return replace(model_of_run(run), path=path)

@@ -27,7 +27,7 @@ from skelpipe.recordings.datasets import DATASETS, Dataset, dataset_of
 from skelpipe.recordings.datasets.absent import divided
 from skelpipe.recordings.datasets.own import UNLABELLED
 from skelpipe.recordings.datasets.recording import RATE, READING
-from skelpipe.recordings.ingest import ingest
+from skelpipe.recordings.ingest import Searched, ingest, look_for
 from skelpipe.recordings.poses.dataset import own_poses
 from skelpipe.recordings.poses.described import read_description
 from skelpipe.recordings.poses.fitting import WITHOUT
@@ -164,11 +164,14 @@ def ingested(
         BadInput: nothing can be read, or the layout cannot be told.
     """
     folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="skelpipe-")))
-    kind, raw = (
-        _described(raw, first, said) if _is_description(raw) else (_kind_of(raw, first, said, windows, folder), raw)
-    )
-    workers = 0 if raw.is_file() else None  # to start processes takes longer than to read one file
-    made = ingest(kind, raw, folder / "store", workers=workers, keep_missing=True, progress=progress)
+    kind: Dataset | str
+    if _is_description(raw):
+        (kind, raw), searched = _described(raw, first, said), None
+    elif (searched := None if said or windows else _named_as_its_own(raw, first)) is not None:
+        kind = DATASETS[str(first.facts.dataset["dataset"])]
+    else:
+        kind = _own_kind(raw, first, said, folder)
+    made = ingest(kind, raw, folder / "store", keep_missing=True, progress=progress, searched=searched)
     # Nobody expects labels here, and a model that does not look at confidences does not miss them.
     passed_over = (NO_LABEL, *(() if first.layout.confidence else (WITHOUT,)))
     told = [line for line in made.told if not any(each in line for each in passed_over)]
@@ -194,14 +197,17 @@ def _described(path: Path, first: Model, said: Mapping[str, Any]) -> tuple[Datas
     return described.dataset, described.raw
 
 
-def _kind_of(raw: Path, first: Model, said: Mapping[str, Any], windows: bool, folder: Path) -> Dataset | str:
-    """As what raw recordings are read."""
+def _named_as_its_own(raw: Path, first: Model) -> Searched | None:
+    """What a folder or an archive holds of the data set that a model has learnt from; None if nothing is named so."""
     name = str(first.facts.dataset.get("dataset"))
-    whole = raw.is_dir() or raw.suffix.lower() == ".zip"
-    if whole and not said and not windows and name in DATASETS:
-        found = DATASETS[name].find(raw, True)
-        if found.sources:
-            return name
+    if name not in DATASETS or not (raw.is_dir() or raw.suffix.lower() == ".zip"):
+        return None
+    searched = look_for(DATASETS[name], raw, True)
+    return searched if searched[0].sources else None
+
+
+def _own_kind(raw: Path, first: Model, said: Mapping[str, Any], folder: Path) -> Dataset:
+    """As what recordings are read that are not named as those of the model's data set."""
     if "layout" not in said:
         said = {**said, "layout": _layout_for(raw, first.layout, folder)}
     layout = find_layout(said["layout"])

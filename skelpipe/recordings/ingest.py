@@ -38,6 +38,7 @@ log = logging.getLogger(__name__)
 
 Progress = Callable[[int, int, int], object]
 POSES = "poses"  # recordings of one's own
+Searched = tuple[Found, Seen]
 NOBODY = "check what recorded them; --keep-missing keeps clips without a body"
 NOT_RECORDINGS = (ARCHIVE, UNFINISHED, OTHER, HIDDEN, *QUIET)
 
@@ -86,6 +87,7 @@ def ingest(
     part: Part | None = None,
     force: bool = False,
     progress: Progress | None = None,
+    searched: Searched | None = None,
 ) -> Summary:
     """Read all raw recordings below a folder, or in zip archives, into a new store.
 
@@ -99,6 +101,7 @@ def ingest(
         part: read this part only, to be joined with the others (`parts.join`).
         force: replace a store that is there.
         progress: called with (sources done, sources, raw bytes done).
+        searched: what `look_for` has given for these arguments, so that `raw` is not searched again.
 
     Raises:
         BadInput: nothing to read or to keep, most clips show nobody, a damaged archive, a faulty file if `strict`, or
@@ -111,8 +114,8 @@ def ingest(
     facts: dict[str, Any] = {}
     options: dict[str, Any] = {"inputs": {"raw": raw, **kind.beside()}, "settings": settings, "more": facts}
     with new_folder(store, kind_of("store", part), force=force, **options) as folder:
-        with watched() as seen:
-            found = _find(kind, raw, keep_missing, strict)
+        found, seen = searched or look_for(kind, raw, keep_missing)
+        _check_found(kind, raw, found, keep_missing, strict)
         kind = found.dataset or kind
         whole, lists_told = raw_files(found), found.told if takes_rest(part) else []
         found, mark = (found, dict[str, Any]()) if part is None else _take(found, part)
@@ -129,12 +132,16 @@ def ingest(
         lists = {"split_files": found.split_files} if found.split_files else {}
         writer.finish({"keep_missing": keep_missing, "raw_files": whole, **lists, **mark})
         told = _of_reading(writer) + ([] if part else ask_whole(writer.group, raw, keep_missing, NOBODY))
-    took = time.perf_counter() - started
-    made = _summary(kind, writer, files=len(found.sources), bytes_read=bytes_read, store=Path(store), seconds=took)
+    made = _summary(kind, writer, len(found.sources), bytes_read, Path(store), time.perf_counter() - started)
     if part is not None:
         return replace(made, told=(*lists_told, *told))
+    return replace(made, told=(*lists_told, *told), divided=_divided(kind, writer, found))
+
+
+def _divided(kind: Dataset, writer: Writer, found: Found) -> tuple[str, ...]:
+    """How the splits divide what was written, where that should be told."""
     columns = {name: kind.column(name, values) for name, values in writer.columns.items()}
-    return replace(made, told=(*lists_told, *told), divided=tuple(tell_divisions(kind, columns, found.split_files)))
+    return tuple(tell_divisions(kind, columns, found.split_files))
 
 
 def find_recordings(dataset: str, said: Mapping[str, Any]) -> str | Dataset:
@@ -195,7 +202,7 @@ def raw_files(found: Found) -> dict[str, int]:
     }
 
 
-def _summary(kind: Dataset, writer: Writer, *, files: int, bytes_read: int, store: Path, seconds: float) -> Summary:
+def _summary(kind: Dataset, writer: Writer, files: int, bytes_read: int, store: Path, seconds: float) -> Summary:
     counts = count_reasons(writer.dropped)
     faults = [dropped for dropped in writer.dropped if dropped.reason in FAULTS]
     return Summary(
@@ -212,9 +219,19 @@ def _summary(kind: Dataset, writer: Writer, *, files: int, bytes_read: int, stor
     )
 
 
-def _find(kind: Dataset, raw: Path, keep_missing: bool, strict: bool) -> Found:
-    """What there is to read, or BadInput if there is nothing, or a fault if `strict`."""
-    found = kind.find(raw, keep_missing)
+def look_for(kind: Dataset, raw: Path, keep_missing: bool) -> Searched:
+    """What of a data set there is to read below a folder or in an archive, and the lists that were read meanwhile.
+
+    Raises:
+        BadInput: `raw` cannot be searched.
+    """
+    with watched() as lists:
+        found = kind.find(raw, keep_missing)
+    return found, lists
+
+
+def _check_found(kind: Dataset, raw: Path, found: Found, keep_missing: bool, strict: bool) -> None:
+    """Tell what there is to read; raise BadInput if there is nothing, or a fault if `strict`."""
     _tell_found(kind, raw, found, keep_missing)
     if not found.sources and all(entry.reason in NOT_RECORDINGS for entry in found.dropped):
         what, remedy = f"holds no {kind.title} recordings", "give the folder or the .zip files that hold them"
@@ -224,7 +241,6 @@ def _find(kind: Dataset, raw: Path, keep_missing: bool, strict: bool) -> Found:
         raise BadInput(raw, what, _other(kind, found.dropped) or remedy)
     for entry in found.dropped:
         _check_fault(entry, strict)
-    return found
 
 
 def _write_all(
@@ -265,8 +281,7 @@ def search(dataset: str | Dataset, raw: Path, keep_missing: bool, part: Part | N
     Raises:
         BadInput: `raw` cannot be searched.
     """
-    with watched() as lists:
-        found = find_dataset(dataset).find(raw, keep_missing)
+    found, lists = look_for(find_dataset(dataset), raw, keep_missing)
     if part is None:
         return count_files(found, lists)
     return count_files(_take(found, part)[0], lists if takes_rest(part) else Seen())

@@ -37,7 +37,7 @@ def read_all(
         workers: how many threads or processes, whichever `kind` asks for; 0 reads in this thread, None chooses.
     """
     batches = list(_batches(sources))
-    workers = min(_how_many(kind, sources) if workers is None else workers, len(batches))
+    workers = 0 if len(batches) <= 1 else min(_how_many(kind, sources) if workers is None else workers, len(batches))
     log.info("parser %s: %s", "threads" if kind.threads else "processes", workers or "none beside this one")
     if workers <= 0:
         for source in sources:

@@ -23,6 +23,7 @@ from skelpipe.errors import BadInput
 from skelpipe.evaluation.evaluate import evaluate
 from skelpipe.evaluation.fuse import fuse
 from skelpipe.evaluation.scores import read_scores
+from skelpipe.exchange.weights import importing
 from skelpipe.exchange.weights.exporting import export_weights, in_reference_form
 from skelpipe.inspect.kept import kept_in
 from skelpipe.layouts import LAYOUTS
@@ -35,6 +36,7 @@ from skelpipe.predict.live import Live, videos_in
 from skelpipe.predict.pieces import Windows
 from skelpipe.predict.predict import of_frames, predict
 from skelpipe.predict.predictor import Predictor
+from skelpipe.recordings.datasets.ntu import Ntu
 from skelpipe.recordings.ingest import ingest
 from skelpipe.recordings.poses.dataset import own_poses
 from skelpipe.recordings.poses.described import read_description
@@ -218,7 +220,7 @@ def test_a_run_with_a_classifier_is_a_model_and_so_is_its_exported_checkpoint(ro
         np.testing.assert_array_equal(one.probability, other.probability)
 
 
-def test_a_linear_evaluation_of_the_reference_family_is_a_model(road, tmp_path):
+def test_a_linear_evaluation_of_the_reference_family_is_a_model(road, tmp_path, monkeypatch):
     """The encoder and classifier as public code saves them, without a run of ours beside them."""
     recipe = load_recipe("skeletonclr", TINY, epochs=1)
     network = recipe.build_network(LAYOUTS["kinect_v2"], 60)
@@ -226,7 +228,10 @@ def test_a_linear_evaluation_of_the_reference_family_is_a_model(road, tmp_path):
     torch.manual_seed(0)
     state |= {"encoder_q.fc.weight": torch.randn(60, 8), "encoder_q.fc.bias": torch.randn(60)}
     torch.save(state, tmp_path / "le.pt")
+    reads, real = [], importing.read_state
+    monkeypatch.setattr(importing, "read_state", lambda *given: reads.append(given) or real(*given))
     model = find_model(tmp_path / "le.pt")
+    assert len(reads) == 1
     assert len(model.facts.classes) == 60
     assert model.facts.classes[0] == "drink water"
     found, _ = said(tmp_path / "le.pt", [road / "raw"], None)
@@ -607,3 +612,10 @@ def test_the_docs_say_how_an_onnx_file_is_fed(road, tmp_path, monkeypatch, strea
             bodies.add(len(ids))
             np.testing.assert_allclose(list(mine.values()), each.probability, atol=5e-3)
     assert bodies
+
+
+def test_recordings_named_as_those_of_the_model_are_searched_once(road, monkeypatch):
+    searches, real = [], Ntu.find
+    monkeypatch.setattr(Ntu, "find", lambda *given: searches.append(given) or real(*given))
+    assert said(road / "joint-eval", [road / "raw"])[0]
+    assert len(searches) == 1

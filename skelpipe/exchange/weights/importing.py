@@ -64,6 +64,7 @@ from skelpipe.training.trained_on import keep_trained_on
 log = logging.getLogger(__name__)
 
 IMPORTED = "imported.json"
+Looked = tuple[Read, Contents, Recipe]
 
 
 @dataclass(frozen=True)
@@ -108,6 +109,7 @@ def import_weights(
     key: str | None = None,
     seed: int = 0,
     force: bool = False,
+    looked: Looked | None = None,
 ) -> Imported:
     """Make a RUN of a reference file; the recipe's sizes and graph are replaced by those of the file.
 
@@ -119,20 +121,19 @@ def import_weights(
         recipe: how it was trained; by default SkeletonCLR's, or that of ST-GCN with labels if the file was trained so.
         stream: what the encoder was trained on; chooses the encoder in a file of several. "3s" takes all, for a recipe
             that trains them together.
-        split: as for `datasets.find_split`, whose training clips it was
-            trained on.
+        split: as for `datasets.find_split`, whose training clips it was trained on.
         dataset: key of `datasets.DATASETS`; by default that of the clips, or the split's own.
         epoch: how many epochs the weights have seen.
         epochs: how many pretraining shall have in all; by default the recipe's own with clips, else `epoch`.
-        frames: T of the clips that the encoder is for, where `clips` does not say it; by default that of the recipe's
-            clips, or 50. Weights that were trained with labels have no such default.
+        frames: T of the encoder's clips, where `clips` does not say it; without labels by default the recipe's, or 50.
         key: which of several networks in the file; where it lies.
+        looked: what `look_into` has given for these; the file is not read again.
 
     Raises:
         BadInput: the file is not of this form, or does not fit what was said of it.
     """
     path = Path(file)
-    read, found, recipe = look_into(path, recipe, stream, key, frames)
+    read, found, recipe = looked or look_into(path, recipe, stream, key, frames)
     frames = choose_frames(frames, recipe, found, clips)
     layout = found.first.graph.layout
     recipe = fit_recipe(recipe, found, path)
@@ -155,9 +156,7 @@ def import_weights(
     return done
 
 
-def look_into(
-    path: Path, recipe: Recipe | None, stream: str, key: str | None, frames: int | None
-) -> tuple[Read, Contents, Recipe]:
+def look_into(path: Path, recipe: Recipe | None, stream: str, key: str | None, frames: int | None) -> Looked:
     """What a file holds, what of it is meant, and the recipe that it is of."""
     if recipe is not None:
         check_stream(recipe, stream)
