@@ -10,9 +10,10 @@ a GPU). The least a step can take follows from its arithmetic and its memory tra
 what matrix products and copies reach on this very device. `--peer` names a checkout of the public CrosSCLR or
 AimCLR code; its step is timed beside ours, as it ships, on the same data.
 
-Where the time is short, `--within SECONDS` begins no further configuration after that long, and says which it left out;
-the first recipes and precisions come first. `--device cpu --tiny --steps 2` runs all of it in little time, to see that
-it works. Only torch, NumPy, Numba, Pydantic and PyYAML are needed.
+On a CPU every row is measured in a process of its own, and its memory is what that process comes to hold beyond what it
+held before there was a model. Where the time is short, `--within SECONDS` begins no further configuration after that
+long, and says which it left out; the first recipes and precisions come first. `--device cpu --tiny --steps 2` runs all
+of it in little time and one process, to see that it works. Only torch, NumPy, Numba, Pydantic and PyYAML are needed.
 """
 
 from __future__ import annotations
@@ -25,8 +26,11 @@ import resource
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -175,24 +179,71 @@ def measure_recipe(
     peers: list[Row],
 ) -> list[Row]:
     """All precisions and modes of one recipe."""
-    loaders = {each: build_batches(recipe, clips, device, options.threads, LOADERS[each]) for each in options.loaders}
-    first = next(iter(loaders.values()))
-    batch, steps = resident_batch(first), min(options.steps, first.steps)
-    rows, views = [], rendering_of(loaders.get("resident"))
+    ours: Ours | None = None
+    rows = []
     for precision, roofline in ceilings.items():
-        work, trainer = step_work(recipe, KINECT_V2, FRAMES, recipe.batch_size, 2 if precision == "bf16" else 4), None
+        work = step_work(recipe, KINECT_V2, FRAMES, recipe.batch_size, 2 if precision == "bf16" else 4)
         for mode in options.modes:
             row = Row(recipe.name, precision, mode, least=1e3 * max(roofline.least(work)), peer=fastest(peers, recipe))
             rows.append(row)
             if options.until is not None and time.monotonic() > options.until:
                 row.bound = "left out, as the time was up"
                 continue
-            views(mode)
-            with timing.tf32(*PRECISIONS[precision]):
-                trainer = trainer_for(mode, trainer, recipe, precision, device)
-                measure_mode(row, trainer, batch, loaders, steps, device)
+            if device.type == "cpu" and not options.tiny:
+                row = rows[-1] = measured(measure_row, row, recipe, clips, device, options)
+            else:
+                ours = ours or Ours(recipe, clips, device, options)
+                ours.fill(row)
             print("  ".join(COLUMNS[c](row) for c in list(COLUMNS)[:6]), row.bound, flush=True)
     return rows
+
+
+def measured(
+    call: Callable[..., Row], row: Row, recipe: Recipe, clips: np.ndarray, device: torch.device, options: Any
+) -> Row:
+    """A row filled in by a call; on a CPU, where memory that was once used stays, in a process of its own."""
+    if device.type != "cpu" or options.tiny:
+        return call(row, recipe, clips, device, options)
+    with ProcessPoolExecutor(1, get_context("spawn")) as process:
+        return process.submit(apart, call, row, recipe, len(clips), options).result()
+
+
+def apart(call: Callable[..., Row], row: Row, recipe: Recipe, count: int, options: Any) -> Row:
+    """The same, in that process."""
+    set_determinism(0)
+    return call(row, recipe, make_clips(count), torch.device("cpu"), options)
+
+
+def measure_row(row: Row, recipe: Recipe, clips: np.ndarray, device: torch.device, options: Any) -> Row:
+    """One of our own."""
+    choose_device(str(device))  # which keeps a CPU's memory, as commands do and the public code does not
+    return Ours(recipe, clips, device, options).fill(row)
+
+
+class Ours:
+    """What is measured of one recipe, row by row; what one has built, and compiled, serves the next."""
+
+    def __init__(self, recipe: Recipe, clips: np.ndarray, device: torch.device, options: Any) -> None:
+        self.recipe, self.device = recipe, device
+        self.loaders = {
+            each: build_batches(recipe, clips, device, options.threads, LOADERS[each]) for each in options.loaders
+        }
+        first = next(iter(self.loaders.values()))
+        self.batch, self.steps = resident_batch(first), min(options.steps, first.steps)
+        self.views = rendering_of(self.loaders.get("resident"))
+        self.trainer: Trainer | None = None
+        self.precision: str | None = None
+
+    def fill(self, row: Row) -> Row:
+        """The same row, with its figures."""
+        if row.precision != self.precision:
+            self.trainer, self.precision = None, row.precision
+        self.views(row.mode)
+        held = reset_memory(self.device)
+        with timing.tf32(*PRECISIONS[row.precision]):
+            self.trainer = trainer_for(row.mode, self.trainer, self.recipe, row.precision, self.device)
+            measure_mode(row, self.trainer, self.batch, self.loaders, self.steps, self.device, held)
+        return row
 
 
 def rendering_of(batches: Batches | None) -> Callable[[str], None]:
@@ -238,7 +289,13 @@ def trainer_for(
 
 
 def measure_mode(
-    row: Row, trainer: Trainer | None, batch: Batch, loaders: dict[str, Batches], steps: int, device: torch.device
+    row: Row,
+    trainer: Trainer | None,
+    batch: Batch,
+    loaders: dict[str, Batches],
+    steps: int,
+    device: torch.device,
+    held: float,
 ) -> None:
     """Fill in the times and the memory of one configuration, or why there are none."""
     if trainer is None:
@@ -257,7 +314,7 @@ def measure_mode(
         loading[name] = 1e3 * alone(batches, steps, device)
         found[name] = 1e3 * with_loading(trainer.step, batches, steps, device)
     row.loaded, row.resident = found.get("host"), found.get("resident")
-    row.memory = peak_memory(device) / 1e9
+    row.memory = (peak_memory(device) - held) / 1e9
     best = min(found, key=lambda name: found[name])
     row.epochs_per_hour = 3.6e6 / (found[best] * loaders[best].steps)
     row.bound = waited_for(replace(row, loaded=found[best]), loading[best], device)
@@ -293,18 +350,25 @@ def waited_for(row: Row, loading: float, device: torch.device) -> str:
     return f"{here}; loading alone {number(loading)} ms"
 
 
-def reset_memory(device: torch.device) -> None:
-    """Forget earlier peaks."""
+def reset_memory(device: torch.device) -> float:
+    """Forget earlier peaks; returns the bytes that are held already and are not to count."""
     gc.collect()
     if device.type == "cuda":
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats(device)
+        return 0.0
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")  # VmHWM
+    return peak_memory(device)
 
 
 def peak_memory(device: torch.device) -> float:
-    """Bytes at the peak: of the device's tensors, or on a CPU of the process since it began."""
+    """Bytes at the peak: of the device's tensors, or on a CPU of the process."""
     if device.type == "cuda":
         return float(torch.cuda.max_memory_allocated(device))
+    with suppress(OSError, StopIteration):  # not Linux
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return 1024 * float(next(line.split()[1] for line in lines if line.startswith("VmHWM:")))
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
@@ -319,22 +383,35 @@ def peer_rows(options: argparse.Namespace, clips: np.ndarray, device: torch.devi
             if not (folder / "net" / f"{module}.py").is_file():
                 continue
             recipe = load_recipe(module, TINY if options.tiny else [f"batch_size={options.batch}"])
-            batches = build_batches(recipe, clips, device, options.threads)
-            batch = resident_batch(batches)
             row = Row(f"{module}, {folder.name}", "as shipped", "eager")
-            reset_memory(device)
-            with ExitStack() as stack:
-                step = peer_step(stack, folder, module, name, recipe, device)
-                for _ in range(10 if device.type == "cuda" else 1):
-                    step(batch)
-                steps = 2 if options.tiny else options.steps
-                row.step = 1e3 * timing.time_calls(lambda step=step, batch=batch: step(batch), steps, device)
-            row.memory = peak_memory(device) / 1e9
+            row = measured(partial(measure_peer, folder, module, name), row, recipe, clips, device, options)
             rows.append(row)
             print("  ".join(COLUMNS[c](row) for c in list(COLUMNS)[:4]), flush=True)
     if not rows:
         raise SystemExit("--peer: no net/skeletonclr.py or net/aimclr.py there")
     return rows
+
+
+def measure_peer(
+    folder: Path,
+    module: str,
+    name: str,
+    row: Row,
+    recipe: Recipe,
+    clips: np.ndarray,
+    device: torch.device,
+    options: Any,
+) -> Row:
+    """One of a checkout."""
+    batch = resident_batch(build_batches(recipe, clips, device, options.threads))
+    held = reset_memory(device)
+    with ExitStack() as stack:
+        step = peer_step(stack, folder, module, name, recipe, device)
+        for _ in range(10 if device.type == "cuda" else 1):
+            step(batch)
+        row.step = 1e3 * timing.time_calls(lambda: step(batch), 2 if options.tiny else options.steps, device)
+    row.memory = (peak_memory(device) - held) / 1e9
+    return row
 
 
 def fastest(peers: list[Row], recipe: Recipe) -> float | None:

@@ -349,6 +349,24 @@ def test_whole_encoder_in_bfloat16_against_float64(monkeypatch):
             assert apart(my_state[name], value) < 0.02, name
 
 
+def test_an_encoder_learns_in_bfloat16(monkeypatch):
+    """Eight clips by heart."""
+    monkeypatch.setattr(cpu, "has_bfloat16", lambda: True)
+    torch.manual_seed(0)
+    encoder = STGCN(KINECT_V2, STGCNOptions(width=8, features=128, dropout=0)).train()
+    head, x, labels = nn.Linear(128, 4), clip(8, 3, 16, 25, 1), torch.arange(8) % 4
+    adam, losses = torch.optim.Adam([*encoder.parameters(), *head.parameters()], lr=3e-3), []
+    for _ in range(12):
+        with torch.autocast("cpu", torch.bfloat16):
+            h = encoder(x)
+        loss = nn.functional.cross_entropy(head(h), labels)
+        adam.zero_grad()
+        loss.backward()
+        adam.step()
+        losses.append(float(loss))
+    assert losses[-1] < 0.3 * losses[0]
+
+
 @pytest.mark.parametrize("way", [temporal.Direct(1), temporal.Spectral()])
 def test_a_convolution_in_bfloat16_loses_no_more_than_its_digits(way):
     x, weight, bias = clip(13, 2, 25, 128), clip(128, 128, 9, 1, seed=1) / 34, clip(128, seed=2)

@@ -17,6 +17,7 @@ import yaml
 from conftest import TINY, write_clips
 from safetensors.torch import load_file
 
+from skelpipe.encoders import cpu
 from skelpipe.errors import BadInput
 from skelpipe.outputs.digests import require
 from skelpipe.training import folder
@@ -204,10 +205,35 @@ def test_a_loss_that_is_not_a_number_stops(tiny, clips, tmp_path):
     assert not (tmp_path / "run" / "done.json").exists()
 
 
-def test_bfloat16_and_half_storage_run(tiny, clips, tmp_path):
+@pytest.mark.parametrize("there", [True, False])
+def test_bfloat16_and_half_storage_run(tiny, clips, tmp_path, monkeypatch, there):
+    """By the fused operators, or by torch's where the CPU has no bfloat16."""
+    monkeypatch.setattr(cpu, "has_bfloat16", lambda: there)
     result = train(tiny, clips, tmp_path / "run", precision="bf16", half_storage=True)
     assert result.state == "finished"
     assert math.isfinite(result.last["loss"])
+
+
+def test_a_run_in_bfloat16_follows_one_in_float32_and_resumes_bit_equal(clips, tmp_path, monkeypatch):
+    """Weights and what the optimiser keeps of them stay float32."""
+    monkeypatch.setattr(cpu, "has_bfloat16", lambda: True)
+    recipe = load_recipe("skeletonclr", [*TINY, "encoder.features=128", "encoder.dropout=0"], epochs=4)
+    curves = {}
+    for precision in ("fp32", "bf16"):
+        assert train(recipe, clips, tmp_path / precision, precision=precision).state == "finished"
+        curves[precision] = np.array([e["loss"] for e in log_of(tmp_path / precision)])
+    np.testing.assert_allclose(curves["bf16"], curves["fp32"], rtol=0.05)
+    assert not np.array_equal(curves["bf16"], curves["fp32"])
+
+    def kill(event):
+        if (event["epoch"], event["step"]) == (3, 2):
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    for state in ("stopped", "finished"):
+        assert train(recipe, clips, tmp_path / "run", precision="bf16", progress=kill).state == state
+    weights, whole = (load_file(tmp_path / run / "weights.safetensors") for run in ("run", "bf16"))
+    assert_same(weights, whole)
+    assert {value.dtype for value in weights.values() if value.is_floating_point()} == {torch.float32}
 
 
 def test_a_damaged_checkpoint_is_named(tiny, clips, tmp_path):

@@ -14,6 +14,7 @@ from __future__ import annotations
 import platform
 from contextlib import suppress
 from functools import cache
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -58,10 +59,9 @@ def arithmetic() -> torch.dtype:
 @cache
 def has_bfloat16() -> bool:
     """Whether this CPU multiplies bfloat16 by instructions of its own; where it imitates them float32 is faster."""
-    if platform.machine() in ("arm64", "aarch64"):
-        asked = (lambda: torch.ops.mkldnn._is_mkldnn_bf16_supported(),)
-    else:
-        asked = (lambda: torch.cpu._is_avx512_bf16_supported(), lambda: torch.cpu._is_amx_tile_supported())
     with suppress(AttributeError, RuntimeError):  # they are torch's own, of which it promises nothing
-        return any(bool(each()) for each in asked)
+        if platform.machine() in ("arm64", "aarch64"):
+            return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+        on: Any = torch.cpu
+        return bool(on._is_avx512_bf16_supported() or on._is_amx_tile_supported())
     return False
