@@ -1,6 +1,6 @@
 """The public names and their signatures are those in `signatures.txt`, which is changed on purpose only.
 
-`python tests/api/test_signatures.py > tests/api/signatures.txt` writes it anew. What is taken away or changed there has
+`python tests/api/test_public_signatures.py > tests/api/signatures.txt` writes it anew. What is taken away or changed there has
 to follow the deprecation policy (CONTRIBUTING, "The public API").
 """
 
