@@ -46,6 +46,13 @@ if TYPE_CHECKING:
         list_recipes as list_recipes,
         list_splits as list_splits,
     )
+    from skelpipe.api.pictures import (
+        Picture as Picture,
+        animate as animate,
+        draw_confusion as draw_confusion,
+        draw_map as draw_map,
+        draw_motion as draw_motion,
+    )
     from skelpipe.api.probes import Probed as Probed, knn as knn, linear_probe as linear_probe
     from skelpipe.api.registering import register as register
     from skelpipe.api.train import Run as Run, load_recipe as load_recipe, open_run as open_run, pretrain as pretrain
@@ -85,6 +92,7 @@ _MODULES = {
     "api.models": "Model Predictions load",
     "api.views": "View augment build_view compute_stream describe_augmentation",
     "api.datasets": "Batches ClipsDataset",
+    "api.pictures": "Picture animate draw_confusion draw_map draw_motion",
     "api.probes": "Probed knn linear_probe",
     "api.names": (
         "build_encoder get_layout get_method list_augmentations list_datasets list_encoders list_layouts "

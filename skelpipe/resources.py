@@ -1,4 +1,4 @@
-"""What is found by name: the text files that ship with the package, and what other installed packages add to it.
+"""What is found by name: text files that ship with the package, what other packages add to it, libraries of its extras.
 
 Recipes ship in `models/`, the Snakefile and pipelines in `pipelines/`. A package adds to a registry by an entry point
 of the group `skelpipe.<registry>`: in its pyproject.toml
@@ -11,10 +11,12 @@ makes what `its_module` calls ItsEncoder the entry "mine" of ENCODERS.
 
 from __future__ import annotations
 
+import importlib
 import logging
 import os
+import re
 import sys
-from collections.abc import ItemsView, Mapping, ValuesView
+from collections.abc import ItemsView, Mapping, Sequence, ValuesView
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -36,23 +38,31 @@ def shipped(folder: Folder) -> Path:
 
 
 def names(folder: Folder, suffix: str = ".yaml") -> list[str]:
-    """What can be called by name in that folder, in order of name."""
-    return sorted(p.stem for p in shipped(folder).glob(f"*{suffix}"))
+    """What can be called by name there, in order of name and number; `paper.systems` has the order of recipes."""
+    return sorted((p.stem for p in shipped(folder).glob(f"*{suffix}")), key=_by_number)
 
 
-def find(folder: Folder, name_or_path: str | os.PathLike[str], suffix: str = ".yaml") -> Path:
+def _by_number(name: str) -> list[str]:
+    """A key that puts table10 behind table9."""
+    return [part.zfill(8) if part.isdecimal() else part for part in re.split(r"(\d+)", name)]
+
+
+def find(
+    folder: Folder, name_or_path: str | os.PathLike[str], suffix: str = ".yaml", known: Sequence[str] | None = None
+) -> Path:
     """The file that a name or a path stands for.
 
     Args:
         folder: where a name is looked up.
         name_or_path: a bare word is a name; anything with a separator or the suffix is a path and is taken as it is.
         suffix: the ending of the files.
+        known: all names, in the order in which they are listed.
 
     Raises:
         BadInput: no such name (the nearest right one is given) or no such file.
     """
     text = os.fspath(name_or_path)
-    kind, known = KINDS[folder], names(folder, suffix)
+    kind, known = KINDS[folder], names(folder, suffix) if known is None else known
     if text.endswith(suffix) or os.sep in text or "/" in text:
         if Path(text).is_file():
             return Path(text)
@@ -63,6 +73,28 @@ def find(folder: Folder, name_or_path: str | os.PathLike[str], suffix: str = ".y
     near = nearest(text, known)
     guess = f"did you mean {near}? There" if near else "there"
     raise BadInput(text, f"is not the name of a {kind}", f"{guess} are: {', '.join(known) or 'none'}")
+
+
+def listed(file: str, mapping: str, registry: str | None = None) -> list[str]:
+    """The keys of a mapping that stands in a module, which is not imported: for what has to be quick.
+
+    Args:
+        file: the module's path in the package.
+        mapping: what it is called there; written out, with texts as keys.
+        registry: also those that installed packages add to it.
+    """
+    import ast
+
+    tree = ast.parse((Path(__file__).parent / file).read_text(encoding="utf-8"))
+    found: list[str] = []
+    for node in tree.body:
+        targets = (
+            node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
+        )
+        if any(isinstance(target, ast.Name) and target.id == mapping for target in targets):
+            literal: Any = node.value  # type: ignore[attr-defined]
+            found = [str(key.value) for key in literal.keys if isinstance(key, ast.Constant)]
+    return found + ([] if registry is None else [point.name for point in _entry_points(f"skelpipe.{registry}")])
 
 
 class Registry(dict[str, Entry]):
@@ -116,6 +148,25 @@ class Registry(dict[str, Entry]):
             what = f"cannot be loaded ({type(error).__name__}: {error})"
             raise BadInput(_told(point), what, f"mend or remove the package of {point.value!r}") from error
         return entry
+
+
+def extra(name: str, module: str, where: str | os.PathLike[str], need: str) -> Any:
+    """A module that one of our extras brings along.
+
+    Args:
+        name: the extra's.
+        where: what it is needed for, of which a lack is told.
+        need: that in words, with {} for what is wrong, such as "a video needs MediaPipe: it {}".
+
+    Raises:
+        BadInput: it is not installed, or cannot be loaded.
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        absent = isinstance(error, ModuleNotFoundError) and (error.name or "").split(".")[0] == module.split(".")[0]
+        what = "is not installed" if absent else f"cannot be loaded ({error})"
+        raise BadInput(where, need.format(what), f'pip install "skelpipe[{name}]"') from None
 
 
 def _told(point: Any) -> str:

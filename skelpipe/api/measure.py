@@ -59,7 +59,7 @@ class Evaluation(os.PathLike[str]):
     @property
     def models(self) -> tuple[str, ...]:
         """The protocols that have left a classifier, which `load` opens."""
-        from skelpipe.training.kept import kept_in
+        from skelpipe.inspect.kept import kept_in
 
         return tuple(kept_in(self.path))
 

@@ -29,13 +29,15 @@ KINDS = {
 
 
 def list_recipes() -> list[str]:
-    """The recipes that ship, by name, for `load_recipe`.
+    """The recipes that ship, in the paper's order, for `load_recipe`.
 
     Example:
         >>> "crosnnclr" in sk.list_recipes()
         True
     """
-    return names("models")
+    from skelpipe.paper.systems import recipes
+
+    return recipes()
 
 
 def list_pipelines() -> list[str]:

@@ -52,13 +52,17 @@ def build_trainer(recipe: Recipe, device: torch.device, precision: str) -> Train
 
 
 def build_batches(
-    recipe: Recipe, clips: npt.NDArray[np.float32], device: torch.device, threads: int | None = None
+    recipe: Recipe,
+    clips: npt.NDArray[np.float32],
+    device: torch.device,
+    threads: int | None = None,
+    kind: type[Batches] = Batches,
 ) -> Batches:
-    """The recipe's views of clips in memory, in batches, as `pretrain` makes them."""
+    """The recipe's views of clips in memory, or on the device, in batches, as `pretrain` makes them."""
     views = {name: recipe.view(name) for name in METHODS[recipe.method.name].VIEWS}
     rows = np.arange(len(clips))
     stream = recipe.trained(STREAM)
-    return Batches(clips, rows, rows % CLASSES, views, stream, KINECT_V2, recipe.batch_size, 0, device, threads)
+    return kind(clips, rows, rows % CLASSES, views, stream, KINECT_V2, recipe.batch_size, 0, device, threads)
 
 
 def resident_batch(batches: Batches) -> Batch:

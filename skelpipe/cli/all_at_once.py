@@ -7,12 +7,12 @@ from typing import Any
 
 import click
 
-from skelpipe.cli.options import set_option
+from skelpipe.cli.options import offering, set_option
 from skelpipe.resources import names
 
 
 @click.command("run", epilog=f"Pipelines that ship: {', '.join(names('pipelines'))}.")
-@click.argument("pipeline")
+@click.argument("pipeline", **offering(lambda: names("pipelines"), files=True))
 @click.argument("snakemake_args", nargs=-1, type=click.UNPROCESSED, metavar="[-- SNAKEMAKE_ARGS]")
 @click.option("-n", "--dry-run", is_flag=True, help="Only show what is done and what is to do.")
 @click.option("--data", default="data", show_default=True, type=click.Path(path_type=Path, file_okay=False),

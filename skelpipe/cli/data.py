@@ -261,7 +261,7 @@ def streams(clips: Path, out: Path, **options: Any) -> None:
 
 
 @click.command("import")
-@click.argument("format", type=NameOf(_formats))
+@click.argument("format", type=NameOf(_formats, "exchange/arrays/__init__.py", "FORMATS"))
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
 @path_argument("clips")
 @click.option("--dataset", required=True, type=click.Choice(list(DATASETS)), help="Whose clips they are.")
@@ -300,7 +300,7 @@ def import_arrays(format: str, files: tuple[Path, ...], clips: Path, **options: 
 
 
 @click.command("export")
-@click.argument("format", type=NameOf(_formats))
+@click.argument("format", type=NameOf(_formats, "exchange/arrays/__init__.py", "FORMATS"))
 @path_argument("source")
 @path_argument("out")
 @click.option("--split", required=True, type=SplitName(), help="What to divide.")

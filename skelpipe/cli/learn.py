@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Mapping
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,13 @@ import click
 from skelpipe.cli.importing import importing
 from skelpipe.cli.options import (
     STREAMS,
+    NameOf,
     SplitName,
     compile_option,
     device_option,
     epoch_option,
     force_option,
+    offering,
     path_argument,
     seed_option,
     set_option,
@@ -26,14 +29,20 @@ from skelpipe.cli.options import (
 )
 from skelpipe.cli.progress import training
 from skelpipe.errors import BadInput
+from skelpipe.paper.systems import find_recipe, recipes
 from skelpipe.recordings.datasets import DATASETS
-from skelpipe.resources import find, names
 
 COMPARED = 64  # clips of a folder, with what an ONNX file gives of them
 
 
-@click.command(epilog=f"Recipes that ship: {', '.join(names('models'))}.")
-@click.argument("recipe")
+def _loggers() -> Mapping[str, Any]:
+    from skelpipe.training.loggers import LOGGERS
+
+    return LOGGERS
+
+
+@click.command(epilog=f"Recipes that ship: {', '.join(recipes())}.")
+@click.argument("recipe", **offering(recipes, files=True))
 @path_argument("clips")
 @path_argument("run")
 @click.option("--split", required=True, type=SplitName(), help="Whose training clips to learn from.")
@@ -45,9 +54,14 @@ COMPARED = 64  # clips of a folder, with what an ONNX file gives of them
 @seed_option
 @device_option
 @click.option("--gpus", type=click.IntRange(1), help="Train as so many processes, each on a GPU, or on the CPU.")
-@click.option("--precision", default="fp32", show_default=True, type=click.Choice(["fp32", "bf16"]))
+@click.option("--precision", default="fp32", show_default=True, type=click.Choice(["fp32", "bf16"]),
+              help="Of the encoder; the loss is always in fp32.")  # fmt: skip
 @compile_option
+@click.option("--resident", default="auto", show_default=True, type=click.Choice(["auto", "off", "on"]),
+              help="Clips on the device, which renders their views; auto: on a GPU, if they fit.")  # fmt: skip
 @click.option("--half-storage", is_flag=True, help="Keep the clips in memory as float16.")
+@click.option("--logger", "loggers", multiple=True, type=NameOf(_loggers, "training/loggers.py", "LOGGERS"),
+              help="Log there, too, beside TensorBoard. Repeatable; needs the extra of that name.")  # fmt: skip
 @threads_option
 @force_option
 def pretrain(
@@ -90,7 +104,7 @@ def pretrain(
     if epochs is not None and iterations is not None:
         raise BadInput(f"--iterations {iterations}", "is given beside --epochs", "leave one of them out")
     checked = load_recipe(recipe, list(overrides), epochs, iterations)
-    check_stated(checked, find("models", recipe))
+    check_stated(checked, find_recipe(recipe))
     if gpus and ranks.started() not in (1, gpus):
         raise BadInput(f"--gpus {gpus}", f"is given to one of {ranks.started()} ranks", "leave it out with torchrun")
     if gpus and gpus > 1 and ranks.started() == 1:
@@ -126,7 +140,9 @@ def _tell(run: Path, result: Any) -> None:
 @click.option("--split", required=True, type=SplitName(), help="Whose training clips it has seen.")
 @click.option("--dataset", type=click.Choice(list(DATASETS)), help="[default: that of the clips, or the split's own]")
 @click.option(
-    "--recipe", help="How it was trained; FILE decides the sizes. [default: skeletonclr, or stgcn_supervised]"
+    "--recipe",
+    help="How it was trained; FILE decides the sizes. [default: skeletonclr, or stgcn_supervised]",
+    **offering(recipes, files=True),
 )
 @click.option("--key", help="Which network of a FILE that holds several.")
 @click.option("--epoch", default=300, show_default=True, type=click.IntRange(0), help="How many epochs it has seen.")

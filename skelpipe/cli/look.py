@@ -8,9 +8,10 @@ from typing import Any
 
 import click
 
-from skelpipe.cli.options import STREAMS, force_option, path_argument, threads_option
+from skelpipe.cli.options import STREAMS, force_option, offering, path_argument, threads_option
 from skelpipe.cli.progress import bar
 from skelpipe.errors import BadInput
+from skelpipe.paper.systems import recipes
 
 
 @click.command()
@@ -100,7 +101,7 @@ def _is_checkpoint(path: Path) -> bool:
 @path_argument("clips")
 @click.argument("name")
 @path_argument("out")
-@click.option("--stream", default="joint", show_default=True, type=click.Choice(STREAMS))
+@click.option("--stream", default="joint", show_default=True, type=click.Choice(STREAMS), help="What is drawn of it.")
 @force_option
 def plot(clips: Path, name: str, out: Path, **options: Any) -> None:
     """Draw a clip as a moving skeleton.
@@ -119,7 +120,8 @@ def plot(clips: Path, name: str, out: Path, **options: Any) -> None:
 @click.command()
 @click.option("--quick", is_flag=True, help="Less data and smaller batches: about a minute on two cores.")
 @click.option("--json", "out", type=click.Path(path_type=Path), metavar="FILE", help="Write the figures there too.")
-@click.option("--recipe", "recipes", multiple=True, metavar="NAME", help="Only its training step; may be repeated.")
+@click.option("--recipe", "recipes", multiple=True, metavar="NAME", help="Only its training step; may be repeated.",
+              **offering(recipes))  # fmt: skip
 @threads_option
 def bench(quick: bool, out: Path | None, recipes: tuple[str, ...], threads: int | None) -> None:
     """Measure every stage on this machine.

@@ -17,6 +17,8 @@ from skelpipe.cli.options import (
     epoch_option,
     force_option,
     given,
+    numbers,
+    offering,
     other_clips_option,
     out_option,
     path_argument,
@@ -41,7 +43,7 @@ def _protocols() -> Mapping[str, Any]:
 @path_argument("clips")
 @path_argument("out")
 @click.option("--protocol", "protocols", multiple=True, default=("linear", "knn"), show_default=True,
-              type=NameOf(_protocols),
+              type=NameOf(_protocols, "evaluation/protocols.py", "OWN", "protocols"),
               help="How to measure: some leave the encoder frozen, some train copies of it, and 'supervised' is a "
                    "run's own classifier. Repeatable.")  # fmt: skip
 @click.option("--probe", default="reference", show_default=True,
@@ -87,7 +89,7 @@ def evaluate(
     """
     with importing():
         from skelpipe.evaluation.evaluate import evaluate as run_evaluate
-        from skelpipe.training.kept import kept_in
+        from skelpipe.inspect.kept import kept_in
 
     asked = list(protocols) if given(ctx, "protocols") else None  # else the recipe may say it
     options["probe"] = options["probe"] if given(ctx, "probe") else None
@@ -132,21 +134,12 @@ def embed(run: Path, clips: Path, out: Path, **options: Any) -> None:
     click.echo(f"{out}: {rows:,} clips, {size} features each")
 
 
-def _numbers(ctx: click.Context, option: click.Parameter, text: str | None) -> list[float] | None:
-    if text is None:
-        return None
-    try:
-        return [float(part) for part in text.split(",")]
-    except ValueError:
-        raise click.BadParameter(f"{text!r} is not a list of numbers; write for example 0.6,0.6,0.4") from None
-
-
 @click.command()
 @click.argument("parts", nargs=-1, required=True, type=click.Path(path_type=Path))
 @out_option("The folder of the fused scores.")
 @click.option(
     "--weights",
-    callback=_numbers,
+    callback=numbers,
     metavar="W,W,…",
     help="One per part. [default: joint and bone 0.6, motion 0.4; of colourings 1]",
 )
@@ -170,19 +163,32 @@ def _figures() -> Mapping[str, Any]:
     return FIGURES
 
 
+def _exhibits() -> list[str]:
+    from skelpipe.paper import exhibits
+
+    return exhibits()
+
+
 @click.command()
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
 @out_option("The folder of the report.")
 @click.option("--title", help="Stands above the page.")
-@click.option("--figure", "figures", multiple=True, type=NameOf(_figures),
+@click.option("--figure", "figures", multiple=True, type=NameOf(_figures, "report/figures/__init__.py", "FIGURES"),
               help="Draw only these. Repeatable. [default: all]")  # fmt: skip
-@click.option("--paper", metavar="TABLE", help="A table or figure of the CrosNNCLR paper to show first: table5, fig1.")
+@click.option(
+    "--paper",
+    metavar="TABLE",
+    **offering(_exhibits),
+    help="A table or figure of the CrosNNCLR paper to show first: table5, fig1.",
+)
+@click.option("--sentences", is_flag=True, help="Say first what two systems have come to.")
+@click.option("--no-motion", is_flag=True, help="Leave out the clips that the page plays, which show recordings.")
 @force_option
-def report(runs: tuple[Path, ...], out: Path, figures: tuple[str, ...], **options: Any) -> None:
+def report(runs: tuple[Path, ...], out: Path, figures: tuple[str, ...], no_motion: bool, **options: Any) -> None:
     """Write tables and figures as one page.
 
     RUNS are folders of runs, evaluations and fusions, searched to their depth. Our accuracies stand beside the papers',
-    with what is missing, on one HTML page, and as Markdown, JSON and CSV.
+    with what is missing, on one HTML page, and as Markdown, JSON, CSV and LaTeX; each encoder has a model card.
 
     \b
     Example:
@@ -190,7 +196,8 @@ def report(runs: tuple[Path, ...], out: Path, figures: tuple[str, ...], **option
     """
     from skelpipe.report.write import write_report
 
-    click.echo(f"{write_report(runs, out, figures=figures or None, **options) / 'report.html'}")
+    made = write_report(runs, out, figures=figures or None, motion=not no_motion, **options)
+    click.echo(f"{made / 'report.html'}")
 
 
 def _metrics(out: Path, metrics: Mapping[str, Any]) -> None:

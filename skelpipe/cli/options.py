@@ -8,9 +8,12 @@ from typing import Any, TypeVar
 
 import click
 from click.core import ParameterSource
+from click.shell_completion import CompletionItem
 
 from skelpipe.errors import printable
+from skelpipe.layouts import LAYOUTS
 from skelpipe.recordings.datasets import DATASETS, SPLITS, check_split
+from skelpipe.resources import listed
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -18,11 +21,34 @@ STREAMS = ("joint", "motion", "bone")
 POSES, YAML = "poses", (".yaml", ".yml")  # recordings of one's own, and the files that describe them
 
 
-class NameOf(click.Choice):  # type: ignore[type-arg]
-    """One of the names in a dict that is slow to import, which `entries` therefore does only when they are needed."""
+def begun_by(incomplete: str, known: Iterable[str], files: bool = False) -> list[CompletionItem]:
+    """What a shell offers after `incomplete`: names that begin so, or paths if none do and they are taken."""
+    found = [CompletionItem(name) for name in known if name.startswith(incomplete)]
+    return found or ([CompletionItem(incomplete, type="file")] if files else [])
 
-    def __init__(self, entries: Callable[[], Mapping[str, Any]]) -> None:
-        self.entries, self.case_sensitive = entries, True
+
+def offering(known: Callable[[], Iterable[str]], files: bool = False) -> dict[str, Any]:
+    """What makes an option or argument, of no fixed names, offer these; `files`: or paths."""
+    return {"shell_complete": lambda ctx, param, incomplete: begun_by(incomplete, known(), files)}
+
+
+class NameOf(click.Choice):  # type: ignore[type-arg]
+    """One of the names in a dict that is slow to import, which `entries` therefore does only when they are needed.
+
+    Args:
+        where: the file and name of the dict and, if it is one, its registry, as `resources.listed` takes them.
+    """
+
+    def __init__(self, entries: Callable[[], Mapping[str, Any]], *where: str) -> None:
+        self.entries, self.where, self.case_sensitive = entries, where, True
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        return begun_by(incomplete, listed(*self.where))
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if ctx is not None and ctx.resilient_parsing:  # while a shell asks, where nothing slow may be imported
+            return value
+        return super().convert(value, param, ctx)
 
     def __getattr__(self, name: str) -> Any:
         if name != "choices":
@@ -39,6 +65,9 @@ class SplitName(click.Choice):  # type: ignore[type-arg]
     def get_metavar(self, param: click.Parameter, ctx: click.Context | None = None) -> str:
         return f"[{'|'.join(self.choices)}|COLUMN:TRAIN[/TEST]|FILE]"
 
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        return begun_by(incomplete, self.choices, files=True)
+
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         return check_split(str(value))
 
@@ -52,8 +81,19 @@ class Recordings(click.Choice):  # type: ignore[type-arg]
     def get_metavar(self, param: click.Parameter, ctx: click.Context | None = None) -> str:
         return f"[{'|'.join(self.choices)}|FILE.yaml]"
 
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        return begun_by(incomplete, self.choices, files=True)
+
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         return value if str(value).lower().endswith(YAML) else super().convert(value, param, ctx)
+
+
+def numbers(ctx: click.Context, option: click.Parameter, text: str | None) -> list[float] | None:
+    """The callback of an option that takes numbers with commas between them."""
+    try:
+        return None if text is None else [float(part) for part in text.split(",")]
+    except ValueError:
+        raise click.BadParameter(f"{text!r} is no list of numbers; write for example 0.6,0.6,0.4") from None
 
 
 def path_argument(name: str) -> Callable[[Function], Function]:
@@ -69,11 +109,14 @@ def out_option(what: str) -> Callable[[Function], Function]:
 force_option = click.option("--force", is_flag=True, help="Replace an older output of ours.")
 seed_option = click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Of all randomness.")
 threads_option = click.option("--threads", type=click.IntRange(1), help="How many threads. [default: all cores]")
-workers_option = click.option("--workers", type=click.IntRange(0), help="Processes; 0 is none. [default: all cores]")
+workers_option = click.option(
+    "--workers", type=click.IntRange(0), help="Threads or processes that read; 0 is none. [default: all cores]"
+)
 compile_option = click.option("--compile", "compiled", default="auto", show_default=True,
                               type=click.Choice(["auto", "off", "on"]),
                               help="Steps as graphs of torch.compile; auto: on a GPU.")  # fmt: skip
-device_option = click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:1.")
+device_option = click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:1.",
+                             **offering(lambda: ("auto", "cpu", "cuda")))  # fmt: skip
 set_option = click.option(
     "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a setting. Repeatable."
 )
@@ -91,7 +134,8 @@ part_option = click.option(
 )
 # What is said of one's own recordings: keys of `own_poses`.
 POSE_OPTIONS = {
-    "layout": click.option("--layout", metavar="NAME|FILE.yaml", help="Of poses: their joints."),
+    "layout": click.option("--layout", metavar="NAME|FILE.yaml", help="Of poses: their joints.",
+                           **offering(lambda: LAYOUTS, files=True)),
     "labels": click.option("--labels", metavar="TABLE", type=click.Path(path_type=Path),
                            help="Of poses: label, subject and what else is known, by the names of recordings."),
     "class_names": click.option("--class-names", metavar="FILE", type=click.Path(path_type=Path),

@@ -15,6 +15,7 @@ from skelpipe.cli.options import (
     device_option,
     epoch_option,
     force_option,
+    numbers,
     path_argument,
     tell,
     threads_option,
@@ -41,7 +42,8 @@ def _reading(function: Any) -> Any:
 @click.option("--protocol", metavar="NAME", help="Which classifier, where an evaluation has kept several.")
 @click.option("--stream", metavar="NAME", help="Of a run: which network; of a checkpoint: what it was trained on.")
 @epoch_option
-@click.option("--weights", metavar="W,W,…", help="One a model. [default: joint and bone 0.6, motion 0.4]")
+@click.option("--weights", callback=numbers, metavar="W,W,…",
+              help="One a model. [default: joint and bone 0.6, motion 0.4]")  # fmt: skip
 @click.option("--split", metavar="SPLIT", help="Only the test clips of this split.")
 @click.option("--window", type=click.IntRange(2), metavar="FRAMES", help="Cut recordings into windows.")
 @click.option("--hop", type=click.IntRange(1), metavar="FRAMES", help="From window to window. [default: half of one]")
@@ -77,7 +79,7 @@ def predict(paths: tuple[Path, ...], **options: Any) -> None:
       skelpipe predict runs/joint/eval recordings/ --out predictions.csv
       skelpipe predict runs/fused long.npy --window 60 --hop 15 --timeline long.png
       skelpipe predict actclr_linear.pt nturgb+d_skeletons/
-      skelpipe predict runs/joint/eval - --follow --layout coco17 --window 50 --hop 5
+      skelpipe predict runs/gym/eval - --follow --layout coco17 --window 50 --hop 5
     """
     _check(options, paths)
     models, inputs = _apart(paths)
@@ -163,7 +165,7 @@ def _open(paths: Sequence[Path], options: Mapping[str, Any]) -> Any:
         some, fused = find_models(path, *(options[name] for name in ("protocol", "stream", "epoch", "threads")))
         models += some
         own += fused or []
-    weights = _weights(options["weights"]) or (own if len(own) == len(models) else None)
+    weights = options["weights"] or (own if len(own) == len(models) else None)
     more = {name: options[name] for name in ("device", "threads", "calibrated", "reject")}
     predictor = Predictor(models, weights, **more)
     for model, weight in zip(predictor.models, predictor.weights, strict=True):
@@ -171,13 +173,6 @@ def _open(paths: Sequence[Path], options: Mapping[str, Any]) -> Any:
         share = f", weight {weight:g}" if len(models) > 1 else ""
         click.echo(printable(f"{model.path}: {describe(model)}{share}"), err=True)
     return predictor
-
-
-def _weights(text: str | None) -> list[float] | None:
-    try:
-        return None if text is None else [float(part) for part in text.split(",")]
-    except ValueError:
-        raise BadInput(f"--weights {text}", "is no list of numbers", "write for example 0.6,0.6,0.4") from None
 
 
 def _all(predictor: Any, inputs: Sequence[Path], asked: Any) -> list[Any]:
@@ -243,17 +238,17 @@ def _write(
     """The table and the timelines that are asked for."""
     from skelpipe.predict.table import rows, write_table
 
+    settings = {key: str(value) if isinstance(value, Path) else value for key, value in options.items()}
+    named = {f"model {n}": path for n, path in enumerate(models, 1)}
+    named |= {f"input {n}": path for n, path in enumerate(inputs, 1)}
     if options["out"] is not None:
-        settings = {key: str(value) if isinstance(value, Path) else value for key, value in options.items()}
         table = rows(found, classes, options["top"], options["all_classes"])
-        named = {f"model {n}": path for n, path in enumerate(models, 1)}
-        named |= {f"input {n}": path for n, path in enumerate(inputs, 1)}
         write_table(options["out"], table, named, settings, options["force"])
         click.echo(f"{options['out']}: {len(table):,} predictions")
     if options["timeline"] is not None:
         from skelpipe.predict.timeline import draw_timelines
 
-        made = draw_timelines(options["timeline"], found, classes, options["force"])
+        made = draw_timelines(options["timeline"], found, classes, named, settings, options["force"])
         click.echo(f"{made[0]}" if len(made) == 1 else f"{options['timeline']}: {len(made):,} timelines")
 
 

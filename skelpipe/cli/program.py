@@ -14,7 +14,7 @@ from typing import Any
 import click
 
 from skelpipe import __version__
-from skelpipe.cli import all_at_once, data, learn, look, measure, predict
+from skelpipe.cli import all_at_once, data, here, learn, look, measure, predict
 from skelpipe.cli.interrupts import stop_in_order
 from skelpipe.cli.usage import in_words
 from skelpipe.errors import BadInput, printable, shortage
@@ -33,6 +33,7 @@ SECTIONS = {
     "Predict": (predict.predict, predict.poses),
     "Look": (look.inspect, look.plot, look.bench),
     "All at once": (all_at_once.run_pipeline,),
+    "Here": (here.doctor, here.completion),
 }  # fmt: skip
 INTERRUPTED = "interrupted; nothing half-made is left"
 REFUSED = {

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import queue
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -15,9 +16,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
+from torch.utils._pytree import tree_leaves, tree_map_only
 
 from skelpipe.clips.balance import Balance, balanced_order, class_weights, numbers_drawn
 from skelpipe.clips.gather import Source
+from skelpipe.clips.transfer import CudaLane, Lane, Mark, lane_for
 from skelpipe.clips.views import View, render_view
 from skelpipe.errors import BadInput
 from skelpipe.layouts.base import Layout
@@ -154,10 +157,12 @@ class Batches:
         numbers = numbers_drawn(self.clip_ids, whole) if self.balance == "sampling" else self.clip_ids[whole]
         shape, mine = (self.steps, self.batch_size), (slice(first, None), self.part)
         order = zip(whole.reshape(shape)[mine], numbers.reshape(shape)[mine], strict=True)
-        free: queue.SimpleQueue[_Buffers | None] = queue.SimpleQueue()
-        ready: queue.SimpleQueue[_Buffers | BaseException | None] = queue.SimpleQueue()
-        for _ in range(AHEAD + 1):
-            free.put(_Buffers(self))
+        free: queue.SimpleQueue[Buffers | None] = queue.SimpleQueue()
+        ready: queue.SimpleQueue[Buffers | BaseException | None] = queue.SimpleQueue()
+        lane = lane_for(self.device)
+        made = [self.buffers(lane) for _ in range(AHEAD + 1)]
+        for buffers in made:
+            free.put(buffers)
 
         def work() -> None:
             try:
@@ -165,8 +170,7 @@ class Batches:
                     buffers = free.get()
                     if buffers is None:
                         return
-                    buffers.wait()
-                    self.render(rows, drawn, epoch, buffers.host)
+                    buffers.fill(rows, drawn, epoch)
                     ready.put(buffers)
                 ready.put(None)
             except BaseException as error:
@@ -175,14 +179,21 @@ class Batches:
         worker = threading.Thread(target=work, name="skelpipe-batches", daemon=True)
         worker.start()
         try:
-            while isinstance(buffers := ready.get(), _Buffers):
-                yield buffers.to_device()
-                free.put(buffers)
-            if buffers is not None:
-                raise buffers
+            while isinstance(found := ready.get(), Buffers):
+                yield found.take()
+                found.give_back()
+                free.put(found)
+            if found is not None:
+                raise found
         finally:
             free.put(None)
             worker.join()
+            for buffers in made:
+                buffers.close()
+
+    def buffers(self, lane: Lane | None) -> Buffers:
+        """Room for one batch."""
+        return ViewBuffers(self, lane)
 
 
 def check_batch(batch_size: int, clips: int) -> None:
@@ -191,18 +202,72 @@ def check_batch(batch_size: int, clips: int) -> None:
         raise BadInput("batch_size", f"{batch_size} is more than the {clips} training clips", "lower it with --set")
 
 
-class _Buffers:
-    """Host memory of one batch, pinned if the device is a GPU, used again and again."""
+class Buffers(ABC):
+    """Room for one batch in the host's memory and on the device, used again and again.
 
-    def __init__(self, batches: Batches) -> None:
-        self.device, cuda = batches.device, batches.device.type == "cuda"
-        share = batches.part.stop - batches.part.start
+    The host's part is filled anew once it has been copied, and the device's once all is done that was asked for before
+    the next batch was taken.
+
+    Args:
+        host: tensors in the host's memory, pinned where there is a lane.
+        lane: to the device; None where that is the host, which then has no other part.
+    """
+
+    def __init__(self, host: Sequence[Tensor], device: torch.device, lane: Lane | None) -> None:
+        self.host, self.lane = host, lane
+        self.there = host if lane is None else [torch.empty_like(tensor, device=device) for tensor in host]
+        self.sent: Mark = None
+        self.used: Mark = None if lane is None else lane.mark()  # what this memory was before may still be read
+
+    def fill(self, rows: npt.NDArray[np.int64], numbers: npt.NDArray[np.int64], epoch: int) -> None:
+        """Write a batch of the clips `rows`, drawn by `numbers`, and send it on its way."""
+        if self.lane is not None and self.sent is not None:
+            self.lane.wait(self.sent)
+        self.write(rows, numbers, epoch)
+        if self.lane is not None:
+            self.sent = self.lane.send(zip(self.host, self.there, strict=True), self.used)
+
+    def take(self) -> Batch:
+        """The batch, which what is computed from here on finds on the device."""
+        if self.lane is not None:
+            self.lane.follow(self.sent)
+        return self.batch()
+
+    def give_back(self) -> None:
+        """No more will be asked for that reads the batch."""
+        if self.lane is not None:
+            self.used = self.lane.mark()
+
+    def close(self) -> None:
+        """Let no copy come after others have got this memory."""
+        if self.lane is not None and self.sent is not None:
+            self.lane.follow(self.sent)
+
+    @abstractmethod
+    def write(self, rows: npt.NDArray[np.int64], numbers: npt.NDArray[np.int64], epoch: int) -> None:
+        """Write into the host's part."""
+
+    @abstractmethod
+    def batch(self) -> Batch:
+        """The batch of what lies on the device."""
+
+
+def pinned(shape: Sequence[int], dtype: str, lane: Lane | None) -> Tensor:
+    """A tensor in the host's memory from which a GPU can copy by itself."""
+    return torch.empty(tuple(shape), dtype=getattr(torch, dtype), pin_memory=isinstance(lane, CudaLane))
+
+
+class ViewBuffers(Buffers):
+    """Room for views that the host renders."""
+
+    def __init__(self, batches: Batches, lane: Lane | None) -> None:
+        self.batches, share = batches, batches.part.stop - batches.part.start
 
         def make(shape: Sequence[int], dtype: str) -> Tensor:
-            return torch.empty((share, *shape), dtype=getattr(torch, dtype), pin_memory=cuda)
+            return pinned((share, *shape), dtype, lane)
 
         plans = batches.plans
-        self.host = Batch(
+        self.made = Batch(
             {name: make(plan.shape, "float32") for name, plan in plans.items()},
             make((), "int64"),
             {name: make((), "int64") for name, plan in plans.items() if plan.padded},
@@ -213,26 +278,17 @@ class _Buffers:
             },
             None if batches.weights is None else make((), "float32"),
         )
-        self.copied: torch.cuda.Event | None = None
+        super().__init__(tensors_of(self.made), batches.device, lane)
+        places = dict(zip(map(id, self.host), self.there, strict=True))
+        self.moved = tree_map_only(Tensor, lambda tensor: places[id(tensor)], vars(self.made))
 
-    def wait(self) -> None:
-        """Wait until the last copy to the GPU has been made, before the host memory is filled again."""
-        if self.copied is not None:
-            self.copied.synchronize()
+    def write(self, rows: npt.NDArray[np.int64], numbers: npt.NDArray[np.int64], epoch: int) -> None:
+        self.batches.render(rows, numbers, epoch, self.made)
 
-    def to_device(self) -> Batch:
-        if self.device.type == "cpu":
-            return self.host
+    def batch(self) -> Batch:
+        return Batch(**self.moved)
 
-        def moved(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-            return {name: t.to(self.device, non_blocking=True) for name, t in tensors.items()}
 
-        host = self.host
-        labels = host.labels.to(self.device, non_blocking=True)
-        targets = {name: moved(tensors) for name, tensors in host.targets.items()}
-        weights = None if host.weights is None else host.weights.to(self.device, non_blocking=True)
-        batch = Batch(moved(host.views), labels, moved(host.lengths), targets, weights)
-        if self.device.type == "cuda":
-            self.copied = torch.cuda.Event()  # type: ignore[no-untyped-call]
-            self.copied.record(torch.cuda.current_stream(self.device))
-        return batch
+def tensors_of(batch: Batch) -> list[Tensor]:
+    """All that a batch holds."""
+    return [each for each in tree_leaves(vars(batch)) if isinstance(each, Tensor)]

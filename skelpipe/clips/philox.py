@@ -2,7 +2,8 @@
 
 A generator without state: 128 bits of counter and 64 bits of key give 128 random bits. The key is (seed, epoch) and the
 counter (block, slot, view, clip), so every view of every clip can be drawn alone, and no number depends on threads,
-workers, or on which clips share a batch.
+workers, or on which clips share a batch. What is drawn for every number of a clip stands here twice: as kernels for
+CPUs, and in torch for clips that lie on a device; both count alike.
 """
 
 from __future__ import annotations
@@ -11,7 +12,9 @@ import math
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from numba import njit
+from torch import Tensor
 
 from skelpipe.errors import BadInput
 
@@ -21,9 +24,10 @@ _U = np.uint32
 _I = np.int32
 _F = np.float32
 _WIDE = np.uint64
-_MULTIPLY_0, _MULTIPLY_1 = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)
+FACTORS, BUMPS = (0xD2511F53, 0xCD9E8D57), (0x9E3779B9, 0xBB67AE85)
+_MULTIPLY_0, _MULTIPLY_1 = np.uint64(FACTORS[0]), np.uint64(FACTORS[1])
 _SIGN = np.uint32(0x80000000)
-_BUMP_0, _BUMP_1 = np.uint32(0x9E3779B9), np.uint32(0xBB67AE85)
+_BUMP_0, _BUMP_1 = np.uint32(BUMPS[0]), np.uint32(BUMPS[1])
 
 
 def uniforms(
@@ -137,3 +141,55 @@ def _direction(word):  # type: ignore[no-untyped-def]
 @njit(cache=True, nogil=True, inline="always")
 def _signed(value, sign):  # type: ignore[no-untyped-def]
     return _I(_F(value).view(_I) ^ _I(sign)).view(_F)
+
+
+# In torch -----------------------------------------------------------------------------------------------------------
+
+
+def normals_of(keys: Tensor, count: int) -> Tensor:
+    """Of each key `count` normals of deviation 1, (B, count) float32: those that the kernels draw, within rounding.
+
+    Args:
+        keys: (B, 2) int64, words of 32 bits.
+    """
+    quarter = (count + 3) // 4
+    counter = torch.arange(quarter, device=keys.device).expand(len(keys), quarter)
+    w0, w1, w2, w3 = words_of(counter, keys[:, :1], keys[:, 1:])
+    found = [*_pair_of(w0, w1), *_pair_of(w2, w3)]
+    return torch.cat(found, dim=1)[:, :count]
+
+
+def words_of(counter: Tensor, k0: Tensor, k1: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Ten rounds of Philox on the counters (counter, 0, 0, 0): four words each, int64 of 0..2**32 - 1.
+
+    Args:
+        counter, k0, k1: int64 of 0..2**32 - 1, whose shapes broadcast.
+    """
+    c0, c1 = counter, torch.zeros_like(counter)
+    c2, c3 = c1, c1
+    for _ in range(10):
+        high_0, low_0 = _product_of(FACTORS[0], c0)
+        high_1, low_1 = _product_of(FACTORS[1], c2)
+        c0, c1, c2, c3 = high_1 ^ c1 ^ k0, low_1, high_0 ^ c3 ^ k1, low_0
+        k0, k1 = (k0 + BUMPS[0]) % WORD, (k1 + BUMPS[1]) % WORD
+    return c0, c1, c2, c3
+
+
+# the product of two words, high and low; by halves of the factor, so that nothing leaves the 63 bits of an int64
+def _product_of(factor: int, word: Tensor) -> tuple[Tensor, Tensor]:
+    low, high = word * (factor & 0xFFFF), word * (factor >> 16)
+    high = high + (low >> 16)
+    return high >> 16, (high & 0xFFFF) << 16 | low & 0xFFFF
+
+
+# _radius and _direction for tensors of words
+def _pair_of(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
+    u = ((first >> 1).float() + 0.5) * 2.0**-31
+    radius = (-2 * u.log()).clamp(min=0).sqrt()
+    rest = second << 2 & 0xFFFFFFFF
+    angle = torch.where(rest >= 2**31, rest - WORD, rest).float() * (math.pi / 2**33)
+    cos, sin, odd = angle.cos(), angle.sin(), second & 0x40000000 != 0
+    x, y = torch.where(odd, sin, cos), torch.where(odd, cos, sin)
+    x = torch.where((second ^ second << 1) & 0x80000000 != 0, -x, x)
+    y = torch.where(second & 0x80000000 != 0, -y, y)
+    return radius * x, radius * y

@@ -10,6 +10,7 @@ import logging
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +21,9 @@ from skelpipe.layouts.base import Layout
 from skelpipe.outputs.folders import new_folder
 from skelpipe.parallel import map_slices, tell_threads
 from skelpipe.recordings import store
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 log = logging.getLogger(__name__)
 
@@ -125,6 +129,25 @@ def stream_slice(x: Batch, stream: str, layout: Layout, out: Batch, lengths: Len
         out[...] = x
     if confidence is not None:
         out[:, layout.coordinates :] = confidence
+
+
+def stream_on_device(x: Tensor, stream: str, layout: Layout, parents: Tensor, still: Tensor) -> Tensor:
+    """`stream_slice` for a batch (B, C, T, V, M) that lies on a device, by torch.
+
+    Args:
+        parents: (V,) int64, where each bone starts.
+        still: (B, T) or (1, T), the frames without motion: the last that is a clip's own, and all behind it.
+    """
+    if stream == "joint":
+        return x
+    if stream == "motion":
+        found = (x.roll(-1, 2) - x).masked_fill(still[:, None, :, None, None], 0)
+    else:
+        found = x - x.index_select(3, parents)
+    if not layout.confidence:
+        return found
+    found[:, layout.coordinates :] = x[:, layout.coordinates :]
+    return found
 
 
 def check_stream(stream: str) -> None:

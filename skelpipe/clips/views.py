@@ -280,7 +280,7 @@ class _Rendering:
         # Made of other frames straight from the source, if the view begins with that.
         first = view.steps[0].augmentation.sampling if view.steps else None
         self.places = None if first is None else first.positions(drawn[0], extents[0], view.steps[0].options)
-        self.moves, done = _moves(view, drawn, extents, 0 if self.places is None else 1)
+        self.moves, done = moves_of(view, drawn, extents, 0 if self.places is None else 1)
         self.rest, self.drawn, self.found = View(view.steps[done:]), drawn[done:], extents[done:]
         shifts = self.moves.shifts
         self.shifts = np.zeros(len(rows), np.int64) if shifts is None else shifts
@@ -355,7 +355,7 @@ class _Rendering:
         stream_slice(x, self.stream, self.layout, x, extent.lengths if extent.cleared else None)
 
 
-def _moves(view: View, drawn: Sequence[Numbers], extents: Sequence[Extent], begin: int) -> tuple[Moves, int]:
+def moves_of(view: View, drawn: Sequence[Numbers], extents: Sequence[Extent], begin: int) -> tuple[Moves, int]:
     """The moves of the view's steps from `begin` on, and the first step that is not among them.
 
     A crop is one of them if the clips are read whole, and only the first.

@@ -199,14 +199,14 @@ class STGCN(Encoder):
         """The same on a CPU: (B, C, T, V, M) -> (T', B·M, V, features)."""
         batch, channels, frames, joints, bodies = x.shape
         x = x.permute(2, 0, 4, 3, 1).reshape(-1, joints * channels)
-        x = cpu.norm(x, self.input_norm).view(frames, batch * bodies, joints, channels)
+        x = cpu.norm(x, self.input_norm).view(frames, batch * bodies, joints, channels).to(cpu.arithmetic())
         for block, importance in zip(self.blocks, self.edge_importance, strict=True):
             x = block.fused(x, self.adjacency * importance, self.graph)  # type: ignore[operator]
         return x
 
     def pool(self, feature_map: Tensor, batch: int) -> Tensor:
         """Average over frames and joints, then over bodies: (B·M, features, T', V) -> (B, features)."""
-        return feature_map.mean(dim=(2, 3)).view(batch, -1, self.features).mean(dim=1)
+        return feature_map.mean(dim=(2, 3), dtype=torch.float32).view(batch, -1, self.features).mean(dim=1)
 
     def forward(self, x: Tensor) -> Tensor:
         if traced() or self.training or torch.is_grad_enabled():
@@ -238,7 +238,7 @@ class STGCN(Encoder):
 
     def bodies(self, x: Tensor) -> Tensor:
         """A feature for each body: (B, C, T, V) -> (B, features)."""
-        return self.feature_map(x.unsqueeze(-1)).mean(dim=(2, 3))
+        return self.feature_map(x.unsqueeze(-1)).mean(dim=(2, 3), dtype=torch.float32)
 
     def settle(self) -> None:
         """Take the weights for final: what follows from them, as an absent body's feature, is then computed once."""

@@ -28,6 +28,7 @@ class AECOptions(Settings):
         batch_size: clips of a step; the rest of an epoch is a smaller one.
         lr: of Adam.
         gamma: by which the rate is multiplied after each `every` steps.
+        every: so many steps.
     """
 
     code: PositiveInt | None = None

@@ -11,6 +11,7 @@ import numpy as np
 from skelpipe.errors import BadInput
 from skelpipe.evaluation.features import Features, Progress, choose_split, embed, embed_all, load_run
 from skelpipe.evaluation.fit import cautions
+from skelpipe.outputs.one_file import check_file
 from skelpipe.outputs.provenance import file_provenance
 from skelpipe.recordings.datasets import serves
 from skelpipe.recordings.datasets.splits import LISTED_SPLIT
@@ -45,8 +46,7 @@ def export(
     out = Path(out)
     if out.suffix not in WRITERS:
         raise BadInput(out, f"has the ending {out.suffix or 'of no format'!r}", f"use one of {', '.join(WRITERS)}")
-    if out.exists() and not force:
-        raise BadInput(out, "already exists", "choose another path, or pass --force to replace it")
+    check_file(out, force)
     source = Clips(clips)
     loaded = load_run(run, source, device, stream=stream, epoch=epoch, other_clips=other_clips)
     own = LISTED_SPLIT in loaded.settings or serves(str(loaded.settings["split"]), source.about, source.columns)

@@ -37,11 +37,14 @@ from skelpipe.training.optim.optimizers import SGDOptions
 from skelpipe.training.recipe import FittingView
 from skelpipe.training.step import Graphs
 
+ALIKE = "all epochs"  # of a training: its loss looks at none
+
 
 class Training(SGDOptions):
     """How an encoder and a classifier are trained; each protocol has its own defaults.
 
     Attributes:
+        epochs: the last one counts.
         batch_size: where there are fewer clips than that, all of them are one batch.
         warm_up: so many first epochs have a rate that grows linearly to the full one.
         clip: the largest norm that all gradients have together; 0 leaves them as they are.
@@ -303,7 +306,10 @@ def train_epoch(
     total = torch.zeros(2, dtype=torch.float64, device=batches.device)
     for batch in batches.epoch(epoch):
         sgd.zero_grad(set_to_none=True)
-        found = classified(network, batch, epoch) if graphs is None else graphs.take(classified, network, batch, epoch)
+        if graphs is None:
+            found = classified(network, batch, epoch)
+        else:
+            found = graphs.take(classified, network, batch, epoch, ALIKE)
         if clip:
             nn.utils.clip_grad_norm_(network.parameters(), clip)
         sgd.step()

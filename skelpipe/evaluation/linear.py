@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -346,15 +347,21 @@ def penalised(train: Data, fit: Data, held: Data, test: Data, setup: Setup) -> O
     return Outcome(scores(layer, test), figures, [], Kept(Head.of(layer)), scores(others[best], held))
 
 
+class Solver(torch.optim.LBFGS):
+    """L-BFGS without torch's compiler, which takes a second to load, and which this method alone asks for."""
+
+    add_param_group = inspect.unwrap(torch.optim.Optimizer.add_param_group)
+
+
 def lbfgs_probe(data: Data, penalty: float, classes: int) -> nn.Linear:
     """Minimise mean cross-entropy + penalty/2 · |W|²."""
     layer = nn.Linear(data.x.shape[1], classes, device=data.x.device)
     nn.init.zeros_(layer.weight)
     nn.init.zeros_(layer.bias)
-    solver = torch.optim.LBFGS(layer.parameters(), max_iter=200, history_size=10, line_search_fn="strong_wolfe")
+    solver = Solver(layer.parameters(), max_iter=200, history_size=10, line_search_fn="strong_wolfe")
 
     def closure() -> Tensor:
-        solver.zero_grad()
+        layer.zero_grad()
         loss = cross_entropy(layer(data.x), data.y, data.weight) + penalty / 2 * layer.weight.square().sum()
         loss.backward()  # type: ignore[no-untyped-call]
         return loss

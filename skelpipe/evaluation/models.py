@@ -13,7 +13,6 @@ from torch import Tensor
 from skelpipe.clips.loading import load_bodies, own_frames
 from skelpipe.errors import BadInput
 from skelpipe.evaluation.features import Run, as_evaluated, open_run, read_run
-from skelpipe.evaluation.fit import PASSES, check_fit
 from skelpipe.evaluation.protocol import Setup
 from skelpipe.evaluation.supervised import own_classifier
 from skelpipe.layouts import attributes_of, layout_of
@@ -21,9 +20,10 @@ from skelpipe.recordings.datasets import Split, dataset_attributes, split_of
 from skelpipe.recordings.datasets.recording import RATE, READING
 from skelpipe.recordings.store import Clips
 from skelpipe.training.classifier import has_classifier
+from skelpipe.training.clips_needed import prepare_command
 from skelpipe.training.log import COLLAPSE_REMEDY
 from skelpipe.training.model import Classifier, Facts, Head, Kept, Model, frozen, segments_of, write_model
-from skelpipe.training.preparation import ASSUMED, PREPARED, preparation_of
+from skelpipe.training.preparation import ASSUMED, PREPARED, compare, preparation_of, prepare_options
 
 SUPERVISED, ENCODER = "supervised", "encoder"
 ASSUMPTION = "how the clips that it was trained on were prepared is concluded from the kind of its checkpoint"
@@ -118,18 +118,30 @@ def encoder_of_run(path: str | Path, stream: str | None = None, epoch: int | Non
     return Model(path, facts, recipe, layout, classifier)
 
 
+def check_clips(model: Model, clips: Clips, otherwise: str | None = None) -> None:
+    """Raise BadInput unless clips have the layout and the preparation that a model needs.
+
+    Args:
+        otherwise: what else can be done about it.
+    """
+    if attributes_of(clips.layout) != attributes_of(model.layout):
+        what = f"has layout {clips.layout.name}, and {model.path} was trained on {model.layout.name}"
+        raise BadInput(clips.path, what, otherwise or f"give clips of {model.layout.name}")
+    found = compare(model.facts.prepared, preparation_of(clips))
+    if found.differing:
+        command = prepare_command(clips, prepare_options(model.facts.prepared))
+        what = f"was not prepared as the clips that {model.path} was trained on: {'; '.join(found.differing)}"
+        raise BadInput(clips.path, what, f"make such clips by '{command}'" + (f", or {otherwise}" if otherwise else ""))
+
+
 def clips_as_seen(model: Model, clips: Clips, most: int) -> tuple[npt.NDArray[np.float32], Tensor | None]:
     """Clips of a folder, from all over it, as a model's encoder sees them: (n, C, T, V, M), and their lengths.
 
     Raises:
         BadInput: they are of another layout or preparation than those that it was trained on.
     """
+    check_clips(model, clips)
     facts = model.facts
-    settings = {**facts.layout, "frames": facts.prepared["frames"], PREPARED: facts.prepared}
-    try:
-        check_fit(model.recipe, settings, clips)
-    except BadInput as error:
-        raise BadInput(error.where, error.what, error.remedy.removesuffix(f", {PASSES}")) from None
     rows = np.unique(np.linspace(0, len(clips) - 1, min(most, len(clips))).astype(np.int64))
     data, valid = load_bodies(clips, rows, model.recipe.bodies), own_frames(clips, rows)
     return as_evaluated(model.recipe, facts.stream, facts.seed, data, rows, valid, model.layout)

@@ -38,6 +38,7 @@ class LinearOptions(Settings):
         rest: whether the clips that fill no batch are a smaller one, or left out.
         weights: how they are drawn: normal with deviation `std`, or by Glorot's rules; biases are 0. "torch" draws both
             as torch does.
+        std: of normal weights.
         view: augmentations of the training clips, whose features are then computed anew in every epoch; none trains on
             the features of the clips as they are evaluated.
     """

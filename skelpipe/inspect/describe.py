@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from skelpipe.errors import BadInput, printable
+from skelpipe.inspect.kept import MODELS
 from skelpipe.layouts import layout_of
 from skelpipe.outputs.ancestry import DONE, PROVENANCE, read_json
 from skelpipe.outputs.checksums import FILES, check_files, is_output
@@ -30,7 +31,7 @@ from skelpipe.recordings.store import open_array, open_group, read_array
 # Columns of numbers.
 RIGHT = ("train", "test", "neither", "how many", "top-1", "95 %", "top-5", "balanced", "macro F1")
 FAULTS_SHOWN, SHOWN = 50, 20  # of what was left out for one reason
-MODELS, CLASSES_SHOWN = "model_*.json", 4
+CLASSES_SHOWN = 4
 Facts = Iterable[tuple[str, object]]
 
 

@@ -6,25 +6,23 @@ and is held against what lies in its place now.
 
 from __future__ import annotations
 
-import json
 import os
-import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from skelpipe.errors import BadInput, printable, shortage
+from skelpipe.errors import BadInput, printable
 from skelpipe.outputs.ancestry import BESIDE, KEPT, PROVENANCE, read_json, read_made
 from skelpipe.outputs.checksums import find_damage, is_output, read_sums
 from skelpipe.outputs.digests import read_digest
 from skelpipe.outputs.files import file_digest
+from skelpipe.outputs.one_file import read_inside
 from skelpipe.recordings.datasets import DATASETS
 from skelpipe.recordings.ingest import search
 from skelpipe.recordings.parts import Part
 
 DEEPEST = 50  # steps one behind another; a chain of ours has ten
-MOST_BYTES = 1 << 26  # of provenance inside a file
 UNCHANGED, CHANGED, DAMAGED, MISSING, UNKNOWN = "unchanged", "changed", "damaged", "missing", "unknown"
 VERSIONS = ("skelpipe", "python", "platform")
 
@@ -98,62 +96,9 @@ def read_provenance(path: Path) -> dict[str, Any]:
         if not (made := read_json(path / PROVENANCE)):
             raise BadInput(path / PROVENANCE, "is missing or cannot be read", "make the output anew")
         return made
-    reader = INSIDE.get(path.suffix.lower())
-    try:
-        text = reader(path) if reader else None
-        made = json.loads(text) if text is not None else read_json(Path(f"{path}{BESIDE}"))
-    except Exception as error:  # five libraries tell of damaged files in as many ways
-        if shortage(error):
-            raise
-        raise BadInput(path, f"its provenance cannot be read ({type(error).__name__})", "make it anew") from None
-    if not isinstance(made, dict) or not made:
+    if not (made := read_inside(path)):
         raise BadInput(path, "carries no provenance", remedy)
     return made
-
-
-def _inside_npz(path: Path) -> bytes | None:
-    import numpy as np
-
-    with zipfile.ZipFile(path) as archive:
-        if "provenance.npy" not in archive.namelist():
-            return None
-        if archive.getinfo("provenance.npy").file_size > MOST_BYTES:
-            raise ValueError("too large")
-        with archive.open("provenance.npy") as file:
-            return bytes(np.lib.format.read_array(file, allow_pickle=False).item())
-
-
-def _inside_h5(path: Path) -> bytes | None:
-    import h5py
-
-    with h5py.File(path, "r") as file:
-        if "provenance" not in file:
-            return None
-        if not isinstance(file.get("provenance", getlink=True), h5py.HardLink) or file["provenance"].shape != ():
-            raise ValueError("not a text of its own")
-        return bytes(file["provenance"][()])
-
-
-def _inside_parquet(path: Path) -> bytes | None:
-    import pyarrow.parquet
-
-    with open(path, "rb") as file:
-        found: bytes | None = (pyarrow.parquet.read_schema(file).metadata or {}).get(b"skelpipe")
-    return found
-
-
-def _inside_picture(path: Path) -> bytes | str | None:
-    from PIL import Image
-
-    with Image.open(path) as picture:
-        found: bytes | str | None = picture.info.get("skelpipe", picture.info.get("comment"))
-    return found
-
-
-INSIDE = {
-    ".npz": _inside_npz, ".h5": _inside_h5, ".parquet": _inside_parquet, ".png": _inside_picture,
-    ".gif": _inside_picture,
-}  # fmt: skip
 
 
 # Following --------------------------------------------------------------------------------------------------------

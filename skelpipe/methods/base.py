@@ -41,6 +41,7 @@ class Method(nn.Module, ABC):
         RENDERED: the stream that all of STREAMS see, where these are networks of other names and no streams of a clip.
         PROJECTS: whether its networks have the recipe's projector; else their embedding is the feature.
         PARTNER: whether it trains a second encoder, which the recipe's `partner` describes.
+        ALIKE: whether its losses never look at the epoch.
         observed: further scalars for the log, which `losses` leaves here, without gradient.
 
     Example:
@@ -73,6 +74,7 @@ class Method(nn.Module, ABC):
     RENDERED: ClassVar[str | None] = None
     PROJECTS: ClassVar[bool] = True
     PARTNER: ClassVar[bool] = False
+    ALIKE: ClassVar[bool] = False
 
     def __init__(self, options: MethodOptions) -> None:
         super().__init__()
@@ -116,9 +118,10 @@ class Method(nn.Module, ABC):
     def phase(self, epoch: int) -> Hashable:
         """What of an epoch `losses` hang on: in epochs of one phase they do the same, and one graph serves them all.
 
-        None, if that is not told: then one serves until `losses` look at the epoch, and it is another.
+        None, if that is not told: then one serves until `losses` look at the epoch, and it is another; and no step is
+        recorded, which would look no more.
         """
-        return None
+        return "all" if self.ALIKE else None
 
     def parameter_groups(self, options: Any) -> list[dict[str, Any]]:
         """What the optimiser trains, in groups as torch has them, whose keys go before the recipe's `options`."""

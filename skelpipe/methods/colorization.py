@@ -63,6 +63,7 @@ class Colorization(Method):
     LOSSES = COLOURS
     NEEDS = ("points",)
     PROJECTS = False
+    ALIKE = True
     options: ColorizationOptions
 
     def __init__(

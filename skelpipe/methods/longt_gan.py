@@ -63,6 +63,7 @@ class LongTGAN(Method):
     LOSSES: ClassVar[tuple[str, ...]] = ("reconstruction", "adversarial", "discrimination")
     PROJECTS = False
     PARTNER = True
+    ALIKE = True
     options: LongTGANOptions
 
     def __init__(self, build: Builder, size: int, options: LongTGANOptions, positives: Positives, init: Init) -> None:

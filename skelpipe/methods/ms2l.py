@@ -88,6 +88,7 @@ class MS2L(Method):
     LOSSES: ClassVar[tuple[str, ...]] = ("motion", "jigsaw", "contrast")
     NEEDS: ClassVar[tuple[str, ...]] = ("sequence", "pool_sequence")
     PROJECTS: ClassVar[bool] = False
+    ALIKE: ClassVar[bool] = True
     options: MS2LOptions
 
     def __init__(

@@ -48,6 +48,7 @@ class PredictCluster(Method):
     VIEWS: ClassVar[tuple[str, ...]] = ("clip",)
     LOSSES: ClassVar[tuple[str, ...]] = ("prediction",)
     PROJECTS = False
+    ALIKE = True
     options: PredictClusterOptions
 
     def __init__(

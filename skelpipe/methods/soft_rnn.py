@@ -92,6 +92,7 @@ class SoftRNN(Method):
     LOSSES = ("regression", "smoothness")
     NEEDS = ("sequence",)
     SUPERVISED = True
+    ALIKE = True
 
     def __init__(
         self, build: Callable[[], Network], size: int, options: SoftRNNOptions, positives: Positives, init: Init

@@ -80,6 +80,7 @@ class Stepwise(Method):
     LOSSES = ("nll",)
     NEEDS = ("sequence",)
     SUPERVISED = True
+    ALIKE = True
 
     def __init__(
         self, build: Callable[[], Network], size: int, options: StepwiseOptions, positives: Positives, init: Init

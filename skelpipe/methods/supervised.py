@@ -32,6 +32,7 @@ class Supervised(Method):
     VIEWS = ("clip",)
     LOSSES = ("cross_entropy",)
     SUPERVISED = True
+    ALIKE = True
 
     def __init__(
         self, build: Callable[[], Network], size: int, options: MethodOptions, positives: Positives, init: Init

@@ -25,6 +25,7 @@ from typing import Any
 
 from skelpipe.errors import BadInput
 from skelpipe.outputs.ancestry import DONE, PROVENANCE, go_on
+from skelpipe.outputs.beforehand import beforehand
 from skelpipe.outputs.checksums import FILES, as_list, digest_of, is_output, signed, take_sums
 from skelpipe.outputs.digests import read_digests, unchanged
 from skelpipe.outputs.files import exchange, remove, settle, write_bytes, write_json
@@ -100,13 +101,15 @@ def new_folder(
             log.info("%s: being made (%s)%s", target, kind, ", in place of what is there" if target.exists() else "")
             for role, digest in digests.items():
                 log.debug("%s: %s, digest %s", role, (inputs or {})[role], digest or "none: it is no output of ours")
-            with _kept(scratch), unchanged(inputs or {}, digests):
-                yield scratch
-            told = {**(more or {}), "output": os.fspath(target)}
+            with beforehand((inputs or {}).values()) as found:
+                with _kept(scratch), unchanged(inputs or {}, digests):
+                    yield scratch
+                told = {**(more or {}), "output": os.fspath(target)}
+                made = provenance(kind, inputs or {}, settings or {}, started, told, found.digest)
             if sealed:
-                seal(scratch, kind, inputs=inputs, settings=settings, started=started, more=told)
+                _seal(scratch, kind, made)
             else:
-                write_json(scratch / PROVENANCE, provenance(kind, inputs or {}, settings or {}, started, told))
+                write_json(scratch / PROVENANCE, made)
             with undisturbed():
                 _swap(scratch, target, old)
             log.debug("%s: is in its place", target)
@@ -198,10 +201,15 @@ def seal(
         begun: the provenance that it had before it was gone on with.
     """
     made = provenance(kind, inputs or {}, settings or {}, started, more)
+    _seal(folder, kind, made if begun is None else go_on(made, begun), content)
+
+
+def _seal(folder: Path, kind: str, made: dict[str, Any], content: tuple[str, ...] | None = None) -> None:
+    """The same with the provenance as it is to be written."""
     sums = take_sums(folder)
     listing = as_list(sums)
     write_bytes(folder / FILES, listing)
-    write_json(folder / PROVENANCE, signed(made if begun is None else go_on(made, begun)))
+    write_json(folder / PROVENANCE, signed(made))
     done: dict[str, Any] = {
         "kind": kind,
         "digest": digest_of(sums, content),

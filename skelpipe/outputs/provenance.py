@@ -8,7 +8,7 @@ import platform
 import shlex
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -40,14 +40,16 @@ def provenance(
     settings: Mapping[str, Any],
     started: float | None = None,
     more: Mapping[str, Any] | None = None,
+    digest: Callable[[Path], str | None] = file_digest,
 ) -> dict[str, Any]:
     """What was run, with which versions and settings, on which inputs, and how those were made in turn.
 
     Args:
         more: what else is to be told.
+        digest: gives the sha256 of an input that is a file.
     """
     now = time.time()
-    sources = {role: _source(Path(path)) for role, path in inputs.items()}
+    sources = {role: _source(Path(path), digest) for role, path in inputs.items()}
     loaded = {name: getattr(sys.modules.get(name), "__version__", None) for name in LIBRARIES}
     return {
         "kind": kind,
@@ -96,8 +98,8 @@ def clock(seconds: float | None = None) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime(seconds))
 
 
-def _source(path: Path) -> dict[str, Any]:
+def _source(path: Path, digest: Callable[[Path], str | None]) -> dict[str, Any]:
     """What is recorded of an input: of a single file its sha256, and of a folder that is no output of ours its path."""
     if path.is_file():
-        return {"path": os.fspath(path), "digest": file_digest(path), "kind": "file", "bytes": path.stat().st_size}
+        return {"path": os.fspath(path), "digest": digest(path), "kind": "file", "bytes": path.stat().st_size}
     return {"path": os.fspath(path), "digest": read_digest(path)}

@@ -18,10 +18,9 @@ import yaml
 
 from skelpipe.errors import BadInput, hint
 from skelpipe.outputs.ancestry import PROVENANCE
-from skelpipe.paper.systems import SYSTEMS, missing
+from skelpipe.paper.systems import SYSTEMS, find_recipe, missing, recipes
 from skelpipe.pipeline.files import is_path_like
 from skelpipe.pipeline.spec import NAME, OTHERS, STREAMS, Pipeline
-from skelpipe.resources import find, names
 from skelpipe.settings import load_yaml, whole
 
 if TYPE_CHECKING:
@@ -63,7 +62,7 @@ def list_experiments(pipeline: Pipeline, path: Path) -> list[Experiment]:
         if entry in lacking:
             continue
         is_path = is_path_like(entry)
-        file = find("models", path.parent / entry if is_path else entry)
+        file = find_recipe(path.parent / entry if is_path else entry)
         if not NAME.fullmatch(file.stem):
             raise BadInput(file, "its name also names folders", "use letters, digits, '_', '-', '+' and '.' only")
         known.append(file.stem)
@@ -78,11 +77,11 @@ def list_experiments(pipeline: Pipeline, path: Path) -> list[Experiment]:
             found[experiment.name] = experiment
     if not found:
         what = f"recipes: {', '.join(SYSTEMS[entry].title for entry in pipeline.recipes)} cannot be trained here yet"
-        raise BadInput(path, what, f"name a recipe that ships: {', '.join(names('models'))}")
+        raise BadInput(path, what, f"name a recipe that ships: {', '.join(recipes())}")
     for name in sorted(pipeline.set.keys() - set(known)):
         if name in lacking:
             raise BadInput(path, f"set.{name}: {SYSTEMS[name].title} has no recipe yet", "leave it out")
-        if name in names("models"):  # which --set recipes=[...] may have left out
+        if name in recipes():  # which --set recipes=[...] may have left out
             continue
         what = f"set.{name}: is not one of its recipes{hint(name, known)}"
         raise BadInput(path, what, f"they are {', '.join(known)}")
@@ -100,13 +99,13 @@ def _of_pipeline(error: BadInput, pipeline: Pipeline, path: Path, stem: str) -> 
 
 def _of_one(key: str, value: Any) -> bool:
     """Whether an entry of a point of a sweep holds the changes of one recipe."""
-    return isinstance(value, dict) and (key in names("models") or key in SYSTEMS)
+    return isinstance(value, dict) and (key in recipes() or key in SYSTEMS)
 
 
 def _check_names(pipeline: Pipeline, path: Path) -> None:
     """Raise BadInput if a mapping of recipes names what is none. It may name more of them than the pipeline has."""
     own = [Path(entry).stem for entry in pipeline.recipes]
-    known = [*own, OTHERS, *names("models"), *SYSTEMS]
+    known = [*own, OTHERS, *recipes(), *SYSTEMS]
     for key in ("streams", "protocols", "probe"):
         for name in getattr(pipeline, key):
             if name not in known:

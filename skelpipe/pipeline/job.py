@@ -11,6 +11,7 @@ from pathlib import Path
 from skelpipe.errors import printable
 from skelpipe.outputs.ancestry import DONE
 
+NO_WORDS = ("slurmstepd", "$ skelpipe ")  # what is in a log, and not the stage's own
 NO_LOG = (-1, -1)  # in the place of its time and size
 END_OF_LOG = 8192  # bytes
 # What a batch system says of a job that it ended.
@@ -82,7 +83,7 @@ class Job:
         """The last line of its log that says something, if it has written one."""
         if self.before is not None and self.log_state(data) == self.before:
             return ""
-        return next((line for line in reversed(last_lines(data / self.log)) if not line.startswith("slurmstepd")), "")
+        return next((line for line in reversed(last_lines(data / self.log)) if not line.startswith(NO_WORDS)), "")
 
     def end(self, told: str, data: Path) -> str | None:
         """How a batch system ended it, by what Snakemake's plugin says or else by the logs; None if it ended itself."""
@@ -104,8 +105,9 @@ def last_lines(path: Path) -> list[str]:
     """The lines at the end of a log that say something; none if there is no log."""
     try:
         with open(path, "rb") as file:
-            file.seek(max(0, os.fstat(file.fileno()).st_size - END_OF_LOG))
+            before = file.seek(max(0, os.fstat(file.fileno()).st_size - END_OF_LOG))
             lines = file.read().decode("utf-8", "replace").replace("\r", "\n").splitlines()
+            lines = lines[1:] if before and len(lines) > 1 else lines  # the first one is cut
     except OSError:
         return []
     return [printable(line.strip()) for line in lines if line.strip()]

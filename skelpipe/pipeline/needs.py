@@ -27,7 +27,7 @@ LONGEST = 300  # frames that a clip of its own length is taken to have: the long
 FRAME = 3 * 25 * 2 * 4 / 1e6  # MB: coordinates, joints, bodies, float32; a clip of 50 frames has 30 KB
 MINUTE = 60_000  # ms
 
-# tests/bench/growth.py up to 114,480 recordings (README, How fast): CPU ms a recording, and for prepare MB at any size.
+# tests/bench/growth.py up to 114,480 recordings (docs: Benchmarks): CPU ms a recording, and for prepare MB at any size.
 INGEST_MS = 1.6
 PREPARE_MB, PREPARE_MS = 370, 0.32
 # The watch of growth.py over single commands, 1,200 and 3,600 synthetic recordings of NTU RGB+D 120, CPUs alone, one

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 # What a stage writes for the same inputs and flags changed: raise its number, and pipelines run it again. (Snakemake
 # cannot see changed package code.)
 VERSIONS = {
-    "synth": 1, "ingest": 2, "prepare": 3, "join": 2, "pretrain": 2, "evaluate": 4, "fuse": 3, "report": 5,
+    "synth": 1, "ingest": 2, "prepare": 3, "join": 2, "pretrain": 2, "evaluate": 4, "fuse": 3, "report": 6,
 }  # fmt: skip
 
 # What a plan holds: stages by the folder that they make; `measures`: what the accuracies in a folder are of; `needs`:
@@ -72,7 +72,8 @@ def plan(
     """
     config: dict[str, Any] = {
         "pipeline": path.stem, "versions": VERSIONS, "threads": pipeline.threads, "slots": pipeline.slots,
-        "gpus": pipeline.gpus, "missing": [entry for entry in pipeline.recipes if entry in missing()],
+        "gpus": pipeline.gpus, "loggers": [*pipeline.loggers],
+        "missing": [entry for entry in pipeline.recipes if entry in missing()],
         **{kind: {} for kind in KINDS},
     }  # fmt: skip
     if not pipeline.pipelines:
@@ -81,7 +82,7 @@ def plan(
         _plan_together(config, pipeline, data, raw, lacking, (*above, path.resolve()))
     else:
         _plan_stages(config, pipeline, path, data, raw, lacking)
-    shown = ["--paper", pipeline.paper] if pipeline.paper else []
+    shown = [*(["--paper", pipeline.paper] if pipeline.paper else []), *(["--sentences"] if pipeline.sentences else [])]
     config["reports"][f"reports/{path.stem}"] = {
         "parts": [*config["evaluations"], *config["fusions"]],
         "flags": shell_words(

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from skelpipe.errors import BadInput
+from skelpipe.inspect.kept import kept_in
 from skelpipe.outputs.ancestry import DONE
 from skelpipe.outputs.checksums import check_files
 from skelpipe.outputs.digests import read_digest
@@ -20,7 +21,6 @@ from skelpipe.pipeline.plan import part_digests, plan
 from skelpipe.pipeline.spec import WEIGHTS, Pipeline
 from skelpipe.recordings.datasets.folds import folded
 from skelpipe.settings import blamed
-from skelpipe.training.kept import kept_in
 
 
 def run(
@@ -71,7 +71,7 @@ def run(
         return 0
     with lock.locked(data) as held:
         stages = snakemake.survey(data, config, site, verbose)
-        show.show_plan(pipeline.title, stages, data, verbose, lacking, config["missing"])
+        show.show_plan(pipeline.title, stages, data, verbose, lacking, config["missing"], dry_run or verbose)
         if dry_run:
             _show_paper(pipeline, config, data)
             return 0

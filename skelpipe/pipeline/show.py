@@ -55,18 +55,20 @@ def show_plan(
     verbose: bool = False,
     lacking: Sequence[BadInput] = (),
     missing: Sequence[str] = (),
+    listed: bool = True,
 ) -> None:
     """Print which stages are done: one by one, or counted by kind if they are many and it is not `verbose`.
 
     Args:
+        listed: or only how many, where what is done next is told of each of them.
         lacking: what has to be there before it can run.
         missing: systems of the paper that are left out, as they have no recipe yet.
     """
     console = new_console()
-    summary = len(stages) > LONG and not verbose
-    console.print(
-        Text(printable(title), style="bold"), _summary(stages) if summary else _listing(stages, data), sep="\n"
-    )
+    summary = listed and len(stages) > LONG and not verbose
+    console.print(Text(printable(title), style="bold"))
+    if listed:
+        console.print(_summary(stages) if summary else _listing(stages, data))
     left = sum(stage.to_do for stage in stages)
     more = " 'skelpipe -v run' lists them all." if summary else ""
     text = f"{len(stages) - left} of {len(stages)} stages are done, {left} to do." if left else "All is done."
@@ -175,6 +177,11 @@ def new_console() -> Console:
     console = Console(emoji=False)  # or a split by ":camera:" is shown as one
     # A table in a file or a pipe is not cut to the 80 columns of a terminal that is not there.
     return console if console.is_terminal else Console(width=160, highlight=False, emoji=False)
+
+
+def is_live() -> bool:
+    """Whether a table on stdout can be drawn again and again."""
+    return sys.stdout.isatty() and not Console().is_dumb_terminal
 
 
 def complain(text: str) -> None:

@@ -22,9 +22,10 @@ import skelpipe
 from skelpipe.errors import BadInput
 from skelpipe.outputs.ancestry import DONE
 from skelpipe.outputs.files import write_json
+from skelpipe.pipeline.board import AROUND
 from skelpipe.pipeline.cluster import Cluster, check_earlier
 from skelpipe.pipeline.lock import AREA, guarded
-from skelpipe.pipeline.show import DATA, WHY, Stage, complain, new_console, recipe_folder
+from skelpipe.pipeline.show import DATA, LONG, WHY, Stage, complain, is_live, new_console, recipe_folder
 from skelpipe.pipeline.site import Site, own_profile
 from skelpipe.pipeline.watch import Signals, Watch, read_lines
 from skelpipe.resources import shipped
@@ -83,14 +84,14 @@ def execute(
     if cluster is not None:
         more, config = cluster.options(), {**config, **cluster.limits()}
         cluster.warn(config["gpus"], stages)
-    console = new_console()
+    console, live = new_console(), is_live()
     signals = Signals(cluster is not None)
-    watch = Watch(console, data, sum(stage.to_do for stage in stages), verbose, signals, cluster)
-    live = Live(
-        console=console, get_renderable=watch.at_work, refresh_per_second=2, transient=True,
-        redirect_stdout=False, redirect_stderr=False,
+    watch = Watch(console, data, stages, verbose, signals, cluster, live)
+    table = Live(
+        watch.board, console=console, refresh_per_second=2, transient=True,
+        redirect_stdout=False, redirect_stderr=sys.stderr.isatty(),
     )  # fmt: skip
-    with guarded(held) as guard, signals.taken(), live if console.is_terminal else nullcontext():
+    with guarded(held) as guard, signals.taken(), table if live else nullcontext():
         signals.group = guard.group
         if cluster is not None:
             cluster.told = guard.tell
@@ -109,6 +110,11 @@ def execute(
             status = process.wait()
             signals.group = None
             jobs = _settle(cluster, bool(signals.received) or status < 0)
+            watch.board.stop()
+    if live:
+        few = len(watch.board.rows) <= LONG
+        for part in watch.board.fitted(console.width, LONG if few else console.height - AROUND):
+            console.print(part)
     if signals.received:
         complain(f"interrupted ({signals.received[0].name}){jobs}; the same command goes on from what is done")
         return 130
@@ -117,6 +123,8 @@ def execute(
         complain(f"snakemake: was killed by {name}{jobs}; the same command goes on from what is done")
     elif status and not watch.failed:
         complain(f"snakemake: {watch.tail()}; {site.remedy()}")
+    elif status:
+        complain(watch.what_failed())
     return 1 if status else 0
 
 

@@ -103,6 +103,7 @@ class Pipeline(Settings):
         sweep: points, each of them {KEY: VALUE} changes of every recipe, or {RECIPE: {KEY: VALUE}} of one;
             {KEY: [VALUE, ...]} stands for all pairings.
         at_epochs: evaluate the weights that a run kept of these epochs, instead of its last.
+        loggers: each pretraining logs there, too (`--logger`); no reason to run it again.
         precision, half_storage: the options of `skelpipe pretrain`.
         protocols, probe, k, best_on_test: the options of `skelpipe evaluate`. A mapping of recipes gives some their own
             protocols or probe, as with streams. Supervised recipes are evaluated by the protocol `supervised` alone,
@@ -112,6 +113,7 @@ class Pipeline(Settings):
         fusion: stream -> its weight in the fused scores.
         figures: what `skelpipe report` draws; by default all that it can.
         paper: the table or figure of the CrosNNCLR paper that it makes; the report shows it first, in its own shape.
+        sentences: the report says first, in three sentences, what two of the systems have come to.
         pipelines: names of shipped pipelines that are run together, with the keys that are given here in place of
             theirs; then `splits` and `recipes` may be left out.
         threads: CPU threads of one pretraining or evaluation.
@@ -138,6 +140,7 @@ class Pipeline(Settings):
     set: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     sweep: tuple[dict[str, Any], ...] = Field(({},), min_length=1)
     at_epochs: tuple[int, ...] = ()
+    loggers: tuple[str, ...] = ()
     precision: Literal["fp32", "bf16"] = "fp32"
     half_storage: bool = False
     protocols: Protocols = Field(default_factory=lambda: {OTHERS: USUAL_PROTOCOLS})
@@ -149,6 +152,7 @@ class Pipeline(Settings):
     fusion: dict[Stream, float] = Field(default_factory=lambda: dict(WEIGHTS))
     figures: tuple[str, ...] = ()
     paper: str | None = None
+    sentences: bool = False
     pipelines: tuple[str, ...] = ()
     threads: int = Field(8, ge=1)
     slots: int = Field(1, ge=1)
@@ -226,6 +230,13 @@ class Pipeline(Settings):
         from skelpipe.report.figures import FIGURES
 
         return tuple(known_name(name, FIGURES) for name in value)
+
+    @field_validator("loggers")
+    @classmethod
+    def _known_loggers(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        from skelpipe.training.loggers import LOGGERS
+
+        return tuple(known_name(name, LOGGERS) for name in value)
 
     @field_validator("pipelines")
     @classmethod

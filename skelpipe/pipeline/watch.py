@@ -11,23 +11,24 @@ import sys
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
-from rich.console import Console, RenderableType
-from rich.text import Text
+from rich.console import Console
 
 from skelpipe.errors import printable
 from skelpipe.pipeline import slurm
+from skelpipe.pipeline.board import FAILED, MADE, QUEUED, RUNNING, WAITING, Board
 from skelpipe.pipeline.cluster import Cluster
 from skelpipe.pipeline.job import NO_LOG, Job
-from skelpipe.pipeline.show import LONGEST, clock, complain, short_path
+from skelpipe.pipeline.show import LONGEST, Stage, clock, complain, short_path
 
 HEAR_SECONDS = 0.5
 GONE_SECONDS = 600.0  # Snakemake's plugin for SLURM asks at least every 180
 LOOK_SECONDS = 2.0  # between two looks at the logs of jobs that wait
+QUIET_SECONDS = 300.0  # after which a line says what is at work, where no table does
 SUBMITTED = (
     re.compile(r"Job (\d+) has been submitted with SLURM jobid (\S+) \(log: (.*)\)\."),
     re.compile(r"Submitted job (\d+) with external jobid '([^']*)'()\."),
@@ -61,26 +62,37 @@ def read_lines(stream: IO[str], meanwhile: Callable[[], None] = lambda: None) ->
 
 
 class Watch:
-    """Follows what Snakemake writes on stderr and says what matters of it.
+    """Follows what Snakemake writes on stderr and says what matters of it: on its board, or in lines.
 
     Args:
+        stages: all of the plan.
         cluster: where stages are jobs of a batch system, which wait before they begin.
+        live: the board is shown while stages work, so that only what goes wrong needs a line.
     """
 
     def __init__(
-        self, console: Console, data: Path, total: int, verbose: bool, signals: Signals, cluster: Cluster | None = None
+        self,
+        console: Console,
+        data: Path,
+        stages: Sequence[Stage],
+        verbose: bool,
+        signals: Signals,
+        cluster: Cluster | None = None,
+        live: bool = False,
     ) -> None:
-        self.console, self.data, self.total, self.verbose, self.signals = console, data, total, verbose, signals
-        self.cluster = cluster
+        self.console, self.data, self.verbose, self.signals = console, data, verbose, signals
+        self.cluster, self.live = cluster, live
+        self.board = Board(data, stages, self._last_words)
+        self.total = sum(stage.to_do for stage in stages)
         self.jobs: dict[str, Job] = {}
-        self.begun = 0
+        self.begun = self.ended = self.ended_since = 0
         self.failed: list[str] = []
         self._open: Job | None = None
         self._broken: list[str] | None = None  # what is said of a job that failed
         self._seen: deque[str] = deque(maxlen=20)
         self._attempts: Counter[str] = Counter()
         self._told: set[tuple[str, str]] = set()
-        self._looked = 0.0
+        self._looked, self._spoke = 0.0, time.monotonic()
 
     def see(self, line: str) -> None:
         """Take one line."""
@@ -91,7 +103,8 @@ class Watch:
         if self.cluster is not None:
             self._hear(self.cluster, line)
         if re.match(r"Trying to restart job \d+", line) and self.failed:
-            self.failed.pop()
+            rule, _, folder = self.failed.pop().partition(" ")
+            self.board.set(rule, folder, WAITING)
         if fact := re.fullmatch(r" {4}(\w+): (.*)", line):
             self._fact(*fact.groups())
         elif self._broken is not None:
@@ -134,6 +147,7 @@ class Watch:
         self._attempts[job.label] += 1
         again = self._attempts[job.label] > 1
         self.begun += not again
+        self.board.set(job.rule, job.folder, RUNNING if self.cluster is None else QUEUED)
         text = printable(job.plain_command or job.label)
         if len(text) > LONGEST:  # a report of a hundred folders
             text = f"{text[: LONGEST // 2]} … {text[-LONGEST // 2 :]}"
@@ -142,17 +156,24 @@ class Watch:
         if again:
             how = "to the queue again, asking for more" if self.cluster else "once more"
             self._say(f"      {how}: {job.label}")
-        else:
-            self._say(f"[{self.begun}/{max(self.total, self.begun)}] {'to the queue: ' if self.cluster else ''}{text}")
+        elif self.cluster is not None:
+            self._say(f"[{self._number(self.begun)}] to the queue: {text if self.verbose else job.label}")
+        elif self.verbose:
+            self._say(f"      begun: {text}", always=True)
 
     def _finish(self, jobid: str) -> None:
         job = self.jobs.pop(jobid, None)
         if job is not None:
-            words = job.last_words(self.data).removeprefix(f"{job.folder}: ")
+            self.ended += 1
+            self.ended_since += bool(self.failed)
+            row = self.board.set(job.rule, job.folder, MADE, job.last_words(self.data).removeprefix(f"{job.folder}: "))
+            words = self.board.details(row)[0]
             age = clock(time.monotonic() - job.started)
             # When a job began is only known roughly, and when it ended is heard late.
-            with_queue = ", with its time in the queue" if self.cluster else ""
-            self._say(f"      done in {age}{with_queue}, {job.label}" + (f": {words}" if words else ""))
+            with_queue = " with its time in the queue" if self.cluster else ""
+            self._say(
+                f"[{self._number(self.ended)}] {job.label}: done in {age}{with_queue}" + (f", {words}" if words else "")
+            )
 
     def _fail(self, jobid: str, told: str) -> None:
         job = self.jobs.pop(jobid, None)
@@ -160,17 +181,18 @@ class Watch:
             return
         self.failed.append(job.label)
         why = self._why(job, told)
+        self.board.set(job.rule, job.folder, FAILED, why.removeprefix("failed: "))
         if not self._first(job, why):
-            complain(f"{job.label} failed again")
+            self._complain(f"{job.label} failed again")
             return
-        complain(f"{job.label} {why}")
+        self._complain(f"{job.label} {why}")
         if self.cluster is not None and not job.external:
             return  # there is no log of what was not submitted
         log = self.data / job.log
-        complain(
-            f"its log is {short_path(log if log.exists() or not job.output else Path(job.output))}; to try it alone:"
+        self._complain(
+            f"its log is {short_path(log if log.exists() or not job.output else Path(job.output))}; to try it alone:",
+            f"  cd {shlex.quote(short_path(self.data))} && {printable(job.plain_command)}",
         )
-        print(f"  cd {shlex.quote(short_path(self.data))} && {printable(job.plain_command)}", file=sys.stderr)
 
     def _why(self, job: Job, told: str) -> str:
         """What has become of a failed job, in its own words or in those of the batch system."""
@@ -187,6 +209,9 @@ class Watch:
 
     def look(self) -> None:
         """Look, now and then, after the jobs that wait in a queue, and after their end if that was asked for."""
+        if self.signals.received:
+            self.board.note = "asked to stop, and what is at work saves what it has"
+        self._tell_at_work()
         if self.cluster is None:
             return
         if self.signals.received:
@@ -204,9 +229,11 @@ class Watch:
                 state not in (None, job.before) or (known is not None and known.state == "RUNNING")
             ):
                 job.begun = time.monotonic()
+                self.board.set(job.rule, job.folder, RUNNING)
                 number = f" as job {job.external}" if job.external else ""
                 self._say(f"      begun after {clock(job.begun - job.started)}{number}: {job.label}")
             elif asked and job.begun is None and known is not None:
+                self.board.rows[job.folder].why = known.reason
                 self._tell_why_waiting(self.cluster, job, known)
             if asked and job.external:
                 self._tell_gone(job, known is not None)
@@ -216,13 +243,13 @@ class Watch:
         job.gone = None if known else job.gone or time.monotonic()
         if job.gone is not None and time.monotonic() > job.gone + GONE_SECONDS and self._first(job, "gone"):
             what = f"{job.label}: job {job.external} has left the queue, and Snakemake cannot read how it ended"
-            complain(f"{what}; stop with Ctrl-C, and try -- --slurm-status-command squeue, or sacct")
+            self._complain(f"{what}; stop with Ctrl-C, and try -- --slurm-status-command squeue, or sacct")
 
     def _tell_why_waiting(self, cluster: Cluster, job: Job, known: slurm.Queued) -> None:
         """Say once what keeps a job in the queue, unless that passes by itself."""
         why = slurm.why_waiting(job.rule, job.external, known, cluster.partitions)
         if why is not None and self._first(job, why):
-            complain(f"{job.label} waits in the queue as job {job.external}: {why}")
+            self._complain(f"{job.label} waits in the queue as job {job.external}: {why}")
 
     def _first(self, job: Job, what: str) -> bool:
         """Whether this is the first time that something is said of a job, which it notes."""
@@ -231,22 +258,51 @@ class Watch:
         self._told.add(key)
         return new
 
-    def _say(self, text: str) -> None:
-        self.console.print(text, soft_wrap=True, highlight=False, markup=False)
+    def _tell_at_work(self) -> None:
+        """Say what is at work, where nothing has been said for long and no table shows it."""
+        if self.live or not self.jobs or time.monotonic() < self._spoke + QUIET_SECONDS:
+            return
+        rows = [self.board.rows[job.folder] for job in list(self.jobs.values()) if job.folder in self.board.rows]
+        told = [
+            f"{row.rule} {row.folder} ({row.state} for {clock(time.monotonic() - (row.began or 0.0))}"
+            + (f", {words})" if (words := self.board.details(row)[-1]) else ")")
+            for row in rows
+        ]
+        self._say(f"      {'; '.join(told)}")
 
-    def at_work(self) -> RenderableType:
-        """One line per stage: its age, and the last line of its log or what it waits for."""
-        return Text(
-            "\n".join(map(self._state, list(self.jobs.values()))), style="dim", no_wrap=True, overflow="ellipsis"
-        )
+    def _say(self, text: str, always: bool = False) -> None:
+        """Print a line, if no table says the same."""
+        self._spoke = time.monotonic()
+        if always or not self.live:
+            self.console.print(text, soft_wrap=True, highlight=False, markup=False)
 
-    def _state(self, job: Job) -> str:
-        since = job.started if job.begun is None else job.begun
-        if self.cluster is None or job.begun is not None:
-            return f"  {clock(time.monotonic() - since)} {job.label}: {job.last_words(self.data)}"
-        known = self.cluster.queue.get(job.external)
-        why = f" ({known.reason})" if known is not None else ""
-        return f"  {clock(time.monotonic() - since)} {job.label}: waits in the queue{why}"
+    def _complain(self, text: str, *more: str) -> None:
+        """Say what is wrong, on stderr; where a table is on the same terminal, above it."""
+        self._spoke = time.monotonic()
+        if self.live and sys.stderr.isatty():
+            lines = "\n".join(map(printable, (f"skelpipe: {text}", *more)))
+            self.console.print(lines, soft_wrap=True, highlight=False, markup=False)
+            return
+        complain(text)
+        for line in more:
+            print(printable(line), file=sys.stderr)
+
+    def _last_words(self, folder: str) -> str:
+        """The last words of the stage that is at work in a folder."""
+        job = next((job for job in list(self.jobs.values()) if job.folder == folder), None)
+        return "" if job is None else job.last_words(self.data)
+
+    def _number(self, place: int) -> str:
+        return f"{place}/{max(self.total, self.begun)}"
+
+    def what_failed(self) -> str:
+        """In a line, after the end: what failed, and what came of the other stages."""
+        counts = self.board.counts()
+        meanwhile = f", {self.ended_since} of them after it" if self.ended_since else ""
+        left = f"; {counts[WAITING]} were not begun" if counts[WAITING] else ""
+        which = self.failed[0] if len(self.failed) == 1 else f"{len(self.failed)} stages"
+        others = f"{counts[MADE] or 'no'} other{'' if counts[MADE] == 1 else 's'} ended well{meanwhile}{left}"
+        return f"{which} failed, {others}; once that is mended, the same command goes on from here"
 
     def tail(self) -> str:
         """The last thing that Snakemake said."""

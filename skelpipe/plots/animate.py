@@ -20,6 +20,7 @@ from matplotlib.lines import Line2D
 from skelpipe.errors import BadInput
 from skelpipe.layouts.base import Layout
 from skelpipe.outputs import files, provenance
+from skelpipe.outputs.one_file import check_file
 from skelpipe.plots.motion import Joints, Motion, load_motion
 from skelpipe.plots.style import BLACK, GREY, PALETTE, STYLE, png_bytes
 
@@ -49,14 +50,13 @@ def animate(
         raise BadInput(out, "is neither a .gif nor a .png", "give the picture one of these suffixes")
     if stream not in ("joint", "motion", "bone"):
         raise BadInput("--stream", f"{stream!r} is not a stream", "choose joint, motion or bone")
-    if out.exists() and not force:
-        raise BadInput(out, "already exists", "choose another path, or pass --force to replace it")
+    check_file(out, force)
     motion = load_motion(path, name)
     if np.isnan(motion.joints).all():
         raise BadInput(path, f"the clip {name} holds no body in any frame", "choose another clip")
     made = provenance.file_provenance("picture", out, {"of": Path(path)}, {"clip": name, "stream": stream})
     if out.suffix.lower() == ".gif":
-        data = _gif(motion, stream, made)
+        data = gif_bytes(motion, stream, made)
     else:
         data = png_bytes(film_strip(motion, stream), made=made)
     try:
@@ -91,7 +91,8 @@ def film_strip(motion: Motion, stream: str = "joint", frames: int = 8) -> Figure
         return figure
 
 
-def _gif(motion: Motion, stream: str, made: str, most: int = 150) -> bytes:
+def gif_bytes(motion: Motion, stream: str = "joint", made: str = "", most: int = 150) -> bytes:
+    """A clip that plays, from the front and from the side, as GIF of at most so many frames; `made` is its comment."""
     from PIL import Image
 
     scene = _Scene(motion, stream)
@@ -137,7 +138,7 @@ class _Scene:
         self.steps[:-1] = joints[1:] - joints[:-1]
         self.bodies = [b for b in range(joints.shape[1]) if not np.isnan(joints[:, b]).all()]
         self.apart = len(self.bodies) > 1 and (motion.centred or stream == "bone")
-        self.joints = _set_apart(joints) if self.apart else joints
+        self.joints = set_apart(joints) if self.apart else joints
         low, high = np.nanmin(self.joints, axis=(0, 1, 2)), np.nanmax(self.joints, axis=(0, 1, 2))
         # Equal scales everywhere; a little air, and never thinner than a body. Pixels have no metres: a body of 1.7 m.
         metre = (float((high - low).max()) or 1.7) / 1.7 if flat else 1.0
@@ -245,7 +246,7 @@ class _Scene:
             return made
 
 
-def _set_apart(joints: Joints) -> Joints:
+def set_apart(joints: Joints) -> Joints:
     """The bodies moved next to each other, seen from the front and from the side."""
     size = np.nanmax(joints, axis=(0, 1, 2)) - np.nanmin(joints, axis=(0, 1, 2))
     size[1] = 0

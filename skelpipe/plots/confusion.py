@@ -16,8 +16,9 @@ from skelpipe.plots.style import STYLE, new_figure, spines
 
 # Confusion matrices
 def confusion_figure(
-    matrix: npt.NDArray[np.integer[Any]], names: Sequence[str], title: str, *, classes: Sequence[int] | None = None
-) -> Figure:
+    matrix: npt.NDArray[np.integer[Any]], names: Sequence[str], title: str, *, classes: Sequence[int] | None = None,
+    other: bool = True,
+) -> Figure:  # fmt: skip
     """Draw a confusion matrix, each row as shares of the label's clips.
 
     Args:
@@ -25,11 +26,15 @@ def confusion_figure(
         names: one per class.
         title: printed above.
         classes: draw these classes only, with the numbers written in and a last column for all other predictions.
+        other: whether that column is drawn; without it, where there are none.
     """
     if classes is None:
         return _confusion_all(_shares(matrix), names, title)
     count = matrix.sum(axis=1)[list(classes)]
-    return _confusion_some(confusion_shares(matrix, classes), [names[i] for i in classes], count, title)
+    share = confusion_shares(matrix, classes)
+    return _confusion_some(
+        share if other or share[:, -1].any() else share[:, :-1], [names[i] for i in classes], count, title
+    )
 
 
 def confusion_shares(matrix: npt.NDArray[np.integer[Any]], classes: Sequence[int]) -> npt.NDArray[np.float64]:
@@ -87,9 +92,10 @@ def draw_confusion(axes: Any, share: npt.NDArray[np.float64], names: Sequence[st
     """Draw the shares of `confusion_shares` on axes, with the numbers written in."""
     rows, columns = share.shape
     axes.imshow(share, cmap="Blues", vmin=0, vmax=1, interpolation="nearest", aspect="auto")
-    axes.axvline(columns - 1.5, color="white", linewidth=3)
+    if columns > rows:
+        axes.axvline(columns - 1.5, color="white", linewidth=3)
     axes.set_yticks(range(rows), [short(name) for name in names])
-    labels = [*(short(name) for name in names), "other"]
+    labels = [*(short(name) for name in names), "other"][:columns]
     axes.set_xticks(range(columns), labels, rotation=40, ha="right", rotation_mode="anchor")
     spines(axes)
     for (i, j), value in np.ndenumerate(share):

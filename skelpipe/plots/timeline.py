@@ -24,7 +24,6 @@ ROWS, PANELS = 12, 8  # at most: of a panel, persons
 COLUMNS = 1200  # of the tint
 COLOURS = tuple(colour for colour in TEN_COLOURS if colour not in (BLACK, "#8c8c8c"))
 OTHER, NONE = "#8c8c8c", "#c4c4c4"
-NONE_NAME = "none of these"
 LONGEST = 34  # letters of a class
 LETTERS = 13.5  # of small print on an inch, with a margin
 NARROW = 18  # of running text in small print
@@ -77,6 +76,7 @@ def timeline_figure(
     title: str = "",
     truth: Sequence[tuple[float, float, str | int]] | None = None,
     none: npt.NDArray[np.bool_] | None = None,
+    called: str = "none",
     person: Sequence[Any] | npt.NDArray[Any] | None = None,
 ) -> Figure:
     """Draw which class is the likeliest over time, how likely it is, and how likely the other classes are.
@@ -93,6 +93,7 @@ def timeline_figure(
         title: printed above.
         truth: spans of frames (start, stop, class), a class by name or number, drawn in a row of their own.
         none: (N,) windows that are none of the classes.
+        called: the name of the row of these.
         person: (N,) whose windows they are: a panel each.
     """
     begin, end = np.asarray(start, np.float64), np.asarray(stop, np.float64)
@@ -100,7 +101,7 @@ def timeline_figure(
     nothing = np.zeros(len(start), bool) if none is None else np.asarray(none, bool)
     people = np.zeros(len(start), int) if person is None else np.asarray(person)
     known = list(dict.fromkeys(people.tolist()))
-    rows = _rows(begin, end, probability, names, nothing)
+    rows = _rows(begin, end, probability, names, nothing, called)
     shown = known[:PANELS]
     with rc_context(STYLE):
         width = 9.0 if len(start) <= 200 else 12.0
@@ -127,7 +128,9 @@ def timeline_figure(
         return figure
 
 
-def _rows(start: Floats, stop: Floats, probability: Floats, names: Sequence[str], none: npt.NDArray[np.bool_]) -> _Rows:
+def _rows(
+    start: Floats, stop: Floats, probability: Floats, names: Sequence[str], none: npt.NDArray[np.bool_], called: str
+) -> _Rows:
     top = probability.argmax(axis=1) if len(start) else np.zeros(0, int)
     first = np.argsort(start, kind="stable")
     appear = list(dict.fromkeys(top[first][~none[first]].tolist()))
@@ -143,7 +146,7 @@ def _rows(start: Floats, stop: Floats, probability: Floats, names: Sequence[str]
         labels, colours = [*labels, f"{left} other classes"], [*colours, OTHER]
     of_none = len(labels)
     if none.any():
-        labels, colours = [*labels, NONE_NAME], [*colours, NONE]
+        labels, colours = [*labels, called], [*colours, NONE]
     return _Rows(labels, colours, of_class, len(kept), of_none)
 
 

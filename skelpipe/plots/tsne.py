@@ -35,13 +35,20 @@ def tsne_figure(
     keep = np.isin(labels, list(names))
     features, labels = features[keep], np.asarray(labels)[keep]
     place, perplexity = tsne_map(features, seed=seed)
+    told = f"n = {len(features)}, t-SNE perplexity {perplexity:.0f}, seed {seed}"
+    return map_figure(place, labels, names, f"{caption}; {told}")
+
+
+def map_figure(
+    place: npt.NDArray[np.floating[Any]], labels: npt.NDArray[np.integer[Any]], names: Mapping[int, str], title: str
+) -> Figure:
+    """Draw places (n, 2) of clips with a legend of their classes (`draw_map`)."""
     with rc_context(STYLE):
         figure = new_figure(7.0, 5.0)
         axes = figure.add_subplot()
         draw_map(axes, place, labels, names)
         axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=8, markerscale=1.3)
-        told = f"n = {len(features)}, t-SNE perplexity {perplexity:.0f}, seed {seed}"
-        axes.set_title(f"{caption}; {told}", wrap=True, fontsize=8)
+        axes.set_title(title, wrap=True, fontsize=8)
         return figure
 
 

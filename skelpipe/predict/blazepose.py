@@ -5,7 +5,6 @@ The model is "full", the one of three that lies in the wheel: nothing is downloa
 
 from __future__ import annotations
 
-import importlib
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -14,11 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from skelpipe.errors import BadInput
+from skelpipe import resources
 from skelpipe.predict.tracking import Detector, Found, Picture
 
 FULL = 1  # its model_complexity
-REMEDY = 'pip install "skelpipe[video]"'
 TURN = np.array([1, -1, -1], np.float32)  # of its world landmarks, which have y down, and z less where nearer
 
 
@@ -41,15 +39,9 @@ def extra(module: str, where: str | os.PathLike[str]) -> Any:
     Raises:
         BadInput: it is not there, or cannot be loaded.
     """
-    try:
-        with hushed():
-            return importlib.import_module(module)
-    except ImportError as error:
-        package = module.partition(".")[0]
-        absent = isinstance(error, ModuleNotFoundError) and (error.name or "").partition(".")[0] == package
-        named = {"cv2": "OpenCV, which comes with MediaPipe"}.get(package, "MediaPipe")
-        what = "is not installed" if absent else f"cannot be loaded ({error})"
-        raise BadInput(where, f"a video needs {named}: it {what}", REMEDY) from None
+    named = "OpenCV, which comes with MediaPipe" if module == "cv2" else "MediaPipe"
+    with hushed():
+        return resources.extra("video", module, where, f"a video needs {named}: it {{}}")
 
 
 @contextmanager

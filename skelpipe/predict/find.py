@@ -12,11 +12,11 @@ from typing import Any
 
 from skelpipe.errors import BadInput
 from skelpipe.evaluation.models import model_of_run
+from skelpipe.inspect.kept import PREFIX, kept_in
 from skelpipe.outputs.ancestry import PROVENANCE, read_json
 from skelpipe.outputs.checksums import check_files
 from skelpipe.outputs.digests import read_digest, read_kind, require
 from skelpipe.recordings.datasets import DATASETS
-from skelpipe.training.kept import PREFIX, kept_in
 from skelpipe.training.model import Model, read_model
 
 ONNX = ".onnx"

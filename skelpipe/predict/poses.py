@@ -21,6 +21,7 @@ from skelpipe.layouts.base import Layout
 from skelpipe.outputs.ancestry import BESIDE
 from skelpipe.outputs.files import sha256, write_json
 from skelpipe.outputs.folders import locked
+from skelpipe.outputs.one_file import check_file
 from skelpipe.outputs.provenance import provenance
 from skelpipe.outputs.refusals import refusals
 from skelpipe.predict.tracking import Detector
@@ -94,8 +95,7 @@ def write_poses(
     write = WRITERS.get(out.suffix)
     if write is None:
         raise BadInput(out, f"has the ending {out.suffix or 'of no format'!r}", f"use one of {', '.join(WRITERS)}")
-    if out.is_dir() or (out.exists() and not force):
-        raise BadInput(out, "already exists", "choose another path, or pass --force to replace it")
+    check_file(out, force)
     with open_video(video, every) as opened, locked(out), refusals(out), tempfile.TemporaryFile(dir=out.parent) as file:
         rows, begun = _Rows(file, find_layout(LAYOUT_OF[points])), time.perf_counter()
         for seen in seen_in(opened, people, make):

@@ -17,19 +17,20 @@ from skelpipe.clips.prepare import Maker
 from skelpipe.errors import BadInput
 from skelpipe.evaluation.features import as_evaluated, some_at_a_time
 from skelpipe.evaluation.fuse import stream_weights
+from skelpipe.evaluation.models import check_clips
 from skelpipe.layouts import attributes_of
 from skelpipe.layouts.base import Layout
 from skelpipe.layouts.mapping import find_mapping, map_joints
 from skelpipe.predict.pieces import Piece, as_ragged
 from skelpipe.recordings.native import Native, gather
 from skelpipe.recordings.store import Clips, read_array
-from skelpipe.training.clips_needed import prepare_command
 from skelpipe.training.confidence import combined, need_distance, need_temperature
 from skelpipe.training.device import choose_device
 from skelpipe.training.model import Model
-from skelpipe.training.preparation import compare, preparation_noted, preparation_of, prepare_options
+from skelpipe.training.preparation import preparation_noted
 
 Floats = npt.NDArray[np.float64]
+STORE = "give the store itself, which is mapped and prepared"
 Said = tuple[Tensor, Tensor]  # scores (n, K) and features (n, D)
 
 
@@ -148,7 +149,7 @@ class Predictor:
     def check_clips(self, clips: Clips) -> None:
         """Raise BadInput unless clips have the layout and the preparation that every model needs."""
         for model in self.models:
-            check_clips(model, clips)
+            check_clips(model, clips, STORE)
 
     def prepared(
         self, pieces: Sequence[Piece], layout: Layout, relative: bool = False, place: int = 0
@@ -259,19 +260,6 @@ def check_layout(model: Model, layout: Layout) -> None:
 def scales(model: Model) -> bool:
     """Whether a model's clips are brought to one size, whatever the unit of recordings."""
     return preparation_noted(model.facts.prepared, model.path).choice("scale") != "none"
-
-
-def check_clips(model: Model, clips: Clips) -> None:
-    """Raise BadInput unless clips have the layout and the preparation that a model needs."""
-    if attributes_of(clips.layout) != attributes_of(model.layout):
-        what = f"has layout {clips.layout.name}, and {model.path} was trained on {model.layout.name}"
-        raise BadInput(clips.path, what, "give the store or the recordings, whose joints can be mapped")
-    prepared = model.facts.prepared
-    found = compare(prepared, preparation_of(clips))
-    if found.differing:
-        command = prepare_command(clips, prepare_options(prepared))
-        what = f"was not prepared as the clips that {model.path} was trained on: {'; '.join(found.differing)}"
-        raise BadInput(clips.path, what, f"make such clips by '{command}', or give the store itself")
 
 
 def describe(model: Model) -> str:

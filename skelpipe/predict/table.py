@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from skelpipe.errors import BadInput
-from skelpipe.outputs.ancestry import BESIDE
 from skelpipe.outputs.folders import locked
+from skelpipe.outputs.one_file import check_file
 from skelpipe.outputs.provenance import write_beside
 from skelpipe.outputs.refusals import unwritable
 from skelpipe.predict.predict import Prediction
@@ -92,10 +92,7 @@ def check_out(out: Path, force: bool) -> None:
     if out.suffix.lower() not in WRITERS:
         what = f"has the ending {out.suffix!r}" if out.suffix else "has no ending"
         raise BadInput(out, what, f"use one of {', '.join(WRITERS)}")
-    if out.is_dir() or (out.exists() and not force):
-        raise BadInput(out, "already exists", "choose another path, or pass --force to replace it")
-    if out.exists() and not Path(f"{out}{BESIDE}").exists():
-        raise BadInput(out, "is no output of skelpipe, and --force replaces only these", "choose another path")
+    check_file(out, force)
     above = next(folder for folder in Path(os.path.abspath(out)).parents if folder.exists())
     if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
         what = f"cannot be written: {above} is {'a folder that takes no files' if above.is_dir() else 'no folder'}"

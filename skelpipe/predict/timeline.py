@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from skelpipe.errors import BadInput
+from skelpipe.outputs.files import json_text, write_bytes
+from skelpipe.outputs.one_file import check_file
+from skelpipe.outputs.provenance import provenance
 from skelpipe.outputs.refusals import unwritable
-from skelpipe.plots.style import save_figure
+from skelpipe.plots.style import png_bytes
 from skelpipe.plots.timeline import timeline_figure
 from skelpipe.predict.predict import Prediction
+from skelpipe.predict.table import NONE
 
 PNG = ".png"
 
@@ -22,15 +28,22 @@ def check_timeline(out: Path, windowed: bool, force: bool) -> None:
         raise BadInput("--timeline", "is drawn of windows", "add --window FRAMES")
     if out.suffix.lower() not in (PNG, ""):
         raise BadInput(out, f"has the ending {out.suffix!r}", f"use {PNG}, or name a folder for several recordings")
-    if out.suffix and (out.is_dir() or (out.exists() and not force)):
-        raise BadInput(out, "already exists", "choose another path, or pass --force to replace it")
+    if out.suffix:
+        check_file(out, force)
 
 
-def draw_timelines(out: Path, found: Sequence[Prediction], classes: Sequence[str], force: bool) -> list[Path]:
+def draw_timelines(
+    out: Path,
+    found: Sequence[Prediction],
+    classes: Sequence[str],
+    inputs: Mapping[str, Path],
+    settings: Mapping[str, Any],
+    force: bool,
+) -> list[Path]:
     """Draw a picture of each recording, and return their paths.
 
     Args:
-        out: a .png of the only recording, or a folder, in which NAME.png is drawn of each.
+        out: a .png of the only recording, or a folder, in which NAME.png is drawn of each; each tells how it was made.
 
     Raises:
         BadInput: there are several recordings and one picture, or a picture cannot be written.
@@ -41,21 +54,21 @@ def draw_timelines(out: Path, found: Sequence[Prediction], classes: Sequence[str
     if out.suffix and len(recordings) > 1:
         what = f"is one picture, and there are {len(recordings):,} recordings"
         raise BadInput(out, what, "name a folder, which gets a picture of each")
-    made = []
+    made, told = [], provenance("timeline", inputs, settings)
     for name, windows in recordings.items():
         path = out if out.suffix else out / f"{Path(name).name}{PNG}"
-        if path.exists() and not force:
-            raise BadInput(path, "already exists", "choose another path, or pass --force to replace it")
+        check_file(path, force)
+        picture = _picture(name, windows, classes, json_text({**told, "output": os.path.abspath(path)}))
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            _draw(path, name, windows, classes)
+            write_bytes(path, picture)
         except OSError as error:
             raise unwritable(path, error) from None
         made.append(path)
     return made
 
 
-def _draw(path: Path, name: str, windows: Sequence[Prediction], classes: Sequence[str]) -> None:
+def _picture(name: str, windows: Sequence[Prediction], classes: Sequence[str], made: str) -> bytes:
     seen = [each for each in windows if each.probability is not None]
     if not seen:
         raise BadInput(name, "shows nobody, of whom a timeline could tell", "leave out --timeline")
@@ -69,5 +82,6 @@ def _draw(path: Path, name: str, windows: Sequence[Prediction], classes: Sequenc
         title=name,
         person=person,
         none=None if seen[0].refused is None else np.array([bool(each.refused) for each in seen]),
+        called=NONE,
     )
-    save_figure(figure, path)
+    return png_bytes(figure, made=made)

@@ -93,7 +93,7 @@ def ingest(
         dataset: key of `DATASETS`, or a data set.
         raw: the folder or .zip file.
         store: the folder to make.
-        workers: parser processes; 0 parses in this process, None takes one per core if there is enough to read.
+        workers: threads or processes that parse; 0 parses in this thread, None takes one per core if that pays.
         keep_missing: keep the clips on the publisher's list of missing skeletons, and those without any body.
         strict: let the first faulty file stop the ingest.
         part: read this part only, to be joined with the others (`parts.join`).

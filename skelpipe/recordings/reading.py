@@ -1,4 +1,4 @@
-"""Reads recordings in parallel processes, in the order of their sources."""
+"""Reads recordings in parallel, by threads or processes, in the order of their sources."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import signal
 import threading
 from collections import deque
 from collections.abc import Generator, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 
@@ -24,27 +24,27 @@ from skelpipe.recordings.datasets.recording import UNREADABLE
 log = logging.getLogger(__name__)
 Outcome = tuple[Source, list[Recording | Dropped], Seen]
 BATCH_BYTES, BATCH_SOURCES = 4 << 20, 256  # raw text and sources per task, at most
-SMALL = 512 << 20  # raw text that is parsed before a pool has started
+MOST_THREADS = 8  # that are chosen: a tenth of the work holds the GIL
+SMALL = 512 << 20  # raw text that is parsed before a pool of processes has started
 
 
 def read_all(
     kind: Dataset, sources: list[Source], keep_missing: bool, workers: int | None
 ) -> Generator[Outcome, None, None]:
-    """What each source gives, in the order of the sources."""
-    if workers is None:
-        size = sum(source.size for source in sources)
-        workers = cpu_count() if size > SMALL else 0
-        why = f"there are {size / 1e6:,.1f} MB to read, and processes pay from {SMALL / 1e6:,.0f} MB on; {cores()}"
-    else:
-        why = "as asked"
-    log.info("parser processes: %s (%s)", workers if workers > 0 else "none, but this one", why)
+    """What each source gives, in the order of the sources.
+
+    Args:
+        workers: how many threads or processes, whichever `kind` asks for; 0 reads in this thread, None chooses.
+    """
     batches = list(_batches(sources))
+    workers = min(_how_many(kind, sources) if workers is None else workers, len(batches))
+    log.info("parser %s: %s", "threads" if kind.threads else "processes", workers or "none beside this one")
     if workers <= 0:
         for source in sources:
             yield from _read_batch(kind, [source], keep_missing)
         return
     waiting: deque[Future[list[Outcome]]] = deque()
-    with _pool(min(workers, max(1, len(batches)))) as pool:
+    with _threads(workers) if kind.threads else _processes(workers) as pool:
         for batch in batches:
             with _no_interrupt():
                 waiting.append(pool.submit(_read_batch, kind, batch, keep_missing))
@@ -52,6 +52,15 @@ def read_all(
                 yield from waiting.popleft().result()
         while waiting:
             yield from waiting.popleft().result()
+
+
+def _how_many(kind: Dataset, sources: list[Source]) -> int:
+    """How many threads or processes pay."""
+    size = sum(source.size for source in sources)
+    log.debug("there are %s MB to read; %s", f"{size / 1e6:,.1f}", cores())
+    if kind.threads:
+        return min(cpu_count(), MOST_THREADS)
+    return cpu_count() if size > SMALL else 0
 
 
 def _batches(sources: list[Source]) -> Iterator[list[Source]]:
@@ -84,7 +93,17 @@ def _read_batch(kind: Dataset, sources: list[Source], keep_missing: bool) -> lis
 
 
 @contextmanager
-def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
+def _threads(workers: int) -> Iterator[Executor]:
+    """Threads that are done when the block ends, however it ends."""
+    pool = ThreadPoolExecutor(workers, "parser")
+    try:
+        yield pool
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+@contextmanager
+def _processes(workers: int) -> Iterator[Executor]:
     """Worker processes that are gone when the block ends, however it ends."""
     # Spawned, not forked: a fork would copy the locks of Zarr's threads in whatever state they are.
     pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=_follow_parent)

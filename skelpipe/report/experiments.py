@@ -10,10 +10,9 @@ from functools import cache
 from typing import Any
 
 from skelpipe.methods import METHODS
-from skelpipe.paper.systems import SYSTEMS
+from skelpipe.paper.systems import SYSTEMS, recipes
 from skelpipe.report.collect import Result, Run
 from skelpipe.report.labels import column, recipe_key, recipe_name, setting_label, split_key, split_title, stream_key
-from skelpipe.resources import names
 
 # Settings that do not make another experiment: what the rows name anyway, where it ran and how fast.
 SAME_EXPERIMENT = {
@@ -173,7 +172,7 @@ def shipped_recipe(name: str) -> tuple[dict[str, Any], int | None]:
     """The settings of the recipe of that name as it ships, and its epochs; nothing if there is none."""
     from skelpipe.training.recipe import in_full, load_recipe
 
-    if name not in names("models"):
+    if name not in recipes():
         return {}, None
     settings = in_full(load_recipe(name).model_dump(mode="json"))
     return dict(flatten(settings)), settings.get("epochs")

@@ -13,7 +13,7 @@ from skelpipe import paper
 from skelpipe.errors import BadInput
 from skelpipe.evaluation.fuse import STREAM_ORDER
 from skelpipe.evaluation.protocols import PROTOCOLS
-from skelpipe.paper.systems import SYSTEMS
+from skelpipe.paper.systems import SYSTEMS, recipe_order
 from skelpipe.recordings.datasets import find_split
 from skelpipe.recordings.datasets.rules import spans
 from skelpipe.recordings.datasets.stated import is_stated
@@ -21,7 +21,6 @@ from skelpipe.resources import find, names
 from skelpipe.settings import load_yaml
 
 STREAM_RANK = {name: rank for rank, name in enumerate((*STREAM_ORDER, "3s"))}
-RECIPE_RANK = {name: rank for rank, name in enumerate(SYSTEMS)}
 # What the settings that are swept most are called; any other stands as key=value.
 SETTINGS = {
     "method.queue_size": "queue size",
@@ -90,9 +89,9 @@ def split_key(split: str) -> tuple[int, str]:
     return (order.index(whole) if whole in order else len(order), split)
 
 
-def recipe_key(recipe: str) -> tuple[int, str]:
-    """The published methods in their order, others after them."""
-    return (RECIPE_RANK.get(recipe, len(RECIPE_RANK)), recipe)
+def recipe_key(recipe: str) -> tuple[int, int, str]:
+    """The published methods in the paper's order, others after them."""
+    return recipe_order(recipe)
 
 
 def stream_key(stream: str) -> tuple[int, str]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping, Sequence
-from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
+from skelpipe.report.blocks import NO_MOTION, OF_BLOCKS, page_environment, weighed
+from skelpipe.report.differences_page import differences_markdown
 from skelpipe.report.figures import sections
 from skelpipe.report.labels import figure_text as published
 from skelpipe.report.paper_page import paper_html, paper_markdown
@@ -24,27 +24,25 @@ BESIDE = (
     "Small below them: of a single evaluation the 95 % interval by bootstrap, over subjects or videos where there are "
     "several; balanced accuracy (bal.), the mean of the classes' own; and macro F1."
 )
-FIGURE = (
-    '<figure><label class="zoom"><input type="checkbox" aria-label="full size">'
-    '<img src="data:image/png;base64,{{ p.data }}" alt="{{ p.caption }}"></label>'
-    "<figcaption>{{ p.caption }}</figcaption></figure>"
-)
 
 
-def html(page: Mapping[str, Any], pictures: Sequence[Mapping[str, Any]]) -> str:
-    """The page as one HTML file that needs no other; `pictures` hold their PNG."""
-    from jinja2 import Environment, StrictUndefined
-    from markupsafe import Markup
+def html(
+    page: Mapping[str, Any], pictures: Sequence[Mapping[str, Any]], motion: Mapping[str, Any] | None = None
+) -> str:
+    """The page as one HTML file that needs no other and no network.
 
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters.update(percent=percent, published=published, points=points, more=more_text, warned=warned_html)
-    environment.filters.update(beside=beside_text)
-    figure = environment.from_string(FIGURE)
-    environment.filters["figure"] = lambda picture: Markup(figure.render(p=picture))
-    template = environment.from_string(files("skelpipe.report").joinpath("page.html.j2").read_text("utf-8"))
-    shown = [{**p, "data": base64.b64encode(p["png"]).decode()} for p in pictures]
-    told = page["paper"] and paper_html(environment, page["paper"], [p for p in shown if p["section"] == "paper"])
-    return template.render(page=page, sections=sections(shown), paper=told, reading=reading(page))
+    Args:
+        page: the content of report.json.
+        pictures: hold their PNG, and the charts that are drawn in place of it.
+        motion: the clips to play, as `motion.find_motion` gives them.
+    """
+    environment = page_environment(percent=percent, published=published, points=points, more=more_text)
+    environment.filters.update(warned=warned_html, beside=beside_text, **OF_BLOCKS)
+    told = page["paper"] and paper_html(environment, page["paper"], [p for p in pictures if p["section"] == "paper"])
+    template = environment.get_template("page.html.j2")
+    return template.render(
+        page=page, sections=sections(pictures), paper=told, reading=reading(page), motion=weighed(motion or NO_MOTION)
+    )
 
 
 def reading(page: Mapping[str, Any]) -> str:
@@ -74,12 +72,16 @@ def markdown(page: Mapping[str, Any]) -> str:
     lines = [f"# {md(page['title'])}", "", reading(page)]
     if page["paper"]:
         lines += ["", *paper_markdown(page["paper"])]
+    lines += [part for text in page["said"] for part in ("", md(text))]
     for line in page["summary"]:
         lines += ["", f"- {md(summary_text(line))}"]
     for table in page["tables"]:
         lines += ["", f"## {md(table['title'])}", "", *_markdown_table(table), ""]
         lines += [f"- missing: {md(text)}" for text in table["missing"]["results"]]
         lines += [f"- in no published table: {md(text)}" for text in table["missing"]["figures"]]
+    if page["differences"]:
+        lines += ["", "## Class by class", ""]
+        lines += [line for compared in page["differences"] for line in differences_markdown(compared)]
     if page["missing"]:
         head = f"Of the paper's {page['paper']['number']} not measured here" if page["paper"] else "Missing altogether"
         lines += ["", f"## {head}", "", *(f"- {md(text)}" for text in page["missing"])]
@@ -97,6 +99,8 @@ def markdown(page: Mapping[str, Any]) -> str:
     if page["figures"]:
         lines += ["", "## Figures"]
         lines += [t for f in page["figures"] for t in ("", f"![{md(f['caption'])}]({f['file']})", "", md(f["caption"]))]
+    if page["cards"]:
+        lines += ["", "## Model cards", "", *(f"- [{md(c['title'])}]({c['file']})" for c in page["cards"])]
     lines += ["", "## Every evaluation", "", *_markdown_evaluations(page["evaluations"])]
     return "\n".join(lines) + "\n"
 

@@ -63,7 +63,8 @@ def paper_picture(
         return []
     figure, text = made
     caption = f"{told['title']}{text}"
-    return [{"section": "paper", "caption": caption, "png": png_bytes(figure), "file": f"figures/paper_{exhibit}.png"}]
+    file = f"figures/paper_{exhibit}.png"
+    return [{"section": "paper", "caption": caption, "png": png_bytes(figure), "chart": None, "file": file}]
 
 
 def _accuracies(drawn: Drawn) -> tuple[Figure, str]:

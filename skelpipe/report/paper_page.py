@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from skelpipe.report.labels import figure_text
@@ -26,12 +25,12 @@ def paper_html(environment: Environment, told: Mapping[str, Any], pictures: Sequ
     Args:
         environment: with the filters of the page.
         told: as `paper_shape.shape` gives it.
-        pictures: {caption, data}, the data in base64.
+        pictures: with their PNG and caption.
     """
     from markupsafe import Markup
 
     environment.filters.update(groups_of=groups_of, mark=mark)
-    template = environment.from_string(files("skelpipe.report").joinpath("paper.html.j2").read_text("utf-8"))
+    template = environment.get_template("blocks/paper.html.j2")
     return Markup(template.render(told=told, pictures=pictures, reading=READING, no_recipe=NO_RECIPE))
 
 

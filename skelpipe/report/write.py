@@ -2,7 +2,8 @@
 
 The page is built in steps: `collect` finds evaluation, fusion and run folders; `tables` turns them into plain values
 (they are `report.json`), and `paper_shape` those of a table of the CrosNNCLR paper; `figures` and `paper_figures` draw
-the pictures; `page` makes HTML of all this by a template, and Markdown. What things are called, and in which order they
+the pictures; `differences`, `motion` and `cards` tell of classes, clips and encoders; `page` makes HTML of all this by
+the templates in `templates/`, and Markdown. What things are called, and in which order they
 stand, is in `labels`.
 """
 
@@ -10,18 +11,25 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from skelpipe.errors import BadInput, suggest
 from skelpipe.outputs import files, folders
 from skelpipe.paper import exhibits
+from skelpipe.report.cards import card_markdown, find_cards
 from skelpipe.report.collect import Found, collect
+from skelpipe.report.differences import find_differences
+from skelpipe.report.experiments import Catalogue
 from skelpipe.report.figures import FIGURES, draw
+from skelpipe.report.latex import latex_table
+from skelpipe.report.motion import find_motion
 from skelpipe.report.page import cell_text, html, markdown, md, percent, points, published
 from skelpipe.report.paper_figures import paper_picture
 from skelpipe.report.paper_shape import measured, shape
-from skelpipe.report.results_csv import results_csv
+from skelpipe.report.results_csv import results_csv, table_csv
+from skelpipe.report.said import sentences as said
 from skelpipe.report.tables import tabulate
 
 __all__ = [
@@ -39,19 +47,24 @@ def write_report(
     title: str | None = None,
     figures: Sequence[str] | None = None,
     paper: str | None = None,
+    motion: bool = True,
+    sentences: bool = False,
     force: bool = False,
 ) -> Path:
     """Write a report on all evaluation, fusion and run folders under `paths`.
 
     Args:
         paths: folders, searched recursively.
-        out: the folder to write: `report.html` (self-contained), `report.md` with `figures/`, `report.json`,
-            and `report.csv`, every accuracy of every folder.
+        out: the folder to write: `report.html` (self-contained), `report.md` with `figures/`, `report.json`; for other
+            programs `report.csv`, every accuracy of every folder, and `table.csv`, the means with their intervals, and
+            `table.tex`, the same for a paper; and in `cards/` a model card of every trained encoder.
         classes: classes for the confusion matrices and t-SNE maps, as numbers from 0 or by name; by default the ten
             with the most test clips.
         title: stands above the page.
         figures: which kinds of `FIGURES` to draw; by default all for which there is something to draw.
         paper: a table or figure of the CrosNNCLR paper ("table5", "fig1") that is shown first, in the paper's shape.
+        motion: play some clips in the page, those recognised best and worst, where the clips are still there.
+        sentences: say first, in three sentences, what two of the systems have come to.
         force: replace an older report at `out`.
 
     Returns:
@@ -66,28 +79,48 @@ def write_report(
     folders.check_target(out, force)
     found = _collect(given)
     told = None if paper is None else shape(paper, measured(found.results))
-    page = {"title": title or TITLE, **tabulate(found, told)}
+    page = {"title": title or TITLE, "said": said(found.results) if sentences else [], **tabulate(found, told)}
     pictures = draw(found, page["sweeps"], classes, wanted)
     if paper is not None:
         pictures = [*paper_picture(paper, page["paper"], found, classes), *pictures]
+    catalogue = Catalogue(found.results)
+    page |= {"differences": find_differences(found, catalogue), "cards": find_cards(found, catalogue)}
+    played = find_motion(found, catalogue) if motion else None
     log.info(
         "%d figures, of %s",
         len(pictures),
         "all kinds that there is data for" if figures is None else "the kinds asked for",
     )
     page["skipped"] = [{"path": path, "reason": reason} for path, reason in found.skipped]
-    page["figures"] = [{k: v for k, v in p.items() if k != "png"} for p in pictures]
+    page["figures"] = [{k: v for k, v in p.items() if k not in ("png", "chart")} for p in pictures]
     inputs = {result.shown: result.path for result in found.results}
-    settings = {"classes": classes, "title": title, "figures": figures, "paper": paper}
+    settings = {
+        "classes": classes, "title": title, "figures": figures, "paper": paper, "sentences": sentences,
+        "motion": motion,
+    }  # fmt: skip
     with folders.new_folder(out, "report", force=force, inputs=inputs, settings=settings) as folder:
-        (folder / "figures").mkdir()
-        for picture in pictures:
-            files.write_bytes(folder / picture["file"], picture["png"])
-        files.write_json(folder / "report.json", page)
-        files.write_bytes(folder / "report.csv", results_csv(page).encode("utf-8", "backslashreplace"))
-        files.write_bytes(folder / "report.html", html(page, pictures).encode("utf-8", "backslashreplace"))
-        files.write_bytes(folder / "report.md", markdown(page).encode("utf-8", "backslashreplace"))
+        _write(folder, page, pictures, played)
     return out
+
+
+def _write(
+    folder: Path, page: Mapping[str, Any], pictures: Sequence[Mapping[str, Any]], played: Mapping[str, Any] | None
+) -> None:
+    texts = {
+        "report.csv": results_csv(page),
+        "table.csv": table_csv(page),
+        "table.tex": "\n".join(latex_table(table) for table in page["tables"]),
+        "report.html": html(page, pictures, played),
+        "report.md": markdown(page),
+        **{card["file"]: card_markdown(card) for card in page["cards"]},
+    }
+    for name in ("figures", "cards"):
+        (folder / name).mkdir()
+    for picture in pictures:
+        files.write_bytes(folder / picture["file"], picture["png"])
+    files.write_json(folder / "report.json", page)
+    for name, text in texts.items():
+        files.write_bytes(folder / name, text.encode("utf-8", "backslashreplace"))
 
 
 def _check(wanted: Sequence[str], paper: str | None) -> None:

@@ -7,6 +7,7 @@ import logging
 import torch
 
 from skelpipe import ranks
+from skelpipe.encoders import cpu
 from skelpipe.recordings.store import Clips
 from skelpipe.training.recipe import Recipe
 
@@ -39,14 +40,16 @@ def tell_arithmetic(
     """Log with which numbers and operators is computed, and why."""
     if place.type != "cpu":
         operators = "torch's operators, as the fused ones are for CPUs"
-    elif precision != "fp32":
-        operators = "torch's operators, as the fused ones compute in float32"
     elif compiled:
         operators = "torch's operators, as graphs hold no others"
     elif synced:
         operators = "torch's operators, as the fused ones know no batch norm over ranks"
-    else:
+    elif precision == "fp32":
         operators = "fused operators, as this is float32 on a CPU"
+    elif cpu.has_bfloat16():
+        operators = "fused operators, as this CPU has bfloat16, where the encoder is a graph network; torch's elsewhere"
+    else:
+        operators = "torch's operators, as this CPU has no bfloat16 of its own: float32 may be as fast"
     log.info("precision %s: %s", precision, operators)
     stored = "float16, by --half-storage" if half_storage else "float32, without --half-storage"
     log.info("the clips take %s MB of memory as %s", f"{held / 1e6:,.1f}", stored)

@@ -157,12 +157,12 @@ def flat(settings: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, An
 
 
 def begin_session(
-    run: Path, at: Position, place: torch.device, threads: int | None, epochs: int, compiled: bool | str
+    run: Path, at: Position, place: torch.device, threads: int | None, epochs: int, how: Mapping[str, Any]
 ) -> None:
     """Note in the run's provenance that a command goes on with it from here.
 
     Args:
-        compiled: whether its steps are; or why they are not, though they were to be.
+        how: its steps are taken: whether compiled, recorded, on resident clips; or why not, though they were to be.
     """
     session = {
         "command": command(),
@@ -174,18 +174,18 @@ def begin_session(
         "device": torch.cuda.get_device_name(place) if place.type == "cuda" else str(place),
         "threads": threads or torch.get_num_threads(),
         "ranks": ranks.count(),
-        "compiled": compiled,
+        **how,
     }
     made = read_json(run / PROVENANCE)
     write_json(run / PROVENANCE, {**made, "sessions": [*sessions_of(made), session]})
 
 
-def end_session(run: Path, state: str, at: Position, compiled: bool | str) -> dict[str, Any]:
+def end_session(run: Path, state: str, at: Position, how: Mapping[str, Any]) -> dict[str, Any]:
     """Note how far that command came, and how, and return the run's provenance."""
     made = read_json(run / PROVENANCE)
     told = sessions_of(made)
     if told and "ended" not in told[-1]:
-        told[-1] |= {"ended": clock(), "state": state, "epochs_done": at.epoch - 1, "compiled": compiled}
+        told[-1] |= {"ended": clock(), "state": state, "epochs_done": at.epoch - 1, **how}
         made = {**made, "sessions": told}
         write_json(run / PROVENANCE, made)
     return made

@@ -1,4 +1,4 @@
-"""A run's log: a line an epoch, TensorBoard's files, and whether the embeddings have collapsed."""
+"""A run's log: a line an epoch, TensorBoard's files and other loggers', and whether the embeddings have collapsed."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import Any
 from skelpipe import ranks
 from skelpipe.training.checkpoint import Position
 from skelpipe.training.folder import LOG
+from skelpipe.training.loggers import Loggers, State
 
 log = logging.getLogger(__name__)
 COLLAPSE_SPREAD, COLLAPSE_LOSS = 1e-3, 0.01  # the second relative to ln(K+1)
@@ -27,15 +28,24 @@ class Log:
 
     Args:
         streams: those that are trained together, whose scalars have the stream in their names.
+        loggers: keys of `LOGGERS` that take the same, told of the run's `settings`.
     """
 
-    def __init__(self, run: Path, at: Position, streams: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        run: Path,
+        at: Position,
+        streams: Sequence[str] = (),
+        loggers: Sequence[str] = (),
+        settings: Mapping[str, Any] | None = None,
+    ) -> None:
         self.path = run / LOG
         self.endings = ("", *(f"_{stream}" for stream in streams))
         with open(self.path, "ab") as file:
             file.truncate(at.log_bytes)
         self.last = last_entry(run)
         self.board = Board(run / "tensorboard", at.epoch)
+        self.loggers = Loggers(loggers, run, settings or {})
         self.warnings: list[str] = []
 
     def write(
@@ -68,12 +78,14 @@ class Log:
             os.fsync(file.fileno())
             at.log_bytes = file.tell()
         self.board.write(at.epoch, {name: value for name, value in entry.items() if isinstance(value, float)})
+        self.loggers.write(at.epoch, entry)
         self.last = entry
         log.debug("epoch %d: %s", at.epoch, entry)
 
-    def close(self) -> None:
-        """Close the TensorBoard file."""
+    def close(self, state: State = "finished") -> None:
+        """Close the TensorBoard file, and end what other loggers have of the run."""
         self.board.close()
+        self.loggers.close(state)
 
 
 class Board:

@@ -19,6 +19,7 @@ import torch
 from skelpipe import ranks
 from skelpipe.clips.batches import Batches
 from skelpipe.clips.loading import load_bodies, own_frames
+from skelpipe.clips.resident import ResidentBatches
 from skelpipe.methods import METHODS
 from skelpipe.methods.base import Method
 from skelpipe.methods.network import Network
@@ -28,7 +29,6 @@ from skelpipe.outputs.checksums import check_files
 from skelpipe.outputs.digests import check_unchanged
 from skelpipe.outputs.folders import seal
 from skelpipe.recordings.datasets import split_of
-from skelpipe.recordings.native import Native
 from skelpipe.recordings.store import Clips
 from skelpipe.training.announce import tell_arithmetic
 from skelpipe.training.checkpoint import (
@@ -48,7 +48,8 @@ from skelpipe.training.length import Length, length_of
 from skelpipe.training.log import COLLAPSE_REMEDY, Log, last_entry
 from skelpipe.training.optim import Rates
 from skelpipe.training.recipe import Recipe
-from skelpipe.training.step import Graphs, compiled, train_step
+from skelpipe.training.resident import batches_for, held_by
+from skelpipe.training.step import Graphs, compile_rendering, noted, train_step
 from skelpipe.training.stopping import asked_to_stop, stop_requested
 from skelpipe.training.trained_on import TRAINED_ON, keep_trained_on
 
@@ -87,10 +88,12 @@ def train_method(
     threads: int | None,
     progress: Callable[[Event], None] | None,
     graphs: Graphs | None = None,
+    resident: str = "off",
+    loggers: Sequence[str] = (),
 ) -> Result:
     """Train on `rows` from the run's last checkpoint, or from the start, to its end; `held` are those held out.
 
-    `graphs` take the steps where they are compiled.
+    `graphs` take the steps where they are compiled; `resident` is one of `resident.CHOICES`; `loggers` take the log.
     """
     set_determinism(settings["seed"])
     method = recipe.build_method(source.layout, split_of(settings).classes).to(place)
@@ -108,14 +111,22 @@ def train_method(
             keep_trained_on(run, source, [], np.concatenate([rows, held]))  # of a version that did not
         return training.finish(fresh=not (run / DONE).exists())
     load = partial(load_batches, recipe, source, settings=settings, place=place, threads=threads)
-    batches = load(rows, compiled=graphs is not None)
+    batches = load(rows, compiled=graphs is not None, resident=resident)
+    if graphs is not None and isinstance(batches, ResidentBatches):
+        compile_rendering(graphs, batches)
+    training.resident = isinstance(batches, ResidentBatches)
     training.held = [load(part, batch_size=size) for part, size in held_parts(held, recipe.batch_size)]
     if ranks.mine() == 0:
         looked_at = [(part.clip_ids, part.clips) for part in (batches, *training.held)]
         keep_trained_on(run, source, looked_at, held)  # of which some may be in no batch
-        training.record = Log(run, at, recipe.streams)
-        begin_session(run, at, place, threads, settings["epochs"], compiled(graphs))
-    training.train(batches, progress)
+        training.record = Log(run, at, recipe.streams, loggers, settings)
+        begin_session(run, at, place, threads, settings["epochs"], training.noted)
+    try:
+        training.train(batches, progress)
+    except BaseException:
+        if training.record is not None:
+            training.record.close("failed")
+        raise
     return training.end()
 
 
@@ -150,19 +161,20 @@ def load_batches(
     threads: int | None,
     batch_size: int | None = None,
     compiled: bool = False,
+    resident: str = "off",
 ) -> Batches:
     """Clips in memory, and the recipe's views of them, in the recipe's batches or others."""
     data = load_bodies(source, rows, recipe.bodies, "float16" if settings["half_storage"] else "float32")
     check_unchanged({"clips": source.path}, {"clips": settings["clips_digest"]})
     synced = recipe.batch_norm == "synced" and ranks.count() > 1
     if batch_size is None:
-        held = (data.values if isinstance(data, Native) else data).nbytes
-        tell_arithmetic(place, settings["precision"], settings["half_storage"], synced, held, compiled)
-    return Batches(
+        tell_arithmetic(place, settings["precision"], settings["half_storage"], synced, held_by(data), compiled)
+    views = {name: recipe.view(name) for name in METHODS[recipe.method.name].VIEWS}
+    return batches_for(resident, place, data, views.values())(
         data,
         rows,
         source.labels[rows],
-        {name: recipe.view(name) for name in METHODS[recipe.method.name].VIEWS},
+        views,
         recipe.trained(settings["stream"]),
         source.layout,
         batch_size or recipe.batch_size,
@@ -186,6 +198,7 @@ class Training:
     Attributes:
         watch: what held-out clips have shown, if there are some; `held` are their batches.
         graphs: what compiles the steps, if they are compiled.
+        resident: whether the clips lie on the device.
         record: the log, of the rank that writes.
     """
 
@@ -200,6 +213,7 @@ class Training:
     at: Position
     watch: Watch | None = None
     graphs: Graphs | None = None
+    resident: bool = False
     held: Sequence[Batches] = ()
     record: Log | None = None
     saved: float = field(default_factory=time.monotonic)
@@ -207,6 +221,11 @@ class Training:
     @property
     def length(self) -> Length:
         return self.rates.length
+
+    @property
+    def noted(self) -> dict[str, bool | str]:
+        """What is noted of a session beside where it went: how its steps were taken."""
+        return {**noted(self.graphs), "resident": self.resident}
 
     @property
     def over(self) -> bool:
@@ -298,12 +317,12 @@ class Training:
         record = self.record
         if record is None:
             return self.result("finished" if self.over else "stopped", None, ())
-        record.close()
+        record.close("finished" if self.over else "stopped")
         if self.over:
             return self.finish(fresh=True)
         check_finite(self.method, self.at)
         self.save()
-        end_session(self.run, "stopped", self.at, compiled(self.graphs))
+        end_session(self.run, "stopped", self.at, self.noted)
         return self.result("stopped", record.last, tuple(record.warnings))
 
     def result(self, state: str, last: dict[str, Any] | None, warnings: tuple[str, ...]) -> Result:
@@ -333,7 +352,7 @@ class Training:
                 settings=self.settings,
                 content=(RECIPE, SETTINGS, WEIGHTS),
                 more={"output": os.fspath(run)},
-                begun=end_session(run, "finished", self.at, compiled(self.graphs)),
+                begun=end_session(run, "finished", self.at, self.noted),
             )
         warnings = (f"epoch {last['epoch']}: {COLLAPSE_REMEDY}",) if last and last.get("collapsed") else ()
         return self.result("finished" if fresh else "already finished", last, warnings)

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from skelpipe import settings as checking
 from skelpipe.errors import BadInput, refusing
+from skelpipe.inspect.kept import files_of
 from skelpipe.layouts import layout_of
 from skelpipe.layouts.base import Layout
 from skelpipe.methods.network import Network
@@ -24,7 +25,6 @@ from skelpipe.outputs.checksums import check_files
 from skelpipe.outputs.files import write_bytes, write_json
 from skelpipe.settings import Settings
 from skelpipe.training.confidence import Calibration, Distance, Unseen
-from skelpipe.training.kept import files_of
 from skelpipe.training.recipe import Recipe
 
 AGAIN = "evaluate the run again"

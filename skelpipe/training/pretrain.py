@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -53,6 +53,8 @@ def pretrain(
     threads: int | None = None,
     progress: Callable[[Event], None] | None = None,
     compiled: str | Graphs = "auto",
+    resident: str = "auto",
+    loggers: Sequence[str] = (),
 ) -> Result:
     """Train the recipe's encoder on the training part of a split and leave a RUN folder.
 
@@ -73,6 +75,8 @@ def pretrain(
         force: start anew if RUN was made with other settings.
         threads: CPU threads for torch and the kernels, of each rank.
         compiled: whether steps are graphs, "on" or "off", or "auto" for on a GPU alone; no setting, as it only rounds.
+        resident: whether the clips lie on the device, which then renders their views, likewise.
+        loggers: keys of `training.loggers.LOGGERS` that take the log as well; no setting, either.
         progress: called while training with {epoch, epochs, step, steps, …}; see `Training.event`.
 
     Raises:
@@ -80,15 +84,13 @@ def pretrain(
     """
     with ranks.joined():
         source = open_clips(clips, recipe, stream)
-        threads = use_threads(threads)
-        place = choose_device(ranks.device_name(device))
+        threads, place = use_threads(threads), choose_device(ranks.device_name(device))
         chosen = find_split(split, source.about)
         tell_list(chosen, source)
         rows, held = split_rows(recipe, source, labelled_rows(recipe, source, training_rows(source, chosen)), seed)
         check_batch(recipe.batch_size, len(rows))
         tell_plan(recipe, source, len(rows), chosen.name, stream, seed, ranks.share(recipe.batch_size))
         tell_threads(log, threads)
-        log.info("threads of torch: %d", torch.get_num_threads())
         told = {"stream": stream, "seed": seed, "precision": precision, "half_storage": half_storage}
         settings = settings_on(recipe, source, len(rows), chosen, **told)
         run, writes = Path(os.path.abspath(run)), ranks.mine() == 0
@@ -96,14 +98,15 @@ def pretrain(
             if writes:
                 prepare_folder(run, recipe, settings, force, source.path)
             ranks.wait()  # before that RUN may hold another run's checkpoint
-            graphs = graphs_for(compiled, place)
-            return train_method(recipe, source, rows, held, run, settings, place, threads, progress, graphs)
+            ways = graphs_for(compiled, place), resident, loggers
+            return train_method(recipe, source, rows, held, run, settings, place, threads, progress, *ways)
 
 
 def use_threads(asked: int | None) -> int | None:
     """Let torch use so many threads, of several ranks its part of the cores; returns how many, None for all."""
     if threads := ranks.threads(asked):
         torch.set_num_threads(threads)
+    log.info("threads of torch: %d", torch.get_num_threads())
     return threads
 
 

@@ -23,7 +23,7 @@ from skelpipe.layouts.base import Layout
 from skelpipe.methods import METHODS, POSITIVES
 from skelpipe.methods.base import Method
 from skelpipe.methods.network import Builder, Init, Network, projector
-from skelpipe.resources import find
+from skelpipe.paper.systems import find_recipe
 from skelpipe.settings import Settings
 from skelpipe.training.log_names import LOG_NAMES
 from skelpipe.training.optim import (
@@ -129,8 +129,16 @@ class Recipe(Settings):
 
     Attributes:
         name: file name of the recipe; stands in reports.
+        title: what people call it; stands in reports.
+        source: whose it is, and where it leaves that.
         reading: what to call it where its source leaves much open, so that it is one reading of it; stands in reports.
+        encoder: what makes features of clips.
         partner: the second encoder, of a method that trains two.
+        projector: the head between feature and embedding.
+        init: how weights are drawn: as torch does, as the public code of SkeletonCLR and AimCLR does, or as ISC's.
+        method: what is learnt.
+        positives: what a query is pulled to, where the method contrasts.
+        optimizer: what takes the steps.
         bodies: how many of a clip's bodies the encoder sees.
         batch_size: clips per step, over all ranks.
         batch_norm: where several ranks train, whether each normalises by its own share of the batch or all by the whole
@@ -348,7 +356,7 @@ def load_recipe(
     Raises:
         BadInput: no such recipe, or it does not check; names all that is wrong. Or its length is given in both.
     """
-    path = find("models", str(name_or_path))
+    path = find_recipe(name_or_path)
     data = {"name": path.stem, **settings.load_yaml(path)}
     changed = {change.partition("=")[0].strip(): change for change in overrides}
     for length, instead, given in (("epochs", "iterations", epochs), ("iterations", "epochs", iterations)):

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from click.testing import CliRunner
-from conftest import CHANGES
+from made_by_api import CHANGES
 
 import skelpipe as sk
 from skelpipe.cli import main

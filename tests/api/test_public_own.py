@@ -111,7 +111,7 @@ RECIPE = {
 }
 
 
-@pytest.mark.usefixtures("registered")
+@pytest.mark.usefixtures("names")
 def test_a_method_of_ones_own_goes_the_whole_road(road, tmp_path):
     sk.register("method", "mine", Mine)
     sk.register("method", "mine", Mine)  # the cell is run again
@@ -124,7 +124,7 @@ def test_a_method_of_ones_own_goes_the_whole_road(road, tmp_path):
     assert sk.load(run, device="cpu").embed(np.zeros((1, 3, 12, 25, 2), "f4")).shape == (1, 16)
 
 
-@pytest.mark.usefixtures("registered")
+@pytest.mark.usefixtures("names")
 def test_options_of_ones_own_are_a_recipes():
     class WithOptions(Mine):
         Options = MineOptions
@@ -135,7 +135,7 @@ def test_options_of_ones_own_are_a_recipes():
         sk.load_recipe(RECIPE, method={"name": "of_mine", "margni": 1})
 
 
-@pytest.mark.usefixtures("registered")
+@pytest.mark.usefixtures("names")
 def test_one_that_ships_can_be_named_anew_and_stays_itself():
     kept = sk.get_method("skeletonclr")
     sk.register("method", "again", kept)
@@ -144,7 +144,7 @@ def test_one_that_ships_can_be_named_anew_and_stays_itself():
     assert sk.load_recipe("skeletonclr").method.name == "skeletonclr"
 
 
-@pytest.mark.usefixtures("registered")
+@pytest.mark.usefixtures("names")
 def test_an_encoder_positives_an_augmentation_and_a_protocol(road, tmp_path):
     class Mean(sk.Encoder):
         """The mean pose."""
@@ -188,7 +188,7 @@ def test_an_encoder_positives_an_augmentation_and_a_protocol(road, tmp_path):
     assert found.metrics.loc["first", "top1"] == pytest.approx(1 / 3)
 
 
-@pytest.mark.usefixtures("registered")
+@pytest.mark.usefixtures("names")
 @pytest.mark.parametrize(
     ("kind", "name", "entry", "said"),
     [

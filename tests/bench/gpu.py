@@ -4,12 +4,15 @@
 
 Synthetic clips of xsub60's size lie in memory (40,091 of 3 × 50 × 25 × 2 float32, 1.2 GB). After a warm-up every
 configuration is timed by the device's own events, first on one batch that lies on the device, then with the batches of
-an epoch. The least a step can take follows from its arithmetic and its memory traffic (`bench.work.step_work`) and from
+an epoch: of clips in the host's memory, whose views the CPU renders, and of clips on the device, which renders them.
+Modes are steps as they are, compiled (`pretrain --compile on` on a CPU), and compiled and replayed as CUDA's graphs (on
+a GPU). The least a step can take follows from its arithmetic and its memory traffic (`bench.work.step_work`) and from
 what matrix products and copies reach on this very device. `--peer` names a checkout of the public CrosSCLR or
 AimCLR code; its step is timed beside ours, as it ships, on the same data.
 
-`--device cpu --tiny` runs all of it in seconds, to see that it works. Only torch, NumPy, Numba, Pydantic and PyYAML are
-needed.
+Where the time is short, `--within SECONDS` begins no further configuration after that long, and says which it left out;
+the first recipes and precisions come first. `--device cpu --tiny --steps 2` runs all of it in little time, to see that
+it works. Only torch, NumPy, Numba, Pydantic and PyYAML are needed.
 """
 
 from __future__ import annotations
@@ -23,7 +26,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -33,18 +36,21 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from skelpipe.bench import stages, table, timing
-from skelpipe.bench.steps import FRAMES, build_batches, build_trainer, resident_batch
+from skelpipe.bench.steps import FRAMES, Trainer, build_batches, build_trainer, resident_batch
 from skelpipe.bench.work import step_work
 from skelpipe.clips.batches import Batch, Batches
+from skelpipe.clips.resident import ResidentBatches
 from skelpipe.layouts.kinect_v2 import KINECT_V2
+from skelpipe.training.capture import Captured, CudaRecorder, Recorder
 from skelpipe.training.device import choose_device, set_determinism
 from skelpipe.training.recipe import Recipe, load_recipe
-from skelpipe.training.step import Graphs
+from skelpipe.training.step import BACKEND, Graphs, compile_rendering
 
 RECIPES = ("skeletonclr", "crosnnclr", "aimclr", "crosnnclr_star")
 # Whether factors in (products, convolutions) are rounded to TF32's 10 bits; beside bf16, torch's defaults stay.
 PRECISIONS = {"fp32": (False, False), "TF32": (True, True), "bf16": (False, True)}
-MODES = {"eager": None, "compiled": "default", "compiled, graphs": "reduce-overhead"}
+MODES = ("eager", "compiled", "graphs")
+LOADERS = {"host": Batches, "resident": ResidentBatches}
 ONE_BODY = 0.76  # of NTU RGB+D's clips
 TINY = [
     "encoder.width=2", "encoder.features=8", "encoder.time_kernel=3", "projector.hidden=8", "projector.size=8",
@@ -61,6 +67,7 @@ class Row:
     mode: str
     step: float | None = None
     loaded: float | None = None
+    resident: float | None = None
     least: float | None = None
     epochs_per_hour: float | None = None
     memory: float | None = None
@@ -74,6 +81,7 @@ COLUMNS: dict[str, Callable[[Row], str]] = {
     "mode": lambda row: row.mode,
     "step ms": lambda row: number(row.step),
     "with loading": lambda row: number(row.loaded),
+    "resident clips": lambda row: number(row.resident),
     "least ms": lambda row: number(row.least),
     "share": lambda row: f"{row.least / row.step:.0%}" if row.least and row.step else "",
     "epochs/h": lambda row: number(row.epochs_per_hour),
@@ -93,7 +101,8 @@ def main(words: list[str] | None = None) -> list[Row]:
     if options.autotune:
         torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = False, True
     clips = make_clips(64 if options.tiny else options.clips)
-    machine = timing.describe_machine(torch.get_num_threads())
+    machine, began = timing.describe_machine(torch.get_num_threads()), time.monotonic()
+    options.until = began + options.within if options.within else None
     print(f"{machine}; {len(clips):,} clips, {clips.nbytes / 1e9:.2f} GB\n", flush=True)
     ceilings = {p: ceiling(device, p, 0.05 if options.tiny else 2.0) for p in precisions(device, options.precisions)}
     for precision, roofline in ceilings.items():
@@ -104,7 +113,11 @@ def main(words: list[str] | None = None) -> list[Row]:
         recipe = load_recipe(name, [*(TINY if options.tiny else [f"batch_size={options.batch}"])])
         rows += measure_recipe(recipe, clips, device, ceilings, options, peers)
     print("\n" + "\n".join(render([*rows, *peers])))
-    print(f"\nepochs/h counts loading; an epoch has {len(clips) // recipe.batch_size:,} steps")
+    print(
+        f"\n{machine}; batches of {recipe.batch_size}. Milliseconds; least: what the machine's own ceilings allow, and"
+    )
+    print("share, how near a step comes. Epochs/h count loading, the faster way; an epoch has", end=" ")
+    print(f"{len(clips) // recipe.batch_size:,} steps.")
     if options.json:
         found = {"machine": asdict(machine), "rows": [asdict(row) for row in [*rows, *peers]]}
         options.json.write_text(json.dumps(found, indent=2) + "\n")
@@ -123,6 +136,8 @@ def parse(words: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--recipes", nargs="+", default=RECIPES)
     parser.add_argument("--precisions", nargs="+", default=list(PRECISIONS), choices=PRECISIONS)
     parser.add_argument("--modes", nargs="+", default=list(MODES), choices=MODES)
+    parser.add_argument("--loaders", nargs="+", default=list(LOADERS), choices=LOADERS, help="where the clips lie")
+    parser.add_argument("--within", type=float, metavar="SECONDS", help="begin nothing more after that long")
     parser.add_argument("--autotune", action="store_true", help="let cuDNN choose its fastest algorithms")
     parser.add_argument("--peer", action="append", default=[], type=Path, metavar="DIR", help="a checkout; repeatable")
     parser.add_argument("--json", type=Path, help="write the figures there")
@@ -160,46 +175,92 @@ def measure_recipe(
     peers: list[Row],
 ) -> list[Row]:
     """All precisions and modes of one recipe."""
-    batches = build_batches(recipe, clips, device, options.threads)
-    batch = resident_batch(batches)
-    steps = min(options.steps, batches.steps) if not options.tiny else 2
-    loading = 1e3 * alone(batches, steps, device)
-    rows = []
+    loaders = {each: build_batches(recipe, clips, device, options.threads, LOADERS[each]) for each in options.loaders}
+    first = next(iter(loaders.values()))
+    batch, steps = resident_batch(first), min(options.steps, first.steps)
+    rows, views = [], rendering_of(loaders.get("resident"))
     for precision, roofline in ceilings.items():
-        work = step_work(recipe, KINECT_V2, FRAMES, recipe.batch_size, 2 if precision == "bf16" else 4)
+        work, trainer = step_work(recipe, KINECT_V2, FRAMES, recipe.batch_size, 2 if precision == "bf16" else 4), None
         for mode in options.modes:
             row = Row(recipe.name, precision, mode, least=1e3 * max(roofline.least(work)), peer=fastest(peers, recipe))
-            with timing.tf32(*PRECISIONS[precision]):
-                measure_mode(row, recipe, batch, batches, steps, device)
-            if row.step is not None:
-                row.bound = waited_for(row, loading, device)
             rows.append(row)
-            print("  ".join(COLUMNS[c](row) for c in list(COLUMNS)[:5]), flush=True)
+            if options.until is not None and time.monotonic() > options.until:
+                row.bound = "left out, as the time was up"
+                continue
+            views(mode)
+            with timing.tf32(*PRECISIONS[precision]):
+                trainer = trainer_for(mode, trainer, recipe, precision, device)
+                measure_mode(row, trainer, batch, loaders, steps, device)
+            print("  ".join(COLUMNS[c](row) for c in list(COLUMNS)[:6]), row.bound, flush=True)
     return rows
 
 
-def measure_mode(row: Row, recipe: Recipe, batch: Batch, batches: Batches, steps: int, device: torch.device) -> None:
+def rendering_of(batches: Batches | None) -> Callable[[str], None]:
+    """What lets views of clips on the device be rendered as steps of a mode are taken; compiled once."""
+    ways: dict[bool, Any] = {}
+
+    def change(mode: str) -> None:
+        if not isinstance(batches, ResidentBatches):
+            return
+        if (compiled := mode != "eager") not in ways:
+            batches.rendering = batches.render_sent
+            if compiled:
+                compile_rendering(Graphs(backend_for("compiled")), batches)
+            ways[compiled] = batches.rendering
+        batches.rendering = ways[compiled]
+
+    return change
+
+
+def backend_for(mode: str) -> Any:
+    """Of torch.compile, as `pretrain` takes it."""
+    return BACKEND
+
+
+def recorder_for(device: torch.device) -> Recorder | None:
+    """What records steps there."""
+    return CudaRecorder(device) if device.type == "cuda" else None
+
+
+def trainer_for(
+    mode: str, before: Trainer | None, recipe: Recipe, precision: str, device: torch.device
+) -> Trainer | None:
+    """One that takes steps so, or None where the device cannot: that of the mode before, if it is compiled already."""
+    recorder = recorder_for(device)
+    if mode == "graphs" and recorder is None:
+        return None
+    if before is None or before.graphs is None:
+        before = build_trainer(recipe, device, precision)
+        before.graphs = None if mode == "eager" else Graphs(backend_for(mode))
+    if mode == "graphs" and before.graphs is not None and recorder is not None:
+        before.graphs.captured = Captured(recorder)
+    return before
+
+
+def measure_mode(
+    row: Row, trainer: Trainer | None, batch: Batch, loaders: dict[str, Batches], steps: int, device: torch.device
+) -> None:
     """Fill in the times and the memory of one configuration, or why there are none."""
-    reset_memory(device)
-    trainer = build_trainer(recipe, device, row.precision)
-    if MODES[row.mode] is not None:
-        torch._dynamo.reset()
-        trainer.graphs = Graphs(mode=MODES[row.mode])
-    try:
-        for _ in range(10 if device.type == "cuda" else 1):
-            trainer.step(batch)
-    except Exception as error:
-        if MODES[row.mode] is None:
-            raise
-        row.bound = f"does not compile: {str(error).strip().splitlines()[0][:80]}"
+    if trainer is None:
+        row.bound = "only a GPU records steps"
         return
-    if trainer.graphs is not None and trainer.graphs.failed is not None:
-        row.bound = f"does not compile: {trainer.graphs.failed[:80]}"
+    reset_memory(device)
+    for _ in range(10 if device.type == "cuda" else 5 if row.mode == "graphs" else 1):
+        trainer.step(batch)
+    failed = trainer.graphs and (trainer.graphs.failed or trainer.graphs.unrecorded)
+    if failed:
+        row.bound = f"does not work: {failed[:80]}"
         return
     row.step = 1e3 * timing.time_calls(lambda: trainer.step(batch), steps, device)
-    row.loaded = 1e3 * with_loading(trainer.step, batches, steps, device)
+    loading, found = dict[str, float](), dict[str, float]()
+    for name, batches in loaders.items():
+        loading[name] = 1e3 * alone(batches, steps, device)
+        found[name] = 1e3 * with_loading(trainer.step, batches, steps, device)
+    row.loaded, row.resident = found.get("host"), found.get("resident")
     row.memory = peak_memory(device) / 1e9
-    row.epochs_per_hour = 3.6e6 / (row.loaded * batches.steps)
+    best = min(found, key=lambda name: found[name])
+    row.epochs_per_hour = 3.6e6 / (found[best] * loaders[best].steps)
+    row.bound = waited_for(replace(row, loaded=found[best]), loading[best], device)
 
 
 def with_loading(step: Callable[[Batch], None], batches: Batches, steps: int, device: torch.device) -> float:
@@ -379,16 +440,17 @@ def number(value: float | None) -> str:
 
 
 def render(rows: list[Row]) -> list[str]:
-    """The table as text, without any package."""
-    cells = [list(COLUMNS), *([column(row) for column in COLUMNS.values()] for row in rows)]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    """The table in Markdown, which reads as text too; columns without a word are left out."""
+    filled = {name: column for name, column in COLUMNS.items() if any(map(column, rows))}
+    cells = [list(filled), *([column(row).replace("|", "/") for column in filled.values()] for row in rows)]
+    widths = [max(3, *map(len, column)) for column in zip(*cells, strict=True)]
     words = {"method", "precision", "mode", "bound by"}
-    return [
-        "  ".join(
-            c.ljust(w) if name in words else c.rjust(w) for name, c, w in zip(COLUMNS, line, widths, strict=True)
-        ).rstrip()
+    aligned = [
+        [c.ljust(w) if name in words else c.rjust(w) for name, c, w in zip(filled, line, widths, strict=True)]
         for line in cells
     ]
+    rule = ["-" * w if name in words else "-" * (w - 1) + ":" for name, w in zip(filled, widths, strict=True)]
+    return [f"| {' | '.join(line)} |" for line in (aligned[0], rule, *aligned[1:])]
 
 
 if __name__ == "__main__":

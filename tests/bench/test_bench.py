@@ -15,6 +15,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 from conftest import TINY
+from recorded import TapeRecorder
 from rich.console import Console
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -27,6 +28,7 @@ from skelpipe.bench.table import Scale
 from skelpipe.bench.timing import Roofline, measure, time_calls
 from skelpipe.bench.work import encoder_work, limit, step_work
 from skelpipe.clips.batches import Batch
+from skelpipe.encoders.plain import plainly
 from skelpipe.encoders.stgcn import STGCN, STGCNOptions
 from skelpipe.errors import BadInput
 from skelpipe.layouts.kinect_v2 import KINECT_V2
@@ -260,7 +262,8 @@ def test_the_gpu_script_runs_on_a_cpu_without_the_packages_it_does_without(tmp_p
     (tmp_path / "peer" / "net" / "st_gcn.py").write_text(PEER_ENCODER)
     absent = ("zarr", "rich", "click", "pandas", "pyarrow", "h5py", "matplotlib", "sklearn", "snakemake", "tensorboard")
     out = tmp_path / "gpu.json"
-    words = ["--device", "cpu", "--tiny", "--modes", "eager", "--recipes", "skeletonclr", "crosnnclr_star"]
+    words = ["--device", "cpu", "--tiny", "--steps", "2", "--modes", "eager", "graphs"]
+    words += ["--recipes", "skeletonclr", "crosnnclr_star"]
     words += ["--peer", str(tmp_path / "peer"), "--json", str(out)]
     code = f"import sys, runpy; sys.modules.update(dict.fromkeys({absent!r})); sys.argv[1:] = {words!r}; "
     code += f"runpy.run_path({str(SCRIPTS / 'gpu.py')!r}, run_name='__main__')"
@@ -268,13 +271,39 @@ def test_the_gpu_script_runs_on_a_cpu_without_the_packages_it_does_without(tmp_p
     assert done.returncode == 0, done.stderr
     *ours, theirs = json.loads(out.read_text())["rows"]
     configurations = [(n, p, "eager") for n in ("skeletonclr", "crosnnclr_star") for p in ("fp32", "bf16")]
+    assert {row["bound"] for row in ours if row["mode"] == "graphs"} == {"only a GPU records steps"}
+    ours = [row for row in ours if row["mode"] != "graphs"]
     assert [(row["method"], row["precision"], row["mode"]) for row in ours] == configurations
+    lines = [line for line in done.stdout.splitlines() if line.startswith("|")]
+    assert [name.strip() for name in lines[0].strip("| ").split("|")] == list(script("gpu").COLUMNS)
+    assert len(lines) == 2 + 8 + 1
+    assert "torch" in done.stdout.split(lines[-1])[1].split("; batches of 8.")[0]
     for row in ours:
-        assert all(row[key] > 0 for key in ("step", "loaded", "least", "epochs_per_hour", "memory"))
+        assert all(row[key] > 0 for key in ("step", "loaded", "resident", "least", "epochs_per_hour", "memory"))
         assert row["bound"].startswith(("CPU", "loader"))
     assert theirs["method"] == "skeletonclr, peer"
     assert theirs["step"] > 0
     assert [row["peer"] for row in ours] == [theirs["step"]] * 2 + [None] * 2
+
+
+def test_the_gpu_script_measures_all_modes(monkeypatch, capsys):
+    """With a compiler that only traces, and a recorder that plays a GPU's part."""
+    gpu = script("gpu")
+    monkeypatch.setattr(gpu, "backend_for", lambda mode: None if mode == "graphs" else "eager")
+    monkeypatch.setattr(gpu, "recorder_for", lambda device: TapeRecorder())
+    words = ["--device", "cpu", "--tiny", "--steps", "2", "--recipes", "skeletonclr", "--precisions", "fp32"]
+    with plainly():
+        rows = gpu.main([*words, "--modes", "eager", "compiled", "--loaders", "resident"])
+        rows += gpu.main([*words, "--modes", "graphs"])
+    assert [row.mode for row in rows] == ["eager", "compiled", "graphs"]
+    assert all(row.step > 0 and row.resident > 0 and row.memory > 0 for row in rows)
+    assert [row.loaded is None for row in rows] == [True, True, False]
+    monkeypatch.setattr(gpu, "recorder_for", lambda device: TapeRecorder(fail=0))
+    with plainly():
+        assert gpu.main([*words, "--modes", "graphs"])[0].bound.startswith("does not work: the capture was")
+    left = gpu.main([*words, "--within", "1e-9"])
+    assert {row.bound for row in left} == {"left out, as the time was up"}
+    assert "with loading" not in capsys.readouterr().out.rpartition("| method")[2]
 
 
 def test_who_is_waited_for():

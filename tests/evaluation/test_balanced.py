@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -230,3 +233,13 @@ def test_labels_that_tell_nothing_are_refused_in_a_line(tmp_path):
     assert done.output.splitlines()[-1].endswith("nothing can be told; choose another split")
     with pytest.raises(BadInput, match="no training clips here whose class is known"):
         evaluate(unlabelled, none, tmp_path / "out", split="subject:1,2,4", device="cpu")
+
+
+def test_a_probe_is_solved_without_loading_torchs_compiler():
+    code = (
+        "import sys, torch; from skelpipe.evaluation.linear import Data, lbfgs_probe; "
+        "lbfgs_probe(Data(torch.eye(4), torch.arange(4)), 0.1, 4); assert 'torch._dynamo' not in sys.modules"
+    )
+    subprocess.run(
+        [sys.executable, "-c", code], check=True, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    )

@@ -355,8 +355,13 @@ def test_export_in_three_formats(run, clips, tmp_path):
         np.testing.assert_array_equal(npz["feature"], table.iloc[:, 3:].to_numpy())
         assert npz["name"].tolist() == table["name"].tolist() == [n.decode() for n in h5["name"][:]]
         assert npz["train"].tolist() == table["train"].tolist() == h5["train"][:].tolist()
-    with pytest.raises(BadInput, match="already exists"):
-        export(run, clips, tmp_path / "f.h5", device="cpu")
+    for suffix in (".npz", ".h5", ".parquet"):
+        with pytest.raises(BadInput, match="already exists"):
+            export(run, clips, tmp_path / f"f{suffix}", device="cpu")
+        assert export(run, clips, tmp_path / f"f{suffix}", device="cpu", force=True) == shape
+        (tmp_path / f"mine{suffix}").write_bytes(b"mine")
+        with pytest.raises(BadInput, match="is no output of skelpipe"):
+            export(run, clips, tmp_path / f"mine{suffix}", device="cpu", force=True)
     with pytest.raises(BadInput, match=r"\.csv"):
         export(run, clips, tmp_path / "f.csv", device="cpu")
 

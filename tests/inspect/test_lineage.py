@@ -18,7 +18,7 @@ from rawtext import write_pku
 from skelpipe.cli import main
 from skelpipe.errors import BadInput
 from skelpipe.inspect import lineage
-from skelpipe.outputs import ancestry, checksums, digests, folders, provenance
+from skelpipe.outputs import ancestry, checksums, digests, folders, one_file, provenance
 from skelpipe.recordings.datasets.files import File, Seen, watched
 from skelpipe.recordings.ingest import ingest
 from skelpipe.recordings.parts import Part, join
@@ -302,7 +302,7 @@ def test_provenance_that_would_fill_the_memory_is_not_read(tmp_path, monkeypatch
     text = json.dumps({"kind": "features"}).encode()
     np.savez(tmp_path / "features.npz", provenance=np.array(text))
     assert lineage.read_provenance(tmp_path / "features.npz") == {"kind": "features"}
-    monkeypatch.setattr(lineage, "MOST_BYTES", 16)
+    monkeypatch.setattr(one_file, "MOST_BYTES", 16)
     with pytest.raises(BadInput, match="its provenance cannot be read"):
         lineage.read_provenance(tmp_path / "features.npz")
 

@@ -127,7 +127,7 @@ def test_systems_are_listed_once_and_missing_ones_are_those_without_a_recipe():
 
 def test_a_system_is_no_longer_missing_when_its_recipe_ships(monkeypatch):
     monkeypatch.setattr(systems, "names", lambda folder: [*systems.SYSTEMS][1:])
-    assert systems.missing() == ["skeletonclr"]
+    assert systems.missing() == ["stgcn_supervised"]
 
 
 def test_other_sources_say_where_they_are_from():

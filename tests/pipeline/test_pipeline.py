@@ -134,9 +134,12 @@ def test_only_what_changed_runs_again_in_a_folder_of_any_name(tmp_path, capsys):
     shown = capsys.readouterr().out
     assert "12 to do" not in shown
     assert "0 of 14 stages are done, 14 to do." in shown
-    assert "[1/14] skelpipe synth ntu60 raw/toy --actions 3 --seed 0 --frames 20 30 --force\n" in shown
-    assert "done in 0:0" in shown
-    assert ", pretrain runs/toy-50/xsub60/two/joint-s0/run: made\n" in shown
+    assert "[1/14] synth raw/toy: done in 0:0" in shown
+    assert re.search(r"\[\d+/14\] pretrain runs/toy-50/xsub60/two/joint-s0/run: done in 0:0\d, made\n", shown)
+    assert shown.count("/14] ") == 14  # a line for each stage, without its command
+    assert "--force" not in shown
+    log = (toy.data / "logs/raw/toy.log").read_text()  # where it stands
+    assert log.startswith("$ skelpipe synth ntu60 raw/toy --actions 3 --seed 0 --frames 20 30 --force\n")
     assert shown.rstrip().endswith("Report: " + str(toy.data / "reports/toy/report.html"))
     assert (toy.data / "logs/runs/toy-50/xsub60/two/joint-s0/run.log").read_text().endswith(": made\n")
 
@@ -148,16 +151,22 @@ def test_only_what_changed_runs_again_in_a_folder_of_any_name(tmp_path, capsys):
     recipe.write_text(recipe.read_text().replace("temperature: 0.07", "temperature: 0.2"))
     (toy.data / "interrupt").write_text("kill")
     assert toy.go()[0] == 1
-    assert "failed: " in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "failed: " in told
+    mended = "once that is mended, the same command goes on from here"
+    assert re.search(
+        rf"skelpipe: pretrain \S+/run failed, (no|\d+) others? ended well.*; \d were not begun; {mended}\n", told
+    )
     # What a run wrote before it was killed is still there for it to go on from.
     assert len(list(toy.data.glob("runs/toy-50/xsub60/one+*/*/run/checkpoint.pt"))) == 1
 
+    assert toy.go(dry_run=True) == (0, [])
+    assert "to do: goes on from its checkpoint" in re.sub(r"\s+", " ", capsys.readouterr().out)
     status, calls = toy.go()
     assert status == 0
     # That the settings had changed is not forgotten by the failure, and nothing of the other recipe runs.
     assert stages(calls) == ["evaluate", "evaluate", "fuse", "pretrain", "pretrain", "report"]
     assert all("/one+views.query=" in call for call in calls)
-    assert "to do: goes on from its checkpoint" in capsys.readouterr().out
 
 
 def test_shards_are_scattered_and_joined(tmp_path, capsys):
@@ -179,7 +188,7 @@ def test_shards_are_scattered_and_joined(tmp_path, capsys):
     assert sorted(path.name for path in (toy.data / "stores").iterdir()) == ["toy-50.zarr", "toy.zarr"]
     shown = capsys.readouterr().out
     assert (
-        shown.index("stores/toy.zarr.3of3") < shown.index("stores/toy.zarr ") < shown.index("stores/toy-50.zarr.1of3")
+        shown.index("stores/toy.zarr.3of3") < shown.index("stores/toy.zarr: ") < shown.index("stores/toy-50.zarr.1of3")
     )
 
     # The parts are gone, and that is no reason to make them again; nor is another number of them.

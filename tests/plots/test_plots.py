@@ -153,8 +153,17 @@ def test_animate_keeps_what_is_there(clips, tmp_path):
     with pytest.raises(BadInput, match="already exists"):
         animate.animate(clips, "one", tmp_path / "x.png")
     assert (tmp_path / "x.png").read_text() == "mine"
-    animate.animate(clips, "one", tmp_path / "x.png", force=True)
-    assert (tmp_path / "x.png").read_bytes().startswith(b"\x89PNG")
+    with pytest.raises(BadInput, match="is no output of skelpipe"):
+        animate.animate(clips, "one", tmp_path / "x.png", force=True)
+    assert (tmp_path / "x.png").read_text() == "mine"
+
+
+@pytest.mark.parametrize("suffix", [".png", ".gif"])
+def test_animate_replaces_its_own_pictures(clips, tmp_path, suffix):
+    out = animate.animate(clips, "one", tmp_path / f"x{suffix}")
+    before = out.read_bytes()
+    animate.animate(clips, "one", out, stream="bone", force=True)
+    assert out.read_bytes() != before
 
 
 def test_confusion_of_some_classes_writes_percentages_and_the_rest():

@@ -111,11 +111,13 @@ def test_classes_of_the_least_time_share_a_row():
 
 
 def test_windows_that_are_none_have_a_row_of_their_own():
-    figure = timeline_figure(*windows([0, 0, 3, 0]), NAMES, none=np.array([False, False, True, False]))
+    figure = timeline_figure(
+        *windows([0, 0, 3, 0]), NAMES, none=np.array([False, False, True, False]), called="no class"
+    )
     panel = figure.axes[0]
-    assert rows_of(panel) == ["sit", "none of these"]
+    assert rows_of(panel) == ["sit", "no class"]
     assert spans(panel) == {0: [(0, 120), (180, 240)], 1: [(120, 180)]}
-    assert rows_of(timeline_figure(*windows([0]), NAMES, none=np.array([True])).axes[0]) == ["none of these"]
+    assert rows_of(timeline_figure(*windows([0]), NAMES, none=np.array([True])).axes[0]) == ["none"]
 
 
 def test_truth_is_a_row_in_the_colours_of_the_classes():

@@ -24,6 +24,7 @@ from skelpipe.evaluation.evaluate import evaluate
 from skelpipe.evaluation.fuse import fuse
 from skelpipe.evaluation.scores import read_scores
 from skelpipe.exchange.weights.exporting import export_weights, in_reference_form
+from skelpipe.inspect.kept import kept_in
 from skelpipe.layouts import LAYOUTS
 from skelpipe.layouts.mapping import map_joints
 from skelpipe.outputs.folders import seal
@@ -40,7 +41,6 @@ from skelpipe.recordings.poses.described import read_description
 from skelpipe.recordings.poses.live import Frame
 from skelpipe.recordings.store import Clips
 from skelpipe.recordings.synthetic import write_raw
-from skelpipe.training.kept import kept_in
 from skelpipe.training.model import Classifier, Head, read_model
 from skelpipe.training.pretrain import pretrain
 from skelpipe.training.recipe import load_recipe
@@ -407,6 +407,11 @@ def test_a_timeline_is_drawn_of_each_recording(road, tmp_path):
     one = run_it(*words, "--timeline", tmp_path / "one.png")
     assert one.exit_code == 2
     assert "is one picture" in one.output
+    again = run_it(*words, "--timeline", tmp_path / "pictures", "--force")
+    assert again.exit_code == 0, again.output
+    pictures[0].write_bytes(b"mine")
+    mine = run_it(*words, "--timeline", tmp_path / "pictures", "--force")
+    assert (mine.exit_code, pictures[0].read_bytes()) == (2, b"mine"), mine.output
 
 
 def test_large_files_are_read_frame_by_frame(road, tmp_path, monkeypatch):

@@ -268,7 +268,9 @@ def test_mistakes_are_a_line_and_leave_nothing(clip, tmp_path):
         assert (done.exit_code, done.stdout, done.stderr.count("\n")) == (2, "", 1), done.output
         assert done.stderr.startswith(f"skelpipe: {said}")
     assert sorted(tmp_path.iterdir()) == before
-    assert run("poses", clip, taken, "--force").exit_code == 0
+    assert run("poses", clip, taken, "--force").exit_code == 2  # it is somebody else's
+    taken.unlink()
+    assert [run("poses", clip, taken, *words).exit_code for words in ((), (), ("--force",))] == [0, 2, 0]
     assert json.loads(taken.read_text())["frames"]
 
 

@@ -15,6 +15,7 @@ from rawtext import files, ntu_clip, ntu_text, pku_text, pku_values, read_ntu, r
 import skelpipe
 from skelpipe.errors import BadInput
 from skelpipe.recordings import reading, writer
+from skelpipe.recordings.datasets import find_dataset
 from skelpipe.recordings.datasets.ntu import clip_name
 from skelpipe.recordings.ingest import ingest
 from skelpipe.recordings.store import open_group
@@ -82,10 +83,16 @@ def test_store_holds_what_was_seen(tmp_path):
     assert verify(tmp_path / "all", raw, workers=0).clips == 8
 
 
-def test_nothing_depends_on_workers_or_batches(tmp_path, monkeypatch):
+@pytest.mark.parametrize("threads", [True, False], ids=["threads", "processes"])
+def test_nothing_depends_on_workers_or_batches(tmp_path, monkeypatch, threads):
     raw = raw_folder(tmp_path / "raw", clips=9)
+    with zipfile.ZipFile(tmp_path / "raw" / "a.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        for n in range(1, 9):
+            archive.writestr(f"S001C001P002R001A00{n}.skeleton", ntu_clip(n))
+        archive.writestr("S001C001P002R001A009.skeleton", "broken")
     ingest("ntu60", raw, tmp_path / "one", workers=0)
     monkeypatch.setattr(reading, "BATCH_BYTES", 20_000)
+    monkeypatch.setattr(type(find_dataset("ntu60")), "threads", threads)
     ingest("ntu60", raw, tmp_path / "two", workers=2)
     assert digest(tmp_path / "one") == digest(tmp_path / "two")
 
@@ -237,8 +244,9 @@ def test_verify_sees_damage(tmp_path):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals")
+@pytest.mark.parametrize("threads", [True, False], ids=["threads", "processes"])
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGKILL])
-def test_killed_ingest_leaves_no_store_and_no_worker(tmp_path, stop):
+def test_killed_ingest_leaves_no_store_and_no_worker(tmp_path, stop, threads):
     raw = raw_folder(tmp_path / "raw", clips=20)
     script = tmp_path / "slow.py"
     script.write_text(
@@ -246,9 +254,11 @@ def test_killed_ingest_leaves_no_store_and_no_worker(tmp_path, stop):
         import sys, time
         from multiprocessing import active_children
         from skelpipe.recordings import reading
+        from skelpipe.recordings.datasets import find_dataset
         from skelpipe.recordings.ingest import ingest
         if __name__ == "__main__":
             reading.BATCH_BYTES = 1
+            type(find_dataset("ntu60")).threads = bool(sys.argv[3])
             def progress(done, total, count):
                 print(*[child.pid for child in active_children()], flush=True)
                 for _ in range(1200):  # an interrupt just before one long sleep would wait for its end
@@ -256,7 +266,7 @@ def test_killed_ingest_leaves_no_store_and_no_worker(tmp_path, stop):
             ingest("ntu60", sys.argv[1], sys.argv[2], workers=2, progress=progress)
         """)
     )
-    command = [sys.executable, script, raw, tmp_path / "store"]
+    command = [sys.executable, script, raw, tmp_path / "store", "threads" if threads else ""]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(skelpipe.__file__).parents[1])])}
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment, text=True
@@ -264,7 +274,7 @@ def test_killed_ingest_leaves_no_store_and_no_worker(tmp_path, stop):
         workers = [int(pid) for pid in process.stdout.readline().split()]
         process.send_signal(stop)
         _, errors = process.communicate(timeout=60)
-    assert len(workers) == 2
+    assert len(workers) == (0 if threads else 2)
     assert process.returncode != 0
     assert not (tmp_path / "store").exists()
     assert errors.count("Traceback") <= 1

@@ -1,3 +1,4 @@
+import struct
 import zipfile
 
 import numpy as np
@@ -250,6 +251,21 @@ def test_members_are_what_zipfile_unpacks(tmp_path):
     with zipfile.ZipFile(path) as archive:
         assert [file.read() for file in files] == [archive.read(file.member) for file in files]
     assert [file._packed() is None for file in sorted(files, key=lambda file: file.stem)] == [False] * 4 + [True]
+
+
+def test_a_member_says_more_of_itself_than_the_directory(tmp_path):
+    """As archivers do that keep times there."""
+    with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(NAMED, ntu_clip(0))
+    data, more, name = (tmp_path / "a.zip").read_bytes(), bytes(200), len(NAMED)
+    data = bytearray(data[: 30 + name] + more + data[30 + name :])
+    data[28:30] = struct.pack("<H", len(more))
+    end = data.index(b"PK\5\6") + 16
+    data[end : end + 4] = struct.pack("<I", data.index(b"PK\1\2"))
+    (tmp_path / "a.zip").write_bytes(data)
+    (file,), _ = list_files(tmp_path / "a.zip", lambda name: True)
+    assert file._packed() is not None
+    assert file.read().decode() == ntu_clip(0)
 
 
 @pytest.mark.parametrize("at", [200, -400, 14, 31], ids=["data", "end of the data", "checksum", "name"])

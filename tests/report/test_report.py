@@ -209,7 +209,11 @@ def test_names_are_escaped_everywhere(tmp_path):
     write_run(tmp_path / "e" / "run", recipe=evil)
     write_report([tmp_path / "e"], tmp_path / "r")
     page = (tmp_path / "r" / "report.html").read_text()
-    assert "<script" not in page
+    assert "<script>alert(" not in page
+    own = re.findall(
+        r'<script>(?=\n"use strict"|document\.)|<script type="application/json" (?:class|id)="[a-z-]+">', page
+    )
+    assert page.count("<script") == page.count("</script>") == len(own)
     assert html.escape("<script>alert(") in page
     text = (tmp_path / "r" / "report.md").read_text()
     assert "<script" not in text
@@ -661,8 +665,8 @@ def test_streams_trained_together_are_a_line_each(tmp_path, monkeypatch):
     assert len(page["runs"]) == 2
     (logs,) = drawn
     name = "CrosSCLR, 3s, seed 0"
-    assert list(logs) == [name, f"{name}: joint", f"{name}: motion", f"{name}: bone",
-                          "ST-GCN (supervised), joint, seed 0"]  # fmt: skip
+    assert list(logs) == ["ST-GCN (supervised), joint, seed 0", name, f"{name}: joint", f"{name}: motion",
+                          f"{name}: bone"]  # fmt: skip
     assert logs[name] == [{"epoch": 1, "loss": 6.0, "lr": 0.1}]
     assert logs[f"{name}: bone"] == [{"epoch": 1, "spread": 0.3}]
     (figure,) = page["figures"]
@@ -922,7 +926,11 @@ def test_parts_and_notes_of_several_tables_stand_where_they_belong(tmp_path):
     page = report(tmp_path / "e", tmp_path / "r", figures=[], paper="fig1")
     assert any(text.startswith("Table 6: Headed") for text in page["paper"]["remarks"])
     text = html.unescape((tmp_path / "r" / "report.html").read_text())
-    assert text.index("<figure>") < text.index("Above: ours. Below: the paper's") < text.index('<table class="paper">')
+    assert (
+        text.index("<figure>")
+        < text.index("Above: ours. Below: the paper's")
+        < text.index('<table class="paper data">')
+    )
     page = report(tmp_path / "e", tmp_path / "r", figures=[], paper="table6", force=True)
     assert any(text.startswith("Headed") for text in page["paper"]["remarks"])
     rows = [line for line in (tmp_path / "r" / "report.md").read_text().splitlines() if line.startswith("| *S")]

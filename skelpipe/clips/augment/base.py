@@ -9,7 +9,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from numba import njit
+from torch import Tensor
 
 from skelpipe.errors import BadInput
 from skelpipe.layouts.base import Layout
@@ -105,6 +107,22 @@ class Sampling(NamedTuple):
     fills: bool = False
 
 
+class OnDevice(NamedTuple):
+    """The torch form of a step: what `apply` and `bring` do, within rounding, to clips that lie on a device.
+
+    Attributes:
+        send: (parameters (B, P), extent, options) -> what it needs of every clip, by name, each (B, ...) with few
+            numbers; made on the host.
+        apply: (x (B, C, T, V, M), what was sent, extent of no clips, options) -> the changed clips; x stays. Torch's
+            functions alone, without a branch on numbers, so that `torch.compile` makes one graph of them.
+        bring: (x, what was sent, extent of no clips, options) -> the targets, before x is changed.
+    """
+
+    send: Callable[[Numbers, Extent, Options], dict[str, npt.NDArray[Any]]]
+    apply: Callable[[Tensor, Mapping[str, Tensor], Extent, Options], Tensor]
+    bring: Callable[[Tensor, Mapping[str, Tensor], Extent, Options], dict[str, Tensor]] | None = None
+
+
 def brings_nothing(shape: Shape, options: Options) -> Brought:
     """No targets."""
     return {}
@@ -126,6 +144,7 @@ class Augmentation:
         bring: (x, parameters, extent, options, targets) -> None; fills the targets, before x is changed. One called
             `clip` is a clip, and gets the stream that the view gets.
         fills: whether it puts something behind the clip's own frames, which is let be from then on.
+        device: its torch form, which one with `sampling` does not need; without, clips stay in the host's memory.
 
     Example:
         >>> def shrink(x, params, extent, options):
@@ -147,6 +166,7 @@ class Augmentation:
     targets: Callable[[Shape, Options], Brought] = brings_nothing
     bring: Callable[[Batch, Numbers, Extent, Options, Targets], None] | None = None
     fills: bool = False
+    device: OnDevice | None = None
 
 
 def count_uniforms(augmentation: Augmentation, options: Options) -> int:
@@ -215,6 +235,33 @@ def draw_nothing(u: Numbers, extent: Extent, options: Options) -> Numbers:
 
 def leave(x: Batch, params: Numbers, extent: Extent, options: Options) -> None:
     """Change nothing, of a step that only brings targets or makes other frames."""
+
+
+def frames_taken(x: Tensor, index: Tensor) -> Tensor:
+    """Of x (B, C, T, V, M) frame index[b, t] of clip b as its frame t; index (B, T') int64."""
+    shape = (*x.shape[:2], index.shape[1], *x.shape[3:])
+    return x.gather(2, index[:, None, :, None, None].expand(shape))
+
+
+def send_matrices(matrices: Numbers) -> dict[str, npt.NDArray[Any]]:
+    """What `turned` takes."""
+    return {"matrix": matrices.astype(np.float32)}
+
+
+def turned(x: Tensor, matrices: Tensor) -> Tensor:
+    """The D coordinates of every point of x (B, C, T, V, M) multiplied by its clip's matrix, of (B, D, D)."""
+    # Sums of products instead of a matrix product, which a GPU may round to fewer bits.
+    size = matrices.shape[1]
+    matrix, points = matrices[..., None, None, None], x[:, :size].unbind(1)
+    rows = [
+        sum((matrix[:, i, j] * points[j] for j in range(1, size)), matrix[:, i, 0] * points[0]) for i in range(size)
+    ]
+    return with_confidence(torch.stack(rows, 1), x)
+
+
+def with_confidence(xyz: Tensor, x: Tensor) -> Tensor:
+    """New coordinates with what x (B, C, T, V, M) has behind them."""
+    return xyz if xyz.shape[1] == x.shape[1] else torch.cat([xyz, x[:, xyz.shape[1] :]], 1)
 
 
 # u (B, k); k of the numbers 0..n-1 without replacement, in the order that they are drawn (Fisher and Yates)

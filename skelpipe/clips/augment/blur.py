@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
+import torch
 from numba import njit
+from torch import Tensor
 
 from skelpipe.clips.augment.base import (
     Augmentation,
     Batch,
     Extent,
     Numbers,
+    OnDevice,
     Option,
     Options,
     P,
     copy_row,
     draw_whether,
+    with_confidence,
 )
 
 # A tap of less weight, relative to the middle's, cannot be seen in a float32.
@@ -77,6 +83,27 @@ def _apply_blur(x: Batch, params: Numbers, extent: Extent, options: Options) -> 
     _blur(x.reshape(*x.shape[:3], -1), channels, params[:, 0] > 0, params[:, 1], taps, normalise)
 
 
+# the weights of the middle and of the pairs beside it, of clips that stay as they are 1, 0, 0, ...
+def _send(params: Numbers, extent: Extent, options: Options) -> dict[str, Any]:
+    taps, reach = options["taps"], options["taps"] // 2
+    weights = np.array([_bell(taps, sigma, options["normalise"])[reach:] for sigma in params[:, 1]], np.float32)
+    weights = weights.reshape(len(params), reach + 1)
+    weights[weights <= WEIGHTLESS * weights[:, :1]] = 0
+    weights[params[:, 0] == 0] = np.arange(reach + 1) == 0
+    return {"weights": weights}
+
+
+def _on_device(x: Tensor, sent: Mapping[str, Tensor], extent: Extent, options: Options) -> Tensor:
+    reach, frames, xyz = options["taps"] // 2, x.shape[2], x[:, : extent.layout.coordinates]
+    weights = sent["weights"][:, :, None, None, None, None]
+    padded = torch.nn.functional.pad(xyz, (0, 0, 0, 0, reach, reach))
+    found = weights[:, 0] * xyz
+    for k in range(1, reach + 1):
+        early, late = padded[:, :, reach - k :][:, :, :frames], padded[:, :, reach + k :][:, :, :frames]
+        found = found + weights[:, k] * (early + late)
+    return with_confidence(found, x)
+
+
 BLUR = Augmentation(
     2,
     _draw_blur,
@@ -88,4 +115,5 @@ BLUR = Augmentation(
         "high": Option(2.0, 1e-3),
         "normalise": Option(False),
     },
+    device=OnDevice(_send, _on_device),
 )

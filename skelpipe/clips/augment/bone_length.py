@@ -6,13 +6,28 @@ seen, and few clips show few bodies; behind this step it has to look at the moti
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from numba import njit
+from torch import Tensor
 
-from skelpipe.clips.augment.base import Augmentation, Batch, Extent, Numbers, Option, Options, coordinates, whole
+from skelpipe.clips.augment.base import (
+    Augmentation,
+    Batch,
+    Extent,
+    Numbers,
+    OnDevice,
+    Option,
+    Options,
+    coordinates,
+    whole,
+    with_confidence,
+)
 from skelpipe.clips.augment.noise import add_normals
 from skelpipe.clips.philox import WORD
 from skelpipe.layouts.base import Layout
@@ -41,18 +56,43 @@ def _stretch(x, factors, order, parents):  # type: ignore[no-untyped-def]
 
 @cache
 def _order(layout: Layout) -> npt.NDArray[np.int64]:
+    return np.array(_joints(layout), np.int64)
+
+
+def _joints(layout: Layout) -> list[int]:
     """The joints but the root, each behind its parent."""
     parents, found = layout.parents, [v for v, parent in enumerate(layout.parents) if v == parent]
     for joint in found:
         found += [v for v, parent in enumerate(parents) if parent == joint != v]
-    return np.array(found[1:], np.int64)
+    return found[1:]
 
 
 def _apply_bone_length(x: Batch, params: Numbers, extent: Extent, options: Options) -> None:
     layout = extent.layout
-    logarithms = np.zeros((len(x), len(layout.joints)), np.float32)
-    add_normals(logarithms, np.ones(len(x), np.bool_), params.astype(np.uint32), np.float32(options["std"]))
-    _stretch(coordinates(x, layout), np.exp(logarithms), _order(layout), layout.parent_index)
+    _stretch(coordinates(x, layout), _factors(params, extent, options), _order(layout), layout.parent_index)
 
 
-BONE_LENGTH = Augmentation(2, _draw_bone_length, _apply_bone_length, {"std": Option(0.1, 0, 1)})
+# (B, V)
+def _factors(params: Numbers, extent: Extent, options: Options) -> Batch:
+    logarithms = np.zeros((len(params), len(extent.layout.joints)), np.float32)
+    add_normals(logarithms, np.ones(len(params), np.bool_), params.astype(np.uint32), np.float32(options["std"]))
+    return np.exp(logarithms)
+
+
+def _send(params: Numbers, extent: Extent, options: Options) -> dict[str, Any]:
+    return {"factors": _factors(params, extent, options)}
+
+
+def _on_device(x: Tensor, sent: Mapping[str, Tensor], extent: Extent, options: Options) -> Tensor:
+    layout, factors = extent.layout, sent["factors"][:, :, None, None, None]
+    before = x[:, : layout.coordinates].unbind(3)
+    moved = [*before]
+    for v in _joints(layout):
+        p = layout.parents[v]
+        moved[v] = moved[p] + factors[:, v] * (before[v] - before[p])
+    return with_confidence(torch.stack(moved, 3), x)
+
+
+BONE_LENGTH = Augmentation(
+    2, _draw_bone_length, _apply_bone_length, {"std": Option(0.1, 0, 1)}, device=OnDevice(_send, _on_device)
+)

@@ -8,7 +8,11 @@ person it goes from red, the first body, to blue, the last. Brought as `temporal
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
+from torch import Tensor
 
 from skelpipe.clips.augment.base import (
     Augmentation,
@@ -16,6 +20,7 @@ from skelpipe.clips.augment.base import (
     Brought,
     Extent,
     Numbers,
+    OnDevice,
     Option,
     Options,
     Shape,
@@ -35,15 +40,31 @@ def _targets(shape: Shape, options: Options) -> Brought:
 
 
 def _bring_colours(x: Batch, params: Numbers, extent: Extent, options: Options, targets: Targets) -> None:
-    t, (_, frames, joints, bodies) = np.arange(extent.frames), extent.shape
+    targets[f"{options['by']}_colours"][...] = _colours(extent, options)
+
+
+# (B, 3, T, V or 1, M or 1)
+def _colours(extent: Extent, options: Options) -> Numbers:
+    t, (_, _, joints, bodies) = np.arange(extent.frames), extent.shape
     if options["by"] == "temporal":
         u = np.minimum((t + 1) / np.maximum(extent.lengths[:, None], 1), 1)[:, :, None, None]
     elif options["by"] == "spatial":
         u = ((np.arange(joints) + 1) / joints)[None, None, :, None]
     else:
         u = (np.arange(bodies) / max(bodies - 1, 1))[None, None, None, :]
-    colours = _ramp(np.broadcast_to(u, (len(x), frames, joints, bodies))) * extent.own[:, :, None, None, None]
-    targets[f"{options['by']}_colours"][...] = np.moveaxis(colours, -1, 1)
+    return np.moveaxis(_ramp(u) * extent.own[:, :, None, None, None], -1, 1)
+
+
+def _send(params: Numbers, extent: Extent, options: Options) -> dict[str, Any]:
+    return {"colours": _colours(extent, options).astype(np.float32)}
+
+
+def _stay(x: Tensor, sent: Mapping[str, Tensor], extent: Extent, options: Options) -> Tensor:
+    return x
+
+
+def _bring_on_device(x: Tensor, sent: Mapping[str, Tensor], extent: Extent, options: Options) -> dict[str, Tensor]:
+    return {f"{options['by']}_colours": sent["colours"].expand(len(x), 3, *x.shape[2:]).contiguous()}
 
 
 COLOURS = Augmentation(
@@ -53,4 +74,5 @@ COLOURS = Augmentation(
     {"by": Option("temporal", choices=("temporal", "spatial", "person"))},
     targets=_targets,
     bring=_bring_colours,
+    device=OnDevice(_send, _stay, _bring_on_device),
 )

@@ -6,8 +6,12 @@ become 0, else p' = C^T p with numbers of C from -1 to 1, which are the same for
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 from numba import njit
+from torch import Tensor
 
 from skelpipe.clips.augment.base import (
     ALWAYS,
@@ -15,11 +19,13 @@ from skelpipe.clips.augment.base import (
     Batch,
     Extent,
     Numbers,
+    OnDevice,
     Option,
     Options,
     coordinates,
     draw_whether,
     draw_without_replacement,
+    turned,
 )
 from skelpipe.errors import BadInput
 
@@ -64,4 +70,23 @@ def _apply_corrupt(x: Batch, params: Numbers, extent: Extent, options: Options) 
     _corrupt(coordinates(x, extent.layout), params[:, 0] > 0, params[:, 1] > 0, matrices, joints)
 
 
-CORRUPT = Augmentation(_uniforms, _draw_corrupt, _apply_corrupt, {"p": ALWAYS, "joints": Option(15, 1, 1000)})
+# which joints, (B, V), and the transposed matrices, which are 0 where the joints become 0
+def _send(params: Numbers, extent: Extent, options: Options) -> dict[str, Any]:
+    size, joints = extent.layout.coordinates, params[:, 11:].astype(np.int64)
+    hidden = np.zeros((len(params), len(extent.layout.joints)), np.bool_)
+    np.put_along_axis(hidden, joints, params[:, :1] > 0, axis=1)
+    matrices = params[:, 2 : 2 + size * size].reshape(-1, size, size) * (params[:, 1] > 0)[:, None, None]
+    return {"hidden": hidden, "matrix": np.swapaxes(matrices, 1, 2).astype(np.float32)}
+
+
+def _on_device(x: Tensor, sent: Mapping[str, Tensor], extent: Extent, options: Options) -> Tensor:
+    return turned(x, sent["matrix"]).where(sent["hidden"][:, None, None, :, None], x)
+
+
+CORRUPT = Augmentation(
+    _uniforms,
+    _draw_corrupt,
+    _apply_corrupt,
+    {"p": ALWAYS, "joints": Option(15, 1, 1000)},
+    device=OnDevice(_send, _on_device),
+)

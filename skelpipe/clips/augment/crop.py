@@ -5,10 +5,27 @@ Of a clip that is filled up only its own frames take part.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 from numba import njit
+from torch import Tensor
 
-from skelpipe.clips.augment.base import Augmentation, Batch, Extent, Moves, Numbers, Option, Options, copy_row, whole
+from skelpipe.clips.augment.base import (
+    Augmentation,
+    Batch,
+    Extent,
+    Lengths,
+    Moves,
+    Numbers,
+    OnDevice,
+    Option,
+    Options,
+    copy_row,
+    frames_taken,
+    whole,
+)
 
 
 # parameters: shift, the window's first frame in the clip's own count, -pad..pad
@@ -45,4 +62,22 @@ def _apply_crop(x: Batch, params: Numbers, extent: Extent, options: Options) -> 
     _crop(x.reshape(*x.shape[:3], -1), params[:, 0].astype(np.int64), extent.lengths)
 
 
-CROP = Augmentation(1, _draw_crop, _apply_crop, {"ratio": Option(6, 1)}, _move_crop)
+def reflected(shifts: Lengths, lengths: Lengths, frames: int) -> Lengths:
+    """(B, T), which frame each one is of a clip that is shifted within its own frames; shifts, lengths (B,)."""
+    t, own = np.arange(frames), lengths[:, None]
+    moved = t + shifts[:, None]
+    moved = np.where(moved < 0, -1 - moved, moved)
+    moved = np.where(moved >= own, 2 * own - 1 - moved, moved)
+    return np.where(t < own, moved, t)
+
+
+def _send(params: Numbers, extent: Extent, options: Options) -> dict[str, Any]:
+    return {"frames": reflected(params[:, 0].astype(np.int64), extent.lengths, extent.frames)}
+
+
+def take_sent(x: Tensor, sent: Mapping[str, Tensor], extent: Extent, options: Options) -> Tensor:
+    """The frames that were sent."""
+    return frames_taken(x, sent["frames"])
+
+
+CROP = Augmentation(1, _draw_crop, _apply_crop, {"ratio": Option(6, 1)}, _move_crop, device=OnDevice(_send, take_sent))

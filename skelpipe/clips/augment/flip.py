@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from numba import njit
+from torch import Tensor
 
-from skelpipe.clips.augment.base import Augmentation, Batch, Extent, Moves, Numbers, Option, Options, P, draw_whether
+from skelpipe.clips.augment.base import (
+    Augmentation,
+    Batch,
+    Extent,
+    Moves,
+    Numbers,
+    OnDevice,
+    Option,
+    Options,
+    P,
+    draw_whether,
+    turned,
+)
 from skelpipe.layouts.base import Layout, X
 
 
@@ -58,4 +73,32 @@ def _apply_flip(x: Batch, params: Numbers, extent: Extent, options: Options) -> 
         x[whether, X] *= -1
 
 
-FLIP = Augmentation(1, draw_whether, _apply_flip, {"p": P, "mirror_x": Option(False)}, _move_flip)
+def sides_changed(whether: npt.NDArray[np.bool_], layout: Layout) -> npt.NDArray[np.int64]:
+    """(B, V), which joint each one is of clips whose sides change places or do not."""
+    return np.where(whether[:, None], np.array(layout.mirror), np.arange(len(layout.mirror)))
+
+
+def joints_taken(x: Tensor, index: Tensor) -> Tensor:
+    """Of x (B, C, T, V, M) joint index[b, v] of clip b as its joint v; index (B, V) int64."""
+    return x.gather(3, index[:, None, None, :, None].expand(x.shape))
+
+
+def _send(params: Numbers, extent: Extent, options: Options) -> dict[str, Any]:
+    whether = params[:, 0] > 0
+    mirrors = _mirrors(whether, extent.layout.coordinates).astype(np.float32)
+    return {"joints": sides_changed(whether, extent.layout)} | ({"matrix": mirrors} if options["mirror_x"] else {})
+
+
+def _on_device(x: Tensor, sent: Mapping[str, Tensor], extent: Extent, options: Options) -> Tensor:
+    x = joints_taken(x, sent["joints"])
+    return turned(x, sent["matrix"]) if options["mirror_x"] else x
+
+
+FLIP = Augmentation(
+    1,
+    draw_whether,
+    _apply_flip,
+    {"p": P, "mirror_x": Option(False)},
+    _move_flip,
+    device=OnDevice(_send, _on_device),
+)

@@ -10,9 +10,13 @@ first frame spared is what the code released with P&C (Su et al., CVPR 2020) doe
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 from numba import njit
+from torch import Tensor
 
 from skelpipe.clips.augment.base import (
     Augmentation,
@@ -20,6 +24,7 @@ from skelpipe.clips.augment.base import (
     Brought,
     Extent,
     Numbers,
+    OnDevice,
     Option,
     Options,
     Shape,
@@ -117,7 +122,34 @@ def _bring_joints(x: Batch, params: Numbers, extent: Extent, options: Options, t
     targets["mask"][:, 0, :, :, 0] = _joints(params, extent, options)
 
 
-TAIL_MASK = Augmentation(0, draw_nothing, _apply_tail, {"keep": Option(0.7, 0, 1)}, targets=_targets, bring=_bring_tail)
+# what is hidden, (B, T, V), and what of that is told
+def _send_tail(params: Numbers, extent: Extent, options: Options) -> dict[str, Any]:
+    late = _late(extent, options)
+    return {"hidden": _all_joints(late, extent), "told": _all_joints(late & extent.own, extent)}
+
+
+def _send_joints(params: Numbers, extent: Extent, options: Options) -> dict[str, Any]:
+    hidden = _joints(params, extent, options)
+    return {"hidden": hidden, "told": hidden}
+
+
+def _on_device(x: Tensor, sent: Mapping[str, Tensor], extent: Extent, options: Options) -> Tensor:
+    return x.masked_fill(sent["hidden"][:, None, :, :, None], 0)
+
+
+def _bring_on_device(x: Tensor, sent: Mapping[str, Tensor], extent: Extent, options: Options) -> dict[str, Tensor]:
+    return {"clip": x, "mask": sent["told"][:, None, :, :, None].clone()}
+
+
+TAIL_MASK = Augmentation(
+    0,
+    draw_nothing,
+    _apply_tail,
+    {"keep": Option(0.7, 0, 1)},
+    targets=_targets,
+    bring=_bring_tail,
+    device=OnDevice(_send_tail, _on_device, _bring_on_device),
+)
 
 JOINT_MASK = Augmentation(
     _count,
@@ -132,4 +164,5 @@ JOINT_MASK = Augmentation(
     },
     targets=_targets,
     bring=_bring_joints,
+    device=OnDevice(_send_joints, _on_device, _bring_on_device),
 )

@@ -7,11 +7,14 @@ The task of MS2L (Lin et al., MM 2020): 3 segments of floor(F / 3) frames; those
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from functools import cache
 from itertools import permutations
+from typing import Any
 
 import numpy as np
 from numba import njit
+from torch import Tensor
 
 from skelpipe.clips.augment.base import (
     Augmentation,
@@ -20,6 +23,7 @@ from skelpipe.clips.augment.base import (
     Extent,
     Lengths,
     Numbers,
+    OnDevice,
     Option,
     Options,
     Shape,
@@ -27,6 +31,7 @@ from skelpipe.clips.augment.base import (
     copy_row,
     whole,
 )
+from skelpipe.clips.augment.crop import take_sent
 
 
 @cache
@@ -68,6 +73,24 @@ def _bring_order(x: Batch, params: Numbers, extent: Extent, options: Options, ta
     targets["order"][...] = params[:, 0]
 
 
+def _send(params: Numbers, extent: Extent, options: Options) -> dict[str, Any]:
+    t, segments, order = np.arange(extent.frames), options["segments"], params[:, 0].astype(np.int64)
+    size = extent.lengths[:, None] // segments
+    segment, within = np.divmod(t, np.maximum(size, 1))
+    moved = np.take_along_axis(_orders(segments)[order], np.minimum(segment, segments - 1), axis=1) * size + within
+    return {"frames": np.where(t < size * segments, moved, t), "order": order}
+
+
+def _bring_on_device(x: Tensor, sent: Mapping[str, Tensor], extent: Extent, options: Options) -> dict[str, Tensor]:
+    return {"order": sent["order"].clone()}
+
+
 JIGSAW = Augmentation(
-    1, _draw_jigsaw, _apply_jigsaw, {"segments": Option(3, 2, 6)}, targets=_targets, bring=_bring_order
+    1,
+    _draw_jigsaw,
+    _apply_jigsaw,
+    {"segments": Option(3, 2, 6)},
+    targets=_targets,
+    bring=_bring_order,
+    device=OnDevice(_send, take_sent, _bring_on_device),
 )

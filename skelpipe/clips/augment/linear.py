@@ -6,9 +6,12 @@ A confidence behind the coordinates is left as it is. tilt is the random rotatio
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 from numba import njit
+from torch import Tensor
 
 from skelpipe.clips.augment.base import (
     POINTS_AT_A_TIME,
@@ -17,9 +20,12 @@ from skelpipe.clips.augment.base import (
     Extent,
     Moves,
     Numbers,
+    OnDevice,
     Option,
     Options,
     copy_row,
+    send_matrices,
+    turned,
     whole,
 )
 
@@ -187,18 +193,51 @@ def _apply_scale(x: Batch, params: Numbers, extent: Extent, options: Options) ->
     transform(x, _scales(params, extent.layout.coordinates))
 
 
-SHEAR = Augmentation(6, _draw_shear, _apply_shear, {"amplitude": Option(0.5)}, _move_shear)
+def _turn_sent(x: Tensor, sent: Mapping[str, Tensor], extent: Extent, options: Options) -> Tensor:
+    return turned(x, sent["matrix"])
 
 
-ROTATE = Augmentation(
-    4, _draw_rotate, _apply_rotate, {"angle": Option(30.0, -360, 360), "other": Option(1.0, -360, 360)}, _move_rotate
+# the torch form of one that multiplies by the matrices that it makes of (parameters, coordinates)
+def _by(matrices: Callable[[Numbers, int], Numbers]) -> OnDevice:
+    def send(params: Numbers, extent: Extent, options: Options) -> dict[str, Any]:
+        return send_matrices(matrices(params, extent.layout.coordinates))
+
+    return OnDevice(send, _turn_sent)
+
+
+SHEAR = Augmentation(
+    6,
+    _draw_shear,
+    _apply_shear,
+    {"amplitude": Option(0.5)},
+    _move_shear,
+    device=_by(lambda params, _: _shears(params)),
 )
 
 
-TILT = Augmentation(3, _draw_tilt, _apply_tilt, {"angle": Option(0.3, 0, math.pi)}, _move_tilt)
+ROTATE = Augmentation(
+    4,
+    _draw_rotate,
+    _apply_rotate,
+    {"angle": Option(30.0, -360, 360), "other": Option(1.0, -360, 360)},
+    _move_rotate,
+    device=_by(lambda params, _: _rotations(params)),
+)
 
 
-YAW = Augmentation(1, _draw_yaw, _apply_yaw, {"angle": Option(60.0, 0, 180)}, _move_yaw)
+TILT = Augmentation(
+    3,
+    _draw_tilt,
+    _apply_tilt,
+    {"angle": Option(0.3, 0, math.pi)},
+    _move_tilt,
+    device=_by(lambda params, _: _rotations(-params)),
+)
 
 
-SCALE = Augmentation(1, _draw_scale, _apply_scale, {"amplitude": Option(0.2, 0, 0.99)}, _move_scale)
+YAW = Augmentation(1, _draw_yaw, _apply_yaw, {"angle": Option(60.0, 0, 180)}, _move_yaw, device=_by(_yaws))
+
+
+SCALE = Augmentation(
+    1, _draw_scale, _apply_scale, {"amplitude": Option(0.2, 0, 0.99)}, _move_scale, device=_by(_scales)
+)

@@ -2,9 +2,23 @@
 
 from __future__ import annotations
 
-import numpy as np
+from collections.abc import Mapping
+from typing import Any
 
-from skelpipe.clips.augment.base import Augmentation, Batch, Extent, Numbers, Options, P, draw_whether, whole
+import numpy as np
+from torch import Tensor
+
+from skelpipe.clips.augment.base import (
+    Augmentation,
+    Batch,
+    Extent,
+    Numbers,
+    OnDevice,
+    Options,
+    P,
+    draw_whether,
+    whole,
+)
 
 
 # parameters: whether, which axis
@@ -17,4 +31,12 @@ def _apply_mask(x: Batch, params: Numbers, extent: Extent, options: Options) -> 
     x[masked, params[masked, 1].astype(np.int64)] = 0
 
 
-MASK = Augmentation(2, _draw_mask, _apply_mask, {"p": P})
+def _send(params: Numbers, extent: Extent, options: Options) -> dict[str, Any]:
+    return {"hidden": (params[:, :1] > 0) & (params[:, 1:] == np.arange(extent.layout.channels))}
+
+
+def _on_device(x: Tensor, sent: Mapping[str, Tensor], extent: Extent, options: Options) -> Tensor:
+    return x.masked_fill(sent["hidden"][:, :, None, None, None], 0)
+
+
+MASK = Augmentation(2, _draw_mask, _apply_mask, {"p": P}, device=OnDevice(_send, _on_device))

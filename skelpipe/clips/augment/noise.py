@@ -5,8 +5,12 @@ jitter is that of VA-RNN (Zhang et al., TPAMI 2019); with `clean` it brings the 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 from numba import njit
+from torch import Tensor
 
 from skelpipe.clips.augment.base import (
     ALWAYS,
@@ -15,6 +19,7 @@ from skelpipe.clips.augment.base import (
     Brought,
     Extent,
     Numbers,
+    OnDevice,
     Option,
     Options,
     P,
@@ -23,8 +28,9 @@ from skelpipe.clips.augment.base import (
     coordinates,
     draw_whether,
     whole,
+    with_confidence,
 )
-from skelpipe.clips.philox import WORD, normals4
+from skelpipe.clips.philox import WORD, normals4, normals_of
 
 
 # parameters: whether, and the two words of the key that the normal numbers grow from
@@ -92,7 +98,39 @@ def _bring_clean(x: Batch, params: Numbers, extent: Extent, options: Options, ta
     targets["clip"][...] = x
 
 
-NOISE = Augmentation(3, _draw_noise, _apply_noise, {"p": P, "std": Option(0.01), "absent": Option(True)})
+def _send(params: Numbers, extent: Extent, options: Options) -> dict[str, Any]:
+    return {"whether": params[:, 0] > 0, "keys": params[:, 1:].astype(np.int64)}
+
+
+def _added(xyz: Tensor, sent: Mapping[str, Tensor], options: Options) -> Tensor:
+    drawn: Tensor = normals_of(sent["keys"], xyz[0].numel()).view(xyz.shape) * options["std"]
+    return xyz + drawn.where(sent["whether"][:, None, None, None, None], 0)
+
+
+def _noise_on_device(x: Tensor, sent: Mapping[str, Tensor], extent: Extent, options: Options) -> Tensor:
+    xyz = x[:, : extent.layout.coordinates]
+    found = _added(xyz, sent, options)
+    if not options["absent"]:
+        found = found * (xyz != 0).any(3, keepdim=True).any(1, keepdim=True)
+    return with_confidence(found, x)
+
+
+def _jitter_on_device(x: Tensor, sent: Mapping[str, Tensor], extent: Extent, options: Options) -> Tensor:
+    xyz = x[:, : extent.layout.coordinates]
+    return with_confidence(_added(xyz, sent, options).where(xyz != 0, 0), x)
+
+
+def _clean_on_device(x: Tensor, sent: Mapping[str, Tensor], extent: Extent, options: Options) -> dict[str, Tensor]:
+    return {"clip": x} if options["clean"] else {}
+
+
+NOISE = Augmentation(
+    3,
+    _draw_noise,
+    _apply_noise,
+    {"p": P, "std": Option(0.01), "absent": Option(True)},
+    device=OnDevice(_send, _noise_on_device),
+)
 
 
 JITTER = Augmentation(
@@ -102,4 +140,5 @@ JITTER = Augmentation(
     {"p": ALWAYS, "std": Option(0.075), "clean": Option(False)},
     targets=_clean,
     bring=_bring_clean,
+    device=OnDevice(_send, _jitter_on_device, _clean_on_device),
 )

@@ -8,9 +8,14 @@ end; all others are as that preparation stores them.
 
 from __future__ import annotations
 
-from numba import njit
+from collections.abc import Mapping
+from typing import Any
 
-from skelpipe.clips.augment.base import Augmentation, Batch, Extent, Numbers, Options, draw_nothing
+import torch
+from numba import njit
+from torch import Tensor
+
+from skelpipe.clips.augment.base import Augmentation, Batch, Extent, Numbers, OnDevice, Options, draw_nothing
 
 
 # x (B, C, T, V, M); lengths (B,)
@@ -45,4 +50,18 @@ def _apply_repeat(x: Batch, params: Numbers, extent: Extent, options: Options) -
         _repeat(x, extent.lengths)
 
 
-REPEAT = Augmentation(0, draw_nothing, _apply_repeat, {}, fills=True)
+def _send(params: Numbers, extent: Extent, options: Options) -> dict[str, Any]:
+    return {"own": extent.lengths}
+
+
+def _on_device(x: Tensor, sent: Mapping[str, Tensor], extent: Extent, options: Options) -> Tensor:
+    if not extent.padded:
+        return x
+    t = torch.arange(x.shape[2], device=x.device)
+    shows = (x != 0).any(3).any(1) & (t < sent["own"][:, None])[:, :, None]  # (B, T, M)
+    period = (shows * (t + 1)[:, None]).amax(1)[:, None]
+    frames = (t[:, None] % period.clamp(min=1)).where(period > 0, t[:, None])
+    return x.gather(2, frames[:, None, :, None].expand(x.shape))
+
+
+REPEAT = Augmentation(0, draw_nothing, _apply_repeat, {}, fills=True, device=OnDevice(_send, _on_device))

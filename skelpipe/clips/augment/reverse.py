@@ -2,10 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numba import njit
 
-from skelpipe.clips.augment.base import Augmentation, Batch, Extent, Lengths, Numbers, Option, Options, P, draw_whether
+from skelpipe.clips.augment.base import (
+    Augmentation,
+    Batch,
+    Extent,
+    Lengths,
+    Numbers,
+    OnDevice,
+    Option,
+    Options,
+    P,
+    draw_whether,
+)
+from skelpipe.clips.augment.crop import take_sent
 
 
 # parameters: whether
@@ -36,4 +50,16 @@ def _lengths(params: Numbers, extent: Extent, options: Options) -> Lengths:
     return np.where(params[:, 0] > 0, _turning(extent, options), extent.lengths)
 
 
-REVERSE = Augmentation(1, draw_whether, _apply_reverse, {"p": P, "padding": Option(True)}, lengths=_lengths)
+def _send(params: Numbers, extent: Extent, options: Options) -> dict[str, Any]:
+    t, turning = np.arange(extent.frames), _turning(extent, options)[:, None]
+    return {"frames": np.where((params[:, :1] > 0) & (t < turning), turning - 1 - t, t)}
+
+
+REVERSE = Augmentation(
+    1,
+    draw_whether,
+    _apply_reverse,
+    {"p": P, "padding": Option(True)},
+    lengths=_lengths,
+    device=OnDevice(_send, take_sent),
+)

@@ -12,9 +12,11 @@ from torch import Tensor
 from torch.autograd import Function
 
 from skelpipe.encoders.cpu import rowwise
-from skelpipe.encoders.cpu.norms import Rows, each_chunk, empty
+from skelpipe.encoders.cpu.norms import Rows, each_chunk, empty, values
+from skelpipe.encoders.cpu.products import product
 from skelpipe.parallel import map_slices
 
+Places = npt.NDArray[np.int64]
 BLOCK = 2**20  # mixed values made at a time: what a core's cache still holds when they are multiplied
 
 
@@ -34,7 +36,7 @@ class Graph:
         self.entries = (source.numpy(), row.numpy())
 
     @staticmethod
-    def sorted(to: Tensor, come_from: Tensor, count: int) -> tuple[Tensor, Rows, Rows]:
+    def sorted(to: Tensor, come_from: Tensor, count: int) -> tuple[Tensor, Places, Places]:
         """The entries' order, where each row of the result starts among them, and what each reads."""
         order = torch.argsort(to, stable=True)
         starts = torch.searchsorted(to[order], torch.arange(count + 1))
@@ -65,12 +67,12 @@ class GraphConv(Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, adjacency: Tensor, weight: Tensor, bias: Tensor, graph: Graph) -> Tensor:
         source, entries = skeletons(x, graph), adjacency.detach()[graph.places]
-        y = empty(*x.shape[:-1], weight.shape[1])
+        y, matrix, added = empty(x, *x.shape[:-1], weight.shape[1]), weight.to(x.dtype), bias.to(x.dtype).flatten()
         target = y.view(len(source), -1)
         for first, last in graph.blocks(len(source), x.shape[-1]):
             mixed = gather(source[first:last], graph.forward, entries)
-            torch.mm(mixed.view(-1, len(weight)), weight, out=target[first:last].view(-1, weight.shape[1]))
-            target[first:last].add_(bias.flatten())
+            sums = product(mixed.view(-1, len(weight)), matrix.t())
+            torch.add(sums.view(last - first, -1), added, out=target[first:last])
         ctx.save_for_backward(x, entries, weight)
         ctx.graph = graph
         return y
@@ -80,33 +82,39 @@ class GraphConv(Function):
         x, entries, weight = ctx.saved_tensors
         graph: Graph = ctx.graph
         source, g = skeletons(x, graph), grad.contiguous().view(-1, graph.joints, grad.shape[-1])
-        past, of_weight = empty(*x.shape), torch.zeros_like(weight)
+        past, of_weight, matrix = empty(x, *x.shape), torch.zeros_like(weight), weight.to(x.dtype)
         each = np.empty((rowwise.chunks(len(source)), len(entries)), np.float32)
         for first, last in graph.blocks(len(source), x.shape[-1]):
             here, rows = source[first:last], g[first:last].view(-1, grad.shape[-1])
-            of_weight.addmm_(gather(here, graph.forward, entries).view(-1, len(weight)).t(), rows)
-            mixed = (rows @ weight.t()).view(len(here), -1, x.shape[-1]).numpy()
+            mixed = gather(here, graph.forward, entries).view(-1, len(weight))
+            of_weight.add_(product(rows.t(), mixed.t()).t())
+            mixed = product(rows, matrix).view(len(here), -1, x.shape[-1])
             gather(mixed, graph.backward, entries, out=skeletons(past, graph)[first:last])
-            sums = each[first // rowwise.CHUNK :]
-            each_chunk(lambda a, b: rowwise.entry_gradients(here, mixed, *graph.entries, sums, a, b), len(here))  # noqa: B023
+            of_entries(here, mixed, graph, each[first // rowwise.CHUNK :])
         of_adjacency = torch.zeros(graph.partitions, graph.joints, graph.joints)
         of_adjacency[graph.places] = torch.from_numpy(each.sum(0, dtype=np.float64)).float()
-        return past, of_adjacency, of_weight, g.sum(0), None
+        return past, of_adjacency, of_weight, g.sum(0, dtype=torch.float32), None
 
 
-def skeletons(x: Tensor, graph: Graph) -> npt.NDArray[np.float32]:
-    """(T, B·M, V, C)'s memory as (T·B·M, V, C)."""
-    array: Rows = x.detach().view(-1, graph.joints, x.shape[-1]).numpy()
-    return array
+def skeletons(x: Tensor, graph: Graph) -> Tensor:
+    """(T, B·M, V, C) as (T·B·M, V, C)."""
+    return x.detach().view(-1, graph.joints, x.shape[-1])
 
 
-def gather(x: Rows, to: tuple[Tensor, Rows, Rows], entries: Tensor, out: Rows | None = None) -> Tensor:
+def gather(x: Tensor, to: tuple[Tensor, Places, Places], entries: Tensor, out: Tensor | None = None) -> Tensor:
     """Add up the weighted joints that each row takes: (N, V, C) -> (N, rows, C)."""
     order, starts, sources = to
     weights = entries[order].numpy()
-    target = np.empty((len(x), len(starts) - 1, x.shape[2]), np.float32) if out is None else out
+    found = empty(x, len(x), len(starts) - 1, x.shape[2]) if out is None else out
+    source, target = values(x), values(found)
     map_slices(
-        lambda a, b: rowwise.gather_joints(x, starts, sources, weights, target, a, b),
+        lambda a, b: rowwise.gather_joints(source, starts, sources, weights, target, a, b),
         len(x), torch.get_num_threads(), least=64,
     )  # fmt: skip
-    return torch.from_numpy(target)
+    return found
+
+
+def of_entries(x: Tensor, grad: Tensor, graph: Graph, sums: Rows) -> None:
+    """Write what chunks of skeletons add to the gradient of each entry, from that of what it was mixed to."""
+    source, g = values(x), values(grad)
+    each_chunk(lambda a, b: rowwise.entry_gradients(source, g, *graph.entries, sums, a, b), len(x))

@@ -15,22 +15,33 @@ from torch.autograd import Function
 from skelpipe.encoders.cpu import rowwise
 from skelpipe.parallel import map_slices
 
+Values = npt.NDArray[np.float32] | npt.NDArray[np.uint16]  # float32, or bfloat16 as `rowwise` has it
 Rows = npt.NDArray[np.float32]
 AnyNorm = nn.BatchNorm1d | nn.BatchNorm2d
 
 
-def rows(x: Tensor) -> Rows:
-    """A contiguous tensor's memory as (R, C)."""
-    array: Rows = x.detach().view(-1, x.shape[-1]).numpy()
+def values(x: Tensor) -> Values:
+    """A tensor's memory as NumPy sees it."""
+    x = x.detach()
+    if x.dtype == torch.bfloat16:
+        return x.view(torch.int16).numpy().view(np.uint16)
+    array: Rows = x.numpy()
     return array
 
 
-def empty(*shape: int) -> Tensor:
-    """A tensor in memory of NumPy's.
+def rows(x: Tensor) -> Values:
+    """A contiguous tensor's memory as (R, C)."""
+    return values(x.detach().view(-1, x.shape[-1]))
+
+
+def empty(x: Tensor, *shape: int) -> Tensor:
+    """A tensor of x's dtype in memory of NumPy's.
 
     Torch asks for aligned blocks; the C library serves such a request from none of its freed blocks of the same size,
     so a training step would leave as much memory in holes as it uses.
     """
+    if x.dtype == torch.bfloat16:
+        return torch.from_numpy(np.empty(shape, np.int16)).view(torch.bfloat16)
     return torch.from_numpy(np.empty(shape, np.float32))
 
 
@@ -47,7 +58,7 @@ def each_chunk(kernel: Callable[[int, int], object], count: int) -> None:
 class Norm:
     """A batch norm as scale · x + shift, its statistics taken from x in training mode, and its gradient."""
 
-    def __init__(self, module: AnyNorm, x: Rows) -> None:
+    def __init__(self, module: AnyNorm, x: Values) -> None:
         self.count, self.training = len(x), module.training
         if self.training:
             self.mean, variance = self.measure(x)
@@ -63,7 +74,7 @@ class Norm:
         self.scale = scale.astype(np.float32)
         self.shift = (module.bias.detach().double().numpy() - scale * self.mean).astype(np.float32)
 
-    def measure(self, x: Rows) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    def measure(self, x: Values) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
         mean, square = self.per_chunk(x), self.per_chunk(x)
         each_chunk(lambda a, b: rowwise.chunk_moments(x, a, b, mean, square), len(x))
         return rowwise.moments(mean, square, len(x))  # type: ignore[no-any-return]
@@ -81,7 +92,7 @@ class Norm:
             module.num_batches_tracked.add_(1)
 
     @staticmethod
-    def per_chunk(x: Rows) -> Rows:
+    def per_chunk(x: Values) -> Rows:
         return np.empty((rowwise.chunks(len(x)), x.shape[1]), np.float32)
 
     @property
@@ -106,7 +117,7 @@ class Norm:
 
     def relu(self, x: Tensor) -> Tensor:
         """max(0, BN(x))."""
-        y = empty(*x.shape)
+        y = empty(x, *x.shape)
         source, target = rows(x), rows(y)
         each_row(lambda a, b: rowwise.scale_relu(source, self.scale, self.shift, target, a, b), len(source))
         return y
@@ -126,7 +137,7 @@ class Norm:
         centre = self.centre
         each_chunk(lambda a, b: rowwise.relu_sums(source, g, *affine, centre, plain, moment, a, b), len(source))
         coefficients, of_weight, of_bias = self.gradient(plain, moment)
-        past = empty(*x.shape)
+        past = empty(x, *x.shape)
         target = rows(past)
         each_row(lambda a, b: rowwise.relu_gradient(source, g, *affine, *coefficients, target, a, b), len(source))
         return past, of_weight, of_bias
@@ -180,7 +191,7 @@ class NormAddRelu(Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, residual: Tensor, module: nn.BatchNorm2d) -> Tensor:
-        norm, y = Norm(module, rows(x)), empty(*x.shape)
+        norm, y = Norm(module, rows(x)), empty(x, *x.shape)
         source, other, target = rows(x), rows(residual), rows(y)
         each_row(lambda a, b: rowwise.scale_add_relu(source, norm.scale, norm.shift, other, target, a, b), len(source))
         ctx.save_for_backward(x, y)
@@ -194,7 +205,7 @@ class NormAddRelu(Function):
         source, reached, g = rows(x), rows(y), rows(grad.contiguous())
         plain, moment = norm.per_chunk(source), norm.per_chunk(source)
         centre = norm.centre
-        of_residual, past = empty(*x.shape), empty(*x.shape)
+        of_residual, past = empty(x, *x.shape), empty(x, *x.shape)
         passed, target = rows(of_residual), rows(past)
         each_chunk(lambda a, b: rowwise.add_sums(source, g, reached, centre, passed, plain, moment, a, b), len(source))
         coefficients, of_weight, of_bias = norm.gradient(plain, moment)
@@ -212,7 +223,7 @@ class NormDropAddRelu(Function):
         norm = Norm(module, rows(x))
         mask = Mask(rate)
         bits, factor = mask.bits(rows(x).shape), np.float32(mask.factor)
-        y = empty(*x.shape)
+        y = empty(x, *x.shape)
         source, other, target = rows(x), rows(residual), rows(y)
         scale, shift = norm.scale * factor, norm.shift * factor
         each_row(
@@ -232,7 +243,7 @@ class NormDropAddRelu(Function):
         source, reached, g = rows(x), rows(y), rows(grad.contiguous())
         plain, moment = norm.per_chunk(source), norm.per_chunk(source)
         centre = norm.centre
-        of_residual, past = empty(*x.shape), empty(*x.shape)
+        of_residual, past = empty(x, *x.shape), empty(x, *x.shape)
         masked, target = rows(of_residual), rows(past)
         each_chunk(
             lambda a, b: rowwise.drop_sums(source, g, reached, bits, threshold, centre, masked, plain, moment, a, b),

@@ -9,6 +9,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from skelpipe.encoders.cpu.norms import empty
+
 
 def has_onednn() -> bool:
     """Whether this torch multiplies by it, by the functions that its compiler calls."""
@@ -28,6 +30,14 @@ def product(x: Tensor, matrix: Tensor, bias: Tensor | None = None) -> Tensor:
     if ONEDNN and x.dtype == torch.float32:
         return torch.ops.mkldnn._linear_pointwise(x, matrix, bias, "none", [], "")  # type: ignore[no-any-return]
     return torch.nn.functional.linear(x, matrix, bias)
+
+
+def each_product(x: Tensor, matrices: Tensor, bias: Tensor | None = None) -> Tensor:
+    """x[p] matrices[p]ᵀ for every p, and the bias for the first one: x (P, n, k), matrices (P, m, k) -> (P, n, m)."""
+    found = empty(x, *x.shape[:2], matrices.shape[1])
+    for p, (one, matrix, target) in enumerate(zip(x, matrices, found, strict=True)):
+        target.copy_(product(one, matrix, bias if p == 0 else None))
+    return found
 
 
 def packed(matrix: Tensor, rows: int) -> Tensor:

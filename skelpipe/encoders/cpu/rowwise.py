@@ -1,21 +1,59 @@
 """Kernels for an encoder on a CPU: what stands between two matrix products, each in as few passes as can be.
 
-Arrays are rows of channels, `(R, C)`, or joints of channels, `(N, V, C)`, float32 and C-contiguous. Sums are taken over
-chunks of `CHUNK` rows and the chunks are added in their order, so no result depends on how many threads there are.
+Arrays are rows of channels, `(R, C)`, or joints of channels, `(N, V, C)`, C-contiguous; values and their gradients are
+float32, or bfloat16 as the uint16 that it is to NumPy, and all else is float32. What is computed of them is float32 in
+both. Sums are taken over chunks of `CHUNK` rows and the chunks are added in their order, so no result depends on how
+many threads there are.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
-from numba import njit
+from numba import njit, types
+from numba.extending import overload
 
 CHUNK = 256
+COLUMNS = 256  # of a transform at a time: what stays in a core's nearest cache
 SUM = {"reassoc", "contract"}  # lets the compiler add a chunk's rows in the order that suits the machine
 
 
 def chunks(rows: int) -> int:
     """How many chunks there are."""
     return -(-rows // CHUNK)
+
+
+def value(number: Any) -> Any:
+    """What a number of an array stands for, float32: that number, or as bfloat16 the upper half of it."""
+    raise NotImplementedError("in kernels alone")
+
+
+def stored(value: Any, dtype: Any) -> Any:
+    """A float32 as an array of that dtype holds it: as bfloat16 the nearest, of two that are as near the even one."""
+    raise NotImplementedError("in kernels alone")
+
+
+@overload(value, inline="always")
+def value_for(number):  # type: ignore[no-untyped-def]
+    """The same for a type of numbers."""
+    if isinstance(number, types.Float):
+        return lambda number: number
+    return lambda number: np.uint32(np.uint32(number) << np.uint32(16)).view(np.float32)
+
+
+@overload(stored, inline="always")
+def stored_for(value, dtype):  # type: ignore[no-untyped-def]
+    """The same for a type of numbers."""
+    if isinstance(dtype.dtype, types.Float):
+        return lambda value, dtype: value
+
+    def rounded(value, dtype):  # type: ignore[no-untyped-def]
+        bits = np.float32(value).view(np.uint32)
+        even = (bits >> np.uint32(16)) & np.uint32(1)
+        return np.uint16((bits + np.uint32(0x7FFF) + even) >> np.uint32(16))
+
+    return rounded
 
 
 # x (R, C); mean, square (chunks, C)
@@ -29,12 +67,13 @@ def chunk_moments(x, first, last, mean, square):  # type: ignore[no-untyped-def]
         square[k] = 0
         for r in range(start, stop):
             for c in range(channels):
-                mean[k, c] += x[r, c]
+                mean[k, c] += value(x[r, c])
         for c in range(channels):
             mean[k, c] /= np.float32(stop - start)
         for r in range(start, stop):
             for c in range(channels):
-                square[k, c] += (x[r, c] - mean[k, c]) * (x[r, c] - mean[k, c])
+                away = value(x[r, c]) - mean[k, c]
+                square[k, c] += away * away
 
 
 # mean, square (chunks, C)
@@ -63,7 +102,7 @@ def scale_rows(x, scale, shift, first, last):  # type: ignore[no-untyped-def]
     """Turn x into scale · x + shift, in place."""
     for r in range(first, last):
         for c in range(x.shape[1]):
-            x[r, c] = scale[c] * x[r, c] + shift[c]
+            x[r, c] = stored(scale[c] * value(x[r, c]) + shift[c], x.dtype)
 
 
 # x, out (R, C); scale, shift (C,)
@@ -72,7 +111,7 @@ def scale_relu(x, scale, shift, out, first, last):  # type: ignore[no-untyped-de
     """Write max(0, scale · x + shift)."""
     for r in range(first, last):
         for c in range(x.shape[1]):
-            out[r, c] = max(scale[c] * x[r, c] + shift[c], np.float32(0))
+            out[r, c] = stored(max(scale[c] * value(x[r, c]) + shift[c], np.float32(0)), out.dtype)
 
 
 # x, residual, out (R, C); scale, shift (C,)
@@ -81,7 +120,8 @@ def scale_add_relu(x, scale, shift, residual, out, first, last):  # type: ignore
     """Write max(0, scale · x + shift + residual)."""
     for r in range(first, last):
         for c in range(x.shape[1]):
-            out[r, c] = max(scale[c] * x[r, c] + shift[c] + residual[r, c], np.float32(0))
+            y = scale[c] * value(x[r, c]) + shift[c] + value(residual[r, c])
+            out[r, c] = stored(max(y, np.float32(0)), out.dtype)
 
 
 # x, residual, out (R, C); bits (R, C) uint8; scale, shift (C,)
@@ -90,8 +130,8 @@ def scale_drop_add_relu(x, scale, shift, bits, threshold, residual, out, first, 
     """Write max(0, residual + (scale · x + shift where the byte reaches the threshold))."""
     for r in range(first, last):
         for c in range(x.shape[1]):
-            y = scale[c] * x[r, c] + shift[c] if bits[r, c] >= threshold else np.float32(0)
-            out[r, c] = max(y + residual[r, c], np.float32(0))
+            y = scale[c] * value(x[r, c]) + shift[c] if bits[r, c] >= threshold else np.float32(0)
+            out[r, c] = stored(max(y + value(residual[r, c]), np.float32(0)), out.dtype)
 
 
 # x, grad (R, C); scale, shift, centre (C,); plain, moment (chunks, C)
@@ -104,9 +144,9 @@ def relu_sums(x, grad, scale, shift, centre, plain, moment, first, last):  # typ
         moment[k] = 0
         for r in range(k * CHUNK, min((k + 1) * CHUNK, rows)):
             for c in range(channels):
-                g = grad[r, c] if scale[c] * x[r, c] + shift[c] > 0 else np.float32(0)
+                g = value(grad[r, c]) if scale[c] * value(x[r, c]) + shift[c] > 0 else np.float32(0)
                 plain[k, c] += g
-                moment[k, c] += g * (x[r, c] - centre[c])
+                moment[k, c] += g * (value(x[r, c]) - centre[c])
 
 
 # x, grad, out (R, C); scale, shift, by_grad, by_x, constant (C,)
@@ -115,8 +155,8 @@ def relu_gradient(x, grad, scale, shift, by_grad, by_x, constant, out, first, la
     """Write by_grad · g + by_x · x + constant, where g is the gradient where scale · x + shift > 0."""
     for r in range(first, last):
         for c in range(x.shape[1]):
-            g = grad[r, c] if scale[c] * x[r, c] + shift[c] > 0 else np.float32(0)
-            out[r, c] = by_grad[c] * g + by_x[c] * x[r, c] + constant[c]
+            g = value(grad[r, c]) if scale[c] * value(x[r, c]) + shift[c] > 0 else np.float32(0)
+            out[r, c] = stored(by_grad[c] * g + by_x[c] * value(x[r, c]) + constant[c], out.dtype)
 
 
 # x, grad, y, past (R, C); centre (C,); plain, moment (chunks, C)
@@ -129,10 +169,10 @@ def add_sums(x, grad, y, centre, past, plain, moment, first, last):  # type: ign
         moment[k] = 0
         for r in range(k * CHUNK, min((k + 1) * CHUNK, rows)):
             for c in range(channels):
-                g = grad[r, c] if y[r, c] > 0 else np.float32(0)
-                past[r, c] = g
+                g = value(grad[r, c]) if value(y[r, c]) > 0 else np.float32(0)
+                past[r, c] = stored(g, past.dtype)
                 plain[k, c] += g
-                moment[k, c] += g * (x[r, c] - centre[c])
+                moment[k, c] += g * (value(x[r, c]) - centre[c])
 
 
 # x, past, out (R, C); by_grad, by_x, constant (C,)
@@ -141,7 +181,7 @@ def norm_gradient(x, past, by_grad, by_x, constant, out, first, last):  # type: 
     """Write by_grad · past + by_x · x + constant."""
     for r in range(first, last):
         for c in range(x.shape[1]):
-            out[r, c] = by_grad[c] * past[r, c] + by_x[c] * x[r, c] + constant[c]
+            out[r, c] = stored(by_grad[c] * value(past[r, c]) + by_x[c] * value(x[r, c]) + constant[c], out.dtype)
 
 
 # x, grad, y, past (R, C); bits (R, C) uint8; centre (C,); plain, moment (chunks, C)
@@ -154,11 +194,11 @@ def drop_sums(x, grad, y, bits, threshold, centre, past, plain, moment, first, l
         moment[k] = 0
         for r in range(k * CHUNK, min((k + 1) * CHUNK, rows)):
             for c in range(channels):
-                g = grad[r, c] if y[r, c] > 0 else np.float32(0)
-                past[r, c] = g
+                g = value(grad[r, c]) if value(y[r, c]) > 0 else np.float32(0)
+                past[r, c] = stored(g, past.dtype)
                 kept = g if bits[r, c] >= threshold else np.float32(0)
                 plain[k, c] += kept
-                moment[k, c] += kept * (x[r, c] - centre[c])
+                moment[k, c] += kept * (value(x[r, c]) - centre[c])
 
 
 # x, past, out (R, C); bits (R, C) uint8; by_grad, by_x, constant (C,)
@@ -167,8 +207,8 @@ def drop_gradient(x, past, bits, threshold, by_grad, by_x, constant, out, first,
     """As `relu_gradient` behind a dropout."""
     for r in range(first, last):
         for c in range(x.shape[1]):
-            g = past[r, c] if bits[r, c] >= threshold else np.float32(0)
-            out[r, c] = by_grad[c] * g + by_x[c] * x[r, c] + constant[c]
+            g = value(past[r, c]) if bits[r, c] >= threshold else np.float32(0)
+            out[r, c] = stored(by_grad[c] * g + by_x[c] * value(x[r, c]) + constant[c], out.dtype)
 
 
 @njit(cache=True, nogil=True)
@@ -189,30 +229,39 @@ def random_words(seed, out, first, last):  # type: ignore[no-untyped-def]
 def gather_joints(x, starts, sources, weights, out, first, last):  # type: ignore[no-untyped-def]
     """Write weighted sums of joints; a joint's channels are read once and written once where up to three are added."""
     channels = x.shape[2]
+    added = np.empty(channels, np.float32)
     for n in range(first, last):
         for row in range(len(starts) - 1):
             start, stop = starts[row], starts[row + 1]
-            to = out[n, row]
             if stop == start:
-                to[:] = 0
+                for c in range(channels):
+                    out[n, row, c] = stored(np.float32(0), out.dtype)
                 continue
-            p, a = x[n, sources[start]], weights[start]
+            # Indices rather than views of a joint, which would be counted as references to the array.
+            i, a = sources[start], weights[start]
             if stop - start == 1:
                 for c in range(channels):
-                    to[c] = a * p[c]
+                    out[n, row, c] = stored(a * value(x[n, i, c]), out.dtype)
                 continue
-            q, b = x[n, sources[start + 1]], weights[start + 1]
+            j, b = sources[start + 1], weights[start + 1]
             if stop - start == 2:
                 for c in range(channels):
-                    to[c] = a * p[c] + b * q[c]
+                    out[n, row, c] = stored(a * value(x[n, i, c]) + b * value(x[n, j, c]), out.dtype)
                 continue
-            r, d = x[n, sources[start + 2]], weights[start + 2]
-            for c in range(channels):
-                to[c] = a * p[c] + b * q[c] + d * r[c]
-            for e in range(start + 3, stop):
-                q, b = x[n, sources[e]], weights[e]
+            k, d = sources[start + 2], weights[start + 2]
+            if stop - start == 3:
                 for c in range(channels):
-                    to[c] += b * q[c]
+                    y = a * value(x[n, i, c]) + b * value(x[n, j, c]) + d * value(x[n, k, c])
+                    out[n, row, c] = stored(y, out.dtype)
+                continue
+            for c in range(channels):
+                added[c] = a * value(x[n, i, c]) + b * value(x[n, j, c]) + d * value(x[n, k, c])
+            for e in range(start + 3, stop):
+                j, b = sources[e], weights[e]
+                for c in range(channels):
+                    added[c] += b * value(x[n, j, c])
+            for c in range(channels):
+                out[n, row, c] = stored(added[c], out.dtype)
 
 
 # x (N, V, C), grad (N, rows, C); entry e joins sources[e] and targets[e]; out (chunks, entries)
@@ -227,5 +276,32 @@ def entry_gradients(x, grad, sources, targets, out, first, last):  # type: ignor
                 p, g = x[n, sources[e]], grad[n, targets[e]]
                 dot = np.float32(0)
                 for c in range(channels):
-                    dot += p[c] * g[c]
+                    dot += value(p[c]) * value(g[c])
                 out[k, e] += dot
+
+
+# matrix (P, T); x (T, columns), out (P, columns); `count` columns are read from `start` on and written from `to` on
+@njit(cache=True, nogil=True, fastmath={"contract"})
+def transform(matrix, x, start, out, to, count):  # type: ignore[no-untyped-def]
+    """Write matrix times some columns of x."""
+    rows, frames = matrix.shape
+    fours = -(-frames // 4)
+    weights, seen = np.zeros((rows, 4 * fours), np.float32), np.zeros((4 * fours, COLUMNS), np.float32)
+    added = np.empty(COLUMNS, np.float32)
+    weights[:, :frames] = matrix
+    for first in range(0, count, COLUMNS):
+        here = min(COLUMNS, count - first)
+        for t in range(frames):
+            come = x[t, start + first : start + first + here]  # so that indices are seen to be none from the end
+            for c in range(here):
+                seen[t, c] = value(come[c])
+        for p in range(rows):
+            for c in range(COLUMNS):  # beyond `here` too: a number that the compiler knows
+                added[c] = 0
+            for t in range(0, 4 * fours, 4):
+                i, j, k, m = weights[p, t], weights[p, t + 1], weights[p, t + 2], weights[p, t + 3]
+                for c in range(COLUMNS):
+                    added[c] += i * seen[t, c] + j * seen[t + 1, c] + k * seen[t + 2, c] + m * seen[t + 3, c]
+            go = out[p, to + first : to + first + here]
+            for c in range(here):
+                go[c] = stored(added[c], go.dtype)

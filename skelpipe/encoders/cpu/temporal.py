@@ -12,9 +12,13 @@ import torch
 from torch import Tensor, nn
 from torch.autograd import Function
 
-from skelpipe.encoders.cpu.norms import Norm, empty, rows
+from skelpipe.encoders.cpu import rowwise
+from skelpipe.encoders.cpu.norms import Norm, empty, rows, values
+from skelpipe.encoders.cpu.products import each_product
+from skelpipe.parallel import map_slices
 
-SPECTRAL_CHANNELS = 64  # from this many on, fewer products outweigh the transforms
+# From so many channels on fewer products outweigh the transforms.
+SPECTRAL_CHANNELS = {torch.float32: 64, torch.bfloat16: 128}
 BLOCK = 2**22  # transformed values made at a time
 SETTLED = "settled_taps"  # the attribute of a convolution whose weights are final
 
@@ -22,7 +26,7 @@ SETTLED = "settled_taps"  # the attribute of a convolution whose weights are fin
 def norm_relu_conv(x: Tensor, norm: nn.BatchNorm2d, conv: nn.Conv2d) -> Tensor:
     """The (taps, 1) convolution over frames of max(0, BN(x)): (T, B·M, V, C_in) -> (T_out, B·M, V, C_out)."""
     return NormReluConv.apply(  # type: ignore[no-any-return, no-untyped-call]
-        x, norm.weight, norm.bias, conv.weight, conv.bias, norm, way(conv)
+        x, norm.weight, norm.bias, conv.weight, conv.bias, norm, way(conv, x.dtype)
     )
 
 
@@ -44,7 +48,7 @@ class NormReluConv(Function):
         grad = grad.contiguous()
         past, of_weight = ctx.way.backward(norm.relu(x), weight, grad)
         past, of_scale, of_shift = norm.backward(x, past, relu=True)
-        return past, of_scale, of_shift, of_weight, grad.sum(dim=(0, 1, 2)), None, None
+        return past, of_scale, of_shift, of_weight, grad.sum(dim=(0, 1, 2), dtype=torch.float32), None, None
 
 
 class Way(Protocol):
@@ -57,9 +61,9 @@ class Way(Protocol):
         """The gradients of x and weight."""
 
 
-def way(conv: nn.Conv2d) -> Way:
+def way(conv: nn.Conv2d, dtype: torch.dtype = torch.float32) -> Way:
     """The faster one."""
-    wide = min(conv.in_channels, conv.out_channels) >= SPECTRAL_CHANNELS
+    wide = min(conv.in_channels, conv.out_channels) >= SPECTRAL_CHANNELS[dtype]
     if not (wide and conv.stride[0] == 1 and conv.kernel_size[0] > 3):
         return Direct(int(conv.stride[0]))
     return Spectral(None if conv.training or torch.is_grad_enabled() else getattr(conv, SETTLED, None))
@@ -109,42 +113,63 @@ class Spectral:
     def forward(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         """See `Way`."""
         into, _, back = transforms(len(x), weight.shape[2])
-        filters = self.filters(len(x), weight)
-        y = empty(*x.shape[:-1], len(bias))
-        for source, target in self.blocks(filters, x, y):
-            products = torch.bmm((into @ source.flatten(1)).view(len(into), -1, x.shape[-1]), filters)
-            torch.mm(back, products.flatten(1), out=target.flatten(1))
-            target.add_(bias)
+        filters = self.filters(len(x), weight).to(x.dtype)
+        y = empty(x, *x.shape[:-1], len(bias))
+        mean = (bias / back[0, 0]).to(x.dtype)  # what is added to all frames is added to the first product
+        for first, last in self.blocks(filters, x):
+            across(back, each_product(across(into, x, first, last), filters, mean), into=y, at=first)
         return y
 
     def backward(self, x: Tensor, weight: Tensor, grad: Tensor) -> tuple[Tensor, Tensor]:
         """See `Way`."""
         into, into_taps, back = transforms(len(x), weight.shape[2])
-        filters = self.filters(len(x), weight)
-        past, of_filters = empty(*x.shape), torch.zeros_like(filters)
-        for source, target, g in self.blocks(filters, x, past, grad):
-            products = (back.t() @ g.flatten(1)).view(len(into), -1, grad.shape[-1])
-            of_filters.baddbmm_((into @ source.flatten(1)).view(len(into), -1, x.shape[-1]).transpose(1, 2), products)
-            torch.mm(into.t(), torch.bmm(products, filters.transpose(1, 2)).flatten(1), out=target.flatten(1))
-        of_taps = (into_taps.t() @ of_filters.flatten(1)).view(-1, *filters.shape[1:])
-        return past, of_taps.permute(2, 1, 0).unsqueeze(-1)
+        filters = self.filters(len(x), weight).to(x.dtype)
+        past, of_filters = empty(x, *x.shape), torch.zeros(filters.shape)
+        for first, last in self.blocks(filters, x):
+            products, seen = across(back.t(), grad, first, last), across(into, x, first, last)
+            of_filters += each_product(products.transpose(1, 2), seen.transpose(1, 2))
+            across(into.t(), each_product(products, filters.transpose(1, 2)), into=past, at=first)
+        return past, across(into_taps.t(), of_filters).permute(1, 2, 0).unsqueeze(-1)
 
     def filters(self, frames: int, weight: Tensor) -> Tensor:
-        """The taps transformed: (products, C_in, C_out)."""
+        """The taps transformed: (products, C_out, C_in)."""
         if self.kept is not None and frames in self.kept:
             return self.kept[frames]
-        by_tap = weight[..., 0].permute(2, 1, 0)
-        into_taps = transforms(frames, len(by_tap))[1]
-        made = (into_taps @ by_tap.reshape(len(by_tap), -1)).view(-1, *by_tap.shape[1:])
+        by_tap = weight.detach()[..., 0].permute(2, 0, 1).contiguous()
+        made = across(transforms(frames, len(by_tap))[1], by_tap)
         if self.kept is not None:
-            self.kept[frames] = made.detach()
+            self.kept[frames] = made
         return made
 
     @staticmethod
-    def blocks(filters: Tensor, *of: Tensor) -> Iterator[tuple[Tensor, ...]]:
-        """Views (T, some joints, C) of each of (T, B·M, V, C), whatever the threads."""
+    def blocks(filters: Tensor, x: Tensor) -> Iterator[tuple[int, int]]:
+        """Slices of the joints of x (T, B·M, V, C), whatever the threads."""
+        count = x.shape[1] * x.shape[2]
         step = max(1, BLOCK // (len(filters) * max(filters.shape[1:])))
-        return zip(*(torch.split(x.view(len(x), -1, x.shape[-1]), step, dim=1) for x in of), strict=True)
+        for first in range(0, count, step):
+            yield first, min(first + step, count)
+
+
+def across(
+    matrix: Tensor, x: Tensor, first: int = 0, last: int | None = None, into: Tensor | None = None, at: int = 0
+) -> Tensor:
+    """A transform of the first axis: (p, t) times some places of x (t, …, C) -> (p, places, C).
+
+    Args:
+        first, last: the places, all together; all by default.
+        into: (p, …, C), to whose places from `at` on the result is written.
+    """
+    channels = x.shape[-1]
+    source = values(x.view(len(x), -1))
+    stop = source.shape[1] // channels if last is None else last
+    found = empty(x, len(matrix), stop - first, channels) if into is None else into
+    target, by = values(found.view(len(matrix), -1)), np.ascontiguousarray(matrix.numpy())
+    start, to = first * channels, at * channels
+    map_slices(
+        lambda a, b: rowwise.transform(by, source, start + a, target, to + a, b - a),
+        (stop - first) * channels, torch.get_num_threads(), least=4096,
+    )  # fmt: skip
+    return found
 
 
 class Direct:
@@ -155,6 +180,7 @@ class Direct:
 
     def forward(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         """See `Way`."""
+        weight, bias = weight.to(x.dtype), bias.to(x.dtype)
         y = nn.functional.conv2d(image(x), weight, bias, (self.stride, 1), (weight.shape[2] // 2, 0))
         return film(y, x)
 
@@ -162,10 +188,10 @@ class Direct:
         """See `Way`."""
         stride, taps = self.stride, weight.shape[2]
         past = torch.ops.aten.convolution_backward(
-            image(grad), image(x), weight, None, (stride, 1), (taps // 2, 0), (1, 1), False, (0, 0), 1,
+            image(grad), image(x), weight.to(x.dtype), None, (stride, 1), (taps // 2, 0), (1, 1), False, (0, 0), 1,
             (True, False, False),
         )[0]  # fmt: skip
-        of_taps = torch.zeros(taps, weight.shape[1], weight.shape[0])
+        of_taps = torch.zeros(taps, weight.shape[0], weight.shape[1])
         for tap in range(taps):
             ahead = tap - taps // 2  # output t has seen frame t · stride + ahead
             first = max(0, -(ahead // stride))
@@ -173,8 +199,8 @@ class Direct:
             if first < stop:
                 seen = x[first * stride + ahead : (stop - 1) * stride + ahead + 1 : stride]
                 rest = grad[first:stop].view(-1, grad.shape[-1])
-                torch.mm(seen.reshape(-1, x.shape[-1]).t(), rest, out=of_taps[tap])
-        return film(past, x), of_taps.permute(2, 1, 0).unsqueeze(-1)
+                of_taps[tap] = rest.t() @ seen.reshape(-1, x.shape[-1])
+        return film(past, x), of_taps.permute(1, 2, 0).unsqueeze(-1)
 
 
 def image(x: Tensor) -> Tensor:

@@ -16,6 +16,7 @@ from skelpipe.exchange.onnx.graph import OPSET, Outputs, graph_of
 from skelpipe.exchange.onnx.metadata import frames_of, properties
 from skelpipe.exchange.onnx.parity import TOLERANCE, Parity, batches, compare, random_clips, takes
 from skelpipe.exchange.onnx.session import CLIPS, SUFFIX, Session, Shape
+from skelpipe.outputs.one_file import check_file
 from skelpipe.outputs.provenance import write_beside
 from skelpipe.outputs.refusals import unwritable
 from skelpipe.training.model import Model
@@ -78,8 +79,7 @@ def export_onnx(
     file = Path(file)
     if file.suffix.lower() != SUFFIX:
         raise BadInput(file, f"is not called {SUFFIX}, by which a model is known as such a file", f"add {SUFFIX} to it")
-    if file.is_dir() or (file.exists() and not force):
-        raise BadInput(file, "already exists", "choose another path, or pass --force to replace it")
+    check_file(file, force)
     for name in ("onnx", "onnxruntime"):
         library(name)
     outputs = Outputs(model.classifier, encoder_only).eval()

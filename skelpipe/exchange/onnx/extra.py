@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
 from typing import Any
 
-from skelpipe.errors import BadInput
-
-EXTRA = 'pip install "skelpipe[onnx]"'
+from skelpipe.resources import extra
 
 
 def library(name: str) -> Any:
@@ -16,8 +13,4 @@ def library(name: str) -> Any:
     Raises:
         BadInput: it is not installed, or cannot be loaded.
     """
-    try:
-        return importlib.import_module(name)
-    except ImportError as error:
-        what = "is not installed" if isinstance(error, ModuleNotFoundError) else f"cannot be loaded ({error})"
-        raise BadInput(f"the library {name}", f"{what}, and ONNX files need it", EXTRA) from None
+    return extra("onnx", name, f"the library {name}", "{}, and ONNX files need it")

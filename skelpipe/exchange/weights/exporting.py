@@ -19,6 +19,7 @@ from skelpipe.layouts import layout_of
 from skelpipe.layouts.base import Layout
 from skelpipe.outputs.checksums import check_files
 from skelpipe.outputs.digests import require
+from skelpipe.outputs.one_file import check_file
 from skelpipe.outputs.provenance import write_beside
 from skelpipe.outputs.refusals import unwritable
 from skelpipe.training.classifier import CLASSIFIER, has_classifier, read_tensors
@@ -39,8 +40,7 @@ def export_weights(run: str | Path, file: str | Path, *, encoder_only: bool = Fa
         BadInput: RUN has no such weights, or `file` exists and `force` is not set.
     """
     run, file = Path(run), Path(file)
-    if file.is_dir() or (file.exists() and not force):
-        raise BadInput(file, "already exists", "choose another path, or pass --force to replace it")
+    check_file(file, force)
     wanted = (RECIPE, SETTINGS, CLASSIFIER, WEIGHTS if encoder_only else CHECKPOINT)
     check_files(run, lambda name: name in wanted, "train this run again")
     recipe = checking.check(Recipe, checking.load_yaml(run / RECIPE), run / RECIPE)

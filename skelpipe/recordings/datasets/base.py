@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from skelpipe.recordings.datasets.files import File
 from skelpipe.recordings.datasets.recording import DUPLICATE, NO_BODY, NO_FRAMES, TEXT_COLUMNS, Dropped, Recording
@@ -60,7 +60,11 @@ class Dataset(ABC):
         class_names: what the labels mean, in order.
         layout: the joint layout of its recordings, by name or as the path of a YAML (`layouts.find_layout`).
         text: the columns that hold text; the others are int32.
+        threads: whether threads read recordings side by side, since the work is done by kernels that release the GIL;
+            else processes do.
     """
+
+    threads: ClassVar[bool] = False
 
     name: str
     title: str

@@ -9,6 +9,7 @@ import re
 import shlex
 import stat
 import struct
+import threading
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -29,6 +30,7 @@ MAX_BYTES = 1 << 30
 SMALL_BYTES, MAX_RATIO = 1 << 24, 100
 # Of a member's own header: its signature, and the lengths of its name and of what follows that.
 LOCAL_HEADER = struct.Struct("<4s22xHH")
+MORE_EXTRA = 64  # bytes that a member's own header may have beyond what the directory has
 # Of a member that would not be unpacked below the folder it is unpacked in: /x, C:\x, a/../../x.
 OUTSIDE = re.compile(r"^[/\\]|^[A-Za-z]:[/\\]|(^|[/\\])\.\.([/\\]|$)")
 # What zipfile raises for damaged archives, beside its own errors.
@@ -67,6 +69,7 @@ class Seen:
         return f"{self.total:064x}"
 
 
+_opening = threading.Lock()
 reading: ContextVar[Seen | None] = ContextVar("seen", default=None)
 
 
@@ -146,23 +149,27 @@ class File:
         about = os.stat(self.path)  # noqa: PTH116
         return _archive(self.path, os.getpid(), about.st_mtime_ns, about.st_size)
 
-    def _packed(self) -> tuple[bytes, int] | None:
+    def _packed(self) -> tuple[bytes | memoryview, int] | None:
         """A deflated member's bytes as they lie in the archive, and its checksum; None leaves it to zipfile."""
-        about = self._archive().getinfo(self.member)
-        if about.compress_type != zipfile.ZIP_DEFLATED or about.flag_bits & 1 or not self.size:
+        archive = self._archive()
+        about = archive.getinfo(self.member)
+        if about.compress_type != zipfile.ZIP_DEFLATED or about.flag_bits & 1 or not self.size or archive.fp is None:
             return None
-        with open(self.path, "rb") as file:
-            file.seek(about.header_offset)
-            header = file.read(LOCAL_HEADER.size)
-            if len(header) < LOCAL_HEADER.size:
-                return None
-            signature, name, extra = LOCAL_HEADER.unpack(header)
-            if signature != b"PK\3\4" or file.read(name) != about.orig_filename.encode(_encoding(about)):
-                return None
-            file.seek(extra, os.SEEK_CUR)
-            return file.read(about.compress_size), about.CRC
+        place, name = archive.fp.fileno(), about.orig_filename.encode(_encoding(about))
+        head = LOCAL_HEADER.size + len(name)
+        # In one call, and without the file's position, which threads share.
+        lying = os.pread(place, head + len(about.extra) + MORE_EXTRA + about.compress_size, about.header_offset)
+        if len(lying) < head:
+            return None
+        signature, length, extra = LOCAL_HEADER.unpack_from(lying)
+        if signature != b"PK\3\4" or length != len(name) or lying[LOCAL_HEADER.size : head] != name:
+            return None
+        start = head + extra
+        if start + about.compress_size > len(lying):
+            return os.pread(place, about.compress_size, about.header_offset + start), about.CRC
+        return memoryview(lying)[start : start + about.compress_size], about.CRC
 
-    def _inflated(self, packed: bytes, checksum: int) -> bytes:
+    def _inflated(self, packed: bytes | memoryview, checksum: int) -> bytes:
         """What zipfile would unpack, in half its time; no more than the archive says there is."""
         from isal import isal_zlib
 
@@ -181,8 +188,13 @@ def _encoding(about: zipfile.ZipInfo) -> str:
     return "utf-8" if about.flag_bits & 0x800 else "cp437"
 
 
-@lru_cache(maxsize=8)
 def _archive(path: str, pid: int, mtime: int, size: int) -> zipfile.ZipFile:
+    with _opening:  # one thread reads the directory, and the others wait for it
+        return _opened(path, pid, mtime, size)
+
+
+@lru_cache(maxsize=8)
+def _opened(path: str, pid: int, mtime: int, size: int) -> zipfile.ZipFile:
     """An archive that stays open, because its directory of 57,000 members takes a second to read.
 
     The process id is part of the key: a handle inherited by a forked process would share its file position.

@@ -106,6 +106,8 @@ def is_recording(path: str) -> bool:
 class Ntu(Dataset):
     """NTU RGB+D (60 actions) or NTU RGB+D 120."""
 
+    threads = True
+
     def find(self, raw: Path, keep_missing: bool = False) -> Found:
         """Search for `.skeleton` files, also such as became `.skeleton.txt`; see `Dataset.find`."""
         sources: list[Source] = []

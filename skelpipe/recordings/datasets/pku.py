@@ -64,6 +64,7 @@ class Pku(Dataset):
         clip: the first part of its clips' names.
     """
 
+    threads = True
     pattern: str = ""
     video: str = ""
     clip: str = ""

@@ -29,15 +29,15 @@ FIGURES: dict[str, Kind] = {
 def draw(
     found: Found, sweeps: Sequence[Mapping[str, Any]], classes: Sequence[int | str] | None, wanted: Sequence[str]
 ) -> list[dict[str, Any]]:
-    """Every figure of the kinds wanted: section, file, caption (also its alternative text), and the PNG.
+    """Every figure of the kinds wanted: section, file, caption (also its alternative text), the PNG and the chart.
 
     What cannot be drawn is noted in `found.skipped`.
     """
     material = Material(found, Catalogue(found.results), sweeps, classes)
     drawn = [(name, *made) for name, kind in FIGURES.items() if name in wanted for made in kind.pictures(material)]
     return [
-        {"section": name, "caption": caption, "png": png, "file": f"figures/{name}_{number:02d}.png"}
-        for number, (name, caption, png) in enumerate(drawn, start=1)
+        {"section": name, "caption": caption, "png": png, "chart": chart, "file": f"figures/{name}_{number:02d}.png"}
+        for number, (name, caption, png, chart) in enumerate(drawn, start=1)
     ]
 
 

@@ -10,7 +10,16 @@ from typing import Any, NamedTuple
 from skelpipe.report.collect import Found
 from skelpipe.report.experiments import Catalogue
 
-Drawn = tuple[str, bytes]  # a caption, which is the alternative text too, and the PNG
+
+class Drawn(NamedTuple):
+    """One figure: a caption, which is the alternative text too, the PNG, and the same as values for a page's own chart.
+
+    `chart` is as `charts.chart` gives it; None where the picture is all.
+    """
+
+    caption: str
+    png: bytes
+    chart: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)

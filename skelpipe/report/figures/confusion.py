@@ -54,7 +54,7 @@ def _pictures(material: Material) -> Iterator[Drawn]:
         head = f"{caption(first, catalogue[first])}, seed {first.seed}, {what}"
         text = f"{head}: {which}; percent of each label's clips"
         figure = confusion_figure(matrix, titles, "", classes=ten)
-        yield text, png_bytes(figure)
+        yield Drawn(text, png_bytes(figure))
 
 
 CONFUSION = Kind("Confusion of ten classes", "Confusion", _pictures, paired=True)

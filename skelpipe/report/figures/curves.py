@@ -8,6 +8,7 @@ from typing import Any
 from skelpipe.evaluation.fuse import STREAM_ORDER
 from skelpipe.plots.curves import curves_figure
 from skelpipe.plots.style import png_bytes
+from skelpipe.report.charts import training_chart
 from skelpipe.report.collect import Run
 from skelpipe.report.experiments import run_labels
 from skelpipe.report.figures.base import Drawn, Kind, Material
@@ -36,8 +37,8 @@ def _pictures(material: Material) -> Iterator[Drawn]:
             text = f"{split_title(split)}: what pretraining logged, epoch by epoch, of {of} run{'s' if of > 1 else ''}"
             if any(_streams_of(run) for _, _, run in some):
                 text += "; the loss of streams that are trained together is their sum"
-            figure = curves_figure({label: log for label, log, _ in some})
-            yield text, png_bytes(figure)
+            logs = {label: log for label, log, _ in some}
+            yield Drawn(text, png_bytes(curves_figure(logs)), training_chart(logs))
 
 
 def _streams_of(run: Run) -> list[str]:

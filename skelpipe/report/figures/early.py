@@ -7,6 +7,7 @@ from typing import Any
 
 from skelpipe.plots.style import png_bytes
 from skelpipe.plots.sweeps import sweep_figure
+from skelpipe.report.charts import accuracy_chart
 from skelpipe.report.collect import Result
 from skelpipe.report.experiments import Experiment, in_order
 from skelpipe.report.figures.base import Drawn, Kind, Material, points_of
@@ -26,7 +27,8 @@ def _pictures(material: Material) -> Iterator[Drawn]:
             bars = "; bars: one standard deviation over seeds" if spread else ""
             text = f"{split_title(split)}: accuracy in percent against the share of a test clip that was seen{bars}"
             panel = {"title": "the run's own classifier", "lines": some}
-            yield text, png_bytes(sweep_figure([panel], "observed share of a clip (%)"))
+            axis = "observed share of a clip (%)"
+            yield Drawn(text, png_bytes(sweep_figure([panel], axis)), accuracy_chart([panel], axis))
 
 
 def _lines(results: list[Result], material: Material) -> Iterator[dict[str, Any]]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from skelpipe.plots.style import png_bytes
 from skelpipe.plots.sweeps import sweep_figure
+from skelpipe.report.charts import accuracy_chart
 from skelpipe.report.collect import Result
 from skelpipe.report.experiments import Experiment, accuracies, in_order
 from skelpipe.report.figures.base import Drawn, Kind, Material, points_of
@@ -34,7 +35,7 @@ def _pictures(material: Material) -> Iterator[Drawn]:
             bars = "; bars: one standard deviation over draws and seeds" if spread else ""
             text = f"{split_title(split)}: accuracy in percent against the number of labelled training clips{bars}"
             figure = sweep_figure(panels, "labelled training clips", doubling=True)
-            yield text, png_bytes(figure)
+            yield Drawn(text, png_bytes(figure), accuracy_chart(panels, "labelled training clips", True))
 
 
 def _lines(results: list[Result], material: Material) -> Iterator[tuple[str, dict[str, list[dict[str, float | None]]]]]:

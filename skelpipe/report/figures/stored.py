@@ -24,6 +24,20 @@ def scores_of(result: Result, found: Found) -> tuple[npt.NDArray[np.int64], dict
     return stored.labels, stored.scores
 
 
+def read_named(
+    result: Result, protocol: str
+) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64], npt.NDArray[np.floating[Any]]] | None:
+    """Names (n,), labels (n,) and one protocol's scores (n, classes), of several draws the first; None without them."""
+    try:
+        stored = read_scores(result.path / "scores.npz")
+    except BadInput:  # which is told where they are drawn
+        return None
+    scores = stored.scores.get(protocol)
+    if scores is None or not len(stored.labels) or int(stored.labels.max()) >= scores.shape[-1]:
+        return None
+    return stored.names, stored.labels, scores if scores.ndim == 2 else scores[0]
+
+
 def features_of(
     result: Result, found: Found
 ) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64], npt.NDArray[np.float32]] | None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from skelpipe.plots.style import png_bytes
 from skelpipe.plots.sweeps import sweep_figure
+from skelpipe.report.charts import accuracy_chart
 from skelpipe.report.figures.base import Drawn, Kind, Material
 
 
@@ -15,7 +16,7 @@ def _pictures(material: Material) -> Iterator[Drawn]:
         bars = "; bars: one standard deviation" if n > 1 else ""
         text = f"{sweep['title']}: accuracy in percent against {sweep['name']}{bars}"
         figure = sweep_figure(sweep["panels"], sweep["name"], doubling=sweep["doubling"])
-        yield text, png_bytes(figure)
+        yield Drawn(text, png_bytes(figure), accuracy_chart(sweep["panels"], sweep["name"], sweep["doubling"]))
 
 
 SWEEPS = Kind("Sweeps", "Sweeps", _pictures)

@@ -42,7 +42,7 @@ def _pictures(material: Material) -> Iterator[Drawn]:
         )
         figure = tsne_figure(features[rows], labels[rows], {c: titles[c] for c in ten}, head)
         text = f"{head.replace(chr(10), ' ')}: {len(rows)} clips of {len(ten)} classes, t-SNE on unit-length features"
-        yield text, png_bytes(figure)
+        yield Drawn(text, png_bytes(figure))
 
 
 TSNE = Kind("Features of ten classes (t-SNE)", "Features", _pictures, paired=True)

@@ -37,7 +37,12 @@ CLIPPINGS: dict[str, Callable[[nn.Module, float], None]] = {
 
 
 class Clipping(Settings):
-    """What a recipe says of clipping: key of CLIPPINGS, and the limit."""
+    """What a recipe says of clipping.
+
+    Attributes:
+        by: key of CLIPPINGS.
+        at: the limit.
+    """
 
     by: str
     at: float = Field(gt=0)

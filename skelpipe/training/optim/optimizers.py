@@ -17,7 +17,16 @@ Share = Annotated[float, Field(ge=0, lt=1)]  # of an average that is kept at a s
 
 
 class SGDOptions(Settings):
-    """SGD with momentum. Without a `schedule` the rate is multiplied by `gamma` after each epoch listed in `steps`."""
+    """SGD with momentum. Without a `schedule` the rate is multiplied by `gamma` after each epoch listed in `steps`.
+
+    Attributes:
+        lr: the learning rate.
+        momentum: the share of the step before that is added to a step.
+        weight_decay: times the weights is added to the gradient.
+        nesterov: whether momentum is Nesterov's.
+        steps: epochs after which the rate falls, where there is no `schedule`.
+        gamma: by which the rate is then multiplied.
+    """
 
     LATER: ClassVar[tuple[str, ...]] = ("name",)
 
@@ -46,7 +55,14 @@ class SGDOptions(Settings):
 
 
 class AdamOptions(Settings):
-    """Adam (Kingma and Ba, ICLR 2015); `weight_decay` is added to the gradient."""
+    """Adam (Kingma and Ba, ICLR 2015); `weight_decay` is added to the gradient.
+
+    Attributes:
+        lr: the learning rate.
+        betas: how slowly the means of the gradients and of their squares follow.
+        eps: is added to what a step is divided by.
+        weight_decay: times the weights is added to the gradient.
+    """
 
     name: Literal["adam"] = "adam"
     lr: float = Field(1e-3, gt=0)
@@ -56,7 +72,14 @@ class AdamOptions(Settings):
 
 
 class AdamWOptions(Settings):
-    """Adam whose `weight_decay` shrinks the weights by itself (Loshchilov and Hutter, ICLR 2019)."""
+    """Adam whose `weight_decay` shrinks the weights by itself (Loshchilov and Hutter, ICLR 2019).
+
+    Attributes:
+        lr: the learning rate.
+        betas: how slowly the means of the gradients and of their squares follow.
+        eps: is added to what a step is divided by.
+        weight_decay: times the rate is the share by which each step shrinks the weights.
+    """
 
     name: Literal["adamw"] = "adamw"
     lr: float = Field(1e-3, gt=0)
@@ -66,7 +89,16 @@ class AdamWOptions(Settings):
 
 
 class RMSpropOptions(Settings):
-    """RMSprop (Hinton, lecture 6e of Neural Networks for Machine Learning, 2012); `alpha` smooths the squares."""
+    """RMSprop (Hinton, lecture 6e of Neural Networks for Machine Learning, 2012); `alpha` smooths the squares.
+
+    Attributes:
+        lr: the learning rate.
+        alpha: how slowly the mean of the squared gradients follows.
+        eps: is added to what a step is divided by.
+        momentum: the share of the step before that is added to a step.
+        weight_decay: times the weights is added to the gradient.
+        centered: whether steps are divided by the deviation of the gradients, and not by their mean square.
+    """
 
     name: Literal["rmsprop"] = "rmsprop"
     lr: float = Field(1e-2, gt=0)

@@ -31,7 +31,12 @@ class Schedule(Settings):
 
 
 class Steps(Schedule):
-    """The rate is multiplied by `gamma` after each epoch listed in `at`: a step at 250 acts from epoch 251 on."""
+    """The rate is multiplied by `gamma` after each epoch listed in `at`: a step at 250 acts from epoch 251 on.
+
+    Attributes:
+        at: epochs, or steps, after which the rate falls.
+        gamma: by which it is then multiplied.
+    """
 
     name: Literal["steps"] = "steps"
     at: tuple[NonNegativeInt, ...] = ()
@@ -45,6 +50,7 @@ class Exponential(Schedule):
     """The rate is multiplied by `gamma` again and again.
 
     Attributes:
+        gamma: by which it is multiplied each time.
         every: after so many epochs each time.
         after: how many are at the full rate; by default `every`.
     """

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 PREFIX = "model_"
+MODELS = f"{PREFIX}*.json"
 
 
 def files_of(protocol: str) -> tuple[str, str]:
@@ -14,4 +15,4 @@ def files_of(protocol: str) -> tuple[str, str]:
 
 def kept_in(folder: Path) -> list[str]:
     """The protocols whose models lie in the folder of an evaluation."""
-    return sorted(path.stem.removeprefix(PREFIX) for path in folder.glob(f"{PREFIX}*.json"))
+    return sorted(path.stem.removeprefix(PREFIX) for path in folder.glob(MODELS))

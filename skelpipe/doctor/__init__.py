@@ -1,0 +1,1 @@
+"""What a machine has for this program, and what is missing for what."""

@@ -1,0 +1,231 @@
+"""What the figures of a report say, in three sentences: two systems side by side, class by class, and how sure that is.
+
+They are made from the scores of the same test clips, and hold whichever way these come out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from skelpipe.errors import BadInput
+from skelpipe.evaluation.fuse import GROUPED_BY, ONLY
+from skelpipe.evaluation.intervals import CLIP, LEVEL, resampled_means
+from skelpipe.evaluation.scores import label_rank, read_scores
+from skelpipe.paper.systems import SYSTEMS, system_of
+from skelpipe.plots.style import class_names
+from skelpipe.report.collect import Result
+from skelpipe.report.experiments import Catalogue, main_results
+from skelpipe.report.labels import protocol_title, recipe_name
+
+PAIR = ("skeletonclr", "crosnnclr")  # the paper's host and its plug-in, which are compared if both are there
+FEW_CLIPS, FEW_OF_CLASS = 1000, 30  # fewer test clips in all, or of a class, are called few
+STREAMS = {"3s": "three streams fused"}
+
+
+@dataclass(frozen=True)
+class Hits:
+    """What one system has recognised of n test clips, over all of its seeds.
+
+    Attributes:
+        right: (n,) how often each clip was recognised, from 0 to 1.
+        labels: (n,) classes from 0.
+        group: (n,) the person or video of each clip, or None.
+        chance: what guessing finds.
+    """
+
+    name: str
+    result: Result
+    names: npt.NDArray[Any]
+    right: npt.NDArray[np.float64]
+    labels: npt.NDArray[np.int64]
+    group: npt.NDArray[Any] | None
+    chance: float
+    seeds: int
+
+    def among(self, names: npt.NDArray[Any]) -> Hits:
+        """The same of these clips alone, in this order; all of them are among its own."""
+        order = np.argsort(self.names)
+        rows = order[np.searchsorted(self.names, names, sorter=order)]
+        group = None if self.group is None else self.group[rows]
+        return Hits(self.name, self.result, names, self.right[rows], self.labels[rows], group, self.chance, self.seeds)
+
+
+def sentences(results: Sequence[Result]) -> list[str]:
+    """Three sentences about two systems that were measured on the same clips; none where there are no two.
+
+    These are SkeletonCLR and CrosNNCLR, or else the first two in the paper's order, by the fused stream, or else the
+    first there is, with the first protocol that both have, on the first split where there are two.
+    """
+    trained = [result for result in results if result.epochs]
+    if not trained:
+        return []
+    chosen = main_results(trained, Catalogue(trained))
+    for split in dict.fromkeys(group[0].split for group in chosen):
+        groups = [group for group in chosen if group[0].split == split]
+        groups.sort(
+            key=lambda group: system_of(group[0].recipe) not in PAIR
+        )  # else as they stand, in the paper's order
+        if len(groups) > 1:
+            first, second = groups[:2]
+            protocol = next((name for name in first[0].protocols if name in second[0].protocols), None)
+            if protocol is None:
+                continue
+            one, other = _hits(first, protocol), _hits(second, protocol)
+            if one is not None and other is not None:
+                return _compare(one, other, protocol)
+    return []
+
+
+def _hits(group: Sequence[Result], protocol: str) -> Hits | None:
+    """What the evaluations of one system, of several seeds, have recognised; None without scores of the protocol."""
+    found: dict[str, list[float]] = {}
+    of: dict[str, tuple[int, Any]] = {}
+    grouped = True
+    for result in group:
+        try:
+            stored = read_scores(result.path / "scores.npz")
+        except BadInput:
+            continue
+        if protocol not in stored.scores or not len(stored.names):
+            continue
+        right = np.atleast_2d(label_rank(stored.scores[protocol], stored.labels) == 0).mean(axis=0)
+        grouped = grouped and stored.group is not None
+        members = stored.names if stored.group is None else stored.group
+        for name, value, label, member in zip(stored.names, right, stored.labels, members, strict=True):
+            found.setdefault(str(name), []).append(float(value))
+            of[str(name)] = int(label), member
+    if not found:
+        return None
+    metrics = group[0].metrics
+    system = SYSTEMS.get(system_of(group[0].recipe))
+    return Hits(
+        recipe_name(group[0].recipe) if system is None else system.title,
+        group[0],
+        np.array([*found]),
+        np.array([np.mean(values) for values in found.values()]),
+        np.array([label for label, _ in of.values()]),
+        np.array([member for _, member in of.values()]) if grouped else None,
+        1 / max(1, int(metrics.get("classes_present", metrics["classes"]))),
+        len({result.seed for result in group}),
+    )
+
+
+def _compare(one: Hits, other: Hits, protocol: str) -> list[str]:
+    """The three sentences about two systems, if they were measured on the same clips."""
+    common = np.intersect1d(one.names, other.names)
+    if not len(common):
+        return []
+    one, other = one.among(common), other.among(common)
+    if one.name == other.name:  # as two points of a sweep, which the page tells apart
+        return []
+    return [_in_all(one, other, protocol), _by_class(one, other), _how_sure(one, other)]
+
+
+def _in_all(one: Hits, other: Hits, protocol: str) -> str:
+    a, b = float(one.right.mean()), float(other.right.mean())
+    low, high, groups, by = difference(one, other)
+    stream = one.result.stream
+    how = f"{STREAMS.get(stream, f'stream {stream}')}, {protocol_title(protocol, one.result.protocols[protocol])}"
+    told = (
+        f"Of {len(one.names):,} test clips {other.name} recognises {_percent(b)} and {one.name} {_percent(a)} ({how}), "
+        f"where guessing finds {_percent(one.chance)}"
+    )
+    interval = f"{100 * LEVEL:g}\N{NO-BREAK SPACE}% interval {_points(low)} to {_points(high)}"
+    over = f"{interval} over {groups:,} {by}{'s' if groups > 1 else ''}"
+    if a == b:
+        return f"{told}: they are equal here ({over})."
+    if low <= 0 <= high:
+        return f"{told}; the difference of {_points(b - a)} points may well be chance ({over})."
+    better = other.name if b > a else one.name
+    return (
+        f"{told}; the difference of {_points(b - a)} points is more than the choice of test clips explains ({over}), "
+        f"in favour of {better}."
+    )
+
+
+def difference(one: Hits, other: Hits) -> tuple[float, float, int, str]:
+    """The bootstrap interval of what the second recognises more, as fractions, by persons or videos drawn whole.
+
+    Returns:
+        Its ends, how many groups were drawn from, and what they are called.
+    """
+    more = other.right - one.right
+    own, by = np.arange(len(more)), CLIP
+    if one.group is not None and 1 < len(np.unique(one.group)) < len(more):
+        own, by = (
+            np.unique(one.group, return_inverse=True)[1].reshape(-1),
+            str(one.result.metrics.get(GROUPED_BY) or "group"),
+        )
+    size = np.bincount(own)
+    means = resampled_means(size, np.bincount(own, weights=more).astype(np.float64))
+    tail = (1 - LEVEL) / 2
+    low, high = np.quantile(means, (tail, 1 - tail))
+    return float(low), float(high), len(size), by
+
+
+def _by_class(one: Hits, other: Hits) -> str:
+    metrics = one.result.metrics
+    titles = class_names(metrics, int(metrics["classes"]), metrics.get(ONLY))
+    present = np.unique(one.labels)
+    own = {c: (float(one.right[one.labels == c].mean()), float(other.right[one.labels == c].mean())) for c in present}
+    name = {c: f"“{titles[c] if c < len(titles) else f'class {c + 1}'}”" for c in present}
+    if len(present) == 1:
+        return f"All of them are of one class, {name[present[0]]}."
+    best, worst = (max(present, key=lambda c: (sign * sum(own[c]), -c)) for sign in (1, -1))
+    gain, loss = (max(present, key=lambda c: (sign * (own[c][1] - own[c][0]), -c)) for sign in (1, -1))
+
+    def both(c: int, between: str) -> str:
+        return f"({100 * own[c][1]:.1f} {between} {_percent(own[c][0])})"
+
+    if sum(own[best]) == sum(own[worst]):
+        told = f"All {len(present)} classes are recognised equally well"
+    else:
+        first = f"({other.name} {_percent(own[best][1])}, {one.name} {_percent(own[best][0])})"
+        told = f"Over both, {name[best]} is recognised best {first} and {name[worst]} worst {both(worst, 'and')}"
+    up, down = own[gain][1] > own[gain][0], own[loss][1] < own[loss][0]
+    gains = f"gains most on {name[gain]} {both(gain, 'instead of')}" if up else "gains on no class"
+    losses = f"loses most on {name[loss]} {both(loss, 'instead of')}" if down else "loses on none"
+    if not up and not down:
+        return f"{told}, and the two differ on no class."
+    return f"{told}; {other.name} {gains} and {losses}."
+
+
+def _how_sure(one: Hits, other: Hits) -> str:
+    fewest = int(np.unique(one.labels, return_counts=True)[1].min())
+    seeds = min(one.seeds, other.seeds)
+    few = len(one.names) < FEW_CLIPS or fewest < FEW_OF_CLASS
+    clips = f"at least {fewest} of a class, of which one is worth {100 / fewest:.1f} points"
+    told = (
+        f"These are few clips, {clips}, so that single classes may differ by chance"
+        if few
+        else f"There are {len(one.names):,} clips, {clips}"
+    )
+    trainings = (
+        "and each system was trained once, so that another seed may turn them round"
+        if seeds == 1
+        else f"and each figure is the mean of {seeds} trainings"
+    )
+    synthetic = (
+        "; the recordings are synthetic, and tell nothing of the paper's figures" if _synthetic(one.result) else ""
+    )
+    return f"{told}, {trainings}{synthetic}."
+
+
+def _synthetic(result: Result) -> bool:
+    """Whether some of what an evaluation comes from was written by `skelpipe synth`, which alone makes raw files."""
+    history = result.provenance.get("history")
+    entries = history.values() if isinstance(history, dict) else ()
+    return any(isinstance(entry, dict) and entry.get("kind") == "raw" for entry in entries)
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f}\N{NO-BREAK SPACE}%"
+
+
+def _points(share: float) -> str:
+    return f"{100 * share:+.1f}".replace("-", "−")
