@@ -22,9 +22,10 @@ from skelpipe.clips.loading import load_bodies, own_frames
 from skelpipe.errors import BadInput
 from skelpipe.evaluation.features import as_evaluated, read_run, some_at_a_time
 from skelpipe.evaluation.models import encoder_of_run
+from skelpipe.exchange.onnx.session import FEATURES, SCORES, Session
 from skelpipe.layouts.base import Layout
 from skelpipe.outputs.digests import read_kind
-from skelpipe.predict.find import find_models
+from skelpipe.predict.find import ONNX, find_models
 from skelpipe.predict.pieces import Piece
 from skelpipe.predict.predictor import Predictor, Scored
 from skelpipe.recordings.native import Native
@@ -138,8 +139,11 @@ class Model:
     @property
     def features(self) -> int:
         """H, how many numbers `embed` gives for a clip."""
+        kept = self._single()
+        if getattr(kept.classifier, "network", None) is None:
+            return int(session_of(kept).outputs[FEATURES][1])  # type: ignore[arg-type]
         size: Any = self.encoder.features
-        return int(size) * self._segments(self._single())
+        return int(size) * kept.classifier.segments
 
     @property
     def recipe(self) -> Any:
@@ -206,6 +210,22 @@ class Model:
         refused = None if scored.refused is None else as_given(scored.refused, given)
         return Predictions(self.classes, as_given(scored.probability, given), as_given(scored.seen, given), refused)
 
+    def to_onnx(self, file: PathLike, *, encoder_only: bool = False, force: bool = False) -> None:
+        """Write it as an ONNX file, held against torch on random clips first, as `skelpipe export-onnx` does.
+
+        Args:
+            file: to be made, NAME.onnx.
+            encoder_only: features alone, which an encoder without a classifier gives anyway.
+            force: replace a file that is there.
+
+        Raises:
+            BadInput: onnx or onnxruntime is not installed, the encoder cannot be exported, or `file` is taken.
+        """
+        from skelpipe.exchange.onnx import export_onnx
+
+        kept = self._single()
+        export_onnx(kept, os.fspath(file), encoder_only=encoder_only or not self._tells, force=force)
+
     def _single(self) -> Kept:
         if len(self._kept) > 1:
             what = f"is a fusion of {counted(len(self._kept), 'model', 'models')}"
@@ -255,15 +275,12 @@ class Model:
 
     def _encoded(self, kept: Kept, x: Tensor, lengths: Tensor | None) -> Tensor:
         network = getattr(kept.classifier, "network", None)
-        found: Tensor  # of an ONNX file as it gives it
-        found = (
-            kept.classifier(x, lengths)[1] if network is None else network.segments(x, self._segments(kept), lengths)
-        )
+        found: Tensor
+        if network is None:  # of an ONNX file, which gives them itself
+            found = kept.classifier(x, lengths)[1]
+        else:
+            found = network.segments(x, kept.classifier.segments, lengths)
         return found.float().cpu()
-
-    def _segments(self, kept: Kept) -> int:
-        """Of how many parts in time a feature consists."""
-        return kept.classifier.segments if self._tells else kept.recipe.evaluate.segments
 
     def _clips(self, given: Any, lengths: Any) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64] | None]:
         """Clips in memory with the bodies that there are, and how many frames are their own."""
@@ -340,10 +357,22 @@ def load(
 def _open(
     path: str, protocol: str | None, stream: str | None, epoch: int | None
 ) -> tuple[list[Kept], list[float] | None, bool]:
+    if path.lower().endswith(ONNX):
+        from skelpipe.exchange.onnx import open_onnx
+
+        opened = open_onnx(path, encoder=True)
+        return [opened], None, session_of(opened).outputs.get(SCORES) is not None
     if read_kind(path) == "run" and not tells_classes(path, epoch):
         return [encoder_of_run(path, stream, epoch)], None, False
     kept, weights = find_models(path, protocol, stream, epoch)
     return kept, weights, True
+
+
+def session_of(kept: Kept) -> Session:
+    """What runs the graph of an ONNX file."""
+    found: Any = kept.classifier
+    session: Session = found.session
+    return session
 
 
 def tells_classes(path: PathLike, epoch: int | None) -> bool:

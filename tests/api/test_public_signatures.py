@@ -1,7 +1,7 @@
 """The public names and their signatures are those in `signatures.txt`, which is changed on purpose only.
 
-`python tests/api/test_signatures.py > tests/api/signatures.txt` writes it anew. What is taken away or changed there has
-to follow the deprecation policy (CONTRIBUTING, "The public API").
+`python tests/api/test_public_signatures.py > tests/api/signatures.txt` writes it anew. What is taken away or changed
+there has to follow the deprecation policy (CONTRIBUTING, "The public API").
 """
 
 from __future__ import annotations

@@ -125,7 +125,7 @@ def test_a_method_of_ones_own_goes_the_whole_road(road, tmp_path):
 
 
 @pytest.mark.usefixtures("names")
-def test_options_of_ones_own_are_a_recipes(names):
+def test_options_of_ones_own_are_a_recipes():
     class WithOptions(Mine):
         Options = MineOptions
 
