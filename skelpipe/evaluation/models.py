@@ -113,7 +113,9 @@ def encoder_of_run(path: str | Path, stream: str | None = None, epoch: int | Non
     layout = layout_of(settings)
     run, kept = open_run(path, settings, recipe, layout, "cpu", stream, epoch), Kept(None)
     facts = facts_of(run, ENCODER, kept, split_of(settings), None, None)
-    return Model(path, facts, recipe, layout, frozen(classifier_of(run, kept)))
+    classifier = frozen(classifier_of(run, kept))
+    classifier.segments = recipe.evaluate.segments  # as it is embedded and measured
+    return Model(path, facts, recipe, layout, classifier)
 
 
 def clips_as_seen(model: Model, clips: Clips, most: int) -> tuple[npt.NDArray[np.float32], Tensor | None]:
