@@ -96,7 +96,7 @@ def layouts() -> dict[str, str]:
             f"Layout: {clean(name)}",
             prose(about),
             pictures.layout(name),
-            "A person who faces you. Blue is the left side, red the right one; point at a joint for its name.",
+            "A person who faces you. Blue is the left side, orange the right one; point at a joint for its name.",
             table(
                 ["what", "value"],
                 [

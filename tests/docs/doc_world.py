@@ -95,8 +95,10 @@ class World:
     def provide(self, words: list[str]) -> None:
         """Make in the current folder what a command reads and what is not there."""
         context = parsed(words)
-        if words[0] == "run":
-            return  # which finds by itself what there is, and is only asked for its plan
+        if words[0] == "run":  # which finds by itself what there is, and is only asked for its plan
+            if words[1].endswith(".yaml"):
+                self.make("recordings", context)
+            return
         made = MADE.get(words[0], ())
         for parameter in context.command.params:
             value = context.params.get(parameter.name or "")

@@ -44,7 +44,11 @@ def world(kept, recipes, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     shipped = resources.shipped
     monkeypatch.setattr(resources, "shipped", lambda folder: recipes if folder == "models" else shipped(folder))
-    return World(kept)
+    before = {name: set(registry) for name, registry in resources.REGISTRIES.items()}
+    yield World(kept)
+    for name, registry in resources.REGISTRIES.items():  # what a page has registered
+        for added in set(registry) - before[name]:
+            del registry[added]
 
 
 def run_page(name: str, text: str, world: World) -> None:
