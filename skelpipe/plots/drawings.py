@@ -211,6 +211,6 @@ def draw_films(
 
 def _seen(clip: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
     """Which points (T·V·M,) are those of bodies that are there."""
-    there = clip.any(axis=(0, 2), keepdims=True)
+    there = np.asarray(clip.any(axis=(0, 2), keepdims=True))
     seen: npt.NDArray[np.bool_] = np.broadcast_to(there[0], clip.shape[1:]).reshape(-1)
     return seen
