@@ -21,7 +21,8 @@ GROUPS: dict[str, tuple[str, str]] = {
     "models": ("Trained models", "load Model Predictions"),
     "views": (
         "Layouts, streams and views",
-        "get_layout list_layouts Layout compute_stream build_view augment View list_augmentations describe_augmentation "
+        "get_layout list_layouts Layout compute_stream build_view augment View list_augmentations"
+        " describe_augmentation "
         "Augmentation",
     ),
     "pictures": ("Pictures", "draw_motion animate draw_confusion draw_map Picture"),
@@ -59,7 +60,8 @@ def pages() -> dict[str, str]:
     return {
         "api/index.md": page(
             "Python API",
-            "These names are public, and `skelpipe.NAME` the only path by which they are promised. `skelpipe.__version__` is"
+            "These names are public, and `skelpipe.NAME` the only path by which they are promised."
+            " `skelpipe.__version__` is"
             " the version. How they are used together stands in [In Python](../python.md).",
             *parts,
         ),

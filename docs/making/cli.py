@@ -68,12 +68,23 @@ def _options(command: click.Command, context: click.Context) -> str:
             continue
         opts = [" / ".join(pair) for pair in zip(parameter.opts, parameter.secondary_opts, strict=False)]
         names = ", ".join(f"`{name}`" for name in opts or parameter.opts)
-        metavar = "" if parameter.is_flag or parameter.count else parameter.make_metavar(context)
+        metavar = "" if parameter.is_flag or parameter.count else _value(parameter, context)
         if len(metavar) > 40:  # a list of all splits or protocols
             metavar = _choices(parameter, metavar)
         rows.append([names, f"`{metavar}`" if metavar else "", _default(parameter), clean(parameter.help or "")])
     rows.append(["`-h`, `--help`", "", "", "Show the help and end."])
     return listed(rows, ["option", "value", "default", "what it does"])
+
+
+def _value(parameter: click.Option, context: click.Context) -> str:
+    """What stands behind an option: its own word for it, or which numbers it may be."""
+    kind = parameter.type
+    if parameter.metavar is None and isinstance(kind, click.IntRange | click.FloatRange):
+        low = "" if kind.min is None else f" from {kind.min}"
+        return f"NUMBER{low}" + ("" if kind.max is None else f" to {kind.max}")
+    if parameter.metavar is None and parameter.nargs == 1 and kind in (click.INT, click.FLOAT):
+        return "NUMBER"
+    return parameter.make_metavar(context)
 
 
 def _choices(parameter: click.Option, metavar: str) -> str:
@@ -82,7 +93,7 @@ def _choices(parameter: click.Option, metavar: str) -> str:
 
 def _default(parameter: click.Option) -> str:
     if parameter.required:
-        return "needed"
+        return "*needed*"
     if parameter.is_flag or parameter.multiple or parameter.default is None or callable(parameter.default):
         return ""
     if isinstance(parameter.default, str | int | float | bool):
@@ -107,7 +118,8 @@ def index() -> dict[str, str]:
     return {
         "cli/index.md": page(
             "Command line",
-            "`skelpipe COMMAND --help` prints what stands here. A mistake is one line with a remedy, and exit status 2.",
+            "`skelpipe COMMAND --help` prints what stands here. A mistake is one line with a remedy, and exit"
+            " status 2.",
             *parts,
             "## Before the command",
             table(["option", "what it does"], general),

@@ -53,9 +53,8 @@ def datasets() -> dict[str, str]:
                 ["split", "what", "divides by", "train / test clips"], [_split_row(each) for each in [*splits, *also]]
             ),
             f"A store of it also serves {', '.join(f'`{each.name}`' for each in also)}." if also else "",
-            "A split of your own is a rule such as `subject:1-20`; see [splits](../concepts/splits.md). Its columns are "
-            + ", ".join(f"`{column}`" for column in dividing(kind))
-            + ".",
+            "A split of your own is a rule such as `subject:1-20`; see [splits](../concepts/splits.md). Its columns"
+            " are " + ", ".join(f"`{column}`" for column in dividing(kind)) + ".",
             "## From raw files to clips",
             bash(
                 f"skelpipe ingest {name} data/raw/{name} {store}",
@@ -97,7 +96,7 @@ def layouts() -> dict[str, str]:
             f"Layout: {clean(name)}",
             prose(about),
             pictures.layout(name),
-            "A person who faces you. Blue is the left side, red the right one; point at a joint for its name.",
+            "A person who faces you. Blue is the left side, orange the right one; point at a joint for its name.",
             table(
                 ["what", "value"],
                 [
@@ -191,7 +190,7 @@ def _range(option: Any) -> str:
 
 def _frames_of(kind: Any) -> str:
     if kind.sampling is not None:
-        return "It changes how many frames a clip has, and so may stand first in a view of clips that keep their own lengths."
+        return "It changes how many frames a clip has, and so may begin a view of clips that keep their own lengths."
     return ""
 
 
@@ -223,12 +222,14 @@ def indices() -> dict[str, str]:
             "What `skelpipe ingest` reads as its publisher ships it. Recordings of your own are a data set too:"
             " see [your own recordings](../own-data.md).",
             table(["name", "title", "classes", "usable clips"], rows),
-            "Nothing of any of them is shipped. `skelpipe synth` writes licence-free files of the same form, so that the whole chain"
+            "Nothing of any of them is shipped. `skelpipe synth` writes licence-free files of the same form, so"
+            " that the whole chain"
             " can be tried first.",
         ),
         "layouts/index.md": page(
             "Layouts",
-            "A layout names the joints of a skeleton and how they hang together. Bones, mirror images, the graph's partitions and all"
+            "A layout names the joints of a skeleton and how they hang together. Bones, mirror images, the graph's"
+            " partitions and all"
             " drawings follow from it. Stores and clips carry their layout; recipes never name one.",
             table(["name", "joints", "coordinates", "what"], [
                 [f"[`{name}`]({name}.md)", str(len(each.joints)), str(each.coordinates), summary(_layout_doc(name))]
@@ -240,7 +241,8 @@ def indices() -> dict[str, str]:
         ),
         "augmentations/index.md": page(
             "Augmentations",
-            "A view is an ordered list of augmentations. Each draws its numbers from (seed, epoch, clip, view, place in the list), so any"
+            "A view is an ordered list of augmentations. Each draws its numbers from (seed, epoch, clip, view,"
+            " place in the list), so any"
             " view of any clip can be made again alone, whatever the number of threads.",
             table(["name", "what it does"], [
                 [f"[`{name}`]({name}.md)", augmentation_notes()[name]["what"]] for name in AUGMENTATIONS
@@ -282,14 +284,16 @@ def _preparation() -> str:
         ]
     return page(
         "Preparation",
-        "`skelpipe prepare STORE CLIPS` takes a recording through a short chain of named steps, one choice of each kind. A preset is a"
+        "`skelpipe prepare STORE CLIPS` takes a recording through a short chain of named steps, one choice of each"
+        " kind. A preset is a"
         " published chain; `--step KIND=CHOICE` changes one of its steps, and the clips keep what was done.",
         "## Presets",
         table(["preset", "frames", "steps", "recipes that need it"], rows),
         "## Steps",
         *steps,
         "## What a recipe may ask for",
-        "Keys of `clips` in a recipe. `skelpipe run` makes such clips; `pretrain` and `evaluate` refuse others, with the command that"
+        "Keys of `clips` in a recipe. `skelpipe run` makes such clips; `pretrain` and `evaluate` refuse others,"
+        " with the command that"
         " makes the right ones.",
         options(ClipsNeeded, "clips."),
         bash(

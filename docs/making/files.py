@@ -60,7 +60,8 @@ def recipe_pages() -> dict[str, str]:
 
 def _in_words(recipe: Recipe) -> str:
     if recipe.encoder.name == "coordinates":
-        return "Nothing is learnt: a clip's own numbers are its feature. See the encoder [`coordinates`](../encoders/coordinates.md)."
+        where = "[`coordinates`](../encoders/coordinates.md)"
+        return f"Nothing is learnt: a clip's own numbers are its feature. See the encoder {where}."
     positives = ""
     if "queue_size" in type(recipe.method).model_fields:
         own = recipe.positives.name  # type: ignore[attr-defined]
@@ -190,12 +191,14 @@ def indices() -> dict[str, str]:
     return {
         "recipes/index.md": page(
             "Recipes",
-            "A recipe says what to learn and how: encoder, method, positives, views, schedule. It holds no data, split, stream or seed."
+            "A recipe says what to learn and how: encoder, method, positives, views, schedule. It holds no data,"
+            " split, stream or seed."
             " `skelpipe pretrain` takes the name of one of these, or the path of your own.",
             "## Of the papers",
             _listed(papers),
             "## Small",
-            "Narrow siblings for hundreds to thousands of clips and for CPUs, and those of the demo. How they were chosen stands in"
+            "Narrow siblings for hundreds to thousands of clips and for CPUs, and those of the demo. How they were"
+            " chosen stands in"
             " [small data](../small-data.md).",
             _listed(small),
             "## Keys of a recipe",
@@ -205,19 +208,22 @@ def indices() -> dict[str, str]:
             "### `clips`", options(ClipsNeeded, "clips."),
             "### `evaluate`", options(Evaluation, "evaluate."),
             "### `method`, `positives`, `encoder`, `views`",
-            "See [methods](../methods/index.md), [positives](../positives/index.md), [encoders](../encoders/index.md) and"
+            "See [methods](../methods/index.md), [positives](../positives/index.md),"
+            " [encoders](../encoders/index.md) and"
             " [augmentations](../augmentations/index.md).",
             "### `optimizer`, `schedule`, `clip_gradients`",
             "See [optimisation](../optimisation.md).",
         ),
         "pipelines/index.md": page(
             "Pipelines",
-            "A pipeline is one short YAML per benchmark, table or figure: which data, recipes, streams, seeds and protocols make it."
+            "A pipeline is one short YAML per benchmark, table or figure: which data, recipes, streams, seeds and"
+            " protocols make it."
             " `skelpipe run NAME` (or a path of your own) shows what is done, and runs the rest.",
             table(["pipeline", "what it makes"], listed),
             "## Keys of a pipeline",
             options(Pipeline),
-            "More about how runs are shared and what runs again stands in [running pipelines](../running-pipelines.md).",
+            "More about how runs are shared and what runs again stands in [running"
+            " pipelines](../running-pipelines.md).",
         ),
         "optimisation.md": _optimisation(),
     }  # fmt: skip

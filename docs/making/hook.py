@@ -47,4 +47,6 @@ def on_files(files: Any, config: Any) -> Any:
 def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
     """Fill in included sections and draw formulas."""
     whole = pages.drawn(included.fill(page.file.src_uri, markdown, _shown))
-    return maths.in_mathml(re.sub(r"^<!-- .*? -->\n", "", whole, flags=re.M))
+    whole = re.sub(r"^<!-- .*? -->\n", "", whole, flags=re.M)
+    # The ditto mark is in few fonts; the double prime, which looks the same, in nearly all.
+    return maths.in_mathml(whole.replace("〃", "″"))

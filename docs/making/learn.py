@@ -77,9 +77,17 @@ def methods() -> dict[str, str]:
             "## Run it",
             _pretrain_lines(name),
             "## In Python",
-            f"::: {kind.__module__}.{kind.__name__}\n    options:\n      heading_level: 3\n      members: false\n      show_bases: false\n      show_docstring_description: false\n      show_docstring_attributes: false",
+            _reference(kind, "false"),
         )
     return made
+
+
+def _reference(kind: Any, members: str) -> str:
+    """What mkdocstrings is to show of a class: its signature, since the page has told the rest."""
+    said = {"heading_level": "3", "members": members, "show_bases": "false",
+            "show_docstring_description": "false", "show_docstring_attributes": "false"}  # fmt: skip
+    lines = [f"      {key}: {value}" for key, value in said.items()]
+    return "\n".join([f"::: {kind.__module__}.{kind.__name__}", "    options:", *lines])
 
 
 def _has_options(model: Any) -> bool:
@@ -91,7 +99,8 @@ def _in_a_recipe(name: str, kind: Any) -> str:
     told = [f"In a recipe: `method: {name}`; views {views}."]
     if kind.SUPERVISED:
         told.append(
-            "It learns from labels, and its classifier is measured by the protocol [`supervised`](../protocols/supervised.md)."
+            "It learns from labels, and its classifier is measured by the protocol"
+            " [`supervised`](../protocols/supervised.md)."
         )
     if kind.STREAMS:
         told.append(f"One run (`--stream 3s`) trains a network for each of {', '.join(kind.STREAMS)}.")
@@ -165,7 +174,8 @@ def encoders() -> dict[str, str]:
         if "partition" in kind.Options.model_fields:
             extra = [
                 "## The graph's partitions",
-                "Of the layout `kinect_v2`. An arrow goes from the joint that is read to the one that is written, a ring is a joint itself.",
+                "Of the layout `kinect_v2`. An arrow goes from the joint that is read to the one that is written, a"
+                " ring is a joint itself.",
             ]
             for each in pictures.partitions():
                 extra += [f"### `partition: {each}`", prose(_partition_doc(each)), pictures.partition(each)]
@@ -192,7 +202,7 @@ def encoders() -> dict[str, str]:
             )
             or "None ships.",
             "## In Python",
-            f"::: {kind.__module__}.{kind.__name__}\n    options:\n      heading_level: 3\n      members: [forward]\n      show_bases: false\n      show_docstring_description: false\n      show_docstring_attributes: false",
+            _reference(kind, "[forward]"),
         )
     return made
 
@@ -216,7 +226,7 @@ def protocols() -> dict[str, str]:
             "## Options",
             f"`skelpipe evaluate … --set {name}.KEY=VALUE`, or `evaluate.options.{name}` in a recipe:"
             if own
-            else "It has none of its own; see [`skelpipe evaluate`](../cli/evaluate.md) for `--probe`, `-k` and the rest.",
+            else "It has none of its own; [`skelpipe evaluate`](../cli/evaluate.md) has `--probe`, `--k` and the rest.",
             prose(own.__doc__) if own else "",
             options(own, f"{name}.") if own else "",
             "## Run it",
@@ -267,7 +277,8 @@ def indices() -> dict[str, str]:
     return {
         "methods/index.md": page(
             "Methods",
-            "A method is what is learnt: its networks, and named losses that are weighted, summed and logged. One paper, one file in"
+            "A method is what is learnt: its networks, and named losses that are weighted, summed and logged. One"
+            " paper, one file in"
             " `skelpipe/methods/`.",
             overview(METHODS, "methods"),
             "## Options that every method has",
@@ -276,19 +287,22 @@ def indices() -> dict[str, str]:
         ),
         "positives/index.md": page(
             "Positives",
-            "A set of positives says what a query is pulled to. It plugs into every method that names a query and a key view;"
+            "A set of positives says what a query is pulled to. It plugs into every method that names a query and a"
+            " key view;"
             " [`cross_view`](cross_view.md) is CrosNNCLR.",
             overview(POSITIVES, "positives"),
         ),
         "encoders/index.md": page(
             "Encoders",
-            "An encoder maps clips (B, C, T, V, M) to features (B, H). Joints, bones and coordinates follow from the layout of the"
+            "An encoder maps clips (B, C, T, V, M) to features (B, H). Joints, bones and coordinates follow from"
+            " the layout of the"
             " clips, never from the recipe.",
             overview(ENCODERS, "encoders"),
         ),
         "protocols/index.md": page(
             "Protocols",
-            "A protocol says how good an encoder is. All score every test clip, write scores by clip name, and never choose by the"
+            "A protocol says how good an encoder is. All score every test clip, write scores by clip name, and"
+            " never choose by the"
             " test part. See [honest numbers](../concepts/honest-numbers.md).",
             overview(PROTOCOLS, "protocols"),
         ),

@@ -8,7 +8,7 @@ from functools import cache
 from making import api, cli, data, files, learn, pictures
 
 GROUPS = ("methods", "positives", "encoders", "protocols", "datasets", "layouts", "augmentations", "recipes",
-          "pipelines", "cli")  # fmt: skip
+          "pipelines", "cli", "api")  # fmt: skip
 
 
 @cache

@@ -109,12 +109,21 @@ def view(plain: Any) -> str:
 
 def streams() -> str:
     """One clip in the three streams."""
-    rows = [("joint: where each joint is", sample())]
-    for name, words in (("motion", "its step to the next frame, ×6"), ("bone", "from its parent to it")):
-        clip = sample()[None].copy()
-        stream_slice(clip, name, LAYOUT, clip)
-        rows.append((f"{name}: {words}", clip[0] * (6 if name == "motion" else 2.5)))
-    return draw_films(LAYOUT, rows, title="One clip in three streams")
+    clip, made = sample(), {}
+    for name in ("motion", "bone"):
+        stream = clip[None].copy()
+        stream_slice(stream, name, LAYOUT, stream)
+        made[name] = stream[0]
+    # A step leads from a joint to where it is a frame later, and a bone from a joint's parent to the joint.
+    longer = 4
+    moved = clip + longer * made["motion"]
+    rows = [
+        ("joint: where each joint is", clip),
+        (f"motion: each joint's step to the next frame, {longer} times as long", moved),
+        ("bone: from each joint's parent to the joint", clip),
+    ]
+    arrows = [None, longer * made["motion"], made["bone"]]
+    return draw_films(LAYOUT, rows, title="One clip in three streams", arrows=arrows)
 
 
 def layout(name: str) -> str:
@@ -131,7 +140,8 @@ def partitions() -> list[str]:
 
 
 def encoder(name: str, frames: int = 50, bodies: int = 2) -> str:
-    """The parts of an encoder in the order in which a clip passes them, with what leaves each: no number is computed."""
+    """The parts of an encoder in the order in which a clip passes them, with what leaves each: no number is"
+    " computed."""
     kind = ENCODERS[name]
     device = "cpu" if name in COMPUTED else "meta"
     made = build_encoder(kind, LAYOUT, kind.Options(), bodies).to(device)

@@ -41,6 +41,8 @@ def prose(text: str | None, skip_first: bool = False) -> str:
     made = []
     for block in sections(text)[0][1 if skip_first else 0 :]:
         lines = block.splitlines()
+        if block.strip() == "Source: see the module.":
+            continue  # which the page has told already
         if all(each.startswith("    ") for each in lines):
             made.append("```text\n" + inspect.cleandoc("\n" + block) + "\n```")
         elif len(lines) > 1 and all(FORMULA.match(each) for each in lines):
@@ -99,7 +101,7 @@ def default_of(field: Any) -> str:
     if field.default_factory is not None:
         value = field.default_factory()
     elif field.default is PydanticUndefined:
-        return "needed"
+        return "*needed*"
     else:
         value = field.default
     return shown(value)

@@ -79,7 +79,7 @@ def predict(paths: tuple[Path, ...], **options: Any) -> None:
       skelpipe predict runs/joint/eval recordings/ --out predictions.csv
       skelpipe predict runs/fused long.npy --window 60 --hop 15 --timeline long.png
       skelpipe predict actclr_linear.pt nturgb+d_skeletons/
-      skelpipe predict runs/joint/eval - --follow --layout coco17 --window 50 --hop 5
+      skelpipe predict runs/gym/eval - --follow --layout coco17 --window 50 --hop 5
     """
     _check(options, paths)
     models, inputs = _apart(paths)

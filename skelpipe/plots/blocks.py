@@ -54,8 +54,8 @@ def draw_blocks(columns: Sequence[Sequence[Box]], title: str, across: bool = Fal
         else:  # round to the start of the next row
             middle = y + TALL + 17
             parts.append(
-                f'<path class="wire" d="M{x + WIDE / 2:.0f} {y + TALL:.0f}V{middle:.0f}H{WIDE / 2:.0f}V{middle + 14:.0f}"'
-                ' marker-end="url(#end)"/>'
+                f'<path class="wire" d="M{x + WIDE / 2:.0f} {y + TALL:.0f}V{middle:.0f}'
+                f'H{WIDE / 2:.0f}V{middle + 14:.0f}" marker-end="url(#end)"/>'
             )
     width = min(len(boxes), TURN) * (WIDE + GAP) - GAP
     return svg(width + 2, rows * (TALL + 34) - 32, parts, title)

@@ -17,6 +17,11 @@ from skelpipe.plots.standing import standing
 
 Points = npt.NDArray[np.float64]
 SCALE = 250.0  # of a layout's drawing, units a metre
+TIP = (
+    '<defs><marker id="tip" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="4" markerHeight="4"'
+    ' orient="auto-start-reverse"><path class="tip" d="M0 0L8 4L0 8z"/></marker></defs>'
+)
+SHORTEST = 2.0  # units: arrows that are shorter say nothing
 CLOSE = 0.09  # metres: joints nearer than that share a magnifier, where their numbers find no room
 
 
@@ -40,7 +45,8 @@ def line(a: Points, b: Points, kind: str, width: float = 2.5, more: str = "") ->
 
 def text(x: float, y: float, words: str, size: float = 12, anchor: str = "middle", kind: str = "text") -> str:
     """Words whose baseline is at y."""
-    return f'<text class="{kind}" x="{x:.1f}" y="{y:.1f}" font-size="{size:g}" text-anchor="{anchor}">{escape(words)}</text>'
+    where = f'x="{x:.1f}" y="{y:.1f}" font-size="{size:g}" text-anchor="{anchor}"'
+    return f'<text class="{kind}" {where}>{escape(words)}</text>'
 
 
 def _dot(at: Points, radius: float, kind: str, name: str = "", more: str = "") -> str:
@@ -143,10 +149,7 @@ def draw_partition(layout: Layout, matrices: npt.NDArray[np.floating], names: Se
     low, high = pose.min(0), pose.max(0)
     scale, margin = 150.0, 18.0
     wide, tall = scale * (high - low) + 2 * margin
-    parts = [
-        '<defs><marker id="tip" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="5" markerHeight="5"'
-        ' orient="auto-start-reverse"><path class="tip" d="M0 0L8 4L0 8z"/></marker></defs>'
-    ]
+    parts = [TIP]
     for k, (matrix, name) in enumerate(zip(matrices, names, strict=True)):
         at = on_page(pose, scale, margin + k * wide, margin + 22, low, high)
         parts.append(text(wide * (k + 0.5), 18, name, 13))
@@ -170,6 +173,7 @@ def draw_films(
     frames: int = 7,
     title: str = "",
     colours: Sequence[npt.NDArray[np.floating] | None] = (),
+    arrows: Sequence[npt.NDArray[np.floating] | None] = (),
     height: float = 130,
 ) -> str:
     """Clips below each other, each as a row of poses at equal distances in time, from the front.
@@ -177,6 +181,7 @@ def draw_films(
     Args:
         rows: what is written over each, and the clip (C, T, V, M); bodies of zeros are absent.
         colours: of the joints, (3, T, V, M) from 0 to 1, by rows; None or nothing draws them plainly.
+        arrows: by rows, (C, T, V, M) what leads to each joint, drawn over a faint body; None: the body alone.
         height: of a row, in units of the drawing, where no clip is wider than it is high.
     """
     clips = [clip[: layout.coordinates].astype(np.float64) for _, clip in rows]
@@ -187,18 +192,24 @@ def draw_films(
     larger = height / 130
     scale = larger * min(130 / max(float((high - low)[1]), 1e-3), 110 / max(float((high - low)[0]), 1e-3))
     wide, tall = scale * (high - low) + (8, 34)
-    parts: list[str] = []
+    parts = [TIP]
     for row, ((name, _), clip) in enumerate(zip(rows, clips, strict=True)):
         top = row * tall
         parts.append(text(4, top + 14, name, 13, "start"))
         shown = np.linspace(0, clip.shape[1] - 1, frames).round().astype(int)
         own = colours[row] if row < len(colours) else None
+        steps = arrows[row] if row < len(arrows) else None
         for column, t in enumerate(shown):
             for m in range(clip.shape[3]):
                 body = clip[:2, t, :, m].T
                 if not body.any():
                     continue
                 at = on_page(body, scale, 4 + column * wide, top + 24, low, high)
+                if steps is not None:
+                    vectors = scale * steps[:2, t, :, m].T * ((1, 1) if layout.coordinates == 2 else (1, -1))
+                    parts += [line(at[v], at[p], "faint", 1.4) for v, p in layout.edges]
+                    parts += _arrows(at - vectors, at)
+                    continue
                 parts += bones(layout, at, 1.8 * larger)
                 if own is not None:
                     shades = np.clip(255 * own[:, t, :, m], 0, 255).astype(int).T
@@ -206,11 +217,18 @@ def draw_films(
                         _dot(p, 3.4 * larger, "tinted", more=f' style="fill:rgb({r},{g},{b})"')
                         for p, (r, g, b) in zip(at, shades, strict=True)
                     ]
-    return svg(wide * frames, tall * len(rows), parts, title)
+    words = max(len(name) for name, _ in rows) * 7.2 + 8
+    return svg(max(wide * frames, words), tall * len(rows), parts, title)
+
+
+def _arrows(start: Points, end: Points) -> list[str]:
+    """Arrows (V, 2) -> (V, 2), but those that lead nowhere."""
+    far = np.hypot(*(end - start).T) > SHORTEST
+    return [line(a, b, "arrow", 1.2, ' marker-end="url(#tip)"') for a, b in zip(start[far], end[far], strict=True)]
 
 
 def _seen(clip: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
     """Which points (T·V·M,) are those of bodies that are there."""
-    there = np.asarray(clip.any(axis=(0, 2), keepdims=True))
-    seen: npt.NDArray[np.bool_] = np.broadcast_to(there[0], clip.shape[1:]).reshape(-1)
+    there: npt.NDArray[np.bool_] = np.abs(clip).max(axis=(0, 2)) > 0
+    seen: npt.NDArray[np.bool_] = np.broadcast_to(there[:, None], clip.shape[1:]).reshape(-1)
     return seen

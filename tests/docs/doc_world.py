@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -45,7 +46,9 @@ OPTIONS = {
 
 def call(*words: object) -> str:
     """Run a command of ours here; its output. AssertionError if it fails."""
-    result = CliRunner().invoke(main, [str(word) for word in words], prog_name="skelpipe")
+    frames = "\n".join(json.dumps([[v * 7.0 + t, v * 5.0 + 3] for v in range(17)]) for t in range(60))
+    given = frames if "-" in words else None  # who follows a pipe
+    result = CliRunner().invoke(main, [str(word) for word in words], prog_name="skelpipe", input=given)
     told = f"skelpipe {' '.join(map(str, words))}\n{result.output}"
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise AssertionError(told) from result.exception
@@ -200,6 +203,13 @@ class World:
         self.copy(f"run-{recipe}-{stream}", path, make)
 
     def evaluation(self, path: Path, context: click.Context) -> None:
+        if "gym" in str(path):
+            self.make("data/stores/gym-50.zarr", context)
+            run = "data/runs/gym-of-evaluation"
+            words = ["--split", "subject:1,2,4", "--stream", "joint", "--threads", 1]
+            call("pretrain", "small_crosnnclr", "data/stores/gym-50.zarr", run, *words)
+            call("evaluate", run, "data/stores/gym-50.zarr", path, "--protocol", "linear")
+            return
         stream = next((each for each in STREAMS if each in str(path)), "joint")
 
         def make(to: Path) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 import click
@@ -17,15 +17,14 @@ from skelpipe import resources
 from skelpipe.pipeline.spec import Pipeline
 from skelpipe.training.recipe import load_recipe
 
-FOREIGN = ("pip", "python", "python3", "pytest", ".", "torchrun", "git", "7z", "cd")
-PAGES = [
-    name for name, text in doc_blocks.written().items() if any(b.kind in ("bash", "python") for b in blocks(name, text))
-]
-MADE = [
-    name
-    for name, text in doc_blocks.generated().items()
-    if any(b.kind in ("bash", "python") for b in blocks(name, text))
-]
+FOREIGN = ("pip", "python", "python3", "pytest", ".", "torchrun", "git", "7z", "mkdocs")
+
+
+def with_code(pages: Mapping[str, str]) -> list[str]:
+    return [name for name, text in pages.items() if any(b.kind in ("bash", "python") for b in blocks(name, text))]
+
+
+PAGES, MADE = with_code(doc_blocks.written()), with_code(doc_blocks.generated())
 
 
 @pytest.fixture(scope="session")
@@ -130,4 +129,3 @@ def test_a_wrong_option_or_name_is_found():
     assert commands(Block("page", "bash", "", "skelpipe a \\\n  b  # c\nskelpipe d && skelpipe 'e f'")) == [
         ["skelpipe", "a", "b"], ["skelpipe", "d"], ["skelpipe", "e f"],
     ]  # fmt: skip
-    assert os.path.exists(doc_blocks.DOCS / "mkdocs.yml")
