@@ -119,14 +119,16 @@ os.environ.setdefault("MKL_CBWR", "AUTO,STRICT")
 choose_caches()
 
 
-def __getattr__(name: str) -> Any:
-    """Import a public name when it is first asked for."""
-    if name not in _MODULE_OF:
-        raise AttributeError(f"module 'skelpipe' has no attribute {name!r}")
-    from importlib import import_module
+if not TYPE_CHECKING:  # to whom every name would be right
 
-    found = globals()[name] = getattr(import_module(_MODULE_OF[name]), name)
-    return found
+    def __getattr__(name: str) -> Any:
+        """Import a public name when it is first asked for."""
+        if name not in _MODULE_OF:
+            raise AttributeError(f"module 'skelpipe' has no attribute {name!r}")
+        from importlib import import_module
+
+        found = globals()[name] = getattr(import_module(_MODULE_OF[name]), name)
+        return found
 
 
 def __dir__() -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -119,3 +120,41 @@ def one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+CHANGES = {"batch_size": 8, "encoder": {"width": 4, "features": 16}, "method__queue_size": 32}  # of `road`'s recipe
+
+
+@pytest.fixture(scope="session")
+def road(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with all that a chain of the public API makes: raw, store.zarr, clips.zarr, run, evaluation."""
+    import skelpipe as sk
+
+    folder = tmp_path_factory.mktemp("road")
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    size = {"actions": 3, "subjects": 4, "setups": 1, "replications": 1, "frames": (20, 30)}
+    store = sk.ingest("ntu60", sk.synth("ntu60", folder / "raw", **size), folder / "store.zarr", workers=0)
+    clips = sk.prepare(store, folder / "clips.zarr", frames=12)
+    recipe = sk.load_recipe("small_skeletonclr", **CHANGES)
+    run = sk.pretrain(recipe, clips, folder / "run", split="xsub60", epochs=1, device="cpu")
+    sk.evaluate(run, clips, folder / "evaluation", probe="lbfgs", protocols=["linear", "knn"], device="cpu")
+    torch.set_num_threads(threads)
+    return folder
+
+
+@pytest.fixture
+def registered() -> Iterator[None]:
+    """Takes away afterwards what a test registers."""
+    from skelpipe.api import registering
+    from skelpipe.api.names import registry
+
+    before = {kind: set(registry(kind)) for kind in registering.SPOKEN}
+    yield
+    for kind, known in before.items():
+        entries = registry(kind)
+        for name in set(entries) - known:
+            del entries[name]
+            registering._registered.discard((kind, name))
+        if kind in registering.CLASSES:
+            registering.know_anew(entries)

@@ -64,6 +64,8 @@ GUARDS = {  # module -> the tests that guard it
     "methods/crosnnclr.py": ("methods/test_methods.py", "methods/test_aimclr.py", *golden("CrosNNCLR, algorithm1")),
     "methods/crossclr.py": ("methods/test_methods.py", "methods/test_crossclr.py"),
     "methods/moco.py": ("methods/test_methods.py", "encoders/test_encoder.py", *golden("SkeletonCLR", "supervised")),
+    "methods/queue.py": ("methods/test_losses.py", "methods/test_moco.py", "methods/test_methods.py"),
+    "methods/losses.py": ("methods/test_losses.py",),
     "methods/positives.py": ("methods/test_methods.py", "methods/test_aimclr.py"),
     "methods/skeletonclr.py": ("methods/test_methods.py", *golden("SkeletonCLR", "CrosNNCLR, equation")),
     "methods/supervised.py": ("methods/test_methods.py", "methods/test_supervised.py"),

@@ -8,6 +8,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from skelpipe.api.folders import Clips, PathLike, Store
+from skelpipe.api.shown import tell
+
+TOLD = 5  # of many
 
 
 def synth(
@@ -103,7 +106,10 @@ def ingest(
     said |= {"name": name, "unit": unit, "up": up, "image": image, "fps": fps}
     kind = find_recordings(os.fspath(dataset), {key: value for key, value in said.items() if value is not None})
     more: Any = {"workers": workers, "keep_missing": keep_missing, "strict": strict, "force": force}
-    return Store(store, run_ingest(kind, raw, store, progress=progress, **more))
+    made = run_ingest(kind, raw, store, progress=progress, **more)
+    tell(f"left out: {fault.name}: {fault.reason} ({fault.detail})" for fault in made.faults[:TOLD])
+    tell((*made.told, *made.divided))
+    return Store(store, made)
 
 
 def open_store(path: PathLike) -> Store:
@@ -173,7 +179,10 @@ def prepare(
     told: Any = {key: value for key, value in said.items() if value is not None}
     told |= {} if longest == "preset" else {"longest": longest}
     more: Any = {"preset": preset, "steps": steps, "threads": threads, "force": force, "progress": progress}
-    return Clips(clips, run_prepare(store, clips, **more, **told))
+    made = run_prepare(store, clips, **more, **told)
+    if made.empty:
+        tell([f"{len(made.empty):,} clips show nobody: {', '.join(made.empty[:TOLD])}"])
+    return Clips(clips, made)
 
 
 def open_clips(path: PathLike) -> Clips:

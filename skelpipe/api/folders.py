@@ -282,6 +282,8 @@ class Clips(Folder):
         """One clip by its row or name, or several by a slice, rows or a mask."""
         if isinstance(which, str | int | np.integer):
             n = self.row(which) if isinstance(which, str) else range(len(self))[int(which)]
+            if self.frames != NATIVE:  # which would be read with many others
+                return np.ascontiguousarray(store.read_array(self._group, "clips", slice(n, n + 1))[0])
             return self._read(np.array([n]))[0]
         return self._read(np.arange(len(self))[which])
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from skelpipe.api.shown import as_html, as_text
+from skelpipe.api.around import left_as_found
+from skelpipe.api.shown import as_html, as_text, tell
 from skelpipe.errors import BadInput, refusing, suggest
 
 if TYPE_CHECKING:
@@ -61,6 +62,12 @@ class Evaluation(os.PathLike[str]):
         from skelpipe.inspect.kept import kept_in
 
         return tuple(kept_in(self.path))
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What the figures have to say of themselves, such as of embeddings that have collapsed."""
+        each = self.facts["protocols"].items()
+        return tuple(f"{name}: {warning}" for name, values in each for warning in values.get("warnings", ()))
 
     @cached_property
     def classes(self) -> tuple[str, ...]:
@@ -184,12 +191,15 @@ def evaluate(
     from skelpipe.evaluation.evaluate import evaluate as run_evaluate
 
     changes = [f"{key}={json.dumps(value)}" for key, value in (options or {}).items()]
-    run_evaluate(
-        os.fspath(run), os.fspath(clips), os.fspath(out), protocols=protocols, probe=probe, k=k, split=split,
-        stream=stream, epoch=epoch, classes=classes, options=changes, best_on_test=best_on_test, seed=seed,
-        device=device, compiled=compiled, threads=threads, other_clips=other_clips, force=force, progress=progress,
-    )  # fmt: skip
-    return Evaluation(out)
+    with left_as_found():
+        run_evaluate(
+            os.fspath(run), os.fspath(clips), os.fspath(out), protocols=protocols, probe=probe, k=k, split=split,
+            stream=stream, epoch=epoch, classes=classes, options=changes, best_on_test=best_on_test, seed=seed,
+            device=device, compiled=compiled, threads=threads, other_clips=other_clips, force=force, progress=progress,
+        )  # fmt: skip
+    found = Evaluation(out)
+    tell(found.warnings)
+    return found
 
 
 def fuse(
@@ -225,7 +235,9 @@ def fuse(
     from skelpipe.evaluation.fuse import fuse as run_fuse
 
     run_fuse([os.fspath(part) for part in parts], out, weights=weights, other_clips=other_clips, force=force)
-    return Evaluation(out)
+    found = Evaluation(out)
+    tell(found.warnings)
+    return found
 
 
 def open_evaluation(path: PathLike) -> Evaluation:

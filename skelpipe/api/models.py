@@ -15,15 +15,17 @@ from torch import Tensor, nn
 
 from skelpipe.api.arrays import as_batch, numbers_of
 from skelpipe.api.folders import Clips
+from skelpipe.api.given import as_given, in_blocks, joined, piece_of, recordings_in, rows_of
 from skelpipe.api.names import get_layout
 from skelpipe.api.shown import as_html, as_text, counted
 from skelpipe.clips.loading import load_bodies, own_frames
 from skelpipe.errors import BadInput
 from skelpipe.evaluation.features import as_evaluated, read_run, some_at_a_time
 from skelpipe.evaluation.models import encoder_of_run
+from skelpipe.exchange.onnx.session import FEATURES, SCORES, Session
 from skelpipe.layouts.base import Layout
 from skelpipe.outputs.digests import read_kind
-from skelpipe.predict.find import find_models
+from skelpipe.predict.find import ONNX, find_models
 from skelpipe.predict.pieces import Piece
 from skelpipe.predict.predictor import Predictor, Scored
 from skelpipe.recordings.native import Native
@@ -36,8 +38,6 @@ if TYPE_CHECKING:
 PathLike = str | os.PathLike[str]
 Arrays = npt.NDArray[Any] | Tensor
 Given = Arrays | Sequence[Arrays] | Clips
-ALONE, PEOPLE = 3, 4  # axes of a recording of one person, and of several
-SHAPES = "give clips (N, C, T, V, M), or a recording (T, V, C) or (T, M, V, C), or a list of recordings"
 
 
 @dataclass(frozen=True)
@@ -139,8 +139,11 @@ class Model:
     @property
     def features(self) -> int:
         """H, how many numbers `embed` gives for a clip."""
+        kept = self._single()
+        if getattr(kept.classifier, "network", None) is None:
+            return int(session_of(kept).outputs[FEATURES][1])  # type: ignore[arg-type]
         size: Any = self.encoder.features
-        return int(size) * self._segments(self._single())
+        return int(size) * kept.classifier.segments
 
     @property
     def recipe(self) -> Any:
@@ -181,7 +184,7 @@ class Model:
         Raises:
             BadInput: shapes, joints or preparation do not fit, or there are several encoders.
         """
-        return _as_given(self._features(given, layout, lengths, rows), given)
+        return as_given(self._features(given, layout, lengths, rows), given)
 
     def predict(
         self, given: Given, *, layout: str | Layout | None = None, lengths: Any = None, rows: Any = None
@@ -204,8 +207,24 @@ class Model:
             what = "has learnt without labels, and tells no classes"
             raise BadInput(self._kept[0].path, what, "evaluate it by the protocol linear, and load that")
         scored = self._said(given, layout, lengths, rows)
-        refused = None if scored.refused is None else _as_given(scored.refused, given)
-        return Predictions(self.classes, _as_given(scored.probability, given), _as_given(scored.seen, given), refused)
+        refused = None if scored.refused is None else as_given(scored.refused, given)
+        return Predictions(self.classes, as_given(scored.probability, given), as_given(scored.seen, given), refused)
+
+    def to_onnx(self, file: PathLike, *, encoder_only: bool = False, force: bool = False) -> None:
+        """Write it as an ONNX file, held against torch on random clips first, as `skelpipe export-onnx` does.
+
+        Args:
+            file: to be made, NAME.onnx.
+            encoder_only: features alone, which an encoder without a classifier gives anyway.
+            force: replace a file that is there.
+
+        Raises:
+            BadInput: onnx or onnxruntime is not installed, the encoder cannot be exported, or `file` is taken.
+        """
+        from skelpipe.exchange.onnx import export_onnx
+
+        kept = self._single()
+        export_onnx(kept, os.fspath(file), encoder_only=encoder_only or not self._tells, force=force)
 
     def _single(self) -> Kept:
         if len(self._kept) > 1:
@@ -217,7 +236,8 @@ class Model:
         """What the classifiers say."""
         if isinstance(given, Clips):
             self._predictor.check_clips(given.opened)
-            return self._predictor.score_clips(given.opened, rows_of(given, rows))
+            blocks = in_blocks(rows_of(given, rows))
+            return joined([self._predictor.score_clips(given.opened, block) for block in blocks])
         if recordings := recordings_in(given):
             pieces, found = self._pieces(recordings, layout)
             return self._predictor.score(pieces, found, range(len(pieces)))
@@ -230,20 +250,24 @@ class Model:
     def _features(self, given: Given, layout: str | Layout | None, lengths: Any, rows: Any) -> npt.NDArray[np.float32]:
         """What the encoder gives."""
         kept = self._single()
-        numbers = None
         if isinstance(given, Clips):
             self._predictor.check_clips(given.opened)
-            numbers = rows_of(given, rows)
-            data: Any = load_bodies(given.opened, numbers, kept.recipe.bodies)
-            valid = own_frames(given.opened, numbers)
-        elif recordings := recordings_in(given):
+            source, bodies = given.opened, kept.recipe.bodies
+            blocks = in_blocks(rows_of(given, rows))
+            parts = [self._of(kept, load_bodies(source, b, bodies), own_frames(source, b), b) for b in blocks]
+            return np.concatenate(parts)
+        if recordings := recordings_in(given):
             data, valid, _ = self._predictor.prepared(*self._pieces(recordings, layout))
         else:
             data, valid = self._clips(given, lengths)
-        bodies = kept.recipe.bodies
+        return self._of(kept, data, valid, np.arange(len(data)))
+
+    def _of(
+        self, kept: Kept, data: Any, valid: npt.NDArray[np.int64] | None, drawn: npt.NDArray[np.int64]
+    ) -> npt.NDArray[np.float32]:
+        """The features of clips in memory, whose views are drawn by those numbers."""
+        bodies, facts = kept.recipe.bodies, kept.facts
         data = data.bodies_kept(bodies) if isinstance(data, Native) else np.array(data[..., :bodies], np.float32)
-        drawn = np.arange(len(data)) if numbers is None else numbers
-        facts = kept.facts
         made, own = as_evaluated(kept.recipe, facts.stream, facts.seed, data, drawn, valid, kept.layout)
         parts = [self._encoded(kept, x, n) for x, n in some_at_a_time(made, own, self._predictor.device)]
         found: npt.NDArray[np.float32] = torch.cat(parts).numpy()
@@ -251,15 +275,12 @@ class Model:
 
     def _encoded(self, kept: Kept, x: Tensor, lengths: Tensor | None) -> Tensor:
         network = getattr(kept.classifier, "network", None)
-        found: Tensor  # of an ONNX file as it gives it
-        found = (
-            kept.classifier(x, lengths)[1] if network is None else network.segments(x, self._segments(kept), lengths)
-        )
+        found: Tensor
+        if network is None:  # of an ONNX file, which gives them itself
+            found = kept.classifier(x, lengths)[1]
+        else:
+            found = network.segments(x, kept.classifier.segments, lengths)
         return found.float().cpu()
-
-    def _segments(self, kept: Kept) -> int:
-        """Of how many parts in time a feature consists."""
-        return kept.classifier.segments if self._tells else kept.recipe.evaluate.segments
 
     def _clips(self, given: Any, lengths: Any) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64] | None]:
         """Clips in memory with the bodies that there are, and how many frames are their own."""
@@ -336,51 +357,25 @@ def load(
 def _open(
     path: str, protocol: str | None, stream: str | None, epoch: int | None
 ) -> tuple[list[Kept], list[float] | None, bool]:
+    if path.lower().endswith(ONNX):
+        from skelpipe.exchange.onnx import open_onnx
+
+        opened = open_onnx(path, encoder=True)
+        return [opened], None, session_of(opened).outputs.get(SCORES) is not None
     if read_kind(path) == "run" and not tells_classes(path, epoch):
         return [encoder_of_run(path, stream, epoch)], None, False
     kept, weights = find_models(path, protocol, stream, epoch)
     return kept, weights, True
 
 
+def session_of(kept: Kept) -> Session:
+    """What runs the graph of an ONNX file."""
+    found: Any = kept.classifier
+    session: Session = found.session
+    return session
+
+
 def tells_classes(path: PathLike, epoch: int | None) -> bool:
     """Whether a run has a classifier."""
     folder, _, recipe = read_run(Path(path), epoch)
     return recipe.supervised or has_classifier(folder)
-
-
-def recordings_in(given: Any) -> list[Any]:
-    """The recordings that were given, one or a list; none where it is clips."""
-    if isinstance(given, list | tuple):
-        return list(given)
-    return [given] if getattr(given, "ndim", 0) in (1, 2, ALONE, PEOPLE) else []
-
-
-def piece_of(given: Any, layout: Layout, name: str) -> Piece:
-    """A recording (T, V, C) or (T, M, V, C) as recordings are prepared; a body without numbers in a frame is absent.
-
-    Raises:
-        BadInput: it has another shape, or what is no number.
-    """
-    array = np.asarray(numbers_of(given) if isinstance(given, Tensor) else given)
-    wanted = (len(layout.joints), layout.channels)
-    if array.ndim not in (ALONE, PEOPLE) or array.shape[-2:] != wanted or array.dtype.kind != "f":
-        what = f"has shape {array.shape} of {array.dtype}, and {layout.name} has V = {wanted[0]} and C = {wanted[1]}"
-        raise BadInput(f"recording {name}", what, SHAPES)
-    if not np.isfinite(array).all():
-        raise BadInput(f"recording {name}", "holds what is no number", "put zeros where a joint was not seen")
-    people = array if array.ndim == PEOPLE else array[:, None]
-    frame, body = np.nonzero(people.any(axis=(2, 3)))
-    joints = np.ascontiguousarray(people[frame, body], np.float32)
-    return Piece(name, joints, frame.astype(np.int64), body.astype(np.int64), len(people))
-
-
-def rows_of(clips: Clips, rows: Any) -> npt.NDArray[np.int64]:
-    """The rows that are meant: all, or those of an index, a slice or a mask."""
-    every = np.arange(len(clips))
-    found: npt.NDArray[np.int64] = np.atleast_1d(every if rows is None else every[rows])
-    return found
-
-
-def _as_given(made: npt.NDArray[Any], given: Given) -> Any:
-    first = given[0] if isinstance(given, list | tuple) and len(given) else given
-    return torch.from_numpy(made).to(first.device) if isinstance(first, Tensor) else made

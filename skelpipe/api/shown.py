@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Iterable, Mapping
 from html import escape
 
 from skelpipe.errors import printable
+
+log = logging.getLogger(__name__)
+
+
+def tell(lines: Iterable[str]) -> None:
+    """Say what a command would say on stderr; by Python's rule warnings are shown even where no logging is set up."""
+    for line in lines:
+        log.warning("%s", printable(line))
 
 
 def counted(count: int, one: str, several: str) -> str:

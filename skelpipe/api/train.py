@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from skelpipe import settings
-from skelpipe.api.shown import as_html, as_text
+from skelpipe.api.around import left_as_found
+from skelpipe.api.shown import as_html, as_text, tell
 from skelpipe.errors import BadInput
 from skelpipe.training.checkpoint import Event
 from skelpipe.training.folder import LOG
@@ -172,10 +173,12 @@ def pretrain(
         recipe = with_epochs(recipe, epochs)
     check_stated(recipe, recipe.name)
     told = _told_epochs if progress is True else progress or None
-    result = run_pretrain(
-        recipe, Path(clips), Path(run), split=split, stream=stream, seed=seed, device=device, precision=precision,
-        compiled=compiled, half_storage=half_storage, threads=threads, force=force, progress=told,
-    )  # fmt: skip
+    with left_as_found():
+        result = run_pretrain(
+            recipe, Path(clips), Path(run), split=split, stream=stream, seed=seed, device=device, precision=precision,
+            compiled=compiled, half_storage=half_storage, threads=threads, force=force, progress=told,
+        )  # fmt: skip
+    tell(f"{os.fspath(run)}: {warning}" for warning in result.warnings)
     if result.state == "stopped":
         raise KeyboardInterrupt("a checkpoint is kept, and the same call goes on from it")
     return Run(run, result)

@@ -113,7 +113,9 @@ def encoder_of_run(path: str | Path, stream: str | None = None, epoch: int | Non
     layout = layout_of(settings)
     run, kept = open_run(path, settings, recipe, layout, "cpu", stream, epoch), Kept(None)
     facts = facts_of(run, ENCODER, kept, split_of(settings), None, None)
-    return Model(path, facts, recipe, layout, frozen(classifier_of(run, kept)))
+    classifier = frozen(classifier_of(run, kept))
+    classifier.segments = recipe.evaluate.segments  # as it is embedded and measured
+    return Model(path, facts, recipe, layout, classifier)
 
 
 def check_clips(model: Model, clips: Clips, otherwise: str | None = None) -> None:

@@ -35,7 +35,7 @@ def callables() -> list[tuple[str, object]]:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_public_name_has_an_example_that_runs(name, road, names, monkeypatch):
+def test_a_public_name_has_an_example_that_runs(name, road, registered, monkeypatch):
     found = getattr(sk, name)
     text = inspect.getdoc(found) or ""
     assert text.partition("\n")[0].endswith((".", ":")), "the first line is one sentence"

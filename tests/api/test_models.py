@@ -95,6 +95,21 @@ def test_an_encoder_alone_and_a_fusion(road, clips, tmp_path):
         model.embed(clips[:1])
 
 
+def test_onnx_there_and_back(road, model, clips, tmp_path):
+    pytest.importorskip("onnxruntime")
+    model.to_onnx(tmp_path / "model.onnx")
+    sk.load(road / "run", device="cpu").to_onnx(tmp_path / "encoder.onnx")
+    other, encoder = (sk.load(tmp_path / f"{name}.onnx", device="cpu") for name in ("model", "encoder"))
+    assert other.classes == model.classes
+    assert encoder.classes == ()
+    assert other.features == encoder.features == model.features
+    assert np.allclose(other.predict(clips[:3]).probability, model.predict(clips[:3]).probability, atol=1e-4)
+    for each in (other, encoder):
+        assert np.allclose(each.embed(clips[:3]), model.embed(clips[:3]), atol=1e-4)
+    with pytest.raises(sk.BadInput, match="has no encoder in torch"):
+        _ = other.encoder
+
+
 @pytest.mark.parametrize(
     ("given", "said"),
     [

@@ -54,6 +54,26 @@ def test_a_loop_of_ones_own(road):
         assert 0 <= found.accuracy(test_y) <= 1
 
 
+def test_training_leaves_torch_as_it_was(road, tmp_path):
+    before = torch.get_rng_state(), torch.get_num_threads(), torch.backends.cudnn.deterministic
+    recipe = sk.open_run(road / "run").recipe
+    run = sk.pretrain(recipe, road / "clips.zarr", tmp_path / "run", split="xsub60", device="cpu", threads=1, epochs=1)
+    sk.evaluate(run, road / "clips.zarr", tmp_path / "out", protocols=["knn"], device="cpu", threads=1)
+    assert (torch.get_rng_state() == before[0]).all()
+    assert (torch.get_num_threads(), torch.backends.cudnn.deterministic) == before[1:]
+
+
+def test_what_is_doubtful_is_said(road, tmp_path, caplog):
+    probes = ("linear", "knn")
+    found = sk.evaluate(
+        road / "run", road / "clips.zarr", tmp_path / "out", probe="paper", protocols=probes, device="cpu"
+    )
+    assert found.warnings
+    assert [record.getMessage() for record in caplog.records if record.name == "skelpipe.api.shown"] == [
+        *found.warnings
+    ]
+
+
 # ---- names of one's own
 
 
@@ -91,7 +111,7 @@ RECIPE = {
 }
 
 
-@pytest.mark.usefixtures("names")
+@pytest.mark.usefixtures("registered")
 def test_a_method_of_ones_own_goes_the_whole_road(road, tmp_path):
     sk.register("method", "mine", Mine)
     sk.register("method", "mine", Mine)  # the cell is run again
@@ -104,8 +124,8 @@ def test_a_method_of_ones_own_goes_the_whole_road(road, tmp_path):
     assert sk.load(run, device="cpu").embed(np.zeros((1, 3, 12, 25, 2), "f4")).shape == (1, 16)
 
 
-@pytest.mark.usefixtures("names")
-def test_options_of_ones_own_are_a_recipes(names):
+@pytest.mark.usefixtures("registered")
+def test_options_of_ones_own_are_a_recipes():
     class WithOptions(Mine):
         Options = MineOptions
 
@@ -115,7 +135,7 @@ def test_options_of_ones_own_are_a_recipes(names):
         sk.load_recipe(RECIPE, method={"name": "of_mine", "margni": 1})
 
 
-@pytest.mark.usefixtures("names")
+@pytest.mark.usefixtures("registered")
 def test_one_that_ships_can_be_named_anew_and_stays_itself():
     kept = sk.get_method("skeletonclr")
     sk.register("method", "again", kept)
@@ -124,7 +144,7 @@ def test_one_that_ships_can_be_named_anew_and_stays_itself():
     assert sk.load_recipe("skeletonclr").method.name == "skeletonclr"
 
 
-@pytest.mark.usefixtures("names")
+@pytest.mark.usefixtures("registered")
 def test_an_encoder_positives_an_augmentation_and_a_protocol(road, tmp_path):
     class Mean(sk.Encoder):
         """The mean pose."""
@@ -168,7 +188,7 @@ def test_an_encoder_positives_an_augmentation_and_a_protocol(road, tmp_path):
     assert found.metrics.loc["first", "top1"] == pytest.approx(1 / 3)
 
 
-@pytest.mark.usefixtures("names")
+@pytest.mark.usefixtures("registered")
 @pytest.mark.parametrize(
     ("kind", "name", "entry", "said"),
     [

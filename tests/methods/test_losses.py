@@ -85,7 +85,8 @@ def test_a_queue_wraps_round_and_its_keys_outlive_the_next_ones():
     q = units(2)[0].requires_grad_()
     loss = sk.info_nce(q, first, queue)
     queue.enqueue(first, torch.arange(4))
-    queue.enqueue(second)
+    queue.enqueue(second.clone().requires_grad_())
+    assert not queue.queue.requires_grad
     loss.backward()  # the queue was changed in place in between
     assert q.grad is not None
     assert (before != queue.keys).any()

@@ -451,7 +451,7 @@ def test_what_is_far_from_all_classes_is_refused(road, tmp_path):
     pieces = list(opened.pieces())
     found = strict.score(pieces, opened.layout, range(len(pieces)))
     limit = model.distance.threshold(1.0)
-    _, h = strict._scores(model, *strict._prepared(0, pieces, opened.layout, False)[:1], np.arange(len(pieces)), None)
+    _, h = strict._scores(model, *strict.prepared(pieces, opened.layout)[:1], np.arange(len(pieces)), None)
     assert found.refused.tolist() == (model.distance.of(h) > limit).tolist()
     assert found.refused.sum() >= lax.score(pieces, opened.layout, range(len(pieces))).refused.sum()
     done = run_it(
