@@ -119,7 +119,7 @@ def draw_motion(
         if value < 1:
             raise BadInput(name, f"{value} is below 1", "give a whole number above 0")
     colours = [] if weights is None else [tinted(weights, clip, found) for _, clip in rows]
-    drawn = draw_films(found, rows, frames, "Motion of clips", colours, height)
+    drawn = draw_films(found, rows, frames, "Motion of clips", colours, height=height)
     start, _, rest = drawn.partition("</title>")
     return Picture("svg", f"{start}</title><style>{STYLE}</style>{rest}".encode())
 

@@ -173,16 +173,16 @@ def draw_films(
     frames: int = 7,
     title: str = "",
     colours: Sequence[npt.NDArray[np.floating] | None] = (),
-    height: float = 130,
     arrows: Sequence[npt.NDArray[np.floating] | None] = (),
+    height: float = 130,
 ) -> str:
     """Clips below each other, each as a row of poses at equal distances in time, from the front.
 
     Args:
         rows: what is written over each, and the clip (C, T, V, M); bodies of zeros are absent.
         colours: of the joints, (3, T, V, M) from 0 to 1, by rows; None or nothing draws them plainly.
-        height: of a row, in units of the drawing, where no clip is wider than it is high.
         arrows: by rows, (C, T, V, M) what leads to each joint, drawn over a faint body; None: the body alone.
+        height: of a row, in units of the drawing, where no clip is wider than it is high.
     """
     clips = [clip[: layout.coordinates].astype(np.float64) for _, clip in rows]
     if layout.coordinates == 2:  # y goes down in a picture

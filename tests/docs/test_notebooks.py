@@ -56,6 +56,7 @@ def test_all_cells_run_and_show_what_the_page_says(name):
     for words in wanted:
         assert re.search(words, whole), f"{name} does not show {words}"
     assert len(re.findall(r"<img |<svg ", whole)) == pictures
+    assert not re.search(r"bound method|object at 0x|Traceback|>nan<", whole)
     page = notebooks.page(name)
     assert page.count('<div class="output">') == sum(map(bool, outputs))
     assert f"]({name}.ipynb)" in page
