@@ -106,7 +106,7 @@ def test_the_limit_of_a_container_is_read(tmp_path):
 
 def test_extras_are_those_of_the_package(monkeypatch):
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
-    assert {*packages.EXTRAS} == {*extras} - {"test", "dev", "fuzz", "mutation"}
+    assert {*packages.EXTRAS} == {*extras} - {"test", "dev", "docs", "fuzz", "mutation"}
     monkeypatch.setattr(packages, "_found", lambda module: module in ("onnx", "onnxruntime", "wandb"))
     check = packages.look_at_extras()
     assert check.text.startswith("onnx, wandb; not there: video (poses of videos), slurm (")

@@ -194,9 +194,9 @@ def test_a_failure_on_a_terminal_is_told_once_in_full_and_the_table_stays(tmp_pa
     )
     assert f"its log is {toy.data}/logs/runs/toy-50/xsub60/one/joint-s0/run.log; to try it alone:\r\n  cd " in told
     last = told.rpartition("stage ")[2]
-    assert re.search(r"pretrain one joint +failed +0:0\d clips.zarr: is damaged", last)
+    assert re.search(r"pretrain one joint +failed +\d+:\d\d clips.zarr: is damaged", last)
     assert re.search(r"evaluate one joint +waiting", last)
-    assert re.search(r"3 of 6 stages done, 1 failed, 2 waiting; 0:\d\d *\r\n", last)
+    assert re.search(r"3 of 6 stages done, 1 failed, 2 waiting; \d+:\d\d *\r\n", last)
     assert last.rstrip().endswith("the same command goes on from here")
     assert text.rfind("\x1b[?25h") > text.rfind("\x1b[?25l")  # the cursor is shown again
 
@@ -206,7 +206,7 @@ def test_an_interrupt_leaves_the_terminal_whole_and_says_how_to_go_on(tmp_path):
     toy.data.mkdir()
     (toy.data / "interrupt").write_text("wait")
     terminal = Terminal(toy.code)
-    until = time.monotonic() + 60
+    until = time.monotonic() + 240
     while not (toy.data / "waiting").exists() and time.monotonic() < until:
         terminal.read()
     terminal.process.send_signal(signal.SIGINT)
