@@ -11,6 +11,7 @@ taken to cost what it did between the two. Training steps are `gpu.py --device c
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import pickle
 import resource
@@ -138,11 +139,41 @@ def ratio(what: str, ours: Callable[[], float], theirs: Callable[[], float]) -> 
 
 def seconds_apart(call: Callable[[], object]) -> float:
     """CPU seconds of a call, after a first one, in a process of its own, so that one side's settings stay there."""
+
+    def again() -> float:
+        call()
+        return seconds(call)
+
+    return apart(again)
+
+
+def memory_apart(call: Callable[[], object]) -> float:
+    """Bytes that a process of its own comes to hold by a call, beyond what it held."""
+
+    def grown() -> float:
+        held = peak_memory()
+        call()
+        return peak_memory() - held
+
+    return apart(grown)
+
+
+def peak_memory() -> float:
+    """Bytes that this process has held at most."""
+    with contextlib.suppress(OSError, StopIteration):  # not Linux
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return 1024 * float(next(line.split()[1] for line in lines if line.startswith("VmHWM:")))
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def apart(measure: Callable[[], float]) -> float:
+    """What is measured in a process of its own, whose peak of memory begins with what it holds then."""
     reading, writing = os.pipe()
     if (child := os.fork()) == 0:
         try:
-            call()
-            os.write(writing, repr(seconds(call)).encode())
+            with contextlib.suppress(OSError):
+                Path("/proc/self/clear_refs").write_text("5")
+            os.write(writing, repr(measure()).encode())
         except BaseException:
             traceback.print_exc()
         finally:
@@ -290,6 +321,8 @@ def embed(batch: int) -> float:
 
     with torch.no_grad():
         told = f"embed, {batch} clips"
+        mine, other = memory_apart(embed_ours), memory_apart(partial(theirs, x))
+        print(f"{told}: {mine / other:.2f} of the memory ({mine / 1e6:,.0f} MB, {other / 1e6:,.0f} MB)", flush=True)
         return ratio(told, partial(seconds_apart, embed_ours), partial(seconds_apart, partial(theirs, x)))
 
 
