@@ -16,13 +16,14 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+from rich.console import Console
 from rich.live import Live
 
 import skelpipe
 from skelpipe.errors import BadInput
 from skelpipe.outputs.ancestry import DONE
 from skelpipe.outputs.files import write_json
-from skelpipe.pipeline.board import AROUND
+from skelpipe.pipeline.board import AROUND, Board
 from skelpipe.pipeline.cluster import Cluster, check_earlier
 from skelpipe.pipeline.lock import AREA, guarded
 from skelpipe.pipeline.show import DATA, LONG, WHY, Stage, complain, is_live, new_console, recipe_folder
@@ -87,11 +88,7 @@ def execute(
     console, live = new_console(), is_live()
     signals = Signals(cluster is not None)
     watch = Watch(console, data, stages, verbose, signals, cluster, live)
-    table = Live(
-        watch.board, console=console, refresh_per_second=2, transient=True,
-        redirect_stdout=False, redirect_stderr=sys.stderr.isatty(),
-    )  # fmt: skip
-    with guarded(held) as guard, signals.taken(), table if live else nullcontext():
+    with guarded(held) as guard, signals.taken(), _table(watch.board, console) if live else nullcontext():
         signals.group = guard.group
         if cluster is not None:
             cluster.told = guard.tell
@@ -112,9 +109,7 @@ def execute(
             jobs = _settle(cluster, bool(signals.received) or status < 0)
             watch.board.stop()
     if live:
-        few = len(watch.board.rows) <= LONG
-        for part in watch.board.fitted(console.width, LONG if few else console.height - AROUND):
-            console.print(part)
+        _leave(watch.board, console)
     if signals.received:
         complain(f"interrupted ({signals.received[0].name}){jobs}; the same command goes on from what is done")
         return 130
@@ -126,6 +121,21 @@ def execute(
     elif status:
         complain(watch.what_failed())
     return 1 if status else 0
+
+
+def _table(board: Board, console: Console) -> Live:
+    """The table while it changes; what else is written to the terminal goes above it."""
+    return Live(
+        board, console=console, refresh_per_second=2, transient=True,
+        redirect_stdout=False, redirect_stderr=sys.stderr.isatty(),
+    )  # fmt: skip
+
+
+def _leave(board: Board, console: Console) -> None:
+    """Print the table as it ended, whole if it is not long."""
+    few = len(board.rows) <= LONG
+    for part in board.fitted(console.width, LONG if few else console.height - AROUND):
+        console.print(part)
 
 
 def _settle(cluster: Cluster | None, broken: bool) -> str:

@@ -86,11 +86,8 @@ def write_report(
     catalogue = Catalogue(found.results)
     page |= {"differences": find_differences(found, catalogue), "cards": find_cards(found, catalogue)}
     played = find_motion(found, catalogue) if motion else None
-    log.info(
-        "%d figures, of %s",
-        len(pictures),
-        "all kinds that there is data for" if figures is None else "the kinds asked for",
-    )
+    asked = "all kinds that there is data for" if figures is None else "the kinds asked for"
+    log.info("%d figures, of %s", len(pictures), asked)
     page["skipped"] = [{"path": path, "reason": reason} for path, reason in found.skipped]
     page["figures"] = [{k: v for k, v in p.items() if k not in ("png", "chart")} for p in pictures]
     inputs = {result.shown: result.path for result in found.results}

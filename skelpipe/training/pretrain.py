@@ -37,6 +37,8 @@ from skelpipe.training.step import Graphs, graphs_for
 
 log = logging.getLogger(__name__)
 
+Rows = npt.NDArray[np.int64]
+
 
 def pretrain(
     recipe: Recipe,
@@ -74,8 +76,8 @@ def pretrain(
         half_storage: keep the clips in memory as float16, at a rounding of up to 1 mm at 3 m.
         force: start anew if RUN was made with other settings.
         threads: CPU threads for torch and the kernels, of each rank.
-        compiled: whether steps are graphs, "on" or "off", or "auto" for on a GPU alone; no setting, as it only rounds.
-        resident: whether the clips lie on the device, which then renders their views, likewise.
+        compiled, resident: whether steps are graphs, and whether the clips lie on the device, which then renders their
+            views: "on", "off", or "auto" for on a GPU alone; no settings, as they only round.
         loggers: keys of `training.loggers.LOGGERS` that take the log as well; no setting, either.
         progress: called while training with {epoch, epochs, step, steps, …}; see `Training.event`.
 
@@ -86,9 +88,7 @@ def pretrain(
         source = open_clips(clips, recipe, stream)
         threads, place = use_threads(threads), choose_device(ranks.device_name(device))
         chosen = find_split(split, source.about)
-        tell_list(chosen, source)
-        rows, held = split_rows(recipe, source, labelled_rows(recipe, source, training_rows(source, chosen)), seed)
-        check_batch(recipe.batch_size, len(rows))
+        rows, held = rows_of(recipe, source, chosen, seed)
         tell_plan(recipe, source, len(rows), chosen.name, stream, seed, ranks.share(recipe.batch_size))
         tell_threads(log, threads)
         told = {"stream": stream, "seed": seed, "precision": precision, "half_storage": half_storage}
@@ -98,8 +98,20 @@ def pretrain(
             if writes:
                 prepare_folder(run, recipe, settings, force, source.path)
             ranks.wait()  # before that RUN may hold another run's checkpoint
-            ways = graphs_for(compiled, place), resident, loggers
-            return train_method(recipe, source, rows, held, run, settings, place, threads, progress, *ways)
+            how = place, threads, progress, graphs_for(compiled, place), resident, loggers
+            return train_method(recipe, source, rows, held, run, settings, *how)
+
+
+def rows_of(recipe: Recipe, source: Clips, split: Split, seed: int) -> tuple[Rows, Rows]:
+    """The clips that are trained on, and those held out of training; told where a list is the split.
+
+    Raises:
+        BadInput: there are too few.
+    """
+    tell_list(split, source)
+    rows, held = split_rows(recipe, source, labelled_rows(recipe, source, training_rows(source, split)), seed)
+    check_batch(recipe.batch_size, len(rows))
+    return rows, held
 
 
 def use_threads(asked: int | None) -> int | None:
@@ -110,14 +122,14 @@ def use_threads(asked: int | None) -> int | None:
     return threads
 
 
-def training_rows(source: Clips, split: Split) -> npt.NDArray[np.int64]:
+def training_rows(source: Clips, split: Split) -> Rows:
     """The rows of the split's training clips; BadInput if there are none, or most show nobody."""
     train, _ = divide(split, source, ("training",))
     check_shown(read_array(source.group, "length")[train] > 0, source.path, "train on clips that show people")
     return np.flatnonzero(train)
 
 
-def labelled_rows(recipe: Recipe, source: Clips, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+def labelled_rows(recipe: Recipe, source: Clips, rows: Rows) -> Rows:
     """Those of the rows whose class is known, where the recipe learns from labels, and else all.
 
     Raises:
@@ -125,7 +137,7 @@ def labelled_rows(recipe: Recipe, source: Clips, rows: npt.NDArray[np.int64]) ->
     """
     if not recipe.supervised:
         return rows
-    known: npt.NDArray[np.int64] = rows[source.labels[rows] != UNLABELLED]
+    known: Rows = rows[source.labels[rows] != UNLABELLED]
     if len(known) < len(rows) and ranks.mine() == 0:
         left = f"{len(rows) - len(known):,} of {len(rows):,}"
         log.warning("left out of training: %s clips, which have no label", left)
