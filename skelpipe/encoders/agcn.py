@@ -209,7 +209,8 @@ class AGCN(Encoder):
         batch, channels, frames, joints, bodies = x.shape
         # The order of the norm's channels, m·V·C + v·C + c, is the public code's.
         x = self.input_norm(x.permute(0, 4, 3, 1, 2).reshape(batch, bodies * joints * channels, frames))
-        fused = cpu.usable(x, self.input_norm)
+        # In bfloat16 only norms would be fused, between products that are not.
+        fused = cpu.usable(x, self.input_norm) and cpu.arithmetic() == torch.float32
         # Joints before frames, channels last: so mixing joints is one matrix product a body.
         x = x.view(batch * bodies, joints, channels, frames).transpose(1, 2).contiguous(memory_format=CHANNELS_LAST)
         for block in self.blocks:
