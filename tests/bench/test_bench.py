@@ -279,7 +279,8 @@ def test_the_gpu_script_runs_on_a_cpu_without_the_packages_it_does_without(tmp_p
     assert len(lines) == 2 + 8 + 1
     assert "torch" in done.stdout.split(lines[-1])[1].split("; batches of 8.")[0]
     for row in ours:
-        assert all(row[key] > 0 for key in ("step", "loaded", "resident", "least", "epochs_per_hour", "memory"))
+        assert all(row[key] > 0 for key in ("step", "loaded", "resident", "least", "epochs_per_hour"))
+        assert row["memory"] >= 0  # in one process none need be more than of those before
         assert row["bound"].startswith(("CPU", "loader"))
     assert theirs["method"] == "skeletonclr, peer"
     assert theirs["step"] > 0
@@ -296,7 +297,7 @@ def test_the_gpu_script_measures_all_modes(monkeypatch, capsys):
         rows = gpu.main([*words, "--modes", "eager", "compiled", "--loaders", "resident"])
         rows += gpu.main([*words, "--modes", "graphs"])
     assert [row.mode for row in rows] == ["eager", "compiled", "graphs"]
-    assert all(row.step > 0 and row.resident > 0 and row.memory > 0 for row in rows)
+    assert all(row.step > 0 and row.resident > 0 for row in rows)
     assert [row.loaded is None for row in rows] == [True, True, False]
     monkeypatch.setattr(gpu, "recorder_for", lambda device: TapeRecorder(fail=0))
     with plainly():
@@ -304,6 +305,14 @@ def test_the_gpu_script_measures_all_modes(monkeypatch, capsys):
     left = gpu.main([*words, "--within", "1e-9"])
     assert {row.bound for row in left} == {"left out, as the time was up"}
     assert "with loading" not in capsys.readouterr().out.rpartition("| method")[2]
+
+
+def test_of_several_rounds_the_fastest_is_kept():
+    gpu = script("gpu")
+    first = [gpu.Row("a", "", "", step=3, memory=1, peer=9), gpu.Row("b", "", "", step=5, peer=9)]
+    second = [gpu.Row("a", "", "", step=4, memory=2, peer=8), gpu.Row("b", "", "", bound="left out", peer=8)]
+    assert gpu.better([], first) == first
+    assert [(row.step, row.memory, row.peer) for row in gpu.better(first, second)] == [(3, 1, 8), (5, None, 8)]
 
 
 def test_who_is_waited_for():
