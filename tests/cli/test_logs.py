@@ -46,7 +46,7 @@ def test_quiet_is_quiet(raw, clips, tmp_path, monkeypatch):
 def test_v_tells_decisions_and_their_reasons(raw, clips, tmp_path):
     told = call("-v", "ingest", "ntu60", raw, tmp_path / "store")
     assert "6 recordings of NTU RGB+D to read" in told
-    assert "parser processes: none, but this one (there are 0.1 MB to read" in told
+    assert "parser threads: none beside this one" in told
     assert "left out: 1 not in ntu60" in told
     told = call("-v", "prepare", tmp_path / "store", tmp_path / "clips", "--no-turn", "--threads", 1)
     assert "bodies: first (the first two seen)" in told
@@ -96,7 +96,7 @@ def test_only_our_modules_speak(capsys):
 
 def test_each_line_is_told_once(raw, tmp_path):
     call("-v", "ingest", "ntu60", raw, tmp_path / "one")
-    assert call("-v", "ingest", "ntu60", raw, tmp_path / "two").count("parser processes") == 1
+    assert call("-v", "ingest", "ntu60", raw, tmp_path / "two").count("parser threads") == 1
 
 
 def test_a_closed_pipe_is_no_traceback(raw, tmp_path):

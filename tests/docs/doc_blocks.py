@@ -74,15 +74,17 @@ def blocks(page: str, text: str) -> Iterator[Block]:
 
 
 def commands(block: Block) -> list[list[str]]:
-    """The commands of a bash block as words: comments left out, lines joined, `&&` taken apart."""
+    """The commands of a bash block as words: comments and redirections left out, lines joined, `&&` taken apart."""
     joined = block.text.replace("\\\n", " ")
     made: list[list[str]] = []
     for line in joined.splitlines():
-        lexer = shlex.shlex(line, posix=True, punctuation_chars="&|;")
+        lexer = shlex.shlex(line, posix=True, punctuation_chars="&|;>")
         lexer.whitespace_split, lexer.commenters = True, "#"
         words: list[str] = []
         for word in lexer:
-            if word in ("&&", ";"):
+            if word in (">", ">>"):
+                next(lexer, None)
+            elif word in ("&&", ";"):
                 made.append(words)
                 words = []
             else:

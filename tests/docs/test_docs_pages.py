@@ -42,7 +42,8 @@ FOREIGN = {
     "--executor", "--jobs", "--default-resources", "--set-resources", "--set-threads", "--retries", "--profile",
     "--resources", "--slurm-status-command", "--slurm-init-seconds-before-status-checks",  # Snakemake
     "--nproc-per-node", "--benchmark-only", "--check",  # torchrun, pytest, ruff
-    "--target", "--runs", "--coverage", "--sample", "--record", "--work", "--peer", "--precisions", "--modes",  # tests/
+    "--target", "--runs", "--coverage", "--sample", "--record", "--work", "--peer", "--precisions", "--modes",
+    "--draw", "--group",  # tests/
 }  # fmt: skip
 
 

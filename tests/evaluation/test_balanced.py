@@ -164,7 +164,7 @@ def test_a_supervised_run_that_stopped_goes_on_bit_for_bit_without_unlabelled_cl
 def test_finetune_finds_the_rare_class(uneven, tmp_path, balance):
     """Few epochs at a low rate: without balance nothing but the large class is ever predicted."""
     run = train(uneven, tmp_path / "run", "encoder.dropout=0", epochs=0)
-    options = [f"finetune.{key}" for key in ("epochs=20", "batch_size=8", "lr=0.02", "steps=[]")]
+    options = [f"finetune.{key}" for key in ("epochs=20", "batch_size=8", "lr=0.01", "steps=[]")]
     common = {"protocols": ["finetune"], "split": "camera:1,2", "device": "cpu", "threads": 1}
     plain = evaluate(run, uneven, tmp_path / "plain", options=options, **common)
     even = evaluate(run, uneven, tmp_path / "even", options=[*options, f"finetune.balance={balance}"], **common)

@@ -165,7 +165,7 @@ def test_one_step_is_that_of_a_plain_implementation(plain_run, clips, mode, clip
     for name, p in plain.named_parameters():
         gradient = p.grad * shrink + 0.01 * p.detach()
         expected = p.detach() - 0.2 * gradient * (1.9 if nesterov else 1)
-        torch.testing.assert_close(after[name], expected, rtol=1e-4, atol=1e-6)
+        torch.testing.assert_close(after[name], expected, rtol=1e-4, atol=5e-6)  # the fused operators'
 
 
 def test_it_learns_what_is_easy_and_leaves_the_run_alone(plain_run, clips):
