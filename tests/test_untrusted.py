@@ -592,7 +592,7 @@ def test_a_title_is_one_line(tmp_path, title):
 def test_a_stage_cannot_write_to_the_terminal(tmp_path, capsys):
     (tmp_path / "a.log").write_bytes(b"skelpipe: \x1b[31m[/red] \xc2\x9b2J\n\n")
     job = watch.Job("ingest", {"log": "a.log", "output": "x/done.json"}, command="skelpipe \x1b[31m > a.log 2>&1")
-    watcher = watch.Watch(show.new_console(), tmp_path, 1, False, watch.Signals())
+    watcher = watch.Watch(show.new_console(), tmp_path, [], False, watch.Signals())
     for end in (watcher._finish, lambda jobid: watcher._fail(jobid, "")):
         watcher.jobs["1"] = job
         end("1")

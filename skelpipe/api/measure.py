@@ -128,7 +128,7 @@ class Evaluation(os.PathLike[str]):
         return protocol
 
     def _arrays(self, name: str) -> dict[str, np.ndarray[Any, Any]]:
-        with refusing(self.path / name, "cannot be read", AGAIN), np.load(self.path / name) as file:
+        with refusing(self.path / name, "cannot be read", AGAIN), np.load(self.path / name, allow_pickle=False) as file:
             return dict(file)
 
     def _told(self) -> dict[str, str]:
