@@ -107,7 +107,20 @@ def out_option(what: str) -> Callable[[Function], Function]:
 
 
 force_option = click.option("--force", is_flag=True, help="Replace an older output of ours.")
-seed_option = click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Of all randomness.")
+
+
+class NamedPath(click.Path):
+    """A path, which an empty word is not: a shell gives one for a variable that is not set."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value == "":
+            self.fail("it is empty, as a variable that is not set; name a folder", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+seed_option = click.option(
+    "--seed", default=0, show_default=True, type=click.IntRange(0, 2**63 - 1), help="Of all randomness."
+)
 threads_option = click.option("--threads", type=click.IntRange(1), help="How many threads. [default: all cores]")
 workers_option = click.option(
     "--workers", type=click.IntRange(0), help="Threads or processes that read; 0 is none. [default: all cores]"

@@ -199,7 +199,8 @@ class Batches:
 def check_batch(batch_size: int, clips: int) -> None:
     """Raise BadInput if there are fewer clips than one batch needs."""
     if clips < batch_size:
-        raise BadInput("batch_size", f"{batch_size} is more than the {clips} training clips", "lower it with --set")
+        what = f"{batch_size} is more than the {clips} training clips"
+        raise BadInput("batch_size", what, f"lower it, as with --set batch_size={1 << max(clips, 1).bit_length() - 1}")
 
 
 class Buffers(ABC):

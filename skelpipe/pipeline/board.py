@@ -138,13 +138,13 @@ class Board:
         left_out = [row for row in rows if row not in shown]
         _count(table, [row for row in left_out if row.state in (MADE, REUSED)])
         for row in shown:
-            table.add_row(*self._cells(row, room - name))
+            table.add_row(*self._cells(row, name, room - name))
         _count(table, [row for row in left_out if row.state not in (MADE, REUSED)])
         yield table
         for text in filter(None, (self.summary(), self.note)):
             yield Text(text, style="dim", no_wrap=True, overflow="ellipsis")
 
-    def _cells(self, row: Row, room: int) -> list[Text]:
+    def _cells(self, row: Row, name: int, room: int) -> list[Text]:
         took = row.took
         if took is None and row.began is not None:
             took = time.monotonic() - row.began
@@ -153,9 +153,18 @@ class Board:
         soft = "dim" if row.state in (WAITING, REUSED) else ""
         told = "red" if row.state == FAILED else soft
         return [
-            Text(row.rule, style=soft), Text(printable(row.name), style=soft), Text(row.state, style=STYLES[row.state]),
+            Text(row.rule, style=soft), Text(middle_out(printable(row.name), name), style=soft),
+            Text(row.state, style=STYLES[row.state]),
             Text("" if took is None else clock(took), style=soft), Text(text, style=told),
         ]  # fmt: skip
+
+
+def middle_out(name: str, width: int) -> str:
+    """A name in so many columns: how it begins, and how it ends, which tells it from its neighbours."""
+    if len(name) <= width:
+        return name
+    end = min(width - 1, max(width // 2, len(name) - name.find(" ")))
+    return f"{name[: width - 1 - end]}…{name[len(name) - end :]}"
 
 
 def training_texts(found: Trained) -> list[str]:
@@ -196,19 +205,21 @@ def _count(table: Table, rows: Sequence[Row]) -> None:
 def names_of(folders: Sequence[str]) -> dict[str, str]:
     """What each folder is called where it stands among these: no more than tells it apart.
 
-    Of a folder below runs/ that is its recipe and stream, with seed, split, kind of clips and what was measured only
-    where there are several.
+    Of a folder below runs/ that is its recipe and stream, with seed, split, kind of clips, what was measured and what
+    was changed in the recipe only where there are several.
     """
     found = {folder: folder.split("/") for folder in folders}
     trained_ones = {folder: parts for folder, parts in found.items() if parts[0] == "runs" and len(parts) == 6}
     seeds = {parts[4].rpartition("-s")[2] for parts in trained_ones.values()}
     splits = {parts[2] for parts in trained_ones.values()}
+    changes = {parts[3].partition("+")[2] for parts in trained_ones.values()}
     kinds = Counter(tuple(parts[2:]) for parts in trained_ones.values())
     measures = Counter(tuple(parts[:5]) for parts in trained_ones.values() if parts[5] != "run")
     names = {folder: parts[-1] for folder, parts in found.items()}
     for folder, (_, clips, split, recipe, stream, what) in trained_ones.items():
         stream, _, seed = stream.rpartition("-s")
-        words = [recipe, stream, *([f"s{seed}"] if len(seeds) > 1 else []), *([split] if len(splits) > 1 else [])]
+        shown = recipe.partition("+")[0] if len(changes) == 1 else recipe
+        words = [shown, stream, *([f"s{seed}"] if len(seeds) > 1 else []), *([split] if len(splits) > 1 else [])]
         words += [clips] if kinds[split, recipe, f"{stream}-s{seed}", what] > 1 else []
         words += [what] if what != "run" and measures["runs", clips, split, recipe, f"{stream}-s{seed}"] > 1 else []
         names[folder] = " ".join(words)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import math
 import os
 import re
@@ -25,6 +26,8 @@ from skelpipe.settings import load_yaml, whole
 
 if TYPE_CHECKING:
     from skelpipe.training.recipe import Recipe
+
+log = logging.getLogger(__name__)
 
 
 LONGEST_NAME = 100  # of a folder; file systems take 255 bytes
@@ -119,6 +122,8 @@ def _experiment(pipeline: Pipeline, file: Path, called: str, changes: Sequence[s
 
     recipe = load_recipe(file, changes, pipeline.epochs)  # a mistake is found now and not hours later
     check_stated(recipe, file)
+    if recipe.never_mined:
+        log.warning("%s: %s", called, recipe.never_mined)
     # Not what was asked for but what it changes: a setting at its default makes no other experiment.
     differing = _differences(load_recipe(file), recipe, load_yaml(file))
     epochs = differing.get("epochs")

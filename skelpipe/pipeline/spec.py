@@ -255,8 +255,8 @@ class Pipeline(Settings):
     @field_validator("seeds")
     @classmethod
     def _no_negative_seed(cls, value: tuple[int, ...]) -> tuple[int, ...]:
-        if min(value) < 0:
-            raise ValueError("a seed is at least 0")
+        if min(value) < 0 or max(value) >= 2**63:
+            raise ValueError("a seed is at least 0, and below 2**63")
         return value
 
     @field_validator("title")

@@ -17,6 +17,8 @@ log = logging.getLogger(__name__)
 def tell_plan(recipe: Recipe, source: Clips, clips: int, split: str, stream: str, seed: int, share: int) -> None:
     """Log what is about to be trained on what."""
     log.info("recipe %s: %s, positives %s", recipe.name, recipe.method.name, recipe.positives.name)  # type: ignore[attr-defined]
+    if recipe.never_mined:
+        log.warning("recipe %s: %s", recipe.name, recipe.never_mined)
     log.debug("all of the recipe: %s", recipe.model_dump(mode="json"))
     made = ", ".join(
         f"{key} {source.attributes[key]}" for key in ("bodies", "centre", "turn") if key in source.attributes

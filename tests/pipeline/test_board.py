@@ -20,7 +20,7 @@ from rich.console import Console
 from test_pipeline import Toy
 
 from skelpipe import resources
-from skelpipe.pipeline.board import FAILED, MADE, REUSED, RUNNING, STOPPED, STYLES, WAITING, Board, names_of
+from skelpipe.pipeline.board import FAILED, MADE, REUSED, RUNNING, STOPPED, STYLES, WAITING, Board, middle_out, names_of
 from skelpipe.pipeline.progress import measured, trained
 from skelpipe.pipeline.show import Stage
 
@@ -216,3 +216,13 @@ def test_an_interrupt_leaves_the_terminal_whole_and_says_how_to_go_on(tmp_path):
     last = plain(text).rpartition("stage ")[2]
     assert re.search(r"pretrain one joint +stopped", last)
     assert last.endswith("skelpipe: interrupted (SIGINT); the same command goes on from what is done\r\n")
+
+
+def test_what_all_recipes_have_changed_is_no_part_of_a_name_and_a_long_one_keeps_its_end():
+    folders = [f"runs/c/x/{recipe}+epochs=3/{stream}-s0/run" for recipe in ("a", "b") for stream in ("joint", "bone")]
+    assert [*names_of(folders).values()] == ["a joint", "a bone", "b joint", "b bone"]
+    folders[0] = folders[0].replace("=3", "=4")
+    assert [*names_of(folders).values()][:2] == ["a+epochs=4 joint", "a+epochs=3 bone"]
+    assert middle_out("small_skeletonclr+epochs=3 joint s2", 20) == "small_ske…3 joint s2"
+    assert middle_out("short", 20) == "short"
+    assert all(len(middle_out("abcdefghij k", width)) == min(width, 12) for width in range(2, 15))

@@ -992,3 +992,19 @@ def test_what_tells_the_classes_of_other_recordings_is_named_at_the_end(tmp_path
     show.show_prediction(None)
     said = capsys.readouterr().out.splitlines()
     assert said == [f"Classes of other recordings: skelpipe predict '{tmp_path}/runs/a b/fused' RECORDINGS"]
+
+
+@pytest.mark.parametrize(("epochs", "told"), [(41, 0), (40, 1), (4, 1), (0, 0)])
+def test_neighbours_that_never_begin_are_told(caplog, epochs, told):
+    pipeline, path = load_pipeline("nw_ucla", [f"epochs={epochs}", "seeds=[0]"])
+    list_experiments(pipeline, path)
+    assert caplog.text.count("no neighbour counts") == told
+    assert caplog.text.count("small_crosnnclr: ") == told
+
+
+def test_a_data_folder_without_a_name_is_refused(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(main, ["run", "demo", "--data", ""])
+    assert done.exit_code == 2
+    assert "it is empty" in done.output
+    assert not [*tmp_path.iterdir()]
