@@ -58,7 +58,6 @@ if hasattr(os, "register_at_fork"):  # not on Windows
     os.register_at_fork(after_in_child=_after_fork)
 
 
-
 def map_slices(kernel: Callable[[int, int], object], n: int, threads: int | None = None, least: int = 8) -> None:
     """Call `kernel(start, stop)` on slices that together cover range(n).
 

@@ -14,6 +14,7 @@ from skelpipe import settings
 from skelpipe.api.around import left_as_found
 from skelpipe.api.shown import as_html, as_text, tell
 from skelpipe.errors import BadInput
+from skelpipe.resources import ADDED
 from skelpipe.training.checkpoint import Event
 from skelpipe.training.folder import LOG
 from skelpipe.training.recipe import Recipe
@@ -145,7 +146,8 @@ def pretrain(
         compiled: whether steps are graphs; "auto" on a GPU alone.
         half_storage: keep the clips in memory as float16.
         threads: of torch and the kernels; None takes all cores.
-        force: start anew if `run` was made with other settings.
+        force: start anew if `run` was made with other settings; one of the same is given back, which is told. Delete
+            the folder to train it once more.
         progress: True writes a line for each epoch to stderr; or called at each step with {epoch, epochs, step,
             steps, loss, clips_per_second, …}.
 
@@ -171,6 +173,8 @@ def pretrain(
         recipe = load_recipe(recipe)
     if epochs is not None:
         recipe = with_epochs(recipe, epochs)
+    if ADDED:  # it may hold options of a class that has been registered again since
+        recipe = settings.check(Recipe, recipe.model_dump(mode="json", warnings=False), recipe.name)
     check_stated(recipe, recipe.name)
     told = _told_epochs if progress is True else progress or None
     with left_as_found():
@@ -178,6 +182,8 @@ def pretrain(
             recipe, Path(clips), Path(run), split=split, stream=stream, seed=seed, device=device, precision=precision,
             compiled=compiled, half_storage=half_storage, threads=threads, force=force, progress=told,
         )  # fmt: skip
+    if result.state == "already finished":
+        tell([f"{os.fspath(run)}: is finished already, by the same settings; nothing was trained"])
     tell(f"{os.fspath(run)}: {warning}" for warning in result.warnings)
     if result.state == "stopped":
         raise KeyboardInterrupt("a checkpoint is kept, and the same call goes on from it")
@@ -186,7 +192,7 @@ def pretrain(
 
 def with_epochs(recipe: Recipe, epochs: int) -> Recipe:
     """The recipe with another length."""
-    data = {key: value for key, value in recipe.model_dump(mode="json").items() if key != "iterations"}
+    data = {key: value for key, value in recipe.model_dump(mode="json", warnings=False).items() if key != "iterations"}
     return settings.check(Recipe, {**data, "epochs": epochs}, recipe.name)
 
 
