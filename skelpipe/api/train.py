@@ -131,7 +131,8 @@ def pretrain(
 ) -> Run:  # fmt: skip
     """Train a recipe's encoder on the training part of a split, as `skelpipe pretrain` does.
 
-    The same call goes on from the last checkpoint of `run`, bit for bit on a CPU.
+    The same call goes on from the last checkpoint of `run`, bit for bit on a CPU. Of several threads of a process one
+    trains at a time, and the others wait, as torch has one generator for all: train side by side in processes.
 
     Args:
         recipe: of `load_recipe`, or its name or path.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal
 
 import numpy as np
@@ -61,6 +62,20 @@ def test_training_leaves_torch_as_it_was(road, tmp_path):
     sk.evaluate(run, road / "clips.zarr", tmp_path / "out", protocols=["knn"], device="cpu", threads=1)
     assert (torch.get_rng_state() == before[0]).all()
     assert (torch.get_num_threads(), torch.backends.cudnn.deterministic) == before[1:]
+
+
+def test_runs_in_threads_are_what_they_are_alone(road, tmp_path):
+    recipe = sk.open_run(road / "run").recipe
+
+    def train(name, seed):
+        how: Any = {"split": "xsub60", "device": "cpu", "threads": 1, "epochs": 1, "seed": seed}
+        return sk.pretrain(recipe, road / "clips.zarr", tmp_path / name, **how).path
+
+    alone = [train(f"alone{seed}", seed) for seed in (1, 2)]
+    with ThreadPoolExecutor(2) as pool:
+        side_by_side = [*pool.map(train, ("a", "b"), (1, 2))]
+    for one, other in zip(alone, side_by_side, strict=True):
+        assert (one / "weights.safetensors").read_bytes() == (other / "weights.safetensors").read_bytes()
 
 
 def test_what_is_doubtful_is_said(road, tmp_path, caplog):
