@@ -9,7 +9,6 @@ from contextlib import contextmanager
 
 import torch
 
-
 _alone = threading.RLock()  # torch draws from one generator for all threads: two trainings would mix their numbers
 
 

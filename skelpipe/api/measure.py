@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 PathLike = str | os.PathLike[str]
 AGAIN = "make it again"
 READ = ("metrics.json", "scores.npz", "features.npz")
+PROBES = ("reference", "paper", "lbfgs", "grid", "stated")
 SHOWN = ("top1", "top5", "balanced", "macro_f1")
 
 
@@ -190,6 +191,10 @@ def evaluate(
     """
     from skelpipe.evaluation.evaluate import evaluate as run_evaluate
 
+    if isinstance(protocols, str):
+        raise BadInput("protocols", f"is the text {protocols!r}", f"give a list: [{protocols!r}]")
+    if probe is not None and probe not in PROBES:
+        raise BadInput("probe", f"{probe!r} is not known", suggest(str(probe), PROBES))
     changes = [f"{key}={json.dumps(value)}" for key, value in (options or {}).items()]
     with left_as_found():
         run_evaluate(

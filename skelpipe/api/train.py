@@ -170,6 +170,8 @@ def pretrain(
     from skelpipe.evaluation.protocols import check_stated
     from skelpipe.training.pretrain import pretrain as run_pretrain
 
+    if not isinstance(split, str | os.PathLike):
+        raise BadInput("split", f"is of type {type(split).__name__}", "give a name, a rule or the path of a list")
     if not isinstance(recipe, Recipe):
         recipe = load_recipe(recipe)
     if epochs is not None:

@@ -45,6 +45,7 @@ def prepare_folder(run: Path, recipe: Recipe, settings: dict[str, Any], force: b
             and `force` is not set.
     """
     if is_output(run):
+        check_target(run, True, "run")
         before = read_settings(run)
         old, new = deciding(before), deciding(as_noted(settings, before))
         longer = only_longer(old, new) and not recipe.rates.knows_length
