@@ -167,18 +167,9 @@ def pretrain(
     """
     import torch._dynamo  # noqa: F401  # torch's optimisers do
 
-    from skelpipe.evaluation.protocols import check_stated
     from skelpipe.training.pretrain import pretrain as run_pretrain
 
-    if not isinstance(split, str | os.PathLike):
-        raise BadInput("split", f"is of type {type(split).__name__}", "give a name, a rule or the path of a list")
-    if not isinstance(recipe, Recipe):
-        recipe = load_recipe(recipe)
-    if epochs is not None:
-        recipe = with_epochs(recipe, epochs)
-    if ADDED:  # it may hold options of a class that has been registered again since
-        recipe = settings.check(Recipe, recipe.model_dump(mode="json", warnings=False), recipe.name)
-    check_stated(recipe, recipe.name)
+    recipe = _checked(recipe, epochs, split)
     told = _told_epochs if progress is True else progress or None
     with left_as_found():
         result = run_pretrain(
@@ -191,6 +182,22 @@ def pretrain(
     if result.state == "stopped":
         raise KeyboardInterrupt("a checkpoint is kept, and the same call goes on from it")
     return Run(run, result)
+
+
+def _checked(recipe: str | os.PathLike[str] | Recipe, epochs: int | None, split: Any) -> Recipe:
+    """The recipe as it is to be used."""
+    from skelpipe.evaluation.protocols import check_stated
+
+    if not isinstance(split, str | os.PathLike):
+        raise BadInput("split", f"is of type {type(split).__name__}", "give a name, a rule or the path of a list")
+    if not isinstance(recipe, Recipe):
+        recipe = load_recipe(recipe)
+    if epochs is not None:
+        recipe = with_epochs(recipe, epochs)
+    if ADDED:  # it may hold options of a class that has been registered again since
+        recipe = settings.check(Recipe, recipe.model_dump(mode="json", warnings=False), recipe.name)
+    check_stated(recipe, recipe.name)
+    return recipe
 
 
 def with_epochs(recipe: Recipe, epochs: int) -> Recipe:
