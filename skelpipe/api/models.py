@@ -17,7 +17,7 @@ from skelpipe.api.arrays import as_batch, numbers_of
 from skelpipe.api.folders import Clips, Recording, Store
 from skelpipe.api.given import Some, as_given, blocks_of, in_blocks, is_recorded, joined, opened, rows_of
 from skelpipe.api.names import get_layout
-from skelpipe.api.shown import as_html, as_text, counted
+from skelpipe.api.shown import as_html, as_text, best_table, counted, occurring
 from skelpipe.clips.loading import load_bodies, own_frames
 from skelpipe.errors import BadInput
 from skelpipe.evaluation.features import as_evaluated, read_run, some_at_a_time
@@ -39,7 +39,7 @@ Arrays = npt.NDArray[Any] | Tensor
 Given = Arrays | Recording | Sequence[Arrays | Recording] | Clips | Store | PathLike
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Predictions:
     """What a model says of some clips.
 
@@ -87,6 +87,12 @@ class Predictions:
         found.insert(0, "probability", values.max(axis=1, initial=0.0))
         found.insert(0, "class", self.names)
         return found
+
+    def __repr__(self) -> str:
+        return as_text("Predictions", occurring(self))
+
+    def _repr_html_(self) -> str:
+        return best_table(self)
 
 
 class Model:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Mapping
 from html import escape
+from typing import Any
 
 from skelpipe.errors import printable
 
+ROWS, BEST, OCCURRING = 20, 3, 8  # of predictions: clips, classes of each, and classes that are counted
 log = logging.getLogger(__name__)
 
 
@@ -36,3 +38,24 @@ def as_html(kind: str, told: Mapping[str, str]) -> str:
         for key, value in told.items()
     )
     return f"<table><caption>{escape(kind)}</caption>{rows}</table>"
+
+
+def occurring(found: Any) -> dict[str, str]:
+    """Of predictions: how many clips there are, and of which classes most."""
+    names = found.names
+    often = sorted(set(names), key=names.count, reverse=True)
+    told = {"clips": f"{len(names):,}, told as {counted(len(often), 'class', 'classes')} of {len(found.classes):,}"}
+    told |= {name: f"{names.count(name):,}" for name in often[:OCCURRING]}
+    return told | ({} if len(often) <= OCCURRING else {"…": f"{len(often) - OCCURRING:,} more"})
+
+
+def best_table(found: Any) -> str:
+    """Of predictions: the most probable classes of the first clips, as a table."""
+    lines = []
+    for n in range(min(len(found), ROWS)):
+        row = [float(value) for value in found.probability[n]]
+        best = sorted(range(len(row)), key=row.__getitem__, reverse=True)[:BEST]
+        cells = [f"{printable(found.classes[k])} {row[k]:.1%}" for k in best] if found.seen[n] else ["nobody is seen"]
+        lines.append("".join(f'<td style="text-align:left">{escape(cell)}</td>' for cell in (str(n), *cells)))
+    more = f"<caption>Predictions, {min(len(found), ROWS)} of {len(found):,} clips</caption>"
+    return f"<table>{more}{''.join(f'<tr>{line}</tr>' for line in lines)}</table>"

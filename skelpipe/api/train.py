@@ -23,6 +23,7 @@ from skelpipe.training.recipe import load_recipe as read_recipe
 if TYPE_CHECKING:
     import pandas as pd
 
+USUAL = "own_key"  # positives that go without saying
 PathLike = str | os.PathLike[str]
 
 
@@ -72,6 +73,8 @@ class Run(os.PathLike[str]):
 
     def _told(self) -> dict[str, str]:
         shown = {key: str(self.settings[key]) for key in ("recipe", "method", "stream", "split", "epochs", "seed")}
+        if (more := self.settings.get("positives", USUAL)) != USUAL:
+            shown["method"] += f" + {more}"
         return {**shown, "path": os.fspath(self.path)}
 
     def __repr__(self) -> str:

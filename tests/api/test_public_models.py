@@ -179,3 +179,22 @@ def test_a_model_can_be_pickled(road, model, clips):
     model.embed(store[0])
     again = pickle.loads(pickle.dumps(model))
     assert (again.embed(store[0]) == model.embed(store[0])).all()
+
+
+def test_predictions_show_the_classes_that_occur(model, clips):
+    found = model.predict(clips)
+    assert found.names[0] in repr(found)
+    assert len(repr(found).splitlines()) < 12
+    page = found._repr_html_()
+    assert page.count("<tr>") == min(20, len(clips))
+    assert page.count("%") <= 3 * 20
+
+
+def test_runs_and_recipes_show_what_they_are(road):
+    run = sk.open_run(road / "run")
+    assert "method  skeletonclr\n" in repr(run)
+    run.settings["positives"] = "cross_view"
+    assert "method  skeletonclr + cross_view" in repr(run)
+    page = sk.load_recipe("crosnnclr")._repr_html_()
+    assert "name: cross_view" in page
+    assert page.count("\n") < 60
