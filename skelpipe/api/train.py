@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from skelpipe import settings
 from skelpipe.api.around import left_as_found
-from skelpipe.api.shown import as_html, as_text, tell
+from skelpipe.api.shown import Line, as_html, as_text, tell
 from skelpipe.errors import BadInput
 from skelpipe.resources import ADDED
 from skelpipe.training.checkpoint import Event
@@ -152,8 +151,8 @@ def pretrain(
         threads: of torch and the kernels; None takes all cores.
         force: start anew if `run` was made with other settings; one of the same is given back, which is told. Delete
             the folder to train it once more.
-        progress: True writes a line for each epoch to stderr; or called at each step with {epoch, epochs, step,
-            steps, loss, clips_per_second, …}.
+        progress: True shows a line on stderr, without a terminal one for each epoch; or called at each step with
+            {epoch, epochs, step, steps, loss, clips_per_second, …}.
 
     Returns:
         The run, opened; its `result` says what became of it.
@@ -173,7 +172,7 @@ def pretrain(
     from skelpipe.training.pretrain import pretrain as run_pretrain
 
     recipe = _checked(recipe, epochs, split)
-    told = _told_epochs if progress is True else progress or None
+    told = _epochs_shown() if progress is True else progress or None
     with left_as_found():
         result = run_pretrain(
             recipe, Path(clips), Path(run), split=split, stream=stream, seed=seed, device=device, precision=precision,
@@ -209,9 +208,17 @@ def with_epochs(recipe: Recipe, epochs: int) -> Recipe:
     return settings.check(Recipe, {**data, "epochs": epochs}, recipe.name)
 
 
-def _told_epochs(event: Event) -> None:
-    if event["step"] == event["steps"]:
-        sys.stderr.write(f"epoch {event['epoch']}/{event['epochs']}: loss {event['loss']:.3f}\n")
+def _epochs_shown() -> Callable[[Event], None]:
+    line, live, loss = Line(), Line.live(), ""
+
+    def show(event: Event) -> None:
+        nonlocal loss
+        if event.get("loss") is not None:  # which is not told at each step
+            loss = f": loss {event['loss']:.3f}"
+        last = event["step"] == event["steps"] and (event["epoch"] == event["epochs"] or not live)
+        line.say(f"epoch {event['epoch']}/{event['epochs']}{loss}", last)
+
+    return show
 
 
 def open_run(path: PathLike) -> Run:
