@@ -124,12 +124,18 @@ if not TYPE_CHECKING:  # to whom every name would be right
     def __getattr__(name: str) -> Any:
         """Import a public name when it is first asked for."""
         if name not in _MODULE_OF:
-            raise AttributeError(f"module 'skelpipe' has no attribute {name!r}")
+            raise AttributeError(f"module 'skelpipe' has no attribute {name!r}{_hint(name)}")
         from importlib import import_module
 
         found = globals()[name] = getattr(import_module(_MODULE_OF[name]), name)
         return found
 
 
+def _hint(name: str) -> str:
+    from skelpipe.errors import hint
+
+    return "" if name.startswith("_") else hint(name, _MODULE_OF)
+
+
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted(__all__)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
@@ -38,6 +39,23 @@ def tell_threads(log: logging.Logger, threads: int | None) -> None:
 @cache
 def _pool(threads: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(threads, thread_name_prefix="skelpipe")
+
+
+def forked() -> bool:
+    """Whether this process was forked from one that had loaded this module."""
+    return os.getpid() != _loaded_by
+
+
+def _after_fork() -> None:
+    """Forget the parent's threads, which are not here: work given to ours or to torch's would wait for ever."""
+    _pool.cache_clear()
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(1)  # as torch's own data loader does in its workers
+
+
+_loaded_by = os.getpid()
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def map_slices(kernel: Callable[[int, int], object], n: int, threads: int | None = None, least: int = 8) -> None:

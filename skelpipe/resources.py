@@ -27,6 +27,7 @@ Folder = Literal["models", "pipelines"]
 Entry = TypeVar("Entry")
 log = logging.getLogger(__name__)
 REGISTRIES: dict[str, Registry[Any]] = {}  # by name, as entry points call them
+ADDED: dict[tuple[str, str], str] = {}  # (kind, name) -> digest of its code, of what this process has registered
 KINDS: dict[Folder, str] = {"models": "recipe", "pipelines": "pipeline"}
 
 

@@ -39,6 +39,6 @@ def taken_away() -> Iterator[None]:
         entries = registry(kind)
         for name in set(entries) - known:
             del entries[name]
-            registering._registered.discard((kind, name))
+            registering.ADDED.pop((kind, name), None)
         if kind in registering.CLASSES:
             registering.know_anew(entries)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from skelpipe.api.folders import Clips, PathLike, Store
-from skelpipe.api.shown import tell
+from skelpipe.api.shown import shown, tell
 
 TOLD = 5  # of many
 
@@ -64,7 +64,7 @@ def ingest(
     name: str | None = None, unit: str | None = None, up: str | None = None,
     image: str | Sequence[int] | None = None, fps: float | None = None, workers: int | None = None,
     keep_missing: bool = False, strict: bool = False, force: bool = False,
-    progress: Callable[[int, int, int], object] | None = None,
+    progress: bool | Callable[[int, int, int], object] | None = None,
 ) -> Store:  # fmt: skip
     """Read raw recordings into a store that keeps everything, as `skelpipe ingest` does.
 
@@ -86,7 +86,7 @@ def ingest(
         keep_missing: keep clips on the publisher's list of missing skeletons, and those without a body.
         strict: stop at the first file that cannot be read.
         force: replace a store that is there.
-        progress: called with (sources done, sources, raw bytes done).
+        progress: True shows a line on stderr; or called with (sources done, sources, raw bytes done).
 
     Returns:
         The store, opened; its `summary` says what was left out and what is to be told of the recordings.
@@ -106,7 +106,7 @@ def ingest(
     said |= {"name": name, "unit": unit, "up": up, "image": image, "fps": fps}
     kind = find_recordings(os.fspath(dataset), {key: value for key, value in said.items() if value is not None})
     more: Any = {"workers": workers, "keep_missing": keep_missing, "strict": strict, "force": force}
-    made = run_ingest(kind, raw, store, progress=progress, **more)
+    made = run_ingest(kind, raw, store, progress=shown(progress, "ingest"), **more)
     tell(f"left out: {fault.name}: {fault.reason} ({fault.detail})" for fault in made.faults[:TOLD])
     tell((*made.told, *made.divided))
     return Store(store, made)
@@ -143,7 +143,7 @@ def prepare(
     length: str | None = None,
     threads: int | None = None,
     force: bool = False,
-    progress: Callable[[int, int], None] | None = None,
+    progress: bool | Callable[[int, int], None] | None = None,
 ) -> Clips:
     """Make clips from a store, as `skelpipe prepare` does.
 
@@ -160,7 +160,7 @@ def prepare(
         length: where a clip ends: "count", "last" or "all". None: the preset's.
         threads: None takes all cores.
         force: replace clips that are there.
-        progress: called with (clips done, clips in all).
+        progress: True shows a line on stderr; or called with (clips done, clips in all).
 
     Returns:
         The clips, opened; their `summary` names those that show nobody.
@@ -178,7 +178,13 @@ def prepare(
     said = {"frames": frames, "bodies": bodies, "centre": centre, "turn": turn, "length": length}
     told: Any = {key: value for key, value in said.items() if value is not None}
     told |= {} if longest == "preset" else {"longest": longest}
-    more: Any = {"preset": preset, "steps": steps, "threads": threads, "force": force, "progress": progress}
+    more: Any = {
+        "preset": preset,
+        "steps": steps,
+        "threads": threads,
+        "force": force,
+        "progress": shown(progress, "prepare"),
+    }
     made = run_prepare(store, clips, **more, **told)
     if made.empty:
         tell([f"{len(made.empty):,} clips show nobody: {', '.join(made.empty[:TOLD])}"])

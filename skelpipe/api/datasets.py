@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
@@ -11,6 +12,7 @@ from torch.utils.data import Dataset
 
 from skelpipe.api.data import open_clips
 from skelpipe.api.folders import Clips, PathLike
+from skelpipe.api.shown import as_text, tell
 from skelpipe.api.views import View, build_view
 from skelpipe.clips.batches import Batch
 from skelpipe.clips.batches import Batches as Loader
@@ -30,8 +32,8 @@ class ClipsDataset(Dataset[dict[str, Any]]):
 
     An item is a dict: each view by its name, (C, T, V, M) float32; `label`, the class; `row`, where the clip stands in
     the clips folder; and, where frames are filled up, `NAME_length`. What is drawn follows from (seed, epoch, clip,
-    view) alone, as in `pretrain`: neither workers nor the order change it. Call `set_epoch` before every epoch; workers
-    that live on hear it.
+    view) alone, as in `pretrain`: neither workers nor the order change it. Call `set_epoch` before every epoch, which
+    workers that live on hear; without it all passes draw the same, and the second one warns.
 
     Args:
         clips: clips, or their path.
@@ -73,6 +75,7 @@ class ClipsDataset(Dataset[dict[str, Any]]):
     ) -> None:
         source = open_clips(clips)
         check_stream(stream)
+        check_bodies(bodies, source)
         self.rows = rows_of(source, split, part, labelled)
         self.labels = source.labels[self.rows]
         self.layout, self.stream, self.seed = source.layout, stream, seed
@@ -84,6 +87,8 @@ class ClipsDataset(Dataset[dict[str, Any]]):
         }
         self._epoch = torch.zeros((), dtype=torch.int64)
         self._epoch.share_memory_()  # type: ignore[no-untyped-call]  # which workers see as well
+        self._drawn = torch.zeros((), dtype=torch.int64)  # items since the epoch was set; below 0: that was told
+        self._drawn.share_memory_()  # type: ignore[no-untyped-call]
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -95,13 +100,28 @@ class ClipsDataset(Dataset[dict[str, Any]]):
 
     def set_epoch(self, epoch: int) -> None:
         """Draw augmentations for this epoch from now on, in all workers."""
-        self._epoch.fill_(epoch)
+        if not isinstance(epoch, int | np.integer) or epoch < 0:
+            raise BadInput("epoch", f"{epoch!r} is no whole number from 0", "count epochs from 1")
+        self._epoch.fill_(int(epoch))
+        if self._drawn >= 0:
+            self._drawn.zero_()
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        return self.__getitems__([range(len(self))[index]])[0]
+        return self._items([range(len(self))[index]])[0]
 
     def __getitems__(self, indices: Sequence[int]) -> list[dict[str, Any]]:
         """Several items, whose views are made together: what torch's `DataLoader` asks for."""
+        if self._drawn >= 0:
+            self._drawn += len(indices)
+            if self._drawn > len(self) and any(view.random for view in self.views.values()):
+                self._drawn.fill_(-1)
+                tell(["ClipsDataset: a second pass draws the same augmentations; call set_epoch(n) before every epoch"])
+        return self._items(indices)
+
+    def __repr__(self) -> str:
+        return as_text("ClipsDataset", {"items": f"{len(self):,}, epoch {self.epoch}", **told_of(self)})
+
+    def _items(self, indices: Sequence[int]) -> list[dict[str, Any]]:
         some = np.asarray(indices, np.int64)
         items: list[dict[str, Any]] = [{"label": int(self.labels[n]), "row": int(self.rows[n])} for n in some]
         for number, (name, view) in enumerate(self.views.items()):
@@ -170,13 +190,18 @@ class Batches:
         source = open_clips(clips)
         for each in [stream] if isinstance(stream, str) else stream:
             check_stream(each)
+        check_bodies(bodies, source)
+        if not isinstance(batch_size, int) or batch_size < 1:
+            raise BadInput("batch_size", f"{batch_size!r} is no whole number above 0", "use for example 128")
+        self.views, self.stream, self.layout = views_of(views, source), stream, source.layout
+        self.batch_size = batch_size
         self.rows = rows_of(source, split, part, labelled)
         self._next = 1
         self._loader = Loader(
             load_bodies(source.opened, self.rows, bodies, "float16" if half_storage else "float32"),
             self.rows,
             source.labels[self.rows],
-            views_of(views, source),
+            self.views,
             stream,
             source.layout,
             batch_size,
@@ -189,6 +214,9 @@ class Batches:
     def __len__(self) -> int:
         return self._loader.steps
 
+    def __repr__(self) -> str:
+        return as_text("Batches", {"batches": f"{len(self):,} of {self.batch_size}", **told_of(self)})
+
     def __iter__(self) -> Iterator[Batch]:
         number, self._next = self._next, self._next + 1
         return self.epoch(number)
@@ -198,8 +226,25 @@ class Batches:
         return self._loader.epoch(number)
 
 
+def told_of(data: Any) -> dict[str, str]:
+    """What a data set and batches say of themselves."""
+    steps = {name: ", ".join(step.name for step in view.steps) or "as it is" for name, view in data.views.items()}
+    stream = data.stream if isinstance(data.stream, str) else ", ".join(data.stream)
+    layout = f"{data.layout.name}: V {len(data.layout.joints)}, C {data.layout.channels}"
+    return {**{f"view {name}": told for name, told in steps.items()}, "stream": stream, "layout": layout}
+
+
+def check_bodies(bodies: int, clips: Clips) -> None:
+    """Raise BadInput unless clips can be had with so many bodies."""
+    most = max(2, clips.bodies)
+    if not isinstance(bodies, int) or not 1 <= bodies <= most:
+        raise BadInput("bodies", f"{bodies!r} is none of 1 to {most}", "use 1 or 2")
+
+
 def rows_of(clips: Clips, split: str | None, part: Part, labelled: bool) -> Any:
     """The rows of a split's part; BadInput if there are none."""
+    if split is not None and not isinstance(split, str | os.PathLike):
+        raise BadInput("split", f"is of type {type(split).__name__}", "give a name, a rule or the path of a list")
     if part not in ("train", "test", "all"):
         raise BadInput("part", f"{part!r} is not known", "use train, test or all")
     parts = {"train": np.arange(len(clips))} if split is None else clips.split(split)
@@ -217,6 +262,10 @@ def views_of(views: Views, clips: Clips) -> dict[str, Any]:
         views = {"clip": []}
     elif not isinstance(views, Mapping):
         views = {"clip": views}
+    for name, each in views.items():
+        if not isinstance(each, View | str | list | tuple):
+            what = f"view {name!r} is of type {type(each).__name__}"
+            raise BadInput("views", what, 'give "normal", "extreme", a list of augmentations, or a View')
     made = {name: each if isinstance(each, View) else build_view(each, clips.layout) for name, each in views.items()}
     if taken := [name for name in made if name in ("label", "row")]:
         raise BadInput("views", f"one is called {taken[0]!r}, as what stands beside it", "call it otherwise")

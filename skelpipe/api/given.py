@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,15 +16,18 @@ import torch
 from torch import Tensor
 
 from skelpipe.api.arrays import numbers_of
-from skelpipe.api.folders import Clips
+from skelpipe.api.folders import Clips, Recording, Store
 from skelpipe.errors import BadInput
 from skelpipe.layouts.base import Layout
+from skelpipe.outputs.digests import read_kind
+from skelpipe.predict.inputs import ingested, open_store
 from skelpipe.predict.pieces import Piece
 from skelpipe.predict.predictor import Scored
 from skelpipe.recordings.store import CLIPS_PER_CHUNK
 
 BLOCK = 8 * CLIPS_PER_CHUNK  # clips that are in memory at a time
 ALONE, PEOPLE = 3, 4  # axes of a recording of one person, and of several
+Some = tuple[list[Piece], Layout, bool]  # recordings, their layout, and whether joints are told from one of them
 SHAPES = "give clips (N, C, T, V, M), or a recording (T, V, C) or (T, M, V, C), or a list of recordings"
 
 
@@ -27,7 +35,47 @@ def recordings_in(given: Any) -> list[Any]:
     """The recordings that were given, one or a list; none where it is clips."""
     if isinstance(given, list | tuple):
         return list(given)
+    if isinstance(given, Recording):
+        return [given]
     return [given] if getattr(given, "ndim", 0) in (1, 2, ALONE, PEOPLE) else []
+
+
+def is_recorded(given: Any) -> bool:
+    """Whether it is recordings and not clips."""
+    return isinstance(given, Store | Path) or bool(recordings_in(given))
+
+
+def opened(given: Any) -> Any:
+    """What was given; a path of clips or of a store is opened."""
+    if not isinstance(given, str | os.PathLike) or isinstance(given, Clips | Store):
+        return given
+    path = Path(given)
+    if not path.exists():
+        raise BadInput(path, "does not exist", "name recordings, a store or clips")
+    kind = read_kind(path)
+    if kind not in (None, "raw", "store", "clips"):
+        raise BadInput(path, f"is a folder of kind {kind!r}", "give recordings, a store or clips")
+    return Clips(path) if kind == "clips" else Store(path) if kind == "store" else path
+
+
+def blocks_of(given: Any, layout: Layout | None, model: Any, rows: Any) -> Iterator[Some]:
+    """Recordings, some at a time: those of a store, of a path of raw ones, or in memory, as one or in a list."""
+    if not isinstance(given, Store | Path):
+        recordings, found = recordings_in(given), layout or model.layout
+        if rows is not None:
+            raise BadInput("rows", "are of clips or of a store that is opened", "leave them out")
+        yield [piece_of(each, found, str(n)) for n, each in enumerate(recordings)], found, False
+        return
+    if layout is not None:
+        raise BadInput("layout", f"is told by {os.fspath(given)} itself", "leave it out")
+    with ExitStack() as stack:
+        path = given.path if isinstance(given, Store) else ingested(given, model, {}, False, stack, None)
+        store = open_store(path)
+        if rows is not None:
+            store = replace(store, rows=np.atleast_1d(store.rows[rows]))
+        pieces = store.pieces()
+        while some := list(islice(pieces, BLOCK)):
+            yield some, store.layout, store.relative
 
 
 def piece_of(given: Any, layout: Layout, name: str) -> Piece:
@@ -36,7 +84,14 @@ def piece_of(given: Any, layout: Layout, name: str) -> Piece:
     Raises:
         BadInput: it has another shape, or what is no number.
     """
+    if isinstance(given, Recording):
+        if given.joints.shape[1:] != (len(layout.joints), layout.channels):
+            what = f"has V = {given.joints.shape[1]} and C = {given.joints.shape[2]}, and {layout.name} has others"
+            raise BadInput(f"recording {given.name}", what, "name its layout, that of its store")
+        return Piece(given.name, given.joints, given.frame, given.body, given.frames)
     array = np.asarray(numbers_of(given) if isinstance(given, Tensor) else given)
+    if array.dtype.kind in "iu":
+        array = array.astype(np.float32)
     wanted = (len(layout.joints), layout.channels)
     if array.ndim not in (ALONE, PEOPLE) or array.shape[-2:] != wanted or array.dtype.kind != "f":
         what = f"has shape {array.shape} of {array.dtype}, and {layout.name} has V = {wanted[0]} and C = {wanted[1]}"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from skelpipe.api.around import left_as_found
-from skelpipe.api.shown import as_html, as_text, tell
+from skelpipe.api.shown import as_html, as_text, shown, tell
 from skelpipe.errors import BadInput, refusing, suggest
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 PathLike = str | os.PathLike[str]
 AGAIN = "make it again"
 READ = ("metrics.json", "scores.npz", "features.npz")
+PROBES = ("reference", "paper", "lbfgs", "grid", "stated")
 SHOWN = ("top1", "top5", "balanced", "macro_f1")
 
 
@@ -152,7 +153,7 @@ def evaluate(
     split: str | None = None, stream: str | None = None, epoch: int | None = None, classes: str | None = None,
     options: Mapping[str, Any] | None = None, best_on_test: bool = False, seed: int = 0, device: str = "auto",
     compiled: Literal["auto", "off", "on"] = "auto", threads: int | None = None, other_clips: bool = False,
-    force: bool = False, progress: Callable[[str, int, int], None] | None = None,
+    force: bool = False, progress: bool | Callable[[str, int, int], None] | None = None,
 ) -> Evaluation:  # fmt: skip
     """Measure a run's encoder on a split's test clips, as `skelpipe evaluate` does.
 
@@ -175,7 +176,7 @@ def evaluate(
         threads: None takes all cores.
         other_clips: let clips pass that were prepared otherwise than the run's.
         force: replace an evaluation that is there.
-        progress: called with (what, done, total).
+        progress: True shows a line on stderr; or called with (what, done, total).
 
     Returns:
         The evaluation, opened; `metrics` is a table of the figures.
@@ -190,12 +191,17 @@ def evaluate(
     """
     from skelpipe.evaluation.evaluate import evaluate as run_evaluate
 
+    if isinstance(protocols, str):
+        raise BadInput("protocols", f"is the text {protocols!r}", f"give a list: [{protocols!r}]")
+    if probe is not None and probe not in PROBES:
+        raise BadInput("probe", f"{probe!r} is not known", suggest(str(probe), PROBES))
     changes = [f"{key}={json.dumps(value)}" for key, value in (options or {}).items()]
     with left_as_found():
         run_evaluate(
             os.fspath(run), os.fspath(clips), os.fspath(out), protocols=protocols, probe=probe, k=k, split=split,
             stream=stream, epoch=epoch, classes=classes, options=changes, best_on_test=best_on_test, seed=seed,
-            device=device, compiled=compiled, threads=threads, other_clips=other_clips, force=force, progress=progress,
+            device=device, compiled=compiled, threads=threads, other_clips=other_clips, force=force,
+            progress=shown(progress, "evaluate"),
         )  # fmt: skip
     found = Evaluation(out)
     tell(found.warnings)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,10 +14,10 @@ import torch
 from torch import Tensor, nn
 
 from skelpipe.api.arrays import as_batch, numbers_of
-from skelpipe.api.folders import Clips
-from skelpipe.api.given import as_given, in_blocks, joined, piece_of, recordings_in, rows_of
+from skelpipe.api.folders import Clips, Recording, Store
+from skelpipe.api.given import Some, as_given, blocks_of, in_blocks, is_recorded, joined, opened, rows_of
 from skelpipe.api.names import get_layout
-from skelpipe.api.shown import as_html, as_text, counted
+from skelpipe.api.shown import as_html, as_text, best_table, counted, occurring
 from skelpipe.clips.loading import load_bodies, own_frames
 from skelpipe.errors import BadInput
 from skelpipe.evaluation.features import as_evaluated, read_run, some_at_a_time
@@ -26,7 +26,6 @@ from skelpipe.exchange.onnx.session import FEATURES, SCORES, Session
 from skelpipe.layouts.base import Layout
 from skelpipe.outputs.digests import read_kind
 from skelpipe.predict.find import ONNX, find_models
-from skelpipe.predict.pieces import Piece
 from skelpipe.predict.predictor import Predictor, Scored
 from skelpipe.recordings.native import Native
 from skelpipe.training.classifier import has_classifier
@@ -37,10 +36,10 @@ if TYPE_CHECKING:
 
 PathLike = str | os.PathLike[str]
 Arrays = npt.NDArray[Any] | Tensor
-Given = Arrays | Sequence[Arrays] | Clips
+Given = Arrays | Recording | Sequence[Arrays | Recording] | Clips | Store | PathLike
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Predictions:
     """What a model says of some clips.
 
@@ -88,6 +87,12 @@ class Predictions:
         found.insert(0, "probability", values.max(axis=1, initial=0.0))
         found.insert(0, "class", self.names)
         return found
+
+    def __repr__(self) -> str:
+        return as_text("Predictions", occurring(self))
+
+    def _repr_html_(self) -> str:
+        return best_table(self)
 
 
 class Model:
@@ -173,10 +178,11 @@ class Model:
         Args:
             given: clips (N, C, T, V, M) as `prepare` makes them, joints and not another stream, which is computed here;
                 `Clips`; or a recording (T, V, C) of one person or (T, M, V, C) of several, y up, metres, absent bodies
-                zero, which is prepared as the model's own clips were; or a list of recordings.
-            layout: of recordings, their joints, which are mapped; None: the model's.
+                zero, which is prepared as the model's own clips were; or a `Recording`; or a list of recordings; or a
+                `Store`; or the path of clips, a store, or raw recordings, which are read as `ingest` reads them.
+            layout: of recordings in memory, their joints, which are mapped; None: the model's.
             lengths: (N,) of clips, how many frames from the start are their own; None: all are.
-            rows: of `Clips`, which; None: all.
+            rows: of `Clips` or a `Store`, which; None: all.
 
         Returns:
             (N, H) float32: NumPy or torch, as the input is.
@@ -184,6 +190,7 @@ class Model:
         Raises:
             BadInput: shapes, joints or preparation do not fit, or there are several encoders.
         """
+        given = opened(given)
         return as_given(self._features(given, layout, lengths, rows), given)
 
     def predict(
@@ -193,9 +200,9 @@ class Model:
 
         Args:
             given: see `embed`.
-            layout: of recordings, their joints, which are mapped; None: the model's.
+            layout: of recordings in memory, their joints, which are mapped; None: the model's.
             lengths: (N,) of clips, how many frames from the start are their own; None: all are.
-            rows: of `Clips`, which; None: all.
+            rows: of `Clips` or a `Store`, which; None: all.
 
         Returns:
             Probabilities (N, K) and what follows from them.
@@ -206,6 +213,7 @@ class Model:
         if not self._tells:
             what = "has learnt without labels, and tells no classes"
             raise BadInput(self._kept[0].path, what, "evaluate it by the protocol linear, and load that")
+        given = opened(given)
         scored = self._said(given, layout, lengths, rows)
         refused = None if scored.refused is None else as_given(scored.refused, given)
         return Predictions(self.classes, as_given(scored.probability, given), as_given(scored.seen, given), refused)
@@ -238,9 +246,12 @@ class Model:
             self._predictor.check_clips(given.opened)
             blocks = in_blocks(rows_of(given, rows))
             return joined([self._predictor.score_clips(given.opened, block) for block in blocks])
-        if recordings := recordings_in(given):
-            pieces, found = self._pieces(recordings, layout)
-            return self._predictor.score(pieces, found, range(len(pieces)))
+        if is_recorded(given):
+            said, made = list[Scored](), 0
+            for pieces, found, relative in self._blocks(given, layout, rows):
+                said.append(self._predictor.score(pieces, found, range(made, made + len(pieces)), relative))
+                made += len(pieces)
+            return joined(said)
         data, valid = self._clips(given, lengths)
         if len(self._predictor.kinds) > 1:
             raise BadInput("clips", "are of one preparation, and the models need several", "give recordings")
@@ -256,10 +267,14 @@ class Model:
             blocks = in_blocks(rows_of(given, rows))
             parts = [self._of(kept, load_bodies(source, b, bodies), own_frames(source, b), b) for b in blocks]
             return np.concatenate(parts)
-        if recordings := recordings_in(given):
-            data, valid, _ = self._predictor.prepared(*self._pieces(recordings, layout))
-        else:
-            data, valid = self._clips(given, lengths)
+        if is_recorded(given):
+            parts, made = [], 0
+            for some in self._blocks(given, layout, rows):
+                data, valid, _ = self._predictor.prepared(*some)
+                parts.append(self._of(kept, data, valid, np.arange(made, made + len(data))))
+                made += len(data)
+            return np.concatenate(parts)
+        data, valid = self._clips(given, lengths)
         return self._of(kept, data, valid, np.arange(len(data)))
 
     def _of(
@@ -285,6 +300,8 @@ class Model:
     def _clips(self, given: Any, lengths: Any) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64] | None]:
         """Clips in memory with the bodies that there are, and how many frames are their own."""
         data = as_batch(given, self.layout)
+        if not np.isfinite(data).all():
+            raise BadInput("clips", "hold what is no number", "put zeros where a joint was not seen")
         frames = self._kept[0].facts.prepared["frames"]
         if isinstance(frames, int) and data.shape[2] != frames:
             what = f"have {data.shape[2]} frames, and the model has learnt from clips of {frames}"
@@ -296,9 +313,8 @@ class Model:
         valid = None if lengths is None else np.ascontiguousarray(lengths, np.int64)
         return np.ascontiguousarray(data, np.float32), valid
 
-    def _pieces(self, recordings: Sequence[Any], layout: str | Layout | None) -> tuple[list[Piece], Layout]:
-        found = self.layout if layout is None else get_layout(layout)
-        return [piece_of(each, found, str(n)) for n, each in enumerate(recordings)], found
+    def _blocks(self, given: Any, layout: str | Layout | None, rows: Any) -> Iterator[Some]:
+        return blocks_of(given, None if layout is None else get_layout(layout), self._kept[0], rows)
 
     def _told(self) -> dict[str, str]:
         facts = self._kept[0].facts

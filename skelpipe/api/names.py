@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -190,9 +191,29 @@ def build_encoder(
         raise BadInput(f"encoder {name!r}", "is not known", suggest(name, known))
     kind = known[name]
     given = settings.check(kind.Options, {"name": name, **options}, f"encoder {name}")
-    encoder = build(kind, get_layout(layout), given, bodies)
+    if bodies not in (1, 2):
+        raise BadInput("bodies", f"{bodies!r} is none of 1 and 2", "use 1 or 2")
+    found = get_layout(layout)
+    encoder = build(kind, found, given, bodies)
     initialise(encoder, "torch")
+    wanted = found.channels, len(found.joints), bodies if kind.SIDE_BY_SIDE else None
+    encoder.register_forward_pre_hook(partial(check_clips, found.name, wanted))
     return encoder
+
+
+def check_clips(layout: str, wanted: tuple[int, int, int | None], encoder: Any, given: tuple[Any, ...]) -> None:
+    """Raise BadInput unless an encoder is given clips (B, C, T, V, M) of these C, V and, where it matters, M."""
+    import torch
+
+    if not given:
+        return
+    x, (channels, joints, bodies) = given[0], wanted
+    remedy = f"give (B, {channels}, T, {joints}, {bodies or 'M'}), floating-point, of {layout}"
+    if not isinstance(x, torch.Tensor):
+        raise BadInput("clips", f"are of type {type(x).__name__}", "give a torch tensor")
+    fits = x.dim() == 5 and (x.shape[1], x.shape[3]) == (channels, joints) and bodies in (None, x.shape[4])
+    if not fits or not x.is_floating_point():
+        raise BadInput("clips", f"have shape {tuple(x.shape)} of {x.dtype}", remedy)
 
 
 def get_method(name: str) -> type[Method]:

@@ -70,13 +70,15 @@ def knn(features: Arrays, labels: Arrays, test_features: Arrays, *, k: int = 1, 
         Scores (m, K) and what follows from them.
 
     Raises:
-        BadInput: shapes do not fit, or a number is none.
+        BadInput: shapes do not fit, or a number is none, or k is below 1.
 
     Example:
         >>> found = sk.knn(np.eye(3), np.array([0, 1, 2]), np.array([[0.9, 0.1, 0.0]]))
         >>> found.predictions
         array([0])
     """
+    if not isinstance(k, int) or k < 1:
+        raise BadInput("k", f"{k!r} is no whole number above 0", "use 1 or more neighbours")
     given, setup = _given(features, labels, test_features, None, device, k=k)
     return _probed(run_knn(given, setup), test_features)
 

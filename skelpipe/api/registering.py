@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import hashlib
+import inspect
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from types import CodeType, FunctionType
 from typing import Any, Literal, TypeVar
 
 from skelpipe.api.names import registry
 from skelpipe.errors import BadInput, suggest
+from skelpipe.resources import ADDED
 
 Kind = Literal["method", "positives", "encoder", "augmentation", "protocol"]
 Entry = TypeVar("Entry")
 SPOKEN = ("method", "positives", "encoder", "augmentation", "protocol")  # layouts, data sets and splits have files
 CLASSES = ("method", "positives", "encoder")
-_registered: set[tuple[str, str]] = set()  # (kind, name)
+OURS = ("skelpipe", "torch", "pydantic", "builtins", "abc", "typing")  # whose code a version tells
 
 
 def register(kind: Kind, name: str, entry: Entry) -> Entry:
@@ -20,7 +25,8 @@ def register(kind: Kind, name: str, entry: Entry) -> Entry:
 
     For notebooks and programs of one's own; an installed package adds by an entry point instead. Runs and evaluations
     hold the name: register it again before they are opened by another process. A name may be registered again, as a
-    cell of a notebook that is run twice does; those that ship stay as they are.
+    cell of a notebook that is run twice does; those that ship stay as they are. A run's settings hold a digest of the
+    entry's own code and its bases': `pretrain` refuses to take a run of what has been edited since for one of the new.
 
     Args:
         kind: method, positives, encoder, augmentation or protocol. (Layouts, data sets and splits of one's own are
@@ -45,11 +51,11 @@ def register(kind: Kind, name: str, entry: Entry) -> Entry:
     if kind not in SPOKEN:
         raise BadInput(f"kind {kind!r}", "cannot be registered", suggest(str(kind), SPOKEN))
     known = registry(kind)
-    if name in known and (kind, name) not in _registered:
+    if name in known and (kind, name) not in ADDED:
         raise BadInput(f"{kind} {name!r}", "is one that is there already", "choose another name")
     check(kind, name, entry)
     known[name] = named(kind, name, entry) if kind in CLASSES else entry
-    _registered.add((kind, name))
+    ADDED[kind, name] = code_digest(entry)
     if kind in CLASSES:
         know_anew(known)
     return entry
@@ -96,3 +102,52 @@ def know_anew(known: Any) -> None:
     for each in known.values():
         each.Options.model_rebuild(force=True)
     Recipe.model_rebuild(force=True)
+
+
+def code_digest(entry: Any) -> str:
+    """A digest of what an entry's functions are, and those of the classes it is made of, without ours and torch's."""
+    told = "\n".join(_code(entry))
+    return hashlib.sha256(told.encode()).hexdigest()[:16]
+
+
+def _code(entry: Any) -> Iterator[str]:
+    if isinstance(entry, type):
+        for each in entry.__mro__:
+            if each.__module__.split(".")[0] not in OURS:
+                yield each.__name__
+                yield from _parts(vars(each))
+    elif isinstance(entry, FunctionType):
+        yield from _function(entry)
+    else:
+        yield from _parts(getattr(entry, "__dict__", {}))
+
+
+def _parts(found: Any) -> Iterator[str]:
+    """What the attributes of a class say, by name: functions, classes within, and plain values."""
+    for name, value in sorted(found.items()):
+        value = getattr(value, "__func__", getattr(value, "py_func", value))  # of a classmethod, of a compiled kernel
+        if isinstance(value, property):
+            yield from (line for each in (value.fget, value.fset) if each for line in _code(each))
+        elif isinstance(value, FunctionType | type):
+            yield name
+            yield from _code(value)
+        elif not name.startswith("_") and isinstance(value, int | float | str | tuple | None):
+            yield f"{name} = {value!r}"
+
+
+def _function(given: FunctionType) -> Iterator[str]:
+    """Its source in the file or cell, or else its compiled form; and the plain values that it closes on."""
+    try:
+        yield inspect.getsource(given)
+    except (OSError, TypeError):  # of an exec, or of a prompt
+        yield from _compiled(given.__code__)
+    for cell in given.__closure__ or ():
+        with suppress(ValueError):  # of an empty one
+            if isinstance(cell.cell_contents, int | float | str):
+                yield repr(cell.cell_contents)
+
+
+def _compiled(code: CodeType) -> Iterator[str]:
+    yield code.co_code.hex() + repr(code.co_names)
+    for each in code.co_consts:
+        yield from _compiled(each) if isinstance(each, CodeType) else [repr(each)]

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping
 from html import escape
+from typing import Any
 
 from skelpipe.errors import printable
 
+ROWS, BEST, OCCURRING = 20, 3, 8  # of predictions: clips, classes of each, and classes that are counted
 log = logging.getLogger(__name__)
 
 
@@ -15,6 +19,44 @@ def tell(lines: Iterable[str]) -> None:
     """Say what a command would say on stderr; by Python's rule warnings are shown even where no logging is set up."""
     for line in lines:
         log.warning("%s", printable(line))
+
+
+class Line:
+    """How far something is, on stderr: one line that is written over on a terminal and in a notebook; else its end."""
+
+    def __init__(self) -> None:
+        self._live = self.live()
+        self._said, self._when = "", 0.0
+
+    @staticmethod
+    def live() -> bool:
+        """Whether a line can be written over."""
+        return sys.stderr.isatty() or "ipykernel" in sys.modules
+
+    def say(self, text: str, ended: bool) -> None:
+        """Show a text in place of the last one; at an end the line is let be."""
+        now = time.monotonic()
+        if text == self._said or not (ended or (self._live and now - self._when > 0.1)):
+            return
+        before = f"\r{' ' * len(self._said)}\r" if self._live and self._said else ""
+        sys.stderr.write(f"{before}{text}" + ("\n" if ended else ""))
+        sys.stderr.flush()
+        self._said, self._when = ("" if ended else text), now
+
+
+def shown(progress: Any, verb: str) -> Callable[..., Any] | None:
+    """What a function is to call with ([what,] done, in all, …): what was given, or for True one that shows a line."""
+    if progress is not True:
+        return progress or None
+    line, ends = Line(), set[str]()
+
+    def show(*news: Any) -> None:
+        what, done, total = news[:3] if isinstance(news[0], str) else (verb, *news[:2])
+        if what not in ends:
+            line.say(f"{what}: {done:,} of {total:,}", done >= total)
+        ends.update({what} if done >= total else ())
+
+    return show
 
 
 def counted(count: int, one: str, several: str) -> str:
@@ -36,3 +78,24 @@ def as_html(kind: str, told: Mapping[str, str]) -> str:
         for key, value in told.items()
     )
     return f"<table><caption>{escape(kind)}</caption>{rows}</table>"
+
+
+def occurring(found: Any) -> dict[str, str]:
+    """Of predictions: how many clips there are, and of which classes most."""
+    names = found.names
+    often = sorted(set(names), key=names.count, reverse=True)
+    told = {"clips": f"{len(names):,}, told as {counted(len(often), 'class', 'classes')} of {len(found.classes):,}"}
+    told |= {name: f"{names.count(name):,}" for name in often[:OCCURRING]}
+    return told | ({} if len(often) <= OCCURRING else {"…": f"{len(often) - OCCURRING:,} more"})
+
+
+def best_table(found: Any) -> str:
+    """Of predictions: the most probable classes of the first clips, as a table."""
+    lines = []
+    for n in range(min(len(found), ROWS)):
+        row = [float(value) for value in found.probability[n]]
+        best = sorted(range(len(row)), key=row.__getitem__, reverse=True)[:BEST]
+        cells = [f"{printable(found.classes[k])} {row[k]:.1%}" for k in best] if found.seen[n] else ["nobody is seen"]
+        lines.append("".join(f'<td style="text-align:left">{escape(cell)}</td>' for cell in (str(n), *cells)))
+    more = f"<caption>Predictions, {min(len(found), ROWS)} of {len(found):,} clips</caption>"
+    return f"<table>{more}{''.join(f'<tr>{line}</tr>' for line in lines)}</table>"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
@@ -12,8 +11,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from skelpipe import settings
 from skelpipe.api.around import left_as_found
-from skelpipe.api.shown import as_html, as_text, tell
+from skelpipe.api.shown import Line, as_html, as_text, tell
 from skelpipe.errors import BadInput
+from skelpipe.resources import ADDED
 from skelpipe.training.checkpoint import Event
 from skelpipe.training.folder import LOG
 from skelpipe.training.recipe import Recipe
@@ -22,6 +22,7 @@ from skelpipe.training.recipe import load_recipe as read_recipe
 if TYPE_CHECKING:
     import pandas as pd
 
+USUAL = "own_key"  # positives that go without saying
 PathLike = str | os.PathLike[str]
 
 
@@ -71,6 +72,8 @@ class Run(os.PathLike[str]):
 
     def _told(self) -> dict[str, str]:
         shown = {key: str(self.settings[key]) for key in ("recipe", "method", "stream", "split", "epochs", "seed")}
+        if (more := self.settings.get("positives", USUAL)) != USUAL:
+            shown["method"] += f" + {more}"
         return {**shown, "path": os.fspath(self.path)}
 
     def __repr__(self) -> str:
@@ -130,7 +133,8 @@ def pretrain(
 ) -> Run:  # fmt: skip
     """Train a recipe's encoder on the training part of a split, as `skelpipe pretrain` does.
 
-    The same call goes on from the last checkpoint of `run`, bit for bit on a CPU.
+    The same call goes on from the last checkpoint of `run`, bit for bit on a CPU. Of several threads of a process one
+    trains at a time, and the others wait, as torch has one generator for all: train side by side in processes.
 
     Args:
         recipe: of `load_recipe`, or its name or path.
@@ -145,9 +149,10 @@ def pretrain(
         compiled: whether steps are graphs; "auto" on a GPU alone.
         half_storage: keep the clips in memory as float16.
         threads: of torch and the kernels; None takes all cores.
-        force: start anew if `run` was made with other settings.
-        progress: True writes a line for each epoch to stderr; or called at each step with {epoch, epochs, step,
-            steps, loss, clips_per_second, …}.
+        force: start anew if `run` was made with other settings; one of the same is given back, which is told. Delete
+            the folder to train it once more.
+        progress: True shows a line on stderr, without a terminal one for each epoch; or called at each step with
+            {epoch, epochs, step, steps, loss, clips_per_second, …}.
 
     Returns:
         The run, opened; its `result` says what became of it.
@@ -164,35 +169,56 @@ def pretrain(
     """
     import torch._dynamo  # noqa: F401  # torch's optimisers do
 
-    from skelpipe.evaluation.protocols import check_stated
     from skelpipe.training.pretrain import pretrain as run_pretrain
 
-    if not isinstance(recipe, Recipe):
-        recipe = load_recipe(recipe)
-    if epochs is not None:
-        recipe = with_epochs(recipe, epochs)
-    check_stated(recipe, recipe.name)
-    told = _told_epochs if progress is True else progress or None
+    recipe = _checked(recipe, epochs, split)
+    told = _epochs_shown() if progress is True else progress or None
     with left_as_found():
         result = run_pretrain(
             recipe, Path(clips), Path(run), split=split, stream=stream, seed=seed, device=device, precision=precision,
             compiled=compiled, half_storage=half_storage, threads=threads, force=force, progress=told,
         )  # fmt: skip
+    if result.state == "already finished":
+        tell([f"{os.fspath(run)}: is finished already, by the same settings; nothing was trained"])
     tell(f"{os.fspath(run)}: {warning}" for warning in result.warnings)
     if result.state == "stopped":
         raise KeyboardInterrupt("a checkpoint is kept, and the same call goes on from it")
     return Run(run, result)
 
 
+def _checked(recipe: str | os.PathLike[str] | Recipe, epochs: int | None, split: Any) -> Recipe:
+    """The recipe as it is to be used."""
+    from skelpipe.evaluation.protocols import check_stated
+
+    if not isinstance(split, str | os.PathLike):
+        raise BadInput("split", f"is of type {type(split).__name__}", "give a name, a rule or the path of a list")
+    if not isinstance(recipe, Recipe):
+        recipe = load_recipe(recipe)
+    if epochs is not None:
+        recipe = with_epochs(recipe, epochs)
+    if ADDED:  # it may hold options of a class that has been registered again since
+        recipe = settings.check(Recipe, recipe.model_dump(mode="json", warnings=False), recipe.name)
+    check_stated(recipe, recipe.name)
+    return recipe
+
+
 def with_epochs(recipe: Recipe, epochs: int) -> Recipe:
     """The recipe with another length."""
-    data = {key: value for key, value in recipe.model_dump(mode="json").items() if key != "iterations"}
+    data = {key: value for key, value in recipe.model_dump(mode="json", warnings=False).items() if key != "iterations"}
     return settings.check(Recipe, {**data, "epochs": epochs}, recipe.name)
 
 
-def _told_epochs(event: Event) -> None:
-    if event["step"] == event["steps"]:
-        sys.stderr.write(f"epoch {event['epoch']}/{event['epochs']}: loss {event['loss']:.3f}\n")
+def _epochs_shown() -> Callable[[Event], None]:
+    line, live, loss = Line(), Line.live(), ""
+
+    def show(event: Event) -> None:
+        nonlocal loss
+        if event.get("loss") is not None:  # which is not told at each step
+            loss = f": loss {event['loss']:.3f}"
+        last = event["step"] == event["steps"] and (event["epoch"] == event["epochs"] or not live)
+        line.say(f"epoch {event['epoch']}/{event['epochs']}{loss}", last)
+
+    return show
 
 
 def open_run(path: PathLike) -> Run:

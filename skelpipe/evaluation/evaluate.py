@@ -29,7 +29,7 @@ from skelpipe.evaluation.protocols import CHECKS, OF_CLASSIFIERS, PROTOCOLS, rea
 from skelpipe.evaluation.scores import accuracies, confusion, write_confusion_csv, write_npz, write_scores
 from skelpipe.outputs.files import write_json
 from skelpipe.outputs.folders import new_folder
-from skelpipe.parallel import tell_threads
+from skelpipe.parallel import forked, tell_threads
 from skelpipe.plots.confusion import confusion_figure
 from skelpipe.plots.style import save_figure
 from skelpipe.recordings.datasets import Split, dataset_attributes
@@ -167,7 +167,7 @@ def tell_settings(
     protocols: Sequence[str], chosen: Mapping[str, Settings], threads: int | None, probe: str, k: int, seed: int
 ) -> None:
     """Set the number of threads, and log what is about to be measured."""
-    if threads:
+    if threads and not forked():
         torch.set_num_threads(threads)
     log.info("protocols %s; probe %s, k %d, seed %d", ", ".join(protocols), probe, k, seed)
     for name, own in dumped(chosen).items():

@@ -1,14 +1,15 @@
 """The losses of the contrastive methods on plain tensors, for training loops of one's own.
 
 They are what the methods themselves run: each makes a `Pair` and calls the same function. B clips, D numbers of an
-embedding, K places of the queue. Where a gradient is not wanted, as in keys and queues, it is not stopped here: detach
-what is to stay constant (`Queue.keys` has none).
+embedding, K places of the queue. Half precision is made float32 first, under autocast, too. Where a gradient is not
+wanted, as in keys and queues, it is not stopped here: detach what is to stay constant (`Queue.keys` has none).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Callable, Sequence
+from functools import wraps
+from typing import Literal, ParamSpec
 
 import torch
 from torch import Tensor
@@ -22,8 +23,22 @@ from skelpipe.methods.positives import Pair, mined, mining_loss
 from skelpipe.methods.queue import Queue
 
 TEMPERATURE = 0.07
+Given = ParamSpec("Given")
 
 
+def in_full(loss: Callable[Given, Tensor]) -> Callable[Given, Tensor]:
+    """The loss outside of autocast, whose bfloat16 similarities would be too coarse at a τ of 0.07."""
+
+    @wraps(loss)
+    def computed(*args: Given.args, **options: Given.kwargs) -> Tensor:
+        device = next((each.device.type for each in (*args, *options.values()) if isinstance(each, Tensor)), "cpu")
+        with torch.autocast(device, enabled=False):
+            return loss(*args, **options)
+
+    return computed
+
+
+@in_full
 def info_nce(query: Tensor, key: Tensor, queue: Tensor | Queue, temperature: float = TEMPERATURE) -> Tensor:
     """InfoNCE: a query is pulled to the key of its own clip and pushed from the queue.
 
@@ -50,6 +65,7 @@ def info_nce(query: Tensor, key: Tensor, queue: Tensor | Queue, temperature: flo
     return pair_of(query, key, queue, temperature).info_nce
 
 
+@in_full
 def crosnnclr_loss(
     query: Tensor,
     key: Tensor,
@@ -91,6 +107,7 @@ def crosnnclr_loss(
     return LOSSES[form](pair, check_top_k(top_k, pair))
 
 
+@in_full
 def nnm_loss(
     query: Tensor,
     key: Tensor,
@@ -129,6 +146,7 @@ def nnm_loss(
     return mining_loss(pair, mined(pair, check_top_k(top_k, pair)))
 
 
+@in_full
 def d3m_loss(
     query: Tensor, key: Tensor, queue: Tensor | Queue, others: Sequence[Tensor], temperature: float = TEMPERATURE
 ) -> Tensor:
@@ -161,6 +179,7 @@ def d3m_loss(
     return distribution_loss(pair_of(query, key, queue, temperature, others))
 
 
+@in_full
 def cross_stream_loss(
     query: Tensor,
     key: Tensor,
@@ -208,6 +227,7 @@ def cross_stream_loss(
     return CrossStream(options).towards(pair, other)
 
 
+@in_full
 def nt_xent(x: Tensor, y: Tensor, temperature: float = 0.1) -> Tensor:
     """SimCLR's NT-Xent between two views, both directions: all other clips of the batch are negatives.
 
@@ -230,7 +250,10 @@ def nt_xent(x: Tensor, y: Tensor, temperature: float = 0.1) -> Tensor:
         >>> sk.nt_xent(x, x, temperature=1.0)  # -log e / (e + 2)
         tensor(0.5514)
     """
+    check_tensor("x", x)
+    check_embeddings("x", x, x.shape, temperature)
     check_embeddings("y", y, x.shape, temperature)
+    x, y = of_one_type(x, y)
     return nt(x, y, temperature, "never")
 
 
@@ -239,26 +262,45 @@ def pair_of(
 ) -> Pair:
     """A `Pair` of tensors that were looked at; raises BadInput where they do not fit each other."""
     bank = queue.keys if isinstance(queue, Queue) else queue
+    check_tensor("query", query)
     check_embeddings("query", query, query.shape, temperature)
     for name, other in (("key", key), *((f"others[{n}]", other) for n, other in enumerate(others))):
         check_embeddings(name, other, query.shape, temperature)
+    check_tensor("queue", bank)
     if bank.dim() != 2 or bank.shape[0] != query.shape[1]:
         what = f"has shape {tuple(bank.shape)}, and embeddings have {query.shape[1]} numbers"
         raise BadInput("queue", what, "give (D, K): a column for each past key")
-    return Pair(query, key, bank, temperature, others=tuple(others))
+    query, key, bank, *further = of_one_type(query, key, bank, *others)
+    return Pair(query, key, bank, temperature, others=tuple(further))
+
+
+def of_one_type(*given: Tensor) -> list[Tensor]:
+    """The tensors as float64 if one of them is, and else as float32."""
+    wide = torch.float64 if any(each.dtype == torch.float64 for each in given) else torch.float32
+    return [each.to(wide) for each in given]
+
+
+def check_tensor(name: str, given: Tensor) -> None:
+    """Raise BadInput unless it is a tensor of floating-point numbers."""
+    if not isinstance(given, Tensor):
+        raise BadInput(name, f"is of type {type(given).__name__}", "give a torch tensor")
+    if not given.is_floating_point():
+        raise BadInput(name, f"holds {given.dtype}".replace("torch.", ""), "give floating-point numbers")
 
 
 def check_embeddings(name: str, given: Tensor, shape: torch.Size, temperature: float) -> None:
-    """Raise BadInput unless `given` is (B, D) of that shape, and τ above 0."""
-    if given.dim() != 2 or given.shape != shape:
-        raise BadInput(name, f"has shape {tuple(given.shape)}", f"give (B, D), here {tuple(shape)}")
-    if not temperature > 0:
-        raise BadInput("temperature", f"{temperature} is not above 0", "use for example 0.07")
+    """Raise BadInput unless `given` is (B, D) of that shape, of a clip or more, and τ above 0."""
+    check_tensor(name, given)
+    if given.dim() != 2 or given.shape != shape or not len(given):
+        known = f", here {tuple(shape)}" if given.shape != shape else ", of a clip or more"
+        raise BadInput(name, f"has shape {tuple(given.shape)}", f"give (B, D){known}")
+    if not isinstance(temperature, int | float | Tensor) or not temperature > 0:
+        raise BadInput("temperature", f"{temperature!r} is not above 0", "use a number, for example 0.07")
 
 
 def check_top_k(top_k: int, pair: Pair) -> int:
     """The number of neighbours, or BadInput if the queue has not as many places."""
-    if not 1 <= top_k <= pair.queue.shape[1]:
-        what = f"{top_k} is none of 1 to {pair.queue.shape[1]}, the places of the queue"
+    if not isinstance(top_k, int) or not 1 <= top_k <= pair.queue.shape[1]:
+        what = f"{top_k!r} is none of 1 to {pair.queue.shape[1]}, the places of the queue"
         raise BadInput("top_k", what, "use fewer neighbours, or a longer queue")
     return top_k

@@ -44,8 +44,10 @@ class Queue(nn.Module):
     def __init__(self, size: int, capacity: int, init: Literal["normal", "uniform"] = "normal") -> None:
         super().__init__()
         for name, value in (("size", size), ("capacity", capacity)):
+            if not isinstance(value, int):
+                raise BadInput(name, f"{value!r} is no whole number", "use 1 or more")
             if value < 1:
-                raise BadInput(name, f"{value} is below 1", "use 1 or more")
+                raise BadInput(name, f"{value!r} is below 1", "use 1 or more")
         if init not in ("normal", "uniform"):
             raise BadInput("init", f"{init!r} is not known", "use normal or uniform")
         self._begin(size, capacity, init)
@@ -66,9 +68,14 @@ class Queue(nn.Module):
         """Overwrite the oldest keys by those of all ranks; wraps round where the queue is no multiple of the batch.
 
         Args:
-            keys: (B, D); kept without gradient.
+            keys: (B, D); kept without gradient, as float32.
             labels: (B,) int64 classes; None: -1.
+
+        Raises:
+            BadInput: they do not fit the queue, which is then as it was.
         """
+        self._check(keys, labels)
+        keys = keys.to(self.queue.dtype)
         if labels is None:
             labels = torch.full((len(keys),), -1, dtype=torch.int64, device=keys.device)
         keys, labels = ranks.gather(keys), ranks.gather(labels)
@@ -77,6 +84,22 @@ class Queue(nn.Module):
         self.queue[:, place] = keys.t()
         self.queue_label[place] = labels
         self.pointer.copy_((self.pointer + len(keys)) % capacity)
+
+    def _check(self, keys: Tensor, labels: Tensor | None) -> None:
+        for name, given in (("keys", keys), ("labels", labels)):
+            if given is not None and not isinstance(given, Tensor):
+                raise BadInput(name, f"are of type {type(given).__name__}", "give a torch tensor")
+        size = self.queue.shape[0]
+        if keys.dim() != 2 or keys.shape[1] != size or not keys.is_floating_point():
+            what = f"have shape {tuple(keys.shape)} of {keys.dtype}, and the queue keeps {size} numbers of each"
+            raise BadInput("keys", what, f"give (B, {size}) of floating-point numbers")
+        if labels is not None and (labels.shape != keys.shape[:1] or labels.is_floating_point()):
+            what = f"have shape {tuple(labels.shape)} of {labels.dtype}, for {len(keys)} keys"
+            raise BadInput("labels", what, "give (B,) whole numbers, one for each key")
+
+    def extra_repr(self) -> str:
+        """What stands in its brackets where it is printed: D and K."""
+        return f"size={self.queue.shape[0]}, capacity={self.queue.shape[1]}"
 
 
 def first_queue(size: int, capacity: int, init: str) -> Tensor:

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from skelpipe.errors import BadInput
-from skelpipe.outputs.ancestry import DONE, PROVENANCE, go_on
+from skelpipe.outputs.ancestry import DONE, PROVENANCE, go_on, read_json
 from skelpipe.outputs.beforehand import beforehand
 from skelpipe.outputs.checksums import FILES, as_list, digest_of, is_output, signed, take_sums
 from skelpipe.outputs.digests import read_digests, unchanged
@@ -37,8 +37,11 @@ log = logging.getLogger(__name__)
 GROUP = "zarr.json"  # of an output whose folders are arrays: what else lay among them would be taken for a part of it
 
 
-def check_target(target: Path, force: bool) -> None:
-    """Raise BadInput unless `target` may be written: it is free, an empty folder, or ours and `force` is set."""
+def check_target(target: Path, force: bool, kind: str | None = None) -> None:
+    """Raise BadInput unless `target` may be written.
+
+    It is free, an empty folder, or ours, of the same kind if one is named (or a part of such), and `force` is set.
+    """
     if not target.exists() and not target.is_symlink():
         return
     if target.is_dir() and not any(target.iterdir()):
@@ -47,6 +50,10 @@ def check_target(target: Path, force: bool) -> None:
         raise BadInput(target, "exists and was not made by skelpipe", "choose another path; --force will not delete it")
     if not force:
         raise BadInput(target, "already exists", "choose another path, or pass --force to replace it")
+    found = read_json(target / PROVENANCE).get("kind") or read_json(target / DONE).get("kind")
+    if kind and found and str(found).split()[0] != kind.split()[0]:
+        what = f"is of kind {str(found)!r}, and --force replaces only what is of kind {kind!r}"
+        raise BadInput(target, what, "choose another path, or delete it")
 
 
 def check_apart(target: Path, inputs: Mapping[str, str | os.PathLike[str]]) -> None:
@@ -75,7 +82,7 @@ def new_folder(
     """Yield a scratch folder that becomes `target` when the block ends well and vanishes when it does not.
 
     Args:
-        target: the folder to make. It is replaced only if it is ours and `force` is set, and then in one step.
+        target: the folder to make. It is replaced only if it is of this kind and `force` is set, and then in one step.
         kind: what the folder holds ("store", "clips", "streams", "evaluation", "fusion", "report", ...).
         inputs: role -> path of what was read; the digest of each of our own outputs among them is recorded.
         settings: everything that decided the content, for provenance.
@@ -90,12 +97,12 @@ def new_folder(
     target = Path(os.path.abspath(target))
     scratch, old = target.with_name(f".{target.name}.partial"), target.with_name(f".{target.name}.old")
     check_apart(target, inputs or {})
-    check_target(target, force)
+    check_target(target, force, kind)
     with locked(target) if lock else nullcontext(), refusals(target):
         try:
             if old.exists() and not target.exists():  # a kill between the renames of `_swap`
                 old.rename(target)
-            check_target(target, force)
+            check_target(target, force, kind)
             scratch.mkdir()
             started, digests = time.time(), read_digests(inputs or {})
             log.info("%s: being made (%s)%s", target, kind, ", in place of what is there" if target.exists() else "")

@@ -108,6 +108,10 @@ class Predictor:
         self.kinds = [_Kind(models[p[0]].layout, models[p[0]].facts.prepared, tuple(p)) for p in found.values()]
         self._makers: dict[tuple[int, bool], Maker] = {}
 
+    def __getstate__(self) -> dict[str, object]:
+        """All but what is made again when it is needed, whose kernels cannot be pickled."""
+        return {**self.__dict__, "_makers": {}}
+
     @property
     def classes(self) -> tuple[str, ...]:
         """What probabilities are of, in order."""

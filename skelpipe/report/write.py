@@ -76,7 +76,7 @@ def write_report(
     given, out = [Path(p) for p in paths], Path(out)
     wanted = list(FIGURES if figures is None else figures)
     _check(wanted, paper)
-    folders.check_target(out, force)
+    folders.check_target(out, force, "report")
     found = _collect(given)
     told = None if paper is None else shape(paper, measured(found.results))
     page = {"title": title or TITLE, "said": said(found.results) if sentences else [], **tabulate(found, told)}

@@ -19,6 +19,7 @@ from skelpipe.outputs.provenance import clock, command
 from skelpipe.training.checkpoint import Position, kept_weights, weights_epoch
 from skelpipe.training.preparation import PREPARED
 from skelpipe.training.recipe import Recipe
+from skelpipe.training.run_settings import REGISTERED
 
 log = logging.getLogger(__name__)
 CHECKPOINT, WEIGHTS, LOG, SETTINGS, RECIPE = (
@@ -31,6 +32,7 @@ CHECKPOINT, WEIGHTS, LOG, SETTINGS, RECIPE = (
 RECIPE_SETTINGS = "recipe_settings"
 EVALUATE = "evaluate"  # of a recipe: what decides no weights
 LENGTHS = ("epochs", f"{RECIPE_SETTINGS}.epochs", f"{RECIPE_SETTINGS}.iterations")
+LATER = (PREPARED, REGISTERED)
 OTHERWISE = "choose another path, or pass --force to start anew"
 ANEW = "delete this run, or pass --force to start anew"
 
@@ -43,6 +45,7 @@ def prepare_folder(run: Path, recipe: Recipe, settings: dict[str, Any], force: b
             and `force` is not set.
     """
     if is_output(run):
+        check_target(run, True, "run")
         before = read_settings(run)
         old, new = deciding(before), deciding(as_noted(settings, before))
         longer = only_longer(old, new) and not recipe.rates.knows_length
@@ -122,8 +125,8 @@ def deciding(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def as_noted(settings: Mapping[str, Any], before: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings without what runs of older versions do not note; it follows from the digest of the clips."""
-    return {key: value for key, value in settings.items() if key != PREPARED or key in before}
+    """Settings without what runs of older versions do not note, such as what follows from the digest of the clips."""
+    return {key: value for key, value in settings.items() if key not in LATER or key in before}
 
 
 def only_longer(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:

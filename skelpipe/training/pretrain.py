@@ -17,7 +17,7 @@ from skelpipe.clips.batches import check_batch
 from skelpipe.errors import BadInput
 from skelpipe.outputs.folders import locked
 from skelpipe.outputs.refusals import refusals
-from skelpipe.parallel import tell_threads
+from skelpipe.parallel import forked, tell_threads
 from skelpipe.recordings.conventions.shown import check_shown
 from skelpipe.recordings.datasets import Split, find_split
 from skelpipe.recordings.datasets.own import UNLABELLED
@@ -116,7 +116,7 @@ def rows_of(recipe: Recipe, source: Clips, split: Split, seed: int) -> tuple[Row
 
 def use_threads(asked: int | None) -> int | None:
     """Let torch use so many threads, of several ranks its part of the cores; returns how many, None for all."""
-    if threads := ranks.threads(asked):
+    if (threads := ranks.threads(asked)) and not forked():  # where torch would wait for the parent's
         torch.set_num_threads(threads)
     log.info("threads of torch: %d", torch.get_num_threads())
     return threads

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from functools import partial
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -344,9 +345,19 @@ class Recipe(Settings):
         """The optimiser over all that a method trains, with what clips its gradients."""
         return build_optimizer(self.optimizer, method, self.clip_gradients)
 
+    def _repr_html_(self) -> str:
+        return as_page(self)
+
     def dump(self) -> str:
         """The recipe as YAML with every default written out."""
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+def as_page(recipe: Recipe) -> str:
+    """What it says beyond defaults, as YAML in HTML, for a notebook."""
+    said = recipe.model_dump(mode="json", include=recipe.model_fields_set, warnings=False)
+    text = yaml.safe_dump(said, sort_keys=False, allow_unicode=True)
+    return f"<pre>{escape(text)}</pre>"
 
 
 def load_recipe(

@@ -6,16 +6,19 @@ from collections.abc import Mapping
 from typing import Any
 
 from skelpipe.clips.streams import check_stream
+from skelpipe.clips.views import build_view
 from skelpipe.errors import BadInput
 from skelpipe.layouts import attributes_of
 from skelpipe.outputs.digests import read_digest
 from skelpipe.recordings.datasets import Split, dataset_attributes, split_attributes
 from skelpipe.recordings.store import Clips
+from skelpipe.resources import ADDED
 from skelpipe.training.length import length_of
 from skelpipe.training.preparation import ASSUMED, PREPARED, preparation_of
 from skelpipe.training.recipe import Recipe
 
 ALL_STREAMS = "3s"
+REGISTERED = "registered"  # of settings: digests of code that a program has registered, which no version tells
 
 
 def check_recipe_stream(recipe: Recipe, stream: str) -> None:
@@ -69,8 +72,18 @@ def run_settings(
         **({ASSUMED: True} if assumed else {}),
         "precision": precision,
         "half_storage": half_storage,
+        **({REGISTERED: own} if (own := code_of(recipe)) else {}),
         "recipe_settings": recipe.model_dump(mode="json"),
     }
+
+
+def code_of(recipe: Recipe) -> dict[str, str]:
+    """Kind and name -> digest of the code, of those of a recipe's parts that were registered while this runs."""
+    told: list[tuple[str, Any]] = [("method", recipe.method), ("positives", recipe.positives)]
+    told += [("encoder", each) for each in (recipe.encoder, recipe.partner) if each is not None]
+    used = {(kind, each.name) for kind, each in told}
+    used |= {("augmentation", step.name) for view in recipe.views.values() for step in build_view(view).steps}
+    return {" ".join(each): digest for each, digest in sorted(ADDED.items()) if each in used}
 
 
 def settings_on(recipe: Recipe, source: Clips, clips: int, split: Split, **options: Any) -> dict[str, Any]:

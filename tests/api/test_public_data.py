@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -140,3 +141,20 @@ def test_what_does_not_fit_is_told(road, call, said):
     with pytest.raises(sk.BadInput, match=said):
         call(road)
     assert not (road / "x").exists()
+
+
+@pytest.mark.parametrize("live", [True, False])
+def test_progress_true_shows_a_line(road, tmp_path, capsys, monkeypatch, live):
+    monkeypatch.setattr("skelpipe.api.shown.Line.live", staticmethod(lambda: live))
+    store = sk.ingest("ntu60", road / "raw", tmp_path / "store.zarr", workers=0, progress=True)
+    clips = sk.prepare(store, tmp_path / "clips.zarr", frames=12, progress=True)
+    recipe = sk.open_run(road / "run").recipe
+    how: Any = {"device": "cpu", "progress": True}
+    sk.pretrain(recipe, clips, tmp_path / "run", split="xsub60", epochs=2, **how)
+    sk.evaluate(tmp_path / "run", clips, tmp_path / "out", protocols=["knn"], **how)
+    said = capsys.readouterr().err
+    assert f"prepare: {len(clips)} of {len(clips)}\n" in said
+    assert "ingest: " in said
+    assert "epoch 2/2: loss " in said
+    assert ("\r" in said) == live
+    assert said.count("\n") < 12

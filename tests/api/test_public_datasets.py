@@ -119,3 +119,39 @@ def test_the_shapes_of_batches_of_several_streams(road):
     batch = next(iter(batches))
     assert {*batch.views} == {"joint/clip", "bone/clip"}
     assert torch.equal(batch.views["bone/clip"], sk.compute_stream(batch.views["joint/clip"], "bone"))
+
+
+def test_a_second_pass_without_an_epoch_is_told_once(data, caplog):
+    for _ in range(3):
+        list(loaded(data, 0))
+    assert caplog.text.count("call set_epoch(n) before every epoch") == 1
+
+
+def test_passes_with_an_epoch_or_without_chance_are_not_told(road, data, caplog):
+    for epoch in (1, 2):
+        data.set_epoch(epoch)
+        list(loaded(data, 0))
+        list(loaded(sk.ClipsDataset(road / "clips.zarr"), 0))
+    assert not caplog.text
+
+
+@pytest.mark.parametrize(
+    ("make", "options", "said"),
+    [
+        (sk.ClipsDataset, {"bodies": 0}, "bodies: 0 is none of 1 to 2"),
+        (sk.ClipsDataset, {"bodies": 3}, "bodies: 3 is none of 1 to 2"),
+        (sk.ClipsDataset, {"views": {"a": len}}, "views: view 'a' is of type builtin_function"),
+        (sk.ClipsDataset, {"split": ["a"]}, "split: is of type list"),
+        (sk.Batches, {"batch_size": 0}, "batch_size: 0 is no whole number above 0"),
+        (sk.Batches, {"batch_size": -1}, "batch_size: -1 is no whole number above 0"),
+    ],
+)
+def test_what_cannot_be_is_told_in_a_line(road, make, options, said):
+    with pytest.raises(sk.BadInput, match=said):
+        make(road / "clips.zarr", **options)
+
+
+def test_what_they_show_of_themselves(road, data):
+    assert "view query  crop, shear" in repr(data)
+    assert "of 4" in repr(sk.Batches(road / "clips.zarr", batch_size=4))
+    assert repr(sk.Queue(4, 8)) == "Queue(size=4, capacity=8)"

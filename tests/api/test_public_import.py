@@ -36,5 +36,5 @@ def test_data_loads_no_torch(name):
 def test_what_is_not_there_is_told_as_python_does():
     import skelpipe as sk
 
-    with pytest.raises(AttributeError, match="has no attribute 'pretrian'"):
+    with pytest.raises(AttributeError, match="has no attribute 'pretrian' .did you mean 'pretrain'"):
         sk.pretrian  # noqa: B018

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+
 import numpy as np
 import pytest
 import torch
@@ -143,3 +145,56 @@ def test_probes_choose_nothing_by_the_test_features():
         sk.knn(x[:3], np.array([0, -1, 1]), x)
     with pytest.raises(sk.BadInput, match="give .n, H., .n,. and .m, H."):
         sk.knn(x, y[:3], x)
+
+
+def test_what_the_command_takes_is_taken(road, model, clips):
+    """A recording of a store, a list of them, the store, its path and the raw files all give what the clips give."""
+    store = sk.open_store(road / "store.zarr")
+    wanted = model.predict(clips).probability
+    one_by_one = model.predict([store[n] for n in range(len(store))]).probability
+    for found in (model.predict(store).probability, model.predict(str(store.path)).probability, one_by_one):
+        assert np.allclose(found, wanted, atol=1e-5)
+    assert np.allclose(model.predict(store[1]).probability, wanted[1:2], atol=1e-5)
+    assert np.allclose(model.embed(store, rows=[2]), model.embed(clips, rows=[2]), atol=1e-5)
+    assert np.allclose(model.predict(clips.path).probability, wanted)
+    raw = sorted((road / "raw").rglob("*.skeleton"))[0]
+    assert np.allclose(model.predict(raw).probability, wanted[store.row(raw.stem)][None], atol=1e-5)
+    with pytest.raises(sk.BadInput, match="is a folder of kind 'run'"):
+        model.embed(road / "run")
+    with pytest.raises(sk.BadInput, match="does not exist"):
+        model.embed("nowhere")
+
+
+def test_whole_numbers_and_none(model, clips):
+    recording = np.random.default_rng(0).integers(-3, 3, (20, 25, 3))
+    assert (model.embed(recording) == model.embed(recording.astype("f4"))).all()
+    broken = clips[:2].copy()
+    broken[0, 0, 0, 0, 0] = np.nan
+    with pytest.raises(sk.BadInput, match="clips: hold what is no number"):
+        model.embed(broken)
+
+
+def test_a_model_can_be_pickled(road, model, clips):
+    store = sk.open_store(road / "store.zarr")
+    model.embed(store[0])
+    again = pickle.loads(pickle.dumps(model))
+    assert (again.embed(store[0]) == model.embed(store[0])).all()
+
+
+def test_predictions_show_the_classes_that_occur(model, clips):
+    found = model.predict(clips)
+    assert found.names[0] in repr(found)
+    assert len(repr(found).splitlines()) < 12
+    page = found._repr_html_()
+    assert page.count("<tr>") == min(20, len(clips))
+    assert page.count("%") <= 3 * 20
+
+
+def test_runs_and_recipes_show_what_they_are(road):
+    run = sk.open_run(road / "run")
+    assert "method  skeletonclr\n" in repr(run)
+    run.settings["positives"] = "cross_view"
+    assert "method  skeletonclr + cross_view" in repr(run)
+    page = sk.load_recipe("crosnnclr")._repr_html_()
+    assert "name: cross_view" in page
+    assert page.count("\n") < 60

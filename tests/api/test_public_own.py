@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -61,6 +62,20 @@ def test_training_leaves_torch_as_it_was(road, tmp_path):
     sk.evaluate(run, road / "clips.zarr", tmp_path / "out", protocols=["knn"], device="cpu", threads=1)
     assert (torch.get_rng_state() == before[0]).all()
     assert (torch.get_num_threads(), torch.backends.cudnn.deterministic) == before[1:]
+
+
+def test_runs_in_threads_are_what_they_are_alone(road, tmp_path):
+    recipe = sk.open_run(road / "run").recipe
+
+    def train(name, seed):
+        how: Any = {"split": "xsub60", "device": "cpu", "threads": 1, "epochs": 1, "seed": seed}
+        return sk.pretrain(recipe, road / "clips.zarr", tmp_path / name, **how).path
+
+    alone = [train(f"alone{seed}", seed) for seed in (1, 2)]
+    with ThreadPoolExecutor(2) as pool:
+        side_by_side = [*pool.map(train, ("a", "b"), (1, 2))]
+    for one, other in zip(alone, side_by_side, strict=True):
+        assert (one / "weights.safetensors").read_bytes() == (other / "weights.safetensors").read_bytes()
 
 
 def test_what_is_doubtful_is_said(road, tmp_path, caplog):
@@ -122,6 +137,31 @@ def test_a_method_of_ones_own_goes_the_whole_road(road, tmp_path):
     found = sk.evaluate(run, road / "clips.zarr", tmp_path / "out", protocols=["knn"], device="cpu")
     assert found.facts["method"] == "mine"
     assert sk.load(run, device="cpu").embed(np.zeros((1, 3, 12, 25, 2), "f4")).shape == (1, 16)
+
+
+@pytest.mark.usefixtures("names")
+@pytest.mark.filterwarnings("error")
+def test_an_edited_method_is_not_taken_for_what_it_was(road, tmp_path, caplog):
+    def edited(weight):
+        class Edited(Mine):
+            def losses(self, batch, epoch):
+                return {name: weight * loss for name, loss in super().losses(batch, epoch).items()}
+
+        return Edited
+
+    told: Any = {"split": "xsub60", "device": "cpu", "epochs": 1}
+    sk.register("method", "mine", edited(1.0))
+    recipe = sk.load_recipe(RECIPE)
+    first = sk.pretrain(recipe, road / "clips.zarr", tmp_path / "run", **told).log
+    sk.register("method", "mine", edited(1.0))
+    again = sk.pretrain(recipe, road / "clips.zarr", tmp_path / "run", force=True, **told)
+    assert again.result.state == "already finished"
+    assert "is finished already, by the same settings; nothing was trained" in caplog.text
+    sk.register("method", "mine", edited(2.0))
+    with pytest.raises(sk.BadInput, match="other settings: registered.method mine"):
+        sk.pretrain(recipe, road / "clips.zarr", tmp_path / "run", **told)
+    anew = sk.pretrain(recipe, road / "clips.zarr", tmp_path / "run", force=True, **told)
+    assert anew.log["loss"][0] == pytest.approx(2 * first["loss"][0], rel=0.01)
 
 
 @pytest.mark.usefixtures("names")

@@ -109,3 +109,12 @@ def test_steps_that_make_other_frames_and_frames_that_fill_up():
 def test_what_does_not_fit_is_told(call, said):
     with pytest.raises(sk.BadInput, match=said):
         call()
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 20, 25), (2, 3, 20, 20, 2), (2, 2, 20, 25, 2)])
+def test_an_encoder_tells_what_it_is_to_be_given(shape):
+    encoder = sk.build_encoder("stgcn", width=4, features=8)
+    with pytest.raises(sk.BadInput, match=r"clips: have shape .* give \(B, 3, T, 25, M\)"):
+        encoder(torch.zeros(shape))
+    with pytest.raises(sk.BadInput, match="clips: are of type ndarray"):
+        encoder(np.zeros((2, 3, 20, 25, 2), "f4"))

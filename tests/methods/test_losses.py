@@ -132,3 +132,50 @@ def test_momentum_moves_parameters_and_only_if_asked_buffers():
 def test_what_does_not_fit_is_told(call, said):
     with pytest.raises(sk.BadInput, match=said):
         call(units(0)[0])
+
+
+def unit(count: int, dtype: torch.dtype = torch.float32) -> torch.Tensor:
+    return normalize(torch.randn(count, 16), dim=1).to(dtype)
+
+
+def test_half_precision_is_computed_in_full():
+    torch.manual_seed(0)
+    query, key, bank = unit(4, torch.bfloat16), unit(4, torch.bfloat16), unit(32).t()
+    wanted = sk.info_nce(query.float(), key.float(), bank)
+    with torch.autocast("cpu", torch.bfloat16):
+        for loss in (sk.info_nce(query, key, bank), sk.info_nce(query.float(), key.float(), bank)):
+            assert loss.dtype == torch.float32
+            assert loss == wanted
+        assert sk.crosnnclr_loss(query, key, bank).dtype == sk.nt_xent(query, key).dtype == torch.float32
+
+
+def test_the_queue_takes_half_precision_and_nothing_that_does_not_fit():
+    queue = sk.Queue(16, 8)
+    queue.enqueue(unit(2, torch.bfloat16))
+    before, labels = queue.keys, torch.arange(3)
+    for keys, told, said in (
+        (unit(2)[:, :3], None, "keys: have shape"),
+        (unit(2).long(), None, "keys: have shape"),
+        (unit(2).numpy(), None, "keys: are of type ndarray"),
+        (unit(2), labels, "labels: have shape"),
+    ):
+        with pytest.raises(sk.BadInput, match=said):
+            queue.enqueue(keys, told)
+    assert (queue.keys == before).all()
+    assert int(queue.pointer) == 2
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"query": unit(4).numpy()}, "query: is of type ndarray"),
+        ({"query": unit(4).long()}, "query: holds int64"),
+        ({"key": unit(3)}, "key: has shape"),
+        ({"query": unit(0), "key": unit(0)}, "query: has shape"),
+        ({"queue": None}, "queue: is of type NoneType"),
+        ({"temperature": "0.1"}, "temperature: '0.1' is not above 0"),
+    ],
+)
+def test_what_a_loss_cannot_take_is_told(given, said):
+    with pytest.raises(sk.BadInput, match=said):
+        sk.info_nce(**{"query": unit(4), "key": unit(4), "queue": unit(8).t(), **given})

@@ -71,6 +71,14 @@ def test_what_exists_is_replaced_only_with_force_and_only_if_ours(tmp_path):
         write(tmp_path / "file", force=True)
     (tmp_path / "empty").mkdir()
     assert is_output(write(tmp_path / "empty"))
+    with (
+        pytest.raises(BadInput, match="is of kind 'report', and --force replaces only what is of kind 'run'"),
+        new_folder(tmp_path / "out", "run", force=True),
+    ):
+        pass
+    for kind in ("store part", "store"):
+        with new_folder(tmp_path / "part", kind, force=True):
+            pass
 
 
 def test_a_failed_replacement_keeps_what_was_there(tmp_path):

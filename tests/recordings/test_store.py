@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
 import threading
 
 import numpy as np
@@ -128,3 +130,12 @@ def test_an_absent_body_takes_no_space(tmp_path):
         sizes.append(sum(p.stat().st_size for p in (tmp_path / name / "clips" / "c").rglob("*") if p.is_file()))
         clips[..., 1] = 0
     assert sizes[1] < 0.52 * sizes[0]
+
+
+def test_a_forked_process_has_threads_of_its_own():
+    map_slices(lambda a, b: None, 100, 2, least=1)  # the parent's are there
+    if (child := os.fork()) == 0:
+        signal.alarm(20)
+        map_slices(lambda a, b: None, 100, 2, least=1)
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
