@@ -41,7 +41,7 @@ def recipe_pages() -> dict[str, str]:
             f"It is one reading of a source that leaves much open: reports call it so, *{clean(recipe.reading)}*."
             if recipe.reading
             else "",
-            _in_words(recipe),
+            in_words(recipe),
             "## The file",
             f"`models/{name}.yaml`, and what its comments explain:",
             f"```yaml\n{text}```",
@@ -50,7 +50,7 @@ def recipe_pages() -> dict[str, str]:
             f"Pipelines that train it: {', '.join(f'[`{each}`](../pipelines/{each}.md)' for each in users)}."
             if users
             else "",
-            *_figures(name),
+            *published_figures(name),
             "## Every setting",
             "With what the file leaves at its default. `--set KEY=VALUE` changes one.",
             _settings(recipe),
@@ -58,7 +58,8 @@ def recipe_pages() -> dict[str, str]:
     return made
 
 
-def _in_words(recipe: Recipe) -> str:
+def in_words(recipe: Recipe) -> str:
+    """What a recipe trains, in a sentence with links."""
     if recipe.encoder.name == "coordinates":
         where = "[`coordinates`](../encoders/coordinates.md)"
         return f"Nothing is learnt: a clip's own numbers are its feature. See the encoder {where}."
@@ -97,7 +98,8 @@ def _lines(name: str, recipe: Recipe) -> str:
     return bash(*lines, mark="test: read")
 
 
-def _figures(name: str) -> list[str]:
+def published_figures(name: str) -> list[str]:
+    """A section of what was published of a recipe; nothing where nothing was."""
     found: dict[tuple[str, str, str], dict[str, str]] = {}
     sources: list[str] = []
     splits = [split for split in benchmarks() if published(name, split)]

@@ -11,7 +11,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from mkdocs.structure.files import File
 
-from making import included, maths, notebooks, pages
+from making import included, maths, notebooks, pages, ranks
 
 _shown: dict[str, str] = {}
 
@@ -45,7 +45,9 @@ def on_files(files: Any, config: Any) -> Any:
 
 
 def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
-    """Fill in included sections and draw formulas."""
+    """Fill in included sections, draw formulas, and say how much the page counts in a search."""
+    page.meta["search"] = {"boost": ranks.boost(page.file.src_uri)}
+    page.meta["tags"] = ranks.words(page.file.src_uri)
     whole = pages.drawn(included.fill(page.file.src_uri, markdown, _shown))
     whole = re.sub(r"^<!-- .*? -->\n", "", whole, flags=re.M)
     # The ditto mark is in few fonts; the double prime, which looks the same, in nearly all.

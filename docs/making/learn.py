@@ -13,7 +13,6 @@ from making.reading import bash, clean, module_of, options, page, prose, summary
 from skelpipe.encoders import ENCODERS
 from skelpipe.evaluation.protocols import OF_CLASSIFIERS, PROTOCOLS, Options
 from skelpipe.methods import METHODS, POSITIVES
-from skelpipe.methods.base import MethodOptions
 from skelpipe.methods.moco import MoCoOptions
 from skelpipe.resources import names
 from skelpipe.training.recipe import ClipsNeeded, Recipe, load_recipe
@@ -75,7 +74,7 @@ def methods() -> dict[str, str]:
             "## Recipes",
             linked_recipes(lambda recipe, name=name: recipe.method.name == name) or "None ships.",
             "## Run it",
-            _pretrain_lines(name),
+            _run_lines(name),
             "## In Python",
             _reference(kind, "false"),
         )
@@ -118,11 +117,17 @@ def _losses(kind: Any) -> str:
     return f"Losses, by the names that the log and `method.weights` have: {named}."
 
 
-def _pretrain_lines(method: str) -> str:
+def _run_lines(method: str) -> str:
     small = [name for name, recipe in recipes().items() if recipe.method.name == method]
     if not small:
         return ""
-    name = next((each for each in small if each.startswith("small_")), small[0])
+    # The system that is called as the method, where there is one.
+    first = [f"small_{method}", method, *(each for each in small if each.startswith("small_")), *small]
+    return bash(*pretrain_lines(next(each for each in first if each in small)))
+
+
+def pretrain_lines(name: str) -> list[str]:
+    """The commands that train and measure by a recipe."""
     recipe = recipes()[name]
     stream = "3s" if recipe.streams else "joint"
     measured = "supervised" if recipe.supervised else "linear"
@@ -130,7 +135,7 @@ def _pretrain_lines(method: str) -> str:
     lines = [f"skelpipe pretrain {name} {clips} data/runs/{name} --split xsub60 --stream {stream}"]
     which = "" if stream != "3s" else f" --stream {recipe.streams[0]}"
     lines.append(f"skelpipe evaluate data/runs/{name} {clips} data/runs/{name}-eval --protocol {measured}{which}")
-    return bash(*lines)
+    return lines
 
 
 def positives() -> dict[str, str]:
@@ -139,7 +144,7 @@ def positives() -> dict[str, str]:
     for name, kind in POSITIVES.items():
         form = [prose(each.__doc__) for each in _forms(kind)]
         made[f"positives/{name}.md"] = page(
-            clean(f"Positives: {name}"),
+            clean(f"Positives: {name} ({_known_as(kind)})"),
             prose(kind.__doc__),
             f"In a recipe: `positives: {name}`, or `positives: {{name: {name}, …}}`.",
             note("positives", name),
@@ -156,6 +161,11 @@ def positives() -> dict[str, str]:
             or "None ships.",
         )
     return made
+
+
+def _known_as(kind: Any) -> str:
+    told = (clean(each.__doc__ or "").split("\n", 1)[0].partition(":") for each in (kind, module_of(kind)))
+    return next(name for name, colon, _ in told if colon and len(name) <= LONGEST_TITLE)
 
 
 def _contrasts(recipe: Recipe) -> bool:
@@ -272,19 +282,8 @@ def _first_sentence(text: str | None) -> str:
 
 
 def indices() -> dict[str, str]:
-    """The pages that list methods, positives, encoders and protocols."""
-    common = options(MethodOptions)
+    """The pages that list positives, encoders and protocols."""
     return {
-        "methods/index.md": page(
-            "Methods",
-            "A method is what is learnt: its networks, and named losses that are weighted, summed and logged. One"
-            " paper, one file in"
-            " `skelpipe/methods/`.",
-            overview(METHODS, "methods"),
-            "## Options that every method has",
-            common,
-            "To add one, see [Contributing](../contributing.md#to-add-something).",
-        ),
         "positives/index.md": page(
             "Positives",
             "A set of positives says what a query is pulled to. It plugs into every method that names a query and a"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from functools import cache
 
-from making import api, cli, data, files, learn, pictures
+from making import api, cli, data, files, learn, pictures, systems
 
 GROUPS = ("methods", "positives", "encoders", "protocols", "datasets", "layouts", "augmentations", "recipes",
           "pipelines", "cli", "api")  # fmt: skip
@@ -15,7 +15,8 @@ GROUPS = ("methods", "positives", "encoders", "protocols", "datasets", "layouts"
 def generated() -> dict[str, str]:
     """Every page that is made from the code."""
     return {
-        **learn.methods(), **learn.positives(), **learn.encoders(), **learn.protocols(), **learn.indices(),
+        **learn.methods(), **systems.pages(), **systems.index(),
+        **learn.positives(), **learn.encoders(), **learn.protocols(), **learn.indices(),
         **data.datasets(), **data.layouts(), **data.augmentations(), **data.indices(),
         **files.recipe_pages(), **files.pipeline_pages(), **files.indices(),
         **cli.command_pages(), **cli.index(), **api.pages(),

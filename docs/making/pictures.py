@@ -176,8 +176,12 @@ def _note(passed: list[Box], label: str) -> Any:
     return hook
 
 
-def method(name: str) -> str:
-    """What a method trains: its views, its networks and its losses, from what the class says of itself."""
+def method(name: str, title: str = "", positives: str = "") -> str:
+    """What a method trains: its views, its networks and its losses, from what the class says of itself.
+
+    Args:
+        title: of the system that it is with the set of `positives`.
+    """
     kind = METHODS[name]
     momentum = issubclass(kind, MomentumContrast)
     apart = momentum and not kind.STREAMS and not kind.PARTNER
@@ -191,6 +195,8 @@ def method(name: str) -> str:
         networks.append(Box("partner", "a second encoder", kind="net"))
     if kind.STREAMS:
         networks = [Box(f"{stream} network", box.under, kind="net") for stream in kind.STREAMS for box in networks[:1]]
-    last = [Box(loss, "loss") for loss in kind.LOSSES]
+    last = [Box(loss, positives if positives and not at else "loss") for at, loss in enumerate(kind.LOSSES)]
     extra = [Box("queue", "past keys", kind="data")] if momentum else []
-    return draw_blocks([[Box("clip", kind="data")], views, networks, [*extra, *last]], clean(name), across=True)
+    return draw_blocks(
+        [[Box("clip", kind="data")], views, networks, [*extra, *last]], title or clean(name), across=True
+    )

@@ -9,7 +9,7 @@ import click
 import doc_blocks
 import pytest
 from doc_blocks import DOCS, ROOT
-from making import api, cli, data, files, included, learn, pages, reading
+from making import api, cli, data, files, included, learn, pages, ranks, reading, systems
 
 from skelpipe import resources
 from skelpipe.cli import main
@@ -20,6 +20,7 @@ from skelpipe.encoders import ENCODERS
 from skelpipe.evaluation.protocols import PROTOCOLS, Options
 from skelpipe.layouts import LAYOUTS
 from skelpipe.methods import METHODS, POSITIVES
+from skelpipe.paper.systems import SYSTEMS
 from skelpipe.pipeline.spec import Pipeline
 from skelpipe.recordings.datasets import DATASETS, SPLITS
 from skelpipe.training.optim import OPTIMIZERS, SCHEDULES
@@ -55,9 +56,30 @@ def every_page():
 @pytest.mark.parametrize("folder", ENTRIES)
 def test_every_entry_has_a_page_and_every_page_an_entry(folder):
     there = {path.split("/")[1].removesuffix(".md") for path in doc_blocks.generated() if path.startswith(f"{folder}/")}
-    assert there - {"index"} == set(ENTRIES[folder])
+    assert there - {"index"} == {*ENTRIES[folder], *(systems.combined() if folder == "methods" else ())}
     listed = doc_blocks.generated()[f"{folder}/index.md"]
     assert all(f"`{name}`]({name}.md)" in listed for name in ENTRIES[folder])
+
+
+def test_every_system_of_the_paper_is_listed_by_its_name_and_has_a_page():
+    made = doc_blocks.generated()
+    rows = re.findall(r"^\| \[(.+?)\]\((\S+?)\) \| .*\.\./recipes/(\w+)\.md", made["methods/index.md"], re.M)
+    assert [(title.replace("\\", ""), name) for title, _, name in rows] == [(s.title, n) for n, s in SYSTEMS.items()]
+    for _, where, _ in rows:
+        assert (where.removeprefix("../") if where.startswith("../") else f"methods/{where}") in made
+    for name in ("crosnnclr", "crosnnclr_star"):
+        text = made[f"methods/{name}.md"]
+        for words in ("`positives: cross_view`", "Eqs. 6–8", "<svg", "Published figures", f"recipes/small_{name}.md"):
+            assert words in text
+    assert made["positives/cross_view.md"].startswith("# Positives: cross\\_view (CrosNNCLR)\n")
+
+
+def test_a_search_shows_written_pages_first():
+    assert ranks.boost("own-data.md") > ranks.boost("recipes/crosnnclr.md") < ranks.boost("methods/crosnnclr.md")
+    there = {path.removeprefix("docs/pages/") for path in doc_blocks.written()} | {*doc_blocks.generated()}
+    assert set(ranks.WORDS) <= there
+    assert all(any(path.startswith(start) for path in there) for start in ranks.BOOSTS if "notebooks" not in start)
+    assert "iframe-worker" in (DOCS / "mkdocs.yml").read_text()  # else `offline` takes one from the network
 
 
 def test_the_navigation_has_every_page():
