@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
@@ -13,6 +14,7 @@ import numpy as np
 from skelpipe.api.around import left_as_found
 from skelpipe.api.shown import as_html, as_text, shown, tell
 from skelpipe.errors import BadInput, refusing, suggest
+from skelpipe.evaluation.intervals import stored_interval
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -77,14 +79,18 @@ class Evaluation(os.PathLike[str]):
 
     @cached_property
     def metrics(self) -> pd.DataFrame:
-        """A row for each protocol: top1 with its interval, top5, …, as fractions, and other numbers and texts."""
+        """A row for each protocol: top1 with its interval, top5, …, as fractions, and other numbers and texts.
+
+        Over fewer than five persons or videos there is no interval: its ends are NaN.
+        """
         import pandas as pd
 
         rows: dict[str, dict[str, Any]] = {}
         for name, values in self.facts["protocols"].items():
             rows[name] = {key: value for key, value in values.items() if isinstance(value, int | float | str)}
-            if interval := values.get("interval"):
-                rows[name] |= {"top1_low": interval["low"], "top1_high": interval["high"]}
+            if interval := stored_interval(values.get("interval")):
+                ends = {f"top1_{end}": interval[end] for end in ("low", "high")}
+                rows[name] |= {key: math.nan if end is None else end for key, end in ends.items()}
         return pd.DataFrame.from_dict(rows, orient="index").rename_axis("protocol")
 
     def scores(self, protocol: str) -> pd.DataFrame:

@@ -181,7 +181,9 @@ def _exhibits() -> list[str]:
     **offering(_exhibits),
     help="A table or figure of the CrosNNCLR paper to show first: table5, fig1.",
 )
-@click.option("--sentences", is_flag=True, help="Say first what two systems have come to.")
+@click.option(
+    "--sentences/--no-sentences", default=True, show_default=True, help="Say first what two systems have come to."
+)
 @click.option("--no-motion", is_flag=True, help="Leave out the clips that the page plays, which show recordings.")
 @force_option
 def report(runs: tuple[Path, ...], out: Path, figures: tuple[str, ...], no_motion: bool, **options: Any) -> None:
@@ -202,6 +204,8 @@ def report(runs: tuple[Path, ...], out: Path, figures: tuple[str, ...], no_motio
 
 def _metrics(out: Path, metrics: Mapping[str, Any]) -> None:
     """The figures of an evaluation or a fusion, a line for each protocol, and a line per warning."""
+    from skelpipe.evaluation.intervals import too_few
+
     for protocol, values in metrics["protocols"].items():
         tell(f"{protocol}: {warning}" for warning in values.get("warnings", ()))
         if values.get("tied"):
@@ -212,8 +216,10 @@ def _metrics(out: Path, metrics: Mapping[str, Any]) -> None:
     for protocol, values in metrics["protocols"].items():
         spread = "" if values.get("std") is None else f" ± {100 * values['std']:.1f}"
         of = values["interval"]
-        sure = f"{100 * of['level']:g} % interval {100 * of['low']:.1f}–{100 * of['high']:.1f}"
-        over = f"over {of['groups']:,} {of['by']}{'s' if of['groups'] > 1 else ''}"
+        sure = too_few(of["groups"], of["by"])
+        if of["low"] is not None:
+            ends = f"{100 * of['low']:.1f}–{100 * of['high']:.1f}"
+            sure = f"{100 * of['level']:g} % interval {ends} over {of['groups']:,} {of['by']}s"
         others = f"top-5 {100 * values['top5']:.1f}, balanced {100 * values['balanced']:.1f}"
-        figures = f"top-1 {100 * values['top1']:.1f}{spread} % ({sure} {over}), {others}"
+        figures = f"top-1 {100 * values['top1']:.1f}{spread} % ({sure}), {others}"
         click.echo(f"  {protocol}: {figures}, macro F1 {100 * values['macro_f1']:.1f}")

@@ -6,6 +6,7 @@ are whole clusters (Davison and Hinkley, Bootstrap Methods and their Application
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ LEVEL = 0.95
 RESAMPLES = 10_000
 SEED = 0  # the same clips and hits always have the same interval
 CLIP = "clip"
+FEWEST = 5  # groups: over fewer there are too few different samples, 3 of 2 persons, for an interval to mean anything
 AT_ONCE = 1 << 22  # numbers drawn
 
 
@@ -30,7 +32,8 @@ def top1_interval(
         by: what a group is called.
 
     Returns:
-        `level`, `by` ("clip" where single clips were drawn), `groups` (how many there are), `low`, `high`: fractions.
+        `level`, `by` ("clip" where single clips were drawn), `groups` (how many there are), `low`, `high`: fractions,
+        None of fewer than FEWEST groups.
 
     Raises:
         ValueError: there are no clips.
@@ -41,10 +44,31 @@ def top1_interval(
     if own.max() in (0, len(hits) - 1):
         own, by = np.arange(len(hits)), CLIP
     size = np.bincount(own)
+    if len(size) < FEWEST:
+        return {"level": LEVEL, "by": by, "groups": len(size), "low": None, "high": None}
     means = resampled_means(size, np.bincount(own, weights=hits).astype(np.float64))
     tail = (1 - LEVEL) / 2
     low, high = np.quantile(means, (tail, 1 - tail))
     return {"level": LEVEL, "by": by, "groups": len(size), "low": float(low), "high": float(high)}
+
+
+def stored_interval(of: Any) -> dict[str, Any] | None:
+    """What a metrics.json says of an interval; None if it says nothing.
+
+    Older ones have ends over few groups, too, as 50.0 to 50.0 over 2 persons: these are left out here.
+    """
+    if not isinstance(of, Mapping):
+        return None
+    found = {key: of.get(key) for key in ("level", "by", "groups", "low", "high")}
+    few = isinstance(of.get("groups"), int) and of["groups"] < FEWEST
+    if few:
+        return {**found, "low": None, "high": None}
+    return found if all(isinstance(found[key], int | float) for key in ("level", "low", "high")) else None
+
+
+def too_few(groups: int, by: str) -> str:
+    """Why there is no interval: "too few subjects for an interval: 2"."""
+    return f"too few {by}s for an interval: {groups}"
 
 
 def resampled_means(

@@ -32,6 +32,7 @@ from skelpipe.recordings.store import open_array, open_group, read_array
 RIGHT = ("train", "test", "neither", "how many", "top-1", "95 %", "top-5", "balanced", "macro F1")
 FAULTS_SHOWN, SHOWN = 50, 20  # of what was left out for one reason
 CLASSES_SHOWN = 4
+FEWEST_GROUPS = 5  # as in evaluation.intervals: over fewer persons or videos there is no interval
 Facts = Iterable[tuple[str, object]]
 
 
@@ -328,6 +329,8 @@ def _spread(values: npt.NDArray[Any]) -> str:
 def _interval(value: object) -> str:
     if not isinstance(value, dict) or not {"low", "high", "groups", "by"} <= {*value}:
         return "-"
+    if value["low"] is None or (isinstance(value["groups"], int) and value["groups"] < FEWEST_GROUPS):
+        return f"none: {value['groups']} {value['by']}s"
     low, high = _percent(value["low"]).removesuffix(" %"), _percent(value["high"]).removesuffix(" %")
     return f"{low}-{high}, {value['groups']} {value['by']}s"
 

@@ -113,7 +113,8 @@ class Pipeline(Settings):
         fusion: stream -> its weight in the fused scores.
         figures: what `skelpipe report` draws; by default all that it can.
         paper: the table or figure of the CrosNNCLR paper that it makes; the report shows it first, in its own shape.
-        sentences: the report says first, in three sentences, what two of the systems have come to.
+        sentences: the report says first, in three sentences, what two of the systems have come to, where
+            two can be compared.
         pipelines: names of shipped pipelines that are run together, with the keys that are given here in place of
             theirs; then `splits` and `recipes` may be left out.
         threads: CPU threads of one pretraining or evaluation.
@@ -152,7 +153,7 @@ class Pipeline(Settings):
     fusion: dict[Stream, float] = Field(default_factory=lambda: dict(WEIGHTS))
     figures: tuple[str, ...] = ()
     paper: str | None = None
-    sentences: bool = False
+    sentences: bool = True
     pipelines: tuple[str, ...] = ()
     threads: int = Field(8, ge=1)
     slots: int = Field(1, ge=1)

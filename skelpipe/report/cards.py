@@ -17,7 +17,7 @@ from skelpipe.report.cells import cells_of, columns_of
 from skelpipe.report.collect import Found, Result
 from skelpipe.report.experiments import Catalogue
 from skelpipe.report.labels import recipe_name, split_title
-from skelpipe.report.sure import interval_of
+from skelpipe.report.sure import interval_of, why_none
 from skelpipe.report.texts import interval_text, md, percent, row_text
 
 Fact = tuple[str, str]
@@ -212,7 +212,7 @@ def _results(results: Sequence[Result], found: Found, catalogue: Catalogue) -> d
             interval = interval_of({**here, "values": []}) or (interval_of(here) if len(here["values"]) > 1 else None)
             spread = interval_of(there) if there["n"] > here["n"] else None
             seeds = f"{percent(there['mean'])} ± {percent(there['std'])}, n = {there['n']}" if spread else "—"
-            told = f"{interval_text(interval)} ({interval['method']})" if interval else "—"
+            told = f"{interval_text(interval)} ({interval['method']})" if interval else why_none(here) or "—"
             over = f"{interval_text(spread)} ({spread['method']})" if spread else "—"
             rows.append([split_title(r.split), c["title"], percent(here["mean"]), told, seeds, over])
     head = ["split", "measured by", "this run", "95 % interval", "mean over seeds", "95 % interval of the mean"]

@@ -7,6 +7,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from skelpipe.evaluation.intervals import stored_interval
 from skelpipe.report.collect import Result
 from skelpipe.report.experiments import Catalogue, accuracies
 from skelpipe.report.labels import column_key, protocol_title
@@ -54,9 +55,8 @@ def beside_top1(name: str, protocol: Mapping[str, Any]) -> dict[str, Any]:
         finite = [float(v) for v in values if isinstance(v, int | float) and math.isfinite(v)]
         if len(finite) == len(values):
             found[key] = finite
-    of = protocol.get("interval")
-    if isinstance(of, Mapping) and all(isinstance(of.get(key), int | float) for key in ("level", "low", "high")):
-        found["interval"] = {key: of.get(key) for key in ("level", "low", "high", "by", "groups")}
+    if of := stored_interval(protocol.get("interval")):
+        found["interval"] = of
     return found
 
 

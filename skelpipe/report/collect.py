@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from skelpipe.outputs.ancestry import DONE, PROVENANCE, read_json
 from skelpipe.outputs.checksums import check_files
 from skelpipe.outputs.digests import read_digest
 from skelpipe.recordings.datasets.folds import folded
-from skelpipe.report.labels import recipe_key, split_key, stream_key, with_classes
+from skelpipe.report.labels import recipe_key, split_key, split_title, stream_key, with_classes
 from skelpipe.training.preparation import PREPARED, compare
 
 MEASURED_ON, OWN_CLIPS = "measured_on", "clips like its own"
@@ -77,6 +77,13 @@ class Result:
         return split if self.epochs and isinstance(split, str) and split != self.metrics["split"] else ""
 
     @property
+    def synthetic(self) -> bool:
+        """Whether some of what it comes from was written by `skelpipe synth`, which alone makes raw files."""
+        history = self.provenance.get("history")
+        entries = history.values() if isinstance(history, dict) else ()
+        return any(isinstance(entry, dict) and entry.get("kind") == "raw" for entry in entries)
+
+    @property
     def stream(self) -> str:
         """The stream; a fusion with other weights than the usual ones says so, as it is another experiment."""
         name, parts = str(self.metrics["stream"]), self.metrics.get("parts") or []
@@ -84,6 +91,15 @@ class Result:
             return name
         weights = ", ".join(f"{p['stream']} {p['weight']:g}" for p in parts)
         return f"{name} (weights {weights})"
+
+
+def data_title(split: str, results: Iterable[Result]) -> str:
+    """What the data of a split is called: that of synthetic recordings is not the benchmark whose form it has."""
+    synthetic = {r.synthetic for r in results}
+    title = split_title(split)
+    if True not in synthetic:
+        return title
+    return f"{title} ({'partly synthetic' if False in synthetic else 'synthetic'})"
 
 
 @dataclass(frozen=True)

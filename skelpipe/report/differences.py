@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from skelpipe.errors import BadInput
 from skelpipe.evaluation.fuse import ONLY
-from skelpipe.evaluation.intervals import LEVEL, RESAMPLES, SEED
+from skelpipe.evaluation.intervals import CLIP, FEWEST, LEVEL, RESAMPLES, SEED
 from skelpipe.evaluation.scores import read_scores
 from skelpipe.paper.systems import system_of
 from skelpipe.plots.style import class_names
@@ -29,7 +29,7 @@ from skelpipe.report.said import PAIR
 from skelpipe.report.sure import welch_interval
 
 MOST = 10  # runs that are compared on a split, two by two
-SEEDS, GROUPS, NONE = "seeds", "groups", "none"
+SEEDS, GROUPS, FEW, NONE = "seeds", "groups", "few", "none"
 Hits = npt.NDArray[np.float64]
 
 
@@ -157,7 +157,8 @@ def _pair(
             if ends := welch_interval(a, b):
                 low[c], high[c] = ends
     elif hits_one is not None and hits_two is not None and (found := hits_one.against(hits_two, classes)):
-        by, groups, low, high = GROUPS, found[0], found[1], found[2]
+        groups, low, high = found
+        by = GROUPS if any(end is not None for end in low) else FEW
     return {"by": by, "groups": groups, "difference": difference, "low": low, "high": high}
 
 
@@ -196,20 +197,25 @@ class _Hits:
         return cls(stored.names[order], stored.labels[order], hits[order], group, by)
 
     def against(self, other: _Hits, classes: int) -> tuple[str, list[float | None], list[float | None]] | None:
-        """What was drawn, and of each class the ends of the interval of other's less ours; None of other clips."""
+        """What was drawn, and of each class the ends of the interval of other's less ours; None of other clips.
+
+        Of fewer than FEWEST groups the ends are None."""
         if not _same(self, other):
             return None
         own = np.arange(len(self.names)) if self.group is None else np.unique(self.group, return_inverse=True)[1]
         count, several = int(own.max()) + 1, self.group is not None and 1 < own.max() + 1 < len(own)
         if not several:
             own, count = np.arange(len(self.names)), len(self.names)
+        drawn = f"{count} {self.by if several else CLIP}s"
+        if count < FEWEST:
+            return drawn, [None] * classes, [None] * classes
         clips, gained = np.zeros((2, count, classes))
         inside = self.labels < classes
         at = own[inside], self.labels[inside]
         np.add.at(clips, at, 1.0)
         np.add.at(gained, at, (other.hits - self.hits)[inside])
         low, high = _resampled(clips, gained)
-        return f"{count} {self.by if several else 'clip'}s", low, high
+        return drawn, low, high
 
 
 def _same(one: _Hits, other: _Hits) -> bool:

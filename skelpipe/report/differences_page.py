@@ -9,13 +9,15 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from skelpipe.report.differences import GROUPS, SEEDS
+from skelpipe.evaluation.intervals import too_few
+from skelpipe.report.differences import FEW, GROUPS, SEEDS
 from skelpipe.report.texts import md, percent, points, row_text
 
 if TYPE_CHECKING:
     from markupsafe import Markup
 
 MIDDLE, HALF = 132, 128  # of the bars
+FEW_GROUPS = 20  # fewer persons or videos make bootstrap intervals too narrow
 
 
 def told(compared: Mapping[str, Any], one: int, two: int) -> str:
@@ -26,11 +28,22 @@ def told(compared: Mapping[str, Any], one: int, two: int) -> str:
         numbers = f"{runs[one]['n']} and {runs[two]['n']} seeds or folds"
         return f"Intervals of {level} of the difference of two means: Welch's t over repetitions ({numbers})."
     if pair["by"] == GROUPS:
+        narrow = int(pair["groups"].split()[0]) < FEW_GROUPS
         return (
             f"Intervals of {level} by bootstrap: {pair['groups']} of the test part drawn with replacement, the same "
-            f"for both runs. Of {runs[one]['n']} and {runs[two]['n']} seeds, so they say nothing about other seeds."
+            f"for both runs. {_seeds(runs[one]['n'], runs[two]['n'])}, so they say nothing about other seeds."
+            + (" So few make them narrower than they should be." if narrow else "")
         )
+    if pair["by"] == FEW:
+        number, by = pair["groups"].split(" ", 1)
+        return f"No intervals: {too_few(int(number), by.removesuffix('s'))}."
     return "No intervals: two seeds of both, or the scores of the same test clips, would be needed."
+
+
+def _seeds(one: int, two: int) -> str:
+    if one == two == 1:
+        return "There is one seed of each"
+    return f"There are {one} and {two} seeds" if one != two else f"There are {one} seeds of each"
 
 
 def shown_pair(compared: Mapping[str, Any]) -> dict[str, Any]:

@@ -62,7 +62,7 @@ def published_without_result(
             beside = table is not None and split in _splits(table) and any(r.split in _splits(table) for r in mine)
             series = len({r.epochs for r in mine if r.split == split}) >= FEWEST
             due = [each for each in _due(recipe, split, tables) if series or not each[2].epochs]
-            have = {r.stream for r in mine if r.split == split}
+            have = {str(r.metrics["stream"]) for r in mine if r.split == split}  # whatever the weights of a fusion
             supervised = any(catalogue[r].supervised for r in mine)
             lines = elsewhere if table is None else table["missing"]["results"]
             name, where = recipe_name(recipe), split_title(split)

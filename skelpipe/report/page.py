@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from skelpipe.evaluation.intervals import too_few
 from skelpipe.report.blocks import NO_MOTION, OF_BLOCKS, page_environment, weighed
 from skelpipe.report.differences_page import differences_markdown
 from skelpipe.report.figures import sections
@@ -22,7 +23,7 @@ READING = (
 )
 BESIDE = (
     "Small below them: of a single evaluation the 95 % interval by bootstrap, over subjects or videos where there are "
-    "several; balanced accuracy (bal.), the mean of the classes' own; and macro F1."
+    "several, none over fewer than five; balanced accuracy (bal.), the mean of the classes' own; and macro F1."
 )
 
 
@@ -179,7 +180,9 @@ def _markdown_evaluations(evaluations: Sequence[Mapping[str, Any]]) -> list[str]
 def more_text(protocol: Mapping[str, Any]) -> str:
     """What a protocol tells beside its accuracies: of retrieval, of repeated draws, of a rate that was searched."""
     parts = []
-    if of := protocol["interval"]:
+    if (of := protocol["interval"]) and of["low"] is None:
+        parts.append(too_few(of["groups"], of["by"]))
+    elif of:
         over = f" over {of['groups']:,} {of['by']}s" if _number(of["groups"]) else ""
         parts.append(f"{100 * of['level']:g} % interval {interval_text(of)}{over}")
     for key, title in (("balanced", "balanced"), ("macro_f1", "macro F1")):

@@ -7,7 +7,7 @@ import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from skelpipe.report.sure import interval_of
+from skelpipe.report.sure import interval_of, why_none
 
 OF_FOLDER = (
     "path", "kind", "recipe", "method", "dataset", "split", "stream", "seed", "epochs", "train_clips", "test_clips",
@@ -65,7 +65,7 @@ def table_csv(page: Mapping[str, Any]) -> str:
 
 
 def _figures(cell: Mapping[str, Any]) -> list[Any]:
-    interval = interval_of(cell) or {}
+    interval = interval_of(cell) or {"method": why_none(cell)}
     seeds = " ".join(map(str, cell["seeds"]))
     return [cell["mean"], cell["std"], cell["n"], seeds, *(interval.get(key) for key in ("low", "high", "method"))]
 

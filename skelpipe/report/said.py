@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from skelpipe.errors import BadInput
 from skelpipe.evaluation.fuse import GROUPED_BY, ONLY
-from skelpipe.evaluation.intervals import CLIP, LEVEL, resampled_means
+from skelpipe.evaluation.intervals import CLIP, FEWEST, LEVEL, resampled_means, too_few
 from skelpipe.evaluation.scores import label_rank, read_scores
 from skelpipe.paper.systems import SYSTEMS, system_of
 from skelpipe.plots.style import class_names
@@ -135,24 +135,28 @@ def _in_all(one: Hits, other: Hits, protocol: str) -> str:
         f"Of {len(one.names):,} test clips {other.name} recognises {_percent(b)} and {one.name} {_percent(a)} ({how}), "
         f"where guessing finds {_percent(one.chance)}"
     )
+    gap = _points(b - a)
+    if low is None or high is None:
+        equal = "they are equal here" if a == b else f"whether the difference of {gap} points is chance is open"
+        return f"{told}: {equal} ({too_few(groups, by)})."
     interval = f"{100 * LEVEL:g}\N{NO-BREAK SPACE}% interval {_points(low)} to {_points(high)}"
     over = f"{interval} over {groups:,} {by}{'s' if groups > 1 else ''}"
     if a == b:
         return f"{told}: they are equal here ({over})."
     if low <= 0 <= high:
-        return f"{told}; the difference of {_points(b - a)} points may well be chance ({over})."
+        return f"{told}; the difference of {gap} points may well be chance ({over})."
     better = other.name if b > a else one.name
     return (
-        f"{told}; the difference of {_points(b - a)} points is more than the choice of test clips explains ({over}), "
+        f"{told}; the difference of {gap} points is more than the choice of test clips explains ({over}), "
         f"in favour of {better}."
     )
 
 
-def difference(one: Hits, other: Hits) -> tuple[float, float, int, str]:
+def difference(one: Hits, other: Hits) -> tuple[float | None, float | None, int, str]:
     """The bootstrap interval of what the second recognises more, as fractions, by persons or videos drawn whole.
 
     Returns:
-        Its ends, how many groups were drawn from, and what they are called.
+        Its ends, None of fewer than FEWEST groups, how many groups were drawn from, and what they are called.
     """
     more = other.right - one.right
     own, by = np.arange(len(more)), CLIP
@@ -162,6 +166,8 @@ def difference(one: Hits, other: Hits) -> tuple[float, float, int, str]:
             str(one.result.metrics.get(GROUPED_BY) or "group"),
         )
     size = np.bincount(own)
+    if len(size) < FEWEST:
+        return None, None, len(size), by
     means = resampled_means(size, np.bincount(own, weights=more).astype(np.float64))
     tail = (1 - LEVEL) / 2
     low, high = np.quantile(means, (tail, 1 - tail))

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from skelpipe.evaluation.intervals import LEVEL
+from skelpipe.evaluation.intervals import LEVEL, too_few
 
 GRID = 20_001
 
@@ -59,7 +59,13 @@ def interval_of(cell: Mapping[str, Any]) -> dict[str, Any] | None:
     """
     if ends := mean_interval(cell["values"]):
         return {"low": ends[0], "high": ends[1], "method": f"Student's t over {len(cell['values'])} repetitions"}
-    if not (of := cell.get("interval")):
+    if not (of := cell.get("interval")) or of["low"] is None:
         return None
     groups = f" over {of['groups']} {of['by']}s" if of.get("groups") else ""
     return {"low": of["low"], "high": of["high"], "method": f"bootstrap{groups}"}
+
+
+def why_none(cell: Mapping[str, Any]) -> str | None:
+    """Why a cell has no interval, where an evaluation says it: "too few subjects for an interval: 2"."""
+    of = cell.get("interval")
+    return too_few(of["groups"], of["by"]) if of and of["low"] is None else None

@@ -23,7 +23,7 @@ def cell_text(cell: Mapping[str, Any] | None) -> str:
 
 def beside_text(cell: Mapping[str, Any]) -> list[str]:
     """What stands below a mean, in percent: the interval of a single evaluation, balanced accuracy, macro F1."""
-    parts = [interval_text(cell["interval"])] if cell.get("interval") else []
+    parts = [interval_text(cell["interval"])] if (of := cell.get("interval")) and of["low"] is not None else []
     for key, name in (("balanced", "bal."), ("macro_f1", "F1")):
         if figure := cell.get(key):
             spread = "" if figure["std"] is None else f" ± {percent(figure['std'])}"

@@ -48,7 +48,7 @@ def write_report(
     figures: Sequence[str] | None = None,
     paper: str | None = None,
     motion: bool = True,
-    sentences: bool = False,
+    sentences: bool = True,
     force: bool = False,
 ) -> Path:
     """Write a report on all evaluation, fusion and run folders under `paths`.
@@ -64,7 +64,7 @@ def write_report(
         figures: which kinds of `FIGURES` to draw; by default all for which there is something to draw.
         paper: a table or figure of the CrosNNCLR paper ("table5", "fig1") that is shown first, in the paper's shape.
         motion: play some clips in the page, those recognised best and worst, where the clips are still there.
-        sentences: say first, in three sentences, what two of the systems have come to.
+        sentences: say first, in three sentences, what two of the systems have come to, where two can be compared.
         force: replace an older report at `out`.
 
     Returns:
@@ -79,7 +79,11 @@ def write_report(
     folders.check_target(out, force, "report")
     found = _collect(given)
     told = None if paper is None else shape(paper, measured(found.results))
-    page = {"title": title or TITLE, "said": said(found.results) if sentences else [], **tabulate(found, told)}
+    page = {
+        "title": title or TITLE,
+        "said": said(found.results, found.runs) if sentences else [],
+        **tabulate(found, told),
+    }
     pictures = draw(found, page["sweeps"], classes, wanted)
     if paper is not None:
         pictures = [*paper_picture(paper, page["paper"], found, classes), *pictures]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from skelpipe.evaluation.intervals import RESAMPLES, resampled_means, top1_interval
+from skelpipe.evaluation.intervals import RESAMPLES, resampled_means, stored_interval, top1_interval
 
 
 def test_three_persons_against_all_27_resamples():
@@ -54,12 +54,24 @@ def test_one_person_or_one_clip_each_are_resampled_clip_by_clip(group):
 
 
 def test_what_is_always_right_is_sure_and_no_clips_have_no_interval():
-    assert top1_interval(np.ones(12), np.arange(12) // 4, "video") == {
-        "level": 0.95, "by": "video", "groups": 3, "low": 1.0, "high": 1.0,
+    assert top1_interval(np.ones(12), np.arange(12) // 2, "video") == {
+        "level": 0.95, "by": "video", "groups": 6, "low": 1.0, "high": 1.0,
     }  # fmt: skip
-    assert top1_interval(np.ones(1), np.zeros(1))["low"] == 1.0
     with pytest.raises(ValueError, match="no clips"):
         top1_interval(np.zeros(0), None)
+
+
+@pytest.mark.parametrize(("groups", "sure"), [(2, False), (4, False), (5, True)])
+def test_few_groups_have_no_interval(groups, sure):
+    hits = np.arange(40) % 2.0
+    found = top1_interval(hits, np.arange(40) % groups, "subject")
+    assert (found["level"], found["by"], found["groups"]) == (0.95, "subject", groups)
+    assert (found["low"] is not None, found["high"] is not None) == (sure, sure)
+    assert stored_interval(found) == found
+    older = {**found, "low": 0.5, "high": 0.5}  # as it was stored before
+    assert stored_interval(older)["low"] == (0.5 if sure else None)
+    assert top1_interval(np.ones(1), np.zeros(1))["low"] is None
+    assert stored_interval(None) is None
 
 
 def test_many_groups_and_clips_are_drawn_in_parts(monkeypatch):

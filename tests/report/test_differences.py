@@ -70,7 +70,8 @@ def test_over_seeds_the_interval_is_welchs_of_the_second_less_the_first(tmp_path
     assert "| drink water | +50.0 | +27.3 to +72.7 | 80.0 | 30.0 |" in text
 
 
-def test_of_one_seed_persons_are_drawn_the_same_for_both(tmp_path, clips):
+def test_of_one_seed_persons_are_drawn_the_same_for_both(tmp_path, clips, monkeypatch):
+    monkeypatch.setattr(differences, "FEWEST", 4)
     # Class 0 (clips 0 to 7, subjects 1 2 3 4 twice): the first run errs on subjects 1 and 2, the second on none.
     write_judged(tmp_path / "e", clips, [0, 1, 4, 5], "skeletonclr")
     write_judged(tmp_path / "e", clips, [], "crosnnclr")
@@ -84,7 +85,8 @@ def test_of_one_seed_persons_are_drawn_the_same_for_both(tmp_path, clips):
     assert "4 subjects of the test part drawn with replacement" in (tmp_path / "r" / "report.html").read_text()
 
 
-def test_several_seeds_beside_one_are_drawn_by_persons_with_the_mean_of_the_seeds(tmp_path, clips):
+def test_several_seeds_beside_one_are_drawn_by_persons_with_the_mean_of_the_seeds(tmp_path, clips, monkeypatch):
+    monkeypatch.setattr(differences, "FEWEST", 4)
     write_judged(tmp_path / "e", clips, [0, 1, 4, 5], "skeletonclr")
     write_judged(tmp_path / "e", clips, [0], "crosnnclr")
     write_judged(tmp_path / "e", clips, [4], "crosnnclr", seed=1)
@@ -95,6 +97,15 @@ def test_several_seeds_beside_one_are_drawn_by_persons_with_the_mean_of_the_seed
     # By person 1 to 4 the gain is 0.5, 1, 0 and 0: at most 1, if all four drawn are the second.
     assert 0.5 < pair["high"][0] <= 1
     assert pair["low"][0] == 0
+
+
+def test_four_persons_are_too_few_for_intervals(tmp_path, clips):
+    write_judged(tmp_path / "e", clips, [0, 1, 4, 5], "skeletonclr")
+    write_judged(tmp_path / "e", clips, [], "crosnnclr")
+    (found,) = compared(tmp_path / "e", tmp_path / "r")
+    pair = found["pairs"]["0-1"]
+    assert (pair["by"], set(pair["low"]), set(pair["high"])) == ("few", {None}, {None})
+    assert "No intervals: too few subjects for an interval: 4." in (tmp_path / "r" / "report.html").read_text()
 
 
 def test_the_drawing_agrees_with_persons_drawn_one_by_one():

@@ -176,24 +176,30 @@ def test_the_interval_is_by_persons():
 
     group = np.repeat(["a", "b"], 4)
     one, other = hits([0] * 8, group), hits([1] * 4 + [0] * 4, group)
-    assert difference(one, other) == (0.0, 1.0, 2, "subject")  # both persons, one of them twice, or the other
+    assert difference(one, other) == (None, None, 2, "subject")  # too few to tell
+    group = np.repeat([*"abcdef"], 4)
+    one, other = hits([0] * 24, group), hits([1] * 4 + [0] * 20, group)
+    low, high, groups, by = difference(one, other)
+    assert (low, groups, by) == (0.0, 6, "subject")
+    assert high in (0.5, pytest.approx(2 / 3 - 1 / 6))
     low, high, groups, by = difference(hits([0] * 8, None), hits([1] * 4 + [0] * 4, None))
     assert (groups, by) == (8, "clip")
     assert 0 < low < 0.5 < high < 1
 
 
-def test_a_report_says_them_where_it_is_asked_to(tmp_path):
+def test_a_report_says_them_unless_it_is_asked_not_to(tmp_path):
     write(tmp_path / "e", "skeletonclr", pattern(40, [0]))
     write(tmp_path / "e", "crosnnclr", pattern(40, [1]))
-    done = CliRunner().invoke(main, ["report", str(tmp_path / "e"), "--out", str(tmp_path / "r"), "--sentences"])
+    done = CliRunner().invoke(main, ["report", str(tmp_path / "e"), "--out", str(tmp_path / "r")])
     assert done.exit_code == 0, done.output
     page = json.loads((tmp_path / "r/report.json").read_text())
     assert len(page["said"]) == 3
     assert "Of 40 test clips CrosNNCLR recognises" in (tmp_path / "r/report.md").read_text("utf-8")
-    write_report([tmp_path / "e"], tmp_path / "plain", figures=[])
+    write_report([tmp_path / "e"], tmp_path / "plain", figures=[], sentences=False)
     assert json.loads((tmp_path / "plain/report.json").read_text())["said"] == []
-    for name, asked in (("demo", True), ("nw_ucla", False)):
+    for name, asked in (("demo", True), ("nw_ucla", True), ("nw_ucla", False)):
         pipeline, path = load_pipeline(name)
-        assert pipeline.sentences is asked
+        assert pipeline.sentences
+        pipeline = pipeline.model_copy(update={"sentences": asked})
         (report,) = plan(pipeline, path, tmp_path, lacking=[])["reports"].values()
-        assert ("--sentences" in report["flags"]) is asked
+        assert ("--no-sentences" in report["flags"]) is not asked
