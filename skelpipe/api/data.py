@@ -61,7 +61,8 @@ def synth(
 
 def ingest(
     dataset: str | PathLike, raw: PathLike | None = None, store: PathLike | None = None, *,
-    layout: PathLike | None = None, labels: PathLike | None = None, class_names: PathLike | Sequence[str] | None = None, names: str | None = None,
+    layout: PathLike | None = None, labels: PathLike | None = None,
+    class_names: PathLike | Sequence[str] | None = None, names: str | None = None,
     name: str | None = None, unit: str | None = None, up: str | None = None,
     image: str | Sequence[int] | None = None, fps: float | None = None, workers: int | None = None,
     keep_missing: bool = False, strict: bool = False, force: bool = False,
