@@ -54,7 +54,7 @@ if TYPE_CHECKING:
         draw_motion as draw_motion,
     )
     from skelpipe.api.probes import Probed as Probed, knn as knn, linear_probe as linear_probe
-    from skelpipe.api.registering import register as register
+    from skelpipe.api.registering import Options as Options, register as register
     from skelpipe.api.train import Run as Run, load_recipe as load_recipe, open_run as open_run, pretrain as pretrain
     from skelpipe.api.views import (
         View as View,
@@ -98,7 +98,7 @@ _MODULES = {
         "build_encoder get_layout get_method list_augmentations list_datasets list_encoders list_layouts "
         "list_methods list_pipelines list_positives list_protocols list_recipes list_splits"
     ),
-    "api.registering": "register",
+    "api.registering": "Options register",
     "methods.losses": "cross_stream_loss crosnnclr_loss d3m_loss info_nce nnm_loss nt_xent",
     "methods.aimclr": "attention_drop",
     "methods.queue": "Queue momentum_update",

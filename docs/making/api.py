@@ -32,7 +32,7 @@ GROUPS: dict[str, tuple[str, str]] = {
         "Losses and the queue",
         "info_nce crosnnclr_loss nnm_loss d3m_loss cross_stream_loss nt_xent attention_drop Queue momentum_update",
     ),
-    "extending": ("Methods and extensions", "get_method list_methods list_positives Method register BadInput"),
+    "extending": ("Methods and extensions", "get_method list_methods list_positives Method Options register BadInput"),
 }
 APART = {"__version__"}  # public, and told of in a sentence
 

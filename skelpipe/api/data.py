@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from skelpipe.api.folders import Clips, PathLike, Store
 from skelpipe.api.shown import shown, tell
+from skelpipe.errors import BadInput
 
 TOLD = 5  # of many
 
@@ -59,8 +60,9 @@ def synth(
 
 
 def ingest(
-    dataset: str | PathLike, raw: PathLike, store: PathLike, *, layout: PathLike | None = None,
-    labels: PathLike | None = None, class_names: PathLike | Sequence[str] | None = None, names: str | None = None,
+    dataset: str | PathLike, raw: PathLike | None = None, store: PathLike | None = None, *,
+    layout: PathLike | None = None, labels: PathLike | None = None,
+    class_names: PathLike | Sequence[str] | None = None, names: str | None = None,
     name: str | None = None, unit: str | None = None, up: str | None = None,
     image: str | Sequence[int] | None = None, fps: float | None = None, workers: int | None = None,
     keep_missing: bool = False, strict: bool = False, force: bool = False,
@@ -71,8 +73,8 @@ def ingest(
     Args:
         dataset: one of `list_datasets()`; "poses" for recordings of one's own, in any format; or the path of a YAML
             that describes them.
-        raw: a folder, which is searched to its depth, or an archive.
-        store: the folder to make.
+        raw: a folder, which is searched to its depth, or an archive. It may be left out where a YAML names it.
+        store: the folder to make; it stands last, `ingest("gym.yaml", "gym.zarr")`.
         layout: of poses, their joints: a name or the path of a YAML.
         labels: of poses, a table of labels and what else is known, by the names of recordings.
         class_names: of poses, the names of the classes, in order, or a file with one a line.
@@ -102,6 +104,7 @@ def ingest(
     from skelpipe.recordings.ingest import find_recordings
     from skelpipe.recordings.ingest import ingest as run_ingest
 
+    raw, store = _from_and_to(dataset, raw, store)
     said: dict[str, Any] = {"layout": layout, "labels": labels, "class_names": class_names, "names": names}
     said |= {"name": name, "unit": unit, "up": up, "image": image, "fps": fps}
     kind = find_recordings(os.fspath(dataset), {key: value for key, value in said.items() if value is not None})
@@ -110,6 +113,25 @@ def ingest(
     tell(f"left out: {fault.name}: {fault.reason} ({fault.detail})" for fault in made.faults[:TOLD])
     tell((*made.told, *made.divided))
     return Store(store, made)
+
+
+def _from_and_to(dataset: str | PathLike, raw: PathLike | None, store: PathLike | None) -> tuple[PathLike, PathLike]:
+    """Raw recordings, those that a YAML names where none are given, and the store."""
+    from skelpipe.layouts import SUFFIXES
+    from skelpipe.recordings.poses.described import read_description
+
+    if store is None:
+        raw, store = None, raw
+    if store is None:
+        raise BadInput("store", "is not given", "name the folder to make")
+    if raw is not None:
+        return raw, store
+    path = Path(dataset)
+    named = read_description(path).raw if path.suffix.lower() in SUFFIXES and path.is_file() else None
+    if named is None:
+        what = "does not say where its recordings are"
+        raise BadInput(path, what, "name them: ingest(dataset, raw, store)")
+    return named, store
 
 
 def open_store(path: PathLike) -> Store:

@@ -99,7 +99,14 @@ class ClipsDataset(Dataset[dict[str, Any]]):
         return int(self._epoch)
 
     def set_epoch(self, epoch: int) -> None:
-        """Draw augmentations for this epoch from now on, in all workers."""
+        """Draw augmentations for this epoch from now on, in all workers.
+
+        Args:
+            epoch: its number, from 1.
+
+        Raises:
+            BadInput: it is no whole number from 0.
+        """
         if not isinstance(epoch, int | np.integer) or epoch < 0:
             raise BadInput("epoch", f"{epoch!r} is no whole number from 0", "count epochs from 1")
         self._epoch.fill_(int(epoch))

@@ -12,6 +12,31 @@ from typing import Any, Literal, TypeVar
 from skelpipe.api.names import registry
 from skelpipe.errors import BadInput, suggest
 from skelpipe.resources import ADDED
+from skelpipe.settings import Settings
+
+
+class Options(Settings):
+    """Base of the options of a method, an encoder or positives of one's own: what a recipe may say about it.
+
+    A class within the entry, with a type and a default for each; the entry finds them as its `options`. They are
+    checked where a recipe is loaded, stand in a run's settings, and unknown ones are errors.
+
+    Example:
+        >>> class Scaled(sk.Encoder):
+        ...     class Options(sk.Options):
+        ...         scale: float = 1.0
+        ...
+        ...     def __init__(self, layout, options):
+        ...         super().__init__()
+        ...         self.features, self.scale = layout.channels, options.scale
+        ...
+        ...     def forward(self, x):
+        ...         return self.scale * x.mean(dim=(2, 3, 4))
+        >>> _ = sk.register("encoder", "scaled", Scaled)
+        >>> sk.build_encoder("scaled", scale=3.0)(torch.ones(1, 3, 4, 25, 2))
+        tensor([[3., 3., 3.]])
+    """
+
 
 Kind = Literal["method", "positives", "encoder", "augmentation", "protocol"]
 Entry = TypeVar("Entry")
@@ -32,8 +57,8 @@ def register(kind: Kind, name: str, entry: Entry) -> Entry:
         kind: method, positives, encoder, augmentation or protocol. (Layouts, data sets and splits of one's own are
             files or rules, and need no registering.)
         name: how recipes call it.
-        entry: a subclass of `Method` or `Encoder`, or a set of positives, with `Options` if a recipe may say something
-            about it; an `Augmentation`; or a protocol's function.
+        entry: a subclass of `Method` or `Encoder`, or a set of positives, with a class of `Options` if a recipe may
+            say something about it; an `Augmentation`; or a protocol's function.
 
     Returns:
         The entry as it was given.
@@ -76,6 +101,22 @@ def check(kind: str, name: str, entry: Any) -> None:
         fits, wanted = isinstance(entry, Callable), "give a function of features and setup"  # type: ignore[arg-type]
     if not fits:
         raise BadInput(f"{kind} {name!r}", f"is {type(entry).__name__} {entry!r}"[:100], wanted)
+    told = getattr(entry, "Options", None)
+    if kind in CLASSES and told is not None and not (isinstance(told, type) and issubclass(told, Settings)):
+        raise BadInput(f"{kind} {name!r}", "has Options that are none", "let them be a class of sk.Options")
+    if kind == "method":
+        check_method(name, entry)
+
+
+def check_method(name: str, entry: Any) -> None:
+    """Raise BadInput if a method lacks what every method says of itself."""
+    for what, example in (("VIEWS", '("query", "key")'), ("LOSSES", '("contrast",)')):
+        said = getattr(entry, what, None)
+        if not isinstance(said, tuple | list) or not said or not all(isinstance(each, str) for each in said):
+            found = f"{what} = {said!r}" if hasattr(entry, what) else f"no {what}"
+            raise BadInput(f"method {name!r}", f"has {found}", f"give it names, as {what} = {example}")
+    if lacking := sorted(getattr(entry, "__abstractmethods__", ())):
+        raise BadInput(f"method {name!r}", f"lacks {' and '.join(lacking)}", "see help(skelpipe.Method)")
 
 
 def named(kind: str, name: str, entry: Any) -> Any:
@@ -83,14 +124,15 @@ def named(kind: str, name: str, entry: Any) -> Any:
     from pydantic import create_model
 
     from skelpipe.methods.base import MethodOptions
-    from skelpipe.settings import Settings
 
     base = getattr(entry, "Options", None) or (MethodOptions if kind == "method" else Settings)
     told = base.model_fields.get("name")
     if told is not None and told.default == name:
         return entry
     fields: Any = {"name": (Literal[name], name)}
-    options = create_model(f"{entry.__name__}Options", __base__=base, __module__=entry.__module__, **fields)
+    of_method = kind == "method" and not issubclass(base, MethodOptions)
+    bases: Any = (base, MethodOptions) if of_method else base
+    options = create_model(f"{entry.__name__}Options", __base__=bases, __module__=entry.__module__, **fields)
     about = {"Options": options, "__doc__": entry.__doc__, "__module__": entry.__module__}
     return type(entry)(entry.__name__, (entry,), about)
 

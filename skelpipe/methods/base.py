@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pydantic import Field
 from torch import Tensor, nn
 
+from skelpipe.errors import BadInput
 from skelpipe.settings import Settings
 
 if TYPE_CHECKING:
@@ -108,6 +109,7 @@ class Method(nn.Module, ABC):
         """One step's loss, before the backward pass: the weighted sum of all; and scalars for the log."""
         self.observed = {}
         losses = self.losses(batch, epoch)
+        check_losses(self, losses)
         named = self.LOGGED if self.LOGGED is not None else tuple(losses) if len(losses) > 1 else ()
         return weighted_sum(losses, self.weights), self.observed | {name: losses[name].detach() for name in named}
 
@@ -129,6 +131,20 @@ class Method(nn.Module, ABC):
 
     def after_step(self, epoch: int) -> None:
         """What follows the optimiser's step."""
+
+
+def check_losses(method: Method, losses: Any) -> None:
+    """Raise BadInput unless a step's losses are scalars, by names that the method has said."""
+    where = f"{type(method).__name__}.losses"
+    if not isinstance(losses, dict) or not losses:
+        raise BadInput(where, f"gives {type(losses).__name__}", 'let it give a dict, {"name": scalar}')
+    for name, loss in losses.items():
+        if name not in method.LOSSES:
+            told = ", ".join(method.LOSSES)
+            raise BadInput(where, f"gives {name!r}, and LOSSES are {told}", "let both have the same names")
+        if not isinstance(loss, Tensor) or loss.dim():
+            what = f"has shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else f"is of type {type(loss).__name__}"
+            raise BadInput(where, f"gives {name!r}, which {what}", "let it be a scalar tensor, such as a mean")
 
 
 def weighted_sum(losses: Mapping[str, Tensor], weights: Mapping[str, float]) -> Tensor:

@@ -158,3 +158,15 @@ def test_progress_true_shows_a_line(road, tmp_path, capsys, monkeypatch, live):
     assert "epoch 2/2: loss " in said
     assert ("\r" in said) == live
     assert said.count("\n") < 12
+
+
+def test_a_yaml_may_name_its_recordings(tmp_path):
+    (tmp_path / "recordings").mkdir()
+    for n in range(3):
+        values = np.random.default_rng(n).normal(200, 50, (20, 17, 2)).astype("f4")
+        np.save(tmp_path / "recordings" / f"a{n}.npy", values)
+    (tmp_path / "gym.yaml").write_text("name: gym\nraw: recordings/\nlayout: coco17\n")
+    assert len(sk.ingest(tmp_path / "gym.yaml", tmp_path / "one.zarr", workers=0)) == 3
+    assert len(sk.ingest(tmp_path / "gym.yaml", store=tmp_path / "two.zarr", workers=0)) == 3
+    with pytest.raises(sk.BadInput, match="ntu60: does not say where its recordings are"):
+        sk.ingest("ntu60", tmp_path / "three.zarr")

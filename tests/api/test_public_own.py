@@ -176,6 +176,66 @@ def test_options_of_ones_own_are_a_recipes():
 
 
 @pytest.mark.usefixtures("names")
+def test_a_method_has_options_of_its_own(road, tmp_path):
+    class Scaled(Mine):
+        class Options(sk.Options):
+            scale: float = 1.0
+
+        def losses(self, batch, epoch):
+            return {name: self.options.scale * loss for name, loss in super().losses(batch, epoch).items()}
+
+    sk.register("method", "scaled", Scaled)
+    losses = []
+    for scale in (1.0, 3.0):
+        recipe = sk.load_recipe(RECIPE, method={"name": "scaled", "scale": scale, "weights": {"spread": 2.0}})
+        where = tmp_path / f"run{scale}"
+        run = sk.pretrain(recipe, road / "clips.zarr", where, split="xsub60", device="cpu", epochs=1)
+        assert run.settings["recipe_settings"]["method"]["scale"] == scale
+        losses.append(run.log["loss"][0])
+    assert losses[1] == pytest.approx(3 * losses[0], rel=0.05)
+    with pytest.raises(sk.BadInput, match="scael: unknown key"):
+        sk.load_recipe(RECIPE, method={"name": "scaled", "scael": 1})
+
+
+@pytest.mark.usefixtures("names")
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (lambda x: x.mean(), "Wrong.losses: gives Tensor; let it give a dict"),
+        (lambda x: {"other": x.mean()}, "gives 'other', and LOSSES are alike, spread"),
+        (lambda x: {"alike": x}, "gives 'alike', which has shape"),
+        (lambda x: {"alike": 1.0}, "gives 'alike', which is of type float"),
+    ],
+)
+def test_losses_that_are_none_are_told(road, tmp_path, given, said):
+    class Wrong(Mine):
+        def losses(self, batch, epoch):
+            return given(self.network(batch.views["one"]))
+
+    sk.register("method", "mine", Wrong)
+    with pytest.raises(sk.BadInput, match=said):
+        sk.pretrain(sk.load_recipe(RECIPE), road / "clips.zarr", tmp_path / "r", split="xsub60", device="cpu", epochs=1)
+
+
+@pytest.mark.usefixtures("names")
+def test_a_method_without_views_is_told():
+    class NoViews(sk.Method):
+        LOSSES = ("a",)
+
+    class OneWord(Mine):
+        VIEWS = "query"
+
+    class Abstract(sk.Method):
+        VIEWS, LOSSES = ("a",), ("a",)
+
+    for wrong, said in (
+        (NoViews, "has no VIEWS"), (OneWord, "has VIEWS = 'query'"), (Abstract, "lacks evaluated and losses")
+    ):  # fmt: skip
+        with pytest.raises(sk.BadInput, match=said):
+            sk.register("method", "x", wrong)
+
+
+@pytest.mark.usefixtures("names")
 def test_one_that_ships_can_be_named_anew_and_stays_itself():
     kept = sk.get_method("skeletonclr")
     sk.register("method", "again", kept)
