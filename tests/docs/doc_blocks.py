@@ -3,7 +3,8 @@
 A comment right above a block says what a test does with it:
 
 - nothing: it is run where its page's blocks before it were run, on synthetic recordings and with tiny recipes; of
-  `skelpipe run`, the plan;
+  `skelpipe run`, the plan. Tiny recipes have batches of 8, one or two epochs and probes of one: where a page makes its
+  own recordings, these are held against the batch and the probe of the recipe that ships;
 - `<!-- test: read: WHY -->`: its commands are only parsed, with all their options, for the reason that is given;
 - `<!-- test: file NAME -->`: it is written to that file, for the blocks after it;
 - `<!-- command: … -->` and `<!-- snippet: … -->`: CI, or a test of its own, runs it.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import click
@@ -17,7 +17,7 @@ from skelpipe import resources
 from skelpipe.cli import main
 from skelpipe.recordings.datasets import DATASETS
 from skelpipe.recordings.synthetic import write_raw
-from skelpipe.training.recipe import ClipsNeeded, load_recipe
+from skelpipe.training.recipe import ClipsNeeded, Recipe, load_recipe
 
 # How small: every class and person of a split is there, and no more.
 SIZES = {
@@ -87,10 +87,15 @@ def tiny_recipes(folder: Path) -> None:
 
 
 class World:
-    """Makes what is missing; what several pages need is kept in `kept`."""
+    """Makes what is missing; what several pages need is kept in `kept`.
 
-    def __init__(self, kept: Path) -> None:
-        self.kept = kept
+    Attributes:
+        recipes: those that ship, by name, which `tiny_recipes` stand in for.
+        whole: whether a page makes its data itself, so that a reader's are as many.
+    """
+
+    def __init__(self, kept: Path, recipes: Mapping[str, Recipe]) -> None:
+        self.kept, self.recipes, self.whole = kept, recipes, False
 
     def provide(self, words: list[str]) -> None:
         """Make in the current folder what a command reads and what is not there."""
@@ -245,7 +250,7 @@ class World:
         rows = ["name,label,subject"]
         for subject in range(1, 6):
             for label, name in enumerate(("squat", "lunge", "plank")):
-                for take in range(2):
+                for take in range(4):  # of three people more than a batch of the small recipes
                     t = np.linspace(0, 2 * np.pi, 24)[:, None]
                     body = rng.uniform(100, 300, (17, 2))
                     swing = rng.normal(0, 20, (17, 2))

@@ -13,6 +13,7 @@ import yaml
 from doc_blocks import Block, blocks, commands
 from doc_world import World, call, parsed, tiny_recipes
 
+import skelpipe as sk
 from skelpipe import resources
 from skelpipe.pipeline.spec import Pipeline
 from skelpipe.training.recipe import load_recipe
@@ -28,7 +29,12 @@ PAGES, MADE = with_code(doc_blocks.written()), with_code(doc_blocks.generated())
 
 
 @pytest.fixture(scope="session")
-def recipes(tmp_path_factory):
+def shipped_recipes():
+    return {name: load_recipe(name) for name in resources.names("models")}
+
+
+@pytest.fixture(scope="session")
+def recipes(tmp_path_factory, shipped_recipes):
     folder = tmp_path_factory.mktemp("tiny") / "models"
     tiny_recipes(folder)
     return folder
@@ -40,18 +46,20 @@ def kept(tmp_path_factory):
 
 
 @pytest.fixture
-def world(kept, recipes, tmp_path, monkeypatch):
+def world(kept, recipes, shipped_recipes, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     shipped = resources.shipped
     monkeypatch.setattr(resources, "shipped", lambda folder: recipes if folder == "models" else shipped(folder))
     before = {name: set(registry) for name, registry in resources.REGISTRIES.items()}
-    yield World(kept)
+    yield World(kept, shipped_recipes)
     for name, registry in resources.REGISTRIES.items():  # what a page has registered
         for added in set(registry) - before[name]:
             del registry[added]
 
 
 def run_page(name: str, text: str, world: World) -> None:
+    # Recipes are tiny here, and the page's are not: of data that it makes itself there has to be enough for those.
+    world.whole = "skelpipe synth" in text
     space: dict[str, object] = {"__name__": "__main__"}
     for block in blocks(name, text):
         if block.way == "file":
@@ -68,9 +76,24 @@ def run_block(block: Block, world: World) -> None:
         assert "|" not in words, f"{block.page}: pipes are not run: {' '.join(words)}"
         check(block, words)
         world.provide(words[1:])
+        if world.whole or "gym" in " ".join(words):
+            enough(block, words, world)
         if words[1] == "run":  # hours of work: it is asked for its plan
             words = [*words[:2], "-n", *words[2:]]
         call(*words[1:])
+
+
+def enough(block: Block, words: list[str], world: World) -> None:
+    """It works by the recipe that ships, too: clips fill its batch, and the probe is the one for few clips."""
+    given, told = parsed(words[1:]).params, f"{block.page}: {' '.join(words)}"
+    if words[1] == "pretrain" and given["recipe"] in world.recipes:
+        changed = dict(each.split("=", 1) for each in given["overrides"])
+        batch = int(changed.get("batch_size", world.recipes[given["recipe"]].batch_size))
+        train = sk.open_clips(given["clips"]).split(given["split"])["train"]
+        assert len(train) >= batch, f"{told}: {len(train)} clips do not fill a batch of {batch}"
+    if words[1] == "evaluate" and "linear" in given["protocols"]:
+        name = sk.open_run(given["run"]).recipe.name
+        assert "lbfgs" in (given["probe"], world.recipes[name].evaluate.probe), f"{told}: --probe lbfgs"
 
 
 def check(block: Block, words: list[str]) -> None:
@@ -101,6 +124,20 @@ def test_the_blocks_of_a_written_page_run(name, world):
 @pytest.mark.parametrize("name", MADE)
 def test_the_blocks_of_a_generated_page_run(name, world):
     run_page(name, doc_blocks.generated()[name], world)
+
+
+@pytest.mark.parametrize("name", [*PAGES, *MADE])
+def test_runs_that_are_made_shorter_reach_their_neighbours(name, shipped_recipes):
+    text = (doc_blocks.written() | doc_blocks.generated())[name]
+    for words in (each for block in blocks(name, text) if block.kind == "bash" for each in commands(block)):
+        told = " ".join(words)
+        if words[:2] not in (["skelpipe", "pretrain"], ["skelpipe", "run"]):
+            continue
+        found = re.search(r"(?:--epochs |--set '?epochs=)(\d+)", told)
+        for recipe in (r for r in shipped_recipes.values() if re.search(rf"\b{r.name}\b", told)):
+            start = getattr(getattr(recipe, "positives", None), "nn_start_epoch", None)
+            if found and start is not None and int(found[1]):
+                assert re.search(r"nn_start_epoch=\d", told), f"{name}: {told}: {recipe.name} mines from {start + 1} on"
 
 
 @pytest.mark.parametrize("name", [*PAGES, *MADE])
