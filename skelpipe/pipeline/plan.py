@@ -82,7 +82,10 @@ def plan(
         _plan_together(config, pipeline, data, raw, lacking, (*above, path.resolve()))
     else:
         _plan_stages(config, pipeline, path, data, raw, lacking)
-    shown = [*(["--paper", pipeline.paper] if pipeline.paper else []), *([] if pipeline.sentences else ["--no-sentences"])]
+    shown = [
+        *(["--paper", pipeline.paper] if pipeline.paper else []),
+        *([] if pipeline.sentences else ["--no-sentences"]),
+    ]
     config["reports"][f"reports/{path.stem}"] = {
         "parts": [*config["evaluations"], *config["fusions"]],
         "flags": shell_words(
