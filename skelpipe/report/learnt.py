@@ -53,7 +53,13 @@ def logged_last(r: Result, runs: Sequence[Run]) -> list[Mapping[str, Any]]:
         and str(run.settings.get("stream")) in streams
         and all(run.settings.get(key) == value for key, value in own.items())
         and run.log[-1].get("epoch") == r.epochs
+        and _alike(recipe_of(r), run.settings.get("recipe_settings"))
     ]
+
+
+def _alike(own: Mapping[str, Any], other: Any) -> bool:
+    """Whether two recipes agree in what both say; a fusion says what its parts share."""
+    return not isinstance(other, Mapping) or all(other[key] == value for key, value in own.items() if key in other)
 
 
 def has_collapsed(results: Sequence[Result], runs: Sequence[Run]) -> bool:

@@ -241,10 +241,10 @@ def _how_sure(one: Hits, other: Hits) -> str:
         else f"and each figure is the mean of {seeds} trainings"
     )
     more = [f"of {each.name}, {each.remark}" for each in (other, one) if each.remark]
-    known = [f"{each.name} {each.alike:.2f}" for each in (other, one) if each.alike is not None]
+    known = [f"{each.alike:.2f} for {each.name}" for each in (other, one) if each.alike is not None]
     if known:
         figures = " and ".join(known)
-        more.append(f"different clips were at the end of training this similar, where 1 is collapse: {figures}")
+        more.append(f"at the end of training different clips had a similarity of {figures}, where 1 is collapse")
     if one.result.synthetic:
         more.append("the recordings are synthetic, and tell nothing of the paper's figures")
     return "; ".join([f"{told}, {trainings}", *more]) + "."

@@ -92,8 +92,8 @@ def write_report(
     page["skipped"] = [{"path": path, "reason": reason} for path, reason in found.skipped]
     page["figures"] = [{k: v for k, v in p.items() if k not in ("png", "chart")} for p in pictures]
     inputs = {result.shown: result.path for result in found.results}
-    settings = {"classes": classes, "title": title, "figures": figures, "paper": paper}
-    settings |= {"sentences": sentences, "motion": motion}
+    said_and_shown: dict[str, Any] = {"sentences": sentences, "motion": motion}
+    settings = {"classes": classes, "title": title, "figures": figures, "paper": paper, **said_and_shown}
     with folders.new_folder(out, "report", force=force, inputs=inputs, settings=settings) as folder:
         _write(folder, page, pictures, played)
     return out
