@@ -5,18 +5,23 @@ After Mitchell et al., Model Cards for Model Reporting, FAT* 2019, as far as wha
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from skelpipe import paper
 from skelpipe.errors import BadInput
-from skelpipe.paper.systems import SYSTEMS
+from skelpipe.outputs.digests import read_digest
+from skelpipe.paper.systems import SYSTEMS, system_of
 from skelpipe.recordings.datasets import dataset_of
 from skelpipe.report.cells import cells_of, columns_of
-from skelpipe.report.collect import Found, Result
+from skelpipe.report.collect import Found, Result, data_title
 from skelpipe.report.experiments import Catalogue
 from skelpipe.report.labels import recipe_name, split_title
+from skelpipe.report.learnt import never_began, options_text, recipe_of
+from skelpipe.report.motion import places
 from skelpipe.report.sure import interval_of, why_none
 from skelpipe.report.texts import interval_text, md, percent, row_text
 
@@ -39,7 +44,7 @@ LIMITS = (
 
 
 def find_cards(found: Found, catalogue: Catalogue) -> list[dict[str, Any]]:
-    """The cards of all runs that were evaluated, in the order of the page.
+    """The cards of all runs that were evaluated, and then of what was fused of them, in the order of the page.
 
     Returns:
         Of each {file, title, sections, results, load}: a section {title, facts, texts}; results {columns, rows}.
@@ -49,8 +54,8 @@ def find_cards(found: Found, catalogue: Catalogue) -> list[dict[str, Any]]:
         if r.epochs and r.kind == "evaluation":
             groups.setdefault(run_of(r), []).append(r)
     cards, taken = [], set[str]()
-    for run, results in groups.items():
-        card = _card(run, results, found, catalogue)
+    made = [_card(run, results, found, catalogue) for run, results in groups.items()]
+    for card in (*made, *(_fused_card(r, found, catalogue) for r in found.results if r.epochs and r.kind == "fusion")):
         number, stem = 1, card["file"]
         while card["file"] in taken:
             number += 1
@@ -83,13 +88,9 @@ def _history(result: Result) -> Mapping[str, Any]:
 
 def _card(run: str, results: Sequence[Result], found: Found, catalogue: Catalogue) -> dict[str, Any]:
     first = results[0]
-    name = f"{recipe_name(first.recipe)}, {first.stream}, {split_title(str(first.metrics['split']))}, seed {first.seed}"
-    alike = "".join(f", {v}" for v in {catalogue[first].variant.label} if v)
-    stem = re.sub(r"[^A-Za-z0-9]+", "-", f"{first.recipe} {first.stream} {first.metrics['split']} s{first.seed}")
-    where = str(_input(first.provenance, "run").get("path") or "RUN")
     return {
-        "file": stem.strip("-").lower()[:80] or "model",
-        "title": name + alike,
+        "file": _file(first),
+        "title": _name(first, catalogue),
         "sections": [
             {"title": "Model", "facts": _model(first), "texts": []},
             {"title": "Learnt from", "facts": _data(first), "texts": []},
@@ -98,22 +99,86 @@ def _card(run: str, results: Sequence[Result], found: Found, catalogue: Catalogu
             {"title": "Licence of the data", "facts": [], "texts": [_licence(first)]},
         ],
         "results": _results(results, found, catalogue),
-        "load": [
-            "import skelpipe as sk",
-            "",
-            f"model = sk.load({where!r})",
-            "features = model.embed(clips)  # (n, C, T, V, M), prepared as stated above",
-        ],
+        "load": _load(_run_path(first), "features = model.embed(clips)  # (n, C, T, V, M), prepared as stated above"),
     }
 
 
+def _fused_card(r: Result, found: Found, catalogue: Catalogue) -> dict[str, Any]:
+    """The card of evaluations whose scores were added: its members say how they were trained."""
+    parts = r.metrics.get("parts") or []
+    made = [
+        ("command", str(r.provenance.get("command") or "")),
+        ("in the folder", str(r.provenance.get("folder") or "")),
+    ]
+    return {
+        "file": _file(r),
+        "title": _name(r, catalogue),
+        "sections": [
+            {
+                "title": "Model",
+                "facts": [
+                    ("method", f"{_method(r)}; scores of {len(parts)} streams, weighted and added"),
+                    *((f"stream {p['stream']}", f"weight {p['weight']:g}, {p['path']}") for p in parts),
+                ],
+                "texts": [],
+            },
+            {"title": "Learnt from", "facts": _data(r), "texts": []},
+            {
+                "title": "How",
+                "facts": [fact for fact in made if fact[1]],
+                "texts": ["Each stream has a card of its own."],
+            },
+            {"title": "Limits", "facts": [], "texts": [*LIMITS, *_warnings([r])]},
+            {"title": "Licence of the data", "facts": [], "texts": [_licence(r)]},
+        ],
+        "results": _results([r], found, catalogue),
+        "load": _load(os.fspath(r.path), "classes = model.predict(clips)  # (n, C, T, V, M), prepared as stated above"),
+    }
+
+
+def _name(r: Result, catalogue: Catalogue) -> str:
+    split = data_title(str(r.metrics["split"]), [r])
+    told = (recipe_name(r.recipe), r.stream, split, f"seed {r.seed}", catalogue[r].variant.label)
+    return ", ".join(filter(None, told))
+
+
+def _file(r: Result) -> str:
+    stem = re.sub(r"[^A-Za-z0-9]+", "-", f"{r.recipe} {r.stream} {r.metrics['split']} s{r.seed}")
+    return stem.strip("-").lower()[:80] or "model"
+
+
+def _run_path(r: Result) -> str:
+    """Where the run of an evaluation lies, as seen from where the report is made; as stated, if it is not found."""
+    source = _input(r.provenance, "run")
+    stated = str(source.get("path") or "")
+    if not stated:
+        return "RUN"
+    made = {**_history(r).get(str(source.get("digest")), {}), "from": r.provenance.get("folder")}
+    for path in places(source, made, r.path):
+        if path.is_dir() and (not source.get("digest") or read_digest(path) == source["digest"]):
+            whole, here = Path(os.path.abspath(path)), Path.cwd()
+            return (
+                stated
+                if Path(stated).is_absolute()
+                else os.fspath(whole.relative_to(here) if whole.is_relative_to(here) else whole)
+            )
+    return stated
+
+
+def _load(where: str, use: str) -> list[str]:
+    here = "" if Path(where).is_absolute() or where == "RUN" else f"  # in {Path.cwd()}, where this report was made"
+    return ["import skelpipe as sk", "", f"model = sk.load({where!r}){here}", use]
+
+
 def _model(r: Result) -> list[Fact]:
-    recipe = _recipe(r)
+    recipe = recipe_of(r)
     encoder = own if isinstance(own := recipe.get("encoder"), dict) else {}
     shape = ", ".join(f"{k} {v}" for k, v in encoder.items() if k != "name" and v is not None)
     layout = (r.metrics.get("run") or {}).get("layout") or r.settings.get("layout")
     facts = [
-        ("method", recipe_name(r.recipe) + _of(recipe.get("method"), r.metrics.get("method"))),
+        ("method", _method(r)),
+        ("positives", _positives(r, recipe)),
+        ("settings of the method", _settings(recipe.get("method"))),
         ("source", SYSTEMS[r.recipe].source if r.recipe in SYSTEMS else str(recipe.get("source") or "")),
         ("encoder", f"{encoder.get('name', '')}{f' ({shape})' if shape else ''}"),
         ("input", f"stream {r.stream}" + (f", layout {layout}" if layout else "")),
@@ -122,15 +187,25 @@ def _model(r: Result) -> list[Fact]:
     return [(key, value) for key, value in facts if value]
 
 
-def _of(method: Any, name: Any) -> str:
-    name = method.get("name", name) if isinstance(method, dict) else name
-    return f" (method {name})" if isinstance(name, str) else ""
+def _method(r: Result) -> str:
+    """ "CrosNNCLR (recipe demo_crosnnclr): skeletonclr with positives cross_view"."""
+    recipe, system = recipe_of(r), system_of(r.recipe)
+    own, positives = recipe.get("method"), recipe.get("positives") or r.metrics.get("positives")
+    method = own.get("name") if isinstance(own, dict) else r.metrics.get("method")
+    positives = positives.get("name") if isinstance(positives, dict) else positives
+    title = f"{SYSTEMS[system].title} (recipe {r.recipe})" if system in SYSTEMS else recipe_name(r.recipe)
+    told = f"{title}: {method}" if isinstance(method, str) else title
+    return f"{told} with positives {positives}" if isinstance(positives, str) else told
 
 
-def _recipe(r: Result) -> Mapping[str, Any]:
-    run = r.metrics.get("run")
-    recipe = run.get("recipe_settings") if isinstance(run, dict) else None
-    return recipe if isinstance(recipe, dict) else r.settings
+def _positives(r: Result, recipe: Mapping[str, Any]) -> str:
+    positives = recipe.get("positives")
+    told = options_text(positives) if isinstance(positives, dict) else str(positives or "")
+    return "; ".join(part for part in (told, never_began(r)) if part)
+
+
+def _settings(method: Any) -> str:
+    return ", ".join(f"{k} {v}" for k, v in method.items() if k != "name") if isinstance(method, dict) else ""
 
 
 def _data(r: Result) -> list[Fact]:
@@ -142,7 +217,7 @@ def _data(r: Result) -> list[Fact]:
     frames = run.get("frames")
     clips = run.get("clips") if isinstance(run.get("clips"), int) else r.metrics.get("train_clips")
     facts = [
-        ("data set", f"{_title(r)} ({data}){', synthetic recordings in its format' if _synthetic(r) else ''}"),
+        ("data set", f"{_title(r)} ({data}){', synthetic recordings in its format' if r.synthetic else ''}"),
         ("split", f"{split_title(split)} ({split}), its training part"),
         ("clips", f"{clips:,}" if isinstance(clips, int) else ""),
         ("frames", str(frames or "")),
@@ -153,7 +228,7 @@ def _data(r: Result) -> list[Fact]:
 
 def _how(run: str, r: Result) -> list[Fact]:
     made = _history(r).get(str(_input(r.provenance, "run").get("digest")), {})
-    recipe = _recipe(r)
+    recipe = recipe_of(r)
     optimiser = recipe.get("optimizer")
     rates = ", ".join(f"{k} {v}" for k, v in optimiser.items()) if isinstance(optimiser, dict) else ""
     version = made.get("skelpipe") or r.provenance.get("skelpipe")
@@ -168,6 +243,7 @@ def _how(run: str, r: Result) -> list[Fact]:
         ("device", str(device or "")),
         ("version", f"skelpipe {version or '?'}" + "".join(f", {k} {v}" for k, v in libraries.items())),
         ("command", str(made.get("command") or "")),
+        ("in the folder", str(made.get("folder") or "") if made.get("command") else ""),
         ("run", run[:16] if re.fullmatch(r"[0-9a-f]{64}", run) else ""),
     ]
     return [(key, value) for key, value in facts if value]
@@ -178,14 +254,6 @@ def _warnings(results: Iterable[Result]) -> list[str]:
     return sorted(told)
 
 
-def _synthetic(r: Result) -> bool:
-    """Whether its clips go back to `skelpipe synth`."""
-    return any(
-        made.get("kind") == "raw" and str(made.get("command", "")).startswith("skelpipe synth")
-        for made in _history(r).values()
-    )
-
-
 def _title(r: Result) -> str:
     try:
         return dataset_of(r.metrics).title
@@ -194,7 +262,7 @@ def _title(r: Result) -> str:
 
 
 def _licence(r: Result) -> str:
-    if _synthetic(r):
+    if r.synthetic:
         return SYNTHETIC
     published = str(r.metrics["split"]) in paper.benchmarks()
     return TERMS.format(title=_title(r)) if published else OWN_TERMS
@@ -214,7 +282,7 @@ def _results(results: Sequence[Result], found: Found, catalogue: Catalogue) -> d
             seeds = f"{percent(there['mean'])} ± {percent(there['std'])}, n = {there['n']}" if spread else "—"
             told = f"{interval_text(interval)} ({interval['method']})" if interval else why_none(here) or "—"
             over = f"{interval_text(spread)} ({spread['method']})" if spread else "—"
-            rows.append([split_title(r.split), c["title"], percent(here["mean"]), told, seeds, over])
+            rows.append([data_title(r.split, [r]), c["title"], percent(here["mean"]), told, seeds, over])
     head = ["split", "measured by", "this run", "95 % interval", "mean over seeds", "95 % interval of the mean"]
     return {"columns": head, "rows": rows}
 

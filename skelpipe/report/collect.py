@@ -203,7 +203,8 @@ def _read_result(folder: Path, shown: str, kind: str) -> Result:
         raise ValueError(f"metrics.json: {ONLY} is not a list of whole numbers")
     made = read_json(folder / PROVENANCE)
     parts = [Path(str(p["path"])) for p in metrics.get("parts") or []]
-    recipes = [_recipe_of(part) for part in parts or [folder]]
+    # Parts that are not where they were: the fusion itself keeps what they share.
+    recipes = [_recipe_of(part) or _recipe_of(folder) for part in parts or [folder]]
     shared = {k: v for k, v in recipes[0].items() if all(r.get(k) == v for r in recipes)}
     settings = {**(metrics.get("run") or {}), **shared, **_measured_on(metrics)}
     return Result(folder, shown, kind, metrics, {**made, "digest": read_digest(folder)}, settings)

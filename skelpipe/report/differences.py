@@ -22,9 +22,9 @@ from skelpipe.evaluation.intervals import CLIP, FEWEST, LEVEL, RESAMPLES, SEED
 from skelpipe.evaluation.scores import read_scores
 from skelpipe.paper.systems import system_of
 from skelpipe.plots.style import class_names
-from skelpipe.report.collect import Found, Result
+from skelpipe.report.collect import Found, Result, data_title
 from skelpipe.report.experiments import Catalogue, Experiment, in_order, main_results
-from skelpipe.report.labels import protocol_title, split_key, split_title, stream_key
+from skelpipe.report.labels import protocol_title, split_key, stream_key
 from skelpipe.report.said import PAIR
 from skelpipe.report.sure import welch_interval
 
@@ -122,7 +122,7 @@ def _compared(split: str, sides: Sequence[Side], protocol: str, left_out: int, c
     i, j = chosen_pair(sides)
     return {
         "split": split,
-        "title": split_title(split),
+        "title": data_title(split, [r for side in sides for r in side.results]),
         "protocol": protocol_title(protocol, first.protocols[protocol]),
         "runs": [{"label": side.label, "n": len(side.results)} for side in sides],
         "classes": [names[c] if c < len(names) else f"class {c + 1}" for c in present],

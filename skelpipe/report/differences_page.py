@@ -31,7 +31,7 @@ def told(compared: Mapping[str, Any], one: int, two: int) -> str:
         narrow = int(pair["groups"].split()[0]) < FEW_GROUPS
         return (
             f"Intervals of {level} by bootstrap: {pair['groups']} of the test part drawn with replacement, the same "
-            f"for both runs. {_seeds(runs[one]['n'], runs[two]['n'])}, so they say nothing about other seeds."
+            f"for both runs. {_seeds(runs[one]['n'], runs[two]['n'])}, so that nothing is said about other seeds."
             + (" So few make them narrower than they should be." if narrow else "")
         )
     if pair["by"] == FEW:

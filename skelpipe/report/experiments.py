@@ -11,7 +11,7 @@ from typing import Any
 
 from skelpipe.methods import METHODS
 from skelpipe.paper.systems import SYSTEMS, recipes
-from skelpipe.report.collect import Result, Run
+from skelpipe.report.collect import Result, Run, data_title
 from skelpipe.report.labels import column, recipe_key, recipe_name, setting_label, split_key, split_title, stream_key
 
 # Settings that do not make another experiment: what the rows name anyway, where it ran and how fast.
@@ -210,7 +210,7 @@ def _main(experiments: Sequence[Experiment], usual: Collection[Experiment]) -> l
 
 def caption(result: Result, experiment: Experiment) -> str:
     """One result in words, without its seed."""
-    return f"{experiment.label}, {result.stream}, {split_title(result.split)}"
+    return f"{experiment.label}, {result.stream}, {data_title(result.split, [result])}"
 
 
 def run_labels(runs: Sequence[Run]) -> list[str]:

@@ -22,11 +22,11 @@ from skelpipe.paper.systems import SYSTEMS, system_of
 from skelpipe.plots.compact import bones_of, compact
 from skelpipe.plots.motion import load_motion
 from skelpipe.plots.style import class_names
-from skelpipe.report.collect import Found, Result
+from skelpipe.report.collect import Found, Result, data_title
 from skelpipe.report.differences import Side, chosen_pair, sides_of
 from skelpipe.report.experiments import Catalogue
 from skelpipe.report.figures.stored import read_named
-from skelpipe.report.labels import protocol_title, split_key, split_title
+from skelpipe.report.labels import protocol_title, split_key
 
 EACH = 4  # clips of a kind, of as many classes
 MOST_SPLITS = 2
@@ -100,7 +100,7 @@ def _of_split(
         return None
     return {
         "split": split,
-        "title": split_title(split),
+        "title": data_title(split, [first]),
         "protocol": protocol_title(protocol, first.protocols[protocol]),
         "runs": [f"{side.label}, seed {side.results[0].seed}" for side in sides],
         "groups": groups,
@@ -193,7 +193,7 @@ def find_clips(result: Result) -> Path | None:
     history = result.provenance.get("history")
     for source, made in _clips_of(result.provenance, history if isinstance(history, dict) else {}):
         wanted = source.get("digest")
-        for path in _places(source, made, result.path):
+        for path in places(source, made, result.path):
             if wanted and read_digest(path) == wanted:
                 return path
     return None
@@ -213,7 +213,7 @@ def _clips_of(
             yield from _clips_of(older, history)
 
 
-def _places(source: Mapping[str, Any], made: Mapping[str, Any], result: Path) -> Iterator[Path]:
+def places(source: Mapping[str, Any], made: Mapping[str, Any], result: Path) -> Iterator[Path]:
     """Where they may lie: as they were given, where they were made, and as far from the result if all was moved."""
     given = Path(str(source.get("path", "")))
     yield Path(str(made.get("from") or "")) / given

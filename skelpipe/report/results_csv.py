@@ -11,6 +11,7 @@ from skelpipe.report.sure import interval_of, why_none
 
 OF_FOLDER = (
     "path", "kind", "recipe", "method", "dataset", "split", "stream", "seed", "epochs", "train_clips", "test_clips",
+    "synthetic",
 )  # fmt: skip
 OF_PROTOCOL = ("top1", "std", "top5", "balanced", "macro_f1", "map", "labelled")
 OF_INTERVAL = ("level", "low", "high", "by", "groups")

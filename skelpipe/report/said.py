@@ -5,8 +5,8 @@ They are made from the scores of the same test clips, and hold whichever way the
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,11 +18,13 @@ from skelpipe.evaluation.intervals import CLIP, FEWEST, LEVEL, resampled_means, 
 from skelpipe.evaluation.scores import label_rank, read_scores
 from skelpipe.paper.systems import SYSTEMS, system_of
 from skelpipe.plots.style import class_names
-from skelpipe.report.collect import Result
+from skelpipe.report.collect import Result, Run
 from skelpipe.report.experiments import Catalogue, main_results
 from skelpipe.report.labels import protocol_title, recipe_name
+from skelpipe.report.learnt import has_collapsed, never_began, similarity
 
 PAIR = ("skeletonclr", "crosnnclr")  # the paper's host and its plug-in, which are compared if both are there
+MOST_NAMED = 3  # classes of equal figures
 FEW_CLIPS, FEW_OF_CLASS = 1000, 30  # fewer test clips in all, or of a class, are called few
 STREAMS = {"3s": "three streams fused"}
 
@@ -36,6 +38,8 @@ class Hits:
         labels: (n,) classes from 0.
         group: (n,) the person or video of each clip, or None.
         chance: what guessing finds.
+        remark: what its name is to be read with, such as that its embeddings have collapsed.
+        alike: how similar the embeddings of different clips are, as logged last; of several runs where it is highest.
     """
 
     name: str
@@ -46,20 +50,26 @@ class Hits:
     group: npt.NDArray[Any] | None
     chance: float
     seeds: int
+    remark: str = ""
+    alike: float | None = None
 
     def among(self, names: npt.NDArray[Any]) -> Hits:
         """The same of these clips alone, in this order; all of them are among its own."""
         order = np.argsort(self.names)
         rows = order[np.searchsorted(self.names, names, sorter=order)]
         group = None if self.group is None else self.group[rows]
-        return Hits(self.name, self.result, names, self.right[rows], self.labels[rows], group, self.chance, self.seeds)
+        return replace(self, names=names, right=self.right[rows], labels=self.labels[rows], group=group)
 
 
-def sentences(results: Sequence[Result]) -> list[str]:
+def sentences(results: Sequence[Result], runs: Sequence[Run] = ()) -> list[str]:
     """Three sentences about two systems that were measured on the same clips; none where there are no two.
 
     These are SkeletonCLR and CrosNNCLR, or else the first two in the paper's order, by the fused stream, or else the
     first there is, with the first protocol that both have, on the first split where there are two.
+
+    Args:
+        results: all of the report.
+        runs: whose logs tell whether embeddings have collapsed.
     """
     trained = [result for result in results if result.epochs]
     if not trained:
@@ -67,21 +77,23 @@ def sentences(results: Sequence[Result]) -> list[str]:
     chosen = main_results(trained, Catalogue(trained))
     for split in dict.fromkeys(group[0].split for group in chosen):
         groups = [group for group in chosen if group[0].split == split]
-        groups.sort(
-            key=lambda group: system_of(group[0].recipe) not in PAIR
-        )  # else as they stand, in the paper's order
-        if len(groups) > 1:
-            first, second = groups[:2]
+        systems: dict[str, list[Result]] = {}  # of a sweep, which the page tells apart, the first
+        for group in groups:
+            systems.setdefault(system_of(group[0].recipe), group)
+        # Else as they stand, in the paper's order.
+        pair = sorted(systems, key=lambda system: (system not in PAIR, system not in SYSTEMS))[:2]
+        if len(pair) > 1:
+            first, second = (systems[system] for system in sorted(pair, key=[*systems].index))
             protocol = next((name for name in first[0].protocols if name in second[0].protocols), None)
             if protocol is None:
                 continue
-            one, other = _hits(first, protocol), _hits(second, protocol)
+            one, other = _hits(first, protocol, runs), _hits(second, protocol, runs)
             if one is not None and other is not None:
                 return _compare(one, other, protocol)
     return []
 
 
-def _hits(group: Sequence[Result], protocol: str) -> Hits | None:
+def _hits(group: Sequence[Result], protocol: str, runs: Sequence[Run]) -> Hits | None:
     """What the evaluations of one system, of several seeds, have recognised; None without scores of the protocol."""
     found: dict[str, list[float]] = {}
     of: dict[str, tuple[int, Any]] = {}
@@ -112,6 +124,8 @@ def _hits(group: Sequence[Result], protocol: str) -> Hits | None:
         np.array([member for _, member in of.values()]) if grouped else None,
         1 / max(1, int(metrics.get("classes_present", metrics["classes"]))),
         len({result.seed for result in group}),
+        "its embeddings have collapsed" if has_collapsed(group, runs) else never_began(group[0]),
+        similarity(group, runs),
     )
 
 
@@ -121,16 +135,15 @@ def _compare(one: Hits, other: Hits, protocol: str) -> list[str]:
     if not len(common):
         return []
     one, other = one.among(common), other.among(common)
-    if one.name == other.name:  # as two points of a sweep, which the page tells apart
-        return []
     return [_in_all(one, other, protocol), _by_class(one, other), _how_sure(one, other)]
 
 
 def _in_all(one: Hits, other: Hits, protocol: str) -> str:
     a, b = float(one.right.mean()), float(other.right.mean())
     low, high, groups, by = difference(one, other)
-    stream = one.result.stream
-    how = f"{STREAMS.get(stream, f'stream {stream}')}, {protocol_title(protocol, one.result.protocols[protocol])}"
+    name, _, weights = one.result.stream.partition(" ")
+    stream = " ".join(filter(None, (STREAMS.get(name, f"stream {name}"), weights)))
+    how = f"{stream}, {protocol_title(protocol, one.result.protocols[protocol])}"
     told = (
         f"Of {len(one.names):,} test clips {other.name} recognises {_percent(b)} and {one.name} {_percent(a)} ({how}), "
         f"where guessing finds {_percent(one.chance)}"
@@ -182,21 +195,32 @@ def _by_class(one: Hits, other: Hits) -> str:
     name = {c: f"“{titles[c] if c < len(titles) else f'class {c + 1}'}”" for c in present}
     if len(present) == 1:
         return f"All of them are of one class, {name[present[0]]}."
-    best, worst = (max(present, key=lambda c: (sign * sum(own[c]), -c)) for sign in (1, -1))
-    gain, loss = (max(present, key=lambda c: (sign * (own[c][1] - own[c][0]), -c)) for sign in (1, -1))
+    total = {c: round(sum(own[c]), 9) for c in present}
+    more = {c: round(own[c][1] - own[c][0], 9) for c in present}
+
+    def of(values: dict[int, float], extreme: float, figures: Callable[[int], str]) -> tuple[str, bool]:
+        """The classes that share a value, with their figures, and whether they are several."""
+        alike = [c for c in present if values[c] == extreme]
+        if len(alike) > MOST_NAMED:
+            return f"{len(alike)} classes alike, such as {name[alike[0]]} {figures(alike[0])}", True
+        *others, last = (f"{name[c]} {figures(c)}" for c in alike)
+        return (f"{', '.join(others)} and {last}" if others else last), bool(others)
 
     def both(c: int, between: str) -> str:
         return f"({100 * own[c][1]:.1f} {between} {_percent(own[c][0])})"
 
-    if sum(own[best]) == sum(own[worst]):
+    high, low = max(total.values()), min(total.values())
+    if high == low:
         told = f"All {len(present)} classes are recognised equally well"
     else:
-        first = f"({other.name} {_percent(own[best][1])}, {one.name} {_percent(own[best][0])})"
-        told = f"Over both, {name[best]} is recognised best {first} and {name[worst]} worst {both(worst, 'and')}"
-    up, down = own[gain][1] > own[gain][0], own[loss][1] < own[loss][0]
-    gains = f"gains most on {name[gain]} {both(gain, 'instead of')}" if up else "gains on no class"
-    losses = f"loses most on {name[loss]} {both(loss, 'instead of')}" if down else "loses on none"
-    if not up and not down:
+        first = lambda c: f"({other.name} {_percent(own[c][1])}, {one.name} {_percent(own[c][0])})"  # noqa: E731
+        best, several = of(total, high, first)
+        worst = of(total, low, lambda c: both(c, "and"))[0]
+        told = f"Over both, {best} {'are' if several else 'is'} recognised best, and {worst} worst"
+    up, down = max(more.values()), min(more.values())
+    gains = f"gains most on {of(more, up, lambda c: both(c, 'instead of'))[0]}" if up > 0 else "gains on no class"
+    losses = f"loses most on {of(more, down, lambda c: both(c, 'instead of'))[0]}" if down < 0 else "loses on none"
+    if not up > 0 and not down < 0:
         return f"{told}, and the two differ on no class."
     return f"{told}; {other.name} {gains} and {losses}."
 
@@ -216,17 +240,14 @@ def _how_sure(one: Hits, other: Hits) -> str:
         if seeds == 1
         else f"and each figure is the mean of {seeds} trainings"
     )
-    synthetic = (
-        "; the recordings are synthetic, and tell nothing of the paper's figures" if _synthetic(one.result) else ""
-    )
-    return f"{told}, {trainings}{synthetic}."
-
-
-def _synthetic(result: Result) -> bool:
-    """Whether some of what an evaluation comes from was written by `skelpipe synth`, which alone makes raw files."""
-    history = result.provenance.get("history")
-    entries = history.values() if isinstance(history, dict) else ()
-    return any(isinstance(entry, dict) and entry.get("kind") == "raw" for entry in entries)
+    more = [f"of {each.name}, {each.remark}" for each in (other, one) if each.remark]
+    known = [f"{each.alike:.2f} for {each.name}" for each in (other, one) if each.alike is not None]
+    if known:
+        figures = " and ".join(known)
+        more.append(f"at the end of training different clips had a similarity of {figures}, where 1 is collapse")
+    if one.result.synthetic:
+        more.append("the recordings are synthetic, and tell nothing of the paper's figures")
+    return "; ".join([f"{told}, {trainings}", *more]) + "."
 
 
 def _percent(share: float) -> str:

@@ -10,7 +10,7 @@ from skelpipe import __version__, paper
 from skelpipe.evaluation.fuse import ONLY
 from skelpipe.plots.style import class_names
 from skelpipe.report.cells import Cell, Column, beside_top1, cells_of, columns_of, warnings_of
-from skelpipe.report.collect import Found, Result
+from skelpipe.report.collect import Found, Result, data_title
 from skelpipe.report.experiments import (
     Catalogue,
     Experiment,
@@ -40,7 +40,14 @@ def tabulate(found: Found, told: Mapping[str, Any] | None = None) -> dict[str, A
     splits = sorted({r.split for r in results}, key=split_key)
     sources: list[str] = []
     tables = [
-        _table(title, some, [r for r in results if r.split in some], catalogue, sources, standing_rows)
+        _table(
+            _title(title, some, results),
+            some,
+            [r for r in results if r.split in some],
+            catalogue,
+            sources,
+            standing_rows,
+        )
         for title, some in _families(splits, results, catalogue)
     ]
     summary = [
@@ -121,16 +128,16 @@ def _table(
             made.append({"stream": stream, "cells": cells, "published": published, "run": any(here.values())})
         rows.append(_group(experiment, made))
     bare = measured_without_figure(rows, splits, lambda n, stream, s: (groups[n], stream, s) in standing_rows)
+    beside = {s: [e["published"][s] for row in rows for e in row["streams"]] for s in splits}
     return {
         "title": title,
         "splits": [
             {
                 "split": s,
-                "title": split_title(s),
+                "title": data_title(s, of_split[s]),
                 "columns": columns[s],
-                "layout": _layout(
-                    columns[s], [e["published"][s] for row in rows for e in row["streams"]], s in paper.benchmarks()
-                ),
+                "layout": _layout(columns[s], beside[s]),
+                "marked": any(not p["comparable"] for each in beside[s] for p in each.values()),
                 **_split_facts(of_split[s]),
             }
             for s in splits
@@ -138,6 +145,12 @@ def _table(
         "groups": rows,
         "missing": {"results": [], "figures": bare},
     }
+
+
+def _title(title: str, splits: Sequence[str], results: Sequence[Result]) -> str:
+    """The title of a table; synthetic recordings in the form of a benchmark are not called as it is."""
+    synthetic = {r.synthetic for r in results if r.split in splits}
+    return f"{title} ({'partly ' if len(synthetic) > 1 else ''}synthetic)" if True in synthetic else title
 
 
 def _usual(groups: Sequence[Experiment], here: Collection[Experiment]) -> set[Experiment]:
@@ -169,19 +182,16 @@ def _applies(kind: str, experiment: Experiment) -> bool:
     return not experiment.origin
 
 
-def _layout(columns: Sequence[Column], published: Sequence[Mapping[str, Any]], benchmark: bool) -> list[dict[str, str]]:
-    """The columns in order, and beside those of a protocol the published figures for it and the difference.
-
-    A split that is no `benchmark` has none.
-    """
+def _layout(columns: Sequence[Column], published: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
+    """The columns in order, and beside those of a protocol the published figures for it, if any, and the difference."""
     known = dict.fromkeys(kind for each in published for kind in each)
     order: list[dict[str, str]] = []
     for place, c in enumerate(columns):
         order.append({"kind": "cell", "key": c["key"], "title": c["title"]})
         kind = c["protocol"]
         last = all(later["protocol"] != kind for later in columns[place + 1 :])
-        if last and (kind in known or (benchmark and kind == "linear")):
-            known.pop(kind, None)
+        if last and kind in known:
+            known.pop(kind)
             order.append({"kind": "published", "key": kind, "title": "published"})
     return order + [{"kind": "published", "key": kind, "title": f"{kind}, published"} for kind in known]
 
@@ -285,7 +295,7 @@ def _summary(split: str, results: Sequence[Result], catalogue: Catalogue) -> lis
         return []
     line: dict[str, Any] = {
         "split": split,
-        "title": split_title(split),
+        "title": data_title(split, results),
         "protocol": columns[0]["title"],
         **_split_facts(results),
     }
@@ -306,6 +316,7 @@ def _evaluation(r: Result, catalogue: Catalogue) -> dict[str, Any]:
     return {
         "path": r.shown,
         "kind": r.kind,
+        "synthetic": r.synthetic,
         "label": experiment.label,
         "variant": experiment.variant.exact,
         **{key: r.metrics.get(key) for key in ("recipe", "method", "dataset", "seed", "epochs")},

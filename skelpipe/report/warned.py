@@ -8,6 +8,8 @@ from typing import Any
 from skelpipe.report.cells import warnings_of
 from skelpipe.report.collect import Result
 from skelpipe.report.experiments import Catalogue
+from skelpipe.report.labels import recipe_name
+from skelpipe.report.learnt import never_began
 
 
 def list_warnings(results: Sequence[Result], catalogue: Catalogue) -> list[dict[str, Any]]:
@@ -22,6 +24,8 @@ def list_warnings(results: Sequence[Result], catalogue: Catalogue) -> list[dict[
             text = "more than one evaluation of the same seed; only the newest counts"
             found.setdefault((key[0], text), []).extend(where)
     for r in results:
+        if text := never_began(r):
+            found.setdefault((recipe_name(r.recipe), text), []).append(r.shown)
         for name, p in r.protocols.items():
             for each in warnings_of(name, p):
                 found.setdefault((each["protocol"], each["text"]), []).append(r.shown)

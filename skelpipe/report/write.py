@@ -79,11 +79,8 @@ def write_report(
     folders.check_target(out, force, "report")
     found = _collect(given)
     told = None if paper is None else shape(paper, measured(found.results))
-    page = {
-        "title": title or TITLE,
-        "said": said(found.results, found.runs) if sentences else [],
-        **tabulate(found, told),
-    }
+    first = said(found.results, found.runs) if sentences else []
+    page = {"title": title or TITLE, "said": first, **tabulate(found, told)}
     pictures = draw(found, page["sweeps"], classes, wanted)
     if paper is not None:
         pictures = [*paper_picture(paper, page["paper"], found, classes), *pictures]
@@ -95,10 +92,8 @@ def write_report(
     page["skipped"] = [{"path": path, "reason": reason} for path, reason in found.skipped]
     page["figures"] = [{k: v for k, v in p.items() if k not in ("png", "chart")} for p in pictures]
     inputs = {result.shown: result.path for result in found.results}
-    settings = {
-        "classes": classes, "title": title, "figures": figures, "paper": paper, "sentences": sentences,
-        "motion": motion,
-    }  # fmt: skip
+    said_and_shown: dict[str, Any] = {"sentences": sentences, "motion": motion}
+    settings = {"classes": classes, "title": title, "figures": figures, "paper": paper, **said_and_shown}
     with folders.new_folder(out, "report", force=force, inputs=inputs, settings=settings) as folder:
         _write(folder, page, pictures, played)
     return out

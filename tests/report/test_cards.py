@@ -6,6 +6,7 @@ import json
 import pytest
 from made_up import write_evaluation, write_judged, write_run
 
+from skelpipe.evaluation.fuse import fuse
 from skelpipe.outputs import folders
 from skelpipe.report.write import write_report
 
@@ -56,6 +57,50 @@ def test_what_comes_of_synthetic_recordings_says_so(tmp_path, synthetic, clips):
     assert "synthetic recordings in its format" in text
     assert "under no licence but skelpipe's own" in text
     assert "publisher of" not in text
+
+
+def test_synthetic_recordings_are_not_called_the_benchmark(tmp_path, synthetic, clips):
+    write_judged(tmp_path / "e", clips, recipe="demo_crosnnclr", inputs={"raw": synthetic})
+    write_report([tmp_path / "e"], tmp_path / "r", figures=[])
+    (table,) = json.loads((tmp_path / "r" / "report.json").read_text())["tables"]
+    assert (table["title"], table["splits"][0]["title"]) == ("NTU-60 (synthetic)", "NTU-60 xsub (synthetic)")
+    assert [column["kind"] for column in table["splits"][0]["layout"]] == ["cell"]  # none that says what was published
+    assert "†" not in (tmp_path / "r" / "report.html").read_text("utf-8")
+    assert "NTU-60 xsub (synthetic)" in (tmp_path / "r" / "table.tex").read_text()
+    for name in ("report.csv", "table.csv"):
+        (row,) = csv.DictReader((tmp_path / "r" / name).open(newline=""))
+        assert row.get("synthetic") == "True" or row["table"] == "NTU-60 (synthetic)"
+
+
+def test_a_card_says_the_positives_and_where_they_never_began(tmp_path):
+    positives = {"name": "cross_view", "form": "equation", "nn_start_epoch": 40}
+    recipe = {"method": {"name": "skeletonclr", "queue_size": 64}, "positives": positives}
+    run = {"seed": 0, "stream": "joint", "recipe_settings": recipe}
+    write_evaluation(tmp_path / "e", "small_crosnnclr", epochs=40, run=run)
+    (text,) = cards(tmp_path / "e", tmp_path / "r").values()
+    text = text.replace("\\", "")
+    never = "its neighbours never began (nn_start_epoch 40, 40 epochs): it is SkeletonCLR"
+    assert "- method: CrosNNCLR (recipe small_crosnnclr): skeletonclr with positives cross_view\n" in text
+    assert f"- positives: cross_view (form equation, nn_start_epoch 40); {never}\n" in text
+    assert "- settings of the method: queue_size 64\n" in text
+    assert never in (tmp_path / "r" / "report.html").read_text()
+    write_evaluation(tmp_path / "f", "small_crosnnclr", epochs=41, run=run)
+    (text,) = cards(tmp_path / "f", tmp_path / "s").values()
+    assert "never began" not in text
+
+
+def test_a_fusion_has_a_card_and_counts_as_measured_whatever_its_weights(tmp_path):
+    parts = []
+    for stream in ("joint", "motion", "bone"):
+        folder = write_evaluation(tmp_path / "e", "small_skeletonclr", stream, "nw-ucla-xview", dataset="nw-ucla")
+        parts.append(str(folder))
+    fuse(parts, tmp_path / "e" / "fused", weights=[0.6, 1.0, 0.4])
+    told = cards(tmp_path / "e", tmp_path / "r")
+    (text,) = (text for name, text in told.items() if "3s (weights" in name)
+    assert f"- stream motion: weight 1, {parts[1]}" in text.replace("\\", "")
+    assert f"sk.load('{tmp_path / 'e' / 'fused'}')" in text
+    (table,) = json.loads((tmp_path / "r" / "report.json").read_text())["tables"]
+    assert not [line for line in table["missing"]["results"] if "no 3s" in line]
 
 
 def test_names_cannot_break_a_card_or_its_file(tmp_path):

@@ -12,6 +12,7 @@ import pytest
 from click.testing import CliRunner
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from made_up import write_run
 
 from skelpipe.cli import main
 from skelpipe.evaluation.scores import write_scores
@@ -65,9 +66,9 @@ def test_a_clear_difference_is_told_with_its_classes_and_how_sure_it_is(tmp_path
     )
     assert first.endswith("over 5 subjects), in favour of CrosNNCLR.")
     assert second == (
-        "Over both, “brushing teeth” is recognised best (CrosNNCLR 100.0 %, SkeletonCLR 100.0 %) and “eat meal/snack” "
-        "worst (90.0 and 0.0 %); CrosNNCLR gains most on “eat meal/snack” (90.0 instead of 0.0 %) and loses most on "
-        "“drink water” (90.0 instead of 100.0 %)."
+        "Over both, “brushing teeth” (CrosNNCLR 100.0 %, SkeletonCLR 100.0 %) and “brushing hair” (CrosNNCLR 100.0 %, "
+        "SkeletonCLR 100.0 %) are recognised best, and “eat meal/snack” (90.0 and 0.0 %) worst; CrosNNCLR gains most "
+        "on “eat meal/snack” (90.0 instead of 0.0 %) and loses most on “drink water” (90.0 instead of 100.0 %)."
     )
     assert third == (
         "These are few clips, at least 10 of a class, of which one is worth 10.0 points, so that single classes may "
@@ -143,6 +144,18 @@ def test_synthetic_recordings_are_called_so(tmp_path):
         made = json.loads(path.read_text())
         path.write_text(json.dumps({**made, "history": {"1": {"kind": "raw"}}}))
     assert told(tmp_path)[2].endswith("; the recordings are synthetic, and tell nothing of the paper's figures.")
+
+
+@pytest.mark.parametrize("collapsed", [False, True])
+def test_a_collapsed_run_is_called_so_and_how_alike_its_clips_are(tmp_path, collapsed):
+    for recipe, alike in (("skeletonclr", 0.25), ("crosnnclr", 0.99)):
+        write(tmp_path / "e", recipe, pattern(40, [3]))
+        end = {"epoch": 10, "negative": alike, **({"collapsed": True} if collapsed and alike > 0.9 else {})}
+        write_run(tmp_path / recipe, recipe=recipe, epochs=10, log=[end])
+    found = collect([tmp_path])
+    third = sentences(found.results, found.runs)[2]
+    assert ("of CrosNNCLR, its embeddings have collapsed" in third) is collapsed
+    assert "had a similarity of 0.99 for CrosNNCLR and 0.25 for SkeletonCLR, where 1 is collapse" in third
 
 
 def test_those_of_the_paper_are_compared_by_the_fused_stream_and_else_the_first_two(tmp_path):

@@ -66,6 +66,7 @@ for (const block of all(".compared")) {
       }),
     );
     told.textContent = pair.told;
+    body.parentElement.dispatchEvent(new Event("filled"));
   };
   one.addEventListener("change", fill);
   two.addEventListener("change", fill);

@@ -58,7 +58,7 @@ const order = (table, column, up) => {
 const sortable = (table) => {
   const heads = [...table.tHead.rows[table.tHead.rows.length - 1].cells];
   heads.forEach((head, column) => {
-    if (!head.textContent.trim()) return;
+    if (!head.textContent.trim() || head.classList.contains("bar-head")) return;
     const button = make("button", { type: "button", title: "order by this" }, ...head.childNodes);
     button.addEventListener("click", () => {
       // Figures from the highest on, names from A on; a second click turns it round.
@@ -71,15 +71,20 @@ const sortable = (table) => {
     });
     head.append(button);
   });
+  table.addEventListener("filled", () => {
+    const column = heads.findIndex((head) => head.hasAttribute("aria-sort"));
+    if (column >= 0) order(table, column, heads[column].getAttribute("aria-sort") === "ascending");
+  });
 };
 
 const filterable = (table) => {
-  const rows = all("tbody tr:not(.heading)", table);
-  if (rows.length < FEWEST_ROWS) return;
+  const own = () => all("tbody tr:not(.heading)", table); // of class by class they change
+  if (own().length < FEWEST_ROWS) return;
   const box = make("input", { type: "search", placeholder: "words of a row" });
   const told = make("span", { className: "note" });
   told.setAttribute("role", "status");
-  box.addEventListener("input", () => {
+  const filter = () => {
+    const rows = own();
     const words = box.value.toLowerCase().split(/\s+/).filter(Boolean);
     let shown = 0;
     for (const row of rows) {
@@ -89,7 +94,9 @@ const filterable = (table) => {
     }
     told.textContent = words.length ? `${shown} of ${rows.length} rows` : "";
     quiet(table);
-  });
+  };
+  box.addEventListener("input", filter);
+  table.addEventListener("filled", filter);
   table.parentElement.before(make("div", { className: "bar filter" }, make("label", {}, "Filter ", box), told));
 };
 
