@@ -28,7 +28,7 @@ def group(folder: str) -> list[str | dict[str, str]]:
     index, others = f"{folder}/index.md", []
     for path, text in generated().items():
         if path.startswith(f"{folder}/") and path != index:
-            title = text.partition("\n")[0].removeprefix("# ").replace("\\_", "_")
+            title = text.partition("\n")[0].removeprefix("# ").replace("\\_", "_").replace("\\*", "*")
             others.append({re.sub(r"^(\w+: |skelpipe )", "", title): path})
     return [index, *others]
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 BOOSTS = {
     "changelog.md": 0.3, "api/": 0.5, "positives/": 0.5, "layouts/": 0.5, "augmentations/": 0.6, "recipes/": 0.4,
     "pipelines/": 0.7, "encoders/": 0.8, "protocols/": 0.9, "notebooks/": 0.9, "methods/": 3.0, "datasets/": 1.0,
-    "preparation.md": 1.0, "optimisation.md": 1.0, "index.md": 1.0, "cli/": 4.0, "": 2.0,
+    "preparation.md": 1.0, "optimisation.md": 1.0, "index.md": 1.0, "running-pipelines.md": 1.0, "cli/": 6.0, "": 2.0,
 }  # fmt: skip
 WORDS = {
     "own-data.md": ["own data", "custom data set"],

@@ -38,7 +38,7 @@ def _page(name: str) -> str:
         )
     return page(
         _title(name),
-        f"**Source**: {clean(system.source)}.",
+        "" if mines else f"**Source**: {clean(system.source)}.",
         f"In a recipe: `method: {host}` and `positives: {positives}`. It is {title_of(host, METHODS[host])}'s"
         f" [networks, views and further losses](../methods/{host}.md) with"
         f" the set of positives [`{positives}`](../positives/{positives}.md)."
