@@ -118,12 +118,13 @@ def _check_names(pipeline: Pipeline, path: Path) -> None:
 
 def _experiment(pipeline: Pipeline, file: Path, called: str, changes: Sequence[str]) -> Experiment:
     from skelpipe.evaluation.protocols import check_stated
+    from skelpipe.training.announce import never_mined
     from skelpipe.training.recipe import load_recipe
 
     recipe = load_recipe(file, changes, pipeline.epochs)  # a mistake is found now and not hours later
     check_stated(recipe, file)
-    if recipe.never_mined:
-        log.warning("%s: %s", called, recipe.never_mined)
+    if never := never_mined(recipe):
+        log.warning("%s: %s", called, never)
     # Not what was asked for but what it changes: a setting at its default makes no other experiment.
     differing = _differences(load_recipe(file), recipe, load_yaml(file))
     epochs = differing.get("epochs")

@@ -17,8 +17,8 @@ log = logging.getLogger(__name__)
 def tell_plan(recipe: Recipe, source: Clips, clips: int, split: str, stream: str, seed: int, share: int) -> None:
     """Log what is about to be trained on what."""
     log.info("recipe %s: %s, positives %s", recipe.name, recipe.method.name, recipe.positives.name)  # type: ignore[attr-defined]
-    if recipe.never_mined:
-        log.warning("recipe %s: %s", recipe.name, recipe.never_mined)
+    if never := never_mined(recipe):
+        log.warning("recipe %s: %s", recipe.name, never)
     log.debug("all of the recipe: %s", recipe.model_dump(mode="json"))
     made = ", ".join(
         f"{key} {source.attributes[key]}" for key in ("bodies", "centre", "turn") if key in source.attributes
@@ -34,6 +34,15 @@ def tell_plan(recipe: Recipe, source: Clips, clips: int, split: str, stream: str
         log.info("batch norm %s batch_norm: %s", norm, recipe.batch_norm)
     else:
         log.info("one process, batches of %d; batch_norm: %s makes no difference", recipe.batch_size, recipe.batch_norm)
+
+
+def never_mined(recipe: Recipe) -> str | None:
+    """What to say of a run that ends before its positives look for a neighbour; None of all others."""
+    start = getattr(recipe.positives, "nn_start_epoch", 0)
+    if recipe.iterations is not None or not 0 < recipe.epochs <= start:
+        return None
+    never = f"no neighbour counts in {recipe.epochs} epochs, as positives.nn_start_epoch is {start}"
+    return f"{never}: what is trained is the method without them; lower it by --set, or train longer"
 
 
 def tell_arithmetic(

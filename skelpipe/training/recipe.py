@@ -259,15 +259,6 @@ class Recipe(Settings):
         return epochs if self.schedule is None else (*epochs, "optimizer.steps", "optimizer.gamma")
 
     @property
-    def never_mined(self) -> str | None:
-        """What to say of a run that ends before its positives look for a neighbour; None of all others."""
-        start = getattr(self.positives, "nn_start_epoch", 0)
-        if self.iterations is not None or not 0 < self.epochs <= start:
-            return None
-        never = f"no neighbour counts in {self.epochs} epochs, as positives.nn_start_epoch is {start}"
-        return f"{never}: what is trained is the method without them; lower it by --set, or train longer"
-
-    @property
     def streams(self) -> tuple[str, ...]:
         """The streams that are trained together; none if a run is of one stream."""
         streams: tuple[str, ...] = METHODS[self.method.name].streams_of(self.method)
