@@ -213,7 +213,8 @@ def test_any_classes_are_measured(tmp_path, label, probe, monkeypatch):
     for figures in metrics["protocols"].values():
         assert sum(value is not None for value in figures["per_class"]) == metrics["classes_present"]
         assert 0 <= figures["macro_f1"] <= 1
-        assert figures["interval"]["low"] <= figures["top1"] <= figures["interval"]["high"]
+        if figures["interval"]["groups"] >= 5:
+            assert figures["interval"]["low"] <= figures["top1"] <= figures["interval"]["high"]
     if 2 in label[test]:
         assert metrics["protocols"]["linear"]["top1"] == metrics["protocols"]["linear"]["macro_f1"] == 0
 
