@@ -44,7 +44,7 @@ FOREIGN = {
     "--resources", "--slurm-status-command", "--slurm-init-seconds-before-status-checks",  # Snakemake
     "--nproc-per-node", "--benchmark-only", "--check",  # torchrun, pytest, ruff
     "--target", "--runs", "--coverage", "--sample", "--record", "--work", "--peer", "--precisions", "--modes",
-    "--draw", "--group",  # tests/
+    "--draw", "--group", "--steps", "--loaders", "--rounds", "--clips",  # tests/
 }  # fmt: skip
 
 
