@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import xml.etree.ElementTree as ET
+from pathlib import Path
 
 import click
 import doc_blocks
@@ -38,14 +39,16 @@ SETTINGS = {
     **{f"protocols/{name}.md": field.annotation for name, field in Options.model_fields.items()},
     "recipes/index.md": Recipe, "pipelines/index.md": Pipeline, "preparation.md": ClipsNeeded,
 }  # fmt: skip
-# Options of other programs that our pages name.
+# Options of other programs that our pages name, and of our own scripts.
 FOREIGN = {
     "--executor", "--jobs", "--default-resources", "--set-resources", "--set-threads", "--retries", "--profile",
     "--resources", "--slurm-status-command", "--slurm-init-seconds-before-status-checks",  # Snakemake
     "--nproc-per-node", "--benchmark-only", "--check",  # torchrun, pytest, ruff
-    "--target", "--runs", "--coverage", "--sample", "--record", "--work", "--peer", "--precisions", "--modes",
-    "--draw", "--group", "--steps", "--loaders", "--rounds", "--clips",  # tests/
 }  # fmt: skip
+SCRIPTS = [path for path in Path(__file__).parents[1].rglob("*.py") if "ArgumentParser" in path.read_text("utf-8")]
+FOREIGN |= {
+    option for path in SCRIPTS for option in re.findall(r'add_argument\(\s*"(--[\w-]+)"', path.read_text("utf-8"))
+}
 
 
 @pytest.fixture(scope="module")
