@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -45,13 +46,24 @@ def kept(tmp_path_factory):
     return tmp_path_factory.mktemp("world")
 
 
+def forget_recipes() -> None:
+    """Let what was read of the recipes that ship be read again: here they are others."""
+    for name, module in [*sys.modules.items()]:
+        if name.startswith("skelpipe.report."):
+            for each in vars(module).values():
+                if hasattr(each, "cache_clear"):
+                    each.cache_clear()
+
+
 @pytest.fixture
 def world(kept, recipes, shipped_recipes, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     shipped = resources.shipped
     monkeypatch.setattr(resources, "shipped", lambda folder: recipes if folder == "models" else shipped(folder))
     before = {name: set(registry) for name, registry in resources.REGISTRIES.items()}
+    forget_recipes()
     yield World(kept, shipped_recipes)
+    forget_recipes()
     for name, registry in resources.REGISTRIES.items():  # what a page has registered
         for added in set(registry) - before[name]:
             del registry[added]
