@@ -186,7 +186,7 @@ def test_what_cannot_be_recorded_is_trained_without(works, clips, tmp_path, capl
 def test_a_step_that_fails_by_itself_is_not_taken_for_a_recording(clips):
     method, optimizer, batches = prepared("SkeletonCLR", clips)
     batches[0].labels = batches[0].labels[:3]
-    with pytest.raises((RuntimeError, IndexError)):
+    with pytest.raises(BadInput, match="labels"):
         train_step(method, optimizer, batches[0], 1, graphs_of(TapeRecorder()))
 
 
@@ -276,8 +276,7 @@ def test_views_that_cannot_be_compiled_are_rendered_without(clips, tmp_path, cap
     graphs.failed = "not asked for here"
     pretrain(recipe(1), clips, tmp_path / "refused", **ON, resident="on", compiled=graphs)
     told = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
-    assert len(told) == 1
-    assert "rendered without being compiled" in told[0]
+    assert sum("rendered without being compiled" in words for words in told) == 1
     pretrain(recipe(1), clips, tmp_path / "plain", **ON, resident="on")
     torch.testing.assert_close(weights(tmp_path / "refused"), weights(tmp_path / "plain"), rtol=0, atol=0)
 
