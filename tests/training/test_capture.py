@@ -13,6 +13,7 @@ from test_graphs import CASES, CPU, ON, Ramp, prepared, recipe, steps, weights
 
 from skelpipe.clips.batches import Batch
 from skelpipe.encoders.plain import plainly
+from skelpipe.errors import BadInput
 from skelpipe.evaluation.evaluate import evaluate
 from skelpipe.training.capture import Captured
 from skelpipe.training.optim.clipping import Clipping
