@@ -108,7 +108,7 @@ def test_nothing_of_another_stage_is_replaced(clips, tmp_path):
     with new_folder(tmp_path / "out", "evaluation") as folder:
         (folder / "metrics.json").write_text("{}")
     (tmp_path / "out" / "done.json").unlink()
-    with pytest.raises(BadInput, match="choose another path, or pass --force"):
+    with pytest.raises(BadInput, match="replaces only what is of kind .run.; choose another path, or delete it"):
         pretrain(load_recipe("skeletonclr", TINY, epochs=1), clips, tmp_path / "out", **OPTIONS)
     assert (tmp_path / "out" / "metrics.json").read_text() == "{}"
 
