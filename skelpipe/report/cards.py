@@ -173,14 +173,13 @@ def _load(where: str, use: str) -> list[str]:
 def _model(r: Result) -> list[Fact]:
     recipe = recipe_of(r)
     encoder = own if isinstance(own := recipe.get("encoder"), dict) else {}
-    shape = ", ".join(f"{k} {v}" for k, v in encoder.items() if k != "name" and v is not None)
     layout = (r.metrics.get("run") or {}).get("layout") or r.settings.get("layout")
     facts = [
         ("method", _method(r)),
         ("positives", _positives(r, recipe)),
         ("settings of the method", _settings(recipe.get("method"))),
         ("source", SYSTEMS[r.recipe].source if r.recipe in SYSTEMS else str(recipe.get("source") or "")),
-        ("encoder", f"{encoder.get('name', '')}{f' ({shape})' if shape else ''}"),
+        ("encoder", options_text(encoder)),
         ("input", f"stream {r.stream}" + (f", layout {layout}" if layout else "")),
         ("learnt from labels", "yes" if r.metrics.get("method") == "supervised" else "no: pretrained without any"),
     ]

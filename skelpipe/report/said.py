@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from skelpipe.errors import BadInput
 from skelpipe.evaluation.fuse import GROUPED_BY, ONLY
-from skelpipe.evaluation.intervals import CLIP, FEWEST, LEVEL, resampled_means, too_few
+from skelpipe.evaluation.intervals import LEVEL, too_few, top1_interval
 from skelpipe.evaluation.scores import label_rank, read_scores
 from skelpipe.paper.systems import SYSTEMS, system_of
 from skelpipe.plots.style import class_names
@@ -171,20 +171,9 @@ def difference(one: Hits, other: Hits) -> tuple[float | None, float | None, int,
     Returns:
         Its ends, None of fewer than FEWEST groups, how many groups were drawn from, and what they are called.
     """
-    more = other.right - one.right
-    own, by = np.arange(len(more)), CLIP
-    if one.group is not None and 1 < len(np.unique(one.group)) < len(more):
-        own, by = (
-            np.unique(one.group, return_inverse=True)[1].reshape(-1),
-            str(one.result.metrics.get(GROUPED_BY) or "group"),
-        )
-    size = np.bincount(own)
-    if len(size) < FEWEST:
-        return None, None, len(size), by
-    means = resampled_means(size, np.bincount(own, weights=more).astype(np.float64))
-    tail = (1 - LEVEL) / 2
-    low, high = np.quantile(means, (tail, 1 - tail))
-    return float(low), float(high), len(size), by
+    by = str(one.result.metrics.get(GROUPED_BY) or "group")
+    found = top1_interval(other.right - one.right, one.group, by)
+    return found["low"], found["high"], found["groups"], found["by"]
 
 
 def _by_class(one: Hits, other: Hits) -> str:
