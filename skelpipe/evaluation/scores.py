@@ -62,7 +62,7 @@ def accuracies(
     Returns:
         `top1`, `top5`, `balanced`, `macro_f1`, the `interval` of `top1`, `tied`, what `over_draws` gives, `per_class`.
     """
-    hits = np.atleast_2d(label_rank(scores, labels) == 0).mean(axis=0)
+    hits = hits_of(scores, labels)
     return {
         "top1": topk_accuracy(scores, labels, 1),
         "top5": topk_accuracy(scores, labels, 5),
@@ -73,6 +73,12 @@ def accuracies(
         **over_draws(scores, labels),
         "per_class": per_class(scores, labels, classes),
     }
+
+
+def hits_of(scores: Scores, labels: Labels) -> npt.NDArray[np.float64]:
+    """(n,) whether each clip is recognised; of several draws in how many, as a share. Arguments as of `label_rank`."""
+    found: npt.NDArray[np.float64] = np.atleast_2d(label_rank(scores, labels) == 0).mean(axis=0)
+    return found
 
 
 def label_rank(scores: Scores, labels: Labels) -> npt.NDArray[np.int64]:
@@ -189,7 +195,7 @@ def per_class(scores: Scores, labels: Labels, classes: int) -> list[float | None
         labels: (n,), from 0.
         classes: how many entries the result has.
     """
-    hit = np.atleast_2d(label_rank(scores, labels) == 0).mean(axis=0)
+    hit = hits_of(scores, labels)
     count = np.bincount(labels, minlength=classes)
     right = np.bincount(labels, weights=hit, minlength=classes)
     return [float(r / c) if c else None for r, c in zip(right, count, strict=True)]

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from skelpipe.errors import BadInput
 from skelpipe.evaluation.fuse import ONLY
 from skelpipe.evaluation.intervals import CLIP, FEWEST, LEVEL, RESAMPLES, SEED
-from skelpipe.evaluation.scores import read_scores
+from skelpipe.evaluation.scores import hits_of, read_scores
 from skelpipe.paper.systems import system_of
 from skelpipe.plots.style import class_names
 from skelpipe.report.collect import Found, Result, data_title
@@ -189,9 +189,8 @@ class _Hits:
             return None
         if protocol not in stored.scores or not len(stored.labels):
             return None
-        right = stored.scores[protocol].argmax(axis=-1) == stored.labels
         order = np.argsort(stored.names, kind="stable")
-        hits = right.mean(axis=0) if right.ndim > 1 else right.astype(np.float64)
+        hits = hits_of(stored.scores[protocol], stored.labels)
         by = str(result.metrics.get("grouped_by") or "group")
         group = None if stored.group is None else stored.group[order]
         return cls(stored.names[order], stored.labels[order], hits[order], group, by)

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from skelpipe.errors import BadInput
 from skelpipe.evaluation.fuse import GROUPED_BY, ONLY
 from skelpipe.evaluation.intervals import LEVEL, too_few, top1_interval
-from skelpipe.evaluation.scores import label_rank, read_scores
+from skelpipe.evaluation.scores import hits_of, read_scores
 from skelpipe.paper.systems import SYSTEMS, system_of
 from skelpipe.plots.style import class_names
 from skelpipe.report.collect import Result, Run
@@ -105,7 +105,7 @@ def _hits(group: Sequence[Result], protocol: str, runs: Sequence[Run]) -> Hits |
             continue
         if protocol not in stored.scores or not len(stored.names):
             continue
-        right = np.atleast_2d(label_rank(stored.scores[protocol], stored.labels) == 0).mean(axis=0)
+        right = hits_of(stored.scores[protocol], stored.labels)
         grouped = grouped and stored.group is not None
         members = stored.names if stored.group is None else stored.group
         for name, value, label, member in zip(stored.names, right, stored.labels, members, strict=True):

@@ -56,11 +56,10 @@ def train_step(
         log = gradients(method, batch, epoch)
     else:
         log = graphs.take(gradients, method, batch, epoch, method.phase(epoch), optimizer if learns else None)
-    if learns and graphs is not None and graphs.updated:
-        method.after_step(epoch)
-    elif learns:
-        ranks.average([p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None])
-        optimizer.step()
+    if learns:
+        if graphs is None or not graphs.updated:
+            ranks.average([p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None])
+            optimizer.step()
         method.after_step(epoch)
     return log
 
