@@ -7,7 +7,7 @@ import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 PathLike = str | os.PathLike[str]
 AGAIN = "make it again"
 READ = ("metrics.json", "scores.npz", "features.npz")
-PROBES = ("reference", "paper", "lbfgs", "grid", "stated")
 SHOWN = ("top1", "top5", "balanced", "macro_f1")
 
 
@@ -196,11 +195,12 @@ def evaluate(
         ('knn',)
     """
     from skelpipe.evaluation.evaluate import evaluate as run_evaluate
+    from skelpipe.evaluation.protocol import Probe
 
     if isinstance(protocols, str):
         raise BadInput("protocols", f"is the text {protocols!r}", f"give a list: [{protocols!r}]")
-    if probe is not None and probe not in PROBES:
-        raise BadInput("probe", f"{probe!r} is not known", suggest(str(probe), PROBES))
+    if probe is not None and probe not in get_args(Probe):
+        raise BadInput("probe", f"{probe!r} is not known", suggest(str(probe), get_args(Probe)))
     changes = [f"{key}={json.dumps(value)}" for key, value in (options or {}).items()]
     with left_as_found():
         run_evaluate(

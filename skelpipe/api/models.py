@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from skelpipe.api.arrays import as_batch, numbers_of
-from skelpipe.api.folders import Clips, Recording, Store
+from skelpipe.api.folders import Clips, PathLike, Recording, Store
 from skelpipe.api.given import Some, as_given, blocks_of, in_blocks, is_recorded, joined, opened, rows_of
 from skelpipe.api.names import get_layout
 from skelpipe.api.shown import as_html, as_text, best_table, counted, occurring
@@ -34,7 +34,6 @@ from skelpipe.training.model import Model as Kept
 if TYPE_CHECKING:
     import pandas as pd
 
-PathLike = str | os.PathLike[str]
 Arrays = npt.NDArray[Any] | Tensor
 Given = Arrays | Recording | Sequence[Arrays | Recording] | Clips | Store | PathLike
 

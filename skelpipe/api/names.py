@@ -186,10 +186,7 @@ def build_encoder(
     from skelpipe.encoders.base import build_encoder as build
     from skelpipe.methods.network import initialise
 
-    known = registry("encoder")
-    if name not in known:
-        raise BadInput(f"encoder {name!r}", "is not known", suggest(name, known))
-    kind = known[name]
+    kind = entry("encoder", name)
     given = settings.check(kind.Options, {"name": name, **options}, f"encoder {name}")
     if bodies not in (1, 2):
         raise BadInput("bodies", f"{bodies!r} is none of 1 and 2", "use 1 or 2")
@@ -229,11 +226,16 @@ def get_method(name: str) -> type[Method]:
         >>> sk.get_method("skeletonclr").VIEWS
         ('query', 'key')
     """
-    known = registry("method")
-    if name not in known:
-        raise BadInput(f"method {name!r}", "is not known", suggest(name, known))
-    found: type[Method] = known[name]
+    found: type[Method] = entry("method", name)
     return found
+
+
+def entry(kind: str, name: str) -> Any:
+    """The entry of a kind by its name; raises BadInput where there is none."""
+    known = registry(kind)
+    if name not in known:
+        raise BadInput(f"{kind} {name!r}", "is not known", suggest(name, known))
+    return known[name]
 
 
 def registry(kind: str) -> Any:

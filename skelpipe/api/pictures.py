@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from skelpipe.api.arrays import as_batch, numbers_of
-from skelpipe.api.folders import Clips, Store
+from skelpipe.api.folders import Clips, PathLike, Store
 from skelpipe.api.names import get_layout
 from skelpipe.errors import BadInput
 from skelpipe.layouts.base import Layout
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
 
     from skelpipe.api.measure import Evaluation
 
-PathLike = str | os.PathLike[str]
 # Of drawings, which have classes instead of colours, in a page that has no style for them.
 STYLE = """
 .skelpipe-drawing .bone, .skelpipe-drawing .joint { stroke-linecap: round; }

@@ -93,7 +93,7 @@ def train_method(
 ) -> Result:
     """Train on `rows` from the run's last checkpoint, or from the start, to its end; `held` are those held out.
 
-    `graphs` take the steps where they are compiled; `resident` is one of `resident.CHOICES`; `loggers` take the log.
+    `graphs` take the steps where they are compiled; `resident` is one of `step.CHOICES`; `loggers` take the log.
     """
     set_determinism(settings["seed"])
     method = recipe.build_method(source.layout, split_of(settings).classes).to(place)

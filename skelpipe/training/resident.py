@@ -15,7 +15,6 @@ from skelpipe.recordings.native import Native
 
 log = logging.getLogger(__name__)
 
-CHOICES = ("auto", "off", "on")
 SHARE = 0.5  # of the device's free memory that clips may take; the rest is for the steps
 STAY = "clips stay in the host's memory: %s"
 
@@ -26,7 +25,7 @@ def batches_for(
     """The kind of batches of a run, and one line where it is not the one that was asked for.
 
     Args:
-        choice: one of CHOICES, of which auto means on a GPU, if what it does is compiled: else noise alone takes some
+        choice: of `step.CHOICES`, of which auto means on a GPU, if what it does is compiled: else noise alone takes some
             hundred launches, which the host's kernels do while the GPU is at work.
         compiled: whether steps and views are.
     """
