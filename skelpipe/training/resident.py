@@ -25,8 +25,8 @@ def batches_for(
     """The kind of batches of a run, and one line where it is not the one that was asked for.
 
     Args:
-        choice: of `step.CHOICES`, of which auto means on a GPU, if what it does is compiled: else noise alone takes some
-            hundred launches, which the host's kernels do while the GPU is at work.
+        choice: of `step.CHOICES`, of which auto means on a GPU, if what it does is compiled: else noise alone takes
+            some hundred launches, which the host's kernels do while the GPU is at work.
         compiled: whether steps and views are.
     """
     if choice == "off" or (choice == "auto" and place.type != "cuda"):
