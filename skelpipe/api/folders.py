@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from skelpipe.api.shown import as_html, as_text, counted
+from skelpipe.api.shown import ShownFolder, counted
 from skelpipe.errors import BadInput, nearest
 from skelpipe.layouts import layout_of
 from skelpipe.layouts.base import Layout
@@ -70,7 +70,7 @@ class Recording:
         return out
 
 
-class Folder(os.PathLike[str]):
+class Folder(ShownFolder):
     """What stores and clips have in common: columns of what is known of each clip, and splits that divide them.
 
     Attributes:
@@ -90,9 +90,6 @@ class Folder(os.PathLike[str]):
         self.dataset: str = self.attributes["dataset"]
         names = self.attributes["columns"]
         self.columns: dict[str, npt.NDArray[Any]] = {name: store.read_array(self._group, name) for name in names}
-
-    def __fspath__(self) -> str:
-        return os.fspath(self.path)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -165,12 +162,6 @@ class Folder(os.PathLike[str]):
             "splits": ", ".join(self.splits) or "none with a name",
             "path": os.fspath(self.path),
         }
-
-    def __repr__(self) -> str:
-        return as_text(type(self).__name__, self._told())
-
-    def _repr_html_(self) -> str:
-        return as_html(type(self).__name__, self._told())
 
 
 class Store(Folder):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 
 from skelpipe.api.around import left_as_found
-from skelpipe.api.shown import as_html, as_text, shown, tell
+from skelpipe.api.shown import ShownFolder, shown, tell
 from skelpipe.errors import BadInput, refusing, suggest
 from skelpipe.evaluation.intervals import stored_interval
 
@@ -25,7 +25,7 @@ READ = ("metrics.json", "scores.npz", "features.npz")
 SHOWN = ("top1", "top5", "balanced", "macro_f1")
 
 
-class Evaluation(os.PathLike[str]):
+class Evaluation(ShownFolder):
     """An evaluation, or a fusion of several, opened.
 
     Attributes:
@@ -49,9 +49,6 @@ class Evaluation(os.PathLike[str]):
         check_files(self.path, lambda name: name in READ, AGAIN)
         with refusing(self.path / "metrics.json", "cannot be read", AGAIN):
             self.facts: dict[str, Any] = json.loads((self.path / "metrics.json").read_text())
-
-    def __fspath__(self) -> str:
-        return os.fspath(self.path)
 
     @property
     def protocols(self) -> tuple[str, ...]:
@@ -144,12 +141,6 @@ class Evaluation(os.PathLike[str]):
             figures = (f"{key} {values[key]:.1%}" for key in SHOWN if isinstance(values.get(key), float))
             told[name] = ", ".join(figures)
         return {**told, "path": os.fspath(self.path)}
-
-    def __repr__(self) -> str:
-        return as_text("Evaluation", self._told())
-
-    def _repr_html_(self) -> str:
-        return as_html("Evaluation", self._told())
 
 
 def evaluate(

@@ -17,7 +17,7 @@ from skelpipe.api.arrays import as_batch, numbers_of
 from skelpipe.api.folders import Clips, PathLike, Recording, Store
 from skelpipe.api.given import Some, as_given, blocks_of, in_blocks, is_recorded, joined, opened, rows_of
 from skelpipe.api.names import get_layout
-from skelpipe.api.shown import as_html, as_text, best_table, counted, occurring
+from skelpipe.api.shown import Shown, as_text, best_table, counted, occurring
 from skelpipe.clips.loading import load_bodies, own_frames
 from skelpipe.errors import BadInput
 from skelpipe.evaluation.features import as_evaluated, read_run, some_at_a_time
@@ -94,7 +94,7 @@ class Predictions:
         return best_table(self)
 
 
-class Model:
+class Model(Shown):
     """A trained encoder, with a classifier or without, and how its clips are prepared; made by `load`.
 
     Attributes:
@@ -325,12 +325,6 @@ class Model:
             "classes": f"{len(self.classes)} by {facts.protocol}" if self._tells else "none, an encoder alone",
             "path": os.fspath(self._kept[0].path),
         }
-
-    def __repr__(self) -> str:
-        return as_text("Model", self._told())
-
-    def _repr_html_(self) -> str:
-        return as_html("Model", self._told())
 
 
 def load(

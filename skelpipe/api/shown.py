@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
 from html import escape
+from pathlib import Path
 from typing import Any
 
 from skelpipe.errors import printable
@@ -78,6 +80,28 @@ def as_html(kind: str, told: Mapping[str, str]) -> str:
         for key, value in told.items()
     )
     return f"<table><caption>{escape(kind)}</caption>{rows}</table>"
+
+
+class Shown:
+    """Shows itself in a terminal and in a notebook by what `_told` says of it."""
+
+    def _told(self) -> Mapping[str, str]:
+        raise NotImplementedError
+
+    def __repr__(self) -> str:
+        return as_text(type(self).__name__, self._told())
+
+    def _repr_html_(self) -> str:
+        return as_html(type(self).__name__, self._told())
+
+
+class ShownFolder(Shown, os.PathLike[str]):
+    """The same of a folder, which can be given wherever a path is asked for."""
+
+    path: Path
+
+    def __fspath__(self) -> str:
+        return os.fspath(self.path)
 
 
 def occurring(found: Any) -> dict[str, str]:

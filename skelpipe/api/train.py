@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from skelpipe import settings
 from skelpipe.api.around import left_as_found
-from skelpipe.api.shown import Line, as_html, as_text, tell
+from skelpipe.api.shown import Line, ShownFolder, tell
 from skelpipe.errors import BadInput
 from skelpipe.resources import ADDED
 from skelpipe.training.checkpoint import Event
@@ -26,7 +26,7 @@ USUAL = "own_key"  # positives that go without saying
 PathLike = str | os.PathLike[str]
 
 
-class Run(os.PathLike[str]):
+class Run(ShownFolder):
     """A finished pretraining, opened.
 
     Attributes:
@@ -48,9 +48,6 @@ class Run(os.PathLike[str]):
 
         self.path, self.settings, self.recipe = read_run(Path(path))
         self.result = result
-
-    def __fspath__(self) -> str:
-        return os.fspath(self.path)
 
     @property
     def stream(self) -> str:
@@ -75,12 +72,6 @@ class Run(os.PathLike[str]):
         if (more := self.settings.get("positives", USUAL)) != USUAL:
             shown["method"] += f" + {more}"
         return {**shown, "path": os.fspath(self.path)}
-
-    def __repr__(self) -> str:
-        return as_text("Run", self._told())
-
-    def _repr_html_(self) -> str:
-        return as_html("Run", self._told())
 
 
 def load_recipe(name: PathLike | Mapping[str, Any], **changes: Any) -> Recipe:
