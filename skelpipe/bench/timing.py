@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import math
 import os
-import platform
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 
-from skelpipe.parallel import cpu_count
+from skelpipe.parallel import cpu_count, processor
 
 ROUNDS = 5
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
@@ -41,15 +39,9 @@ class Machine:
 
 def describe_machine(threads: int) -> Machine:
     """This machine."""
-    cpu = platform.processor() or platform.machine()
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        cpu = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), cpu)
-    except OSError:  # not Linux
-        pass
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else math.nan
-    return Machine(cpu, cpu_count(), threads, torch.__version__, gpu, load)
+    return Machine(processor(), cpu_count(), threads, torch.__version__, gpu, load)
 
 
 @contextmanager

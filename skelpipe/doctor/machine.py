@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from skelpipe.doctor.check import Check
-from skelpipe.parallel import cpu_count
+from skelpipe.parallel import cpu_count, processor
 
 GB = 1e9
 LEAST_MEMORY = 2.0  # GB; what torch, a small data set and its training take
@@ -21,7 +21,7 @@ FLAGS = {"avx2": "AVX2", "avx512f": "AVX-512", "avx512_bf16": "bf16", "amx_bf16"
 
 def look_at_processor() -> Check:
     """Cores, memory, and the instructions on which the speed of the fused operators depends."""
-    cores, model, flags = cpu_count(), _model(), _flags()
+    cores, model, flags = cpu_count(), processor(), _flags()
     granted = granted_cores()
     whole, free = memory()
     told = [named for flag, named in FLAGS.items() if flag in flags]
@@ -106,13 +106,6 @@ def granted_cores(file: Path = Path("/sys/fs/cgroup/cpu.max")) -> float | None:
         quota, period = file.read_text().split()
         return int(quota) / int(period)
     return None
-
-
-def _model() -> str:
-    with suppress(OSError, StopIteration):
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return platform.processor() or platform.machine()
 
 
 def _flags() -> set[str]:
