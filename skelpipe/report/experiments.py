@@ -13,6 +13,7 @@ from skelpipe.methods import METHODS
 from skelpipe.paper.systems import SYSTEMS, recipes
 from skelpipe.report.collect import Result, Run, data_title
 from skelpipe.report.labels import column, recipe_key, recipe_name, setting_label, split_key, split_title, stream_key
+from skelpipe.settings import flat
 
 # Settings that do not make another experiment: what the rows name anyway, where it ran and how fast.
 SAME_EXPERIMENT = {
@@ -235,9 +236,9 @@ def set_apart(
 
     Seeds are only averaged over equal settings, so two points of a sweep must never share a row.
     """
-    flat = [dict(flatten(each, same)) for each in settings]
-    varying = {group: _varying([f for g, f in zip(groups, flat, strict=True) if g == group]) for group in set(groups)}
-    found = [{k: own[k] for k in varying[g] if k in own} for g, own in zip(groups, flat, strict=True)]
+    told = [dict(flatten(each, same)) for each in settings]
+    varying = {group: _varying([f for g, f in zip(groups, told, strict=True) if g == group]) for group in set(groups)}
+    found = [{k: own[k] for k in varying[g] if k in own} for g, own in zip(groups, told, strict=True)]
     exact = [", ".join(f"{key}={value}" for key, value in each.items()) for each in found]
     labels = [setting_label(each) for each in found]
     meant: dict[tuple[Hashable, str], set[str]] = {}
@@ -256,17 +257,10 @@ def _varying(members: Sequence[Mapping[str, Any]]) -> list[str]:
     return sorted(key for key, different in values.items() if len(different) > 1)
 
 
-def flatten(
-    settings: Mapping[str, Any], same: Collection[str] = SAME_EXPERIMENT, prefix: str = ""
-) -> Iterator[tuple[str, Any]]:
+def flatten(settings: Mapping[str, Any], same: Collection[str] = SAME_EXPERIMENT) -> Iterator[tuple[str, Any]]:
     """Settings as (dotted key, value), without those that do not make another experiment."""
-    for key, value in settings.items():
-        if not prefix and (key in same or key.endswith(("path", "digest", "version"))):
-            continue
-        if isinstance(value, Mapping):
-            yield from flatten(value, same, f"{prefix}{key}.")
-        else:
-            yield prefix + key, value
+    others = ("path", "digest", "version")
+    return flat({key: v for key, v in settings.items() if key not in same and not key.endswith(others)})
 
 
 def _value_key(value: Any) -> tuple[int, float, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from pathlib import Path
@@ -63,6 +63,15 @@ Model = TypeVar("Model", bound=Settings)
 def whole(settings: Settings) -> dict[str, Any]:
     """All of the settings as JSON has them, also those that a dump leaves out because they are not used."""
     return settings.model_dump(mode="json", context={"whole": True})
+
+
+def flat(settings: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    """Plain settings as (dotted key, value)."""
+    for key, value in settings.items():
+        if isinstance(value, Mapping):
+            yield from flat(value, f"{above}{key}.")
+        else:
+            yield above + key, value
 
 
 def one_of(registry: Mapping[str, Any] | Callable[[], Mapping[str, Any]], unnamed: str | None = None) -> Any:

@@ -11,7 +11,7 @@ import json
 import logging
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -19,6 +19,7 @@ from typing import Any, Literal, Protocol
 from skelpipe.errors import shortened
 from skelpipe.outputs.ancestry import read_json
 from skelpipe.outputs.files import write_json
+from skelpipe.settings import flat
 
 log = logging.getLogger(__name__)
 KEPT = "loggers.json"
@@ -112,7 +113,7 @@ class MLflow:
             there = self.client.get_experiment_by_name(title)
             experiment = self.client.create_experiment(title) if there is None else there.experiment_id
             self.id = str(self.client.create_run(experiment, run_name=name).info.run_id)
-            told = [Param(_plain(key), shortened(str(value), LONGEST)) for key, value in _flat(settings)]
+            told = [Param(_plain(key), shortened(_text(value), LONGEST)) for key, value in flat(settings)]
             for start in range(0, len(told), 100):  # the most that it takes at once
                 self.client.log_batch(self.id, params=told[start : start + 100])
         self.kept = {"run_id": self.id}
@@ -216,9 +217,5 @@ def _plain(name: str) -> str:
     return "".join(c if c.isascii() and (c.isalnum() or c in "_-. /") else "_" for c in name)
 
 
-def _flat(settings: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in settings.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{above}{key}.")
-        else:
-            yield f"{above}{key}", json.dumps(value) if isinstance(value, list) else value
+def _text(value: Any) -> str:
+    return json.dumps(value) if isinstance(value, list) else str(value)
