@@ -40,16 +40,29 @@ def top1_interval(
     """
     if not len(hits):
         raise ValueError("no clips, no interval")
-    own = np.arange(len(hits)) if group is None else np.unique(group, return_inverse=True)[1].reshape(-1)
-    if own.max() in (0, len(hits) - 1):
-        own, by = np.arange(len(hits)), CLIP
+    own, by = drawn_whole(group, len(hits), by)
     size = np.bincount(own)
     if len(size) < FEWEST:
         return {"level": LEVEL, "by": by, "groups": len(size), "low": None, "high": None}
     means = resampled_means(size, np.bincount(own, weights=hits).astype(np.float64))
+    low, high = ends(means)
+    return {"level": LEVEL, "by": by, "groups": len(size), "low": low, "high": high}
+
+
+def drawn_whole(group: npt.NDArray[Any] | None, clips: int, by: str) -> tuple[npt.NDArray[np.int64], str]:
+    """(n,) which of the groups that are drawn each clip is in, and what they are called.
+
+    Single clips where there are no groups, one, or one for each clip.
+    """
+    own = np.arange(clips) if group is None else np.unique(group, return_inverse=True)[1].reshape(-1)
+    return (np.arange(clips), CLIP) if own.max() in (0, clips - 1) else (own, by)
+
+
+def ends(means: npt.NDArray[np.float64]) -> tuple[float, float]:
+    """The percentile interval of resampled means."""
     tail = (1 - LEVEL) / 2
     low, high = np.quantile(means, (tail, 1 - tail))
-    return {"level": LEVEL, "by": by, "groups": len(size), "low": float(low), "high": float(high)}
+    return float(low), float(high)
 
 
 def stored_interval(of: Any) -> dict[str, Any] | None:

@@ -17,8 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from skelpipe.errors import BadInput
-from skelpipe.evaluation.fuse import ONLY
-from skelpipe.evaluation.intervals import CLIP, FEWEST, LEVEL, RESAMPLES, SEED
+from skelpipe.evaluation.fuse import GROUPED_BY, ONLY
+from skelpipe.evaluation.intervals import FEWEST, LEVEL, RESAMPLES, SEED, drawn_whole, ends
 from skelpipe.evaluation.scores import hits_of, read_scores
 from skelpipe.paper.systems import system_of
 from skelpipe.plots.style import class_names
@@ -154,8 +154,8 @@ def _pair(
     if min(map(len, rows)) > 1:
         by = SEEDS
         for c, (a, b) in enumerate(zip(*known, strict=True)):
-            if ends := welch_interval(a, b):
-                low[c], high[c] = ends
+            if welch := welch_interval(a, b):
+                low[c], high[c] = welch
     elif hits_one is not None and hits_two is not None and (found := hits_one.against(hits_two, classes)):
         groups, low, high = found
         by = GROUPS if any(end is not None for end in low) else FEW
@@ -191,7 +191,7 @@ class _Hits:
             return None
         order = np.argsort(stored.names, kind="stable")
         hits = hits_of(stored.scores[protocol], stored.labels)
-        by = str(result.metrics.get("grouped_by") or "group")
+        by = str(result.metrics.get(GROUPED_BY) or "group")
         group = None if stored.group is None else stored.group[order]
         return cls(stored.names[order], stored.labels[order], hits[order], group, by)
 
@@ -201,11 +201,9 @@ class _Hits:
         Of fewer than FEWEST groups the ends are None."""
         if not _same(self, other):
             return None
-        own = np.arange(len(self.names)) if self.group is None else np.unique(self.group, return_inverse=True)[1]
-        count, several = int(own.max()) + 1, self.group is not None and 1 < own.max() + 1 < len(own)
-        if not several:
-            own, count = np.arange(len(self.names)), len(self.names)
-        drawn = f"{count} {self.by if several else CLIP}s"
+        own, by = drawn_whole(self.group, len(self.names), self.by)
+        count = int(own.max()) + 1
+        drawn = f"{count} {by}s"
         if count < FEWEST:
             return drawn, [None] * classes, [None] * classes
         clips, gained = np.zeros((2, count, classes))
@@ -231,12 +229,6 @@ def _resampled(clips: Hits, gained: Hits) -> tuple[list[float | None], list[floa
         of = drawn @ clips
         means.append(np.divide(drawn @ gained, of, out=np.full(of.shape, np.nan), where=of > 0))
     every = np.concatenate(means)
-    tail = (1 - LEVEL) / 2
-    low: list[float | None] = []
-    high: list[float | None] = []
-    for column in every.T:
-        met = column[~np.isnan(column)]
-        ends = np.quantile(met, (tail, 1 - tail)) if len(met) else (None, None)
-        low.append(None if ends[0] is None else float(ends[0]))
-        high.append(None if ends[1] is None else float(ends[1]))
-    return low, high
+    met = [column[~np.isnan(column)] for column in every.T]
+    found = [ends(column) if len(column) else (None, None) for column in met]
+    return [low for low, _ in found], [high for _, high in found]
