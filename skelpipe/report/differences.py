@@ -16,14 +16,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from skelpipe.errors import BadInput
 from skelpipe.evaluation.fuse import GROUPED_BY, ONLY
 from skelpipe.evaluation.intervals import FEWEST, LEVEL, RESAMPLES, SEED, drawn_whole, ends
-from skelpipe.evaluation.scores import hits_of, read_scores
 from skelpipe.paper.systems import system_of
 from skelpipe.plots.style import class_names
 from skelpipe.report.collect import Found, Result, data_title
 from skelpipe.report.experiments import Catalogue, Experiment, in_order, main_results
+from skelpipe.report.figures.stored import read_hits
 from skelpipe.report.labels import protocol_title, split_key, stream_key
 from skelpipe.report.said import PAIR
 from skelpipe.report.sure import welch_interval
@@ -183,17 +182,13 @@ class _Hits:
     @classmethod
     def of(cls, result: Result, protocol: str) -> _Hits | None:
         """None where the scores are not there; that is told where they are drawn."""
-        try:
-            stored = read_scores(result.path / "scores.npz")
-        except BadInput:
-            return None
-        if protocol not in stored.scores or not len(stored.labels):
+        stored = read_hits(result, protocol)
+        if stored is None:
             return None
         order = np.argsort(stored.names, kind="stable")
-        hits = hits_of(stored.scores[protocol], stored.labels)
         by = str(result.metrics.get(GROUPED_BY) or "group")
         group = None if stored.group is None else stored.group[order]
-        return cls(stored.names[order], stored.labels[order], hits[order], group, by)
+        return cls(stored.names[order], stored.labels[order], stored.hits[order], group, by)
 
     def against(self, other: _Hits, classes: int) -> tuple[str, list[float | None], list[float | None]] | None:
         """What was drawn, and of each class the ends of the interval of other's less ours; None of other clips.

@@ -12,14 +12,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from skelpipe.errors import BadInput
 from skelpipe.evaluation.fuse import GROUPED_BY, ONLY
 from skelpipe.evaluation.intervals import LEVEL, too_few, top1_interval
-from skelpipe.evaluation.scores import hits_of, read_scores
 from skelpipe.paper.systems import SYSTEMS, system_of
 from skelpipe.plots.style import class_names
 from skelpipe.report.collect import Result, Run
 from skelpipe.report.experiments import Catalogue, main_results
+from skelpipe.report.figures.stored import read_hits
 from skelpipe.report.labels import protocol_title, recipe_name
 from skelpipe.report.learnt import has_collapsed, never_began, similarity
 
@@ -99,16 +98,12 @@ def _hits(group: Sequence[Result], protocol: str, runs: Sequence[Run]) -> Hits |
     of: dict[str, tuple[int, Any]] = {}
     grouped = True
     for result in group:
-        try:
-            stored = read_scores(result.path / "scores.npz")
-        except BadInput:
+        stored = read_hits(result, protocol)
+        if stored is None:
             continue
-        if protocol not in stored.scores or not len(stored.names):
-            continue
-        right = hits_of(stored.scores[protocol], stored.labels)
         grouped = grouped and stored.group is not None
         members = stored.names if stored.group is None else stored.group
-        for name, value, label, member in zip(stored.names, right, stored.labels, members, strict=True):
+        for name, value, label, member in zip(stored.names, stored.hits, stored.labels, members, strict=True):
             found.setdefault(str(name), []).append(float(value))
             of[str(name)] = int(label), member
     if not found:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import zipfile
 import zlib
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from skelpipe.errors import BadInput
-from skelpipe.evaluation.scores import Scores, read_scores
+from skelpipe.evaluation.scores import Scores, hits_of, read_scores
 from skelpipe.report.collect import Found, Result
 
 
@@ -36,6 +36,27 @@ def read_named(
     if scores is None or not len(stored.labels) or int(stored.labels.max()) >= scores.shape[-1]:
         return None
     return stored.names, stored.labels, scores if scores.ndim == 2 else scores[0]
+
+
+class NamedHits(NamedTuple):
+    """Test clips: names (n,), labels (n,), in how many draws each was recognised (n,), and its person or video."""
+
+    names: npt.NDArray[Any]
+    labels: npt.NDArray[np.int64]
+    hits: npt.NDArray[np.float64]
+    group: npt.NDArray[Any] | None
+
+
+def read_hits(result: Result, protocol: str) -> NamedHits | None:
+    """What a protocol has recognised of the test clips; None without its scores, which is told where they are drawn."""
+    try:
+        stored = read_scores(result.path / "scores.npz")
+    except BadInput:
+        return None
+    if protocol not in stored.scores or not len(stored.labels):
+        return None
+    hits = hits_of(stored.scores[protocol], stored.labels)
+    return NamedHits(stored.names, stored.labels, hits, stored.group)
 
 
 def features_of(
