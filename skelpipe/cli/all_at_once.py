@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from skelpipe.cli.options import NamedPath, offering, set_option
+from skelpipe.cli.options import data_option, offering, set_option
 from skelpipe.resources import names
 
 
@@ -15,8 +15,7 @@ from skelpipe.resources import names
 @click.argument("pipeline", **offering(lambda: names("pipelines"), files=True))
 @click.argument("snakemake_args", nargs=-1, type=click.UNPROCESSED, metavar="[-- SNAKEMAKE_ARGS]")
 @click.option("-n", "--dry-run", is_flag=True, help="Only show what is done and what is to do.")
-@click.option("--data", default="data", show_default=True, type=NamedPath(path_type=Path, file_okay=False),
-              help="The folder of raw/, stores/, runs/ and reports/.")  # fmt: skip
+@data_option
 @click.option("--raw", type=click.Path(path_type=Path), help="Where the recordings are. [default: DATA/raw/<data set>]")
 @set_option
 @click.pass_context

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import click
 
+from skelpipe.cli.options import data_option
 from skelpipe.errors import BadInput
 
 SHELLS = ("bash", "zsh", "fish")
 
 
 @click.command()
-@click.option("--data", default="data", show_default=True, type=click.Path(path_type=Path, file_okay=False),
-              help="The folder of raw/, stores/, runs/ and reports/.")  # fmt: skip
+@data_option
 @click.option("--json", "as_json", is_flag=True, help="All that was found, for a report of what went wrong.")
 @click.pass_context
 def doctor(ctx: click.Context, data: Path, as_json: bool) -> None:

@@ -118,6 +118,8 @@ class NamedPath(click.Path):
         return super().convert(value, param, ctx)
 
 
+data_option = click.option("--data", default="data", show_default=True, type=NamedPath(path_type=Path, file_okay=False),
+                           help="The folder of raw/, stores/, runs/ and reports/.")  # fmt: skip
 seed_option = click.option(
     "--seed", default=0, show_default=True, type=click.IntRange(0, 2**63 - 1), help="Of all randomness."
 )
