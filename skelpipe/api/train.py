@@ -162,7 +162,7 @@ def pretrain(
 
     from skelpipe.training.pretrain import pretrain as run_pretrain
 
-    recipe = _checked(recipe, epochs, split)
+    recipe = _checked(recipe, epochs)
     told = _epochs_shown() if progress is True else progress or None
     with left_as_found():
         result = run_pretrain(
@@ -177,12 +177,10 @@ def pretrain(
     return Run(run, result)
 
 
-def _checked(recipe: str | os.PathLike[str] | Recipe, epochs: int | None, split: Any) -> Recipe:
+def _checked(recipe: str | os.PathLike[str] | Recipe, epochs: int | None) -> Recipe:
     """The recipe as it is to be used."""
     from skelpipe.evaluation.protocols import check_stated
 
-    if not isinstance(split, str | os.PathLike):
-        raise BadInput("split", f"is of type {type(split).__name__}", "give a name, a rule or the path of a list")
     if not isinstance(recipe, Recipe):
         recipe = load_recipe(recipe)
     if epochs is not None:

@@ -7,6 +7,7 @@ NW-UCLA (Wang et al., CVPR 2014).
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
@@ -193,6 +194,8 @@ def find_split(
     """
     if isinstance(name, Split):
         return name
+    if not isinstance(name, str | os.PathLike):
+        raise BadInput("split", f"is of type {type(name).__name__}", "give a name, a rule or the path of a list")
     own = None if dataset is None else find_dataset(dataset)
     if own is not None and listed is not None:
         test = listed["test"]
