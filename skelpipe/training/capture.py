@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_map_only
 
 if TYPE_CHECKING:
     from skelpipe.clips.batches import Batch
@@ -194,10 +195,4 @@ def shapes_of(given: Any) -> Hashable:
 
 def copied(batch: Batch) -> Batch:
     """The same in other memory."""
-
-    def copy(given: Any) -> Any:
-        if isinstance(given, dict):
-            return {name: copy(value) for name, value in given.items()}
-        return None if given is None else given.clone()
-
-    return type(batch)(**{field.name: copy(getattr(batch, field.name)) for field in fields(batch)})
+    return type(batch)(**tree_map_only(Tensor, Tensor.clone, vars(batch)))
