@@ -76,6 +76,30 @@ def test_many_bytes_at_once_give_what_single_bytes_give(token, end):
     assert parse_ntu(text + b"\n" * 200).joints.tobytes() == np.full((1, 25, 3), expected).tobytes()
 
 
+joint_lines = st.one_of(
+    st.text("0123456789.- \t\rE+", max_size=90),
+    st.text("07.- ", max_size=24),
+    st.lists(st.from_regex(r"-{0,2}[0-9]{0,2}\.{0,2}[0-9]{0,16}", fullmatch=True), max_size=13).map(" ".join),
+    st.lists(st.from_regex(r"-?[0-9]\.[0-9]{1,16}", fullmatch=True), min_size=3, max_size=13).map(" ".join),
+)
+
+
+@settings(quick, max_examples=300)
+@given(joint_lines, joint_lines, st.integers(0, 24), st.sampled_from(["\n", "\r\n"]))
+def test_a_line_is_read_at_once_as_it_is_number_by_number(odd, other, place, end):
+    """Whatever a line of a joint holds; blank lines behind the text move the end of the file away."""
+    lines = ["0.5 -1.25 3.0625 1 2"] * 25
+    lines[place], lines[(place + 1) % 25] = odd, other
+    near = end.join(["1", "1", "7 0 1", "25", *lines, ""]).encode()
+    found = []
+    for text in (near, near + b"\n" * 200):
+        try:
+            found.append(parse_ntu(text).joints.tobytes())
+        except BadInput as error:
+            found.append(error.what if "truncated" not in error.what else "truncated")
+    assert found[0] == found[1] or "truncated" in found
+
+
 @pytest.mark.parametrize("digits", range(1, 19))
 @pytest.mark.parametrize("sign", ["", "-"])
 def test_every_length_of_a_plain_number(digits, sign):

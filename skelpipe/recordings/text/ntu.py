@@ -35,7 +35,7 @@ from skelpipe.recordings.text.numbers import (
     skip_blanks,
     skip_line,
 )
-from skelpipe.recordings.text.scan import REACH
+from skelpipe.recordings.text.scan import REACH, address_of, byte_at
 
 FRAMES, BODIES, BODY, COUNT, JOINT, REST = range(6)
 EXPECTED = ("the number of frames", "the number of bodies", "a body", "the number of joints", "a joint", "nothing")
@@ -178,57 +178,59 @@ def _ntu(
 ) -> tuple[int, int, int, int, int, int, int, int]:
     """Returns (problem, what was expected, line, frame, count found, frames, rows, tokens left to Python)."""
     row, odds, width = 0, 0, 0
-    p, line = skip_line(data, 0, size, 1)
-    frames, p, problem = read_count(data, p, size)
+    text, flat = address_of(data), joints.reshape(-1)
+    p, line = skip_line(text, 0, size, 1)
+    frames, p, problem = read_count(text, p, size)
     if problem != FINE:
         return problem, FRAMES, line, 0, 0, 0, 0, 0
     for frame in range(frames):
-        p, line = skip_line(data, p, size, line)
-        bodies, p, problem = read_count(data, p, size)
+        p, line = skip_line(text, p, size, line)
+        bodies, p, problem = read_count(text, p, size)
         if problem != FINE:
             return problem, BODIES, line, frame, 0, frames, row, odds
         for body in range(bodies):
-            p, line = skip_line(data, p, size, line)
+            p, line = skip_line(text, p, size, line)
             if p >= size or row >= len(joints):
                 return ENDS, BODY, line, frame, 0, frames, 0, 0
             row_frame[row], row_body[row] = frame, body
             if body == 0 or not bare:
-                row_body[row], p, problem = read_integer(data, p, size)
+                row_body[row], p, problem = read_integer(text, p, size)
                 if problem != FINE:
                     return problem, BODY, line, frame, 0, frames, 0, 0
-                p, line = skip_line(data, line_end(data, p, size), size, line)
-                count, p, problem = read_count(data, p, size)
+                p, line = skip_line(text, line_end(text, p, size), size, line)
+                count, p, problem = read_count(text, p, size)
                 if problem != FINE or count != JOINTS:
                     return (problem if problem != FINE else NOT_25), COUNT, line, frame, count, frames, 0, 0
             for v in range(JOINTS):
-                p, line = skip_line(data, p, size, line)
+                p, line = skip_line(text, p, size, line)
                 start = p
                 if p + 2 * REACH <= size and row < len(joints):
-                    p = plain_joint(data, p, joints[row, v])
-                for c in range(3 if p == start else 0):
-                    p = skip_blanks(data, p, size)
-                    if p >= size:
-                        return ENDS, JOINT, line, frame, 0, frames, 0, 0
-                    if data[p] == LF:
-                        return TOO_FEW, JOINT, line, frame, 0, frames, 0, 0
-                    begin = p
-                    value, p, problem, exact = read_number(data, p, size)
-                    if problem != FINE:
-                        return (ENDS if p >= size else problem), JOINT, line, frame, 0, frames, 0, 0
-                    joints[row, v, c] = value
-                    if exact == 0:
-                        if odds < len(odd):
-                            odd[odds, 0], odd[odds, 1] = (row * JOINTS + v) * 3 + c, begin
-                            odd[odds, 2], odd[odds, 3] = p, line
-                        odds += 1
-                p = line_end(data, p, size)
+                    p = plain_joint(text, p, size, flat, (row * JOINTS + v) * 3)
+                if p == start:
+                    for c in range(3):
+                        p = skip_blanks(text, p, size)
+                        if p >= size:
+                            return ENDS, JOINT, line, frame, 0, frames, 0, 0
+                        if byte_at(text, p) == LF:
+                            return TOO_FEW, JOINT, line, frame, 0, frames, 0, 0
+                        begin = p
+                        value, p, problem, exact = read_number(text, p, size)
+                        if problem != FINE:
+                            return (ENDS if p >= size else problem), JOINT, line, frame, 0, frames, 0, 0
+                        joints[row, v, c] = value
+                        if exact == 0:
+                            if odds < len(odd):
+                                odd[odds, 0], odd[odds, 1] = (row * JOINTS + v) * 3 + c, begin
+                                odd[odds, 2], odd[odds, 3] = p, line
+                            odds += 1
+                    p = line_end(text, p, size)
                 if row == 0 and v == 0:
-                    width = count_fields(data, start, p)
+                    width = count_fields(text, start, p)
                 # A file cut inside its very last line is told by that line's missing fields alone.
-                if p >= size and count_fields(data, start, size) < width:
+                if p >= size and count_fields(text, start, size) < width:
                     return ENDS, JOINT, line, frame, 0, frames, 0, 0
             row += 1
-    p, line = skip_line(data, p, size, line)
+    p, line = skip_line(text, p, size, line)
     if p < size:
         return MORE, REST, line, frames, 0, frames, 0, 0
     return FINE, REST, line, 0, 0, frames, row, odds

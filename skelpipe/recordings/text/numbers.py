@@ -17,7 +17,7 @@ import numpy.typing as npt
 from numba import njit
 
 from skelpipe.errors import BadInput
-from skelpipe.recordings.text.scan import REACH, RUN, digits_in, newline_in, word_at
+from skelpipe.recordings.text.scan import REACH, RUN, byte_at, digits_in, first_of, marks_in, newline_in, word_at
 
 Array = npt.NDArray[Any]
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -37,6 +37,7 @@ LARGEST = np.iinfo(np.int64).max
 
 # Eight digits, the first in the lowest byte, become a number by adding neighbours: to pairs, to fours, to eight.
 ZEROS = np.uint64(0x3030303030303030)
+ONE = np.uint64(1)
 OUTER_PAIRS, TO_OUTER = np.uint64(0x000000FF000000FF), np.uint64(100 + (10**6 << 32))
 TO_INNER = np.uint64(1 + (10**4 << 32))
 
@@ -71,82 +72,88 @@ def finish_odd(values: Array, odd: Array, data: bytes, where: str) -> None:
 
 
 @inlined
-def skip_line(data: Array, p: int, size: int, line: int) -> tuple[int, int]:
+def is_blank(byte: int) -> bool:
+    """Whether it separates words, and no lines."""
+    return byte in (BLANK, TAB, CR)
+
+
+@inlined
+def skip_line(text: int, p: int, size: int, line: int) -> tuple[int, int]:
     """Go to the next character that is not blank, over line ends; counts the lines."""
     while p < size:
-        c = data[p]
-        if c == LF:
+        byte = byte_at(text, p)
+        if byte == LF:
             line += 1
-        elif c != BLANK and c != CR and c != TAB:
+        elif not is_blank(byte):
             break
         p += 1
     return p, line
 
 
 @inlined
-def skip_blanks(data: Array, p: int, size: int) -> int:
+def skip_blanks(text: int, p: int, size: int) -> int:
     """Go to the next character of this line that is not blank, or to the line's end."""
-    while p < size and (data[p] == BLANK or data[p] == TAB or data[p] == CR):
+    while p < size and is_blank(byte_at(text, p)):
         p += 1
     return p
 
 
 @inlined
-def line_end(data: Array, p: int, size: int) -> int:
+def line_end(text: int, p: int, size: int) -> int:
     """The place of the next newline at or after p, or `size`."""
     while p + REACH <= size:
-        before = newline_in(data, p)
+        before = newline_in(text, p)
         p += before
         if before < RUN:
             return p
-    while p < size and data[p] != LF:
+    while p < size and byte_at(text, p) != LF:
         p += 1
     return p
 
 
 @compiled
-def count_fields(data: Array, p: int, end: int) -> int:
+def count_fields(text: int, p: int, end: int) -> int:
     """How many words there are from p to end."""
     fields = 0
-    p = skip_blanks(data, p, end)
+    p = skip_blanks(text, p, end)
     while p < end:
         fields += 1
-        while p < end and data[p] != BLANK and data[p] != TAB and data[p] != CR:
+        while p < end and not is_blank(byte_at(text, p)):
             p += 1
-        p = skip_blanks(data, p, end)
+        p = skip_blanks(text, p, end)
     return fields
 
 
 @compiled
-def read_integer(data: Array, p: int, size: int) -> tuple[int, int, int]:
+def read_integer(text: int, p: int, size: int) -> tuple[int, int, int]:
     """A 64-bit integer at p, ended by a blank or a line end: (its value, the place after it, what is wrong)."""
     value = 0
-    negative = data[p] == MINUS
-    if negative or data[p] == PLUS:
+    negative = byte_at(text, p) == MINUS
+    if negative or byte_at(text, p) == PLUS:
         p += 1
     start = p
     problem = FINE
-    while p < size and ZERO <= data[p] <= NINE:
-        digit: Any = np.int64(data[p]) - ZERO  # int() of a byte would be unsigned in Numba
+    while p < size and ZERO <= byte_at(text, p) <= NINE:
+        digit: Any = byte_at(text, p) - ZERO
         if value > (LARGEST - digit) // 10:
             problem = TOO_LARGE
             value = 0
         value = value * 10 + digit
         p += 1
-    ended = p == size or data[p] == LF or data[p] == CR or data[p] == BLANK or data[p] == TAB
+    ended = p == size or is_blank(byte_at(text, p)) or byte_at(text, p) == LF
     if p == start or not ended:
         problem = NOT_INTEGER
     return (-value if negative else value), p, problem
 
 
 @compiled
-def read_count(data: Array, p: int, size: int) -> tuple[int, int, int]:
+def read_count(text: int, p: int, size: int) -> tuple[int, int, int]:
     """A line that holds one integer, at least 0: (its value, the place after it, what is wrong)."""
     if p >= size:
         return 0, p, ENDS
-    value, p, problem = read_integer(data, p, size)
-    p = skip_blanks(data, p, size)
-    if problem == FINE and p < size and data[p] != LF:
+    value, p, problem = read_integer(text, p, size)
+    p = skip_blanks(text, p, size)
+    if problem == FINE and p < size and byte_at(text, p) != LF:
         problem = NOT_INTEGER
     if problem == FINE and value < 0:
         problem = NEGATIVE
@@ -163,54 +170,80 @@ def _eight(word: Any, count: int) -> Any:
 
 
 @inlined
-def plain(data: Array, p: int) -> tuple[float, int]:
-    """The number at p if it is one like -0.2181153, and the place after it; p itself if not. Needs `REACH` bytes."""
-    negative = np.int64(data[p] == MINUS)
-    whole = p + negative
-    count = digits_in(data, whole + 2)
-    end = whole + 2 + count
-    ended = data[end] == BLANK or data[end] == LF or data[end] == CR
-    if data[whole + 1] != POINT or not ZERO <= data[whole] <= NINE or not 0 < count < EXACT_DIGITS or not ended:
-        return 0.0, p
+def _decimal(text: int, point: int, count: int) -> float:
+    """The number of one digit before the point and `count` behind it, 1 to `EXACT_DIGITS` - 1, without its sign."""
     first = min(count, 8)
-    mantissa = (np.int64(data[whole]) - ZERO) * TENS[first] + _eight(word_at(data, whole + 2), first)
+    mantissa: Any = (byte_at(text, point - 1) - ZERO) * TENS[first] + _eight(word_at(text, point + 1), first)
     if count > 8:
-        mantissa = mantissa * TENS[count - 8] + _eight(word_at(data, whole + 10), count - 8)
-    return float(mantissa) / POWERS[count] * (1 - 2 * negative), end
+        mantissa = mantissa * TENS[count - 8] + _eight(word_at(text, point + 9), count - 8)
+    value: float = float(mantissa) / POWERS[count]
+    return value
 
 
 @inlined
-def plain_joint(data: Array, p: int, joint: Array) -> int:
-    """Three plain numbers with one blank between them: the place after them; p itself if not. Needs 2 `REACH` bytes."""
-    end = p
-    for c in range(3):
-        begin = end + 1 if c > 0 else p
-        joint[c], end = plain(data, begin)
-        if end == begin or (c < 2 and data[end] != BLANK):
+def plain(text: int, p: int) -> tuple[float, int]:
+    """The number at p if it is one like -0.2181153, and the place after it; p itself if not. Needs `REACH` bytes."""
+    negative = int(byte_at(text, p) == MINUS)
+    point = p + negative + 1
+    count = digits_in(text, point + 1)
+    end = point + 1 + count
+    last = byte_at(text, end)
+    begins = byte_at(text, point) == POINT and ZERO <= byte_at(text, point - 1) <= NINE
+    if not begins or not 0 < count < EXACT_DIGITS or last not in (BLANK, LF, CR):
+        return 0.0, p
+    return _decimal(text, point, count) * (1 - 2 * negative), end
+
+
+@inlined
+def plain_joint(text: int, p: int, size: int, values: Array, at: int) -> int:
+    """Three plain numbers, with one blank between them, to values[at:]: the line's end; p itself if they are not.
+
+    Needs 2 `REACH` bytes. All marks of the 64 bytes from p on are bits of a few words, so that the three are found and
+    checked together: up to the end of the third, what is no digit has to be just the ends, minuses and points that they
+    have.
+    """
+    newlines, ends, minuses, points, digits = marks_in(text, p)
+    later = ends & (ends - ONE)
+    third = later & (later - ONE)
+    between, until = ends ^ third, third ^ (third - ONE)
+    starts = ONE | between << ONE
+    negative = minuses & starts
+    dots = starts + negative << ONE
+    wanted = (ends & until) | negative | dots
+    if third == 0 or ~digits & until != wanted or points & until != dots or newlines & between != 0:
+        return p
+    if (dots >> ONE | dots << ONE) & ~digits != 0:  # nothing before or behind a point
+        return p
+    begin = 0
+    for _ in range(3):
+        point, end = first_of(dots), first_of(ends)
+        if end - point > EXACT_DIGITS:
             return p
-    return end
+        values[at] = _decimal(text, p + point, end - point - 1) * (1 - 2 * (point - begin - 1))
+        begin, dots, ends, at = end + 1, dots & (dots - ONE), ends & (ends - ONE), at + 1
+    return p + first_of(newlines) if newlines != 0 else line_end(text, p + RUN, size)
 
 
 @compiled
-def read_number(data: Array, p: int, size: int) -> tuple[float, int, int, int]:
+def read_number(text: int, p: int, size: int) -> tuple[float, int, int, int]:
     """A decimal number at p, ended by a blank or a line end: (value, the place after it, what is wrong, exact).
 
     `exact` is 0 where the value needs a better conversion than one operation on doubles.
     """
-    negative = data[p] == MINUS
-    if negative or data[p] == PLUS:
+    negative = byte_at(text, p) == MINUS
+    if negative or byte_at(text, p) == PLUS:
         p += 1
     mantissa: Any = 0
     digits, seen, power = 0, 0, 0
     fraction = False
     while p < size:
-        c = data[p]
+        c = byte_at(text, p)
         if ZERO <= c <= NINE:
             seen += 1
             if c != ZERO or digits > 0:
                 digits += 1
             if digits <= EXACT_DIGITS:
-                mantissa = mantissa * 10 + (np.int64(c) - ZERO)
+                mantissa = mantissa * 10 + (c - ZERO)
             if fraction:
                 power -= 1
         elif c == POINT and not fraction:
@@ -219,19 +252,19 @@ def read_number(data: Array, p: int, size: int) -> tuple[float, int, int, int]:
             break
         p += 1
     problem = FINE if seen > 0 else NOT_NUMBER
-    if p < size and (data[p] == LOWER_E or data[p] == UPPER_E):
+    if p < size and (byte_at(text, p) == LOWER_E or byte_at(text, p) == UPPER_E):
         p += 1
-        falling = p < size and data[p] == MINUS
-        if p < size and (data[p] == MINUS or data[p] == PLUS):
+        falling = p < size and byte_at(text, p) == MINUS
+        if p < size and (byte_at(text, p) == MINUS or byte_at(text, p) == PLUS):
             p += 1
-        if p >= size or not ZERO <= data[p] <= NINE:
+        if p >= size or not ZERO <= byte_at(text, p) <= NINE:
             problem = NOT_NUMBER
         exponent: Any = 0
-        while p < size and ZERO <= data[p] <= NINE:
-            exponent = min(exponent * 10 + (np.int64(data[p]) - ZERO), 1_000_000_000)
+        while p < size and ZERO <= byte_at(text, p) <= NINE:
+            exponent = min(exponent * 10 + (byte_at(text, p) - ZERO), 1_000_000_000)
             p += 1
         power += -exponent if falling else exponent
-    if p < size and data[p] != BLANK and data[p] != LF and data[p] != CR and data[p] != TAB:
+    if p < size and not is_blank(byte_at(text, p)) and byte_at(text, p) != LF:
         problem = NOT_NUMBER
     value = float(mantissa)
     exact = digits <= EXACT_DIGITS and -EXACT_POWER <= power <= EXACT_POWER

@@ -24,7 +24,7 @@ from skelpipe.recordings.text.numbers import (
     skip_blanks,
     skip_line,
 )
-from skelpipe.recordings.text.scan import REACH
+from skelpipe.recordings.text.scan import REACH, address_of, byte_at
 
 PKU_NUMBERS = 2 * JOINTS * 3
 
@@ -61,16 +61,16 @@ def parse_pku(data: bytes, where: str = "file") -> npt.NDArray[np.float32]:
 @compiled
 def _pku(data: Array, size: int, values: Array, odd: Array) -> tuple[int, int, int, int, int]:
     """Returns (problem, line, numbers found in it, frames, tokens left to Python)."""
-    frame, odds = 0, 0
-    p, line = skip_line(data, 0, size, 1)
+    frame, odds, text = 0, 0, address_of(data)
+    p, line = skip_line(text, 0, size, 1)
     while p < size:
         found = 0
-        while p < size and data[p] != LF:
+        while p < size and byte_at(text, p) != LF:
             begin, problem, exact = p, FINE, 1
             if p + REACH <= size:
-                value, p = plain(data, p)
+                value, p = plain(text, p)
             if p == begin:
-                value, p, problem, exact = read_number(data, p, size)
+                value, p, problem, exact = read_number(text, p, size)
             if problem != FINE:
                 return problem, line, found, 0, 0
             if found < PKU_NUMBERS and frame < len(values):
@@ -81,9 +81,9 @@ def _pku(data: Array, size: int, values: Array, odd: Array) -> tuple[int, int, i
                         odd[odds, 2], odd[odds, 3] = p, line
                     odds += 1
             found += 1
-            p = skip_blanks(data, p, size)
+            p = skip_blanks(text, p, size)
         if found != PKU_NUMBERS:
             return (TOO_FEW if found < PKU_NUMBERS else TOO_MANY), line, found, 0, 0
         frame += 1
-        p, line = skip_line(data, p, size, line)
+        p, line = skip_line(text, p, size, line)
     return FINE, line, 0, frame, odds
