@@ -5,17 +5,17 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 
 from skelpipe.clips.bodies import is_shown
 from skelpipe.clips.centre import first_shown, mean
+from skelpipe.kernels import compiled
 
 SHORT = 1e-6  # metres, the sum of a vector's coordinates: it has no direction
 
 
 # out (3, T, V, M). With v the shoulder line seen from above, the angle is phi = -+arccos(v_x / (|v| + 1e-4)), negative
 # if the line points away from the camera on the whole; its cosine and sine need no arccos
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled(error_model="numpy")
 def turn_bodies(out, right, left):  # type: ignore[no-untyped-def]
     _, frames, joints, bodies = out.shape
     line = np.empty((frames, 2), np.float32)
@@ -44,7 +44,7 @@ def turn_bodies(out, right, left):  # type: ignore[no-untyped-def]
 
 
 # out (C, T, V, M) -> one coordinate of the mean of some joints, float32: of one joint the very number
-@njit(cache=True, nogil=True)
+@compiled
 def mean_of(out, c, t, joints, m):  # type: ignore[no-untyped-def]
     total = out[c, t, joints[0], m]
     for v in joints[1:]:
@@ -53,7 +53,7 @@ def mean_of(out, c, t, joints, m):  # type: ignore[no-untyped-def]
 
 
 # x (F, M, V, 3) -> F
-@njit(cache=True, nogil=True)
+@compiled
 def align_yaw(x, right, left):  # type: ignore[no-untyped-def]
     """AimCLR: every body is turned about y until its shoulder line is parallel to the camera plane, frame by frame."""
     turn_bodies(x.transpose(3, 0, 2, 1), right, left)
@@ -61,7 +61,7 @@ def align_yaw(x, right, left):  # type: ignore[no-untyped-def]
 
 
 # x (F, M, V, 3) -> F
-@njit(cache=True, nogil=True)
+@compiled
 def align_first_bones(x, base, middle, right, left):  # type: ignore[no-untyped-def]
     """2s-AGCN, ISC: the whole clip by two rotations, in which a bone of the first body's first frame finds its axis.
 
@@ -76,7 +76,7 @@ def align_first_bones(x, base, middle, right, left):  # type: ignore[no-untyped-
 
 
 # x (F, M, V, 3) -> F
-@njit(cache=True, nogil=True)
+@compiled
 def align_first_basis(x, base, middle, right, left):  # type: ignore[no-untyped-def]
     """P&C: the clip in axes of the first body's first frame; its base becomes the origin.
 
@@ -98,7 +98,7 @@ def align_first_basis(x, base, middle, right, left):  # type: ignore[no-untyped-
 
 
 # x (F, M, V, 3) -> F
-@njit(cache=True, nogil=True)
+@compiled
 def align_body_axes(x, base, top, right, left):  # type: ignore[no-untyped-def]
     """P-LSTM: all bodies in the axes of the first body, frame by frame; frames without it become zero.
 
@@ -116,7 +116,7 @@ def align_body_axes(x, base, top, right, left):  # type: ignore[no-untyped-def]
 
 
 # pose (V, 3) -> (3,) float64, from the mean of some joints to that of others
-@njit(cache=True, nogil=True)
+@compiled
 def _bone(pose, start, end):  # type: ignore[no-untyped-def]
     bone = np.empty(3)
     for c in range(3):
@@ -124,13 +124,13 @@ def _bone(pose, start, end):  # type: ignore[no-untyped-def]
     return bone
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _cross(a, b):  # type: ignore[no-untyped-def]
     return np.array([a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]])
 
 
 # makes vector (3,) one long; False if it has no length
-@njit(cache=True, nogil=True)
+@compiled
 def _unit(vector):  # type: ignore[no-untyped-def]
     length = math.sqrt(vector[0] ** 2 + vector[1] ** 2 + vector[2] ** 2)
     if length == 0:
@@ -140,7 +140,7 @@ def _unit(vector):  # type: ignore[no-untyped-def]
 
 
 # makes vector (3,) orthogonal to a unit vector, and one long; False if they are parallel
-@njit(cache=True, nogil=True)
+@compiled
 def _orthogonal(vector, unit):  # type: ignore[no-untyped-def]
     vector -= (vector[0] * unit[0] + vector[1] * unit[1] + vector[2] * unit[2]) * unit
     return _unit(vector)
@@ -148,7 +148,7 @@ def _orthogonal(vector, unit):  # type: ignore[no-untyped-def]
 
 # -> (3, 3), the least rotation that brings vector (3,) to an axis (Rodrigues): R = I + K + K^2 / (1 + cos) with K the
 # matrix of unit vector x axis. As in the source, what is short, parallel or opposite is left as it is
-@njit(cache=True, nogil=True)
+@compiled
 def _between(vector, axis):  # type: ignore[no-untyped-def]
     rotation, to = np.eye(3), np.zeros(3)
     to[axis] = 1
@@ -167,7 +167,7 @@ def _between(vector, axis):  # type: ignore[no-untyped-def]
 
 
 # x (F, M, V, 3): p becomes matrix p
-@njit(cache=True, nogil=True)
+@compiled
 def _rotate(x, matrix):  # type: ignore[no-untyped-def]
     a, b, c = matrix[0, 0], matrix[0, 1], matrix[0, 2]
     d, e, f = matrix[1, 0], matrix[1, 1], matrix[1, 2]
@@ -183,7 +183,7 @@ def _rotate(x, matrix):  # type: ignore[no-untyped-def]
 
 
 # x (F, M, V, 3): the origin (3,) is subtracted from all bodies that are there
-@njit(cache=True, nogil=True)
+@compiled
 def _move_all(x, origin):  # type: ignore[no-untyped-def]
     frames, bodies, joints, _ = x.shape
     for t in range(frames):

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numba import njit
 
+from skelpipe.kernels import compiled
 from skelpipe.layouts.base import X, Y
 
 BODIES = 2
@@ -22,7 +22,7 @@ ENERGY_SLOTS = 4
 
 # Loops instead of NumPy calls: the same speed, and a tenth of the time to compile.
 # from, to (V, C), both contiguous
-@njit(cache=True, nogil=True)
+@compiled
 def put(source, to):  # type: ignore[no-untyped-def]
     if to.shape[1] == 3:  # a number of turns that the compiler knows
         for v in range(len(to)):
@@ -35,7 +35,7 @@ def put(source, to):  # type: ignore[no-untyped-def]
 
 
 # pose (V, C): whether any number is not 0
-@njit(cache=True, nogil=True)
+@compiled
 def is_shown(pose):  # type: ignore[no-untyped-def]
     for v in range(len(pose)):
         for c in range(pose.shape[1]):
@@ -45,7 +45,7 @@ def is_shown(pose):  # type: ignore[no-untyped-def]
 
 
 # pose (V, C): largest minus smallest coordinate of one axis, float64
-@njit(cache=True, nogil=True)
+@compiled
 def _extent(pose, axis):  # type: ignore[no-untyped-def]
     low = high = pose[0, axis]
     for v in range(len(pose)):
@@ -53,7 +53,7 @@ def _extent(pose, axis):  # type: ignore[no-untyped-def]
     return np.float64(high - low)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _count(flags):  # type: ignore[no-untyped-def]
     count = 0
     for flag in flags:
@@ -62,7 +62,7 @@ def _count(flags):  # type: ignore[no-untyped-def]
 
 
 # the places of the values from the largest to the smallest; equal ones stay in order
-@njit(cache=True, nogil=True)
+@compiled
 def _descending(values):  # type: ignore[no-untyped-def]
     order = np.arange(len(values))
     for i in range(1, len(values)):
@@ -76,7 +76,7 @@ def _descending(values):  # type: ignore[no-untyped-def]
 # A policy fills selected (F, M, V, C), zeros on entry, with a clip's bodies and returns how many frames it kept.
 # joints (rows, V, C), frame (rows,) and body (rows,) are the clip's own rows. `axes` are the channels that are
 # coordinates, (0, 1, 2) or (0, 1): a tuple, whose length the compiler knows.
-@njit(cache=True, nogil=True)
+@compiled
 def _first(joints, frame, body, axes, selected):  # type: ignore[no-untyped-def]
     """AimCLR, CrosSCLR, ST-GCN: the first two rows of every frame; who they belong to is not asked."""
     slot = 0
@@ -87,7 +87,7 @@ def _first(joints, frame, body, axes, selected):  # type: ignore[no-untyped-def]
     return len(selected)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _energy(joints, frame, body, axes, selected):  # type: ignore[no-untyped-def]
     """2s-AGCN, CMD: of the first four rows of every frame, the two slots that vary most; the livelier one first."""
     slots = np.full(len(joints), -1)
@@ -108,7 +108,7 @@ def _energy(joints, frame, body, axes, selected):  # type: ignore[no-untyped-def
     return len(selected)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _motion(joints, used, axes):  # type: ignore[no-untyped-def]
     motion = 0.0
     for variance in _variances(joints, used, axes):
@@ -117,7 +117,7 @@ def _motion(joints, used, axes):  # type: ignore[no-untyped-def]
 
 
 # joints (rows, V, C); used (rows,) bool -> the variance of every coordinate over all joints of the rows used
-@njit(cache=True, nogil=True)
+@compiled
 def _variances(joints, used, axes):  # type: ignore[no-untyped-def]
     count = 0
     mean, square = np.zeros(len(axes)), np.zeros(len(axes))
@@ -137,7 +137,7 @@ def _variances(joints, used, axes):  # type: ignore[no-untyped-def]
     return square
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _denoise(joints, frame, body, axes, selected):  # type: ignore[no-untyped-def]
     """CTR-GCN: drop short and sprawling bodies, then give the others, liveliest first, to two actors by their time.
 
@@ -153,7 +153,7 @@ def _denoise(joints, frame, body, axes, selected):  # type: ignore[no-untyped-de
     return _squeeze(selected, kept) if len(first) > 1 else kept
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def main_actor(joints, frame, body, axes, selected):  # type: ignore[no-untyped-def]
     """P&C: the liveliest body that `denoise` leaves, alone, and not joined with later tracks of the same person.
 
@@ -165,7 +165,7 @@ def main_actor(joints, frame, body, axes, selected):  # type: ignore[no-untyped-
     return _squeeze(selected, kept) if len(first) > 1 else kept
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def tracks_left(joints, frame, body, axes):  # type: ignore[no-untyped-def]
     """How many bodies `denoise` leaves before it makes two actors of them."""
     rank, _, length, _ = _tracks(frame, body)
@@ -173,7 +173,7 @@ def tracks_left(joints, frame, body, axes):  # type: ignore[no-untyped-def]
 
 
 # the bodies that are no noise, from the liveliest to the quietest
-@njit(cache=True, nogil=True)
+@compiled
 def _by_motion(joints, rank, length, axes):  # type: ignore[no-untyped-def]
     motion = np.zeros(len(length))
     alive = np.ones(len(length), np.bool_)
@@ -192,7 +192,7 @@ def _by_motion(joints, rank, length, axes):  # type: ignore[no-untyped-def]
 
 # -> rank (rows,) which body a row belongs to, in order of appearance, -1 for a second row of a body in one frame;
 #    per body the first frame (frames without a body not counted) and how many rows; the number of frames with a body
-@njit(cache=True, nogil=True)
+@compiled
 def _tracks(frame, body):  # type: ignore[no-untyped-def]
     rank = np.full(len(frame), -1)
     ids, latest = np.empty(len(frame), np.int64), np.empty(len(frame), np.int64)
@@ -214,7 +214,7 @@ def _tracks(frame, body):  # type: ignore[no-untyped-def]
 
 
 # changes motion and alive (bodies,): never the last body; one that stays counts its quieter motion without noise frames
-@njit(cache=True, nogil=True)
+@compiled
 def _drop_sprawling(joints, rank, length, motion, alive, axes):  # type: ignore[no-untyped-def]
     for b in range(len(length)):
         if not alive[b] or _count(alive) == 1:
@@ -231,7 +231,7 @@ def _drop_sprawling(joints, rank, length, motion, alive, axes):  # type: ignore[
 
 # order: the bodies, liveliest first; selected (F, M, V, C). One shared frame does not count as an overlap, and the
 # second actor's time begins as [0, 0] and only grows
-@njit(cache=True, nogil=True)
+@compiled
 def _cast(joints, rank, first, length, order, selected):  # type: ignore[no-untyped-def]
     start, end = np.zeros(BODIES, np.int64), np.zeros(BODIES, np.int64)
     for place in range(len(order)):
@@ -251,7 +251,7 @@ def _cast(joints, rank, first, length, order, selected):  # type: ignore[no-unty
 
 
 # moves the frames that show somebody to the front; returns how many
-@njit(cache=True, nogil=True)
+@compiled
 def _squeeze(selected, frames):  # type: ignore[no-untyped-def]
     kept, bodies = 0, selected.shape[1]
     for t in range(frames):

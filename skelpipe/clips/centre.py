@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
 from skelpipe.clips.bodies import is_shown
+from skelpipe.kernels import compiled
 
 
 # x (F, M, V, C): every body relative to its own centre, frame by frame; bodies that are all zero stay so
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled(error_model="numpy")
 def centre_bodies(x, joints, axes):  # type: ignore[no-untyped-def]
     frames, bodies, count, _ = x.shape
     first, more, share = joints[0], joints[1:], np.float32(1) / np.float32(len(joints))
@@ -35,7 +35,7 @@ def centre_bodies(x, joints, axes):  # type: ignore[no-untyped-def]
 
 
 # pose (V, C), joints (n,) -> one coordinate of the mean of some joints, float64
-@njit(cache=True, nogil=True)
+@compiled
 def mean(pose, joints, c):  # type: ignore[no-untyped-def]
     total = 0.0
     for v in joints:
@@ -44,7 +44,7 @@ def mean(pose, joints, c):  # type: ignore[no-untyped-def]
 
 
 # x (F, M, V, C) -> the first frame that shows the first body; F if none does
-@njit(cache=True, nogil=True)
+@compiled
 def first_shown(x):  # type: ignore[no-untyped-def]
     t = 0
     while t < len(x) and not is_shown(x[t, 0]):
@@ -53,7 +53,7 @@ def first_shown(x):  # type: ignore[no-untyped-def]
 
 
 # pose (V, C); origin (axes,)
-@njit(cache=True, nogil=True)
+@compiled
 def _move(pose, origin, axes, whole):  # type: ignore[no-untyped-def]
     for v in range(len(pose)):
         if whole or is_shown(pose[v : v + 1]):
@@ -62,7 +62,7 @@ def _move(pose, origin, axes, whole):  # type: ignore[no-untyped-def]
 
 
 # x (F, M, V, C) -> F
-@njit(cache=True, nogil=True)
+@compiled
 def centre_own(x, joints, axes):  # type: ignore[no-untyped-def]
     """AimCLR: every body in its own centre, frame by frame; AS-CAL: in the middle of its own spine."""
     centre_bodies(x, joints, axes)
@@ -70,7 +70,7 @@ def centre_own(x, joints, axes):  # type: ignore[no-untyped-def]
 
 
 # x (F, M, V, C) -> F
-@njit(cache=True, nogil=True)
+@compiled
 def centre_first(x, joints, axes):  # type: ignore[no-untyped-def]
     """2s-AGCN, ISC: all bodies relative to the first body's joint of the same frame; joints that are all zero stay so.
 
@@ -80,14 +80,14 @@ def centre_first(x, joints, axes):  # type: ignore[no-untyped-def]
 
 
 # x (F, M, V, C) -> F
-@njit(cache=True, nogil=True)
+@compiled
 def centre_first_whole(x, joints, axes):  # type: ignore[no-untyped-def]
     """As `centre_first`, for bodies one of whose joints lay in the origin already: it moves with the others."""
     return _by_first(x, joints, axes, True)
 
 
 # x (F, M, V, C) -> F
-@njit(cache=True, nogil=True)
+@compiled
 def _by_first(x, joints, axes, whole):  # type: ignore[no-untyped-def]
     origin = np.empty(len(axes), x.dtype)
     for t in range(len(x)):
@@ -100,7 +100,7 @@ def _by_first(x, joints, axes, whole):  # type: ignore[no-untyped-def]
 
 
 # x (F, M, V, C) -> F
-@njit(cache=True, nogil=True)
+@compiled
 def centre_clip(x, joints, axes):  # type: ignore[no-untyped-def]
     """CTR-GCN, VA-RNN: all relative to the first body's joint in the first frame that shows it.
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from numba import njit
-
 from skelpipe.clips.bodies import is_shown, put
+from skelpipe.kernels import compiled
 
 
 # x (F, M, V, C) -> how many frames it has afterwards
-@njit(cache=True, nogil=True)
+@compiled
 def squeeze(x):  # type: ignore[no-untyped-def]
     """2s-AGCN, ISC: of a body that is not there in the first frame, all frames that show it move to the front.
 
@@ -28,7 +27,7 @@ def squeeze(x):  # type: ignore[no-untyped-def]
 
 
 # x (F, M, V, C) -> how many frames it has afterwards
-@njit(cache=True, nogil=True)
+@compiled
 def complete(x, axes):  # type: ignore[no-untyped-def]
     """P&C: only frames in which no coordinate of any joint of the first body is exactly 0."""
     frames, bodies, joints, _ = x.shape
@@ -46,7 +45,7 @@ def complete(x, axes):  # type: ignore[no-untyped-def]
 
 
 # x (F, M, V, C) -> how many frames it has afterwards
-@njit(cache=True, nogil=True)
+@compiled
 def shown(x, axes):  # type: ignore[no-untyped-def]
     """As `complete`, for bodies one of whose joints lies in the origin: only frames that show the first body."""
     frames, bodies = x.shape[:2]

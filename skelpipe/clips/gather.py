@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
 from skelpipe.clips.augment.base import FRAMES_AT_A_TIME, Batch, Extent, Lengths, Numbers, copy_row
 from skelpipe.clips.augment.crop import reflect
 from skelpipe.clips.augment.linear import transform, turn_row
+from skelpipe.kernels import compiled, inlined
 from skelpipe.layouts.base import Layout
 from skelpipe.recordings.native import Native
 
@@ -75,7 +75,7 @@ def gather(
 
 
 # source (N, C, T, K); out (B, C, T, K); rows, shifts (B,)
-@njit(cache=True, nogil=True)
+@compiled
 def _gather_single(source, rows, shifts, out):  # type: ignore[no-untyped-def]
     batch, channels, frames, _ = out.shape
     for b in range(batch):
@@ -85,7 +85,7 @@ def _gather_single(source, rows, shifts, out):  # type: ignore[no-untyped-def]
 
 
 # the frames t..stop-1 of a cropped clip that follow each other in the clip too, from there on; a reflected one is alone
-@njit(cache=True, nogil=True, inline="always")
+@inlined
 def _stretch(t, shift, frames, most):  # type: ignore[no-untyped-def]
     first, end = max(0, -shift), min(frames, frames - shift)
     stop = min(t + most, end) if first <= t < end else t + 1
@@ -93,7 +93,7 @@ def _stretch(t, shift, frames, most):  # type: ignore[no-untyped-def]
 
 
 # as above, with C=3 and every point multiplied by its clip's matrix (B, 3, 3)
-@njit(cache=True, nogil=True)
+@compiled
 def _gather_turned(source, rows, shifts, matrices, out):  # type: ignore[no-untyped-def]
     batch, _, frames, width = out.shape
     for b in range(batch):
@@ -110,7 +110,7 @@ def _gather_turned(source, rows, shifts, matrices, out):  # type: ignore[no-unty
 # as above, without matrices; source: the bits of float16; bits: the same memory as out. Numba has no float16, so the
 # exponent and fraction are moved to their places in a float32, and the product with 2**112 sets the bias right
 # (subnormals too)
-@njit(cache=True, nogil=True)
+@compiled
 def _gather_half(source, rows, shifts, out, bits):  # type: ignore[no-untyped-def]
     batch, channels, frames, width = out.shape
     for b in range(batch):
@@ -152,7 +152,7 @@ def resample(source: Source, rows: Lengths, positions: Numbers, out: Batch) -> N
 
 
 # values: all numbers of all clips; starts (B,): where a clip's begin; frames (B,): how many it has; out (B, C, T', K)
-@njit(cache=True, nogil=True)
+@compiled
 def _resample_single(values, starts, frames, positions, out):  # type: ignore[no-untyped-def]
     batch, channels, length, width = out.shape
     for b in range(batch):
@@ -174,7 +174,7 @@ def _resample_single(values, starts, frames, positions, out):  # type: ignore[no
 
 
 # as above; values: the bits of float16
-@njit(cache=True, nogil=True)
+@compiled
 def _resample_half(values, starts, frames, positions, out):  # type: ignore[no-untyped-def]
     batch, channels, length, width = out.shape
     for b in range(batch):
@@ -195,7 +195,7 @@ def _resample_half(values, starts, frames, positions, out):  # type: ignore[no-u
 
 
 # the bits of a float16 -> float32, as above
-@njit(cache=True, nogil=True, inline="always")
+@inlined
 def from_half(bits):  # type: ignore[no-untyped-def]
     h = np.uint32(bits)
     sign, rest = (h & np.uint32(0x8000)) << np.uint32(16), (h & np.uint32(0x7FFF)) << np.uint32(13)
@@ -203,7 +203,7 @@ def from_half(bits):  # type: ignore[no-untyped-def]
 
 
 # x (B, C, T, K); lengths (B,)
-@njit(cache=True, nogil=True)
+@compiled
 def clear_padding(x, lengths):  # type: ignore[no-untyped-def]
     """Set the frames behind the clips' own to zero."""
     for b in range(len(x)):

@@ -13,10 +13,10 @@ import math
 import numpy as np
 import numpy.typing as npt
 import torch
-from numba import njit
 from torch import Tensor
 
 from skelpipe.errors import BadInput
+from skelpipe.kernels import compiled, inlined
 
 WORD = 2**32
 
@@ -60,7 +60,7 @@ def _check_word(name: str, low: int, high: int) -> None:
 
 
 # c0..c3: the counter; k0, k1: the key; returns four random 32-bit words
-@njit(cache=True, nogil=True, inline="always")
+@inlined
 def philox4x32(c0, c1, c2, c3, k0, k1):  # type: ignore[no-untyped-def]
     """Ten rounds of Philox on uint32 words."""
     for _ in range(10):
@@ -78,7 +78,7 @@ def philox4x32(c0, c1, c2, c3, k0, k1):  # type: ignore[no-untyped-def]
 
 
 # clip_ids (B,) uint32; out (B, count) float64
-@njit(cache=True, nogil=True)
+@compiled
 def _fill(seed, epoch, clip_ids, view, slot, out):  # type: ignore[no-untyped-def]
     batch, count = out.shape
     for b in range(batch):
@@ -90,12 +90,12 @@ def _fill(seed, epoch, clip_ids, view, slot, out):  # type: ignore[no-untyped-de
 
 
 # high, low: 27 and 26 of their bits make the 53 of a float64 in [0, 1)
-@njit(cache=True, nogil=True, inline="always")
+@inlined
 def _to_unit(high, low):  # type: ignore[no-untyped-def]
     return (_WIDE(high >> _U(5)) * 67108864.0 + _WIDE(low >> _U(6))) * 2.0**-53
 
 
-@njit(cache=True, nogil=True, inline="always")
+@inlined
 def normals4(c0, c1, c2, c3, k0, k1, std):  # type: ignore[no-untyped-def]
     """Four independent normals of deviation `std`, float32, from one counter and key (Box and Muller 1958).
 
@@ -110,7 +110,7 @@ def normals4(c0, c1, c2, c3, k0, k1, std):  # type: ignore[no-untyped-def]
 
 # sqrt(-2 ln u), u = (word // 2 + 1/2) / 2**31: of 31 bits, because only signed words become floats in one instruction;
 # ln by exponent and 2 atanh(s), s = (m - 1) / (m + 1), m in [0.707, 1.414)
-@njit(cache=True, nogil=True, inline="always")
+@inlined
 def _radius(word):  # type: ignore[no-untyped-def]
     u = (_F(_I(word >> _U(1))) + _F(0.5)) * _F(2.0**-31)
     # Adding the distance from sqrt(1/2) to 1 moves the break between two exponents from 1 to sqrt(1/2).
@@ -126,7 +126,7 @@ def _radius(word):  # type: ignore[no-untyped-def]
 
 # (cos, sin) of a uniform angle: the two top bits choose one of four axes, the rest an angle of -pi/4..pi/4 to it. The
 # odd axes change cosine with sine, the second and third turn the cosine's sign, the third and fourth the sine's
-@njit(cache=True, nogil=True, inline="always")
+@inlined
 def _direction(word):  # type: ignore[no-untyped-def]
     angle = _F(_I(_U(word << _U(2)))) * _F(math.pi / 2**33)
     z = angle * angle
@@ -138,7 +138,7 @@ def _direction(word):  # type: ignore[no-untyped-def]
 
 
 # value, its sign turned where the sign bit is set
-@njit(cache=True, nogil=True, inline="always")
+@inlined
 def _signed(value, sign):  # type: ignore[no-untyped-def]
     return _I(_F(value).view(_I) ^ _I(sign)).view(_F)
 

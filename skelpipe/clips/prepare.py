@@ -24,7 +24,6 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
 from skelpipe.clips.align import turn_bodies
 from skelpipe.clips.bodies import BODIES, BODY_POLICIES
@@ -35,6 +34,7 @@ from skelpipe.clips.ragged import Floats, Ragged, bodies_seen, check_rows, read_
 from skelpipe.clips.steps import axes, channels, check_fits
 from skelpipe.clips.time import count_frames, resize_frames
 from skelpipe.errors import BadInput
+from skelpipe.kernels import compiled
 from skelpipe.layouts import layout_of
 from skelpipe.layouts.base import Layout
 from skelpipe.outputs.digests import read_digest
@@ -59,7 +59,7 @@ Progress = Callable[[int, int], None]
 
 
 # One clip from its two bodies: uses up selected (F, 2, V, C), writes out (C, T, V, 2), zeros on entry; returns L
-@njit(cache=True, nogil=True)
+@compiled
 def _finish(selected, channels, axes, longest, last, bodies, centre, right, left, out):  # type: ignore[no-untyped-def]
     if 0 < longest < len(selected):
         start = (len(selected) - longest) // 2

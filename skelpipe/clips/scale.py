@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 
 from skelpipe.clips.bodies import is_shown
 from skelpipe.clips.centre import mean
+from skelpipe.kernels import compiled
 
 
 # x (F, M, V, C) -> F
-@njit(cache=True, nogil=True)
+@compiled
 def scale_spine(x, base, top, axes):  # type: ignore[no-untyped-def]
     """P-LSTM: all is divided by the first body's distance from the base to the top of its spine, frame by frame.
 
@@ -33,7 +33,7 @@ def scale_spine(x, base, top, axes):  # type: ignore[no-untyped-def]
 
 
 # x (F, M, V, C) -> F
-@njit(cache=True, nogil=True)
+@compiled
 def scale_minmax(x, axes):  # type: ignore[no-untyped-def]
     """P&C: every axis to [-1, 1] over all frames, bodies and joints; an axis without extent becomes 0.
 

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
 from skelpipe.errors import BadInput
+from skelpipe.kernels import compiled
 from skelpipe.layouts.base import Layout
 from skelpipe.outputs.folders import new_folder
 from skelpipe.parallel import map_slices, tell_threads
@@ -35,7 +35,7 @@ Lengths = npt.NDArray[np.int64]
 
 # x, out (B, C, T, V, M); out may be x, so differences are taken elsewhere: a loop that writes what it reads from two
 # places has no vector code
-@njit(cache=True, nogil=True)
+@compiled
 def motion(x, out):  # type: ignore[no-untyped-def]
     """Write x[t + 1] - x[t]; the last frame is 0 (as ST-GCN's successors define it)."""
     batch, channels, frames, joints, bodies = x.shape
@@ -53,7 +53,7 @@ def motion(x, out):  # type: ignore[no-untyped-def]
 
 # x, out (B, C, T, V, M); parents (V,); out may be x, as above. All of a channel's parents are fetched before the first
 # difference is taken: reading vectors where single numbers were just written stalls the processor
-@njit(cache=True, nogil=True)
+@compiled
 def bone(x, out, parents):  # type: ignore[no-untyped-def]
     """Write x[v] - x[parents[v]]; the root, its own parent, becomes 0."""
     batch, channels, frames, joints, bodies = x.shape
@@ -78,7 +78,7 @@ def bone(x, out, parents):  # type: ignore[no-untyped-def]
 
 
 # x (B, C, T, K); lengths (B,)
-@njit(cache=True, nogil=True)
+@compiled
 def _stop(x, lengths):  # type: ignore[no-untyped-def]
     """Set the motion of the last frame that is a clip's own to zero, and of those behind it."""
     for b in range(len(x)):

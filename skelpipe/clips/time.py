@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from numba import njit
-
 from skelpipe.clips.bodies import is_shown, put
+from skelpipe.kernels import compiled
 
 
 # selected (F, M, V, C) -> how many of its frames show any of the first `bodies` bodies, or, if `last`, where the last
 # of these frames is. Any joint counts: the reference's joint 0 lies in the origin where coordinates are told from there
-@njit(cache=True, nogil=True)
+@compiled
 def count_frames(selected, last, bodies):  # type: ignore[no-untyped-def]
     count, latest = 0, 0
     for t in range(len(selected)):
@@ -23,7 +22,7 @@ def count_frames(selected, last, bodies):  # type: ignore[no-untyped-def]
 
 
 # selected (L, M, V, C) -> out (C, T, V, M)
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled(error_model="numpy")
 def resize_frames(selected, channels, out):  # type: ignore[no-untyped-def]
     length, bodies, joints, _ = selected.shape
     frames = out.shape[1]
@@ -40,14 +39,14 @@ def resize_frames(selected, channels, out):  # type: ignore[no-untyped-def]
 
 # The choices of the step `time`: x (L, M, V, C) -> out (T, M, V, C), zeros on entry; they return how many frames of
 # out, from the start, are the clip's own.
-@njit(cache=True, nogil=True)
+@compiled
 def resize(x, channels, out):  # type: ignore[no-untyped-def]
     """AimCLR: L frames become T by linear interpolation."""
     resize_frames(x, channels, out.transpose(3, 0, 2, 1))
     return len(out)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def pad(x, out):  # type: ignore[no-untyped-def]
     """ST-GCN, AimCLR: zeros behind; longer clips keep their middle T frames."""
     count = min(len(x), len(out))
@@ -55,7 +54,7 @@ def pad(x, out):  # type: ignore[no-untyped-def]
     return count
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def first(x, out):  # type: ignore[no-untyped-def]
     """CTR-GCN, CMD: zeros behind; longer clips keep their first T frames."""
     count = min(len(x), len(out))
@@ -63,7 +62,7 @@ def first(x, out):  # type: ignore[no-untyped-def]
     return count
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def stride(x, out):  # type: ignore[no-untyped-def]
     """P&C: every floor(L/T)-th frame, the first T of these; zeros behind shorter clips."""
     count = min(len(x), len(out))
@@ -71,7 +70,7 @@ def stride(x, out):  # type: ignore[no-untyped-def]
     return count
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def repeat(x, out):  # type: ignore[no-untyped-def]
     """2s-AGCN, ISC: every body is played again from its start behind the last frame that shows it.
 
@@ -87,7 +86,7 @@ def repeat(x, out):  # type: ignore[no-untyped-def]
     return min(len(x), len(out))
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _copy(x, start, step, count, out):  # type: ignore[no-untyped-def]
     for t in range(count):
         for m in range(x.shape[1]):
@@ -95,7 +94,7 @@ def _copy(x, start, step, count, out):  # type: ignore[no-untyped-def]
 
 
 # x (T, M, V, C) -> out (C, T, V, M)
-@njit(cache=True, nogil=True)
+@compiled
 def lay_out(x, out):  # type: ignore[no-untyped-def]
     channels, frames, joints, bodies = out.shape
     for c in range(channels):

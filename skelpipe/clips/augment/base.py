@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 import torch
-from numba import njit
 from torch import Tensor
 
 from skelpipe.errors import BadInput
+from skelpipe.kernels import compiled, inlined
 from skelpipe.layouts.base import Layout
 
 Batch = npt.NDArray[np.float32]
@@ -196,7 +196,7 @@ class Moves(NamedTuple):
 
 
 # a, b (B, D, D) -> a b; plain loops, because the last bit of NumPy's product may hang on the batch
-@njit(cache=True, nogil=True)
+@compiled
 def products(a, b):  # type: ignore[no-untyped-def]
     out = np.empty_like(b)
     for n in range(len(out)):
@@ -212,7 +212,7 @@ def products(a, b):  # type: ignore[no-untyped-def]
 
 
 # a slice assignment does the same at three times the cost
-@njit(cache=True, nogil=True, inline="always")
+@inlined
 def copy_row(row, to):  # type: ignore[no-untyped-def]
     for i in range(row.size):
         to[i] = row[i]
@@ -265,7 +265,7 @@ def with_confidence(xyz: Tensor, x: Tensor) -> Tensor:
 
 
 # u (B, k); k of the numbers 0..n-1 without replacement, in the order that they are drawn (Fisher and Yates)
-@njit(cache=True, nogil=True)
+@compiled
 def draw_without_replacement(u, n):  # type: ignore[no-untyped-def]
     batch, count = u.shape
     out = np.empty((batch, count))

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from numba import njit
 from torch import Tensor
 
 from skelpipe.clips.augment.base import (
@@ -24,6 +23,7 @@ from skelpipe.clips.augment.base import (
     draw_whether,
     with_confidence,
 )
+from skelpipe.kernels import compiled
 
 # A tap of less weight, relative to the middle's, cannot be seen in a float32.
 WEIGHTLESS = 1e-9
@@ -37,7 +37,7 @@ def _draw_blur(u: Numbers, extent: Extent, options: Options) -> Numbers:
 
 # x (B, C, T, K), of which so many channels; the taps on both sides of the middle share a weight, and two such pairs
 # share a pass over the clip
-@njit(cache=True, nogil=True)
+@compiled
 def _blur(x, channels, whether, sigmas, taps, normalise):  # type: ignore[no-untyped-def]
     batch, _, frames, width = x.shape
     reach, size = taps // 2, frames * width
@@ -67,7 +67,7 @@ def _blur(x, channels, whether, sigmas, taps, normalise):  # type: ignore[no-unt
                     clip[i] += far * (before[i] + after[i])
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _bell(taps, sigma, normalise):  # type: ignore[no-untyped-def]
     weights = np.empty(taps)
     for k in range(taps):

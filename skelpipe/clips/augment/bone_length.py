@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from numba import njit
 from torch import Tensor
 
 from skelpipe.clips.augment.base import (
@@ -30,6 +29,7 @@ from skelpipe.clips.augment.base import (
 )
 from skelpipe.clips.augment.noise import add_normals
 from skelpipe.clips.philox import WORD
+from skelpipe.kernels import compiled
 from skelpipe.layouts.base import Layout
 
 
@@ -39,7 +39,7 @@ def _draw_bone_length(u: Numbers, extent: Extent, options: Options) -> Numbers:
 
 
 # x (B, C, T, V, M); factors (B, V); order: the joints but the root, each behind its parent
-@njit(cache=True, nogil=True)
+@compiled
 def _stretch(x, factors, order, parents):  # type: ignore[no-untyped-def]
     batch, channels, frames, joints, bodies = x.shape
     before = np.empty((joints, bodies), x.dtype)

@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from numba import njit
 from torch import Tensor
 
 from skelpipe.clips.augment.base import (
@@ -28,6 +27,7 @@ from skelpipe.clips.augment.base import (
     turned,
 )
 from skelpipe.errors import BadInput
+from skelpipe.kernels import compiled
 
 
 def _uniforms(options: Options) -> int:
@@ -44,7 +44,7 @@ def _draw_corrupt(u: Numbers, extent: Extent, options: Options) -> Numbers:
 
 
 # x (B, D, T, V, M); turned (B,) whether by the matrices (B, D, D); joints (B, k)
-@njit(cache=True, nogil=True)
+@compiled
 def _corrupt(x, whether, turned, matrices, joints):  # type: ignore[no-untyped-def]
     batch, size, frames, _, bodies = x.shape
     point = np.empty(size, np.float32)

@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from numba import njit
 from torch import Tensor
 
 from skelpipe.clips.augment.base import (
@@ -26,6 +25,7 @@ from skelpipe.clips.augment.base import (
     frames_taken,
     whole,
 )
+from skelpipe.kernels import compiled, inlined
 
 
 # parameters: shift, the window's first frame in the clip's own count, -pad..pad
@@ -34,7 +34,7 @@ def _draw_crop(u: Numbers, extent: Extent, options: Options) -> Numbers:
     return np.asarray(whole(u, 2 * pad + 1) - pad)
 
 
-@njit(cache=True, nogil=True, inline="always")
+@inlined
 def reflect(t, frames):  # type: ignore[no-untyped-def]
     if t < 0:
         return -1 - t
@@ -42,7 +42,7 @@ def reflect(t, frames):  # type: ignore[no-untyped-def]
 
 
 # x (B, C, T, K); shifts, lengths (B,)
-@njit(cache=True, nogil=True)
+@compiled
 def _crop(x, shifts, lengths):  # type: ignore[no-untyped-def]
     batch, channels, frames, width = x.shape
     scratch = np.empty((frames, width), x.dtype)

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 from torch import Tensor
 
 from skelpipe.clips.augment.base import (
@@ -24,11 +23,12 @@ from skelpipe.clips.augment.base import (
     draw_whether,
     turned,
 )
+from skelpipe.kernels import compiled
 from skelpipe.layouts.base import Layout, X
 
 
 # x (B, C, T, K); left, right: which numbers of a frame change places
-@njit(cache=True, nogil=True)
+@compiled
 def _flip(x, whether, left, right):  # type: ignore[no-untyped-def]
     batch, channels, frames, _ = x.shape
     for b in range(batch):

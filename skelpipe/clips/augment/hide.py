@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 from torch import Tensor
 
 from skelpipe.clips.augment.base import (
@@ -33,6 +32,7 @@ from skelpipe.clips.augment.base import (
     draw_without_replacement,
 )
 from skelpipe.errors import BadInput
+from skelpipe.kernels import compiled
 
 Mask = npt.NDArray[np.bool_]
 
@@ -42,7 +42,7 @@ def _targets(shape: Shape, options: Options) -> Brought:
 
 
 # x (B, C, T, V, M); hidden (B, T, V)
-@njit(cache=True, nogil=True)
+@compiled
 def _hide(x, hidden):  # type: ignore[no-untyped-def]
     batch, channels, frames, joints, bodies = x.shape
     for b in range(batch):

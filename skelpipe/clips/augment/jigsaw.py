@@ -13,7 +13,6 @@ from itertools import permutations
 from typing import Any
 
 import numpy as np
-from numba import njit
 from torch import Tensor
 
 from skelpipe.clips.augment.base import (
@@ -32,6 +31,7 @@ from skelpipe.clips.augment.base import (
     whole,
 )
 from skelpipe.clips.augment.crop import take_sent
+from skelpipe.kernels import compiled
 
 
 @cache
@@ -45,7 +45,7 @@ def _draw_jigsaw(u: Numbers, extent: Extent, options: Options) -> Numbers:
 
 
 # x (B, C, T, K); orders (B, S): segment k becomes what segment orders[b, k] was; lengths (B,)
-@njit(cache=True, nogil=True)
+@compiled
 def _permute(x, orders, lengths):  # type: ignore[no-untyped-def]
     batch, channels, frames, width = x.shape
     segments = orders.shape[1]

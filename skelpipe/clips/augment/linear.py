@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
-from numba import njit
 from torch import Tensor
 
 from skelpipe.clips.augment.base import (
@@ -28,6 +27,7 @@ from skelpipe.clips.augment.base import (
     turned,
     whole,
 )
+from skelpipe.kernels import compiled, inlined
 
 
 # shear: p' = A p with A = [[1, a, b], [c, 1, d], [e, f, 1]], or [[1, a], [b, 1]]
@@ -38,7 +38,7 @@ def _draw_shear(u: Numbers, extent: Extent, options: Options) -> Numbers:
 
 # x (B, 3, T*V*M); matrices (B, 3, 3). Points are read from a copy: a loop that writes the three arrays that it reads
 # has no vector code
-@njit(cache=True, nogil=True)
+@compiled
 def _transform(x, matrices):  # type: ignore[no-untyped-def]
     piece = np.empty((3, POINTS_AT_A_TIME), x.dtype)
     for b in range(len(x)):
@@ -52,7 +52,7 @@ def _transform(x, matrices):  # type: ignore[no-untyped-def]
 
 
 # as above, of x (B, 2, T*V*M)
-@njit(cache=True, nogil=True)
+@compiled
 def _transform_plane(x, matrices):  # type: ignore[no-untyped-def]
     for b in range(len(x)):
         xs, ys, matrix = x[b, 0], x[b, 1], matrices[b].astype(np.float32)
@@ -69,7 +69,7 @@ def transform(x: Batch, matrices: Numbers) -> None:
 
 
 # one coordinate of the product of points with a matrix, of which `row` makes it
-@njit(cache=True, nogil=True, inline="always")
+@inlined
 def turn_row(xs, ys, zs, row, to):  # type: ignore[no-untyped-def]
     ax, ay, az = row[0], row[1], row[2]
     for i in range(to.size):
@@ -102,7 +102,7 @@ def _draw_rotate(u: Numbers, extent: Extent, options: Options) -> Numbers:
 
 
 # angles (B, 3) -> (B, 3, 3), R = Rz Ry Rx; plain loops, because NumPy's sine may differ in the last bit with its place
-@njit(cache=True, nogil=True)
+@compiled
 def _turns_in_space(angles):  # type: ignore[no-untyped-def]
     out = np.empty((len(angles), 3, 3))
     for b in range(len(angles)):
@@ -115,7 +115,7 @@ def _turns_in_space(angles):  # type: ignore[no-untyped-def]
 
 
 # angles (B, 1) -> (B, 2, 2), the turn about z
-@njit(cache=True, nogil=True)
+@compiled
 def _turns_in_the_plane(angles):  # type: ignore[no-untyped-def]
     out = np.empty((len(angles), 2, 2))
     for b in range(len(angles)):

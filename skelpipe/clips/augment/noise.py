@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from numba import njit
 from torch import Tensor
 
 from skelpipe.clips.augment.base import (
@@ -31,6 +30,7 @@ from skelpipe.clips.augment.base import (
     with_confidence,
 )
 from skelpipe.clips.philox import WORD, normals4, normals_of
+from skelpipe.kernels import compiled
 
 
 # parameters: whether, and the two words of the key that the normal numbers grow from
@@ -39,7 +39,7 @@ def _draw_noise(u: Numbers, extent: Extent, options: Options) -> Numbers:
 
 
 # x (B, C*T*V*M); keys (B, 2) uint32. A counter's four numbers go to the four quarters, so that the loop has vector code
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled(error_model="numpy")
 def add_normals(x, whether, keys, std):  # type: ignore[no-untyped-def]
     zero = np.uint32(0)
     for b in range(len(x)):
@@ -84,7 +84,7 @@ def _apply_jitter(x: Batch, params: Numbers, extent: Extent, options: Options) -
 
 
 # x, before (n,): what was zero becomes zero again
-@njit(cache=True, nogil=True)
+@compiled
 def _spare(x, before):  # type: ignore[no-untyped-def]
     for i in range(x.size):
         x[i] = x[i] if before[i] != 0 else np.float32(0)

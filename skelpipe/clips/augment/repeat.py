@@ -12,14 +12,14 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from numba import njit
 from torch import Tensor
 
 from skelpipe.clips.augment.base import Augmentation, Batch, Extent, Numbers, OnDevice, Options, draw_nothing
+from skelpipe.kernels import compiled
 
 
 # x (B, C, T, V, M); lengths (B,)
-@njit(cache=True, nogil=True)
+@compiled
 def _repeat(x, lengths):  # type: ignore[no-untyped-def]
     batch, channels, frames, joints, bodies = x.shape
     for b in range(batch):
@@ -36,7 +36,7 @@ def _repeat(x, lengths):  # type: ignore[no-untyped-def]
 
 
 # frame (C, V)
-@njit(cache=True, nogil=True)
+@compiled
 def _shows(frame):  # type: ignore[no-untyped-def]
     for c in range(frame.shape[0]):
         for v in range(frame.shape[1]):

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
 
 from skelpipe.clips.augment.base import (
     Augmentation,
@@ -20,11 +19,12 @@ from skelpipe.clips.augment.base import (
     draw_whether,
 )
 from skelpipe.clips.augment.crop import take_sent
+from skelpipe.kernels import compiled
 
 
 # parameters: whether
 # x (B, C, T, K); lengths (B,): so many frames run backwards
-@njit(cache=True, nogil=True)
+@compiled
 def _reverse(x, whether, lengths):  # type: ignore[no-untyped-def]
     batch, channels, _, width = x.shape
     for b in range(batch):

@@ -11,8 +11,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit, types
+from numba import types
 from numba.extending import overload
+
+from skelpipe.kernels import compiled
 
 CHUNK = 256
 COLUMNS = 256  # of a transform at a time: what stays in a core's nearest cache
@@ -57,7 +59,7 @@ def stored_for(value, dtype):  # type: ignore[no-untyped-def]
 
 
 # x (R, C); mean, square (chunks, C)
-@njit(cache=True, nogil=True, fastmath=SUM)
+@compiled(fastmath=SUM)
 def chunk_moments(x, first, last, mean, square):  # type: ignore[no-untyped-def]
     """Mean and sum of squared deviations of every chunk from `first` to `last`."""
     rows, channels = x.shape
@@ -77,7 +79,7 @@ def chunk_moments(x, first, last, mean, square):  # type: ignore[no-untyped-def]
 
 
 # mean, square (chunks, C)
-@njit(cache=True, nogil=True)
+@compiled
 def moments(mean, square, rows):  # type: ignore[no-untyped-def]
     """Mean and variance of all rows from those of the chunks, in float64: (C,) each.
 
@@ -97,7 +99,7 @@ def moments(mean, square, rows):  # type: ignore[no-untyped-def]
 
 
 # x (R, C); scale, shift (C,)
-@njit(cache=True, nogil=True)
+@compiled
 def scale_rows(x, scale, shift, first, last):  # type: ignore[no-untyped-def]
     """Turn x into scale · x + shift, in place."""
     for r in range(first, last):
@@ -106,7 +108,7 @@ def scale_rows(x, scale, shift, first, last):  # type: ignore[no-untyped-def]
 
 
 # x, out (R, C); scale, shift (C,)
-@njit(cache=True, nogil=True)
+@compiled
 def scale_relu(x, scale, shift, out, first, last):  # type: ignore[no-untyped-def]
     """Write max(0, scale · x + shift)."""
     for r in range(first, last):
@@ -115,7 +117,7 @@ def scale_relu(x, scale, shift, out, first, last):  # type: ignore[no-untyped-de
 
 
 # x, residual, out (R, C); scale, shift (C,)
-@njit(cache=True, nogil=True)
+@compiled
 def scale_add_relu(x, scale, shift, residual, out, first, last):  # type: ignore[no-untyped-def]
     """Write max(0, scale · x + shift + residual)."""
     for r in range(first, last):
@@ -125,7 +127,7 @@ def scale_add_relu(x, scale, shift, residual, out, first, last):  # type: ignore
 
 
 # x, residual, out (R, C); bits (R, C) uint8; scale, shift (C,)
-@njit(cache=True, nogil=True)
+@compiled
 def scale_drop_add_relu(x, scale, shift, bits, threshold, residual, out, first, last):  # type: ignore[no-untyped-def]
     """Write max(0, residual + (scale · x + shift where the byte reaches the threshold))."""
     for r in range(first, last):
@@ -135,7 +137,7 @@ def scale_drop_add_relu(x, scale, shift, bits, threshold, residual, out, first, 
 
 
 # x, grad (R, C); scale, shift, centre (C,); plain, moment (chunks, C)
-@njit(cache=True, nogil=True, fastmath={"reassoc"})  # uncontracted, so that it finds what `scale_relu` let through
+@compiled(fastmath={"reassoc"})  # uncontracted, so that it finds what `scale_relu` let through
 def relu_sums(x, grad, scale, shift, centre, plain, moment, first, last):  # type: ignore[no-untyped-def]
     """Every chunk's sums of g and g · (x - centre), where g is the gradient where scale · x + shift > 0."""
     rows, channels = x.shape
@@ -150,7 +152,7 @@ def relu_sums(x, grad, scale, shift, centre, plain, moment, first, last):  # typ
 
 
 # x, grad, out (R, C); scale, shift, by_grad, by_x, constant (C,)
-@njit(cache=True, nogil=True)
+@compiled
 def relu_gradient(x, grad, scale, shift, by_grad, by_x, constant, out, first, last):  # type: ignore[no-untyped-def]
     """Write by_grad · g + by_x · x + constant, where g is the gradient where scale · x + shift > 0."""
     for r in range(first, last):
@@ -160,7 +162,7 @@ def relu_gradient(x, grad, scale, shift, by_grad, by_x, constant, out, first, la
 
 
 # x, grad, y, past (R, C); centre (C,); plain, moment (chunks, C)
-@njit(cache=True, nogil=True, fastmath=SUM)
+@compiled(fastmath=SUM)
 def add_sums(x, grad, y, centre, past, plain, moment, first, last):  # type: ignore[no-untyped-def]
     """As `relu_sums` behind an addition; writes the gradient where y > 0, which is the residual's, to `past`."""
     rows, channels = x.shape
@@ -176,7 +178,7 @@ def add_sums(x, grad, y, centre, past, plain, moment, first, last):  # type: ign
 
 
 # x, past, out (R, C); by_grad, by_x, constant (C,)
-@njit(cache=True, nogil=True)
+@compiled
 def norm_gradient(x, past, by_grad, by_x, constant, out, first, last):  # type: ignore[no-untyped-def]
     """Write by_grad · past + by_x · x + constant."""
     for r in range(first, last):
@@ -185,7 +187,7 @@ def norm_gradient(x, past, by_grad, by_x, constant, out, first, last):  # type: 
 
 
 # x, grad, y, past (R, C); bits (R, C) uint8; centre (C,); plain, moment (chunks, C)
-@njit(cache=True, nogil=True, fastmath=SUM)
+@compiled(fastmath=SUM)
 def drop_sums(x, grad, y, bits, threshold, centre, past, plain, moment, first, last):  # type: ignore[no-untyped-def]
     """As `relu_sums` behind a dropout; writes the gradient where y > 0, which is the residual's, to `past`."""
     rows, channels = x.shape
@@ -202,7 +204,7 @@ def drop_sums(x, grad, y, bits, threshold, centre, past, plain, moment, first, l
 
 
 # x, past, out (R, C); bits (R, C) uint8; by_grad, by_x, constant (C,)
-@njit(cache=True, nogil=True)
+@compiled
 def drop_gradient(x, past, bits, threshold, by_grad, by_x, constant, out, first, last):  # type: ignore[no-untyped-def]
     """As `relu_gradient` behind a dropout."""
     for r in range(first, last):
@@ -211,7 +213,7 @@ def drop_gradient(x, past, bits, threshold, by_grad, by_x, constant, out, first,
             out[r, c] = stored(by_grad[c] * g + by_x[c] * value(x[r, c]) + constant[c], out.dtype)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def random_words(seed, out, first, last):  # type: ignore[no-untyped-def]
     """Write 64 random bits for every place from `first` to `last`; place i depends on the seed and i alone.
 
@@ -225,7 +227,7 @@ def random_words(seed, out, first, last):  # type: ignore[no-untyped-def]
 
 
 # x (N, V, C); row i of out (N, rows, C) takes the entries starts[i] to starts[i + 1]
-@njit(cache=True, nogil=True)
+@compiled
 def gather_joints(x, starts, sources, weights, out, first, last):  # type: ignore[no-untyped-def]
     """Write weighted sums of joints; a joint's channels are read once and written once where up to three are added."""
     channels = x.shape[2]
@@ -265,7 +267,7 @@ def gather_joints(x, starts, sources, weights, out, first, last):  # type: ignor
 
 
 # x (N, V, C), grad (N, rows, C); entry e joins sources[e] and targets[e]; out (chunks, entries)
-@njit(cache=True, nogil=True, fastmath=SUM)
+@compiled(fastmath=SUM)
 def entry_gradients(x, grad, sources, targets, out, first, last):  # type: ignore[no-untyped-def]
     """Every chunk's sums of x[source] · grad[target] for each entry."""
     channels = x.shape[2]
@@ -281,7 +283,7 @@ def entry_gradients(x, grad, sources, targets, out, first, last):  # type: ignor
 
 
 # matrix (P, T); x (T, columns), out (P, columns); `count` columns are read from `start` on and written from `to` on
-@njit(cache=True, nogil=True, fastmath={"contract"})
+@compiled(fastmath={"contract"})
 def transform(matrix, x, start, out, to, count):  # type: ignore[no-untyped-def]
     """Write matrix times some columns of x."""
     rows, frames = matrix.shape

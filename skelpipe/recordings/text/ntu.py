@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from skelpipe.errors import BadInput
+from skelpipe.kernels import compiled
 from skelpipe.recordings.text.numbers import (
     ENDS,
     FINE,
@@ -24,7 +25,6 @@ from skelpipe.recordings.text.numbers import (
     TOO_LARGE,
     Array,
     as_array,
-    compiled,
     count_fields,
     finish_odd,
     line_end,
@@ -172,7 +172,7 @@ def _ntu_error(where: str, problem: int, expected: int, line: int, frame: int, f
 
 # Axes: joints (row, joint V, xyz), one row per body per frame in the order of the file; row_frame and row_body (row,).
 # Rows and tokens are told if nothing is wrong, or if the file ends before a frame.
-@compiled
+@compiled(error_model="numpy")
 def _ntu(
     data: Array, size: int, joints: Array, row_frame: Array, row_body: Array, odd: Array, bare: bool
 ) -> tuple[int, int, int, int, int, int, int, int]:

@@ -9,18 +9,16 @@ Every read is bounds-checked by hand, and arrays are sized from the length of th
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
 from skelpipe.errors import BadInput
+from skelpipe.kernels import compiled, inlined
 from skelpipe.recordings.text.scan import REACH, RUN, byte_at, digits_in, first_of, marks_in, newline_in, word_at
 
 Array = npt.NDArray[Any]
-Function = TypeVar("Function", bound=Callable[..., Any])
 
 JOINTS = 25
 
@@ -43,16 +41,6 @@ TO_INNER = np.uint64(1 + (10**4 << 32))
 
 # Tokens left to Python: their place in the array, start and end in the file, and line.
 ODD_COLUMNS, ODD_ROWS = 4, 64
-
-
-def compiled(function: Function) -> Function:
-    """Numba's `njit`, cached on disk and free of the GIL, with the type of the function kept."""
-    return cast(Function, njit(cache=True, nogil=True, error_model="numpy")(function))
-
-
-def inlined(function: Function) -> Function:
-    """As `compiled`, and put into its callers: to count a call's references to arrays would cost more than its work."""
-    return cast(Function, njit(cache=True, nogil=True, error_model="numpy", inline="always")(function))
 
 
 def as_array(data: bytes) -> Array:
@@ -111,7 +99,7 @@ def line_end(text: int, p: int, size: int) -> int:
     return p
 
 
-@compiled
+@compiled(error_model="numpy")
 def count_fields(text: int, p: int, end: int) -> int:
     """How many words there are from p to end."""
     fields = 0
@@ -124,7 +112,7 @@ def count_fields(text: int, p: int, end: int) -> int:
     return fields
 
 
-@compiled
+@compiled(error_model="numpy")
 def read_integer(text: int, p: int, size: int) -> tuple[int, int, int]:
     """A 64-bit integer at p, ended by a blank or a line end: (its value, the place after it, what is wrong)."""
     value = 0
@@ -146,7 +134,7 @@ def read_integer(text: int, p: int, size: int) -> tuple[int, int, int]:
     return (-value if negative else value), p, problem
 
 
-@compiled
+@compiled(error_model="numpy")
 def read_count(text: int, p: int, size: int) -> tuple[int, int, int]:
     """A line that holds one integer, at least 0: (its value, the place after it, what is wrong)."""
     if p >= size:
@@ -221,10 +209,11 @@ def plain_joint(text: int, p: int, size: int, values: Array, at: int) -> int:
             return p
         values[at] = _decimal(text, p + point, end - point - 1) * (1 - 2 * (point - begin - 1))
         begin, dots, ends, at = end + 1, dots & (dots - ONE), ends & (ends - ONE), at + 1
-    return p + first_of(newlines) if newlines != 0 else line_end(text, p + RUN, size)
+    line: int = p + first_of(newlines) if newlines != 0 else line_end(text, p + RUN, size)
+    return line
 
 
-@compiled
+@compiled(error_model="numpy")
 def read_number(text: int, p: int, size: int) -> tuple[float, int, int, int]:
     """A decimal number at p, ended by a blank or a line end: (value, the place after it, what is wrong, exact).
 

@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from skelpipe.errors import BadInput
+from skelpipe.kernels import compiled
 from skelpipe.recordings.text.numbers import (
     FINE,
     JOINTS,
@@ -17,7 +18,6 @@ from skelpipe.recordings.text.numbers import (
     TOO_MANY,
     Array,
     as_array,
-    compiled,
     finish_odd,
     plain,
     read_number,
@@ -58,7 +58,7 @@ def parse_pku(data: bytes, where: str = "file") -> npt.NDArray[np.float32]:
 
 
 # Axes: values (frame, 150), the 150 being body-major, then joint, then xyz.
-@compiled
+@compiled(error_model="numpy")
 def _pku(data: Array, size: int, values: Array, odd: Array) -> tuple[int, int, int, int, int]:
     """Returns (problem, line, numbers found in it, frames, tokens left to Python)."""
     frame, odds, text = 0, 0, address_of(data)
