@@ -96,16 +96,14 @@ def _to_unit(high, low):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def normals4(c0, c1, c2, c3, k0, k1, std):  # type: ignore[no-untyped-def]
-    """Four independent normals of deviation `std`, float32, from one counter and key (Box and Muller 1958).
+def normals2(first, second, std):  # type: ignore[no-untyped-def]
+    """Two independent normals of deviation `std`, float32, from two words (Box and Muller 1958).
 
-    Without calls into the C library, so that LLVM turns a loop over counters into vector code.
+    Without calls into the C library, so that LLVM turns a loop over words into vector code.
     """
-    w0, w1, w2, w3 = philox4x32(c0, c1, c2, c3, k0, k1)
-    radius_0, radius_1 = std * _radius(w0), std * _radius(w2)
-    x0, y0 = _direction(w1)
-    x1, y1 = _direction(w3)
-    return radius_0 * x0, radius_0 * y0, radius_1 * x1, radius_1 * y1
+    radius = std * _radius(first)
+    x, y = _direction(second)
+    return radius * x, radius * y
 
 
 # sqrt(-2 ln u), u = (word // 2 + 1/2) / 2**31: of 31 bits, because only signed words become floats in one instruction;

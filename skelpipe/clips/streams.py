@@ -51,30 +51,27 @@ def motion(x, out):  # type: ignore[no-untyped-def]
             to[i] = moved[i]
 
 
-# x, out (B, C, T, V, M); parents (V,); out may be x, as above. All of a channel's parents are fetched before the first
-# difference is taken: reading vectors where single numbers were just written stalls the processor
+# x (B, C, T, V, M), changed in place; parents (V,). All of a channel's parents are fetched before the first difference
+# is taken: reading vectors where single numbers were just written stalls the processor
 @compiled
-def bone(x, out, parents):  # type: ignore[no-untyped-def]
-    """Write x[v] - x[parents[v]]; the root, its own parent, becomes 0."""
+def bone(x, parents):  # type: ignore[no-untyped-def]
+    """Make x[v] - x[parents[v]] of x[v]; the root, its own parent, becomes 0."""
     batch, channels, frames, joints, bodies = x.shape
     width = joints * bodies
-    x_rows, out_rows = x.reshape(batch * channels, frames, width), out.reshape(batch * channels, frames * width)
+    rows = x.reshape(batch * channels, frames * width)
     origin = np.empty(width, np.uint64)  # unsigned: no test for a negative index
     for v in range(joints):
         for m in range(bodies):
             origin[v * bodies + m] = parents[v] * bodies + m
-    starts = np.empty((frames, width), x.dtype)
-    bones = starts.reshape(-1)
-    for row in range(len(x_rows)):
-        for t in range(frames):
-            frame, start = x_rows[row, t], starts[t]
+    starts = np.empty(frames * width, x.dtype)
+    for row in range(len(rows)):
+        channel, frame = rows[row], np.uint64(0)
+        for _ in range(frames):
             for i in range(width):
-                start[i] = frame[origin[i]]
-        source, to = x_rows[row].reshape(-1), out_rows[row]
-        for i in range(bones.size):
-            bones[i] = source[i] - bones[i]
-        for i in range(bones.size):
-            to[i] = bones[i]
+                starts[frame + np.uint64(i)] = channel[frame + origin[i]]
+            frame += np.uint64(width)
+        for i in range(starts.size):
+            channel[i] -= starts[i]
 
 
 # x (B, C, T, K); lengths (B,)
@@ -120,13 +117,10 @@ def stream_slice(x: Batch, stream: str, layout: Layout, out: Batch, lengths: Len
         motion(x, out)
         if lengths is not None:
             _stop(out.reshape(*out.shape[:3], -1), lengths)
-    elif stream == "bone":
-        if x.dtype == np.float32 and x.shape[4] == 2:  # both bodies' numbers as one complex number: half the fetches
-            bone(x.view(np.complex64), out.view(np.complex64), layout.parent_index)
-        else:
-            bone(x, out, layout.parent_index)
     elif out is not x:
         out[...] = x
+    if stream == "bone":  # both bodies' numbers as one complex number: half the fetches
+        bone(out.view(np.complex64) if out.dtype == np.float32 and out.shape[4] == 2 else out, layout.parent_index)
     if confidence is not None:
         out[:, layout.coordinates :] = confidence
 

@@ -33,7 +33,7 @@ from skelpipe.parallel import map_slices
 from skelpipe.recordings.native import Native
 
 # So many clips pass through all steps together: few enough to stay in a core's cache, enough to hide the calls.
-CLIPS_AT_A_TIME = 8
+CLIPS_AT_A_TIME = 12
 
 NORMAL = ("crop", "shear")
 EXTREME = ("crop", "shear", "flip", "rotate", "noise", "blur", "mask")

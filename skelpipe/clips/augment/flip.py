@@ -43,7 +43,9 @@ def _flip(x, whether, left, right):  # type: ignore[no-untyped-def]
 
 
 def flip_joints(x: Batch, whether: npt.NDArray[np.bool_], layout: Layout) -> None:
-    _flip(x.reshape(*x.shape[:3], -1), whether, *_sides(layout, x.shape[4]))
+    """Let left and right joints of some clips change places; x (B, C, T, V, M), whether (B,)."""
+    numbers = x.view(np.uint64) if x.shape[4] == 2 else x  # both bodies' numbers as one: half the exchanges
+    _flip(numbers.reshape(*x.shape[:3], -1), whether, *_sides(layout, numbers.shape[4]))
 
 
 @cache

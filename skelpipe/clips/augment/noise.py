@@ -29,8 +29,10 @@ from skelpipe.clips.augment.base import (
     whole,
     with_confidence,
 )
-from skelpipe.clips.philox import WORD, normals4, normals_of
+from skelpipe.clips.philox import WORD, normals2, normals_of, philox4x32
 from skelpipe.kernels import compiled
+
+COUNTERS_AT_A_TIME = 256  # whose words stay in the L1 cache
 
 
 # parameters: whether, and the two words of the key that the normal numbers grow from
@@ -38,26 +40,31 @@ def _draw_noise(u: Numbers, extent: Extent, options: Options) -> Numbers:
     return np.hstack([draw_whether(u[:, :1], extent, options), whole(u[:, 1:], WORD)])
 
 
-# x (B, C*T*V*M); keys (B, 2) uint32. A counter's four numbers go to the four quarters, so that the loop has vector code
+# x (B, C*T*V*M); keys (B, 2) uint32. A counter's four words make a number of each of the four quarters. Words are drawn
+# first, many at a time: their products are of 64 bits, so that one loop for all would have vectors of half the numbers
 @compiled(error_model="numpy")
 def add_normals(x, whether, keys, std):  # type: ignore[no-untyped-def]
-    zero = np.uint32(0)
+    zero, size = np.uint32(0), x.shape[1]
+    quarter = (size + 3) // 4
+    w0, w1, w2, w3 = np.empty((4, COUNTERS_AT_A_TIME), np.uint32)
     for b in range(len(x)):
         if not whether[b]:
             continue
-        n = (x.shape[1] + 3) // 4
-        first, second, third, last = x[b, :n], x[b, n : 2 * n], x[b, 2 * n : 3 * n], x[b, 3 * n :]
-        for i in range(last.size):
-            r0, r1, r2, r3 = normals4(np.uint32(i), zero, zero, zero, keys[b, 0], keys[b, 1], std)
-            first[i] += r0
-            second[i] += r1
-            third[i] += r2
-            last[i] += r3
-        for i in range(last.size, n):
-            r0, r1, r2, r3 = normals4(np.uint32(i), zero, zero, zero, keys[b, 0], keys[b, 1], std)
-            first[i] += r0
-            second[i] += r1
-            third[i] += r2
+        for start in range(0, quarter, COUNTERS_AT_A_TIME):
+            count = min(COUNTERS_AT_A_TIME, quarter - start)
+            for i in range(count):
+                w0[i], w1[i], w2[i], w3[i] = philox4x32(np.uint32(start + i), zero, zero, zero, keys[b, 0], keys[b, 1])
+            for half in range(2):
+                first, second = (w0, w1) if half == 0 else (w2, w3)
+                begin, middle = 2 * half * quarter + start, (2 * half + 1) * quarter + start
+                early, late = x[b, begin : begin + count], x[b, middle : middle + count]
+                for i in range(late.size):
+                    r0, r1 = normals2(first[i], second[i], std)
+                    early[i] += r0
+                    late[i] += r1
+                for i in range(late.size, early.size):
+                    r0, r1 = normals2(first[i], second[i], std)
+                    early[i] += r0
 
 
 def _add(x: Batch, params: Numbers, extent: Extent, options: Options) -> None:

@@ -177,8 +177,7 @@ def _ntu(
     data: Array, size: int, joints: Array, row_frame: Array, row_body: Array, odd: Array, bare: bool
 ) -> tuple[int, int, int, int, int, int, int, int]:
     """Returns (problem, what was expected, line, frame, count found, frames, rows, tokens left to Python)."""
-    row, odds, width = 0, 0, 0
-    text, flat = address_of(data), joints.reshape(-1)
+    row, odds, width, text, flat = 0, 0, 0, address_of(data), joints.reshape(-1)
     p, line = skip_line(text, 0, size, 1)
     frames, p, problem = read_count(text, p, size)
     if problem != FINE:
