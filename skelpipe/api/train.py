@@ -158,8 +158,6 @@ def pretrain(
         >>> run.result.state
         'finished'
     """
-    import torch._dynamo  # noqa: F401  # torch's optimisers do
-
     from skelpipe.training.pretrain import pretrain as run_pretrain
 
     recipe = _checked(recipe, epochs)

@@ -94,8 +94,6 @@ def pretrain(
       skelpipe pretrain small_crosnnclr gym-50.zarr runs/joint --split subject:1,2,4 --stream joint
     """
     with importing():
-        import torch._dynamo  # noqa: F401  # torch's optimisers do
-
         from skelpipe import ranks
         from skelpipe.evaluation.protocols import check_stated
         from skelpipe.training.pretrain import pretrain as run_pretrain

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import subprocess
+import sys
+import textwrap
 
 import numpy as np
 import pytest
@@ -52,6 +56,36 @@ TWINS = {
     "rmsprop": ({"alpha": 0.8, "eps": 1e-3, "momentum": 0.5}, rmsprop),
     "sgd": ({"momentum": 0.0, "weight_decay": 0.0}, lambda w, g: w - 0.1 * np.sum(g, 0)),
 }
+
+
+def test_optimisers_do_what_torchs_do_and_leave_its_compiler_unloaded():
+    """Steps, what is kept of them and brought back, in a process that has loaded nothing before."""
+    code = """
+        import sys, torch
+        from skelpipe.training.optim import OPTIMIZERS
+
+        def run(kind):
+            w = torch.nn.Parameter(torch.tensor([1.0, -2.0]))
+            made = kind([{"params": [w]}], lr=0.1)
+            for step in range(4):
+                made.zero_grad()
+                (w**3).sum().backward()
+                made.step()
+                if step == 1:
+                    kept, made = made.state_dict(), kind([w], lr=0.1)
+                    made.load_state_dict(kept)
+            made.add_param_group({"params": [torch.nn.Parameter(torch.ones(1))]})
+            return w.detach(), repr(made)
+
+        found = {name: run(kind.build) for name, kind in OPTIMIZERS.items()}
+        assert "torch._dynamo" not in sys.modules
+        for name, kind in OPTIMIZERS.items():
+            w, told = run(kind.build.__mro__[1])
+            assert torch.equal(found[name][0], w) and found[name][1] == told, name
+        assert "torch._dynamo" in sys.modules  # of itself torch loads it
+    """
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    subprocess.run([sys.executable, "-c", textwrap.dedent(code)], check=True, env=environment)
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)

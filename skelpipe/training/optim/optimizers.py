@@ -1,7 +1,8 @@
-"""Optimisers, all of them torch's."""
+"""Optimisers, all of them torch's, without its compiler: that takes a second to load, and they are never compiled."""
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -109,19 +110,28 @@ class RMSpropOptions(Settings):
     centered: bool = False
 
 
+LET_ALONE = ("add_param_group", "state_dict", "load_state_dict", "zero_grad")
+
+
+def plain(kind: type[torch.optim.Optimizer]) -> type[torch.optim.Optimizer]:
+    """torch's class of optimisers with those methods bare that load its compiler only to be let alone by it."""
+    bare = {name: inspect.unwrap(getattr(kind, name)) for name in LET_ALONE}
+    return type(kind.__name__, (kind,), bare | {"step": torch.no_grad()(inspect.unwrap(kind.step))})
+
+
 @dataclass(frozen=True)
 class Kind:
-    """What a recipe may say of an optimiser, and torch's class, which takes the same by the same names."""
+    """What a recipe may say of an optimiser, and its class, which takes the same by the same names."""
 
     Options: type[Settings]
     build: type[torch.optim.Optimizer]
 
 
 OPTIMIZERS: dict[str, Kind] = {
-    "sgd": Kind(SGDOptions, torch.optim.SGD),
-    "adam": Kind(AdamOptions, torch.optim.Adam),
-    "adamw": Kind(AdamWOptions, torch.optim.AdamW),
-    "rmsprop": Kind(RMSpropOptions, torch.optim.RMSprop),
+    "sgd": Kind(SGDOptions, plain(torch.optim.SGD)),
+    "adam": Kind(AdamOptions, plain(torch.optim.Adam)),
+    "adamw": Kind(AdamWOptions, plain(torch.optim.AdamW)),
+    "rmsprop": Kind(RMSpropOptions, plain(torch.optim.RMSprop)),
 }
 NOT_TORCHS = ("name", "steps", "gamma")
 

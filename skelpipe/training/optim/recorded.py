@@ -36,4 +36,4 @@ class RecordedSGD:
 
 def recorded_optimizer(optimizer: torch.optim.Optimizer) -> RecordedSGD | None:
     """The optimiser as it can be recorded; None if it cannot, and takes its steps behind each replay."""
-    return RecordedSGD(optimizer) if type(optimizer) is torch.optim.SGD else None
+    return RecordedSGD(optimizer) if isinstance(optimizer, torch.optim.SGD) else None
