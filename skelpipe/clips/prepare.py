@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 import numpy as np
 import numpy.typing as npt
 
+from skelpipe.allocator import keep_memory
 from skelpipe.clips.align import turn_bodies
 from skelpipe.clips.bodies import BODIES, BODY_POLICIES
 from skelpipe.clips.centre import centre_bodies
@@ -188,6 +189,7 @@ def prepare(
         BadInput: the store cannot be read, an option does not fit, most clips show nobody, or `clips` cannot be
             written.
     """
+    keep_memory()  # blocks of clips would be mapped, faulted in and unmapped anew each time
     how = find_preparation(preset, options, steps)
     group, attributes = store.open_group(os.fspath(store_path), "store")
     layout = layout_of(attributes, store_path)

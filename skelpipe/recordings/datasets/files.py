@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import glob
 import hashlib
 import os
@@ -33,6 +34,7 @@ LOCAL_HEADER = struct.Struct("<4s22xHH")
 MORE_EXTRA = 64  # bytes that a member's own header may have beyond what the directory has
 # Of a member that would not be unpacked below the folder it is unpacked in: /x, C:\x, a/../../x.
 OUTSIDE = re.compile(r"^[/\\]|^[A-Za-z]:[/\\]|(^|[/\\])\.\.([/\\]|$)")
+NOWHERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)  # of links
 # What zipfile raises for damaged archives, beside its own errors.
 DAMAGE = (
     OSError, EOFError, RuntimeError, ValueError, LookupError, OverflowError, struct.error, zlib.error, MemoryError,
@@ -143,7 +145,7 @@ class File:
         return data
 
     def _open(self) -> IO[bytes]:
-        return self._archive().open(self.member) if self.member else open(self.path, "rb")
+        return self._archive().open(self.member) if self.member else open(self.path, "rb", buffering=0)
 
     def _archive(self) -> zipfile.ZipFile:
         about = os.stat(self.path)  # noqa: PTH116
@@ -237,26 +239,37 @@ def list_files(raw: Path, wanted: Callable[[str], bool], read: str = "recordings
 
 
 def _folder_files(raw: Path, wanted: Callable[[str], bool], left_out: list[Dropped], unread: Unread) -> Iterator[File]:
-    for path in _walk(raw):
-        shown = printable(path.relative_to(raw).as_posix())
-        archive = path.suffix.lower() == ".zip"
+    for path, below in _walk(raw):
+        shown = printable(below)
+        archive = below.lower().endswith(".zip")
         if is_hidden(shown) or is_partial(shown) or not (archive or wanted(shown)):
             unread.add(shown)
-        elif not path.is_file():  # to open a pipe would wait for ever
+        elif (size := _size_of(path)) is None:  # to open a pipe would wait for ever
             left_out.append(_unsafe(shown, "is a device or a link that leads nowhere; copy the file itself"))
         elif archive:
-            yield from _archive_files(path, shown, wanted, left_out, unread)
+            yield from _archive_files(Path(path), shown, wanted, left_out, unread)
         else:
-            yield File(shown, str(path), size=path.stat().st_size)
+            yield File(shown, path, size=size)
+
+
+def _size_of(path: str) -> int | None:
+    """How many bytes a file has; None if it is none, or cannot be found."""
+    try:
+        about = os.stat(path)  # noqa: PTH116
+    except OSError as error:
+        if error.errno not in NOWHERE:
+            raise
+        return None
+    return about.st_size if stat.S_ISREG(about.st_mode) else None
 
 
 def _unsafe(shown: str, what: str) -> Dropped:
     return Dropped(File(shown, "").stem, UNREADABLE, f"{shortened(shown, LONGEST_DETAIL // 2)} {what}")
 
 
-def _walk(raw: Path) -> Iterator[Path]:
-    """What is below `raw`, files and hidden folders; links to folders are followed, each folder once."""
-    seen = set()
+def _walk(raw: Path) -> Iterator[tuple[str, str]]:
+    """What is below `raw`, files and hidden folders, and its path from there; links to folders are followed, once."""
+    seen, top = set(), os.fspath(raw)
     try:
         for folder, folders, files in os.walk(raw, onerror=_raise, followlinks=True):
             about = os.stat(folder)  # noqa: PTH116
@@ -266,7 +279,8 @@ def _walk(raw: Path) -> Iterator[Path]:
             seen.add((about.st_dev, about.st_ino))
             hidden = [name for name in folders if name.startswith(".")]
             folders[:] = sorted(set(folders) - set(hidden))
-            yield from (Path(folder, name) for name in sorted(files + hidden))
+            below = folder[len(top) :].lstrip("/")
+            yield from ((f"{folder}/{name}", f"{below}/{name}" if below else name) for name in sorted(files + hidden))
     except OSError as error:
         raise BadInput(error.filename or raw, f"cannot be searched ({error.strerror})", "make it readable") from None
 
