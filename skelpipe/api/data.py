@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from skelpipe.api.folders import Clips, PathLike, Store
-from skelpipe.api.shown import shown, tell
+from skelpipe.api.shown import shown, tell, tell_there
 from skelpipe.errors import BadInput
+from skelpipe.outputs.again import unless_there
 
 TOLD = 5  # of many
 
@@ -38,7 +39,7 @@ def synth(
         replications: how often each person does each action.
         frames: fewest and most frames of a recording, at 30 a second.
         seed: of what is seen; the same gives the same bytes.
-        force: replace `raw` if it was written by this function.
+        force: replace `raw` if it was written by this function with other options; the same is given back.
         progress: called with (files written, files in all).
 
     Returns:
@@ -55,7 +56,9 @@ def synth(
     from skelpipe.recordings.synthetic import write_raw
 
     sizes: Any = {"actions": actions, "subjects": subjects, "setups": setups, "replications": replications}
-    write_raw(dataset, raw, frames=frames, seed=seed, force=force, progress=progress, **sizes)
+    with unless_there() as answer:
+        write_raw(dataset, raw, frames=frames, seed=seed, force=force, progress=progress, **sizes)
+    tell_there(answer, raw)
     return Path(raw)
 
 
@@ -87,11 +90,13 @@ def ingest(
         workers: parser processes; 0 parses in this process, None takes one for each core if there is enough to read.
         keep_missing: keep clips on the publisher's list of missing skeletons, and those without a body.
         strict: stop at the first file that cannot be read.
-        force: replace a store that is there.
+        force: replace a store that is there, of other recordings or by other options. One of the same, as far as their
+            number and size tell, is given back, which is told: delete the folder to read them once more.
         progress: True shows a line on stderr; or called with (sources done, sources, raw bytes done).
 
     Returns:
-        The store, opened; its `summary` says what was left out and what is to be told of the recordings.
+        The store, opened; its `summary` says what was left out and what is to be told of the recordings, and is None
+        of one that is given back.
 
     Raises:
         BadInput: nothing can be read or kept, an option does not fit, or `store` is taken.
@@ -102,14 +107,28 @@ def ingest(
         {}
     """
     from skelpipe.recordings.ingest import find_recordings
-    from skelpipe.recordings.ingest import ingest as run_ingest
 
     raw, store = _from_and_to(dataset, raw, store)
     said: dict[str, Any] = {"layout": layout, "labels": labels, "class_names": class_names, "names": names}
     said |= {"name": name, "unit": unit, "up": up, "image": image, "fps": fps}
     kind = find_recordings(os.fspath(dataset), {key: value for key, value in said.items() if value is not None})
     more: Any = {"workers": workers, "keep_missing": keep_missing, "strict": strict, "force": force}
-    made = run_ingest(kind, raw, store, progress=shown(progress, "ingest"), **more)
+    return _ingest(kind, Path(raw), store, progress=shown(progress, "ingest"), **more)
+
+
+def _ingest(kind: Any, raw: Path, store: PathLike, *, keep_missing: bool, **more: Any) -> Store:
+    """Read what is not there already, and say what is to be told."""
+    from skelpipe.recordings.datasets import find_dataset
+    from skelpipe.recordings.ingest import count_files, ingest, look_for
+
+    searched = look_for(find_dataset(kind), raw, keep_missing)
+    found, made = count_files(*searched), None
+    with unless_there(lambda before: found.items() <= before.get("raw", {}).items()) as answer:
+        made = ingest(kind, raw, store, keep_missing=keep_missing, searched=searched, **more)
+    if answer.there:
+        tell_there(answer, store)
+        return Store(store)
+    assert made is not None
     tell(f"left out: {fault.name}: {fault.reason} ({fault.detail})" for fault in made.faults[:TOLD])
     tell((*made.told, *made.divided))
     return Store(store, made)
@@ -181,11 +200,12 @@ def prepare(
         longest: only so many frames of a recording are used; None uses all.
         length: where a clip ends: "count", "last" or "all". None: the preset's.
         threads: None takes all cores.
-        force: replace clips that are there.
+        force: replace clips that are there, of another store or by other options; the same are given back, which is
+            told.
         progress: True shows a line on stderr; or called with (clips done, clips in all).
 
     Returns:
-        The clips, opened; their `summary` names those that show nobody.
+        The clips, opened; their `summary` names those that show nobody, and is None of those that are given back.
 
     Raises:
         BadInput: the store cannot be read, an option does not fit, most clips show nobody, or `clips` is taken.
@@ -207,8 +227,11 @@ def prepare(
         "force": force,
         "progress": shown(progress, "prepare"),
     }
-    made = run_prepare(store, clips, **more, **told)
-    if made.empty:
+    made = None
+    with unless_there() as answer:
+        made = run_prepare(store, clips, **more, **told)
+    tell_there(answer, clips)
+    if made is not None and made.empty:
         tell([f"{len(made.empty):,} clips show nobody: {', '.join(made.empty[:TOLD])}"])
     return Clips(clips, made)
 

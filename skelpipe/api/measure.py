@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 
 from skelpipe.api.around import left_as_found
-from skelpipe.api.shown import ShownFolder, shown, tell
+from skelpipe.api.shown import ShownFolder, shown, tell, tell_there
 from skelpipe.errors import BadInput, refusing, suggest
 from skelpipe.evaluation.intervals import stored_interval
+from skelpipe.outputs.again import unless_there
+from skelpipe.resources import ADDED
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -171,7 +173,8 @@ def evaluate(
         compiled: of protocols that train the encoder, whether steps are graphs.
         threads: None takes all cores.
         other_clips: let clips pass that were prepared otherwise than the run's.
-        force: replace an evaluation that is there.
+        force: replace an evaluation that is there, of another run or clips or by other options; one of the same is
+            given back, which is told.
         progress: True shows a line on stderr; or called with (what, done, total).
 
     Returns:
@@ -193,13 +196,16 @@ def evaluate(
     if probe is not None and probe not in get_args(Probe):
         raise BadInput("probe", f"{probe!r} is not known", suggest(str(probe), get_args(Probe)))
     changes = [f"{key}={json.dumps(value)}" for key, value in (options or {}).items()]
-    with left_as_found():
+    # What is registered here may have been edited since; a run notes what it was made by, an evaluation does not.
+    asked = unless_there(lambda made: not any(kind in ("protocol", "augmentation") for kind, _ in ADDED))
+    with left_as_found(), asked as answer:
         run_evaluate(
             os.fspath(run), os.fspath(clips), os.fspath(out), protocols=protocols, probe=probe, k=k, split=split,
             stream=stream, epoch=epoch, classes=classes, options=changes, best_on_test=best_on_test, seed=seed,
             device=device, compiled=compiled, threads=threads, other_clips=other_clips, force=force,
             progress=shown(progress, "evaluate"),
         )  # fmt: skip
+    tell_there(answer, out)
     found = Evaluation(out)
     tell(found.warnings)
     return found
@@ -220,7 +226,7 @@ def fuse(
         out: the folder to make.
         weights: one for each; None: joint and bone 0.6, motion 0.4.
         other_clips: let parts pass whose clips were prepared in different ways.
-        force: replace a fusion that is there.
+        force: replace a fusion that is there, of other parts or weights; one of the same is given back, which is told.
 
     Returns:
         The fusion, opened.
@@ -237,7 +243,9 @@ def fuse(
     """
     from skelpipe.evaluation.fuse import fuse as run_fuse
 
-    run_fuse([os.fspath(part) for part in parts], out, weights=weights, other_clips=other_clips, force=force)
+    with unless_there() as answer:
+        run_fuse([os.fspath(part) for part in parts], out, weights=weights, other_clips=other_clips, force=force)
+    tell_there(answer, out)
     found = Evaluation(out)
     tell(found.warnings)
     return found

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from skelpipe.errors import printable
+from skelpipe.outputs.again import Answer
 
 ROWS, BEST, OCCURRING = 20, 3, 8  # of predictions: clips, classes of each, and classes that are counted
 log = logging.getLogger(__name__)
@@ -21,6 +22,12 @@ def tell(lines: Iterable[str]) -> None:
     """Say what a command would say on stderr; by Python's rule warnings are shown even where no logging is set up."""
     for line in lines:
         log.warning("%s", printable(line))
+
+
+def tell_there(answer: Answer, path: str | os.PathLike[str]) -> None:
+    """Say so if an output was there, made of the same."""
+    if answer.there:
+        tell([f"{os.fspath(path)}: is there already, made of the same by the same settings; nothing was done"])
 
 
 class Line:

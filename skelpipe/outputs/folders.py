@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from skelpipe.errors import BadInput
+from skelpipe.outputs.again import end_if_there
 from skelpipe.outputs.ancestry import DONE, PROVENANCE, go_on, read_json
 from skelpipe.outputs.beforehand import beforehand
 from skelpipe.outputs.checksums import FILES, as_list, digest_of, is_output, signed, take_sums
@@ -93,10 +94,12 @@ def new_folder(
     Raises:
         BadInput: the target is taken, is being written by another process, or cannot be written; or an input was
             deleted or replaced meanwhile.
+        There: it is there, and `again.unless_there` asks.
     """
     target = Path(os.path.abspath(target))
     scratch, old = target.with_name(f".{target.name}.partial"), target.with_name(f".{target.name}.old")
     check_apart(target, inputs or {})
+    end_if_there(target, kind, inputs or {}, settings or {})
     check_target(target, force, kind)
     with locked(target) if lock else nullcontext(), refusals(target):
         try:
