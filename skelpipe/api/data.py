@@ -220,16 +220,10 @@ def prepare(
     said = {"frames": frames, "bodies": bodies, "centre": centre, "turn": turn, "length": length}
     told: Any = {key: value for key, value in said.items() if value is not None}
     told |= {} if longest == "preset" else {"longest": longest}
-    more: Any = {
-        "preset": preset,
-        "steps": steps,
-        "threads": threads,
-        "force": force,
-        "progress": shown(progress, "prepare"),
-    }
+    more: Any = {"preset": preset, "steps": steps, "threads": threads, "force": force}
     made = None
     with unless_there() as answer:
-        made = run_prepare(store, clips, **more, **told)
+        made = run_prepare(store, clips, progress=shown(progress, "prepare"), **more, **told)
     tell_there(answer, clips)
     if made is not None and made.empty:
         tell([f"{len(made.empty):,} clips show nobody: {', '.join(made.empty[:TOLD])}"])
