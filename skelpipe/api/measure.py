@@ -15,7 +15,7 @@ from skelpipe.api.around import left_as_found
 from skelpipe.api.shown import ShownFolder, shown, tell, tell_there
 from skelpipe.errors import BadInput, refusing, suggest
 from skelpipe.evaluation.intervals import stored_interval
-from skelpipe.outputs.again import unless_there
+from skelpipe.outputs.again import Answer, unless_there
 from skelpipe.resources import ADDED
 
 if TYPE_CHECKING:
@@ -196,15 +196,23 @@ def evaluate(
     if probe is not None and probe not in get_args(Probe):
         raise BadInput("probe", f"{probe!r} is not known", suggest(str(probe), get_args(Probe)))
     changes = [f"{key}={json.dumps(value)}" for key, value in (options or {}).items()]
-    # What is registered here may have been edited since; a run notes what it was made by, an evaluation does not.
-    asked = unless_there(lambda made: not any(kind in ("protocol", "augmentation") for kind, _ in ADDED))
-    with left_as_found(), asked as answer:
+    with left_as_found(), unless_there(_as_shipped) as answer:
         run_evaluate(
             os.fspath(run), os.fspath(clips), os.fspath(out), protocols=protocols, probe=probe, k=k, split=split,
             stream=stream, epoch=epoch, classes=classes, options=changes, best_on_test=best_on_test, seed=seed,
             device=device, compiled=compiled, threads=threads, other_clips=other_clips, force=force,
             progress=shown(progress, "evaluate"),
         )  # fmt: skip
+    return _opened(out, answer)
+
+
+def _as_shipped(made: Mapping[str, Any]) -> bool:
+    """Whether nothing is registered that may have been edited since; a run notes what made it, an evaluation does not."""
+    return not any(kind in ("protocol", "augmentation") for kind, _ in ADDED)
+
+
+def _opened(out: PathLike, answer: Answer) -> Evaluation:
+    """What was made or is there, with what is to be told of it."""
     tell_there(answer, out)
     found = Evaluation(out)
     tell(found.warnings)
@@ -245,10 +253,7 @@ def fuse(
 
     with unless_there() as answer:
         run_fuse([os.fspath(part) for part in parts], out, weights=weights, other_clips=other_clips, force=force)
-    tell_there(answer, out)
-    found = Evaluation(out)
-    tell(found.warnings)
-    return found
+    return _opened(out, answer)
 
 
 def open_evaluation(path: PathLike) -> Evaluation:
