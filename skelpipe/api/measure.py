@@ -207,7 +207,7 @@ def evaluate(
 
 
 def _as_shipped(made: Mapping[str, Any]) -> bool:
-    """Whether nothing is registered that may have been edited since; a run notes what made it, an evaluation does not."""
+    """Whether nothing is registered that may have been edited since: runs note what made them, evaluations do not."""
     return not any(kind in ("protocol", "augmentation") for kind, _ in ADDED)
 
 

@@ -92,8 +92,7 @@ def new_folder(
         lock: False where the caller has `locked` the target.
 
     Raises:
-        BadInput: the target is taken, is being written by another process, or cannot be written; or an input was
-            deleted or replaced meanwhile.
+        BadInput: the target is taken, being written by another process, or cannot be written; or an input has changed.
         There: it is there, and `again.unless_there` asks.
     """
     target = Path(os.path.abspath(target))
