@@ -123,7 +123,7 @@ data_option = click.option("--data", default="data", show_default=True, type=Nam
 seed_option = click.option(
     "--seed", default=0, show_default=True, type=click.IntRange(0, 2**63 - 1), help="Of all randomness."
 )
-threads_option = click.option("--threads", type=click.IntRange(1), help="How many threads. [default: all cores]")
+threads_option = click.option("--threads", type=click.IntRange(1, 4096), help="How many threads. [default: all cores]")
 workers_option = click.option(
     "--workers", type=click.IntRange(0), help="Threads or processes that read; 0 is none. [default: all cores]"
 )
