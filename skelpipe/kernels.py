@@ -61,12 +61,13 @@ def contents(function: FunctionType) -> bytes:
             continue
         seen.add(found)
         for code in _codes(found.__code__):
-            constants = [each for each in code.co_consts if not isinstance(each, CodeType)]
+            constants = [_said(each) for each in code.co_consts if not isinstance(each, CodeType)]
             digest.update(repr((code.co_code, constants, code.co_names)).encode())
             for name in code.co_names:
                 value = found.__globals__.get(name)
                 if isinstance(value, Dispatcher):
-                    digest.update(repr(sorted(map(str, value.targetoptions.items()))).encode())
+                    options = sorted((key, _said(option)) for key, option in value.targetoptions.items())
+                    digest.update(repr(options).encode())
                     waiting.append(value.py_func)
                 elif isinstance(value, _Intrinsic):
                     waiting.append(value._defn)
@@ -77,6 +78,11 @@ def contents(function: FunctionType) -> bytes:
                 elif isinstance(value, bool | int | float | str | tuple | np.generic):
                     digest.update(repr(value).encode())
     return digest.digest()
+
+
+def _said(value: Any) -> str:
+    """A constant in words; sets in order, which hangs on the process."""
+    return repr(sorted(map(repr, value)) if isinstance(value, set | frozenset) else value)
 
 
 def _codes(code: CodeType) -> Iterator[CodeType]:

@@ -24,6 +24,7 @@ import gc
 import importlib
 import json
 import math
+import os
 import resource
 import sys
 import time
@@ -222,8 +223,19 @@ def measured(
     """A row filled in by a call; on a CPU, where memory that was once used stays, in a process of its own."""
     if device.type != "cpu" or options.tiny:
         return call(row, recipe, clips, device, options)
-    with ProcessPoolExecutor(1, get_context("spawn")) as process:
+    with waiting(call is measure_row), ProcessPoolExecutor(1, get_context("spawn")) as process:
         return process.submit(apart, call, row, recipe, len(clips), options).result()
+
+
+@contextmanager
+def waiting(passively: bool) -> Iterator[None]:
+    """How OpenMP's threads wait for work in the processes that are begun meanwhile: passively, as in our commands."""
+    before = os.environ.get("OMP_WAIT_POLICY")
+    if passively and before is None:
+        os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
+    yield
+    if passively and before is None:
+        del os.environ["OMP_WAIT_POLICY"]
 
 
 def apart(call: Callable[..., Row], row: Row, recipe: Recipe, count: int, options: Any) -> Row:
