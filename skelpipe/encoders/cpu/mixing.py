@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.autograd import Function
 
 from skelpipe.encoders.cpu import rowwise
+from skelpipe.encoders.cpu.blocks import in_turn
 from skelpipe.encoders.cpu.norms import Rows, each_chunk, empty, values
 from skelpipe.encoders.cpu.products import product
 from skelpipe.parallel import map_slices
@@ -69,10 +70,14 @@ class GraphConv(Function):
         source, entries = skeletons(x, graph), adjacency.detach()[graph.places]
         y, matrix, added = empty(x, *x.shape[:-1], weight.shape[1]), weight.to(x.dtype), bias.to(x.dtype).flatten()
         target = y.view(len(source), -1)
-        for first, last in graph.blocks(len(source), x.shape[-1]):
+
+        def block(first: int, last: int) -> None:
             mixed = gather(source[first:last], graph.forward, entries)
             sums = product(mixed.view(-1, len(weight)), matrix.t())
             torch.add(sums.view(last - first, -1), added, out=target[first:last])
+
+        for _ in in_turn(block, graph.blocks(len(source), x.shape[-1])):
+            pass
         ctx.save_for_backward(x, entries, weight)
         ctx.graph = graph
         return y
@@ -84,13 +89,18 @@ class GraphConv(Function):
         source, g = skeletons(x, graph), grad.contiguous().view(-1, graph.joints, grad.shape[-1])
         past, of_weight, matrix = empty(x, *x.shape), torch.zeros_like(weight), weight.to(x.dtype)
         each = np.empty((rowwise.chunks(len(source)), len(entries)), np.float32)
-        for first, last in graph.blocks(len(source), x.shape[-1]):
+
+        def block(first: int, last: int) -> Tensor:
             here, rows = source[first:last], g[first:last].view(-1, grad.shape[-1])
             mixed = gather(here, graph.forward, entries).view(-1, len(weight))
-            of_weight.add_(product(rows.t(), mixed.t()).t())
+            part = product(rows.t(), mixed.t())
             mixed = product(rows, matrix).view(len(here), -1, x.shape[-1])
             gather(mixed, graph.backward, entries, out=skeletons(past, graph)[first:last])
             of_entries(here, mixed, graph, each[first // rowwise.CHUNK :])
+            return part
+
+        for part in in_turn(block, graph.blocks(len(source), x.shape[-1])):
+            of_weight.add_(part.t())
         of_adjacency = torch.zeros(graph.partitions, graph.joints, graph.joints)
         of_adjacency[graph.places] = torch.from_numpy(each.sum(0, dtype=np.float64)).float()
         return past, of_adjacency, of_weight, g.sum(0, dtype=torch.float32), None

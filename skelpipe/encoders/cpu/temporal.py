@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.autograd import Function
 
 from skelpipe.encoders.cpu import rowwise
+from skelpipe.encoders.cpu.blocks import in_turn
 from skelpipe.encoders.cpu.norms import Norm, empty, rows, values
 from skelpipe.encoders.cpu.products import each_product
 from skelpipe.parallel import map_slices
@@ -116,8 +117,12 @@ class Spectral:
         filters = self.filters(len(x), weight).to(x.dtype)
         y = empty(x, *x.shape[:-1], len(bias))
         mean = (bias / back[0, 0]).to(x.dtype)  # what is added to all frames is added to the first product
-        for first, last in self.blocks(filters, x):
+
+        def block(first: int, last: int) -> None:
             across(back, each_product(across(into, x, first, last), filters, mean), into=y, at=first)
+
+        for _ in in_turn(block, self.blocks(filters, x)):
+            pass
         return y
 
     def backward(self, x: Tensor, weight: Tensor, grad: Tensor) -> tuple[Tensor, Tensor]:
@@ -125,10 +130,14 @@ class Spectral:
         into, into_taps, back = transforms(len(x), weight.shape[2])
         filters = self.filters(len(x), weight).to(x.dtype)
         past, of_filters = empty(x, *x.shape), torch.zeros(filters.shape)
-        for first, last in self.blocks(filters, x):
+
+        def block(first: int, last: int) -> Tensor:
             products, seen = across(back.t(), grad, first, last), across(into, x, first, last)
-            of_filters += each_product(products.transpose(1, 2), seen.transpose(1, 2))
             across(into.t(), each_product(products, filters.transpose(1, 2)), into=past, at=first)
+            return each_product(products.transpose(1, 2), seen.transpose(1, 2))
+
+        for part in in_turn(block, self.blocks(filters, x)):
+            of_filters += part
         return past, across(into_taps.t(), of_filters).permute(1, 2, 0).unsqueeze(-1)
 
     def filters(self, frames: int, weight: Tensor) -> Tensor:
