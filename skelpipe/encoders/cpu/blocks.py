@@ -24,8 +24,7 @@ def in_turn(work: Callable[[int, int], Made], blocks: Iterable[tuple[int, int]])
     """What `work` makes of each block, in their order, on as many threads as torch uses; without gradients."""
     threads, blocks = torch.get_num_threads(), list(blocks)
     if threads == 1 or len(blocks) == 1:
-        with torch.no_grad():
-            yield from (work(*block) for block in blocks)
+        yield from (_without_gradients(work, block) for block in blocks)
         return
     pool, waiting = _pool(threads), deque[Future[Made]]()
     for block in blocks:
