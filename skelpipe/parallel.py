@@ -11,12 +11,17 @@ import logging
 import os
 import platform
 import sys
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
+from typing import TypeVar
+
+Item = TypeVar("Item")
+Made = TypeVar("Made")
 
 
 def cpu_count() -> int:
@@ -67,6 +72,17 @@ def _after_fork() -> None:
 _loaded_by = os.getpid()
 if hasattr(os, "register_at_fork"):  # not on Windows
     os.register_at_fork(after_in_child=_after_fork)
+
+
+def in_order(submit: Callable[[Item], Future[Made]], items: Iterable[Item], ahead: int) -> Iterator[Made]:
+    """What `submit` begins for each item, in their order, when it is done; `ahead` of them are begun beforehand."""
+    waiting = deque[Future[Made]]()
+    for item in items:
+        waiting.append(submit(item))
+        if len(waiting) > ahead:
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()
 
 
 def map_slices(kernel: Callable[[int, int], object], n: int, threads: int | None = None, least: int = 8) -> None:

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from skelpipe.clips.augment.base import FRAMES_AT_A_TIME, Batch, Extent, Lengths, Numbers, copy_row
 from skelpipe.clips.augment.crop import reflect
-from skelpipe.clips.augment.linear import transform
+from skelpipe.clips.augment.linear import transform, turn_row
 from skelpipe.kernels import compiled, inlined
 from skelpipe.layouts.base import Layout
 from skelpipe.recordings.native import Native
@@ -96,18 +96,14 @@ def _stretch(t, shift, frames, most):  # type: ignore[no-untyped-def]
 @compiled
 def _gather_turned(source, rows, shifts, matrices, out):  # type: ignore[no-untyped-def]
     batch, _, frames, width = out.shape
-    y = np.uint64(frames * width)  # unsigned: no tests for negative indices
-    z = y + y
     for b in range(batch):
-        clip, view, matrix, t = source[rows[b]].reshape(-1), out[b].reshape(-1), matrices[b].astype(np.float32), 0
+        clip, view, matrix = source[rows[b]].reshape(3, -1), out[b].reshape(3, -1), matrices[b].astype(np.float32)
+        t = 0
         while t < frames:
             stop, begin = _stretch(t, shifts[b], frames, FRAMES_AT_A_TIME)
-            x, to = np.uint64(begin * width), np.uint64(t * width)
+            a, z = begin * width, (begin + stop - t) * width
             for c in range(3):
-                ax, ay, az = matrix[c, 0], matrix[c, 1], matrix[c, 2]
-                for i in range(np.uint64((stop - t) * width)):
-                    view[to + i] = ax * clip[x + i] + ay * clip[x + y + i] + az * clip[x + z + i]
-                to += y
+                turn_row(clip[0, a:z], clip[1, a:z], clip[2, a:z], matrix[c], view[c, t * width : stop * width])
             t = stop
 
 

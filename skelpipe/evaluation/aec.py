@@ -17,6 +17,7 @@ from skelpipe.evaluation.features import Features
 from skelpipe.evaluation.knn import knn
 from skelpipe.evaluation.protocol import Outcome, Setup
 from skelpipe.settings import Settings
+from skelpipe.training.optim import without_compiler
 
 
 class AECOptions(Settings):
@@ -92,7 +93,7 @@ def fit(x: Tensor, options: AECOptions, setup: Setup) -> tuple[AutoEncoder, floa
     """
     generator = torch.Generator().manual_seed(setup.seed)
     made = AutoEncoder(x.shape[1], options.code or max(x.shape[1] // 8, 1), generator).to(setup.device)
-    optimizer = torch.optim.Adam(made.parameters(), options.lr)
+    optimizer = without_compiler(torch.optim.Adam)(made.parameters(), options.lr)
     falls = torch.optim.lr_scheduler.StepLR(optimizer, options.every, options.gamma)
     with torch.no_grad():
         total, seen = nn.functional.mse_loss(made(x), x), 1

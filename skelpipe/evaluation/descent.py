@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import inspect
-
 import torch
 from torch import Tensor, nn
+
+from skelpipe.training.optim import without_compiler
 
 
 class Descent:
@@ -35,7 +35,4 @@ class Descent:
         return log_p
 
 
-class Solver(torch.optim.LBFGS):
-    """L-BFGS without torch's compiler, which takes a second to load, and which this method alone asks for."""
-
-    add_param_group = inspect.unwrap(torch.optim.Optimizer.add_param_group)
+Solver = without_compiler(torch.optim.LBFGS)

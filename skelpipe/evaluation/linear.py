@@ -359,7 +359,7 @@ def lbfgs_probe(data: Data, penalty: float, classes: int) -> nn.Linear:
         loss.backward()  # type: ignore[no-untyped-call]
         return loss
 
-    solver.step(closure)  # type: ignore[no-untyped-call]
+    solver.step(closure)
     return layer
 
 

@@ -7,7 +7,6 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections import deque
 from collections.abc import Generator, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -15,7 +14,7 @@ from contextlib import contextmanager
 
 from skelpipe.allocator import keep_memory
 from skelpipe.errors import BadInput
-from skelpipe.parallel import cores, cpu_count
+from skelpipe.parallel import cores, cpu_count, in_order
 from skelpipe.recordings.datasets import Dataset, Dropped, Recording
 from skelpipe.recordings.datasets.base import Source
 from skelpipe.recordings.datasets.files import Seen, Vanished, watched
@@ -43,15 +42,14 @@ def read_all(
         for source in sources:
             yield from _read_batch(kind, [source], keep_missing)
         return
-    waiting: deque[Future[list[Outcome]]] = deque()
     with _threads(workers) if kind.threads else _processes(workers) as pool:
-        for batch in batches:
+
+        def submit(batch: list[Source]) -> Future[list[Outcome]]:
             with _no_interrupt():
-                waiting.append(pool.submit(_read_batch, kind, batch, keep_missing))
-            if len(waiting) > 2 * workers:
-                yield from waiting.popleft().result()
-        while waiting:
-            yield from waiting.popleft().result()
+                return pool.submit(_read_batch, kind, batch, keep_missing)
+
+        for outcomes in in_order(submit, batches, 2 * workers):
+            yield from outcomes
 
 
 def _how_many(kind: Dataset, sources: list[Source]) -> int:

@@ -19,8 +19,8 @@ def made(tmp_path_factory):
     at = tmp_path_factory.mktemp("again")
     recipe = sk.load_recipe("small_skeletonclr", batch_size=8, encoder={"width": 4, "features": 16})
 
-    def make(at=at, force=False, **other):
-        told = {"force": force, **other}
+    def make(force=False):
+        told = {"force": force}
         raw = sk.synth("ntu60", at / "raw", **TOY, **told)
         store = sk.ingest("ntu60", raw, at / "store.zarr", workers=0, **told)
         clips = sk.prepare(store, at / "clips.zarr", frames=16, **told)

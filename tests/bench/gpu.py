@@ -230,11 +230,13 @@ def measured(
 @contextmanager
 def waiting(passively: bool) -> Iterator[None]:
     """How OpenMP's threads wait for work in the processes that are begun meanwhile: passively, as in our commands."""
-    before = os.environ.get("OMP_WAIT_POLICY")
-    if passively and before is None:
-        os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
-    yield
-    if passively and before is None:
+    if not passively or "OMP_WAIT_POLICY" in os.environ:
+        yield
+        return
+    os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
+    try:
+        yield
+    finally:
         del os.environ["OMP_WAIT_POLICY"]
 
 

@@ -23,7 +23,7 @@ Options = Mapping[str, Any]
 Targets = Mapping[str, npt.NDArray[Any]]
 Shape = tuple[int, ...]
 Brought = Mapping[str, tuple[Shape, str]]
-# A piece of a clip is read three times, once for each coordinate that is written: it has to stay in the L1 cache.
+# The gather reads a piece of a clip three times, once for each coordinate it writes: it has to stay in the L1 cache.
 FRAMES_AT_A_TIME = 16
 POINTS_AT_A_TIME = 800
 

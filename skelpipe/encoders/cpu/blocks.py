@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import os
 import threading
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from typing import TypeVar
 
 import torch
+
+from skelpipe.parallel import in_order
 
 Made = TypeVar("Made")
 MOST = 8  # blocks at a time: each takes some 70 MB
@@ -24,15 +25,9 @@ def in_turn(work: Callable[[int, int], Made], blocks: Iterable[tuple[int, int]])
     """What `work` makes of each block, in their order, on as many threads as torch uses; without gradients."""
     threads, blocks = torch.get_num_threads(), list(blocks)
     if threads == 1 or len(blocks) == 1:
-        yield from (_without_gradients(work, block) for block in blocks)
-        return
-    pool, waiting = _pool(threads), deque[Future[Made]]()
-    for block in blocks:
-        waiting.append(pool.submit(_without_gradients, work, block))
-        if len(waiting) > min(threads, MOST):
-            yield waiting.popleft().result()
-    while waiting:
-        yield waiting.popleft().result()
+        return (_without_gradients(work, block) for block in blocks)
+    pool = _pool(threads)
+    return in_order(lambda block: pool.submit(_without_gradients, work, block), blocks, min(threads, MOST))
 
 
 def _without_gradients(work: Callable[[int, int], Made], block: tuple[int, int]) -> Made:

@@ -6,7 +6,7 @@ To add one of a kind: a class or a function in its module, and a line in the dic
 from __future__ import annotations
 
 from skelpipe.training.optim.clipping import CLIPPINGS, Clipping, clip_gradients
-from skelpipe.training.optim.optimizers import OPTIMIZERS, build_optimizer
+from skelpipe.training.optim.optimizers import OPTIMIZERS, build_optimizer, without_compiler
 from skelpipe.training.optim.rates import Rates
 from skelpipe.training.optim.schedules import SCHEDULES, Plateau, Schedule, Steps
 
@@ -21,4 +21,5 @@ __all__ = [
     "Steps",
     "build_optimizer",
     "clip_gradients",
+    "without_compiler",
 ]

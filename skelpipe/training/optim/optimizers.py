@@ -113,7 +113,7 @@ class RMSpropOptions(Settings):
 LET_ALONE = ("add_param_group", "state_dict", "load_state_dict", "zero_grad")
 
 
-def plain(kind: type[torch.optim.Optimizer]) -> type[torch.optim.Optimizer]:
+def without_compiler(kind: type[torch.optim.Optimizer]) -> Any:
     """torch's class of optimisers with those methods bare that load its compiler only to be let alone by it."""
     bare = {name: inspect.unwrap(getattr(kind, name)) for name in LET_ALONE}
     return type(kind.__name__, (kind,), bare | {"step": torch.no_grad()(inspect.unwrap(kind.step))})
@@ -128,10 +128,10 @@ class Kind:
 
 
 OPTIMIZERS: dict[str, Kind] = {
-    "sgd": Kind(SGDOptions, plain(torch.optim.SGD)),
-    "adam": Kind(AdamOptions, plain(torch.optim.Adam)),
-    "adamw": Kind(AdamWOptions, plain(torch.optim.AdamW)),
-    "rmsprop": Kind(RMSpropOptions, plain(torch.optim.RMSprop)),
+    "sgd": Kind(SGDOptions, without_compiler(torch.optim.SGD)),
+    "adam": Kind(AdamOptions, without_compiler(torch.optim.Adam)),
+    "adamw": Kind(AdamWOptions, without_compiler(torch.optim.AdamW)),
+    "rmsprop": Kind(RMSpropOptions, without_compiler(torch.optim.RMSprop)),
 }
 NOT_TORCHS = ("name", "steps", "gamma")
 
