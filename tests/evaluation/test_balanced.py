@@ -162,20 +162,21 @@ def test_a_supervised_run_that_stopped_goes_on_bit_for_bit_without_unlabelled_cl
 
 @pytest.mark.parametrize("balance", ["sampling", "weights"])
 def test_finetune_finds_the_rare_class(uneven, tmp_path, balance):
-    """Few epochs at a low rate: without balance nothing but the large class is ever predicted."""
+    """Few epochs at a low rate: without balance nothing but the large class is ever predicted.
+
+    Every score is far from the other class's, so that no machine's rounding turns one.
+    """
     run = train(uneven, tmp_path / "run", "encoder.dropout=0", epochs=0)
-    options = [f"finetune.{key}" for key in ("epochs=20", "batch_size=8", "lr=0.01", "steps=[]")]
+    options = [f"finetune.{key}" for key in ("epochs=40", "batch_size=8", "lr=0.005", "steps=[]")]
     common = {"protocols": ["finetune"], "split": "camera:1,2", "device": "cpu", "threads": 1}
     plain = evaluate(run, uneven, tmp_path / "plain", options=options, **common)
     even = evaluate(run, uneven, tmp_path / "even", options=[*options, f"finetune.balance={balance}"], **common)
     figures = [each["protocols"]["finetune"] for each in (plain, even)]
     assert (figures[0]["balanced"], figures[0]["top1"]) == (0.5, pytest.approx(5 / 6))
-    # How far the rare class is ahead hangs less on a machine's rounding than whether it is the first.
-    ahead = []
+    assert figures[1]["balanced"] > 0.5
     for name in ("plain", "even"):
         with np.load(tmp_path / name / "scores.npz") as stored:
-            ahead.append((stored["finetune"][:, 1] - stored["finetune"][:, 0]).mean())
-    assert ahead[1] > ahead[0] + 0.1
+            assert np.abs(stored["finetune"][:, 0] - stored["finetune"][:, 1]).min() > 0.5
     assert "balance" not in figures[0]["settings"]
     assert figures[1]["settings"]["balance"] == balance
     assert (plain["train_clips"], plain["test_clips"]) == (18, 6)

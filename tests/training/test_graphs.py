@@ -121,6 +121,8 @@ CASES = {
 SHORTER = ("MS2L", "P&C", "LongT GAN", "part-aware", "Soft RNN", "VA-RNN")
 # A graph takes frames one by one, and lays HCN's pictures down in another order.
 ROUNDED = ("ISC", "MS2L", "LongT GAN", "part-aware", "Soft RNN", "VA-RNN", "HCN")
+# Of a bias before batch normalisation, whose gradient is nought but for rounding: nothing else is in these.
+ROUNDING = {("MS2L", "19 momentum_buffer")}
 
 
 @pytest.fixture(autouse=True)
@@ -214,7 +216,9 @@ def test_a_phase_is_one_graph_and_its_steps_are_those_without(case, clips):
     assert counted.frame_count == CASES[case][3]
     assert found.keys() == wanted.keys()
     for name, value in wanted.items():
-        if case in ROUNDED:
+        if (case, name) in ROUNDING:
+            assert max(found[name].abs().max(), value.abs().max()) < 1e-4
+        elif case in ROUNDED:
             torch.testing.assert_close(found[name], value, rtol=1e-3, atol=3e-5, equal_nan=True)
         else:
             assert torch.equal(found[name].nan_to_num(7.0), value.nan_to_num(7.0)), name
