@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from skelpipe.training.recipe import Recipe, load_recipe
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell starts what it puts in the background so
     signal.signal(signal.SIGINT, signal.default_int_handler)
+if "PYTEST_XDIST_WORKER" in os.environ:  # one of several processes that share the cores
+    torch.set_num_threads(1)
 
 TINY = [
     "encoder.width=2",
@@ -28,6 +31,14 @@ TINY = [
     "init=torch",
     "method.key_init=copy",
 ]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Any:
+    """A report whose text can be sent from one process to another, also that of names that are not UTF-8."""
+    report = yield
+    report.sections = [(name, text.encode(errors="backslashreplace").decode()) for name, text in report.sections]
+    return report
 
 
 def small(recipe: Recipe) -> list[str]:

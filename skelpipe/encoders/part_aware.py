@@ -14,7 +14,7 @@ from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
 from skelpipe.encoders.base import Encoder
-from skelpipe.encoders.cpu.lstm import State, recur
+from skelpipe.encoders.cpu.lstm import State, possible, recur
 from skelpipe.encoders.recurrent import own_frames
 from skelpipe.errors import BadInput
 from skelpipe.layouts.base import Layout
@@ -154,7 +154,8 @@ class PartAwareLayer(nn.Module):
         flat = torch.split_with_sizes(whole, [tensor.numel() for tensor in tensors])
         weights = [part.view_as(tensor) for part, tensor in zip(flat, tensors, strict=True)]
         h, c = (each.unsqueeze(0) for each in state)
-        y, h, c = torch.lstm(x, (h, c), weights, True, 1, 0.0, self.training, False, True)
+        with possible(x) as x:
+            y, h, c = torch.lstm(x, (h, c), weights, True, 1, 0.0, self.training, False, True)
         return y, (h[0], c[0])
 
     @property

@@ -6,10 +6,12 @@ import pytest
 import torch
 
 from skelpipe.encoders import cpu
+from skelpipe.encoders.cpu import mixing, temporal
 from skelpipe.encoders.stgcn import STGCN, STGCNOptions
 from skelpipe.layouts.kinect_v2 import KINECT_V2
 
 CLIPS = 8
+MORE = 32  # of several blocks each
 
 
 @pytest.fixture(scope="module")
@@ -31,6 +33,18 @@ def form(request, monkeypatch):
         monkeypatch.setattr(cpu, "usable", lambda x, norm: False)
 
 
+@pytest.fixture(params=["blocks", "steps"])
+def shared(request, monkeypatch):
+    """What two threads share among them: blocks, each with all of its steps, or every step of a block."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    if request.param == "steps":
+        for module in (mixing, temporal):
+            monkeypatch.setattr(module, "in_turn", lambda work, blocks: (work(*block) for block in blocks))
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.mark.benchmark(group=f"encoder, forward and backward: {CLIPS} clips")
 def test_train(benchmark, encoder, clips, form):
     model = copy.deepcopy(encoder).train()
@@ -44,3 +58,11 @@ def test_embed(benchmark, encoder, clips, form):
     with torch.no_grad():
         features = benchmark.pedantic(model, (clips,), rounds=5, warmup_rounds=1)
     assert features.shape == (CLIPS, 256)
+
+
+@pytest.mark.benchmark(group=f"encoder, forward and backward on two threads: {MORE} clips")
+def test_train_on_two_threads(benchmark, encoder, shared):
+    model = copy.deepcopy(encoder).train()
+    clips = torch.randn(MORE, 3, 50, 25, 2)
+    benchmark.pedantic(lambda: model(clips).sum().backward(), rounds=5, warmup_rounds=1)
+    assert all(torch.isfinite(p.grad).all() for p in model.parameters())

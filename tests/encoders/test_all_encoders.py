@@ -8,6 +8,7 @@ from conftest import TINY
 from torch import nn
 
 from skelpipe.encoders import ENCODERS
+from skelpipe.encoders.cpu import lstm
 from skelpipe.layouts.kinect_v2 import KINECT_V2
 from skelpipe.settings import check, override
 from skelpipe.training.recipe import Recipe
@@ -59,3 +60,19 @@ def test_in_eval_mode_a_feature_is_that_of_its_clip_alone(name):
         alone = torch.cat([encoder(clip[None]) for clip in clips()])
     torch.testing.assert_close(alone, features, rtol=1e-4, atol=1e-5)
     assert not torch.allclose(features[0], features[1])
+
+
+@pytest.mark.parametrize("onednn", [None, False])
+@pytest.mark.parametrize("name", ENCODERS)
+def test_in_bfloat16_features_are_near_those_in_float32_and_learn(name, onednn, monkeypatch):
+    """Also where oneDNN has no bfloat16, as on CPUs without AVX-512, on which torch then has no LSTM."""
+    if onednn is False:
+        monkeypatch.setattr(lstm, "onednn_has_bfloat16", lambda: False)
+    encoder = build(name).eval()
+    whole = encoder(clips())
+    with torch.autocast("cpu", torch.bfloat16):
+        rounded = encoder(clips()).float()
+    assert (whole - rounded).norm() <= 0.1 * whole.norm()
+    if rounded.requires_grad:
+        rounded.square().sum().backward()
+    assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in encoder.parameters())

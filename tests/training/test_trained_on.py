@@ -107,7 +107,11 @@ def test_numbered_clips_are_kept_by_fingerprint_alone(clips, tmp_path):
     assert len(kept.prints) == len(training_names(clips))
 
 
-@pytest.mark.parametrize("damage", [b"", b"no gzip", gzip.compress(b"a\tb\tc\n"), gzip.compress(b"a\tx\n")])
+@pytest.mark.parametrize(
+    "damage",
+    [b"", b"no gzip", gzip.compress(b"a\tb\tc\n"), gzip.compress(b"a\tx\n")],
+    ids=["cut off", "no gzip", "three columns", "no number"],
+)
 def test_what_cannot_be_read_is_told(tmp_path, damage):
     (tmp_path / TRAINED_ON).write_bytes(damage)
     if damage == b"":

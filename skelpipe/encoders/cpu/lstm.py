@@ -1,7 +1,9 @@
-"""LSTM cells frame by frame, and a layer of them that a graph on a CPU can hold."""
+"""LSTM cells frame by frame, a layer of them that a graph on a CPU can hold, and one for CPUs without bfloat16."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -19,13 +21,33 @@ class LSTM(nn.LSTM):
     def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:  # type: ignore[override]
         """Outputs and last states of clips, as of torch's own: (B, T, D) -> (B, T, H), ((1, B, H), (1, B, H))."""
         if state is not None or x.device.type != "cpu" or not torch.compiler.is_compiling():
-            found: tuple[Tensor, State] = super().forward(x, state)
+            with possible(x) as x:
+                found: tuple[Tensor, State] = super().forward(x, state)
             return found
         own: Any = self
         zero = x.new_zeros(x.shape[0], self.hidden_size)
         projected = nn.functional.linear(x, own.weight_ih_l0, own.bias_ih_l0 + own.bias_hh_l0)
         y, (h, c) = recur(projected, own.weight_hh_l0, (zero, zero))
         return y, (h[None], c[None])
+
+
+@contextmanager
+def possible(x: Tensor) -> Iterator[Tensor]:
+    """Where a layer of torch's can be computed, and its inputs x there.
+
+    That is outside of autocast on CPUs for which oneDNN has no LSTM in bfloat16: torch asks for it all the same (2.13),
+    and raises.
+    """
+    if x.device.type != "cpu" or not torch.is_autocast_enabled("cpu") or onednn_has_bfloat16():
+        yield x
+        return
+    with torch.autocast("cpu", enabled=False):
+        yield x.float()
+
+
+def onednn_has_bfloat16() -> bool:
+    """Whether oneDNN computes in bfloat16 on this CPU, be it by imitation, as with AVX-512."""
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 def recur(projected: Tensor, hidden: Tensor, state: State, added: float = 0.0) -> tuple[Tensor, State]:
