@@ -14,7 +14,7 @@ from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
 from skelpipe.encoders.base import Encoder
-from skelpipe.encoders.cpu.lstm import State, possible, recur
+from skelpipe.encoders.cpu.lstm import State, float32_alone, recur
 from skelpipe.encoders.recurrent import own_frames
 from skelpipe.errors import BadInput
 from skelpipe.layouts.base import Layout
@@ -142,6 +142,9 @@ class PartAwareLayer(nn.Module):
         Args:
             state: h and c before the first frame, each (B, n · parts); by default 0.
         """
+        if float32_alone(x):
+            with torch.autocast("cpu", enabled=False):
+                return self.forward(x.float(), state)
         if state is None:
             zero = x.new_zeros(len(x), len(self.output))
             state = (zero, zero)
@@ -154,8 +157,7 @@ class PartAwareLayer(nn.Module):
         flat = torch.split_with_sizes(whole, [tensor.numel() for tensor in tensors])
         weights = [part.view_as(tensor) for part, tensor in zip(flat, tensors, strict=True)]
         h, c = (each.unsqueeze(0) for each in state)
-        with possible(x) as x:
-            y, h, c = torch.lstm(x, (h, c), weights, True, 1, 0.0, self.training, False, True)
+        y, h, c = torch.lstm(x, (h, c), weights, True, 1, 0.0, self.training, False, True)
         return y, (h[0], c[0])
 
     @property

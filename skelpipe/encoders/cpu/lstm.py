@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import suppress
 from typing import Any
 
 import torch
@@ -20,9 +19,11 @@ class LSTM(nn.LSTM):
 
     def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:  # type: ignore[override]
         """Outputs and last states of clips, as of torch's own: (B, T, D) -> (B, T, H), ((1, B, H), (1, B, H))."""
+        if float32_alone(x):
+            with torch.autocast("cpu", enabled=False):
+                return self.forward(x.float(), state)
         if state is not None or x.device.type != "cpu" or not torch.compiler.is_compiling():
-            with possible(x) as x:
-                found: tuple[Tensor, State] = super().forward(x, state)
+            found: tuple[Tensor, State] = super().forward(x, state)
             return found
         own: Any = self
         zero = x.new_zeros(x.shape[0], self.hidden_size)
@@ -31,23 +32,21 @@ class LSTM(nn.LSTM):
         return y, (h[None], c[None])
 
 
-@contextmanager
-def possible(x: Tensor) -> Iterator[Tensor]:
-    """Where a layer of torch's can be computed, and its inputs x there.
+def float32_alone(x: Tensor) -> bool:
+    """Whether autocast must be left for a layer of torch's on this CPU.
 
-    That is outside of autocast on CPUs for which oneDNN has no LSTM in bfloat16: torch asks for it all the same (2.13),
-    and raises.
+    So it is where oneDNN has no LSTM in bfloat16: torch asks for it all the same (2.13), and raises.
     """
-    if x.device.type != "cpu" or not torch.is_autocast_enabled("cpu") or onednn_has_bfloat16():
-        yield x
-        return
-    with torch.autocast("cpu", enabled=False):
-        yield x.float()
+    if torch.compiler.is_compiling() or x.device.type != "cpu" or not torch.is_autocast_enabled("cpu"):
+        return False
+    return not onednn_has_bfloat16()
 
 
 def onednn_has_bfloat16() -> bool:
     """Whether oneDNN computes in bfloat16 on this CPU, be it by imitation, as with AVX-512."""
-    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    with suppress(AttributeError, RuntimeError):
+        return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    return True  # a torch without oneDNN has a layer of its own
 
 
 def recur(projected: Tensor, hidden: Tensor, state: State, added: float = 0.0) -> tuple[Tensor, State]:
