@@ -72,7 +72,7 @@ def suggest(word: str, known: Iterable[str]) -> str:
 # How libraries tell that they got no memory: torch's CPU and CUDA allocators, C++, threads' stacks, LLVM.
 _NO_MEMORY = (
     r"out of memory|can(?:no|')t allocate memory|not enough memory|bad_alloc|ALLOC_FAILED|unable to allocate"
-    r"|can't start new thread|could not create a (?:primitive|memory)"
+    r"|can't start new thread|could not create a (?:primitive(?! descriptor)|memory)"
 )
 _ASKED = r"(?:tried to allocate|allocate)\s+(?:\(?\s*)([\d.]+)\s*(bytes|[KMGT]?i?B)"
 

@@ -46,9 +46,15 @@ def test_a_lack_of_memory_is_known_by_what_libraries_say(error, told):
     assert shortage(error) == told
 
 
-@pytest.mark.parametrize(
-    "error", [RuntimeError("shapes do not match"), OSError(errno.ENOSPC, "No space"), ValueError(CPU)]
-)
+OTHERWISE = [
+    RuntimeError("shapes do not match"),
+    OSError(errno.ENOSPC, "No space"),
+    ValueError(CPU),
+    RuntimeError("could not create a primitive descriptor for the LSTM forward propagation primitive"),  # of oneDNN
+]
+
+
+@pytest.mark.parametrize("error", OTHERWISE)
 def test_nothing_else_is_taken_for_it(error):
     assert shortage(error) is None
 
