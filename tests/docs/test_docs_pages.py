@@ -43,7 +43,7 @@ SETTINGS = {
 FOREIGN = {
     "--executor", "--jobs", "--default-resources", "--set-resources", "--set-threads", "--retries", "--profile",
     "--resources", "--slurm-status-command", "--slurm-init-seconds-before-status-checks",  # Snakemake
-    "--nproc-per-node", "--benchmark-only", "--check",  # torchrun, pytest, ruff
+    "--nproc-per-node", "--benchmark-only", "--dist", "--maxprocesses", "--check",  # torchrun, pytest, xdist, ruff
 }  # fmt: skip
 SCRIPTS = [path for path in Path(__file__).parents[1].rglob("*.py") if "ArgumentParser" in path.read_text("utf-8")]
 FOREIGN |= {
