@@ -55,6 +55,6 @@ def row_text(cells: Sequence[str]) -> str:
 
 def md(text: str) -> str:
     """Text that Markdown shows as it is: no HTML, table or emphasis marks from names."""
-    text = printable(text.replace("\n", " "))
+    text = printable(text.replace("\n", " ").replace("\N{NO-BREAK SPACE}", " "))
     text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return "".join("\\" + c if c in "\\`*_[]|$~#" else c for c in text)
